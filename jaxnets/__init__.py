@@ -1,0 +1,36 @@
+"""Neural networks in JAX as pairs of pure functions, trained by compiled programs."""
+
+from jaxnets.compose import network, scan_over_time, serial
+from jaxnets.layer import Layer, LayerError
+from jaxnets.layers import (
+    avg_pool,
+    batch_norm,
+    conv,
+    dense,
+    dropout,
+    embedding,
+    flatten,
+    global_avg_pool,
+    layer_norm,
+    max_pool,
+    scale_pixels,
+)
+
+__all__ = [
+    "Layer",
+    "LayerError",
+    "avg_pool",
+    "batch_norm",
+    "conv",
+    "dense",
+    "dropout",
+    "embedding",
+    "flatten",
+    "global_avg_pool",
+    "layer_norm",
+    "max_pool",
+    "network",
+    "scale_pixels",
+    "scan_over_time",
+    "serial",
+]

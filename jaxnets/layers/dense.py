@@ -1,0 +1,54 @@
+"""The fully connected layer."""
+
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from jax.nn.initializers import Initializer, lecun_normal, zeros
+
+from jaxnets.layer import Array, Key, Layer, LayerError, Params, State
+from jaxnets.layers.channels import per_channel
+from jaxnets.layers.checks import own, positive
+
+
+def dense(
+    features: int,
+    *,
+    use_bias: bool = True,
+    kernel_init: Initializer = lecun_normal(),
+    bias_init: Initializer = zeros,
+) -> Layer:
+    """An affine map y = x W + b, from (..., inputs) to (..., features).
+
+    Params: `kernel` (inputs, features) and, with `use_bias`, `bias` (features,). Computes in the
+    kernel's dtype.
+
+    Raises:
+      LayerError: `features` is no positive integer, or the input does not fit the kernel.
+    """
+    name = f"dense({features})"
+    positive(name, features=features)
+
+    def init(key: Key, x: Any) -> tuple[Params, State]:
+        if not x.shape:
+            raise LayerError(f"{name} expects (..., inputs) but got a scalar")
+        kernel_key, bias_key = jax.random.split(key)
+        params = {"kernel": kernel_init(kernel_key, (x.shape[-1], features), jnp.float32)}
+        if use_bias:
+            params["bias"] = bias_init(bias_key, (features,), jnp.float32)
+        return params, {}
+
+    def apply(
+        params: Params, state: State, x: Array, *, key: Key | None = None, train: bool = False
+    ) -> tuple[Array, State]:
+        del key, train
+        kernel = own(name, params, "kernel")
+        if x.ndim == 0 or x.shape[-1] != kernel.shape[0]:
+            raise LayerError(
+                f"{name} expects (..., {kernel.shape[0]}) but got {x.shape}; "
+                f"flatten first, or init again with this input"
+            )
+        y = x.astype(kernel.dtype) @ kernel
+        return (y + per_channel(params["bias"], y) if use_bias else y), state
+
+    return Layer(init, apply)

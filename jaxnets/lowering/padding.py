@@ -1,0 +1,31 @@
+"""Padding as (before, after) pairs, the one form that every lowering takes."""
+
+from collections.abc import Sequence
+
+from jax import lax
+
+from jaxnets.layer import LayerError
+
+Pairs = tuple[tuple[int, int], ...]
+
+
+def explicit_padding(
+    name: str,
+    extent: Sequence[int],
+    window: Sequence[int],
+    strides: Sequence[int],
+    padding: str | Sequence[tuple[int, int]],
+) -> Pairs:
+    """Pairs for `padding` over spatial axes of `extent`; a window larger than them is an error."""
+    if isinstance(padding, str):
+        pairs = lax.padtype_to_pads(tuple(extent), tuple(window), tuple(strides), padding)
+    else:
+        pairs = padding
+    pairs = tuple((int(before), int(after)) for before, after in pairs)
+    padded = tuple(n + sum(pair) for n, pair in zip(extent, pairs, strict=True))
+    if any(w > n for w, n in zip(window, padded, strict=True)):
+        raise LayerError(
+            f"{name} expects an input of at least {tuple(window)} but got {padded} with padding; "
+            f'use a smaller window, a larger input, or padding="SAME"'
+        )
+    return pairs

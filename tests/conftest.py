@@ -1,0 +1,18 @@
+"""Guards that hold in every test."""
+
+import os
+
+# Before JAX starts its backend: two CPU devices, so that placement is never an accident of one.
+os.environ["XLA_FLAGS"] = (
+    os.environ.get("XLA_FLAGS", "") + " --xla_force_host_platform_device_count=2"
+)
+
+import jax
+from jaxtyping import install_import_hook
+
+jax.config.update("jax_numpy_rank_promotion", "raise")
+jax.config.update("jax_debug_key_reuse", True)
+# Annotations are checked where arrays flow; constructors check their arguments themselves.
+install_import_hook(
+    ["jaxnets.keys", "jaxnets.losses", "jaxnets.lowering", "jaxnets.metrics"], "beartype.beartype"
+)
