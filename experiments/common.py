@@ -1,0 +1,192 @@
+"""What every experiment shares: its options, its optimizers, and the folder it writes to."""
+
+import json
+import os
+import platform
+import signal
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any, Literal
+
+import jax
+import optax
+import tyro
+
+from jaxnets import Layer, LayerError, metrics
+from jaxnets.data import DataError, Dataset
+from jaxnets.inspect import plots
+from jaxnets.interop import safetensors
+from jaxnets.training import (
+    Fit,
+    NonFiniteLoss,
+    RunError,
+    Update,
+    console,
+    evaluate,
+    json_lines,
+    together,
+)
+from jaxnets.training.report import Reporter
+
+# Each with the peak learning rate that suits it where none is given.
+OPTIMIZERS: dict[str, tuple[Callable[..., optax.GradientTransformation], float]] = {
+    "sgd": (optax.sgd, 0.3),
+    "momentum": (lambda rate: optax.sgd(rate, momentum=0.9), 0.05),
+    "nesterov": (lambda rate: optax.sgd(rate, momentum=0.9, nesterov=True), 0.05),
+    "adagrad": (optax.adagrad, 0.02),
+    "adadelta": (optax.adadelta, 1.0),
+    "rmsprop": (optax.rmsprop, 0.001),
+    "adam": (optax.adam, 0.002),
+    "adamw": (lambda rate: optax.adamw(rate, weight_decay=1e-2), 0.002),
+}
+
+
+@dataclass(frozen=True)
+class Config:
+    """The options that every experiment has."""
+
+    epochs: int = 10
+    """Passes over the training data."""
+    batch_size: int = 128
+    """Examples a step."""
+    optimizer: Literal[tuple(OPTIMIZERS)] = "adamw"  # type: ignore[valid-type]
+    """How a gradient becomes a step."""
+    learning_rate: float | None = None
+    """The peak of a one-cycle cosine schedule; by default what suits the optimizer."""
+    validation: int = 5000
+    """Training examples held out to watch; never trained on."""
+    seed: int = 0
+    """Decides the weights, the order, the held-out examples and all chance."""
+    data_dir: Path | None = None
+    """A folder with the data set's IDX files, instead of those found by themselves."""
+    out: Path | None = None
+    """The folder to write to; by default runs/NAME-TIME."""
+
+    @property
+    def hyper(self) -> dict[str, float]:
+        """What `optimizer` reads at run time, so that no value of it needs compiling anew."""
+        given = self.learning_rate
+        return {"learning_rate": OPTIMIZERS[self.optimizer][1] if given is None else given}
+
+    def tx(self, examples: int) -> Callable[[dict], optax.GradientTransformation]:
+        """The optimizer as a function of `hyper`, its rate on one cosine cycle over the run."""
+        steps = max(1, self.epochs * (examples // self.batch_size))
+        cycle = optax.cosine_onecycle_schedule(steps, peak_value=1.0)
+        constructor, _ = OPTIMIZERS[self.optimizer]
+        return lambda hyper: constructor(lambda count: hyper["learning_rate"] * cycle(count))
+
+
+class Run:
+    """The folder of one run, and everything that goes into it."""
+
+    def __init__(self, name: str, config: Config, dataset: Dataset):
+        self.name, self.dataset = name, dataset
+        self.folder = _new_folder(name, config.out)
+        self.began = time.perf_counter()
+        self._write(
+            "run.json",
+            {
+                "experiment": name,
+                "config": asdict(config),
+                "learning_rate": config.hyper["learning_rate"],
+                "data": {"source": dataset.source, "checksums": dataset.checksums},
+                "versions": {p: version(p) for p in ("jaxnets", "jax", "jaxlib", "optax", "numpy")},
+                "python": platform.python_version(),
+                "device": f"{jax.devices()[0].device_kind} ({jax.default_backend()})",
+                "cores": os.cpu_count(),
+            },
+        )
+        print(f"{name}: {dataset.name}, {dataset.source}; writing to {self.folder}", flush=True)
+
+    @contextmanager
+    def reporter(self) -> Iterator[Reporter]:
+        """Progress on the console and in metrics.jsonl."""
+        with console() as shown, json_lines(self.folder / "metrics.jsonl") as written:
+            yield together(shown, written)
+
+    def finish(self, model: Layer, update: Update, fitted: Fit) -> None:
+        """Evaluate on the test split, once; write the parameters, the result and the plots."""
+        params, state = fitted.train_state.params, fitted.train_state.state
+        safetensors.save(self.folder / "params.safetensors", {"params": params, "state": state})
+        classes = self.dataset.classes
+        wanted = update.metrics | {"confusion": metrics.confusion_matrix(len(classes))}
+        test = evaluate(model, params, state, self.dataset.test, wanted)
+        steps = int(fitted.train_state.step)
+        result = {
+            "test_accuracy": test["accuracy"],
+            "test_loss": test["loss"],
+            "steps": steps,
+            "compile_seconds": fitted.compile_seconds,
+            "train_seconds": fitted.train_seconds,
+            "samples_per_second": fitted.samples_per_second,
+            "total_seconds": time.perf_counter() - self.began,
+            "signal": fitted.signal,
+        }
+        self._write("result.json", result)
+        title = f"{self.name} on {self.dataset.name}: test accuracy {test['accuracy']:.2%}"
+        if fitted.history:
+            plots.curves(fitted.history, title).savefig(self.folder / "curves.png", dpi=120)
+        figure = plots.confusion(test["confusion"], classes, title)
+        figure.savefig(self.folder / "confusion.png", dpi=120)
+        print(
+            f"test accuracy {test['accuracy']:.2%}, loss {test['loss']:.4f}, after {steps} steps "
+            f"in {fitted.train_seconds:.1f} s of training "
+            f"({fitted.samples_per_second:,.0f} samples/s) and {fitted.compile_seconds:.1f} s of "
+            f"compiling\ncurves and confusion matrix in {self.folder}",
+            flush=True,
+        )
+
+    def _write(self, name: str, content: dict[str, Any]) -> None:
+        (self.folder / name).write_text(
+            json.dumps(content, indent=2, default=str) + "\n", encoding="utf-8"
+        )
+
+
+def main(experiment: Callable[[Any], Fit], config_type: type[Config]) -> None:
+    """Run `experiment` with options from the command line, and exit.
+
+    The status is 0, or 2 for a mistake of the user's, said in one message without a traceback,
+    or 130 after Ctrl-C and 75 after SIGTERM, with what was learnt so far saved.
+    """
+    config = tyro.cli(config_type, description=sys.modules["__main__"].__doc__)
+    _cache_compilations()
+    try:
+        fitted = experiment(config)
+    except (DataError, LayerError, RunError, NonFiniteLoss) as error:
+        print(f"error: {error}", file=sys.stderr)
+        sys.exit(2)
+    except KeyboardInterrupt:
+        print("interrupted before training began; nothing was learnt", file=sys.stderr)
+        sys.exit(130)
+    if fitted.signal is not None:
+        print("interrupted; what was learnt so far is saved", file=sys.stderr)
+        sys.exit(130 if fitted.signal == signal.SIGINT else 75)
+
+
+def _new_folder(name: str, out: Path | None) -> Path:
+    """The run's folder, new or empty: an earlier run's files are never written over."""
+    folder = out or Path("runs") / f"{name}-{time.strftime('%Y%m%d-%H%M%S')}-{os.getpid()}"
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        taken = any(folder.iterdir())
+        (folder / "run.json").touch(exist_ok=taken)
+    except OSError as error:
+        raise RunError(
+            f"cannot write to {folder}: {error.strerror}; choose another folder with --out"
+        ) from error
+    if taken:
+        raise RunError(f"{folder} is not empty; choose a new folder with --out")
+    return folder
+
+
+def _cache_compilations() -> None:
+    """Keep compiled programs on disk, small ones too, so that a second run starts sooner."""
+    if "JAX_COMPILATION_CACHE_DIR" not in os.environ:
+        cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+        jax.config.update("jax_compilation_cache_dir", str(cache / "jaxnets" / "xla"))
+    jax.config.update("jax_persistent_cache_min_compile_time_secs", 0)

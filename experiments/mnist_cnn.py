@@ -1,0 +1,86 @@
+"""A convolutional network on MNIST: batch norm, dropout, and images shifted by up to 2 pixels.
+
+python -m experiments.mnist_cnn
+"""
+
+from dataclasses import dataclass
+
+import jax
+from jax.nn import relu
+
+from experiments import common
+from jaxnets import (
+    Layer,
+    batch_norm,
+    conv,
+    data,
+    dense,
+    dropout,
+    flatten,
+    losses,
+    max_pool,
+    metrics,
+    scale_pixels,
+    serial,
+)
+from jaxnets.data import augment
+from jaxnets.training import Fit, fit, make_update
+
+
+@dataclass(frozen=True)
+class Config(common.Config):
+    """A convolutional network on MNIST."""
+
+    epochs: int = 10
+
+
+def block(features: int) -> Layer:
+    """Convolution, batch norm, ReLU."""
+    return serial(("conv", conv(features, (3, 3), use_bias=False)), ("norm", batch_norm()), relu)
+
+
+model = serial(
+    scale_pixels(mean=0.1307, std=0.3081),
+    ("block1", block(16)),
+    max_pool((2, 2)),
+    ("block2", block(32)),
+    max_pool((2, 2)),
+    ("block3", block(64)),
+    flatten,
+    ("drop", dropout(0.4)),
+    ("fc1", dense(50)),
+    relu,
+    ("head", dense(10)),
+)
+
+
+def experiment(config: Config) -> Fit:
+    """Train, and evaluate once on the test set."""
+    mnist = data.load("mnist", data_dir=config.data_dir)
+    train, validation = data.holdout(mnist.train, config.validation, seed=config.seed)
+    run = common.Run("mnist_cnn", config, mnist)
+
+    update = make_update(
+        model,
+        config.tx(len(train.x)),
+        losses.softmax_cross_entropy,
+        metrics={"accuracy": metrics.accuracy},
+        augment=augment.shift(2),
+    )
+    with run.reporter() as report:
+        fitted = fit(
+            update,
+            train,
+            key=jax.random.key(config.seed),
+            epochs=config.epochs,
+            batch_size=config.batch_size,
+            hyper=config.hyper,
+            validation=validation,
+            report=report,
+        )
+    run.finish(model, update, fitted)
+    return fitted
+
+
+if __name__ == "__main__":
+    common.main(experiment, Config)

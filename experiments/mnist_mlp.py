@@ -1,0 +1,62 @@
+"""A multi-layer perceptron on MNIST: 784-500-300-10 with ReLU.
+
+python -m experiments.mnist_mlp
+"""
+
+from dataclasses import dataclass
+
+import jax
+from jax.nn import relu
+
+from experiments import common
+from jaxnets import data, dense, flatten, losses, metrics, scale_pixels, serial
+from jaxnets.training import Fit, fit, make_update
+
+
+@dataclass(frozen=True)
+class Config(common.Config):
+    """A multi-layer perceptron on MNIST."""
+
+    epochs: int = 12
+
+
+model = serial(
+    scale_pixels(),
+    flatten,
+    ("fc1", dense(500)),
+    relu,
+    ("fc2", dense(300)),
+    relu,
+    ("head", dense(10)),
+)
+
+
+def experiment(config: Config) -> Fit:
+    """Train, and evaluate once on the test set."""
+    mnist = data.load("mnist", data_dir=config.data_dir)
+    train, validation = data.holdout(mnist.train, config.validation, seed=config.seed)
+    run = common.Run("mnist_mlp", config, mnist)
+
+    update = make_update(
+        model,
+        config.tx(len(train.x)),
+        losses.softmax_cross_entropy,
+        metrics={"accuracy": metrics.accuracy},
+    )
+    with run.reporter() as report:
+        fitted = fit(
+            update,
+            train,
+            key=jax.random.key(config.seed),
+            epochs=config.epochs,
+            batch_size=config.batch_size,
+            hyper=config.hyper,
+            validation=validation,
+            report=report,
+        )
+    run.finish(model, update, fitted)
+    return fitted
+
+
+if __name__ == "__main__":
+    common.main(experiment, Config)

@@ -1,0 +1,54 @@
+"""Plots, each returned as a matplotlib `Figure`, which no display is needed for."""
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+    from jaxnets.training.report import Progress
+
+
+def curves(history: Sequence["Progress"], title: str) -> "Figure":
+    """Every metric by epoch, in training and on validation data, one panel a metric."""
+    from matplotlib.figure import Figure
+    from matplotlib.ticker import MaxNLocator
+
+    names = list(history[0].train)
+    figure = Figure(figsize=(5 * len(names), 4), layout="constrained")
+    figure.suptitle(title)
+    epochs = [progress.epoch for progress in history]
+    for axes, name in zip(figure.subplots(1, len(names), squeeze=False)[0], names, strict=True):
+        axes.plot(epochs, [p.train[name] for p in history], "o-", label="training")
+        watched = [p for p in history if p.validation is not None]
+        if watched:
+            values = [p.validation[name] for p in watched]
+            axes.plot([p.epoch for p in watched], values, "s-", label="validation")
+        unit = " (nats)" if name == "loss" else ""
+        axes.set(xlabel="epoch", ylabel=name + unit)
+        axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+        axes.grid(alpha=0.3)
+        axes.legend()
+    return figure
+
+
+def confusion(matrix: np.ndarray, classes: Sequence[str], title: str) -> "Figure":
+    """A confusion matrix of counts, true classes by row; the colour is the share of the row."""
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(7, 6.5), layout="constrained")
+    axes = figure.subplots()
+    share = matrix / np.maximum(matrix.sum(1, keepdims=True), 1)
+    image = axes.imshow(share, cmap="Blues", vmin=0, vmax=1)
+    for (row, column), count in np.ndenumerate(matrix):
+        if count:
+            colour = "white" if share[row, column] > 0.5 else "black"
+            axes.text(column, row, f"{count}", ha="center", va="center", color=colour, fontsize=8)
+    ticks = range(len(classes))
+    axes.set_xticks(ticks, classes, rotation=45 if max(map(len, classes)) > 2 else 0)
+    axes.set_yticks(ticks, classes)
+    axes.set(xlabel="predicted class", ylabel="true class", title=title)
+    figure.colorbar(image, ax=axes, label="share of the true class", shrink=0.8)
+    return figure

@@ -1,0 +1,39 @@
+"""Nested dicts of arrays in one safetensors file, each tensor under its path."""
+
+import os
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import jax
+
+from jaxnets.trees import flatten_names, unflatten_names
+
+
+def save(path: str | Path, tree: dict[str, Any], metadata: dict[str, str] | None = None) -> None:
+    """Write `tree` to `path`, whole or not at all.
+
+    `{"params": {"fc1": {"kernel": k}}}` becomes the tensor "params/fc1/kernel". The bytes go to
+    a temporary file beside it, which takes the name only when they are on the disk.
+    """
+    from safetensors.flax import save as to_bytes
+
+    path = Path(path)
+    data = to_bytes(flatten_names(jax.tree.map(jax.numpy.asarray, tree)), metadata)
+    descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=path.name, suffix=".tmp")
+    try:
+        with os.fdopen(descriptor, "wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(temporary, path)
+    except BaseException:
+        Path(temporary).unlink(missing_ok=True)
+        raise
+
+
+def load(path: str | Path) -> dict[str, Any]:
+    """The tree that `save` wrote, as JAX arrays."""
+    from safetensors.flax import load_file
+
+    return unflatten_names(load_file(path))

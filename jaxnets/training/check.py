@@ -1,0 +1,70 @@
+"""What can be known to be wrong before anything is compiled."""
+
+from typing import Any
+
+import jax
+import numpy as np
+
+from jaxnets.training.chunk import Remainder
+from jaxnets.training.update import Hyper, TrainState, Update
+
+
+class RunError(ValueError):
+    """A run was set up wrongly; says what was expected, what came, and the cure."""
+
+
+def check_run(
+    train: tuple[Any, Any],
+    validation: tuple[Any, Any] | None,
+    epochs: int,
+    batch_size: int,
+    patience: int | None,
+    remainder: Remainder,
+) -> None:
+    """Refuse sizes and splits that do not fit, each with what was expected and the cure."""
+    for name, value in (("epochs", epochs), ("batch_size", batch_size), ("patience", patience)):
+        whole = isinstance(value, int) and not isinstance(value, bool) and value > 0
+        if not whole and not (name == "patience" and value is None):
+            raise RunError(f"fit expects {name} to be a positive integer, but got {value!r}")
+    if remainder not in ("drop", "pad"):
+        raise RunError(f'fit expects remainder "drop" or "pad", but got {remainder!r}')
+    if patience is not None and validation is None:
+        raise RunError("patience watches the validation loss; pass validation=(x, y) as well")
+    for name, split in (("train", train), ("validation", validation)):
+        if split is not None and (len(split[0]) != len(split[1]) or len(split[0]) == 0):
+            raise RunError(
+                f"fit expects as many labels as inputs in {name}, at least one, but got "
+                f"{len(split[0])} inputs and {len(split[1])} labels"
+            )
+    if batch_size > len(train[0]):
+        raise RunError(
+            f"fit expects a batch no larger than the data, but got batch_size={batch_size} for "
+            f"{len(train[0])} examples; use at most {len(train[0])}"
+        )
+
+
+def check_labels(
+    update: Update,
+    train_state: TrainState,
+    hyper: Hyper,
+    train: tuple[Any, Any],
+    validation: tuple[Any, Any] | None,
+) -> None:
+    """Refuse class numbers that the model has no output for.
+
+    Labels are class numbers where they are integers with one axis less than the outputs.
+    """
+    model, _ = update.build(hyper)
+    example = jax.ShapeDtypeStruct((1, *train[0].shape[1:]), train[0].dtype)
+    outputs = jax.eval_shape(model.apply, train_state.params, train_state.state, example)[0]
+    for name, split in (("train", train), ("validation", validation)):
+        labels = np.asarray([] if split is None else split[1])
+        if labels.ndim != len(outputs.shape) - 1 or labels.dtype.kind not in "iu":
+            continue
+        classes = outputs.shape[-1]
+        if wrong := np.flatnonzero((labels < 0) | (labels >= classes)).tolist():
+            raise RunError(
+                f"the {name} labels must be classes 0 to {classes - 1}, since the model has "
+                f"{classes} outputs, but row {wrong[0]} has {labels.flat[wrong[0]]} and "
+                f"{len(wrong)} of {labels.size} are out of range"
+            )

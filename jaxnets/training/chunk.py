@@ -1,0 +1,93 @@
+"""Many updates as one compiled program: the data, its order and the loop are all on the device."""
+
+from functools import partial
+from typing import Any, Literal
+
+import jax
+import jax.numpy as jnp
+
+from jaxnets.keys import stream
+from jaxnets.layer import Array, Key
+from jaxnets.training.update import Batch, Hyper, Sums, TrainState, Update
+
+Remainder = Literal["drop", "pad"]
+
+
+def steps_per_epoch(examples: int, batch_size: int, remainder: Remainder) -> int:
+    """How many batches an epoch has; "pad" counts the last, smaller one."""
+    return examples // batch_size if remainder == "drop" else -(-examples // batch_size)
+
+
+@partial(
+    jax.jit,
+    static_argnames=("update", "batch_size", "remainder", "capacity"),
+    donate_argnames="train_state",
+)
+def run_chunk(
+    update: Update,
+    train_state: TrainState,
+    data: tuple[Array, Array],
+    hyper: Hyper,
+    stop: Array,
+    *,
+    batch_size: int,
+    remainder: Remainder,
+    capacity: int,
+) -> tuple[TrainState, Sums, Array]:
+    """Update until step `stop`, and return the sums over the chunk and each step's objective.
+
+    Both bounds of the loop are traced, so one executable serves every length up to `capacity`.
+    Epoch e draws its order from `stream(key, "order", e)` and batch i of it is a function of the
+    step alone: where one chunk ends and the next begins changes nothing.
+
+    Args:
+      update: what one step does.
+      train_state: donated; its buffers become those of the result.
+      data: the whole split `(x, y)`, on the device.
+      hyper: traced hyperparameters.
+      stop: the step to stop before; at most `capacity` past `train_state.step`.
+      batch_size: examples a step.
+      remainder: "drop" leaves out the last, smaller batch of an epoch; "pad" fills it with the
+        first examples of the same order, at weight 0.
+      capacity: the length of the array of objectives.
+
+    Returns:
+      `(train_state, sums, objectives)`; `objectives` (capacity,) holds NaN past the last step.
+    """
+    start = train_state.step
+    examples = data[0].shape[0]
+    steps = steps_per_epoch(examples, batch_size, remainder)
+
+    def step(epoch: Array, order: Array, index: Array, carry: tuple) -> tuple:
+        train_state, sums, objectives = carry
+        batch = _batch(data, order, index, batch_size)
+        train_state, new = update(train_state, batch, hyper)
+        objectives = objectives.at[epoch * steps + index - start].set(new.pop("objective"))
+        return train_state, jax.tree.map(jnp.add, sums, new), objectives
+
+    def epoch(number: Array, carry: tuple) -> tuple:
+        order = _order(train_state.key, number, examples, steps * batch_size)
+        first = jnp.maximum(start - number * steps, 0)
+        last = jnp.minimum(stop - number * steps, steps)
+        return jax.lax.fori_loop(first, last, partial(step, number, order), carry)
+
+    batch = jax.eval_shape(lambda: _batch(data, jnp.zeros(batch_size, int), 0, batch_size))
+    _, sums = jax.eval_shape(update, train_state, batch, hyper)
+    del sums["objective"]
+    sums = jax.tree.map(lambda s: jnp.zeros(s.shape, s.dtype), sums)
+    carry = (train_state, sums, jnp.full(capacity, jnp.nan))
+    return jax.lax.fori_loop(start // steps, -(-stop // steps), epoch, carry)
+
+
+def _order(key: Key, epoch: Array, examples: int, length: int) -> Array:
+    """The epoch's permutation, cut or wrapped round to `length`; -1 - i marks a wrapped index."""
+    order = jax.random.permutation(stream(key, "order", epoch), examples)
+    return jnp.concatenate([order, -1 - order])[:length]
+
+
+def _batch(data: Any, order: Array, index: Array | int, batch_size: int) -> Batch:
+    rows = jax.lax.dynamic_slice(order, (index * batch_size,), (batch_size,))
+    weights = (rows >= 0).astype(jnp.float32)
+    rows = jnp.where(rows < 0, -1 - rows, rows)
+    x, y = (array.at[rows].get(mode="promise_in_bounds") for array in data)
+    return Batch(x, y, weights)

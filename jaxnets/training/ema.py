@@ -1,0 +1,34 @@
+"""An exponential moving average of the parameters, kept by the optimizer."""
+
+from typing import NamedTuple
+
+import optax
+
+from jaxnets.layer import Params
+
+
+class ParamsEma(NamedTuple):
+    """What `params_ema` remembers; `optax.tree.get(opt_state, "average")` finds it."""
+
+    average: Params
+
+
+def params_ema(decay: float) -> optax.GradientTransformation:
+    """The last link of an `optax.chain`: passes updates on and averages the params they lead to.
+
+    `average <- decay * average + (1 - decay) * params`, from the first params on (Polyak &
+    Juditsky 1992, with exponential weights).
+    """
+
+    def init(params: Params) -> ParamsEma:
+        return ParamsEma(params)
+
+    def update(
+        updates: Params, state: ParamsEma, params: Params | None = None
+    ) -> tuple[Params, ParamsEma]:
+        if params is None:
+            raise ValueError("params_ema needs the params; call tx.update(gradient, state, params)")
+        after = optax.apply_updates(params, updates)
+        return updates, ParamsEma(optax.incremental_update(after, state.average, 1 - decay))
+
+    return optax.GradientTransformation(init, update)

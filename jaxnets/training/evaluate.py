@@ -1,0 +1,121 @@
+"""Evaluation and prediction in fixed, padded blocks: any number of rows compiles once."""
+
+from collections.abc import Callable, Iterator, Mapping
+from functools import partial
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from jaxnets.layer import Array, Layer, Params, State
+from jaxnets.metrics import Metric, classes
+from jaxnets.training.update import Hyper, build
+
+BLOCK = 500  # rows
+
+
+def evaluate(
+    model: Layer | Callable[[Hyper], Layer],
+    params: Params,
+    state: State,
+    split: tuple[Any, Any],
+    metrics: Mapping[str, Metric],
+    *,
+    hyper: Hyper = None,
+    block_size: int = BLOCK,
+) -> dict[str, Any]:
+    """Each metric over the whole split, exact: sums over blocks, the last one masked.
+
+    Args:
+      model: the network, or a function of `hyper` that returns it; it runs with `train=False`.
+      params: its parameters.
+      state: its state.
+      split: inputs (n, ...) and labels (n, ...), n at least 1.
+      metrics: what to compute, by name.
+      hyper: traced hyperparameters of the model, if it has any.
+      block_size: rows a block; it bounds memory and changes no result.
+
+    Returns:
+      The values by name: floats, and NumPy arrays for what is no scalar.
+    """
+    x, y = split
+    if len(x) == 0 or len(x) != len(y):
+        raise ValueError(
+            f"evaluate expects as many labels as inputs, at least one, but got {len(x)} inputs "
+            f"and {len(y)} labels"
+        )
+    named = tuple(metrics.items())
+    total = None
+    for x_block, y_block, weights in _blocks(block_size, x, y):
+        sums = _block_sums(model, named, hyper, params, state, x_block, y_block, weights)
+        total = sums if total is None else jax.tree.map(jnp.add, total, sums)
+    return values(metrics, total)
+
+
+def values(metrics: Mapping[str, Metric], sums: Mapping[str, Any]) -> dict[str, Any]:
+    """Each metric's value from its sums: floats, and NumPy arrays for what is no scalar."""
+    arrays = {name: np.asarray(metric.value(sums[name])) for name, metric in metrics.items()}
+    return {name: a.item() if a.ndim == 0 else a for name, a in arrays.items()}
+
+
+def predict_proba(
+    model: Layer, params: Params, state: State, x: Any, *, block_size: int = BLOCK
+) -> np.ndarray:
+    """The probability of each class, (n, classes); of class 1, (n,), for a single logit."""
+    return _map_blocks(_probabilities, model, params, state, x, block_size)
+
+
+def predict(
+    model: Layer, params: Params, state: State, x: Any, *, block_size: int = BLOCK
+) -> np.ndarray:
+    """The most probable class of each row, int32 (n,)."""
+    return _map_blocks(classes, model, params, state, x, block_size).astype(np.int32)
+
+
+def _probabilities(outputs: Array) -> Array:
+    if outputs.ndim == 1 or outputs.shape[-1] == 1:
+        return jax.nn.sigmoid(outputs.reshape(-1))
+    return jax.nn.softmax(outputs)
+
+
+@partial(jax.jit, static_argnums=(0, 1))
+def _block_sums(
+    model: Layer | Callable[[Hyper], Layer],
+    metrics: tuple[tuple[str, Metric], ...],
+    hyper: Hyper,
+    params: Params,
+    state: State,
+    x: Array,
+    y: Array,
+    weights: Array,
+) -> dict[str, Any]:
+    outputs, _ = build(model, hyper).apply(params, state, x)
+    return {name: metric.sums(outputs, y, weights) for name, metric in metrics}
+
+
+@partial(jax.jit, static_argnums=(0, 1))
+def _block_outputs(finish: Any, model: Layer, params: Params, state: State, x: Array) -> Array:
+    return finish(model.apply(params, state, x)[0])
+
+
+def _map_blocks(
+    finish: Any, model: Layer, params: Params, state: State, x: Any, block_size: int
+) -> np.ndarray:
+    blocks = [
+        _block_outputs(finish, model, params, state, x_block)
+        for x_block, _ in _blocks(block_size, x)
+    ]
+    return np.concatenate(blocks)[: len(x)]
+
+
+def _blocks(size: int, *arrays: Any) -> Iterator[tuple[np.ndarray, ...]]:
+    """Blocks of `size` rows of each array, the last padded with zeros, and their weights."""
+    arrays = tuple(map(np.asarray, arrays))
+    rows = len(arrays[0])
+    for start in range(0, max(rows, 1), size):
+        parts = [array[start : start + size] for array in arrays]
+        rest = size - len(parts[0])
+        padded = [np.pad(part, [(0, rest)] + [(0, 0)] * (part.ndim - 1)) for part in parts]
+        weights = np.arange(start, start + size) < rows
+        yield *padded, weights.astype(np.float32)

@@ -1,0 +1,115 @@
+"""Where a run's progress goes: a reporter is any function of `Progress`."""
+
+import json
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import NamedTuple
+
+
+class Progress(NamedTuple):
+    """What `fit` reports after every chunk.
+
+    Attributes:
+      step: updates made so far.
+      steps: updates in the whole run.
+      epoch: the epoch these figures belong to, from 1.
+      epochs: epochs in the whole run.
+      epoch_done: whether this is the epoch's last report.
+      train: the metrics' values over this epoch so far, as seen in training.
+      validation: the metrics' values over the validation split, where there is one and the
+        epoch is done.
+      seconds: time spent training so far, without compiling and evaluating.
+      samples_per_second: examples trained on a second, over this chunk.
+    """
+
+    step: int
+    steps: int
+    epoch: int
+    epochs: int
+    epoch_done: bool
+    train: dict[str, float]
+    validation: dict[str, float] | None
+    seconds: float
+    samples_per_second: float
+
+    @property
+    def seconds_left(self) -> float:
+        """An estimate from the pace of the run so far."""
+        return self.seconds / self.step * (self.steps - self.step)
+
+
+Reporter = Callable[[Progress], None]
+
+
+def silent(progress: Progress) -> None:
+    """Report nothing."""
+    del progress
+
+
+def together(*reporters: Reporter) -> Reporter:
+    """Report to each in turn."""
+
+    def report(progress: Progress) -> None:
+        for reporter in reporters:
+            reporter(progress)
+
+    return report
+
+
+@contextmanager
+def json_lines(path: str | Path) -> Iterator[Reporter]:
+    """One JSON object a report, appended to the file at `path` and flushed at once."""
+    with open(path, "a", encoding="utf-8") as file:
+
+        def report(progress: Progress) -> None:
+            file.write(json.dumps(progress._asdict()) + "\n")
+            file.flush()
+
+        yield report
+
+
+@contextmanager
+def console() -> Iterator[Reporter]:
+    """A live display on a terminal; elsewhere one plain line at the end of each epoch."""
+    if not sys.stdout.isatty():
+        yield _print_epoch
+        return
+    from rich.progress import BarColumn, TextColumn
+    from rich.progress import Progress as Display
+
+    figures = TextColumn("{task.fields[figures]}")
+    with Display(TextColumn("{task.description}"), BarColumn(), figures) as display:
+        task = display.add_task("compiling", total=None, figures="")
+
+        def report(progress: Progress) -> None:
+            display.update(
+                task,
+                description=f"epoch {progress.epoch}/{progress.epochs}",
+                completed=progress.step,
+                total=progress.steps,
+                figures=f"{_figures(progress)}  {progress.seconds_left:.0f} s left",
+            )
+            if progress.epoch_done:
+                display.console.print(_epoch_line(progress), highlight=False)
+
+        yield report
+
+
+def _print_epoch(progress: Progress) -> None:
+    if progress.epoch_done:
+        print(_epoch_line(progress), flush=True)
+
+
+def _epoch_line(progress: Progress) -> str:
+    return f"epoch {progress.epoch:>{len(str(progress.epochs))}}/{progress.epochs}  " + _figures(
+        progress
+    )
+
+
+def _figures(progress: Progress) -> str:
+    validation = {f"validation {name}": v for name, v in (progress.validation or {}).items()}
+    values = {**progress.train, **validation}
+    text = "  ".join(f"{name} {value:.4f}" for name, value in values.items())
+    return f"{text}  {progress.samples_per_second:,.0f} samples/s"

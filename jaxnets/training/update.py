@@ -1,0 +1,158 @@
+"""One optimizer step as a pure function, and the state it steps."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import optax
+
+from jaxnets import metrics as metric_functions
+from jaxnets.keys import stream
+from jaxnets.layer import Array, Key, Layer, Params, State
+from jaxnets.metrics import Metric
+
+Hyper = Any  # a pytree of numbers: traced, so that a new value never recompiles
+Loss = Callable[[Array, Array], Array]
+Augment = Callable[[Key, Array, Array], tuple[Array, Array]]
+Penalty = Callable[[Params, Hyper], Array]
+Sums = dict[str, Any]
+
+
+class TrainState(NamedTuple):
+    """Everything a run needs to go on.
+
+    Attributes:
+      step: int32 scalar, how many updates have been made.
+      params: what is trained.
+      state: what the layers remember.
+      opt_state: what the optimizer remembers.
+      key: the run's key, never consumed: every draw is a function of `(key, step)`.
+    """
+
+    step: Array
+    params: Params
+    state: State
+    opt_state: optax.OptState
+    key: Key
+
+
+class Batch(NamedTuple):
+    """Inputs (batch, ...), labels (batch, ...), and weights (batch,): 0 for padding, else 1."""
+
+    x: Array
+    y: Array
+    weights: Array
+
+
+@dataclass(frozen=True)
+class Update:
+    """A pure function `(train_state, batch, hyper) -> (train_state, sums)`, its parts in view.
+
+    Equal parts make an equal update, so that a program compiled for one serves the other. Made
+    by `make_update`, which says what the parts are.
+    """
+
+    model: Layer | Callable[[Hyper], Layer]
+    tx: optax.GradientTransformation | Callable[[Hyper], optax.GradientTransformation]
+    loss: Loss
+    named_metrics: tuple[tuple[str, Metric], ...]
+    penalty: Penalty | None
+    augment: Augment | None
+    compute_dtype: Any
+
+    @property
+    def metrics(self) -> dict[str, Metric]:
+        """The metrics by name; the first is the loss."""
+        return dict(self.named_metrics)
+
+    def build(self, hyper: Hyper) -> tuple[Layer, optax.GradientTransformation]:
+        """The model and the optimizer for these hyperparameters, which may be traced."""
+        return build(self.model, hyper), build(self.tx, hyper)
+
+    def init(self, key: Key, x: Any, hyper: Hyper = None) -> TrainState:
+        """A first train state; only the shape and dtype of the example batch `x` matter."""
+        model, tx = self.build(hyper)
+        params, state = model.init(stream(key, "init"), x)
+        return TrainState(jnp.int32(0), params, state, tx.init(params), stream(key, "train"))
+
+    def __call__(
+        self, train_state: TrainState, batch: Batch, hyper: Hyper = None
+    ) -> tuple[TrainState, Sums]:
+        """Step once; return the next train state and the metrics' sums over the batch.
+
+        `sums["objective"]` is what was minimised: the mean loss plus the penalty.
+        """
+        model, tx = self.build(hyper)
+        step, params, state, opt_state, key = train_state
+        x, y, weights = batch
+        if self.augment is not None:
+            x, y = self.augment(stream(key, "augment", step), x, y)
+
+        def objective(params: Params) -> tuple[Array, tuple[Array, State]]:
+            outputs, new_state = model.apply(
+                _cast(params, self.compute_dtype),
+                state,
+                x,
+                key=stream(key, "step", step),
+                train=True,
+            )
+            outputs = _cast(outputs, self.compute_dtype and jnp.float32)
+            losses = self.loss(outputs, y)
+            mean = jnp.where(weights > 0, losses * weights, 0).sum() / weights.sum()
+            penalty = 0.0 if self.penalty is None else self.penalty(params, hyper)
+            return mean + penalty, (outputs, new_state)
+
+        (value, (outputs, state)), gradient = jax.value_and_grad(objective, has_aux=True)(params)
+        updates, opt_state = tx.update(gradient, opt_state, params)
+        params = optax.apply_updates(params, updates)
+        sums = {name: m.sums(outputs, y, weights) for name, m in self.named_metrics}
+        next_state = TrainState(step + 1, params, state, opt_state, key)
+        return next_state, {"objective": value, **sums}
+
+
+def make_update(
+    model: Layer | Callable[[Hyper], Layer],
+    tx: optax.GradientTransformation | Callable[[Hyper], optax.GradientTransformation],
+    loss: Loss,
+    *,
+    metrics: Mapping[str, Metric] | None = None,
+    penalty: Penalty | None = None,
+    augment: Augment | None = None,
+    compute_dtype: Any = None,
+) -> Update:
+    """An `Update` from a model, an optimizer and a loss.
+
+    Args:
+      model: a `Layer`, or a function of the hyperparameters that returns one.
+      tx: an optax transformation, or a function of the hyperparameters that returns one, as in
+        `lambda hyper: optax.adam(hyper["learning_rate"])`. Both run inside the trace, so a new
+        learning rate or dropout rate is a new input to the same program.
+      loss: `loss(outputs, labels)`, one number an example.
+      metrics: what to report beside the loss, by name.
+      penalty: `penalty(params, hyper)`, added to the mean loss, as in
+        `lambda params, hyper: losses.l2(params, 1e-4)`.
+      augment: `augment(key, x, y) -> (x, y)`, run on the device before the model.
+      compute_dtype: the dtype of the forward and backward pass, by default that of the params.
+        `jnp.bfloat16` is mixed precision (Micikevicius et al. 2018): params, optimizer and loss
+        stay float32.
+    """
+    if not callable(loss):
+        raise TypeError(f"make_update expects a loss function, but got {loss!r}")
+    named = {"loss": metric_functions.mean(loss), **(metrics or {})}
+    return Update(model, tx, loss, tuple(named.items()), penalty, augment, compute_dtype)
+
+
+def build(part: Any, hyper: Hyper) -> Any:
+    """The part itself, or what it makes of the hyperparameters where it is a function of them."""
+    return part(hyper) if callable(part) else part
+
+
+def _cast(tree: Any, dtype: Any) -> Any:
+    """The tree with its floating-point leaves in `dtype`; as it is where that is None."""
+
+    def leaf(x: Array) -> Array:
+        return x.astype(dtype) if jnp.issubdtype(x.dtype, jnp.floating) else x
+
+    return tree if dtype is None else jax.tree.map(leaf, tree)

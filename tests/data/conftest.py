@@ -1,0 +1,53 @@
+"""Small data sets in IDX files, and a world in which no test finds anything by accident."""
+
+import gzip
+import struct
+
+import numpy as np
+import pytest
+
+from jaxnets.data import catalogue, sources
+
+
+@pytest.fixture(autouse=True)
+def nothing_to_be_found(monkeypatch, tmp_path):
+    """No environment, no Debian, no cache, no mirrors, no proxy: each test names what it needs."""
+    monkeypatch.delenv("JAXNETS_DATA_DIR", raising=False)
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    monkeypatch.setenv("no_proxy", "*")
+    monkeypatch.setattr(sources, "DEBIAN", tmp_path / "debian")
+    for name, published in catalogue.CATALOGUE.items():
+        monkeypatch.setitem(catalogue.CATALOGUE, name, published._replace(mirrors=()))
+
+
+@pytest.fixture(scope="session")
+def as_idx():
+    """The IDX content of an array of bytes."""
+
+    def as_idx(array):
+        return struct.pack(f">HBB{array.ndim}I", 0, 8, array.ndim, *array.shape) + array.tobytes()
+
+    return as_idx
+
+
+@pytest.fixture(scope="session")
+def write_set(as_idx):
+    """Write a small random set as four IDX files; a keyword replaces one of its arrays."""
+
+    def write_set(folder, *, gz=False, train=20, test=10, seed=0, **replaced):
+        rng = np.random.default_rng(seed)
+        arrays = {}
+        for prefix, rows in (("train", train), ("t10k", test)):
+            arrays[f"{prefix}_images"] = rng.integers(0, 256, (rows, 28, 28), dtype=np.uint8)
+            arrays[f"{prefix}_labels"] = rng.integers(0, 10, rows, dtype=np.uint8)
+        arrays |= replaced
+        folder.mkdir(parents=True, exist_ok=True)
+        for name, array in arrays.items():
+            file = f"{name.replace('_', '-')}-idx{3 if 'images' in name else 1}-ubyte"
+            if gz:
+                (folder / f"{file}.gz").write_bytes(gzip.compress(as_idx(array)))
+            else:
+                (folder / file).write_bytes(as_idx(array))
+        return arrays
+
+    return write_set

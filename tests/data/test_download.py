@@ -1,0 +1,210 @@
+"""Downloads are bounded, checked before they are kept, and tried twice; against a local server."""
+
+import hashlib
+import http.server
+import os
+import socket
+import threading
+import time
+
+import pytest
+
+from jaxnets.data import DataError, catalogue, load
+from jaxnets.data.catalogue import File
+from jaxnets.data.download import fetch
+
+BODY = b"what the authors published"
+FILE = File("labels", (), len(BODY), hashlib.sha256(BODY).hexdigest(), "")
+UNREACHABLE = "http://127.0.0.1:9/"  # the discard port, where nothing listens
+
+
+@pytest.fixture
+def mirror():
+    """Serve by `mirror.answer(handler)`, to be set; `mirror.asked` lists the paths requested."""
+
+    class Handler(http.server.BaseHTTPRequestHandler):
+        def do_GET(self):
+            mirror.asked.append(self.path)
+            mirror.answer(self)
+
+        def log_message(self, *_):
+            pass
+
+    class Mirror(http.server.ThreadingHTTPServer):
+        asked: tuple = ()
+        block_on_close = False
+
+        def handle_error(self, *_):
+            pass  # a client that has read enough and hangs up is no failure of the test
+
+    with Mirror(("127.0.0.1", 0), Handler) as mirror:
+        mirror.asked, mirror.answer = [], give(BODY)
+        mirror.url = f"http://127.0.0.1:{mirror.server_port}/"
+        threading.Thread(target=mirror.serve_forever, args=[0.01], daemon=True).start()
+        yield mirror
+        mirror.shutdown()
+
+
+def give(body, status=200):
+    def answer(handler):
+        handler.send_response(status)
+        handler.send_header("Content-Length", str(len(body)))
+        handler.end_headers()
+        handler.wfile.write(body)
+
+    return answer
+
+
+def test_a_file_with_the_published_sum_is_kept(mirror, tmp_path):
+    fetch(FILE, (mirror.url,), tmp_path / "new")
+    assert mirror.asked == ["/labels.gz"]
+    assert (tmp_path / "new" / "labels.gz").read_bytes() == BODY
+    assert os.listdir(tmp_path / "new") == ["labels.gz"]
+
+
+@pytest.mark.parametrize("body", [b"X" + BODY[1:], BODY[:-1], b""], ids=["flip", "cut", "empty"])
+def test_a_file_with_another_sum_is_refused_and_not_kept(mirror, tmp_path, body):
+    mirror.answer = give(body)
+    with pytest.raises(ConnectionError, match=r"labels\.gz: its SHA-256 is not the published one"):
+        fetch(FILE, (mirror.url,), tmp_path)
+    assert os.listdir(tmp_path) == []
+
+
+def test_a_body_without_end_is_read_no_further_than_the_published_size(mirror, tmp_path):
+    def without_end(handler):
+        handler.send_response(200)
+        handler.end_headers()
+        with pytest.raises(OSError):  # the client hangs up
+            while True:
+                handler.wfile.write(bytes(2**16))
+
+    mirror.answer = without_end
+    start = time.monotonic()
+    with pytest.raises(ConnectionError, match="SHA-256"):
+        fetch(FILE, (mirror.url,), tmp_path)
+    assert time.monotonic() - start < 2
+    assert os.listdir(tmp_path) == []
+
+
+def test_a_server_that_fails_once_is_asked_again(mirror, tmp_path):
+    answers = iter([give(b"busy", status=503), give(BODY)])
+    mirror.answer = lambda handler: next(answers)(handler)
+    fetch(FILE, (mirror.url,), tmp_path)
+    assert len(mirror.asked) == 2
+    assert (tmp_path / "labels.gz").read_bytes() == BODY
+
+
+def test_a_server_that_fails_twice_is_not_asked_a_third_time(mirror, tmp_path):
+    mirror.answer = give(b"", status=404)
+    with pytest.raises(ConnectionError, match="404"):
+        fetch(FILE, (mirror.url,), tmp_path)
+    assert len(mirror.asked) == 2
+
+
+def test_the_next_mirror_is_asked_where_one_cannot_be_reached(mirror, tmp_path):
+    fetch(FILE, (UNREACHABLE, mirror.url), tmp_path)
+    assert (tmp_path / "labels.gz").read_bytes() == BODY
+
+
+def test_a_server_that_speaks_no_http_is_a_failed_attempt(mirror, tmp_path):
+    mirror.answer = lambda handler: handler.wfile.write(b"SSH-2.0-OpenSSH\r\n")
+    with pytest.raises(ConnectionError, match=r"labels\.gz: "):
+        fetch(FILE, (mirror.url,), tmp_path)
+
+
+@pytest.mark.parametrize("stage", ["headers", "body"])
+def test_a_server_that_hangs_is_given_up_on(mirror, tmp_path, stage):
+    hold = threading.Event()
+
+    def hang(handler):
+        if stage == "body":
+            handler.send_response(200)
+            handler.end_headers()
+            handler.wfile.flush()
+        hold.wait(10)
+
+    mirror.answer = hang
+    start = time.monotonic()
+    with pytest.raises(ConnectionError, match=r"timed out|no answer within"):
+        fetch(FILE, (mirror.url,), tmp_path, timeout=0.1)
+    assert time.monotonic() - start < 2
+    hold.set()
+
+
+def test_a_name_lookup_that_hangs_is_given_up_on(monkeypatch, tmp_path):
+    hold = threading.Event()
+
+    def lookup(*_, **__):
+        hold.wait(10)
+        raise OSError("released")
+
+    monkeypatch.setattr(socket, "getaddrinfo", lookup)
+    start = time.monotonic()
+    with pytest.raises(ConnectionError, match=r"no answer within 0\.1 s"):
+        fetch(FILE, ("http://one.invalid/", "http://two.invalid/"), tmp_path, timeout=0.1)
+    assert time.monotonic() - start < 2
+    hold.set()
+
+
+def test_a_folder_that_cannot_be_written_is_a_data_error_with_a_cure(mirror, tmp_path):
+    (tmp_path / "file").touch()
+    with pytest.raises(DataError, match=r"cannot be kept: .* Set XDG_CACHE_HOME"):
+        fetch(FILE, (mirror.url,), tmp_path / "file")
+
+
+@pytest.fixture
+def mnist_mirror(mirror, monkeypatch):
+    """A mirror of the MNIST files that jaxnets packages."""
+    packaged = os.path.join(os.path.dirname(catalogue.__file__), "mnist")
+
+    def answer(handler):
+        with open(packaged + handler.path, "rb") as file:
+            give(file.read())(handler)
+
+    mirror.answer = answer
+    published = catalogue.CATALOGUE["mnist"]._replace(mirrors=(mirror.url,))
+    monkeypatch.setitem(catalogue.CATALOGUE, "mnist", published)
+    return mirror
+
+
+def test_loading_downloads_each_file_once_and_then_reads_the_cache(mnist_mirror, tmp_path):
+    first = load("mnist", source="download")
+    assert sorted(mnist_mirror.asked) == sorted(f"/{f.gz_name}" for f in catalogue.MNIST.files)
+    assert first.source == f"downloaded to {tmp_path / 'cache' / 'jaxnets' / 'mnist'}"
+    assert first.checksums == catalogue.MNIST.checksums
+
+    assert load("mnist", source="download").source == first.source
+    assert len(mnist_mirror.asked) == 4
+
+
+def test_a_file_damaged_in_the_cache_is_refused_and_an_absent_one_fetched_again(
+    mnist_mirror, tmp_path
+):
+    load("mnist", source="download")
+    labels = tmp_path / "cache" / "jaxnets" / "mnist" / "t10k-labels-idx1-ubyte.gz"
+    labels.write_bytes(labels.read_bytes()[:-9])
+    with pytest.raises(DataError, match=f"{labels} .*Delete this file"):
+        load("mnist", source="download")
+
+    labels.unlink()
+    load("mnist", source="download")
+    assert mnist_mirror.asked[4:] == ["/t10k-labels-idx1-ubyte.gz"]
+
+
+def test_offline_the_error_comes_at_once_and_says_what_is_needed_and_where_it_was_sought(
+    monkeypatch, tmp_path
+):
+    fashion = catalogue.FASHION_MNIST._replace(mirrors=(UNREACHABLE,))
+    monkeypatch.setitem(catalogue.CATALOGUE, "fashion_mnist", fashion)
+    start = time.monotonic()
+    with pytest.raises(DataError) as raised:
+        load("fashion_mnist")
+    assert time.monotonic() - start < 5
+    message = str(raised.value)
+    for file in fashion.files:
+        assert f"{file.gz_name}  SHA-256 {file.gz_sha256}" in message
+    for place in (tmp_path / "debian" / "fashion-mnist", tmp_path / "cache" / "jaxnets"):
+        assert str(place) in message
+    assert f"{UNREACHABLE}train-images-idx3-ubyte.gz: " in message
+    assert "data_dir" in message
+    assert "JAXNETS_DATA_DIR" in message

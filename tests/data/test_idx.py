@@ -1,0 +1,140 @@
+"""The IDX reader returns what a file holds or raises DataError: nothing else, whatever it reads."""
+
+import gzip
+import hashlib
+import struct
+import tracemalloc
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as hnp
+
+from jaxnets.data import DataError
+from jaxnets.data.idx import LIMIT, read
+
+arrays = hnp.arrays(np.uint8, hnp.array_shapes(min_dims=1, max_dims=3, max_side=6))
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    return tmp_path_factory.mktemp("idx")
+
+
+def write(path, content):
+    path.write_bytes(gzip.compress(content) if path.suffix == ".gz" else content)
+    return path
+
+
+@given(array=arrays, name=st.sampled_from(["raw", "packed.gz"]))
+def test_reading_gives_back_the_array_and_the_sum_of_the_unpacked_content(
+    folder, as_idx, array, name
+):
+    content = as_idx(array)
+    read_array, sha256 = read(write(folder / name, content), array.ndim)
+    np.testing.assert_array_equal(read_array, array)
+    assert read_array.dtype == np.uint8
+    assert sha256 == hashlib.sha256(content).hexdigest()
+
+
+def test_what_was_read_refuses_assignment(tmp_path, as_idx):
+    array, _ = read(write(tmp_path / "raw", as_idx(np.zeros(3, np.uint8))), 1)
+    with pytest.raises(ValueError, match="read-only"):
+        array[0] = 1
+
+
+@given(content=st.binary(max_size=64), rank=st.integers(1, 3), name=st.sampled_from(["r", "r.gz"]))
+def test_random_bytes_raise_nothing_but_data_error(folder, content, rank, name):
+    path = folder / name
+    path.write_bytes(content)
+    try:
+        array, _ = read(path, rank)
+    except DataError as error:
+        assert str(path) in str(error)
+    else:
+        assert content == content[: 4 + 4 * rank] + array.tobytes()
+
+
+@given(data=st.data(), array=arrays)
+def test_a_changed_byte_in_a_raw_header_is_refused_and_in_the_values_is_read(
+    folder, as_idx, data, array
+):
+    content = bytearray(as_idx(array))
+    at = data.draw(st.integers(0, len(content) - 1))
+    content[at] ^= data.draw(st.integers(1, 255))
+    path = write(folder / "changed", bytes(content))
+    if at < 4 + 4 * array.ndim:
+        with pytest.raises(DataError, match="changed"):
+            read(path, array.ndim)
+    else:
+        assert (read(path, array.ndim)[0] != array).sum() == 1
+
+
+@given(data=st.data(), array=arrays)
+def test_a_changed_byte_in_a_gz_is_refused_or_changes_nothing(folder, as_idx, data, array):
+    packed = bytearray(gzip.compress(as_idx(array)))
+    packed[data.draw(st.integers(0, len(packed) - 1))] ^= data.draw(st.integers(1, 255))
+    path = folder / "changed.gz"
+    path.write_bytes(packed)
+    try:
+        read_array, _ = read(path, array.ndim)
+    except DataError:
+        return
+    np.testing.assert_array_equal(read_array, array)
+
+
+@given(data=st.data(), array=arrays, packed=st.booleans())
+def test_a_file_cut_short_anywhere_is_refused(folder, as_idx, data, array, packed):
+    content = gzip.compress(as_idx(array)) if packed else as_idx(array)
+    path = folder / ("short.gz" if packed else "short")
+    path.write_bytes(content[: data.draw(st.integers(0, len(content) - 1))])
+    with pytest.raises(DataError, match="short"):
+        read(path, array.ndim)
+
+
+@pytest.mark.parametrize("name", ["long", "long.gz"])
+def test_bytes_after_the_values_are_refused(tmp_path, as_idx, name):
+    path = write(tmp_path / name, as_idx(np.zeros(3, np.uint8)) + b"!")
+    with pytest.raises(DataError, match=r"announces 3 values, .* but holds more"):
+        read(path, 1)
+
+
+@pytest.mark.parametrize(
+    ("magic", "wrong"),
+    [(b"\1\0\x08\1", "magic"), (b"\0\0\x0d\1", "float32"), (b"\0\0\x08\3", "rank")],
+)
+def test_another_magic_type_or_rank_is_refused_with_both_beginnings(tmp_path, magic, wrong):
+    path = write(tmp_path / wrong, magic + struct.pack(">I", 3) + b"abc")
+    with pytest.raises(DataError, match=f"{magic.hex(' ')}.* begins with 00 00 08 01"):
+        read(path, 1)
+
+
+@pytest.mark.parametrize("name", ["huge", "huge.gz"])
+@pytest.mark.parametrize(
+    ("count", "answer"), [(LIMIT // 784, "but holds only 784"), (2**32 - 1, "but no more than")]
+)
+def test_a_header_that_claims_too_much_allocates_nothing(tmp_path, name, count, answer):
+    path = write(tmp_path / name, struct.pack(">HBB3I", 0, 8, 3, count, 28, 28) + bytes(784))
+    assert peak_of_refusing(path, 3, f"announces .*{count}.*{answer}") < 4 * 2**20
+
+
+def test_a_small_gz_that_unpacks_to_far_more_than_announced_is_not_unpacked(tmp_path, as_idx):
+    path = write(tmp_path / "bomb.gz", as_idx(np.zeros(3, np.uint8)) + bytes(2**25))
+    assert peak_of_refusing(path, 1, "announces 3 values, .* but holds more") < 4 * 2**20
+
+
+def peak_of_refusing(path, rank, message):
+    """The most bytes held at once while a file is refused."""
+    tracemalloc.start()
+    try:
+        with pytest.raises(DataError, match=message):
+            read(path, rank)
+        return tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+
+
+def test_a_folder_in_place_of_a_file_is_a_data_error(tmp_path):
+    with pytest.raises(DataError, match="cannot be read"):
+        read(tmp_path, 1)
