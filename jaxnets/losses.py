@@ -60,14 +60,14 @@ def l1(
     params: Params, rate: float | Float[Array, ""], *, names: str = "kernel$"
 ) -> Float[Array, ""]:
     """Rate times the sum of |w| over the parameters whose path matches `names`."""
-    return rate * sum(jnp.abs(w).sum() for w in select(params, names))
+    return rate * jnp.stack([jnp.abs(w).sum() for w in select(params, names)]).sum()
 
 
 def l2(
     params: Params, rate: float | Float[Array, ""], *, names: str = "kernel$"
 ) -> Float[Array, ""]:
     """Rate times the sum of w^2 over the parameters whose path matches `names`, without a half."""
-    return rate * sum(jnp.square(w).sum() for w in select(params, names))
+    return rate * jnp.stack([jnp.square(w).sum() for w in select(params, names)]).sum()
 
 
 def _by_example(x: Array) -> Array:

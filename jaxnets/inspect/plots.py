@@ -22,10 +22,9 @@ def curves(history: Sequence["Progress"], title: str) -> "Figure":
     epochs = [progress.epoch for progress in history]
     for axes, name in zip(figure.subplots(1, len(names), squeeze=False)[0], names, strict=True):
         axes.plot(epochs, [p.train[name] for p in history], "o-", label="training")
-        watched = [p for p in history if p.validation is not None]
+        watched = {p.epoch: p.validation[name] for p in history if p.validation is not None}
         if watched:
-            values = [p.validation[name] for p in watched]
-            axes.plot([p.epoch for p in watched], values, "s-", label="validation")
+            axes.plot(list(watched), list(watched.values()), "s-", label="validation")
         unit = " (nats)" if name == "loss" else ""
         axes.set(xlabel="epoch", ylabel=name + unit)
         axes.xaxis.set_major_locator(MaxNLocator(integer=True))

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import Any, Literal
 
-import jax
+from jax.core import Tracer
 
 from jaxnets.layer import Array, LayerError, Params
 
@@ -33,7 +33,7 @@ def per_axis(layer: str, axes: int, **sizes: Any) -> list[tuple[int, ...]]:
 def fraction(layer: str, **rates: Any) -> None:
     """Refuse a rate outside [0, 1); a traced rate passes, since its value is not known yet."""
     for name, rate in rates.items():
-        if not isinstance(rate, jax.core.Tracer) and not 0.0 <= rate < 1.0:
+        if not isinstance(rate, Tracer) and not 0.0 <= rate < 1.0:
             raise LayerError(f"{layer} expects {name} in [0, 1), but got {rate!r}")
 
 

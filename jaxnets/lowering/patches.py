@@ -21,8 +21,11 @@ def patches_conv(
 ) -> Array:
     """Cross-correlation: patches (n, taps, groups, channels) times kernel, summed over taps."""
     patches = _patches(x, kernel.shape[:-2], strides, padding, dilation)
-    grouped = patches.reshape(-1, math.prod(kernel.shape[:-2]), groups, kernel.shape[-2])
-    y = jnp.einsum("ntgc,tcgf->ngf", grouped, _grouped_kernel(kernel, groups))
+    if groups == 1:  # a bare matmul: for the general form XLA would first transpose the patches
+        y = patches.reshape(-1, patches.shape[-1]) @ kernel.reshape(patches.shape[-1], -1)
+    else:
+        grouped = _grouped_patches(patches, kernel, groups)
+        y = jnp.einsum("ntgc,tcgf->ngf", grouped, _grouped_kernel(kernel, groups))
     return y.reshape(*patches.shape[:-1], kernel.shape[-1])
 
 
@@ -52,9 +55,12 @@ def kernel_gradient(
 ) -> Array:
     """Patches transposed times g, one matmul over every position of every example."""
     patches = _patches(x, kernel.shape[:-2], strides, padding, dilation)
-    grouped = patches.reshape(-1, math.prod(kernel.shape[:-2]), groups, kernel.shape[-2])
-    g = g.reshape(-1, groups, kernel.shape[-1] // groups)
-    return jnp.einsum("ntgc,ngf->tcgf", grouped, g).reshape(kernel.shape)
+    if groups == 1:
+        y = patches.reshape(-1, patches.shape[-1]).T @ g.reshape(-1, kernel.shape[-1])
+    else:
+        g = g.reshape(-1, groups, kernel.shape[-1] // groups)
+        y = jnp.einsum("ntgc,ngf->tcgf", _grouped_patches(patches, kernel, groups), g)
+    return y.reshape(kernel.shape)
 
 
 def patches_bytes(x: Array, kernel: Array, strides: Ints) -> int:
@@ -77,6 +83,11 @@ def _patches(x: Array, size: Ints, strides: Ints, padding: Pairs, dilation: Ints
         window = lax.slice(x, (0, *first, 0), (x.shape[0], *last, x.shape[-1]), (1, *strides, 1))
         taps.append(window)
     return jnp.concatenate(taps, axis=-1)
+
+
+def _grouped_patches(patches: Array, kernel: Array, groups: int) -> Array:
+    """(positions, taps, groups, channels)."""
+    return patches.reshape(-1, math.prod(kernel.shape[:-2]), groups, kernel.shape[-2])
 
 
 def _grouped_kernel(kernel: Array, groups: int) -> Array:

@@ -5,6 +5,7 @@ backend. The CPU's ways have a backward pass of their own, hence no forward-mode
 plain ways have both.
 """
 
+from collections.abc import Callable
 from functools import partial
 
 import jax
@@ -34,13 +35,10 @@ def conv(
 def _conv(
     x: Array, kernel: Array, strides: Ints, padding: Pairs, dilation: Ints, groups: int
 ) -> Array:
-    how = dict(strides=strides, padding=padding, dilation=dilation, groups=groups)
-    return lax.platform_dependent(
-        x,
-        kernel,
-        cpu=partial(patches.patches_conv, **how),
-        default=partial(plain_conv, **how),
-    )
+    def by(way: Callable[..., Array]) -> Callable[[Array, Array], Array]:
+        return lambda x, kernel: way(x, kernel, strides, padding, dilation, groups)
+
+    return lax.platform_dependent(x, kernel, cpu=by(patches.patches_conv), default=by(plain_conv))
 
 
 def _conv_forward(x: Array, kernel: Array, *how) -> tuple[Array, tuple[Array, Array]]:
@@ -50,16 +48,14 @@ def _conv_forward(x: Array, kernel: Array, *how) -> tuple[Array, tuple[Array, Ar
 def _conv_backward(
     strides: Ints, padding: Pairs, dilation: Ints, groups: int, saved: tuple[Array, Array], g: Array
 ) -> tuple[Array, Array]:
-    how = dict(strides=strides, padding=padding, dilation=dilation, groups=groups)
+    how = (strides, padding, dilation, groups)
 
     def by_patches(g: Array, x: Array, kernel: Array) -> tuple[Array, Array]:
-        return (
-            patches.input_gradient(g, x, kernel, **how),
-            patches.kernel_gradient(g, x, kernel, **how),
-        )
+        dx = patches.input_gradient(g, x, kernel, *how)
+        return dx, patches.kernel_gradient(g, x, kernel, *how)
 
     def plain(g: Array, x: Array, kernel: Array) -> tuple[Array, Array]:
-        return jax.vjp(partial(plain_conv, **how), x, kernel)[1](g)
+        return jax.vjp(lambda x, kernel: plain_conv(x, kernel, *how), x, kernel)[1](g)
 
     return lax.platform_dependent(g, *saved, cpu=by_patches, default=plain)
 

@@ -1,16 +1,14 @@
 """An exponential moving average of the parameters, kept by the optimizer."""
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import optax
-
-from jaxnets.layer import Params
 
 
 class ParamsEma(NamedTuple):
     """What `params_ema` remembers; `optax.tree.get(opt_state, "average")` finds it."""
 
-    average: Params
+    average: optax.Params
 
 
 def params_ema(decay: float) -> optax.GradientTransformation:
@@ -20,12 +18,12 @@ def params_ema(decay: float) -> optax.GradientTransformation:
     Juditsky 1992, with exponential weights).
     """
 
-    def init(params: Params) -> ParamsEma:
+    def init(params: optax.Params) -> ParamsEma:
         return ParamsEma(params)
 
     def update(
-        updates: Params, state: ParamsEma, params: Params | None = None
-    ) -> tuple[Params, ParamsEma]:
+        updates: optax.Updates, state: Any, params: optax.Params | None = None
+    ) -> tuple[optax.Updates, ParamsEma]:
         if params is None:
             raise ValueError("params_ema needs the params; call tx.update(gradient, state, params)")
         after = optax.apply_updates(params, updates)

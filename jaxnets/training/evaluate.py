@@ -46,11 +46,11 @@ def evaluate(
             f"and {len(y)} labels"
         )
     named = tuple(metrics.items())
-    total = None
-    for x_block, y_block, weights in _blocks(block_size, x, y):
-        sums = _block_sums(model, named, hyper, params, state, x_block, y_block, weights)
-        total = sums if total is None else jax.tree.map(jnp.add, total, sums)
-    return values(metrics, total)
+    sums = [
+        _block_sums(model, named, hyper, params, state, *block)
+        for block in _blocks(block_size, x, y)
+    ]
+    return values(metrics, jax.tree.map(lambda *parts: jnp.stack(parts).sum(0), *sums))
 
 
 def values(metrics: Mapping[str, Metric], sums: Mapping[str, Any]) -> dict[str, Any]:

@@ -106,9 +106,9 @@ class Update:
 
         (value, (outputs, state)), gradient = jax.value_and_grad(objective, has_aux=True)(params)
         updates, opt_state = tx.update(gradient, opt_state, params)
-        params = optax.apply_updates(params, updates)
         sums = {name: m.sums(outputs, y, weights) for name, m in self.named_metrics}
-        next_state = TrainState(step + 1, params, state, opt_state, key)
+        next_params: Any = optax.apply_updates(params, updates)
+        next_state = TrainState(step + 1, next_params, state, opt_state, key)
         return next_state, {"objective": value, **sums}
 
 

@@ -1,0 +1,38 @@
+"""What more than one test needs: made-up inputs, and what "the same" and "close" mean."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from hypothesis import settings
+
+# Every example has shapes of its own to compile, so few of them, and the same ones every time.
+examples = settings(max_examples=30, deadline=None, derandomize=True)
+
+
+def normal(*shape, seed=0):
+    """Standard normal numbers in float32; ties have no chance."""
+    return jnp.asarray(np.random.default_rng(seed).normal(size=shape), jnp.float32)
+
+
+def spec(tree):
+    """The shapes and dtypes of a tree, without its values."""
+    return jax.tree.map(lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype), tree)
+
+
+def assert_same(actual, expected):
+    """Equal in structure, shape, dtype and every bit of value."""
+    assert jax.tree.structure(actual) == jax.tree.structure(expected)
+    jax.tree.map(lambda a, e: np.testing.assert_array_equal(a, e, strict=True), actual, expected)
+
+
+def assert_close(actual, expected, tolerance=1e-5):
+    """Equal in structure and shape; each array within `tolerance` of its own largest value."""
+    assert jax.tree.structure(actual) == jax.tree.structure(expected)
+
+    def close(actual, expected):
+        assert actual.shape == expected.shape
+        actual, expected = np.asarray(actual, np.float64), np.asarray(expected, np.float64)
+        largest = np.max(np.abs(expected), initial=1e-30)
+        np.testing.assert_array_less(np.abs(actual - expected), tolerance * largest + 1e-30)
+
+    jax.tree.map(close, actual, expected)
