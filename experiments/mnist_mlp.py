@@ -4,6 +4,7 @@ python -m experiments.mnist_mlp
 """
 
 from dataclasses import dataclass
+from functools import partial
 
 import jax
 from jax.nn import relu
@@ -40,7 +41,7 @@ def experiment(config: Config) -> Fit:
     update = make_update(
         model,
         config.tx(len(train.x)),
-        losses.softmax_cross_entropy,
+        partial(losses.softmax_cross_entropy, label_smoothing=0.1),
         metrics={"accuracy": metrics.accuracy},
     )
     with run.reporter() as report:

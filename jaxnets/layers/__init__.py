@@ -1,5 +1,6 @@
 """Layers and the plain functions that go between them."""
 
+from jaxnets.layers.activation import prelu, step
 from jaxnets.layers.conv import conv
 from jaxnets.layers.dense import dense
 from jaxnets.layers.dropout import dropout
@@ -19,5 +20,7 @@ __all__ = [
     "global_avg_pool",
     "layer_norm",
     "max_pool",
+    "prelu",
     "scale_pixels",
+    "step",
 ]

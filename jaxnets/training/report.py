@@ -84,15 +84,16 @@ def console() -> Iterator[Reporter]:
         task = display.add_task("compiling", total=None, figures="")
 
         def report(progress: Progress) -> None:
+            if progress.epoch_done:
+                display.console.print(_epoch_line(progress), highlight=False)
             display.update(
                 task,
                 description=f"epoch {progress.epoch}/{progress.epochs}",
                 completed=progress.step,
                 total=progress.steps,
-                figures=f"{_figures(progress)}  {progress.seconds_left:.0f} s left",
+                figures=f"{_figures(progress.train)}  {_pace(progress)}  "
+                f"{progress.seconds_left:.0f} s left",
             )
-            if progress.epoch_done:
-                display.console.print(_epoch_line(progress), highlight=False)
 
         yield report
 
@@ -103,13 +104,16 @@ def _print_epoch(progress: Progress) -> None:
 
 
 def _epoch_line(progress: Progress) -> str:
-    return f"epoch {progress.epoch:>{len(str(progress.epochs))}}/{progress.epochs}  " + _figures(
-        progress
-    )
+    number = str(progress.epoch).rjust(len(str(progress.epochs)))
+    line = f"epoch {number}/{progress.epochs}  {_figures(progress.train)}"
+    if progress.validation is not None:
+        line += f"  validation {_figures(progress.validation)}"
+    return f"{line}  {_pace(progress)}"
 
 
-def _figures(progress: Progress) -> str:
-    validation = {f"validation {name}": v for name, v in (progress.validation or {}).items()}
-    values = {**progress.train, **validation}
-    text = "  ".join(f"{name} {value:.4f}" for name, value in values.items())
-    return f"{text}  {progress.samples_per_second:,.0f} samples/s"
+def _figures(values: dict[str, float]) -> str:
+    return "  ".join(f"{name} {value:.4f}" for name, value in values.items())
+
+
+def _pace(progress: Progress) -> str:
+    return f"{progress.samples_per_second:,.0f} samples/s"

@@ -1,0 +1,38 @@
+"""Activations that `jax.nn` does not have, or that own weights."""
+
+from typing import Any
+
+import jax.numpy as jnp
+
+from jaxnets.layer import Array, Key, Layer, Params, State
+from jaxnets.layers.channels import per_channel
+from jaxnets.layers.checks import own
+
+
+def step(x: Array) -> Array:
+    """The threshold unit: 1.0 where x > 0, else 0.0, and 0.0 in a tie."""
+    return (x > 0).astype(jnp.promote_types(x.dtype, jnp.float32))
+
+
+def prelu(*, slope: float = 0.25) -> Layer:
+    """x where x >= 0, else a x, with a learned slope `a` for each channel.
+
+    Params: `slope` (channels,), at first the number given. Source: He et al. 2015, "Delving deep
+    into rectifiers", equation 1.
+
+    Raises:
+      LayerError: an input whose channels differ from the params'.
+    """
+
+    def init(key: Key, x: Any) -> tuple[Params, State]:
+        del key
+        return {"slope": jnp.full(x.shape[-1:], slope)}, {}
+
+    def apply(
+        params: Params, state: State, x: Array, *, key: Key | None = None, train: bool = False
+    ) -> tuple[Array, State]:
+        del key, train
+        a = per_channel(own("prelu()", params, "slope"), x)
+        return jnp.where(x >= 0, x, a * x), state
+
+    return Layer(init, apply)
