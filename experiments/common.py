@@ -6,8 +6,7 @@ import platform
 import signal
 import sys
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from importlib.metadata import version
 from pathlib import Path
@@ -23,15 +22,16 @@ from jaxnets.inspect import plots
 from jaxnets.interop import safetensors
 from jaxnets.training import (
     Fit,
+    Interrupted,
     NonFiniteLoss,
     RunError,
     Update,
     console,
     evaluate,
+    fit,
     json_lines,
     together,
 )
-from jaxnets.training.report import Reporter
 
 # Each with the peak learning rate that suits it where none is given.
 OPTIMIZERS: dict[str, tuple[Callable[..., optax.GradientTransformation], float]] = {
@@ -86,6 +86,7 @@ class Run:
 
     def __init__(self, name: str, config: Config, dataset: Dataset):
         self.name, self.dataset = name, dataset
+        self.interrupted: Interrupted | None = None
         self.folder = _new_folder(name, config.out)
         self.began = time.perf_counter()
         self._write(
@@ -103,14 +104,20 @@ class Run:
         )
         print(f"{name}: {dataset.name}, {dataset.source}; writing to {self.folder}", flush=True)
 
-    @contextmanager
-    def reporter(self) -> Iterator[Reporter]:
-        """Progress on the console and in metrics.jsonl."""
+    def fit(self, *args: Any, **options: Any) -> Fit:
+        """`training.fit`, reporting here; after Ctrl-C, what was learnt by then."""
         with console() as shown, json_lines(self.folder / "metrics.jsonl") as written:
-            yield together(shown, written)
+            try:
+                return fit(*args, report=together(shown, written), **options)
+            except Interrupted as interrupted:
+                self.interrupted = interrupted
+                return interrupted.fit
 
     def finish(self, model: Layer, update: Update, fitted: Fit) -> None:
-        """Evaluate on the test split, once; write the parameters, the result and the plots."""
+        """Evaluate on the test split, once; write the parameters, the result and the plots.
+
+        Raises `Interrupted`, when all is written, where `fit` was interrupted.
+        """
         params, state = fitted.train_state.params, fitted.train_state.state
         safetensors.save(self.folder / "params.safetensors", {"params": params, "state": state})
         classes = self.dataset.classes
@@ -125,7 +132,7 @@ class Run:
             "train_seconds": fitted.train_seconds,
             "samples_per_second": fitted.samples_per_second,
             "total_seconds": time.perf_counter() - self.began,
-            "signal": fitted.signal,
+            "interrupted": self.interrupted is not None,
         }
         self._write("result.json", result)
         title = f"{self.name} on {self.dataset.name}: test accuracy {test['accuracy']:.2%}"
@@ -140,6 +147,8 @@ class Run:
             f"compiling\ncurves and confusion matrix in {self.folder}",
             flush=True,
         )
+        if self.interrupted is not None:
+            raise self.interrupted
 
     def _write(self, name: str, content: dict[str, Any]) -> None:
         (self.folder / name).write_text(
@@ -147,7 +156,7 @@ class Run:
         )
 
 
-def main(experiment: Callable[[Any], Fit], config_type: type[Config]) -> None:
+def main(experiment: Callable[[Any], None], config_type: type[Config]) -> None:
     """Run `experiment` with options from the command line, and exit.
 
     The status is 0, or 2 for a mistake of the user's, said in one message without a traceback,
@@ -156,16 +165,16 @@ def main(experiment: Callable[[Any], Fit], config_type: type[Config]) -> None:
     config = tyro.cli(config_type, description=sys.modules["__main__"].__doc__)
     _cache_compilations()
     try:
-        fitted = experiment(config)
+        experiment(config)
     except (DataError, LayerError, RunError, NonFiniteLoss) as error:
         print(f"error: {error}", file=sys.stderr)
         sys.exit(2)
-    except KeyboardInterrupt:
-        print("interrupted before training began; nothing was learnt", file=sys.stderr)
-        sys.exit(130)
-    if fitted.signal is not None:
+    except Interrupted as interrupted:
         print("interrupted; what was learnt so far is saved", file=sys.stderr)
-        sys.exit(130 if fitted.signal == signal.SIGINT else 75)
+        sys.exit(130 if interrupted.signal == signal.SIGINT else 75)
+    except KeyboardInterrupt:
+        print("interrupted outside of training; nothing new is saved", file=sys.stderr)
+        sys.exit(130)
 
 
 def _new_folder(name: str, out: Path | None) -> Path:

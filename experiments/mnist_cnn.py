@@ -24,7 +24,7 @@ from jaxnets import (
     serial,
 )
 from jaxnets.data import augment
-from jaxnets.training import Fit, fit, make_update
+from jaxnets.training import make_update
 
 
 @dataclass(frozen=True)
@@ -41,11 +41,11 @@ def block(features: int) -> Layer:
 
 model = serial(
     scale_pixels(mean=0.1307, std=0.3081),
-    ("block1", block(16)),
+    ("block1", block(24)),
     max_pool((2, 2)),
-    ("block2", block(32)),
+    ("block2", block(48)),
     max_pool((2, 2)),
-    ("block3", block(64)),
+    ("block3", block(96)),
     flatten,
     ("drop", dropout(0.4)),
     ("fc1", dense(50)),
@@ -54,7 +54,7 @@ model = serial(
 )
 
 
-def experiment(config: Config) -> Fit:
+def experiment(config: Config) -> None:
     """Train, and evaluate once on the test set."""
     mnist = data.load("mnist", data_dir=config.data_dir)
     train, validation = data.holdout(mnist.train, config.validation, seed=config.seed)
@@ -67,19 +67,16 @@ def experiment(config: Config) -> Fit:
         metrics={"accuracy": metrics.accuracy},
         augment=augment.shift(2),
     )
-    with run.reporter() as report:
-        fitted = fit(
-            update,
-            train,
-            key=jax.random.key(config.seed),
-            epochs=config.epochs,
-            batch_size=config.batch_size,
-            hyper=config.hyper,
-            validation=validation,
-            report=report,
-        )
+    fitted = run.fit(
+        update,
+        train,
+        key=jax.random.key(config.seed),
+        epochs=config.epochs,
+        batch_size=config.batch_size,
+        hyper=config.hyper,
+        validation=validation,
+    )
     run.finish(model, update, fitted)
-    return fitted
 
 
 if __name__ == "__main__":

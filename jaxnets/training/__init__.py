@@ -1,25 +1,34 @@
 """Training: a pure step, chunks of steps as one program, and the ordinary loop around them."""
 
 from jaxnets.training.check import RunError
+from jaxnets.training.descent import Trajectory, descend
 from jaxnets.training.ema import params_ema
 from jaxnets.training.evaluate import evaluate, predict, predict_proba
-from jaxnets.training.fit import Fit, NonFiniteLoss, fit
+from jaxnets.training.fit import Fit, Interrupted, NonFiniteLoss, fit
+from jaxnets.training.momentum import momentum
+from jaxnets.training.rate_finder import RangeTest, find_learning_rate
 from jaxnets.training.report import Progress, console, json_lines, together
 from jaxnets.training.update import Batch, TrainState, Update, make_update
 
 __all__ = [
     "Batch",
     "Fit",
+    "Interrupted",
     "NonFiniteLoss",
     "Progress",
+    "RangeTest",
     "RunError",
     "TrainState",
+    "Trajectory",
     "Update",
     "console",
+    "descend",
     "evaluate",
+    "find_learning_rate",
     "fit",
     "json_lines",
     "make_update",
+    "momentum",
     "params_ema",
     "predict",
     "predict_proba",

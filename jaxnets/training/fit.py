@@ -33,7 +33,6 @@ class Fit(NamedTuple):
       compile_seconds: time to initialise, trace and compile.
       train_seconds: time of the updates alone.
       samples_per_second: examples trained on a second, over the whole run.
-      signal: the number of the signal that ended the run early, or None.
     """
 
     train_state: TrainState
@@ -42,7 +41,15 @@ class Fit(NamedTuple):
     compile_seconds: float
     train_seconds: float
     samples_per_second: float
-    signal: int | None
+
+
+class Interrupted(KeyboardInterrupt):
+    """Ctrl-C or SIGTERM came during a run; `fit` is what it had learnt by then."""
+
+    def __init__(self, fit: Fit, signal: int):
+        super().__init__(f"training was interrupted by signal {signal}")
+        self.fit = fit
+        self.signal = signal
 
 
 class NonFiniteLoss(ArithmeticError):
@@ -88,11 +95,12 @@ def fit(
       chunk_seconds: how long the device works between two looks at signals and losses.
 
     Returns:
-      A `Fit`. Ctrl-C and SIGTERM end the run after the current chunk; `signal` then says so.
+      A `Fit`.
 
     Raises:
       RunError: data, labels or sizes that do not fit, found before anything is trained.
       NonFiniteLoss: the objective became NaN or infinite.
+      Interrupted: Ctrl-C or SIGTERM, after the current chunk; it holds the `Fit` so far.
     """
     check_run(train, validation, epochs, batch_size, patience, remainder)
     hyper = jax.tree.map(lambda value: jnp.asarray(np.asarray(value)), hyper)
@@ -145,15 +153,17 @@ def fit(
             history[epoch:] = [progress]
             if epoch_done:
                 watch.look(progress, train_state)
-    return Fit(
+    fitted = Fit(
         train_state=watch.best or train_state,
         history=tuple(history),
         best_epoch=watch.epoch,
         compile_seconds=compile_seconds,
         train_seconds=pace.seconds,
         samples_per_second=step * batch_size / max(pace.seconds, 1e-9),
-        signal=signalled(),
     )
+    if (number := signalled()) is not None:
+        raise Interrupted(fitted, number)
+    return fitted
 
 
 @dataclass
