@@ -26,11 +26,12 @@ def serial(*stages: Function | tuple[str, Layer | Function]) -> Layer:
     Raises:
       LayerError: a bare `Layer`, two stages of one name, or something that is no stage.
     """
-    children: dict[str, Layer | Function] = {}
+    children: dict[str, Layer] = {}
     order: list[str | Function] = []
     for position, stage in enumerate(stages, start=1):
         if isinstance(stage, tuple) and not isinstance(stage, Layer) and len(stage) == 2:
             name, child = stage
+            child = _as_layer(name, child)
             if name in children:
                 raise LayerError(f"serial has two stages named {name!r}; give each its own name")
             children[name] = child
@@ -42,7 +43,7 @@ def serial(*stages: Function | tuple[str, Layer | Function]) -> Layer:
             raise LayerError(_not_a_stage(position, stage))
 
     @network(**children)
-    def chain(x: Any, **child: Function) -> Any:
+    def chain(x: Any, /, **child: Function) -> Any:  # so that a stage may be named "x"
         for stage in order:
             x = child[stage](x) if isinstance(stage, str) else stage(x)
         return x
@@ -250,7 +251,9 @@ def _spec(tree: Any) -> tuple[Any, tuple]:
     """Structure, shapes and dtypes, in a form that can be hashed and compared."""
     leaves, structure = jax.tree.flatten(tree)
     if wrong := [leaf for leaf in leaves if not hasattr(leaf, "dtype")]:
-        raise LayerError(f"expected arrays or jax.ShapeDtypeStruct, but got {wrong[0]!r}")
+        raise LayerError(
+            f"expected arrays or jax.ShapeDtypeStruct, but got {wrong[0]!r}; use jnp.asarray"
+        )
     canonical = jax.dtypes.canonicalize_dtype
     return structure, tuple(
         jax.ShapeDtypeStruct(leaf.shape, canonical(leaf.dtype)) for leaf in leaves

@@ -6,6 +6,7 @@ from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 import pytest
 from helpers import assert_close, assert_same, normal, spec
 from jax.test_util import check_grads
@@ -16,18 +17,28 @@ from jaxnets import (
     avg_pool,
     batch_norm,
     conv,
+    conv_transpose,
     dense,
+    depthwise_conv,
     dropout,
     embedding,
     flatten,
+    gaussian_noise,
     global_avg_pool,
+    group_norm,
     layer_norm,
+    local_response_norm,
     lowering,
     max_pool,
     network,
+    prelu,
     scale_pixels,
     scan_over_time,
+    separable_conv,
     serial,
+    step,
+    stochastic_pool,
+    sum_pool,
 )
 
 
@@ -39,8 +50,11 @@ class Case(NamedTuple):
     plain: Layer | None = None
 
 
-def conv_case(x, *sizes, **how):
-    return Case(conv(*sizes, **how), x, conv(*sizes, **how, convolve=lowering.plain_conv))
+def conv_case(x, *sizes, make=conv, plain=lowering.plain_conv, **how):
+    return Case(make(*sizes, **how), x, make(*sizes, **how, convolve=plain))
+
+
+conv_transpose_case = partial(conv_case, make=conv_transpose, plain=lowering.plain_conv_transpose)
 
 
 def max_pool_case(x, window, **how):
@@ -85,17 +99,24 @@ tokens = jnp.arange(12).reshape(3, 4)
 # The first word of each name is the public name that it is a case of.
 LAYERS = {
     "dense": Case(dense(3), table),
-    "dense without a bias": Case(dense(3, use_bias=False), table),
-    "dense on images": Case(dense(3), image),
+    "dense without a bias": Case(dense(3, use_bias=False), image),
     "conv 1-D": conv_case(line, 4, (3,), strides=2, padding=((1, 2),)),
-    "conv 2-D": conv_case(image, 4, (3, 2)),
-    "conv 2-D strided": conv_case(image, 4, (3, 3), strides=(2, 1), padding="VALID"),
-    "conv 2-D dilated": conv_case(image, 4, (2, 2), dilation=(2, 1), padding=((2, 0), (1, 1))),
-    "conv 2-D grouped": conv_case(image, 4, (2, 2), groups=2, use_bias=False),
-    "batch_norm": Case(batch_norm(), table),
-    "batch_norm on images": Case(batch_norm(decay=0.5), image),
+    "conv 2-D": conv_case(image, 4, (3, 2), strides=(2, 1)),
+    "conv 2-D dilated and grouped": conv_case(
+        image, 4, (2, 2), dilation=(2, 1), groups=2, padding="VALID", use_bias=False
+    ),
+    "conv_transpose 1-D": conv_transpose_case(line, 2, (3,), strides=2, padding=((1, 0),)),
+    "conv_transpose 2-D": conv_transpose_case(image, 2, (3, 2), strides=(1, 3)),
+    "depthwise_conv": conv_case(image, (2, 3), multiplier=2, strides=(2, 1), make=depthwise_conv),
+    "separable_conv": conv_case(line, 3, (2,), dilation=2, make=separable_conv),
+    "batch_norm": Case(batch_norm(decay=0.5), image),
     "layer_norm": Case(layer_norm(), table),
+    "group_norm": Case(group_norm(2), image),
     "dropout": Case(dropout(0.5), table),
+    "dropout classic": Case(dropout(0.5, mode="classic"), table),
+    "gaussian_noise": Case(gaussian_noise(0.5), table),
+    "stochastic_pool": Case(stochastic_pool((2, 2)), image),
+    "prelu": Case(prelu(), image),
     "embedding": Case(embedding(12, 3), tokens),
     "serial": Case(
         small_cnn(lowering.conv, lowering.max_pool),
@@ -112,7 +133,11 @@ FUNCTIONS = {
     "max_pool 1-D": max_pool_case(line, (3,)),
     "avg_pool": Case(serial(avg_pool((2, 2))), image),
     "avg_pool overlapping": Case(serial(avg_pool((3, 3), strides=2, padding="SAME")), image),
+    "sum_pool": Case(serial(sum_pool((2, 2))), image),
+    "sum_pool overlapping": Case(serial(sum_pool((3, 3), strides=2, padding="SAME")), image),
     "global_avg_pool": Case(serial(global_avg_pool), image),
+    "step": Case(serial(step), image),
+    "local_response_norm": Case(serial(local_response_norm(3, alpha=0.5)), image),
     "flatten": Case(serial(flatten), image),
     "scale_pixels": Case(serial(scale_pixels((0.5, 0.2), (0.3, 0.4))), pixels),
 }
@@ -123,13 +148,9 @@ over_all = pytest.mark.parametrize("case", CASES.values(), ids=CASES)
 in_both_modes = pytest.mark.parametrize("train", [False, True], ids=["eval", "train"])
 
 
-def new_key(seed=0):
-    return jax.random.key(seed)
-
-
-def start(case, seed=0):
+def start(case):
     """The layer's params and state, with the state away from its first values."""
-    params, state = case.layer.init(new_key(seed), case.x)
+    params, state = case.layer.init(jax.random.key(0), case.x)
     return params, jax.tree.map(lambda leaf: leaf + 0.25, state)
 
 
@@ -141,28 +162,33 @@ def as_float64(tree):
 
 
 def test_the_tables_cover_every_public_layer_and_function():
-    public = {name: getattr(jaxnets, name) for name in jaxnets.__all__}
-    functions = {name for name, value in public.items() if inspect.isfunction(value)}
-    covered = {name.split()[0] for name in CASES}
-    assert covered == functions
+    public = {
+        name
+        for module in (jaxnets, jaxnets.layers)
+        for name in module.__all__
+        if inspect.isfunction(getattr(module, name))
+    }
+    assert {name.split()[0] for name in CASES} == public
 
 
 @over_all
 def test_abstract_init_equals_concrete_init_in_shapes_and_dtypes(case):
-    concrete = case.layer.init(new_key(), case.x)
-    assert jax.eval_shape(case.layer.init, new_key(), spec(case.x)) == spec(concrete)
+    concrete = case.layer.init(jax.random.key(0), case.x)
+    assert jax.eval_shape(case.layer.init, jax.random.key(0), spec(case.x)) == spec(concrete)
 
 
 @over_all
 def test_init_from_a_spec_equals_init_from_an_array_bit_for_bit(case):
-    assert_same(case.layer.init(new_key(), spec(case.x)), case.layer.init(new_key(), case.x))
+    assert_same(
+        case.layer.init(jax.random.key(0), spec(case.x)), case.layer.init(jax.random.key(0), case.x)
+    )
 
 
 @over_layers
 def test_the_same_key_gives_the_same_params_and_another_key_other_kernels(case):
-    params, _ = case.layer.init(new_key(1), case.x)
-    assert_same(case.layer.init(new_key(1), case.x)[0], params)
-    others, _ = case.layer.init(new_key(2), case.x)
+    params, _ = case.layer.init(jax.random.key(1), case.x)
+    assert_same(case.layer.init(jax.random.key(1), case.x)[0], params)
+    others, _ = case.layer.init(jax.random.key(2), case.x)
     for (path, leaf), other in zip(
         jax.tree_util.tree_leaves_with_path(params), jax.tree.leaves(others), strict=True
     ):
@@ -178,7 +204,7 @@ def test_what_owns_nothing_leaves_no_entry(case):
             for subtree in tree.values():
                 assert_no_empty(subtree, top=False)
 
-    for tree in case.layer.init(new_key(), case.x):
+    for tree in case.layer.init(jax.random.key(0), case.x):
         assert_no_empty(tree)
 
 
@@ -192,7 +218,7 @@ def test_evaluation_needs_no_key_and_returns_the_state_unchanged(case):
 @over_layers
 def test_training_keeps_the_structure_and_dtypes_of_the_state_and_moves_its_values(case):
     params, state = start(case)
-    _, after = case.layer.apply(params, state, case.x, key=new_key(), train=True)
+    _, after = case.layer.apply(params, state, case.x, key=jax.random.key(0), train=True)
     assert spec(after) == spec(state)
     for before, now in zip(jax.tree.leaves(state), jax.tree.leaves(after), strict=True):
         assert not (before == now).all()
@@ -203,8 +229,8 @@ def test_training_keeps_the_structure_and_dtypes_of_the_state_and_moves_its_valu
 def test_jit_equals_eager(case, train):
     params, state = start(case)
     apply = partial(case.layer.apply, train=train)
-    eager = apply(params, state, case.x, key=new_key())
-    assert_close(jax.jit(apply)(params, state, case.x, key=new_key()), eager, 1e-6)
+    eager = apply(params, state, case.x, key=jax.random.key(0))
+    assert_close(jax.jit(apply)(params, state, case.x, key=jax.random.key(0)), eager, 1e-6)
 
 
 @over_all
@@ -221,17 +247,36 @@ def test_a_batch_equals_vmap_of_its_rows_in_evaluation(case):
 def test_a_training_step_is_a_body_for_scan(case):
     params, state = start(case)
 
-    def step(state, x):
-        y, state = case.layer.apply(params, state, x, key=new_key(), train=True)
+    def body(state, x):
+        y, state = case.layer.apply(params, state, x, key=jax.random.key(0), train=True)
         return state, y
 
-    once, y = step(state, case.x)
-    twice, _ = step(once, case.x)
-    final, ys = jax.lax.scan(step, state, jnp.stack([case.x, case.x]))
+    once, y = body(state, case.x)
+    twice, _ = body(once, case.x)
+    final, ys = jax.lax.scan(body, state, jnp.stack([case.x, case.x]))
     assert_close(final, twice, 1e-6)
     assert_close(ys[0], y, 1e-6)
 
 
+@over_all
+@in_both_modes
+def test_numpy_arrays_serve_as_well_as_jax_arrays(case, train):
+    params, state = start(case)
+    expected = case.layer.apply(params, state, case.x, key=jax.random.key(0), train=train)
+    params, state, x = jax.tree.map(np.asarray, (params, state, case.x))
+    actual = case.layer.apply(params, state, x, key=jax.random.key(0), train=train)
+    assert_close(actual, expected, 1e-6)
+
+
+@pytest.fixture
+def unoptimised():
+    """Derivatives do not depend on optimisation, and compiling is all that takes time here."""
+    jax.config.update("jax_disable_most_optimizations", True)
+    yield
+    jax.config.update("jax_disable_most_optimizations", False)
+
+
+@pytest.mark.usefixtures("unoptimised")
 @pytest.mark.parametrize("name", sorted(CASES.keys() - {"scale_pixels"}))
 def test_training_gradients_agree_with_finite_differences_to_second_order(name):
     case = CASES[name]
@@ -239,11 +284,10 @@ def test_training_gradients_agree_with_finite_differences_to_second_order(name):
     with jax.enable_x64(True):
         params, state, x = as_float64((params, state, case.x))
 
-        def check(layer, modes, how=lambda f: f):
-            @how
+        def check(layer, modes):
+            @jax.jit
             def output(params, x):
-                params, x = jax.tree.map(jnp.asarray, (params, x))
-                return layer.apply(params, state, x, key=new_key(), train=True)[0]
+                return layer.apply(params, state, x, key=jax.random.key(0), train=True)[0]
 
             if jnp.issubdtype(x.dtype, jnp.integer):
                 check_grads(lambda params: output(params, x), (params,), 2, modes, eps=1e-5)
@@ -251,10 +295,10 @@ def test_training_gradients_agree_with_finite_differences_to_second_order(name):
                 check_grads(output, (params, x), 2, modes, eps=1e-5)
 
         if case.plain is None:
-            check(case.layer, ["fwd", "rev"], jax.jit if name == "scan_over_time" else lambda f: f)
+            check(case.layer, ["fwd", "rev"])
         else:
             check(case.plain, ["fwd", "rev"])
-            check(case.layer, ["rev"], jax.jit)  # its own backward pass has no forward mode
+            check(case.layer, ["rev"])  # its own backward pass has no forward mode
 
 
 @pytest.mark.parametrize("name", [name for name, case in CASES.items() if case.plain])
@@ -263,7 +307,7 @@ def test_the_default_lowering_equals_the_plain_one(name, train):
     case = CASES[name]
     params, state = start(case)
     default, plain = (
-        layer.apply(params, state, case.x, key=new_key(), train=train)
+        layer.apply(params, state, case.x, key=jax.random.key(0), train=train)
         for layer in (case.layer, case.plain)
     )
     assert_close(default, plain)

@@ -1,7 +1,24 @@
-"""Data sets as NumPy arrays in memory: where they come from, and how to split them."""
+"""Data sets as NumPy arrays in memory: where they come from, how to split and to scale them."""
 
 from jaxnets.data.dataset import DataError, Dataset, Split
+from jaxnets.data.scaling import Scaling, fit_range, fit_standard, one_hot
 from jaxnets.data.sources import load
 from jaxnets.data.splits import holdout
+from jaxnets.data.toy import circle, gauss, points, spiral, xor
 
-__all__ = ["DataError", "Dataset", "Split", "holdout", "load"]
+__all__ = [
+    "DataError",
+    "Dataset",
+    "Scaling",
+    "Split",
+    "circle",
+    "fit_range",
+    "fit_standard",
+    "gauss",
+    "holdout",
+    "load",
+    "one_hot",
+    "points",
+    "spiral",
+    "xor",
+]

@@ -27,7 +27,7 @@ def curves(history: Sequence["Progress"], title: str) -> "Figure":
             axes.plot(list(watched), list(watched.values()), "s-", label="validation")
         unit = " (nats)" if name == "loss" else ""
         axes.set(xlabel="epoch", ylabel=name + unit)
-        axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+        axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
         axes.grid(alpha=0.3)
         axes.legend()
     return figure

@@ -1,7 +1,7 @@
 """Nested dicts of arrays in one safetensors file, each tensor under its path."""
 
 import os
-import tempfile
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -20,15 +20,16 @@ def save(path: str | Path, tree: dict[str, Any], metadata: dict[str, str] | None
 
     path = Path(path)
     data = to_bytes(flatten_names(jax.tree.map(jax.numpy.asarray, tree)), metadata)
-    descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=path.name, suffix=".tmp")
+    temporary = path.with_name(f"{path.name}.{os.getpid()}.tmp")
     try:
-        with os.fdopen(descriptor, "wb") as file:
+        with open(temporary, "wb") as file:
             file.write(data)
             file.flush()
             os.fsync(file.fileno())
         os.replace(temporary, path)
     except BaseException:
-        Path(temporary).unlink(missing_ok=True)
+        with suppress(OSError):
+            temporary.unlink()
         raise
 
 

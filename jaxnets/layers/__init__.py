@@ -1,26 +1,36 @@
 """Layers and the plain functions that go between them."""
 
 from jaxnets.layers.activation import prelu, step
-from jaxnets.layers.conv import conv
+from jaxnets.layers.conv import conv, conv_transpose
 from jaxnets.layers.dense import dense
 from jaxnets.layers.dropout import dropout
 from jaxnets.layers.embedding import embedding
-from jaxnets.layers.norm import batch_norm, layer_norm
-from jaxnets.layers.pooling import avg_pool, global_avg_pool, max_pool
+from jaxnets.layers.noise import gaussian_noise
+from jaxnets.layers.norm import batch_norm, group_norm, layer_norm, local_response_norm
+from jaxnets.layers.pooling import avg_pool, global_avg_pool, max_pool, stochastic_pool, sum_pool
 from jaxnets.layers.reshape import flatten, scale_pixels
+from jaxnets.layers.separable import depthwise_conv, separable_conv
 
 __all__ = [
     "avg_pool",
     "batch_norm",
     "conv",
+    "conv_transpose",
     "dense",
+    "depthwise_conv",
     "dropout",
     "embedding",
     "flatten",
+    "gaussian_noise",
     "global_avg_pool",
+    "group_norm",
     "layer_norm",
+    "local_response_norm",
     "max_pool",
     "prelu",
     "scale_pixels",
+    "separable_conv",
     "step",
+    "stochastic_pool",
+    "sum_pool",
 ]

@@ -6,7 +6,7 @@ import jax.numpy as jnp
 
 from jaxnets.layer import Array, Key, Layer, Params, State
 from jaxnets.layers.channels import per_channel
-from jaxnets.layers.checks import own
+from jaxnets.layers.checks import channels, own
 
 
 def step(x: Array) -> Array:
@@ -15,7 +15,7 @@ def step(x: Array) -> Array:
 
 
 def prelu(*, slope: float = 0.25) -> Layer:
-    """x where x >= 0, else a x, with a learned slope `a` for each channel.
+    """The identity where x >= 0, else a x, with a learned slope `a` for each channel.
 
     Params: `slope` (channels,), at first the number given. Source: He et al. 2015, "Delving deep
     into rectifiers", equation 1.
@@ -26,13 +26,15 @@ def prelu(*, slope: float = 0.25) -> Layer:
 
     def init(key: Key, x: Any) -> tuple[Params, State]:
         del key
-        return {"slope": jnp.full(x.shape[-1:], slope)}, {}
+        return {"slope": jnp.full(x.shape[-1:], slope, jnp.float32)}, {}
 
     def apply(
         params: Params, state: State, x: Array, *, key: Key | None = None, train: bool = False
     ) -> tuple[Array, State]:
         del key, train
-        a = per_channel(own("prelu()", params, "slope"), x)
+        slope = own("prelu()", params, "slope")
+        channels("prelu()", slope, x)
+        a = per_channel(slope, x)
         return jnp.where(x >= 0, x, a * x), state
 
     return Layer(init, apply)

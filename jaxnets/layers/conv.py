@@ -84,7 +84,7 @@ def conv(
                 f"{name} expects (..., {kernel.shape[-2] * groups}) but got {x.shape}; images are "
                 f"channels last; or init again with this input"
             )
-        y = convolve(x.astype(kernel.dtype), kernel, strides, explicit(x), dilation, groups)
+        y = convolve(jnp.asarray(x, kernel.dtype), kernel, strides, explicit(x), dilation, groups)
         return (y + per_channel(params["bias"], y) if use_bias else y), state
 
     def explicit(x: Array) -> tuple[tuple[int, int], ...]:
@@ -92,6 +92,101 @@ def conv(
         return lowering.explicit_padding(name, x.shape[1:-1], extent, strides, padding)
 
     return Layer(init, apply)
+
+
+def conv_transpose(
+    features: int,
+    size: Sequence[int],
+    *,
+    strides: int | Sequence[int] = 1,
+    padding: Padding = "SAME",
+    use_bias: bool = True,
+    kernel_init: Initializer = lecun_normal(in_axis=-1, out_axis=-2),
+    bias_init: Initializer = zeros,
+    convolve: Callable[..., Array] = lowering.conv_transpose,
+) -> Layer:
+    """The transpose of `conv`: each value of the input lays down the kernel, scaled by itself.
+
+    From (batch, *space, channels) to (batch, *out, features), where along each axis out is
+    n * stride with "SAME", else (n - 1) * stride + size - before - after: the input that `conv`
+    with these strides and padding maps to n. Params: `kernel` (*size, features, channels), the
+    kernel of that `conv` from features to channels, which is how Keras and Linen's
+    `ConvTranspose(transpose_kernel=True)` have it, and PyTorch with its axes in the other order;
+    and, with `use_bias`, `bias` (features,). Computes in the kernel's dtype.
+    Source: Zeiler et al. 2010, "Deconvolutional networks"; Dumoulin & Visin 2016, chapter 4.
+
+    Args:
+      features: the channels of the output.
+      size: the kernel's extent along each spatial axis, of one or two.
+      strides: the distance along each axis between neighbours' kernels.
+      padding: that of the `conv` it transposes: "SAME", "VALID" or what to cut off, as
+        (before, after) an axis. Linen differs where "VALID" meets a stride above the size (it
+        appends zeros), and in pairs, which pad the spread input there.
+      use_bias: whether to add one number a feature.
+      kernel_init: initialiser of the kernel.
+      bias_init: initialiser of the bias.
+      convolve: how it is computed; `jaxnets.lowering.plain_conv_transpose` is XLA's way, the same
+        everywhere.
+
+    Raises:
+      LayerError: sizes that are no positive integers, padding that leaves nothing, or an input of
+        another rank or channel count.
+    """
+    size = tuple(size) if isinstance(size, Sequence) else (size,)
+    name = f"conv_transpose({features}, {size})"
+    if len(size) not in (1, 2):
+        raise LayerError(f"{name} expects a size of 1 or 2 axes, as in (3, 3), but got {size}")
+    positive(name, features=features)
+    size, strides = per_axis(name, len(size), size=size, strides=strides)
+    padding_form(name, len(size), padding)
+
+    def init(key: Key, x: Any) -> tuple[Params, State]:
+        _expect_rank(name, len(size), x)
+        kernel_key, bias_key = jax.random.split(key)
+        shape = (*size, features, x.shape[-1])
+        params = {"kernel": kernel_init(kernel_key, shape, jnp.float32)}
+        if use_bias:
+            params["bias"] = bias_init(bias_key, (features,), jnp.float32)
+        return params, {}
+
+    def apply(
+        params: Params, state: State, x: Array, *, key: Key | None = None, train: bool = False
+    ) -> tuple[Array, State]:
+        del key, train
+        kernel = own(name, params, "kernel")
+        _expect_rank(name, len(size), x)
+        if x.shape[-1] != kernel.shape[-1]:
+            raise LayerError(
+                f"{name} expects (..., {kernel.shape[-1]}) but got {x.shape}; images are "
+                f"channels last; or init again with this input"
+            )
+        pairs, extent = _transposed(name, x.shape[1:-1], size, strides, padding)
+        y = convolve(jnp.asarray(x, kernel.dtype), kernel, extent, strides, pairs)
+        return (y + per_channel(params["bias"], y) if use_bias else y), state
+
+    return Layer(init, apply)
+
+
+def _transposed(
+    name: str,
+    extent: tuple[int, ...],
+    size: tuple[int, ...],
+    strides: tuple[int, ...],
+    padding: Padding,
+) -> tuple[tuple[tuple[int, int], ...], tuple[int, ...]]:
+    """The padding of the `conv` it transposes, as pairs, and the spatial axes of its input."""
+    if padding == "SAME":
+        out = tuple(n * s for n, s in zip(extent, strides, strict=True))
+        return lowering.explicit_padding(name, out, size, strides, padding), out
+    pairs = ((0, 0),) * len(size) if padding == "VALID" else tuple((i, j) for i, j in padding)
+    axes = zip(extent, strides, size, pairs, strict=True)
+    out = tuple((n - 1) * s + k - sum(pair) for n, s, k, pair in axes)
+    if min(out) < 1:
+        raise LayerError(
+            f"{name} expects padding that leaves something of {extent}, but got {padding!r}, "
+            f"which leaves {out}; pad less, or use a larger size or stride"
+        )
+    return pairs, out
 
 
 def _expect_rank(name: str, axes: int, x: Any) -> None:

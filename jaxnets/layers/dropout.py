@@ -1,24 +1,45 @@
 """Dropout."""
 
-from typing import Any
+from collections.abc import Callable
+from typing import Any, Literal
 
 import jax
 import jax.numpy as jnp
 
 from jaxnets.layer import Array, Key, Layer, LayerError, Params, State
-from jaxnets.layers.checks import fraction
+from jaxnets.layers.checks import fraction, training_key
 
 
-def dropout(rate: float | Array) -> Layer:
-    """Drops each unit with probability `rate` in training and scales the rest by 1 / (1 - rate).
+def dropout(
+    rate: float | Array,
+    *,
+    mode: Literal["inverted", "classic"] = "inverted",
+    mask: Callable[[Key, Array, tuple[int, ...]], Array] = jax.random.bernoulli,
+) -> Layer:
+    """Drops each unit with probability `rate` in training; what is left keeps its mean.
 
-    The scaling keeps every unit's mean, so evaluation is the identity and needs no key. `rate`
-    may be traced, as a hyperparameter of a run. Source: Srivastava et al. 2014, inverted form.
+    Either way the numbers are balanced by the keep probability, 1 - rate, never by the rate.
+
+    Args:
+      rate: the probability of a zero; it may be traced, as a hyperparameter of a run.
+      mode: "inverted" divides what is kept by 1 - rate, and evaluation is the identity
+        (Srivastava et al. 2014, section 10). "classic" leaves what is kept as it is, and
+        evaluation multiplies by 1 - rate (Hinton et al. 2012).
+      mask: `mask(key, keep, shape)` is True where a unit is kept. A lambda that ignores its
+        arguments repeats a figure; one that draws less than `shape` drops whole channels.
 
     Raises:
-      LayerError: `rate` outside [0, 1), or training without a key.
+      LayerError: `rate` outside [0, 1), another mode, a mask that is no function, or training
+        without a key.
     """
     fraction("dropout", rate=rate)
+    if mode not in ("inverted", "classic"):
+        raise LayerError(f'dropout expects mode "inverted" or "classic", but got {mode!r}')
+    if not callable(mask):
+        raise LayerError(
+            f"dropout expects mask to be a function (key, keep, shape), but got {type(mask)}; "
+            f"for fixed units write mask=lambda key, keep, shape: kept"
+        )
 
     def init(key: Key, x: Any) -> tuple[Params, State]:
         del key, x
@@ -28,14 +49,22 @@ def dropout(rate: float | Array) -> Layer:
         params: Params, state: State, x: Array, *, key: Key | None = None, train: bool = False
     ) -> tuple[Array, State]:
         del params
+        keep = 1.0 - jnp.asarray(rate, jnp.float32)  # in bfloat16, 1 - 0.001 would be 1
+        dtype = jnp.result_type(x.dtype, 1.0)
         if not train:
-            return x, state
-        if key is None:
-            raise LayerError(
-                "dropout draws chance in training; pass key=jax.random.key(0) to apply"
-            )
-        keep = 1.0 - jnp.asarray(rate, x.dtype)
-        kept = jax.random.bernoulli(key, keep, x.shape)
-        return jnp.where(kept, x / keep, jnp.zeros_like(x)), state
+            return (x if mode == "inverted" else (x * keep).astype(dtype)), state
+        kept = mask(training_key("dropout", key), keep, x.shape)
+        _expect_mask_for(x, kept)
+        scaled = x / keep if mode == "inverted" else x
+        return jnp.where(kept, scaled, 0).astype(dtype), state
 
     return Layer(init, apply)
+
+
+def _expect_mask_for(x: Array, kept: Array) -> None:
+    fits = (k in (1, n) for k, n in zip(kept.shape, x.shape, strict=False))
+    if kept.ndim != x.ndim or not all(fits):
+        raise LayerError(
+            f"dropout expects a mask of shape {x.shape}, or of 1 along an axis to share, but got "
+            f"{kept.shape}; draw it with the shape that mask is given"
+        )

@@ -35,6 +35,7 @@ def embedding(
     ) -> tuple[Array, State]:
         del key, train
         _expect_integers(x)
+        x = jnp.asarray(x, jnp.int32)  # a byte can neither be compared with 256 nor become it
         inside = (x >= 0) & (x < vocabulary)
         rows = jnp.where(inside, x, vocabulary)  # past the end, where mode="fill" gives NaN
         return own(name, params, "embedding").at[rows].get(mode="fill", fill_value=jnp.nan), state

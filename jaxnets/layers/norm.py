@@ -1,5 +1,6 @@
-"""Normalisation: over the batch, or over the channels of one example."""
+"""Normalisation: over the batch, over one example, or over neighbouring channels."""
 
+from collections.abc import Callable
 from typing import Any
 
 import jax
@@ -7,7 +8,7 @@ import jax.numpy as jnp
 
 from jaxnets.layer import Array, Key, Layer, LayerError, Params, State
 from jaxnets.layers.channels import per_channel
-from jaxnets.layers.checks import fraction, own
+from jaxnets.layers.checks import at_least_zero, channels, fraction, own, positive
 
 
 def batch_norm(*, decay: float = 0.99, epsilon: float = 1e-5) -> Layer:
@@ -25,15 +26,15 @@ def batch_norm(*, decay: float = 0.99, epsilon: float = 1e-5) -> Layer:
 
     def init(key: Key, x: Any) -> tuple[Params, State]:
         del key
-        channels = x.shape[-1:]
-        return _scale_and_bias(channels), {"mean": jnp.zeros(channels), "var": jnp.ones(channels)}
+        shape = x.shape[-1:]
+        return _scale_and_bias(shape), {"mean": jnp.zeros(shape), "var": jnp.ones(shape)}
 
     def apply(
         params: Params, state: State, x: Array, *, key: Key | None = None, train: bool = False
     ) -> tuple[Array, State]:
         del key
-        _expect_channels("batch_norm()", params, x)
-        mean, var = state["mean"], state["var"]
+        channels("batch_norm()", own("batch_norm()", params, "scale"), x)
+        mean, var = (own("batch_norm()", state, name, "state") for name in ("mean", "var"))
         if train:
             mean, var = _moments(x, axes=tuple(range(x.ndim - 1)))
             state = {
@@ -62,23 +63,89 @@ def layer_norm(*, epsilon: float = 1e-6) -> Layer:
         params: Params, state: State, x: Array, *, key: Key | None = None, train: bool = False
     ) -> tuple[Array, State]:
         del key, train
-        _expect_channels("layer_norm()", params, x)
+        channels("layer_norm()", own("layer_norm()", params, "scale"), x)
         mean, var = _moments(x, axes=(-1,), keepdims=True)
         return _normalise(x, mean, var, params, epsilon), state
 
     return Layer(init, apply)
 
 
+def group_norm(groups: int, *, epsilon: float = 1e-6) -> Layer:
+    """Each example's channels, `groups` at a time with all positions, to mean 0 and variance 1.
+
+    Then scaled and shifted by channel; from (batch, ..., channels). One group is layer norm over
+    the whole example; as many as channels, instance norm. Params: `scale`, `bias` (channels,).
+    Source: Wu & He 2018, equations 1 to 7.
+
+    Raises:
+      LayerError: groups that are no positive integer or do not divide the channels, or an input
+        whose channels differ from the params'.
+    """
+    name = f"group_norm({groups})"
+    positive(name, groups=groups)
+
+    def expect_groups(x: Any) -> None:
+        if len(x.shape) < 2 or x.shape[-1] % groups:
+            raise LayerError(
+                f"{name} expects (batch, ..., channels) with channels in {groups} groups, but got "
+                f"{x.shape}; choose a number of groups that divides the channels"
+            )
+
+    def init(key: Key, x: Any) -> tuple[Params, State]:
+        del key
+        expect_groups(x)
+        return _scale_and_bias(x.shape[-1:]), {}
+
+    def apply(
+        params: Params, state: State, x: Array, *, key: Key | None = None, train: bool = False
+    ) -> tuple[Array, State]:
+        del key, train
+        expect_groups(x)
+        channels(name, own(name, params, "scale"), x)
+        size = x.shape[-1] // groups
+        grouped = x.reshape(*x.shape[:-1], groups, size)
+        moments = _moments(grouped, axes=(*range(1, x.ndim - 1), x.ndim), keepdims=True)
+        mean, var = (jnp.repeat(m.squeeze(-1), size, axis=-1) for m in moments)
+        return _normalise(x, mean, var, params, epsilon), state
+
+    return Layer(init, apply)
+
+
+def local_response_norm(
+    size: int = 5, *, alpha: float = 1e-4, beta: float = 0.75, k: float = 2.0
+) -> Callable[[Array], Array]:
+    """Each value against its neighbours: a / (k + alpha * sum of a^2)^beta, from (..., channels).
+
+    The sum runs over `size` channels with the value's own in the middle, fewer at the edges. The
+    defaults are AlexNet's: Krizhevsky et al. 2012, section 3.3. There, as here and in TensorFlow,
+    alpha multiplies the sum. PyTorch, Caffe and MATLAB divide it by `size`: their alpha is `size`
+    times this one, so that the same numbers there are another layer. By default their k is 1
+    (TensorFlow, PyTorch, Caffe) or 2 (MATLAB).
+
+    Raises:
+      LayerError: a size that is no odd positive integer, a negative alpha or beta, or k not
+        above 0.
+    """
+    name = f"local_response_norm({size})"
+    positive(name, size=size)
+    at_least_zero(name, alpha=alpha, beta=beta)
+    if size % 2 == 0:
+        raise LayerError(f"{name} expects an odd size, so that one channel is in the middle")
+    if not k > 0:
+        raise LayerError(f"{name} expects k above 0, so that no zero is divided, but got {k!r}")
+
+    def apply(x: Array) -> Array:
+        a = jnp.asarray(x, jnp.promote_types(x.dtype, jnp.float32))
+        window, strides = (*(1,) * (a.ndim - 1), size), (1,) * a.ndim
+        zero = a.dtype.type(0)
+        total = jax.lax.reduce_window(jnp.square(a), zero, jax.lax.add, window, strides, "SAME")
+        return (a / (k + alpha * total) ** beta).astype(x.dtype)
+
+    return apply
+
+
 def _scale_and_bias(channels: tuple[int, ...]) -> Params:
     return {"scale": jnp.ones(channels), "bias": jnp.zeros(channels)}
-
-
-def _expect_channels(layer: str, params: Params, x: Array) -> None:
-    scale = own(layer, params, "scale")
-    if x.shape[-1:] != scale.shape:
-        raise LayerError(
-            f"{layer} expects (..., {scale.shape[0]}) but got {x.shape}; init again with this input"
-        )
 
 
 def _moments(x: Array, axes: tuple[int, ...], keepdims: bool = False) -> tuple[Array, Array]:

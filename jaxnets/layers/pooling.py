@@ -1,11 +1,14 @@
-"""Pooling: plain functions, since they own nothing."""
+"""Pooling: plain functions, since they own nothing; the one that draws chance is a layer."""
 
 from collections.abc import Callable, Sequence
 from typing import Any
 
+import jax
+import jax.numpy as jnp
+
 from jaxnets import lowering
-from jaxnets.layer import Array, LayerError
-from jaxnets.layers.checks import Padding, padding_form, per_axis
+from jaxnets.layer import Array, Key, Layer, LayerError, Params, State
+from jaxnets.layers.checks import Padding, padding_form, per_axis, training_key
 
 Pool = Callable[[Array], Array]
 
@@ -44,28 +47,102 @@ def avg_pool(
     return _pool("avg_pool", lowering.avg_pool, window, strides, padding)
 
 
+def sum_pool(
+    window: Sequence[int],
+    *,
+    strides: int | Sequence[int] | None = None,
+    padding: Padding = "VALID",
+) -> Pool:
+    """The sum of each window, from (batch, *space, channels).
+
+    Arguments and errors as for `max_pool`.
+    """
+    return _pool("sum_pool", lowering.sum_pool, window, strides, padding)
+
+
+def stochastic_pool(
+    window: Sequence[int],
+    *,
+    strides: int | Sequence[int] | None = None,
+    padding: Padding = "VALID",
+) -> Layer:
+    """One value of each window, drawn by chance: the larger, the likelier.
+
+    A value's probability is its share of its window's sum; negative values count as 0, as after
+    a ReLU, and a window of zeros gives 0. Evaluation draws nothing and takes the mean under these
+    probabilities. From (batch, *space, channels). Source: Zeiler & Fergus 2013, "Stochastic
+    pooling for regularization of deep convolutional neural networks", equations 4 to 6.
+
+    Arguments and errors as for `max_pool`, and:
+
+    Raises:
+      LayerError: training without a key.
+    """
+    values_by_tap = _pool("stochastic_pool", _taps, window, strides, padding)
+
+    def init(key: Key, x: Any) -> tuple[Params, State]:
+        del key, x
+        return {}, {}
+
+    def apply(
+        params: Params, state: State, x: Array, *, key: Key | None = None, train: bool = False
+    ) -> tuple[Array, State]:
+        del params
+        wide = jnp.promote_types(x.dtype, jnp.float32)
+        values = [jax.nn.relu(tap).astype(wide) for tap in values_by_tap(x)]
+        if train:
+            y = _draw(training_key("stochastic_pool", key), values)
+        else:
+            total = _total(values)
+            y = _total([a * (a / jnp.where(total > 0, total, 1)) for a in values])
+        return y.astype(jnp.result_type(x.dtype, 1.0)), state
+
+    return Layer(init, apply)
+
+
 def global_avg_pool(x: Array) -> Array:
     """The mean over all spatial axes: (batch, *space, channels) to (batch, channels)."""
     return x.mean(tuple(range(1, x.ndim - 1)))
 
 
+def _taps(x: Array, window: tuple[int, ...], strides: Any, padding: Any) -> list[Array]:
+    return lowering.taps(x, window, strides, padding, (1,) * len(window))
+
+
+def _total(values: list[Array]) -> Array:
+    return sum(values, start=jnp.zeros_like(values[0]))
+
+
+def _draw(key: Key, values: list[Array]) -> Array:
+    """The value under which a point falls when they lie end to end and it is thrown on them."""
+    total = _total(values)
+    point = total * jax.random.uniform(key, total.shape, total.dtype)
+    y = below = 0 * total  # NaN where a value is NaN or infinite, so that neither is lost
+    for a in values:
+        y = jnp.where((below <= point) & (point < below + a), a, y)
+        below += a
+    return y
+
+
 def _pool(
     name: str,
-    pool: Callable[..., Array],
+    pool: Callable[..., Any],
     window: Sequence[int],
     strides: int | Sequence[int] | None,
     padding: Padding,
-) -> Pool:
-    axes = len(tuple(window))
+) -> Callable[[Any], Any]:
+    if not isinstance(window, Sequence):
+        raise LayerError(f"{name} expects one size an axis, as in (2, 2), but got {window!r}")
+    axes = len(window)
     strides = window if strides is None else strides
     window, strides = per_axis(name, axes, window=window, strides=strides)
     padding_form(name, axes, padding)
     name = f"{name}({window})"
 
-    def apply(x: Any) -> Array:
+    def apply(x: Any) -> Any:
         if x.ndim != axes + 2:
             raise LayerError(f"{name} expects (batch, {axes} axes, channels) but got {x.shape}")
         pairs = lowering.explicit_padding(name, x.shape[1:-1], window, strides, padding)
-        return pool(x, window, strides, pairs)
+        return pool(jnp.asarray(x), window, strides, pairs)
 
     return apply

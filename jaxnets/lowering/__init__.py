@@ -1,15 +1,27 @@
 """How a convolution or a pool runs on each backend: one file a way, one table that chooses."""
 
 from jaxnets.lowering.padding import explicit_padding
-from jaxnets.lowering.plain import plain_avg_pool, plain_conv, plain_max_pool
-from jaxnets.lowering.table import avg_pool, conv, max_pool
+from jaxnets.lowering.plain import (
+    plain_avg_pool,
+    plain_conv,
+    plain_conv_transpose,
+    plain_max_pool,
+    plain_sum_pool,
+)
+from jaxnets.lowering.table import avg_pool, conv, conv_transpose, max_pool, sum_pool
+from jaxnets.lowering.taps import taps
 
 __all__ = [
     "avg_pool",
     "conv",
+    "conv_transpose",
     "explicit_padding",
     "max_pool",
     "plain_avg_pool",
     "plain_conv",
+    "plain_conv_transpose",
     "plain_max_pool",
+    "plain_sum_pool",
+    "sum_pool",
+    "taps",
 ]

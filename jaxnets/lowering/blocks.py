@@ -17,6 +17,11 @@ def blocks_max_pool(x: Array, window: Ints) -> Array:
     return _blocks(x, window).max(_within(window))
 
 
+def blocks_sum_pool(x: Array, window: Ints) -> Array:
+    """The sum of each block."""
+    return _blocks(x, window).sum(_within(window), dtype=jnp.promote_types(x.dtype, jnp.int32))
+
+
 def blocks_avg_pool(x: Array, window: Ints) -> Array:
     """The mean of each block."""
     return _blocks(x, window).mean(_within(window))

@@ -12,6 +12,7 @@ from jax import lax
 
 from jaxnets.layer import Array
 from jaxnets.lowering.padding import Pairs
+from jaxnets.lowering.taps import taps
 
 Ints = tuple[int, ...]
 
@@ -30,24 +31,32 @@ def patches_conv(
 
 
 def input_gradient(
-    g: Array, x: Array, kernel: Array, strides: Ints, padding: Pairs, dilation: Ints, groups: int
+    g: Array,
+    extent: Ints,
+    kernel: Array,
+    strides: Ints,
+    padding: Pairs,
+    dilation: Ints,
+    groups: int,
 ) -> Array:
-    """The transposed convolution of g: spread by the strides, against the turned kernel."""
-    spatial = tuple(range(kernel.ndim - 2))
-    *size, inputs, _ = kernel.shape
-    turned = jnp.flip(_grouped_kernel(kernel, groups), 0).swapaxes(1, 3)
-    turned = turned.reshape(*size, -1, groups * inputs)
-    pairs = []
-    for axis in spatial:
-        reach = (size[axis] - 1) * dilation[axis]
-        spread = (g.shape[1 + axis] - 1) * strides[axis] + 1
-        before = reach - padding[axis][0]
-        pairs.append((before, x.shape[1 + axis] + reach - spread - before))
-    edges = [
-        (before, after, step - 1) for (before, after), step in zip(pairs, strides, strict=True)
-    ]
-    g = lax.pad(g, g.dtype.type(0), [(0, 0, 0), *edges, (0, 0, 0)])
-    return patches_conv(g, turned, (1,) * len(size), ((0, 0),) * len(size), dilation, groups)
+    """The transposed convolution of g, to spatial axes of `extent`: each tap spread, then added."""
+    if groups == 1:
+        columns = g.reshape(-1, g.shape[-1]) @ kernel.reshape(-1, kernel.shape[-1]).T
+    else:
+        grouped = g.reshape(-1, groups, g.shape[-1] // groups)
+        columns = jnp.einsum("ngf,tcgf->ntgc", grouped, _grouped_kernel(kernel, groups))
+    columns = columns.reshape(*g.shape[:-1], -1, groups * kernel.shape[-2])
+    wide = jnp.promote_types(g.dtype, jnp.float32)  # bfloat16 would round at every tap
+    dx = jnp.zeros((), wide)
+    for number, tap in enumerate(itertools.product(*map(range, kernel.shape[:-2]))):
+        edges = [(0, 0, 0), (0, 0, 0)]
+        for n, m, t, s, d, (before, _) in zip(
+            g.shape[1:-1], extent, tap, strides, dilation, padding, strict=True
+        ):
+            first = t * d - before
+            edges.insert(-1, (first, m - first - (n - 1) * s - 1, s - 1))
+        dx += lax.pad(columns[..., number, :].astype(wide), wide.type(0), edges)
+    return dx.astype(g.dtype)
 
 
 def kernel_gradient(
@@ -71,18 +80,7 @@ def patches_bytes(x: Array, kernel: Array, strides: Ints) -> int:
 
 def _patches(x: Array, size: Ints, strides: Ints, padding: Pairs, dilation: Ints) -> Array:
     """Each output position's inputs, tap by tap: (batch, *space, taps * channels)."""
-    x = lax.pad(x, x.dtype.type(0), [(0, 0, 0), *((*pair, 0) for pair in padding), (0, 0, 0)])
-    reach = [(n - 1) * d for n, d in zip(size, dilation, strict=True)]
-    space = tuple(
-        (n - r - 1) // s + 1 for n, r, s in zip(x.shape[1:-1], reach, strides, strict=True)
-    )
-    taps = []
-    for tap in itertools.product(*map(range, size)):
-        first = [t * d for t, d in zip(tap, dilation, strict=True)]
-        last = [f + (n - 1) * s + 1 for f, n, s in zip(first, space, strides, strict=True)]
-        window = lax.slice(x, (0, *first, 0), (x.shape[0], *last, x.shape[-1]), (1, *strides, 1))
-        taps.append(window)
-    return jnp.concatenate(taps, axis=-1)
+    return jnp.concatenate(taps(x, size, strides, padding, dilation), axis=-1)
 
 
 def _grouped_patches(patches: Array, kernel: Array, groups: int) -> Array:

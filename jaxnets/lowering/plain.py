@@ -2,6 +2,7 @@
 
 import math
 
+import jax
 import jax.numpy as jnp
 from jax import lax
 
@@ -31,6 +32,22 @@ def plain_conv(
     )
 
 
+def plain_conv_transpose(
+    x: Array,
+    kernel: Array,
+    extent: tuple[int, ...],
+    strides: tuple[int, ...],
+    padding: Pairs,
+) -> Array:
+    """The transpose of `plain_conv` with the same kernel, to spatial axes of `extent`."""
+
+    def forward(y: Array) -> Array:
+        return plain_conv(y, kernel, strides, padding, (1,) * len(strides), 1)
+
+    y = jax.ShapeDtypeStruct((x.shape[0], *extent, kernel.shape[-2]), x.dtype)
+    return jax.linear_transpose(forward, y)(x)[0]
+
+
 def plain_max_pool(
     x: Array, window: tuple[int, ...], strides: tuple[int, ...], padding: Pairs
 ) -> Array:
@@ -39,15 +56,22 @@ def plain_max_pool(
     return lax.reduce_window(x, x.dtype.type(lowest), lax.max, *_windows(window, strides, padding))
 
 
+def plain_sum_pool(
+    x: Array, window: tuple[int, ...], strides: tuple[int, ...], padding: Pairs
+) -> Array:
+    """The sum of each window."""
+    x = x.astype(jnp.promote_types(x.dtype, jnp.int32))  # a sum of bytes is no byte
+    return lax.reduce_window(x, x.dtype.type(0), lax.add, *_windows(window, strides, padding))
+
+
 def plain_avg_pool(
     x: Array, window: tuple[int, ...], strides: tuple[int, ...], padding: Pairs
 ) -> Array:
     """The mean of the real values in each window; padding does not count."""
-    windows = _windows(window, strides, padding)
-    total = lax.reduce_window(x, x.dtype.type(0), lax.add, *windows)
+    total = plain_sum_pool(x, window, strides, padding)
     if not any(map(any, padding)):
         return total / math.prod(window)
-    return total / lax.reduce_window(jnp.ones_like(x), x.dtype.type(0), lax.add, *windows)
+    return total / plain_sum_pool(jnp.ones_like(x), window, strides, padding)
 
 
 def _windows(window: tuple[int, ...], strides: tuple[int, ...], padding: Pairs) -> tuple:

@@ -1,11 +1,14 @@
 """Where a run's progress goes: a reporter is any function of `Progress`."""
 
 import json
+import math
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
+
+import numpy as np
 
 
 class Progress(NamedTuple):
@@ -60,11 +63,14 @@ def together(*reporters: Reporter) -> Reporter:
 
 @contextmanager
 def json_lines(path: str | Path) -> Iterator[Reporter]:
-    """One JSON object a report, appended to the file at `path` and flushed at once."""
+    """One JSON object a report, appended to the file at `path` and flushed at once.
+
+    A figure that is NaN or infinite, which JSON has no word for, is null.
+    """
     with open(path, "a", encoding="utf-8") as file:
 
         def report(progress: Progress) -> None:
-            file.write(json.dumps(progress._asdict()) + "\n")
+            file.write(json.dumps(_strict(progress._asdict())) + "\n")
             file.flush()
 
         yield report
@@ -98,6 +104,17 @@ def console() -> Iterator[Reporter]:
         yield report
 
 
+def _strict(value: Any) -> Any:
+    """The value in JSON's own types."""
+    if isinstance(value, dict):
+        return {name: _strict(part) for name, part in value.items()}
+    if isinstance(value, np.ndarray):
+        return _strict(value.tolist())
+    if isinstance(value, list):
+        return [_strict(part) for part in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
+
+
 def _print_epoch(progress: Progress) -> None:
     if progress.epoch_done:
         print(_epoch_line(progress), flush=True)
@@ -112,7 +129,8 @@ def _epoch_line(progress: Progress) -> str:
 
 
 def _figures(values: dict[str, float]) -> str:
-    return "  ".join(f"{name} {value:.4f}" for name, value in values.items())
+    numbers = {name: value for name, value in values.items() if isinstance(value, float)}
+    return "  ".join(f"{name} {value:.4f}" for name, value in numbers.items())
 
 
 def _pace(progress: Progress) -> str:

@@ -75,7 +75,9 @@ class Update:
         """A first train state; only the shape and dtype of the example batch `x` matter."""
         model, tx = self.build(hyper)
         params, state = model.init(stream(key, "init"), x)
-        return TrainState(jnp.int32(0), params, state, tx.init(params), stream(key, "train"))
+        # Some optimizers start from the params themselves, and no buffer can be donated twice.
+        opt_state = jax.tree.map(jnp.copy, tx.init(params))
+        return TrainState(jnp.int32(0), params, state, opt_state, stream(key, "train"))
 
     def __call__(
         self, train_state: TrainState, batch: Batch, hyper: Hyper = None

@@ -1,0 +1,96 @@
+"""A layer of one's own, with its backward pass by hand, checked against differences.
+
+python -m experiments.custom_layer
+
+A Torch7 module f(x, w) = y overloads three functions: `updateOutput` gives y, `updateGradInput`
+the loss's gradient in x, and `accGradParameters` that in w. Here they are three pure functions,
+`jax.custom_vjp` makes one differentiable function of them, and a `Layer` gives it its weights.
+Runs in seconds on a CPU.
+"""
+
+from collections.abc import Callable
+
+import jax
+import jax.numpy as jnp
+from jax import Array
+from jax.nn.initializers import lecun_normal, zeros
+
+from jaxnets import Layer, dense, serial
+from jaxnets.inspect import GradientError, check_gradient
+
+Params = dict[str, Array]
+
+
+def update_output(params: Params, x: Array) -> Array:
+    """The affine map y = x W + b."""
+    return x @ params["kernel"] + params["bias"][None]
+
+
+def update_grad_input(params: Params, x: Array, grad_output: Array) -> Array:
+    """How the loss changes with x: dL/dx = dL/dy W'."""
+    del x
+    return grad_output @ params["kernel"].T
+
+
+def acc_grad_parameters(params: Params, x: Array, grad_output: Array) -> Params:
+    """How the loss changes with W and b, added up over the batch: dL/dW = x' dL/dy."""
+    del params
+    return {"kernel": x.T @ grad_output, "bias": grad_output.sum(0)}
+
+
+def forgetful_grad_parameters(params: Params, x: Array, grad_output: Array) -> Params:
+    """The same with a mistake: b's gradient is averaged over the batch."""
+    right = acc_grad_parameters(params, x, grad_output)
+    return {**right, "bias": grad_output.mean(0)}
+
+
+def module(acc_grad_parameters: Callable) -> Callable:
+    """The three functions as one differentiable function of `(params, x)`."""
+    f = jax.custom_vjp(update_output)
+
+    def forward(params, x):
+        return update_output(params, x), (params, x)
+
+    def backward(saved, grad_output):
+        params, x = saved
+        grad_input = update_grad_input(params, x, grad_output)
+        return acc_grad_parameters(params, x, grad_output), grad_input
+
+    f.defvjp(forward, backward)
+    return f
+
+
+def linear(features: int, f: Callable) -> Layer:
+    """The function as a layer: (batch, inputs) to (batch, features)."""
+
+    def init(key, x):
+        kernel = lecun_normal()(key, (x.shape[-1], features), jnp.float32)
+        return {"kernel": kernel, "bias": zeros(key, (features,), jnp.float32)}, {}
+
+    def apply(params, state, x, *, key=None, train=False):
+        del key, train
+        return f(params, x), state
+
+    return Layer(init, apply)
+
+
+def check(acc_grad_parameters: Callable) -> float:
+    """The largest relative error of the layer's gradient, inside a small network."""
+    own = linear(3, module(acc_grad_parameters))
+    model = serial(("own", own), jnp.tanh, ("head", dense(2)))
+    x = jax.random.normal(jax.random.key(1), (5, 4))
+    params, state = model.init(jax.random.key(0), x)
+    return check_gradient(model, params, state, x)
+
+
+def main() -> None:
+    """Check the right layer, and then one whose backward pass is wrong."""
+    print(f"right: the largest relative error is {check(acc_grad_parameters):.1e}")
+    try:
+        check(forgetful_grad_parameters)
+    except GradientError as error:
+        print(f"wrong: {error}")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,129 @@
+"""S0, "Applied Data Science, module 8": perceptrons, then the 500 x 300 network on MNIST.
+
+python -m experiments.decks.s0
+"""
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from matplotlib.figure import Figure
+
+from experiments import common
+from experiments.decks import slides
+from jaxnets import data, losses, metrics, models, scale_pixels, serial
+from jaxnets.data import Split
+from jaxnets.training import (
+    Update,
+    console,
+    evaluate,
+    fit,
+    make_update,
+    predict,
+    predict_proba,
+)
+
+# "MNIST - checkpoint 1". Softmax is in the loss and in `predict_proba`, where it cannot overflow.
+model = serial(scale_pixels(), ("net", models.mlp((500, 300, 10))))
+
+
+@dataclass(frozen=True)
+class Config(slides.Config):
+    """S0: perceptrons, then the 500 x 300 network on MNIST."""
+
+    epochs: int = 5
+    batch_size: int = 32
+    optimizer: slides.Optimizer = "adam"
+    sgd_learning_rate: float = 0.1
+    """The step size of plain SGD, by which the same network is trained as well."""
+
+
+def experiment(config: Config) -> None:
+    """Run the deck's story."""
+    mnist = data.load("mnist", data_dir=config.data_dir)
+    train, held_out = data.holdout(mnist.train, config.validation, seed=config.seed)
+    run = common.Run("s0", config, mnist)
+    perceptrons(run.folder / "perceptrons.png", config.seed)
+
+    how = {
+        "key": jax.random.key(config.seed),
+        "epochs": config.epochs,
+        "batch_size": config.batch_size,
+        "validation": held_out,  # the slides watch the test set, which then tests no longer
+    }
+    update = compiled(config)  # model.compile(...)
+    fitted = run.fit(update, train, hyper=config.hyper, **how)  # model.fit(X_train, y_train, ...)
+    run.finish(model, update, fitted)
+    params, state = fitted.train_state.params, fitted.train_state.state
+    test = evaluate(model, params, state, mnist.test, update.metrics)  # model.evaluate(...)
+    answers = predict(model, params, state, mnist.test.x)  # model.predict_classes(...)
+    sure = predict_proba(model, params, state, mnist.test.x).max(1)  # model.predict_proba(...)
+    show_mistakes(run.folder / "mistakes.png", mnist.test, answers, sure)
+
+    print("the same network by plain SGD", flush=True)
+    by_sgd = replace(config, optimizer="sgd", learning_rate=config.sgd_learning_rate)
+    with console() as report:
+        sgd = fit(compiled(by_sgd), train, hyper=by_sgd.hyper, report=report, **how)
+    sgd_test = evaluate(model, sgd.train_state.params, state, mnist.test, update.metrics)
+    names = f"{config.optimizer} {config.learning_rate}", f"SGD {config.sgd_learning_rate}"
+    title = "The 500 x 300 network on MNIST, on the digits held out"
+    figure = slides.watched(dict(zip(names, (fitted, sgd), strict=True)), title)
+    figure.savefig(run.folder / "optimizers.png", dpi=120)
+
+    slides.beside(
+        run.folder,
+        ("parameters", "(not said)", f"{sum(leaf.size for leaf in jax.tree.leaves(params)):,}"),
+        ("digits to train, to test", "60k, 10k", f"{len(mnist.train.y):,}, {len(mnist.test.y):,}"),
+        # "MNIST - checkpoint 2", where the slides have the answer, is a picture that is lost.
+        (f"test accuracy, {names[0]}", "(picture lost)", f"{test['accuracy']:.4f}"),
+        (f"test accuracy, {names[1]}", "(not said)", f"{sgd_test['accuracy']:.4f}"),
+        # steps_per_epoch=len(X_train) on the augmentation slide makes 32 passes of every epoch.
+        ("updates an epoch", "60,000", f"{len(train.y) // config.batch_size:,} are one pass"),
+    )
+
+
+def compiled(config: Config) -> Update:
+    """What Keras's `compile(loss=..., optimizer=..., metrics=["accuracy"])` decides."""
+    return make_update(
+        model,
+        config.tx(),
+        losses.softmax_cross_entropy,
+        metrics={"accuracy": metrics.accuracy},
+    )
+
+
+def perceptrons(path: Path, seed: int) -> None:
+    """Classify points by hand-set weights; several choices are right, as the slide asks."""
+    x, y = data.points(200, [[-2, -2], [2, 2]], std=0.8, seed=seed)
+    axes = (figure := Figure(figsize=(5, 5), layout="constrained")).subplots()
+    axes.scatter(*x.T, c=y, cmap="coolwarm", s=12)
+    along = np.array([-5.0, 5.0])
+    for (w1, w2), b in (((1.0, 1.0), 0.0), ((1.0, 0.5), 0.2), ((1.0, -1.0), 0.0)):
+        params = {"head": {"kernel": jnp.array([[w1], [w2]]), "bias": jnp.array([-b])}}
+        fires, _ = models.perceptron().apply(params, {}, jnp.asarray(x))
+        right = (fires[:, 0] == y).mean()
+        axes.plot(along, (b - w1 * along) / w2, label=f"w = ({w1}, {w2}), b = {b}: {right:.0%}")
+    axes.set(xlim=(-5, 5), ylim=(-5, 5), xlabel="$x_1$", ylabel="$x_2$", aspect="equal")
+    axes.set_title("A perceptron fires on one side of <x, w> = b:\nthe share it gets right")
+    axes.legend(loc="lower right")
+    figure.savefig(path, dpi=120)
+
+
+def show_mistakes(path: Path, test: Split, answers: np.ndarray, sure: np.ndarray) -> None:
+    """The mistakes that the network was surest of."""
+    wrong = np.flatnonzero(answers != test.y)
+    worst = wrong[np.argsort(-sure[wrong])][:10]
+    figure = Figure(figsize=(10, 4.6), layout="constrained")
+    figure.suptitle(f"The {len(worst)} surest of {len(wrong)} mistakes on {len(test.y):,} digits")
+    for axes, row in zip(figure.subplots(2, 5).flat, [*worst, *[None] * 10], strict=False):
+        axes.set_axis_off()
+        if row is not None:
+            axes.imshow(test.x[row, :, :, 0], cmap="gray_r")
+            axes.set_title(f"{test.y[row]}, taken for {answers[row]}", size=9)
+    figure.savefig(path, dpi=120)
+
+
+if __name__ == "__main__":
+    common.main(experiment, Config)

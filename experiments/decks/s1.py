@@ -1,0 +1,243 @@
+"""S1, "Introduction to Neural Networks": logistic regression from scratch, then ten digits.
+
+python -m experiments.decks.s1
+
+The networks of the slides stand beside scikit-learn's MLPClassifier and SVM, where it is installed,
+all on the same few thousand digits.
+"""
+
+import time
+import warnings
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from matplotlib.figure import Figure
+
+from experiments import common
+from experiments.decks import slides
+from jaxnets import data, losses, metrics, models, scale_pixels, serial
+from jaxnets.data import Split
+from jaxnets.training import evaluate, fit, make_update, predict_proba
+
+SCORES = {
+    "accuracy": metrics.accuracy,
+    "precision": metrics.precision(10),
+    "recall": metrics.recall(10),
+    "F1": metrics.f1(10),
+}
+
+SLIDES_HIDDEN = ((3, 3), (2, 3, 2))  # so few units drop what ten classes need
+
+
+@dataclass(frozen=True)
+class Config(slides.Config):
+    """S1: logistic regression from scratch, then ten digits, beside scikit-learn."""
+
+    epochs: int = 60
+    batch_size: int = 200
+    optimizer: slides.Optimizer = "adam"
+    alpha: float = 1e-4
+    """The L2 penalty alpha/2 |W|^2 over the batch size, as in scikit-learn."""
+    examples: int = 5000
+    """Digits to train on, for every classifier of ten."""
+    pair: tuple[int, int] = (4, 9)
+    """The two digits that logistic regression tells apart."""
+    steps: int = 300
+    """Its steps of gradient descent."""
+    step_size: float = 0.1
+    """Its learning rate."""
+
+
+class Classifier(NamedTuple):
+    """A trained classifier: (n, 10) scores of the test set, and how long it took to train."""
+
+    scores: np.ndarray
+    seconds: float
+
+
+def experiment(config: Config) -> None:
+    """Run the deck's story."""
+    mnist = data.load("mnist", data_dir=config.data_dir)
+    run = common.Run("s1", config, mnist)
+    print(f"logistic regression of {config.pair[0]} and {config.pair[1]}, from scratch", flush=True)
+    error, right = logistic_regression(config, mnist, run.folder / "logistic_regression.png")
+
+    train, held_out = data.holdout(mnist.train, config.validation, seed=config.seed)
+    train = Split(train.x[: config.examples], train.y[: config.examples])
+    fit_and_report = partial(run.fit, validation=held_out)
+    model, update, fitted = network(config, (64,), train, fit_and_report)
+    run.finish(model, update, fitted)
+    networks = {"network 64": (model, fitted)}
+    for hidden in SLIDES_HIDDEN:
+        model, _, fitted = network(config, hidden, train, fit)
+        networks[f"network {' + '.join(map(str, hidden))}"] = (model, fitted)
+    by = {
+        name: Classifier(
+            predict_proba(model, *fitted.train_state[1:3], mnist.test.x),
+            fitted.compile_seconds + fitted.train_seconds,
+        )
+        for name, (model, fitted) in networks.items()
+    } | scikit_learn(config, train, mnist.test)
+
+    show_roc(run.folder / "roc.png", by, mnist.test.y)
+    scores = print_scores(by, mnist.test.y)
+    wanted = {"off": metrics.expected_calibration_error()}
+    model, fitted = networks["network 64"]
+    off = evaluate(model, *fitted.train_state[1:3], mnist.test, wanted)["off"]
+    slides.beside(
+        run.folder,
+        ("the gradient of J", "(1/n) (p - y) x", f"the same to {error:.0e}"),
+        ("accuracy on the two digits", "(none)", f"{right:.4f}"),
+        *((f"accuracy, {name}", "(none)", f"{scores[name]:.4f}") for name in by),
+        # The slide that lists pros and cons forgets softmax, which later slides have.
+        ("a network's confidence", "there is none", f"off by {off:.1%} on average"),
+    )
+
+
+def forward(w: jax.Array, x: jax.Array) -> jax.Array:
+    """Forward propagation as far as z = w^T x; the probability of class 1 is its sigmoid."""
+    return x @ w
+
+
+def J(w: jax.Array, x: jax.Array, y: jax.Array) -> jax.Array:
+    """The average of all losses -y ln(p) - (1 - y) ln(1 - p), where 1 - p is sigmoid(-z).
+
+    The slides call it the categorical cross-entropy, and leave the minus out once.
+    """
+    z = forward(w, x)
+    return -(y * jax.nn.log_sigmoid(z) + (1 - y) * jax.nn.log_sigmoid(-z)).mean()
+
+
+def logistic_regression(config: Config, mnist: data.Dataset, path: Path) -> tuple[float, float]:
+    """Learn by `jax.grad`; return how far that is from the formula, and the test accuracy."""
+
+    def two_digits(split: Split) -> tuple[jax.Array, jax.Array]:
+        rows = np.isin(split.y, config.pair)
+        pixels = split.x[rows].reshape(rows.sum(), -1) / np.float32(255)
+        augmented = np.hstack([np.ones((len(pixels), 1), np.float32), pixels])  # x = [1, x]
+        return jnp.asarray(augmented), jnp.asarray(split.y[rows] == config.pair[1], jnp.float32)
+
+    x, y = two_digits(mnist.train)
+    w = jnp.zeros(x.shape[1])  # in one unit there is no symmetry to break
+
+    @jax.jit
+    def descend(w: jax.Array) -> tuple[jax.Array, jax.Array]:
+        def step(w: jax.Array, _: None) -> tuple[jax.Array, jax.Array]:
+            value, gradient = jax.value_and_grad(J)(w, x, y)
+            return w - config.step_size * gradient, value
+
+        return jax.lax.scan(step, w, length=config.steps)
+
+    w, values = descend(w)
+    by_hand = (jax.nn.sigmoid(forward(w, x)) - y) @ x / len(y)
+    error = float(jnp.abs(jax.grad(J)(w, x, y) - by_hand).max())
+    test_x, test_y = two_digits(mnist.test)
+    right = float(((forward(w, test_x) > 0) == (test_y > 0)).mean())
+
+    figure = Figure(figsize=(9, 3.8), layout="constrained")
+    left, middle = figure.subplots(1, 2)
+    left.plot(values)
+    left.set(xlabel="step", ylabel="J (nats)", title="Gradient descent, all examples a step")
+    left.grid(alpha=0.3)
+    weights, limit = w[1:].reshape(mnist.test.x.shape[1:3]), float(jnp.abs(w[1:]).max())
+    image = middle.imshow(weights, cmap="coolwarm", vmin=-limit, vmax=limit)
+    middle.set_axis_off()
+    middle.set_title(f"Weights: red speaks for {config.pair[1]}, blue for {config.pair[0]}")
+    figure.colorbar(image, ax=middle, label="weight")
+    figure.savefig(path, dpi=120)
+    return error, right
+
+
+def network(config: Config, hidden: tuple[int, ...], train: Split, fit: Callable) -> tuple:
+    """A network with these hidden layers: the model, its update and the fit."""
+    model = serial(scale_pixels(), ("net", models.mlp((*hidden, 10))))
+    update = make_update(
+        model,
+        config.tx(),
+        losses.softmax_cross_entropy,
+        metrics={"accuracy": metrics.accuracy},
+        penalty=lambda params, hyper: losses.l2(params, hyper["alpha"] / (2 * config.batch_size)),
+    )
+    fitted = fit(
+        update,
+        train,
+        key=jax.random.key(config.seed),
+        epochs=config.epochs,
+        batch_size=config.batch_size,
+        hyper=config.hyper | {"alpha": config.alpha},
+    )
+    return model, update, fitted
+
+
+def scikit_learn(config: Config, train: Split, test: Split) -> dict[str, Classifier]:
+    """The slide's MLPClassifier and an SVM, on the same digits; none without scikit-learn."""
+    try:
+        from sklearn.exceptions import ConvergenceWarning
+        from sklearn.neural_network import MLPClassifier
+        from sklearn.svm import SVC
+    except ImportError:
+        print("scikit-learn is not installed, so the comparison with it is left out;")
+        print('pip install -e ".[test]" brings it', flush=True)
+        return {}
+    x, test_x = (split.x.reshape(len(split.x), -1) / np.float32(255) for split in (train, test))
+    mlp = MLPClassifier(
+        (64,),
+        alpha=config.alpha,
+        batch_size=config.batch_size,
+        learning_rate_init=config.learning_rate,
+        max_iter=config.epochs,
+        random_state=config.seed,
+    )
+    svm, by = SVC(), {}
+    for name, classifier in (("MLPClassifier 64", mlp), ("SVM (RBF)", svm)):
+        began = time.perf_counter()
+        with warnings.catch_warnings():  # it says so where it might have gone on learning
+            warnings.simplefilter("ignore", ConvergenceWarning)
+            classifier.fit(x, train.y)
+        seconds = time.perf_counter() - began
+        scores = mlp.predict_proba if classifier is mlp else svm.decision_function
+        by[name] = Classifier(np.asarray(scores(test_x), np.float32), seconds)
+    return by
+
+
+def print_scores(by: dict[str, Classifier], labels: np.ndarray) -> dict[str, float]:
+    """Print every score of every classifier; return the accuracies."""
+    accuracies, labels, weights = {}, jnp.asarray(labels), jnp.ones(len(labels))
+    print(f"{'':18}" + "".join(f"{name:>11}" for name in [*SCORES, "AUC", "seconds"]))
+    for name, (scores, seconds) in by.items():
+        outputs = jnp.asarray(scores)
+        values = [float(m.value(m.sums(outputs, labels, weights))) for m in SCORES.values()]
+        values += [float(metrics.roc_auc(scores, labels)), seconds]
+        print(f"{name:18}" + "".join(f"{value:11.4f}" for value in values), flush=True)
+        accuracies[name] = values[0]
+    return accuracies
+
+
+def show_roc(path: Path, by: dict[str, Classifier], labels: np.ndarray) -> None:
+    """Curves of the best network by digit, and of every classifier over all digits at once."""
+    figure = Figure(figsize=(11, 5), layout="constrained")
+    left, right = figure.subplots(1, 2)
+    truth, first = data.one_hot(labels, 10), next(iter(by))
+    for digit in range(10):
+        curve = metrics.roc_curve(by[first].scores[:, digit], truth[:, digit])
+        left.plot(curve.fpr, curve.tpr, label=f"{digit}")
+    for name, (scores, _) in by.items():
+        curve = metrics.roc_curve(scores.ravel(), truth.ravel())
+        right.plot(curve.fpr, curve.tpr, label=name)
+    left.set(title=f"ROC of each digit against the rest, {first}", xlim=(-0.002, 0.1))
+    right.set(title="ROC of all ten decisions together", xlim=(-0.01, 0.5))
+    for axes in (left, right):
+        axes.set(xlabel="false positive rate", ylabel="true positive rate")
+        axes.grid(alpha=0.3)
+        axes.legend(loc="lower right")
+    figure.savefig(path, dpi=120)
+
+
+if __name__ == "__main__":
+    common.main(experiment, Config)

@@ -1,0 +1,188 @@
+"""S4, the Torch7 practical: linear regression, every optimizer, four kernels, LeNet-5 on MNIST.
+
+python -m experiments.decks.s4
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+from matplotlib.colors import LogNorm
+from matplotlib.figure import Figure
+
+from experiments import common
+from experiments.decks import slides
+from jaxnets import (
+    avg_pool,
+    conv,
+    data,
+    dense,
+    flatten,
+    losses,
+    metrics,
+    models,
+    scale_pixels,
+    serial,
+)
+from jaxnets.training import descend, evaluate, fit, make_update, momentum
+
+# LeCun, Bottou, Bengio & Haffner 1998, with every map of the second convolution seeing all six.
+lenet5 = serial(
+    scale_pixels(mean=0.1307, std=0.3081),
+    *[("conv1", conv(6, (5, 5))), jnp.tanh, avg_pool((2, 2))],
+    *[("conv2", conv(16, (5, 5), padding="VALID")), jnp.tanh, avg_pool((2, 2)), flatten],
+    *[("fc1", dense(120)), jnp.tanh, ("fc2", dense(84)), jnp.tanh, ("head", dense(10))],
+)
+KERNELS = {
+    "sharpen": [[0, -1, 0], [-1, 5, -1], [0, -1, 0]],
+    "emboss": [[-2, -1, 0], [-1, 1, 1], [0, 1, 2]],
+    "blur": [[1, 1, 1], [1, 7, 1], [1, 1, 1]],
+    "edge detect": [[0, 1, 0], [1, -4, 1], [0, 1, 0]],
+}
+OPTIMIZERS = {  # each with a rate that suits the valley below
+    "gradient descent": optax.sgd(0.02),
+    "momentum as on the slide": momentum(0.003, decay=0.9),
+    "NAG": optax.sgd(0.003, momentum=0.9, nesterov=True),
+    "Adagrad": optax.adagrad(1.0),
+    "Adadelta": optax.adadelta(5.0),
+    "RMSprop": optax.rmsprop(0.03),
+    "Adam": optax.adam(0.3),
+}
+
+
+@dataclass(frozen=True)
+class Config(slides.Config):
+    """S4: linear regression, every optimizer, four kernels, LeNet-5 on MNIST."""
+
+    epochs: int = 2
+    batch_size: int = 32
+    optimizer: slides.Optimizer = "momentum"
+    learning_rate: float = 0.01
+    """The same at every step: the 0.01 of updateParameters(0.01)."""
+
+
+def experiment(config: Config) -> None:
+    """Run the deck's story."""
+    mnist = data.load("mnist", data_dir=config.data_dir)
+    train, held_out = data.holdout(mnist.train, config.validation, seed=config.seed)
+    run = common.Run("s4", config, mnist)
+    descended = linear_regression(config, run.folder / "linear_regression.png")
+    steps = optimizers_on_a_contour(run.folder / "optimizers.png")
+    filter_a_digit(run.folder / "kernels.png", mnist.test.x[:1])
+
+    update = make_update(
+        lenet5, config.tx(), losses.softmax_cross_entropy, metrics={"accuracy": metrics.accuracy}
+    )
+    fitted = run.fit(
+        update,
+        train,
+        key=jax.random.key(config.seed),
+        epochs=config.epochs,
+        batch_size=config.batch_size,
+        hyper=config.hyper,
+        validation=held_out,
+    )
+    run.finish(lenet5, update, fitted)
+    params = fitted.train_state.params
+    test = evaluate(lenet5, params, {}, mnist.test, update.metrics)
+
+    error = losses.softmax_cross_entropy(jnp.array([[14.0, 11.0, 16.0]]), jnp.array([2])).item()
+    slides.beside(
+        run.folder,
+        *((f"w by {name}", "least squares", far) for name, far in descended.items()),
+        *((f"steps down to F < 0.01, {name}", "(a film)", n) for name, n in steps.items()),
+        # The slide's probabilities are right, and so is the formula: the minus is lost on the way.
+        ("error of [14, 11, 16] for 3", "-0.1328", f"{error:+.4f}"),
+        # A weighted sum that is to keep an image's brightness has weights of sum 1.
+        ("the blur's weights sum to", "(not said)", f"{np.sum(KERNELS['blur'])}: divide by it"),
+        ("parameters of LeNet-5", "(cited)", f"{sum(p.size for p in jax.tree.leaves(params)):,}"),
+        ("its test accuracy", "(none)", f"{test['accuracy']:.4f}"),
+    )
+
+
+def linear_regression(config: Config, path: Path) -> dict[str, str]:
+    """Find a line by batch, stochastic and mini-batch descent; return how far from the best."""
+    random, n = np.random.default_rng(config.seed), 128
+    x = random.uniform(-1, 1, (n, 1)).astype(np.float32)
+    y = (0.5 + 2 * x + 0.3 * random.normal(size=(n, 1))).astype(np.float32)
+    best, *_ = np.linalg.lstsq(np.hstack([np.ones((n, 1)), x]).astype(np.float64), y, rcond=None)
+    lowest = np.mean((best[0] + best[1] * x - y) ** 2) / 2
+    model, far = models.linear(absorb_bias=True), {}  # f(x, w) = w_0 + w_1 x
+
+    figure = Figure(figsize=(10, 4), layout="constrained")
+    left, right = figure.subplots(1, 2)
+    left.scatter(x, y, s=8, color="gray", label="examples")
+    ends = np.array([-1.0, 1.0])
+    # J adds the examples up where `fit` takes their mean: the slides' rate is 1/n of this one.
+    ways = (("gradient descent", n, 0.5), ("SGD", 1, 0.02), ("mini-batch SGD", 16, 0.2))
+    for name, size, rate in ways:
+        update = make_update(model, optax.sgd(rate), losses.half_squared_error)
+        key = jax.random.key(config.seed)
+        fitted = fit(update, (x, y), key=key, epochs=100, batch_size=size, validation=(x, y))
+        w = fitted.train_state.params["head"]["kernel"][:, 0]
+        far[name] = f"within {np.abs(w - best[:, 0]).max():.1e}"
+        left.plot(ends, w[0] + w[1] * ends, label=f"{name}, {size} a step")
+        above = [p.validation["loss"] - lowest for p in fitted.history]
+        right.semilogy([p.epoch for p in fitted.history], np.maximum(above, 1e-9), label=name)
+    left.set(xlabel="x", ylabel="y", title="Linear regression")
+    right.set(xlabel="epoch", ylabel="J/n above its minimum", title="Every example once an epoch")
+    for axes in (left, right):
+        axes.grid(alpha=0.3)
+        axes.legend()
+    figure.savefig(path, dpi=120)
+    return far
+
+
+def valley(point: jax.Array) -> jax.Array:
+    """Beale's function: a steep valley, flat along its floor, with its minimum 0 at (3, 0.5)."""
+    x, y = point
+    return (1.5 - x + x * y) ** 2 + (2.25 - x + x * y**2) ** 2 + (2.625 - x + x * y**3) ** 2
+
+
+def optimizers_on_a_contour(path: Path, steps: int = 300) -> dict[str, str]:
+    """Every optimizer from one start; return how many steps each takes."""
+    figure = Figure(figsize=(10, 6), layout="constrained")
+    axes, taken = figure.subplots(), {}
+    x, y = np.meshgrid(np.linspace(-0.5, 4, 200), np.linspace(-1.3, 1.7, 200))
+    levels = np.geomspace(0.003, 300, 18)
+    axes.contour(x, y, valley((x, y)), levels, norm=LogNorm(), cmap="Greys_r", linewidths=0.7)
+    for name, tx in OPTIMIZERS.items():
+        points, values = descend(valley, jnp.array([0.7, 1.4]), tx, steps)
+        axes.plot(*points.T, ".-", markersize=3, linewidth=1, label=name)
+        low = np.flatnonzero(values < 0.01)
+        taken[name] = f"{low[0]}" if low.size else f"over {steps}"
+    axes.plot(0.7, 1.4, "ks", label="start")
+    axes.plot(3, 0.5, "k*", markersize=14, label="minimum")
+    axes.set(xlim=(-0.5, 4), ylim=(-1.3, 1.7), xlabel="$\\theta_1$", ylabel="$\\theta_2$")
+    axes.set_title(f"{steps} steps on Beale's function")
+    axes.legend(loc="lower right")
+    figure.savefig(path, dpi=120)
+    return taken
+
+
+def filter_a_digit(path: Path, image: np.ndarray) -> None:
+    """The slide's four kernels by a `conv` layer, which does not turn its kernel over.
+
+    So it is the slide's sliding mask, a cross-correlation, and not its formula f(n - m) g(m):
+    that would turn the emboss, which is not symmetric, by half.
+    """
+    layer, pixels = conv(1, (3, 3), use_bias=False), jnp.asarray(image / np.float32(255))
+    shown = {"original": pixels}
+    for name, kernel in KERNELS.items():
+        kernel = np.array(kernel, np.float32) / (np.sum(kernel) or 1)  # the blur sums to 15
+        shown[name], _ = layer.apply({"kernel": jnp.asarray(kernel)[:, :, None, None]}, {}, pixels)
+    figure = Figure(figsize=(12, 2.5), layout="constrained")
+    for axes, (name, result) in zip(figure.subplots(1, 5), shown.items(), strict=True):
+        drawn = axes.imshow(result[0, :, :, 0], cmap="gray")
+        axes.set_axis_off()
+        axes.set_title(name)
+        figure.colorbar(drawn, ax=axes, shrink=0.7)
+    figure.suptitle("The kernels of the slide on a digit, ink from 0 to 1")
+    figure.savefig(path, dpi=120)
+
+
+if __name__ == "__main__":
+    common.main(experiment, Config)

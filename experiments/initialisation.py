@@ -1,0 +1,220 @@
+"""What the first weights decide: symmetric collapse, and gradients that vanish or explode.
+
+python -m experiments.initialisation
+
+First a network with one hidden layer learns MNIST from zero weights and from Glorot's. From zeros
+every hidden unit receives the same gradient, so all stay one and the same unit. Then, before any
+training, the gradient's norm in each layer of a deep network, by activation and initialisation.
+Both are drawn and written to `--out`. Takes about 20 s on two CPU cores. Seed 0 gives 1 distinct
+unit of 32 and 30.7 % test accuracy from zeros, 32 and 93.3 % from Glorot's; through 20 ReLU layers
+the gradient keeps its size from He's weights, and shrinks to 1e-22 of it from normal ones, sd 0.01.
+"""
+
+import json
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import tyro
+from jax import Array
+from jax.nn import initializers as init
+from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
+
+from jaxnets import Layer, data, dense, flatten, losses, metrics, scale_pixels, serial
+from jaxnets.data import Dataset
+from jaxnets.inspect import layer_norms
+from jaxnets.training import Batch, TrainState, Update, evaluate, make_update
+
+ACTIVATIONS = {"tanh": jnp.tanh, "logistic": jax.nn.sigmoid, "ReLU": jax.nn.relu}
+STARTS = {"zeros": init.zeros, "Glorot": init.glorot_normal()}
+INITIALISERS = {
+    "normal, sd 0.01": init.normal(0.01),
+    "normal, sd 0.5": init.normal(0.5),
+    "Glorot: variance 2 / (in + out)": init.glorot_normal(),
+    "He: variance 2 / in": init.he_normal(),
+}
+COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7")  # told apart by the colour-blind too
+
+
+@dataclass(frozen=True)
+class Config:
+    """What the first weights decide, on MNIST."""
+
+    units: int = 32
+    """Hidden units of the network that is trained."""
+    steps: int = 600
+    """Updates that it is trained for."""
+    every: int = 20
+    """Updates between two looks at its weights."""
+    learning_rate: float = 0.5
+    """That of its gradient descent."""
+    batch_size: int = 128
+    """Examples an update, and examples that a gradient is taken over."""
+    depth: int = 20
+    """Layers of the network whose gradients are measured."""
+    width: int = 100
+    """Units in each of its hidden layers."""
+    seed: int = 0
+    """Decides the weights and the order of the examples."""
+    data_dir: Path | None = None
+    """A folder with MNIST's IDX files, instead of those found by themselves."""
+    out: Path = Path("runs/initialisation")
+    """The folder to write to."""
+
+
+def network(sizes: list[int], activation: Callable, kernel_init: Callable) -> Layer:
+    """A multi-layer perceptron on images, its layers named layer1, layer2, ..."""
+    stages = []
+    for i, size in enumerate(sizes, start=1):
+        stages += [(f"layer{i}", dense(size, kernel_init=kernel_init)), activation]
+    return serial(scale_pixels(mean=0.1307, std=0.3081), flatten, *stages[:-1])
+
+
+def training(config: Config, mnist: Dataset) -> dict[str, dict[str, Any]]:
+    """Train one hidden layer from each start: what its units, loss and accuracy were."""
+    sizes, key = [config.units, 10], jax.random.key(config.seed)
+    model = network(sizes, jax.nn.sigmoid, init.zeros)
+    update = make_update(model, optax.sgd(config.learning_rate), losses.softmax_cross_entropy)
+    first, runs = update.init(key, mnist.train.x[:1]), {}
+    advance = jax.jit(partial(several_updates, update, jax.device_put(mnist.train)))
+    for name, kernel_init in STARTS.items():
+        params, _ = network(sizes, jax.nn.sigmoid, kernel_init).init(key, mnist.train.x[:1])
+        end, seen = watch(config, advance, first._replace(params=params), len(mnist.train.x))
+        wanted = {"accuracy": metrics.accuracy}
+        test = evaluate(model, end.params, end.state, mnist.test, wanted)
+        runs[name] = {**seen, "test_accuracy": float(test["accuracy"])}
+    return runs
+
+
+def several_updates(
+    update: Update, train: tuple, train_state: TrainState, rows: Array
+) -> tuple[TrainState, Array]:
+    """An update for each row of `rows` (updates, batch); also returns the mean loss."""
+    x, y = train
+
+    def step(train_state: TrainState, rows: Array) -> tuple[TrainState, Array]:
+        train_state, sums = update(train_state, Batch(x[rows], y[rows], jnp.ones(len(rows))))
+        return train_state, sums["objective"]
+
+    train_state, objectives = jax.lax.scan(step, train_state, rows)
+    return train_state, objectives.mean()
+
+
+def watch(
+    config: Config, advance: Callable, train_state: TrainState, examples: int
+) -> tuple[TrainState, dict[str, list]]:
+    """Train, and look at the hidden units now and then."""
+    random = np.random.default_rng(config.seed)
+    seen = {"updates": [], "distinct_units": [], "rank": [], "loss": []}
+    for updates in range(config.every, config.steps + 1, config.every):
+        rows = random.integers(examples, size=(config.every, config.batch_size))
+        train_state, loss = advance(train_state, rows)
+        kernel = np.asarray(train_state.params["layer1"]["kernel"])
+        seen["updates"].append(updates)
+        seen["distinct_units"].append(distinct_columns(kernel))
+        seen["rank"].append(int(np.linalg.matrix_rank(kernel, rtol=1e-3)))
+        seen["loss"].append(float(loss))
+    return train_state, seen
+
+
+def distinct_columns(kernel: np.ndarray) -> int:
+    """How many units there are, those whose weights are equal up to rounding being one."""
+    gaps = np.abs(kernel[:, :, None] - kernel[:, None, :]).max(0)
+    same = gaps <= 1e-4 * np.abs(kernel).max()
+    return int((~np.tril(same, -1).any(1)).sum())
+
+
+def gradients(config: Config, mnist: Dataset) -> dict[str, dict[str, dict[str, float]]]:
+    """The norm of the gradient in every parameter, by activation, initialisation and path."""
+    sizes = [config.width] * (config.depth - 1) + [10]
+    x = jnp.asarray(mnist.train.x[: config.batch_size])
+    y = jnp.asarray(mnist.train.y[: config.batch_size])
+    weights = {  # which activation follows does not enter into them
+        name: network(sizes, jnp.tanh, kernel_init).init(jax.random.key(config.seed), x)[0]
+        for name, kernel_init in INITIALISERS.items()
+    }
+    found = {}
+    for activation, function in ACTIVATIONS.items():
+        model = network(sizes, function, init.zeros)
+
+        def loss(params, model=model):
+            return losses.softmax_cross_entropy(model.apply(params, {}, x)[0], y).mean()
+
+        norms = jax.jit(lambda params, loss=loss: layer_norms(jax.grad(loss)(params)))
+        found[activation] = {
+            name: {path: float(norm) for path, norm in norms(params).items()}
+            for name, params in weights.items()
+        }
+    return found
+
+
+def draw_training(runs: dict[str, dict[str, Any]]) -> Figure:
+    """Distinct hidden units and loss against updates, a curve an initialisation."""
+    figure = Figure(figsize=(11, 4.6), layout="constrained")
+    figure.suptitle("From zero weights, all hidden units stay one and the same", fontsize=16)
+    left, right = figure.subplots(1, 2)
+    for (name, run), colour in zip(runs.items(), COLOURS, strict=False):
+        label = f"{name}: test accuracy {run['test_accuracy']:.1%}"
+        left.plot(run["updates"], run["distinct_units"], color=colour, lw=2.5, label=label)
+        right.plot(run["updates"], run["loss"], color=colour, lw=2.5, label=label)
+    left.set(ylabel="distinct hidden units", ylim=(0, None))
+    left.yaxis.set_major_locator(MaxNLocator(integer=True))
+    right.set(ylabel="training loss (nats)", ylim=(0, None))
+    for axes in (left, right):
+        axes.set(xlabel="updates", xlim=(0, None))
+        axes.grid(alpha=0.3)
+    right.legend()
+    return figure
+
+
+def draw_gradients(norms: dict[str, dict[str, dict[str, float]]], depth: int) -> Figure:
+    """Gradient norm against layer, a panel an activation and a curve an initialisation."""
+    figure = Figure(figsize=(13, 5.4), layout="constrained")
+    figure.suptitle(f"The gradient that reaches each of {depth} layers, before training", size=16)
+    layers = range(1, depth + 1)
+    panels = figure.subplots(1, len(norms), sharey=True)
+    for axes, (activation, by_initialiser) in zip(panels, norms.items(), strict=True):
+        for (name, found), colour in zip(by_initialiser.items(), COLOURS, strict=False):
+            values = [found[f"layer{i}/bias"] for i in layers]
+            axes.plot(layers, values, ".-", color=colour, lw=2, ms=8, label=name)
+        axes.set_title(activation, fontsize=14)
+        axes.set(yscale="log", xlabel="layer (1 is next to the input)")
+        axes.set_xticks([1, *range(5, depth + 1, 5)])
+        axes.grid(alpha=0.3)
+    panels[0].set_ylabel("norm of the loss's gradient in the biases\n(nats per unit of input)")
+    handles, labels = panels[0].get_legend_handles_labels()
+    figure.legend(handles, labels, title="weights", loc="outside lower center", ncols=len(labels))
+    return figure
+
+
+def experiment(config: Config) -> dict[str, Any]:
+    """Train from zeros and from Glorot's weights, measure the deep network, draw both."""
+    mnist = data.load("mnist", data_dir=config.data_dir)
+    config.out.mkdir(parents=True, exist_ok=True)
+
+    runs = training(config, mnist)
+    draw_training(runs).savefig(config.out / "collapse.png", dpi=120)
+
+    norms = gradients(config, mnist)
+    draw_gradients(norms, config.depth).savefig(config.out / "gradients.png", dpi=120)
+
+    result = {"training": runs, "gradient_norms": norms}
+    (config.out / "result.json").write_text(json.dumps(result, indent=2) + "\n", encoding="utf-8")
+    for name, run in runs.items():
+        print(
+            f"{name}: {run['distinct_units'][-1]} distinct hidden units of {config.units}, their "
+            f"weights of rank {run['rank'][-1]}; test accuracy {run['test_accuracy']:.1%}"
+        )
+    print(f"collapse.png, gradients.png and result.json are in {config.out}")
+    return result
+
+
+if __name__ == "__main__":
+    experiment(tyro.cli(Config, description=__doc__))

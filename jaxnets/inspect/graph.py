@@ -1,0 +1,190 @@
+"""The computation graph of a small model, read from its jaxpr: as text and as DOT."""
+
+import inspect
+import json
+import re
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
+
+import jax
+import numpy as np
+from jax.extend.core import ClosedJaxpr, Literal
+
+from jaxnets.layer import Layer, LayerError
+
+# A call is shown as the operations inside it. A loop or a branch is one node.
+CALLS = ("jit", "closed_call", "custom_jvp_call", "custom_vjp_call", "remat2")
+# What an operation cannot be understood without.
+SETTINGS = ("axes", "permutation", "y")
+
+
+class Node(NamedTuple):
+    """One array of the graph, or the several that one operation makes.
+
+    Attributes:
+      name: what operands refer to, "n0", "n1", ...
+      operation: the JAX primitive, or "input", or "constant".
+      operands: the names of what it is computed from, in order; a number is written out.
+      shape: dtype and shape, as in "float32[4,2]".
+      where: the path of its layer, or of the input; "" outside of any.
+      backward: whether it is on the way back of a differentiation.
+    """
+
+    name: str
+    operation: str
+    operands: tuple[str, ...]
+    shape: str
+    where: str
+    backward: bool
+
+
+class Graph(NamedTuple):
+    """A computation graph.
+
+    Attributes:
+      nodes: in an order in which they can be computed; the same for the same model.
+      outputs: the names of what is returned.
+    """
+
+    nodes: tuple[Node, ...]
+    outputs: tuple[str, ...]
+
+    def text(self) -> str:
+        """A line a node, such as `n4 = add(n2, n3)  float32[4,1]  fc1`, then what is returned."""
+        rows = [(_formula(node), node.shape, _place(node)) for node in self.nodes]
+        left, middle = (max((len(row[i]) for row in rows), default=0) for i in (0, 1))
+        lines = [f"{a:{left}}  {b:{middle}}  {c}".rstrip() for a, b, c in rows]
+        return "\n".join([*lines, f"return {', '.join(self.outputs)}"]) + "\n"
+
+    def dot(self) -> str:
+        """A digraph in the DOT language, each layer's operations in a box of their own."""
+        boxes: dict[str, list[str]] = {"": []}
+        for node in self.nodes:
+            box = "" if node.operation == "input" else _place(node)
+            boxes.setdefault(box, []).append(_drawn(node, node.name in self.outputs))
+        lines = boxes.pop("")
+        for i, (box, members) in enumerate(boxes.items()):
+            lines += [f"subgraph cluster_{i} {{", f"label={json.dumps(box)};", *members, "}"]
+        names = {node.name for node in self.nodes}
+        for node in self.nodes:
+            lines += [f"{source} -> {node.name};" for source in node.operands if source in names]
+        return "\n".join(["digraph {", "node [shape=box];", *lines, "}"]) + "\n"
+
+
+def computation_graph(f: Layer | Callable[..., Any], *examples: Any) -> Graph:
+    """The operations that a layer or a function consists of, and what flows between them.
+
+    Of a layer it is the graph of `apply` in evaluation, on an example batch; the parameters are
+    inputs. The way back is in the graph of a gradient: `computation_graph(jax.grad(f), w, x)`.
+    Where the way to compute depends on the platform, it is the one for platforms in general.
+
+    Args:
+      f: what to look into.
+      examples: one for each argument; only shapes and dtypes matter.
+
+    Raises:
+      LayerError: other than one example for a layer.
+    """
+    if isinstance(f, Layer):
+        layer = f
+        if len(examples) != 1:
+            raise LayerError(
+                f"computation_graph expects one example batch for a layer, but got {len(examples)}"
+            )
+        params, state = jax.eval_shape(layer.init, jax.random.key(0), *examples)
+        arguments = {"params": params, "state": state, "x": examples[0]}
+        return _trace(lambda params, state, x: layer.apply(params, state, x)[0], arguments)
+    names = [*inspect.signature(f).bind(*examples).arguments]
+    if len(names) < len(examples):  # f takes *arguments
+        names = [f"arguments[{i}]" for i in range(len(examples))]
+    return _trace(f, dict(zip(names, examples, strict=True)))
+
+
+def _trace(f: Callable[..., Any], arguments: dict[str, Any]) -> Graph:
+    leaves, structure = jax.tree.flatten(tuple(arguments.values()))
+    paths = [
+        "/".join(filter(None, (name, jax.tree_util.keystr(path, simple=True, separator="/"))))
+        for name, argument in arguments.items()
+        for path, _ in jax.tree.leaves_with_path(argument)
+    ]
+    closed = jax.make_jaxpr(lambda *leaves: f(*jax.tree.unflatten(structure, leaves)))(*leaves)
+    builder = _Builder()
+    inputs = [
+        builder.add("input", (), [var.aval], path)
+        for path, var in zip(paths, closed.jaxpr.invars, strict=True)
+    ]
+    outputs = builder.walk(closed, inputs, "")
+    return Graph(tuple(builder.nodes), tuple(outputs))
+
+
+class _Builder:
+    """Collects nodes in the order in which a jaxpr computes them."""
+
+    def __init__(self):
+        self.nodes: list[Node] = []
+
+    def add(self, operation: str, operands: Sequence[str], avals: list[Any], stack: str) -> str:
+        """Append a node and return its name."""
+        name, shape = f"n{len(self.nodes)}", ", ".join(aval.str_short() for aval in avals)
+        # Differentiation wraps the names of the layers it passes: transpose(jvp(block))/fc1.
+        where = "/".join(filter(None, re.sub(r"\w+\(|\)", "", stack).split("/")))
+        node = Node(name, operation, tuple(operands), shape, where, "transpose(" in stack)
+        self.nodes.append(node)
+        return name
+
+    def walk(self, jaxpr: Any, inputs: Sequence[str], scope: str) -> list[str]:
+        """Append the jaxpr's operations, given its inputs' names; return its outputs' names."""
+        closed = isinstance(jaxpr, ClosedJaxpr)
+        jaxpr, consts = (jaxpr.jaxpr, jaxpr.consts) if closed else (jaxpr, ())
+        names = dict(zip(jaxpr.invars, inputs, strict=True))
+        for var, value in zip(jaxpr.constvars, consts, strict=True):
+            names[var] = self.constant(value, var.aval)
+
+        def name(atom: Any) -> str:
+            return self.constant(atom.val, atom.aval) if isinstance(atom, Literal) else names[atom]
+
+        for eqn in jaxpr.eqns:
+            operands = [name(atom) for atom in eqn.invars]
+            made = self.equation(eqn, operands, f"{scope}/{eqn.source_info.name_stack}")
+            names |= dict(zip(eqn.outvars, made, strict=True))
+        return [name(atom) for atom in jaxpr.outvars]
+
+    def equation(self, eqn: Any, operands: list[str], stack: str) -> Sequence[str]:
+        """Append one equation, or what it calls; return the name of each of its outputs."""
+        operation, settings = eqn.primitive.name, eqn.params
+        if operation == "name":  # the tag that a composing function puts on a layer's output
+            return operands
+        if operation in CALLS:
+            return self.walk(settings.get("jaxpr") or settings["call_jaxpr"], operands, stack)
+        if operation == "platform_index":
+            return [f"platform {settings['platforms'].index(None)}"]
+        if operation == "cond" and operands[0].startswith("platform"):
+            branch = settings["branches"][int(operands[0].split()[1])]
+            return self.walk(branch, operands[1:], stack)
+        said = [f"{key}={settings[key]}" for key in SETTINGS if key in settings]
+        operation += f"[{' '.join(said)}]" if said else ""
+        avals = [var.aval for var in eqn.outvars]
+        return [self.add(operation, operands, avals, stack)] * len(avals)
+
+    def constant(self, value: Any, aval: Any) -> str:
+        """A scalar written out, or a node for an array."""
+        if aval.shape == () and isinstance(np.asarray(value).item(), int | float):
+            return f"{np.asarray(value).item():g}"
+        return self.add("constant", (), [aval], "")
+
+
+def _formula(node: Node) -> str:
+    operands = f"({', '.join(node.operands)})" if node.operands else ""
+    return f"{node.name} = {node.operation}{operands}"
+
+
+def _place(node: Node) -> str:
+    return " ".join(filter(None, (node.where, "backward" if node.backward else "")))
+
+
+def _drawn(node: Node, returned: bool) -> str:
+    what = f"{node.name} = {node.where}" if node.operation == "input" else _formula(node)
+    style = ", shape=ellipse" if node.operation == "input" else ""
+    style += ", peripheries=2" if returned else ""
+    label = json.dumps(f"{what}\n{node.shape}")
+    return f"{node.name} [label={label}{style}];"

@@ -1,0 +1,37 @@
+"""Noise."""
+
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+
+from jaxnets.layer import Array, Key, Layer, Params, State
+from jaxnets.layers.checks import at_least_zero, training_key
+
+
+def gaussian_noise(std: float | Array) -> Layer:
+    """Adds normal noise of mean 0 and standard deviation `std`, in training alone.
+
+    `std` is in the units of the input, of any shape, and may be traced, as a hyperparameter of a
+    run. For small noise it acts as a penalty on the derivative. Source: Bishop 1995, "Training
+    with noise is equivalent to Tikhonov regularization".
+
+    Raises:
+      LayerError: a negative `std`, or training without a key.
+    """
+    at_least_zero("gaussian_noise", std=std)
+
+    def init(key: Key, x: Any) -> tuple[Params, State]:
+        del key, x
+        return {}, {}
+
+    def apply(
+        params: Params, state: State, x: Array, *, key: Key | None = None, train: bool = False
+    ) -> tuple[Array, State]:
+        del params
+        if not train:
+            return x, state
+        noise = jax.random.normal(training_key("gaussian_noise", key), x.shape, x.dtype)
+        return x + jnp.asarray(std, x.dtype) * noise, state
+
+    return Layer(init, apply)

@@ -1,0 +1,127 @@
+"""Convolutions that keep the channels apart: depthwise, and depthwise then pointwise."""
+
+import math
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import jax
+from jax.nn.initializers import Initializer, lecun_normal, zeros
+
+from jaxnets import lowering
+from jaxnets.layer import Array, Key, Layer, Params, State
+from jaxnets.layers.checks import Padding, own, positive
+from jaxnets.layers.conv import conv
+
+
+def depthwise_conv(
+    size: Sequence[int],
+    *,
+    multiplier: int = 1,
+    strides: int | Sequence[int] = 1,
+    padding: Padding = "SAME",
+    dilation: int | Sequence[int] = 1,
+    use_bias: bool = True,
+    kernel_init: Initializer = lecun_normal(),
+    bias_init: Initializer = zeros,
+    convolve: Callable[..., Array] = lowering.conv,
+) -> Layer:
+    """Every channel by kernels of its own: `conv` with as many groups as the input has channels.
+
+    From (batch, *space, channels) to (batch, *space, channels * multiplier), a channel's outputs
+    side by side. Params: `kernel` (*size, 1, channels * multiplier) and, with `use_bias`, `bias`
+    (channels * multiplier,). `multiplier` is how many kernels each channel has; all other
+    arguments are those of `conv`. Source: Sifre 2014, "Rigid-motion scattering for image
+    classification".
+
+    Raises:
+      LayerError: a multiplier that is no positive integer, and as for `conv`, which it becomes.
+    """
+    positive("depthwise_conv", multiplier=multiplier)
+
+    def over(channels: int) -> Layer:
+        return conv(
+            channels * multiplier,
+            size,
+            strides=strides,
+            padding=padding,
+            dilation=dilation,
+            groups=channels,
+            use_bias=use_bias,
+            kernel_init=kernel_init,
+            bias_init=bias_init,
+            convolve=convolve,
+        )
+
+    over(channels=1)  # refuses wrong arguments now, before the first input
+
+    def init(key: Key, x: Any) -> tuple[Params, State]:
+        return over(math.prod(x.shape[-1:])).init(key, x)
+
+    def apply(
+        params: Params, state: State, x: Array, *, key: Key | None = None, train: bool = False
+    ) -> tuple[Array, State]:
+        features = own("depthwise_conv", params, "kernel").shape[-1]
+        return over(features // multiplier).apply(params, state, x, key=key, train=train)
+
+    return Layer(init, apply)
+
+
+def separable_conv(
+    features: int,
+    size: Sequence[int],
+    *,
+    multiplier: int = 1,
+    strides: int | Sequence[int] = 1,
+    padding: Padding = "SAME",
+    dilation: int | Sequence[int] = 1,
+    use_bias: bool = True,
+    kernel_init: Initializer = lecun_normal(),
+    bias_init: Initializer = zeros,
+    convolve: Callable[..., Array] = lowering.conv,
+) -> Layer:
+    """Space first, then channels: a depthwise convolution, then a 1 x 1 convolution.
+
+    From (batch, *space, channels) to (batch, *space, features). Params: `depthwise` with `kernel`
+    (*size, 1, channels * multiplier), and `pointwise` with `kernel` (1, 1, channels * multiplier,
+    features) and, with `use_bias`, `bias` (features,): those of `serial` of the two by these names.
+    `multiplier`, `strides`, `padding` and `dilation` are the depthwise step's; the bias is the
+    pointwise one's; `kernel_init` and `convolve` serve both. Source: Chollet 2017, "Xception".
+
+    Raises:
+      LayerError: as for `depthwise_conv` and `conv`.
+    """
+    depthwise = depthwise_conv(
+        size,
+        multiplier=multiplier,
+        strides=strides,
+        padding=padding,
+        dilation=dilation,
+        use_bias=False,
+        kernel_init=kernel_init,
+        convolve=convolve,
+    )
+    pointwise = conv(
+        features,
+        (1,) * (len(size) if isinstance(size, Sequence) else 1),
+        use_bias=use_bias,
+        kernel_init=kernel_init,
+        bias_init=bias_init,
+        convolve=convolve,
+    )
+
+    def init(key: Key, x: Any) -> tuple[Params, State]:
+        depthwise_key, pointwise_key = jax.random.split(key)
+        first, _ = depthwise.init(depthwise_key, x)
+        middle = jax.eval_shape(lambda x: depthwise.apply(first, {}, x)[0], x)
+        second, _ = pointwise.init(pointwise_key, middle)
+        return {"depthwise": first, "pointwise": second}, {}
+
+    def apply(
+        params: Params, state: State, x: Array, *, key: Key | None = None, train: bool = False
+    ) -> tuple[Array, State]:
+        del key, train
+        y, _ = depthwise.apply(params.get("depthwise", {}), {}, x)
+        y, _ = pointwise.apply(params.get("pointwise", {}), {}, y)
+        return y, state
+
+    return Layer(init, apply)

@@ -1,0 +1,33 @@
+"""Metrics that stream: sums over examples that add up exactly, and the value they stand for."""
+
+from jaxnets.metrics.calibration import expected_calibration_error, reliability_diagram
+from jaxnets.metrics.classification import (
+    accuracy,
+    classes,
+    correct,
+    label_classes,
+    top_k_accuracy,
+)
+from jaxnets.metrics.confusion import confusion_matrix, f1, precision, recall
+from jaxnets.metrics.metric import Metric, mean
+from jaxnets.metrics.roc import RocCurve, binned_roc_auc, roc_auc, roc_curve
+
+__all__ = [
+    "Metric",
+    "RocCurve",
+    "accuracy",
+    "binned_roc_auc",
+    "classes",
+    "confusion_matrix",
+    "correct",
+    "expected_calibration_error",
+    "f1",
+    "label_classes",
+    "mean",
+    "precision",
+    "recall",
+    "reliability_diagram",
+    "roc_auc",
+    "roc_curve",
+    "top_k_accuracy",
+]

@@ -1,0 +1,68 @@
+"""Whether a network that says 80 % is right in 80 % of cases: Guo et al. 2017, section 2."""
+
+from collections.abc import Callable
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float
+
+from jaxnets.metrics.classification import correct
+from jaxnets.metrics.metric import Metric, positive_integer
+
+Sums = Float[Array, "3 bins"]
+
+
+def expected_calibration_error(n_bins: int = 15) -> Metric:
+    """The mean over examples of |accuracy - confidence| of the bin each is in; equation 5.
+
+    The confidence is the probability of the predicted class, softmax(outputs) or, for a single
+    logit, sigmoid; the bins ((i - 1) / n_bins, i / n_bins] are equally wide.
+
+    Raises:
+      ValueError: `n_bins` is no positive integer.
+    """
+    positive_integer("expected_calibration_error", n_bins=n_bins)
+
+    def value(sums: Sums) -> Float[Array, ""]:
+        count, confidence, hits = sums
+        return jnp.abs(hits - confidence).sum() / count.sum()
+
+    return Metric(_sums(n_bins), value)
+
+
+def reliability_diagram(n_bins: int = 15) -> Metric:
+    """The accuracy, mean confidence and count of each bin, an array (3, n_bins); figure 1.
+
+    The bins are those of `expected_calibration_error`; an empty one has NaN, NaN and 0.
+
+    Raises:
+      ValueError: `n_bins` is no positive integer.
+    """
+    positive_integer("reliability_diagram", n_bins=n_bins)
+
+    def value(sums: Sums) -> Float[Array, "3 bins"]:
+        count, confidence, hits = sums
+        return jnp.stack([hits / count, confidence / count, count])
+
+    return Metric(_sums(n_bins), value)
+
+
+def _sums(n_bins: int) -> Callable[[Array, Array, Array], Array]:
+    """By bin: the examples, their confidence, and how many are right."""
+    edges = np.linspace(0, 1, n_bins + 1, dtype=np.float32)[1:-1]
+
+    def sums(outputs: Array, labels: Array, weights: Array) -> Sums:
+        confidence = _confidence(outputs)
+        hits = correct(outputs, labels).astype(confidence.dtype)
+        each = jnp.stack([jnp.ones_like(confidence), confidence, hits]) * weights[None]
+        each = jnp.where(weights[None] > 0, each, 0)  # a padded row may be NaN
+        return jnp.zeros((3, n_bins)).at[:, jnp.searchsorted(edges, confidence)].add(each)
+
+    return sums
+
+
+def _confidence(outputs: Float[Array, "batch *outputs"]) -> Float[Array, " batch"]:
+    if outputs.ndim == 1 or outputs.shape[-1] == 1:
+        return jax.nn.sigmoid(jnp.abs(outputs.reshape(-1)))
+    return jax.nn.softmax(outputs).max(-1)

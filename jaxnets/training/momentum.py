@@ -1,0 +1,57 @@
+"""Momentum with the learning rate inside the velocity."""
+
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import optax
+from jax.core import Tracer
+
+from jaxnets.layer import Array
+from jaxnets.training.check import RunError
+
+
+class MomentumState(NamedTuple):
+    """The number of steps made, int32 scalar, and the velocity, a tree like the params."""
+
+    step: Array
+    velocity: Any
+
+
+def momentum(
+    learning_rate: optax.ScalarOrSchedule, *, decay: float | Array
+) -> optax.GradientTransformation:
+    """Momentum as it is most often written: v <- decay v + rate g, then params <- params - v.
+
+    `optax.sgd(rate, momentum=decay)` and PyTorch keep the rate out of the velocity: v <- decay v
+    + g, then params <- params - rate v. At a constant rate the two are one; under a schedule they
+    are not: here a lower rate leaves the speed already gained, there it slows that down too.
+
+    Args:
+      learning_rate: a number, or a schedule from the step, counted from 0, to one.
+      decay: the share of the velocity that a step keeps, in [0, 1).
+
+    Raises:
+      RunError: `decay` is outside [0, 1).
+
+    Source: Rumelhart, Hinton & Williams 1986, eq. 9.
+    """
+    if not isinstance(decay, Tracer) and not 0.0 <= decay < 1.0:
+        raise RunError(
+            f"momentum expects decay in [0, 1), the share of the velocity to keep, but got "
+            f"{decay!r}; 0.9 is usual"
+        )
+
+    def init(params: Any) -> MomentumState:
+        return MomentumState(jnp.int32(0), jax.tree.map(jnp.zeros_like, params))
+
+    def update(updates: Any, state: Any, params: Any = None) -> tuple[Any, MomentumState]:
+        del params
+        step, velocity = state
+        rate = learning_rate(step) if callable(learning_rate) else learning_rate
+        velocity = jax.tree.map(
+            lambda v, g: (decay * v + rate * g).astype(v.dtype), velocity, updates
+        )
+        return jax.tree.map(jnp.negative, velocity), MomentumState(step + 1, velocity)
+
+    return optax.GradientTransformation(init, update)

@@ -1,0 +1,37 @@
+"""A small MNIST on the disk, and the environment in which experiments run."""
+
+import gzip
+from pathlib import Path
+
+import pytest
+
+from jaxnets import data
+
+PACKAGED = Path(data.__file__).parent / "mnist"
+FILES = {"train": 640, "t10k": 200}  # how many rows of each split are kept
+
+
+def first_rows(path, rows):
+    """The IDX content of the first rows of a packaged file."""
+    content = gzip.decompress(path.read_bytes())
+    header, row = (16, 28 * 28) if "images" in path.name else (8, 1)
+    return content[:4] + rows.to_bytes(4, "big") + content[8 : header + rows * row]
+
+
+@pytest.fixture(scope="session")
+def small_mnist(tmp_path_factory):
+    """A folder with the first rows of each of MNIST's four files."""
+    folder = tmp_path_factory.mktemp("mnist")
+    for path in PACKAGED.glob("*.gz"):
+        rows = FILES[path.name.split("-")[0]]
+        (folder / path.name).write_bytes(gzip.compress(first_rows(path, rows), 1))
+    return folder
+
+
+@pytest.fixture(autouse=True)
+def cache(monkeypatch, tmp_path_factory):
+    """A compilation cache apart from the user's, in an environment that points to no data."""
+    folder = tmp_path_factory.getbasetemp() / "compiled"
+    monkeypatch.setenv("JAX_COMPILATION_CACHE_DIR", str(folder))
+    monkeypatch.delenv("JAXNETS_DATA_DIR", raising=False)
+    return folder

@@ -1,0 +1,100 @@
+"""Each deck's script goes through its story on a few digits, and says what it found."""
+
+import json
+import sys
+
+import pytest
+
+from experiments.decks import fashion_spread, s0, s1, s2, s3, s4, slides
+
+
+@pytest.fixture
+def told(small_mnist, tmp_path, capsys):
+    """Run a script; return ours beside the slides', by name, and the pictures it drew."""
+
+    def told(script, **options):
+        small = {"data_dir": small_mnist, "out": tmp_path / "run", "validation": 40, "epochs": 1}
+        config = script.Config(**small | options)
+        script.experiment(config)
+        rows = json.loads((config.out / "slides.json").read_text(encoding="utf-8"))
+        printed = capsys.readouterr().out
+        assert all(row["here"] in printed for row in rows)
+        pictures = {path.stem for path in config.out.glob("*.png")}
+        assert all(path.read_bytes()[1:4] == b"PNG" for path in config.out.glob("*.png"))
+        result = json.loads((config.out / "result.json").read_text(encoding="utf-8"))
+        return {row["what"]: row["here"] for row in rows}, pictures, result
+
+    return told
+
+
+def test_s0_trains_the_500_x_300_network_twice(told):
+    here, pictures, result = told(s0, batch_size=100)
+    assert here["parameters"] == "545,810"
+    assert here["test accuracy, adam 0.001"] == f"{result['test_accuracy']:.4f}"
+    assert float(here["test accuracy, adam 0.001"]) > 0.5
+    assert float(here["test accuracy, SGD 0.1"]) > 0.2
+    assert here["digits to train, to test"] == "640, 200"
+    assert here["updates an epoch"] == "6 are one pass"
+    assert pictures == {"perceptrons", "mistakes", "optimizers", "curves", "confusion"}
+
+
+def test_s1_finds_the_formula_of_the_slide_and_stands_beside_scikit_learn(told, monkeypatch):
+    monkeypatch.setattr(s1, "SLIDES_HIDDEN", ((2, 3, 2),))
+    here, pictures, result = told(s1, epochs=4, batch_size=50, examples=300, steps=40)
+    assert here["the gradient of J"].startswith("the same to ")
+    assert float(here["the gradient of J"].split()[-1]) < 1e-6
+    assert float(here["accuracy on the two digits"]) > 0.8
+    accuracies = {name: float(v) for name, v in here.items() if name.startswith("accuracy, ")}
+    assert accuracies["accuracy, network 64"] == pytest.approx(result["test_accuracy"], abs=1e-4)
+    assert accuracies["accuracy, SVM (RBF)"] > 0.7
+    assert accuracies.keys() > {"accuracy, MLPClassifier 64", "accuracy, network 2 + 3 + 2"}
+    assert pictures == {"logistic_regression", "roc", "curves", "confusion"}
+
+
+def test_s1_goes_on_without_scikit_learn_and_says_so(monkeypatch, capsys):
+    monkeypatch.setitem(sys.modules, "sklearn.svm", None)
+    assert s1.scikit_learn(s1.Config(), None, None) == {}
+    assert "scikit-learn is not installed" in capsys.readouterr().out
+
+
+def test_s2_looks_at_the_validation_digits_every_few_updates(told):
+    here, pictures, _ = told(s2, epochs=2, batch_size=60, validation_frequency=7)
+    assert here["looks at the validation digits"] == "3"  # after 7, 14 and all 20 updates
+    assert here["parameters, running statistics"] == "180,880, 224"
+    assert here["approve credit (made-up rows)"].startswith("no (f = 0.")
+    assert pictures == {"training-progress", "confusion"}
+
+
+def test_s3_compares_cures_of_overfitting_and_reports_a_spread(told, tmp_path, monkeypatch):
+    monkeypatch.setattr(fashion_spread, "RATES", (0.001, 0.003))
+    monkeypatch.delitem(s3.CURES, "none")
+    monkeypatch.delitem(s3.CURES, "L1 0.001")
+    monkeypatch.delitem(s3.CURES, "L2 0.001")
+    results = tmp_path / "new" / "seeds.json"
+    here, pictures, _ = told(s3, variant_epochs=2, seeds=1, results=results)
+    assert here["parameters"] == "101,770"
+    assert len(here["loss by epoch"].split()) == 1
+    assert pictures == {"prediction", "variants", "curves", "confusion"}
+    spread = json.loads(results.read_text(encoding="utf-8"))
+    assert spread["slide"]["test accuracy"] == 0.8824
+    runs = spread["runs"]
+    assert [len(run["test accuracy"]) for run in runs.values()] == [1, 1, 1]
+    decaying = [name for name in runs if name.startswith("Adam, cosine from ")]
+    chosen_by = runs[decaying[0]]["validation accuracy"]
+    assert decaying == [f"Adam, cosine from {max(chosen_by, key=chosen_by.get)}, batch 32"]
+
+
+def test_s4_finds_the_least_squares_line_and_sees_every_optimizer_move(told):
+    here, pictures, _ = told(s4, batch_size=60)
+    assert float(here["w by gradient descent"].split()[-1]) < 1e-5
+    assert float(here["w by SGD"].split()[-1]) < 0.1
+    assert here["error of [14, 11, 16] for 3"] == "+0.1328"
+    assert here["parameters of LeNet-5"] == "61,706"
+    steps = {name for name in here if name.startswith("steps down to F < 0.01, ")}
+    assert len(steps) == 7 and here["steps down to F < 0.01, Adam"].isdigit()
+    assert pictures == {"linear_regression", "optimizers", "kernels", "curves", "confusion"}
+
+
+def test_a_spread_is_a_mean_and_where_there_are_several_a_standard_deviation():
+    assert slides.mean_and_spread([0.5]) == "0.5000 (n = 1)"
+    assert slides.mean_and_spread([0.1, 0.3]) == "0.2000 +- 0.1414 (n = 2)"

@@ -1,0 +1,118 @@
+"""An experiment leaves what it promises, and what it states is what its parameters do."""
+
+import json
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import jax
+import pytest
+
+from experiments import common, mnist_cnn, mnist_mlp
+from jaxnets import data, dense, flatten, losses, metrics, scale_pixels, serial
+from jaxnets.interop import safetensors
+from jaxnets.training import evaluate, fit, make_update
+
+ROOT = Path(common.__file__).parents[1]
+PLOTS = {"confusion.png", "curves.png"}
+FILES = PLOTS | {"metrics.jsonl", "params.safetensors", "result.json", "run.json"}
+RESULT = {"test_accuracy", "test_loss", "steps", "interrupted"}
+RESULT |= {"compile_seconds", "train_seconds", "total_seconds", "samples_per_second"}
+METRICS = {"loss": metrics.mean(losses.softmax_cross_entropy), "accuracy": metrics.accuracy}
+SAVED = "interrupted; what was learnt so far is saved\n"
+SMALL = {"batch_size": 60, "validation": 40}  # ten steps an epoch
+
+
+def start(name, **options):
+    """The experiment in a process of its own, with both streams to read from."""
+    arguments = [f"--{key.replace('_', '-')}={value}" for key, value in options.items()]
+    command = [sys.executable, "-m", f"experiments.{name}", *arguments]
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+    return subprocess.Popen(command, cwd=ROOT, text=True, **pipes)
+
+
+def content(folder, name):
+    return json.loads((folder / name).read_text())
+
+
+def checked_result(folder, model, dataset):
+    """The result, once all files are there and the saved parameters do what it states."""
+    assert {path.name for path in folder.iterdir()} == FILES
+    assert all((folder / name).read_bytes()[1:4] == b"PNG" for name in PLOTS)
+    result, saved = content(folder, "result.json"), safetensors.load(folder / "params.safetensors")
+    found = evaluate(model, saved["params"], saved.get("state", {}), dataset.test, METRICS)
+    assert result.keys() == RESULT
+    assert result["test_accuracy"] == found["accuracy"]
+    assert result["test_loss"] == pytest.approx(found["loss"], rel=1e-5)
+    *_, last = (folder / "metrics.jsonl").read_text().splitlines()
+    assert json.loads(last)["step"] == result["steps"]
+    return result
+
+
+def test_a_run_on_mnist_learns_and_leaves_all_it_promises(tmp_path, cache):
+    options = {"epochs": 1, "batch_size": 512, "seed": 3, "out": str(tmp_path / "new" / "run")}
+    process = start("mnist_mlp", **options)
+    printed, errors = process.communicate(timeout=300)
+    assert (process.returncode, errors) == (0, "")
+    assert any(cache.iterdir())  # a second run need not compile
+
+    folder = Path(options["out"])
+    result = checked_result(folder, mnist_mlp.model, data.load("mnist"))
+    assert result["test_accuracy"] > 0.9
+    assert (result["steps"], result["interrupted"]) == (55000 // 512, False)
+
+    began, epoch, end, where = printed.splitlines()
+    assert options["out"] in began and options["out"] in where
+    assert epoch.startswith("epoch 1/1  loss ")
+    assert end.startswith(f"test accuracy {result['test_accuracy']:.2%}, loss ")
+
+    run = content(folder, "run.json")
+    assert run["config"].items() >= options.items()
+    assert run["data"]["source"] == "packaged with jaxnets"
+    assert run["versions"].keys() >= {"jaxnets", "jax", "optax"}
+
+
+@pytest.mark.parametrize(
+    "name, model, number, status",
+    [
+        ("mnist_cnn", mnist_cnn.model, signal.SIGINT, 130),
+        ("mnist_mlp", mnist_mlp.model, signal.SIGTERM, 75),
+    ],
+)
+def test_a_signal_ends_a_run_with_what_was_learnt_saved(
+    tmp_path, small_mnist, name, model, number, status
+):
+    options = {"epochs": 10**6, "data_dir": small_mnist, "out": tmp_path / "run", **SMALL}
+    process = start(name, **options)
+    while not process.stdout.readline().startswith("epoch "):
+        assert process.poll() is None, process.stderr.read()
+    process.send_signal(number)
+    errors = process.communicate(timeout=120)[1]
+    assert (process.returncode, errors) == (status, SAVED)
+    result = checked_result(tmp_path / "run", model, data.load("mnist", data_dir=small_mnist))
+    assert result["interrupted"]
+    assert 0 < result["steps"] < 10**7
+
+
+def test_a_seed_decides_every_bit_of_the_parameters(tmp_path, small_mnist):
+    def params(out, seed):
+        folder = tmp_path / out
+        how = {"epochs": 1, "data_dir": small_mnist, "out": folder, "seed": seed, **SMALL}
+        mnist_mlp.experiment(mnist_mlp.Config(**how))
+        return (folder / "params.safetensors").read_bytes()
+
+    first, again, other = params("first", 5), params("again", 5), params("other", 6)
+    assert first == again
+    assert first != other
+
+
+@pytest.mark.parametrize("optimizer", common.OPTIMIZERS)
+def test_every_optimizer_learns_at_the_rate_that_is_its_own(small_mnist, optimizer):
+    config = common.Config(optimizer=optimizer, epochs=2, batch_size=64)
+    train = data.load("mnist", data_dir=small_mnist).train
+    model = serial(scale_pixels(), flatten, ("head", dense(10)))
+    update = make_update(model, config.tx(len(train.x)), losses.softmax_cross_entropy)
+    how = {"epochs": config.epochs, "batch_size": config.batch_size, "hyper": config.hyper}
+    first, last = fit(update, train, key=jax.random.key(0), **how).history
+    assert last.train["loss"] < 0.9 * first.train["loss"]

@@ -1,0 +1,153 @@
+"""Transposed convolution: kernels laid down, the input gradient of conv, and PyTorch's numbers."""
+
+from functools import partial
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from helpers import assert_close, normal
+
+from jaxnets import LayerError, conv, conv_transpose
+
+CASES = pytest.mark.parametrize(
+    ("space", "size", "strides", "padding"),
+    [
+        ((5,), (3,), (2,), "SAME"),
+        ((5,), (2,), (3,), "VALID"),
+        ((5,), (4,), (1,), ((2, 1),)),
+        ((4, 3), (3, 3), (1, 1), "SAME"),
+        ((4, 3), (4, 3), (2, 2), "SAME"),
+        ((4, 3), (2, 3), (3, 1), "SAME"),
+        ((4, 3), (3, 2), (2, 2), "VALID"),
+        ((4, 3), (4, 3), (2, 3), ((1, 2), (0, 1))),
+    ],
+)
+
+
+def start(space, *how, **options):
+    """A layer of 2 features on 3 channels, its params with a bias, and an input."""
+    layer, x = conv_transpose(2, *how, **options), normal(2, *space, 3)
+    params, _ = layer.init(jax.random.key(0), x)
+    return layer, params | {"bias": jnp.array([0.5, -0.25])}, x
+
+
+@partial(jax.jit, static_argnums=0)
+def apply(layer, params, x):
+    return layer.apply(params, {}, x)[0]
+
+
+def out_size(n, size, stride, padding, axis):
+    """The shape rule that the docstring gives."""
+    if padding == "SAME":
+        return n * stride
+    return (n - 1) * stride + size - (0 if padding == "VALID" else sum(padding[axis]))
+
+
+def laid_down(x, kernel, strides, before, out):
+    """Each value of x times the kernel, added where its corner falls, in float64."""
+    x, kernel = np.asarray(x, np.float64), np.asarray(kernel, np.float64)
+    *size, features, _ = kernel.shape
+    y = np.zeros((len(x), *out, features))
+    for position in np.ndindex(*x.shape[1:-1]):
+        for tap in np.ndindex(*size):
+            at = tuple(np.multiply(position, strides) + tap - before)
+            if all(0 <= i < n for i, n in zip(at, out, strict=True)):
+                y[(slice(None), *at)] += x[(slice(None), *position)] @ kernel[tap].T
+    return y
+
+
+@CASES
+def test_each_value_lays_down_the_kernel_and_padding_cuts_off(space, size, strides, padding):
+    layer, params, x = start(space, size, strides=strides, padding=padding)
+    axes = range(len(space))
+    out = [out_size(space[i], size[i], strides[i], padding, i) for i in axes]
+    if padding == "SAME":
+        before = [max(k - s, 0) // 2 for k, s in zip(size, strides, strict=True)]
+    else:
+        before = [0 if padding == "VALID" else padding[i][0] for i in axes]
+    y = apply(layer, params, x)
+    expected = laid_down(x, params["kernel"], strides, before, out) + np.array([0.5, -0.25])
+    assert_close(y, expected, 1e-6)
+
+
+@CASES
+def test_it_is_the_input_gradient_of_conv_with_the_same_kernel(space, size, strides, padding):
+    layer, params, x = start(space, size, strides=strides, padding=padding, use_bias=False)
+    forward = conv(3, size, strides=strides, padding=padding, use_bias=False)
+    kernel = {"kernel": params["kernel"]}
+    y = apply(layer, kernel, x)
+
+    @jax.jit
+    def output_and_gradient(cotangent):
+        output, back = jax.vjp(lambda y: forward.apply(kernel, {}, y)[0], jnp.zeros_like(y))
+        return output, *back(cotangent)
+
+    output, gradient = output_and_gradient(x)
+    assert output.shape == x.shape
+    assert_close(y, gradient, 1e-6)
+
+
+def test_pytorchs_numbers_come_from_its_kernel_with_the_axes_in_the_other_order():
+    # torch.nn.functional.conv_transpose2d(x, kernel, stride=(2, 1), padding=(1, 1))
+    x = (jnp.arange(8.0) - 3).reshape(1, 2, 2, 2)  # (batch, channels, height, width)
+    kernel = (jnp.arange(24.0) - 10).reshape(2, 2, 2, 3)  # (channels, features, height, width)
+    torch = [[[48, 46], [26, 32]], [[36, 34], [62, 68]]]
+    layer = conv_transpose(2, (2, 3), strides=(2, 1), padding=((1, 1), (1, 1)), use_bias=False)
+    params = {"kernel": kernel.transpose(2, 3, 1, 0)}
+    y = apply(layer, params, x.transpose(0, 2, 3, 1))
+    np.testing.assert_array_equal(y[0].transpose(2, 0, 1), torch)
+
+
+def test_a_stride_above_the_size_leaves_gaps_as_in_pytorch():
+    # torch.nn.functional.conv_transpose1d(x, kernel, stride=4)
+    x = (jnp.arange(6.0) - 2).reshape(1, 2, 3)
+    kernel = (jnp.arange(12.0) - 5).reshape(2, 2, 3)
+    torch = [[11, 10, 9, 0, 7, 8, 9, 0, 3, 6, 9], [8, 7, 6, 0, 10, 11, 12, 0, 12, 15, 18]]
+    layer = conv_transpose(2, (3,), strides=4, padding="VALID", use_bias=False)
+    y = apply(layer, {"kernel": kernel.transpose(2, 1, 0)}, x.transpose(0, 2, 1))
+    np.testing.assert_array_equal(y[0].T, torch)
+
+
+def test_params_are_a_kernel_of_size_by_features_by_channels_and_a_bias():
+    x = jax.ShapeDtypeStruct((1, 4, 4, 7), jnp.float32)
+    params, state = jax.eval_shape(conv_transpose(5, (3, 2)).init, jax.random.key(0), x)
+    assert jax.tree.map(jnp.shape, params) == {"kernel": (3, 2, 5, 7), "bias": (5,)}
+    assert state == {}
+
+
+def test_the_first_kernel_has_variance_one_over_taps_times_channels():
+    params, _ = conv_transpose(64, (3, 3)).init(jax.random.key(0), jnp.ones((1, 4, 4, 16)))
+    variance, n = 1 / (3 * 3 * 16), params["kernel"].size
+    assert abs(params["kernel"].var() / variance - 1) <= 5 * np.sqrt(2 / n)
+
+
+@pytest.mark.parametrize(
+    ("how", "message"),
+    [
+        ({"features": 0}, "features to be a positive integer, but got 0"),
+        ({"size": (3, 3, 3)}, r"a size of 1 or 2 axes, as in \(3, 3\)"),
+        ({"size": (3, 0)}, "size to be a positive integer, but got 0"),
+        ({"strides": -2}, "strides to be a positive integer, but got -2"),
+        ({"strides": (1, 2, 3)}, "strides for 2 axes"),
+        ({"padding": "FULL"}, "padding .* but got 'FULL'"),
+    ],
+)
+def test_wrong_arguments_are_refused_at_construction(how, message):
+    with pytest.raises(LayerError, match=rf"conv_transpose\(.*\) expects {message}"):
+        conv_transpose(**{"features": 4, "size": (3, 3)} | how)
+
+
+def test_an_input_of_another_rank_or_channel_count_is_refused():
+    layer, params, _ = start((4, 4), (3, 3))
+    with pytest.raises(LayerError, match=r"expects \(batch, height, width, channels\) but got"):
+        layer.init(jax.random.key(0), jnp.ones((4, 4, 3)))
+    with pytest.raises(LayerError, match=r"expects \(..., 3\) but got \(1, 4, 4, 2\); images are"):
+        layer.apply(params, {}, jnp.ones((1, 4, 4, 2)))
+
+
+def test_padding_that_leaves_nothing_is_refused_with_a_cure():
+    layer = conv_transpose(2, (3,), padding=((2, 2),))
+    params = {"kernel": jnp.ones((3, 2, 3)), "bias": jnp.zeros(2)}
+    with pytest.raises(LayerError, match=r"leaves something of \(2,\).*leaves \(0,\); pad less"):
+        layer.apply(params, {}, jnp.ones((1, 2, 3)))

@@ -1,0 +1,57 @@
+"""A table looked up by integer: every kind of integer, inside the table and outside."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from jaxnets import LayerError, embedding
+
+INTEGERS = [jnp.int8, jnp.uint8, jnp.int16, jnp.uint16, jnp.int32, jnp.uint32]
+
+
+def rows(vocabulary, indices):
+    """Row i of the table holds the number i."""
+    table = jnp.arange(vocabulary, dtype=jnp.float32)[:, None]
+    return embedding(vocabulary, 1).apply({"embedding": table}, {}, indices)[0][..., 0]
+
+
+@pytest.mark.parametrize("dtype", INTEGERS)
+@pytest.mark.parametrize("vocabulary", [100, 256, 40_000])
+def test_every_integer_finds_its_own_row(dtype, vocabulary):
+    last = min(vocabulary - 1, jnp.iinfo(dtype).max)
+    indices = jnp.asarray([[0, 1], [last - 1, last]], dtype)
+    np.testing.assert_array_equal(rows(vocabulary, indices), [[0, 1], [last - 1, last]])
+
+
+@pytest.mark.parametrize("dtype", INTEGERS)
+@pytest.mark.parametrize("vocabulary", [100, 300])
+def test_an_index_outside_the_table_gives_nan_and_never_a_neighbour(dtype, vocabulary):
+    bounds = jnp.iinfo(dtype)
+    outside = [i for i in (-1, -vocabulary, bounds.min, vocabulary, bounds.max)
+               if bounds.min <= i <= bounds.max and not 0 <= i < vocabulary]  # fmt: skip
+    assert np.isnan(rows(vocabulary, jnp.asarray([*outside, 7], dtype))[:-1]).all()
+    assert rows(vocabulary, jnp.asarray([*outside, 7], dtype))[-1] == 7
+
+
+def test_only_the_rows_looked_up_have_a_gradient():
+    layer = embedding(5, 2)
+    indices = jnp.asarray([1, 3, 3])
+    params, _ = layer.init(jax.random.key(0), indices)
+    gradient = jax.grad(lambda params: layer.apply(params, {}, indices)[0].sum())(params)
+    np.testing.assert_array_equal(gradient["embedding"][:, 0], [0, 1, 0, 2, 0])
+
+
+@pytest.mark.parametrize("sizes", [(0, 2), (5, -1), (5.0, 2), (5, True)])
+def test_sizes_must_be_positive_integers(sizes):
+    with pytest.raises(LayerError, match=r"embedding\(.* to be a positive integer, but got"):
+        embedding(*sizes)
+
+
+def test_floats_are_refused_with_the_cure():
+    layer = embedding(5, 2)
+    message = r"embedding\(5, 2\) expects integers but got float32; .* x.astype\(jnp.int32\)"
+    with pytest.raises(LayerError, match=message):
+        layer.init(jax.random.key(0), jnp.ones(3))
+    with pytest.raises(LayerError, match=message):
+        layer.apply({"embedding": jnp.ones((5, 2))}, {}, jnp.ones(3))

@@ -1,0 +1,26 @@
+"""Plain functions that change the form of an input."""
+
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from helpers import normal
+
+from jaxnets import flatten, scale_pixels
+
+
+@pytest.mark.parametrize("shape", [(4,), (4, 3), (4, 3, 2), (4, 2, 3, 5)])
+def test_flatten_keeps_the_batch_and_the_order(shape):
+    x = normal(*shape)
+    np.testing.assert_array_equal(flatten(x), np.asarray(x).reshape(4, -1))
+
+
+def test_pixels_become_fractions():
+    y = scale_pixels()(jnp.asarray([[0, 51, 255]], jnp.uint8))
+    assert y.dtype == jnp.float32
+    np.testing.assert_allclose(y, [[0, 0.2, 1]], rtol=1e-6)
+
+
+def test_pixels_are_centred_and_scaled_by_channel():
+    x = jnp.full((1, 2, 2, 3), 102, jnp.uint8)
+    y = scale_pixels(mean=(0.4, 0.2, 0.0), std=(1.0, 0.5, 0.1))(x)
+    np.testing.assert_allclose(y, np.broadcast_to([0, 0.4, 4], x.shape), rtol=1e-5, atol=1e-6)

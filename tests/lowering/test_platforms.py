@@ -1,0 +1,54 @@
+"""One traced program serves every platform, and each runs the way that suits it."""
+
+import jax
+import pytest
+from helpers import normal
+from jax.export import export
+
+from jaxnets import lowering
+
+PLATFORMS = ["cpu", "cuda", "tpu"]
+NONE = ((0, 0), (0, 0))
+
+
+def convolution(x, kernel):
+    return lowering.conv(x, kernel, (1, 1), NONE, (1, 1), 1).sum()
+
+
+def pool(x):
+    return lowering.max_pool(x, (2, 2), (2, 2), NONE).sum()
+
+
+images, kernel = normal(2, 4, 4, 3), normal(3, 3, 3, 4)
+# The operation of XLA's that a program needs, unless another way takes its place.
+PROGRAMS = {
+    "convolution": (convolution, (images, kernel), "stablehlo.convolution"),
+    "gradient of a convolution": (
+        jax.grad(convolution, (0, 1)),
+        (images, kernel),
+        "stablehlo.convolution",
+    ),
+    "pool": (pool, (images,), "stablehlo.reduce_window"),
+    "gradient of a pool": (jax.grad(pool), (images,), "stablehlo.select_and_scatter"),
+}
+over_programs = pytest.mark.parametrize(
+    ("program", "inputs", "operation"), PROGRAMS.values(), ids=PROGRAMS
+)
+
+
+@over_programs
+def test_accelerators_run_xlas_operation_and_the_cpu_another_way(program, inputs, operation):
+    traced = jax.jit(program).trace(*inputs)
+
+    def lowered(platform):
+        return traced.lower(lowering_platforms=(platform,)).as_text()
+
+    found = {platform: operation in lowered(platform) for platform in PLATFORMS}
+    assert found == {"cpu": False, "cuda": True, "tpu": True}
+
+
+@over_programs
+def test_one_program_exports_for_every_platform(program, inputs, operation):
+    exported = export(jax.jit(program), platforms=PLATFORMS)(*inputs)
+    assert exported.platforms == tuple(PLATFORMS)
+    assert operation in exported.mlir_module()

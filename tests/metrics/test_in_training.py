@@ -1,0 +1,67 @@
+"""Every streaming metric goes through `evaluate` and the compiled chunk and comes out whole."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+import sklearn.metrics
+
+from jaxnets import dense, losses, metrics, serial
+from jaxnets.training import evaluate, fit, make_update, predict, predict_proba
+
+ROWS, FEATURES = 21, 4
+
+
+def split(classes):
+    rng = np.random.default_rng(0)
+    return rng.normal(size=(ROWS, FEATURES)).astype(np.float32), np.arange(ROWS) % classes
+
+
+@pytest.mark.parametrize("block_size", [8, 21, 30])
+def test_evaluate_gives_what_scikit_learn_says_of_the_predictions(block_size):
+    x, y = split(3)
+    model = serial(("head", dense(3)))
+    params, state = model.init(jax.random.key(0), x)
+    wanted = {
+        "precision": metrics.precision(3),
+        "recall": metrics.recall(3, average=None),
+        "f1": metrics.f1(3, average="weighted"),
+        "top 2": metrics.top_k_accuracy(2),
+        "bins": metrics.reliability_diagram(5),
+    }
+    found = evaluate(model, params, state, (x, y), wanted, block_size=block_size)
+    predicted = predict(model, params, state, x)
+    probabilities = predict_proba(model, params, state, x)
+    expected = {
+        "precision": sklearn.metrics.precision_score(y, predicted, average="macro"),
+        "recall": sklearn.metrics.recall_score(y, predicted, average=None),
+        "f1": sklearn.metrics.f1_score(y, predicted, average="weighted"),
+        "top 2": sklearn.metrics.top_k_accuracy_score(y, probabilities, k=2),
+    }
+    for name, value in expected.items():
+        np.testing.assert_allclose(found[name], value, rtol=0, atol=1e-6)
+    counts = np.histogram(probabilities.max(1), bins=5, range=(0, 1))[0]
+    np.testing.assert_array_equal(found["bins"][2], counts)
+
+
+def test_a_chunk_of_steps_that_change_nothing_gives_what_evaluate_gives():
+    x, y = split(2)
+    model = serial(("head", dense(2)))
+    named = {
+        "f1": metrics.f1(2, average="binary"),
+        "auc": metrics.binned_roc_auc,
+        "error": metrics.expected_calibration_error(4),
+    }
+    update = make_update(model, optax.sgd(0.0), losses.softmax_cross_entropy, metrics=named)
+    run = fit(update, (x, y), key=jax.random.key(1), epochs=1, batch_size=8, remainder="pad")
+    params, state = run.train_state.params, run.train_state.state
+    found = evaluate(model, params, state, (x, y), named, block_size=10)
+    seen = {name: run.history[0].train[name] for name in named}
+    np.testing.assert_allclose(list(seen.values()), list(found.values()), rtol=1e-5)
+    logits, _ = model.apply(params, state, jnp.asarray(x))
+    expected = sklearn.metrics.roc_auc_score(y, logits[:, 1] - logits[:, 0])
+    np.testing.assert_allclose(found["auc"], expected, rtol=0, atol=1e-2)
+    np.testing.assert_allclose(
+        metrics.roc_auc(predict_proba(model, params, state, x)[:, 1], y), expected, atol=1e-6
+    )

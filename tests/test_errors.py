@@ -1,0 +1,121 @@
+"""What is built or used wrongly is refused: expected, got, where, and the cure."""
+
+import re
+
+import jax
+import jax.numpy as jnp
+import pytest
+from helpers import normal
+
+from jaxnets import Layer, LayerError, batch_norm, conv, dense, network, serial
+
+x = normal(2, 3)
+
+
+def forward(x, *, a):
+    return a(x)
+
+
+MISBUILT = {
+    "a layer without a name": (
+        lambda: serial(jnp.tanh, dense(1)),
+        r"\(name, layer\) pairs, but stage 2 is a Layer without a name; write \(\"name\", layer\)",
+    ),
+    "no stage": (lambda: serial(3), r"stage 1 is 3; write \(\"fc1\", dense\(10\)\)"),
+    "a tuple of three": (lambda: serial(("a", dense(1), 3)), r"stage 1 is \('a', .* write"),
+    "two stages of one name": (
+        lambda: serial(("a", dense(1)), ("a", dense(1))),
+        "two stages named 'a'; give each its own name",
+    ),
+    "names of one hash": (
+        lambda: serial(("plumless", dense(1)), ("buckeroo", dense(1))),
+        "'plumless' and 'buckeroo' have the same CRC-32; rename",
+    ),
+    "a constructor as a stage": (lambda: serial(dense), r"dense makes layers .* call it: dense\("),
+    "a constructor with a name": (lambda: serial(("a", dense)), r"call it: dense\("),
+    "a constructor in a network": (lambda: network(a=dense), r"call it: dense\("),
+    "a name with a slash": (lambda: serial(("a/b", dense(1))), "string without '/', but got 'a/b'"),
+    "an empty name": (lambda: serial(("", dense(1))), "string without '/', but got ''"),
+    "a name that is no string": (lambda: serial((1, dense(1))), "a string .* but got 1"),
+    "a child that is no layer": (
+        lambda: network(a=3),
+        "'a' must be a Layer or a function, but got 3",
+    ),
+    "a name that is not asked for": (
+        lambda: network(a=dense(1), b=dense(1))(forward),
+        r"\['b'\], which forward does not ask for; add .* or take them out",
+    ),
+    "a name that is not there": (
+        lambda: network()(forward),
+        r"forward asks for \['a'\], which network\(...\) does not have; it has \[\]",
+    ),
+}
+
+
+@pytest.mark.parametrize(("build", "message"), MISBUILT.values(), ids=MISBUILT)
+def test_a_wrong_construction_says_what_is_wrong_and_the_cure(build, message):
+    with pytest.raises(LayerError, match=message):
+        build()
+
+
+def test_params_of_another_model_are_refused():
+    params, state = serial(("a", dense(3))).init(jax.random.key(0), x)
+    message = r"params hold \['a'\], but the layers here are \['b'\]; pass the params that this"
+    with pytest.raises(LayerError, match=message):
+        serial(("b", dense(3))).apply(params, state, x)
+
+
+def test_missing_params_are_named_with_their_path():
+    message = r"^a: dense\(3\) expects params with 'kernel' but got \[\]; pass the params"
+    with pytest.raises(LayerError, match=message):
+        serial(("a", dense(3))).apply({}, {}, x)
+
+
+def test_missing_state_is_named_with_its_path():
+    model = serial(("norm", batch_norm()))
+    params, _ = model.init(jax.random.key(0), x)
+    message = r"^norm: batch_norm\(\) expects state with 'mean' but got \[\]; pass the state"
+    with pytest.raises(LayerError, match=message):
+        model.apply(params, {}, x)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [lambda n: {}, lambda n: {"n": n, "m": n}, lambda n: {"n": n > 0}, lambda n: {"n": n[None]}],
+    ids=["gone", "added", "dtype", "shape"],
+)
+def test_a_layer_that_changes_the_structure_of_its_state_is_refused(change):
+    wrong = Layer(
+        lambda key, x: ({}, {"n": jnp.zeros(2)}),
+        lambda params, state, x, *, key=None, train=False: (x, change(state["n"])),
+    )
+    message = r"^bad: apply must return state as it came, .*'n'.*, but returned"
+    with pytest.raises(LayerError, match=message):
+        serial(("bad", wrong)).apply({}, {"bad": {"n": jnp.zeros(2)}}, x)
+
+
+@pytest.mark.parametrize("trace", [lambda f: f, jax.jit], ids=["eager", "jit"])
+def test_an_error_says_where_by_the_path_of_names(trace):
+    model = serial(("block", serial(("conv1", conv(2, (3, 3))))))
+    params, state = model.init(jax.random.key(0), normal(1, 5, 5, 2))
+    for wrong, message in (
+        (normal(1, 5, 5, 3), r"expects (..., 2) but got (1, 5, 5, 3)"),
+        (normal(1, 5, 5), r"expects (batch, height, width, channels) but got (1, 5, 5)"),
+    ):
+        with pytest.raises(LayerError, match=re.escape(f"block/conv1: conv(2, (3, 3)) {message}")):
+            trace(model.apply)(params, state, wrong)
+    with pytest.raises(LayerError, match=r"^block/conv1: "):
+        model.init(jax.random.key(0), normal(1, 5, 5))
+
+
+def test_an_error_of_anothers_making_carries_the_names_as_notes():
+    model = serial(("block", serial(("cut", lambda x: x.reshape(7)))))
+    with pytest.raises(TypeError) as caught:
+        model.apply({}, {}, x)
+    notes = [note for note in caught.value.__notes__ if note.startswith("in layer")]
+    assert notes == ["in layer 'cut'", "in layer 'block'"]
+
+
+def test_an_input_that_is_no_array_is_refused():
+    with pytest.raises(LayerError, match=r"expected arrays .* but got 1\.0; use jnp.asarray"):
+        serial(("fc", dense(3))).init(jax.random.key(0), [[1.0, 2.0]])

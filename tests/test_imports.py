@@ -1,0 +1,110 @@
+"""The arrows between modules, and what importing the library costs."""
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import jaxnets
+
+PACKAGE = Path(jaxnets.__file__).parent
+FILES = {str(path.relative_to(PACKAGE)): path for path in sorted(PACKAGE.rglob("*.py"))}
+
+# What each part of the library may import of the rest of it, and nothing else.
+CORE = {"layer", "keys", "compose", "lowering", "layers"}
+ARROWS = {
+    "layer": set(),
+    "keys": {"layer"},
+    "trees": {"layer"},
+    "lowering": {"layer"},
+    "layers": {"layer", "lowering"},
+    "compose": {"layer", "keys"},
+    "metrics": {"layer", "trees"},
+    "losses": {"layer", "trees", "metrics"},
+    "models": CORE,
+    "data": {"layer", "keys"},
+    "training": CORE | {"trees", "losses", "metrics", "data"},
+    "inspect": CORE | {"trees", "training"},
+    "interop": CORE | {"trees", "training"},
+}
+
+
+def nodes(file):
+    return ast.walk(ast.parse(FILES[file].read_text()))
+
+
+def imports(file):
+    """Every module that a file imports, at its top or inside a function, by its dotted name."""
+    found = set()
+    for node in nodes(file):
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            found |= {f"{'.' * node.level}{node.module}.{alias.name}" for alias in node.names}
+    return found
+
+
+def roots(file):
+    return {name.split(".")[0] for name in imports(file)}
+
+
+def parts(file):
+    """The parts of the library that a file imports."""
+    return {name.split(".")[1] for name in imports(file) if name.startswith("jaxnets.")}
+
+
+def part(file):
+    """The part of the library that a file belongs to."""
+    return Path(file).parts[0].removesuffix(".py")
+
+
+def test_every_part_of_the_library_has_its_arrows_drawn():
+    assert {part(file) for file in FILES} - {"__init__"} <= ARROWS.keys()
+
+
+@pytest.mark.parametrize("name", ARROWS)
+def test_the_arrows_point_down(name):
+    upward = {file: parts(file) - ARROWS[name] - {name} for file in FILES if part(file) == name}
+    assert not {file: extra for file, extra in upward.items() if extra}
+
+
+def test_imports_are_absolute():
+    assert not [file for file in FILES if "" in roots(file)]
+
+
+@pytest.mark.parametrize("file", ["layer.py", "keys.py", "compose.py"])
+def test_the_core_needs_nothing_but_jax_numpy_and_the_standard_library(file):
+    assert roots(file) <= {"jax", "numpy", "jaxnets"} | sys.stdlib_module_names
+
+
+def test_the_library_imports_neither_experiments_nor_tests():
+    assert not [file for file in FILES if roots(file) & {"experiments", "tests"}]
+
+
+def test_nothing_but_the_reporter_prints():
+    def prints(node):
+        return isinstance(node, ast.Call) and ast.unparse(node.func) == "print"
+
+    assert [file for file in FILES if any(map(prints, nodes(file)))] == ["training/report.py"]
+
+
+def test_nothing_reads_the_command_line():
+    def reads(node):
+        return isinstance(node, ast.Attribute) and node.attr == "argv"
+
+    assert not [
+        file for file in FILES if any(map(reads, nodes(file))) or "sys.argv" in imports(file)
+    ]
+
+
+def test_importing_the_library_imports_no_heavy_optional_thing():
+    heavy = {
+        "PIL", "array_record", "flax", "keras", "matplotlib", "orbax", "pandas", "rich",
+        "safetensors", "sklearn", "tensorboardX", "tensorflow", "tensorflow_datasets", "torch",
+        "tyro",
+    }  # fmt: skip
+    program = [sys.executable, "-c", "import sys, jaxnets; print(*sys.modules)"]
+    done = subprocess.run(program, cwd=PACKAGE.parent, capture_output=True, text=True, check=True)
+    assert not heavy & set(done.stdout.split())

@@ -1,0 +1,54 @@
+"""Streams of randomness: which key each name and count stands for."""
+
+from zlib import crc32
+
+import jax
+import numpy as np
+import pytest
+from helpers import assert_same
+from hypothesis import given
+from hypothesis import strategies as st
+
+from jaxnets.keys import hash_name, stream
+
+
+def data(key):
+    return jax.random.key_data(key)
+
+
+def test_a_name_stands_for_its_crc_32_on_every_machine():
+    assert hash_name("123456789") == 0xCBF43926  # the check value that the CRC's definition gives
+    assert hash_name("123456789").dtype == np.uint32
+
+
+@given(st.text())
+def test_any_text_is_a_name(name):
+    assert hash_name(name) == crc32(name.encode())
+
+
+def test_a_stream_is_folded_by_name_and_then_by_each_count():
+    expected = jax.random.fold_in(jax.random.key(0), crc32(b"order"))
+    assert_same(data(stream(jax.random.key(0), "order")), data(expected))
+    for count in (3, 5):
+        expected = jax.random.fold_in(expected, count)
+    assert_same(data(stream(jax.random.key(0), "order", 3, 5)), data(expected))
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        (("order", 3), ("step", 3)),
+        (("step", 3), ("step", 4)),
+        (("step", 1, 2), ("step", 2, 1)),
+        (("step",), ("step", 0)),
+    ],
+)
+def test_streams_and_counts_never_share_a_key(one, other):
+    key = jax.random.key(0)
+    assert (data(stream(key, *one)) != data(stream(key, *other))).any()
+
+
+def test_a_traced_count_gives_the_key_of_the_concrete_one():
+    key = jax.random.key(0)
+    traced = jax.jit(lambda count: data(stream(key, "step", count)))(7)
+    assert_same(traced, data(stream(key, "step", 7)))

@@ -1,0 +1,41 @@
+"""Trees by path and back, and the leaves that a pattern finds."""
+
+import pytest
+from helpers import examples
+from hypothesis import given
+from hypothesis import strategies as st
+
+from jaxnets.trees import flatten_names, select, unflatten_names
+
+names = st.text(min_size=1).filter(lambda name: "/" not in name)
+trees = st.dictionaries(
+    names,
+    st.recursive(
+        st.integers(), lambda inner: st.dictionaries(names, inner, min_size=1, max_size=3)
+    ),
+    max_size=3,
+)
+TREE = {"fc1": {"kernel": 1, "bias": 2}, "block": {"conv": {"kernel": 3}}, "scale": 4}
+
+
+@given(trees)
+@examples
+def test_flattening_and_unflattening_give_the_tree_back(tree):
+    assert unflatten_names(flatten_names(tree)) == tree
+
+
+def test_each_leaf_goes_by_its_path_in_the_order_of_the_tree():
+    expected = [("fc1/kernel", 1), ("fc1/bias", 2), ("block/conv/kernel", 3), ("scale", 4)]
+    assert list(flatten_names(TREE).items()) == expected
+
+
+@pytest.mark.parametrize(
+    "pattern, chosen", [("kernel$", [1, 3]), ("^fc", [1, 2]), ("c", [1, 2, 3, 4]), ("^scale$", [4])]
+)
+def test_a_pattern_selects_the_leaves_whose_path_it_is_found_in(pattern, chosen):
+    assert select(TREE, pattern) == chosen
+
+
+def test_a_pattern_found_nowhere_is_refused_with_the_paths_there_are():
+    with pytest.raises(ValueError, match=r"'fc2'; there are \['block/conv/kernel', 'fc1/bias',"):
+        select(TREE, "fc2")

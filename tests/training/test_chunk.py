@@ -1,0 +1,189 @@
+"""A chunk is one program, and where one ends and the next begins changes nothing."""
+
+import re
+from itertools import pairwise
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+from clouds import HYPER, TRAIN, UPDATE, plain, sgd
+from helpers import assert_same, examples, spec
+from hypothesis import given
+from hypothesis import strategies as st
+
+from jaxnets import batch_norm, conv, dense, dropout, flatten, losses, max_pool, metrics, serial
+from jaxnets.data import augment
+from jaxnets.keys import stream
+from jaxnets.training import Batch, make_update
+from jaxnets.training.chunk import run_chunk, steps_per_epoch
+
+N, BATCH, EPOCHS = 20, 6, 3
+DATA = (jnp.asarray(TRAIN[0][:N]), jnp.asarray(TRAIN[1][:N]))
+STEPS = {"drop": 3, "pad": 4}  # an epoch
+HOST = "callback|infeed|outfeed"  # what reaches out of a program
+
+both = pytest.mark.parametrize("remainder", STEPS)
+
+
+def start(update=UPDATE, data=DATA):
+    return update.init(jax.random.key(0), data[0][:1], HYPER)
+
+
+def options(remainder="pad", batch_size=BATCH):
+    return {"remainder": remainder, "batch_size": batch_size, "capacity": 64}
+
+
+def chunk(train_state, stop, *, update=UPDATE, data=DATA, **how):
+    return run_chunk(update, train_state, data, HYPER, stop, **options(**how))
+
+
+def in_chunks(stops, remainder):
+    """The train state, the objectives and the sums of accuracy after chunks that end at `stops`."""
+    train_state, objectives, sums = start(), [], []
+    for before, stop in pairwise([0, *stops]):
+        train_state, new, found = chunk(train_state, stop, remainder=remainder)
+        objectives.append(found[: stop - before])
+        sums.append(new["accuracy"])
+    return plain(train_state), jnp.concatenate(objectives), jax.tree.map(lambda *s: sum(s), *sums)
+
+
+def by_update(remainder):
+    """The same by one update after another, on batches by the rule that `run_chunk` states."""
+    train_state, objectives, sums, step = start(), [], [], jax.jit(UPDATE)
+    for epoch in range(EPOCHS):
+        order = jax.random.permutation(stream(train_state.key, "order", epoch), N)
+        for i in range(STEPS[remainder]):
+            places = jnp.arange(i * BATCH, (i + 1) * BATCH)
+            rows, weights = order[places % N], (places < N).astype(jnp.float32)
+            batch = Batch(*(array[rows] for array in DATA), weights)
+            train_state, new = step(train_state, batch, HYPER)
+            objectives.append(new["objective"])
+            sums.append(new["accuracy"])
+    return plain(train_state), jnp.stack(objectives), jax.tree.map(lambda *s: sum(s), *sums)
+
+
+@both
+def test_a_chunk_is_a_loop_over_the_update(remainder):
+    assert_same(in_chunks([EPOCHS * STEPS[remainder]], remainder), by_update(remainder))
+
+
+@both
+@given(data=st.data())
+@examples
+def test_chunks_of_any_lengths_give_the_same_bits_by_one_program(remainder, data):
+    total = EPOCHS * STEPS[remainder]
+    whole = in_chunks([total], remainder)
+    programs = run_chunk._cache_size()
+    cuts = data.draw(st.sets(st.integers(1, total - 1)))
+    assert_same(in_chunks([*sorted(cuts), total], remainder), whole)
+    assert run_chunk._cache_size() == programs
+
+
+def test_a_chunk_of_no_steps_changes_nothing():
+    before = jax.tree.map(np.array, plain(start()))
+    after, sums, objectives = chunk(start(), 0)
+    assert_same(jax.tree.map(np.array, plain(after)), before)
+    assert_same(sums["loss"], (jnp.float32(0), jnp.float32(0)))
+    assert np.isnan(objectives).all()
+
+
+@pytest.mark.parametrize("batch_size", range(1, 8))
+def test_the_steps_of_an_epoch_are_the_batches_that_fit_and_with_padding_one_for_the_rest(
+    batch_size,
+):
+    rows = range(0, 7, batch_size)
+    assert steps_per_epoch(7, batch_size, "pad") == len(rows)
+    assert steps_per_epoch(7, batch_size, "drop") == sum(r + batch_size <= 7 for r in rows)
+
+
+def seen(outputs, rows, weights):
+    """How often each row was in a batch, at its weight."""
+    return (jax.nn.one_hot(rows, N) * weights[:, None]).sum(0)
+
+
+# Each label is the number of its row, and so is the loss.
+ROWS = (jnp.zeros((N, 1)), jnp.arange(N))
+TRACKER = make_update(
+    dense(1),
+    sgd,
+    lambda outputs, rows: rows.astype(jnp.float32) + 0 * outputs[:, 0],
+    metrics={"seen": metrics.Metric(seen, lambda sums: sums)},
+)
+
+
+@both
+def test_every_example_counts_at_most_once_an_epoch_and_with_padding_exactly_once(remainder):
+    train_state, steps = start(TRACKER, ROWS), STEPS[remainder]
+    counted = []
+    for epoch in range(EPOCHS):
+        stop = (epoch + 1) * steps
+        train_state, sums, _ = chunk(
+            train_state, stop, update=TRACKER, data=ROWS, remainder=remainder
+        )
+        rows, weight = sums["loss"]
+        assert set(sums["seen"].tolist()) <= {0, 1}
+        assert weight == sums["seen"].sum() == (N if remainder == "pad" else steps * BATCH)
+        assert rows == (sums["seen"] * ROWS[1]).sum()
+        counted.append(sums["seen"].tolist())
+    assert (counted[0] == counted[1]) == (remainder == "pad")
+
+
+def test_each_epoch_has_an_order_of_its_own_by_the_stated_rule():
+    train_state = start(TRACKER, ROWS)
+    expected = [jax.random.permutation(stream(train_state.key, "order", e), N) for e in range(3)]
+    _, _, orders = chunk(train_state, 3 * N, update=TRACKER, data=ROWS, batch_size=1)
+    np.testing.assert_array_equal(orders[: 3 * N].reshape(3, N), jnp.stack(expected))
+    assert len({tuple(order.tolist()) for order in expected}) == 3
+
+
+def test_a_chunk_keeps_the_structure_and_dtypes_of_the_train_state():
+    before = spec(start())
+    after, *_ = chunk(start(), 5)
+    assert spec(after) == before
+
+
+def test_the_train_state_given_to_a_chunk_is_given_up():
+    train_state = start()
+    chunk(train_state, 1)
+    assert all(leaf.is_deleted() for leaf in jax.tree.leaves(train_state))
+    assert not any(leaf.is_deleted() for leaf in DATA)
+
+
+IMAGES = (jnp.zeros((N, 8, 8, 1), jnp.uint8), DATA[1])
+CNN = make_update(
+    serial(
+        ("conv", conv(4, (3, 3))),
+        ("norm", batch_norm()),
+        jax.nn.relu,
+        max_pool((2, 2)),
+        flatten,
+        ("drop", dropout(0.5)),
+        ("head", dense(3)),
+    ),
+    lambda hyper: optax.adam(hyper["learning_rate"]),
+    losses.softmax_cross_entropy,
+    augment=augment.shift(1),
+)
+
+
+def test_a_chunk_reaches_out_of_its_program_only_where_the_update_does():
+    def talk(key, x, y):
+        jax.debug.callback(print, key)
+        return x, y
+
+    talker = make_update(CNN.model, CNN.tx, CNN.loss, augment=talk)
+    for update, reaches in ((CNN, False), (talker, True)):
+        train_state = start(update, IMAGES)
+        traced = run_chunk.trace(update, train_state, IMAGES, HYPER, 5, **options())
+        assert (re.search(HOST, str(traced.jaxpr)) is not None) == reaches
+
+
+def test_one_program_lowers_for_every_platform():
+    platforms = ["cpu", "cuda", "tpu"]
+    export = jax.export.export(run_chunk, platforms=platforms)
+    exported = export(CNN, start(CNN, IMAGES), IMAGES, HYPER, 5, **options())
+    assert list(exported.platforms) == platforms
+    assert not re.search(HOST, exported.mlir_module())
+    assert exported.mlir_module().count("func.func public") == 1

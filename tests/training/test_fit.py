@@ -1,0 +1,90 @@
+"""The ordinary loop: it learns, it tells what it did, and its key decides every bit."""
+
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+from clouds import HYPER, MODEL, TRAIN, UPDATE, VALIDATION, plain, run
+from helpers import assert_same
+from jax.nn.initializers import zeros
+
+from jaxnets import dense, losses
+from jaxnets.training import NonFiniteLoss, evaluate, make_update
+from jaxnets.training.chunk import run_chunk
+
+STEPS = 5  # an epoch
+
+
+def test_it_tells_the_clouds_apart():
+    fitted = run(epochs=8, validation=VALIDATION)
+    assert fitted.history[-1].train["accuracy"] > 0.95
+    assert fitted.history[-1].validation["accuracy"] > 0.95
+
+
+def test_the_key_decides_every_bit():
+    first, again, other = (run(seed=seed).train_state for seed in (0, 0, 1))
+    assert_same(plain(first), plain(again))
+    assert (first.params["head"]["kernel"] != other.params["head"]["kernel"]).all()
+
+
+def test_how_often_the_host_wakes_changes_nothing_and_compiles_nothing():
+    run()
+    programs, reports = run_chunk._cache_size(), []
+    awake = run(chunk_seconds=1e-9, epochs=4, report=reports.append)
+    assert run_chunk._cache_size() == programs
+    assert_same(plain(awake.train_state), plain(run(epochs=4).train_state))
+    # the first epoch shows how long a step takes; from then on each chunk is one step
+    assert [progress.step for progress in reports] == [STEPS, *range(STEPS + 1, 4 * STEPS + 1)]
+    assert [progress.epoch for progress in reports] == [1, *(2 + i // STEPS for i in range(15))]
+    assert [p.step for p in reports if p.epoch_done] == [5, 10, 15, 20]
+    assert awake.history == tuple(p for p in reports if p.epoch_done)
+
+
+def test_history_has_an_entry_an_epoch_and_the_last_is_what_evaluate_gives():
+    fitted = run(epochs=3, validation=VALIDATION)
+    assert [progress.epoch for progress in fitted.history] == [1, 2, 3]
+    assert [progress.step for progress in fitted.history] == [STEPS, 2 * STEPS, 3 * STEPS]
+    assert all(p.epochs == 3 and p.steps == 3 * STEPS and p.epoch_done for p in fitted.history)
+    params, state = fitted.train_state.params, fitted.train_state.state
+    found = evaluate(MODEL, params, state, VALIDATION, UPDATE.metrics, hyper=HYPER)
+    assert fitted.history[-1].validation == found
+    assert fitted.best_epoch is None
+
+
+def test_training_figures_are_those_of_the_epoch_each_example_counted_once():
+    still = make_update(dense(3), optax.sgd(0.0), losses.softmax_cross_entropy)
+    fitted = run(still, epochs=3, remainder="pad", chunk_seconds=1e-9)
+    params = fitted.train_state.params
+    expected = evaluate(dense(3), params, {}, TRAIN, still.metrics)["loss"]
+    found = [progress.train["loss"] for progress in fitted.history]
+    np.testing.assert_allclose(found, expected, rtol=1e-6)
+
+
+def test_its_times_add_up():
+    reports = []
+    fitted = run(epochs=3, report=reports.append)
+    assert fitted.train_seconds == reports[-1].seconds > 0
+    assert fitted.compile_seconds > 0
+    assert fitted.samples_per_second == pytest.approx(3 * STEPS * 12 / fitted.train_seconds)
+    seconds = np.diff([0, *(progress.seconds for progress in reports)])
+    pace = [progress.samples_per_second for progress in reports]
+    np.testing.assert_allclose(pace, STEPS * 12 / seconds)
+
+
+def descending(rate):
+    """One weight on its way from 0 to 1, at a rate that is a function of the step."""
+    update = make_update(dense(1, kernel_init=zeros), optax.sgd(rate), losses.squared_error)
+    return update, (np.ones((60, 1), np.float32), np.ones((60, 1), np.float32))
+
+
+@pytest.mark.parametrize("chunk_seconds", [1.0, 1e-9])
+def test_a_loss_that_is_not_finite_is_an_error_that_names_its_step(chunk_seconds):
+    broken = descending(lambda step: jnp.where(step == 6, jnp.nan, 0.1))
+    with pytest.raises(NonFiniteLoss, match="loss became nan at step 7; lower the") as raised:
+        run(*broken, chunk_seconds=chunk_seconds)
+    assert np.isnan(raised.value.train_state.params["kernel"]).all()
+
+
+def test_a_rate_far_too_large_is_caught_at_the_step_after_it():
+    with pytest.raises(NonFiniteLoss, match="the loss became inf at step 1"):
+        run(*descending(lambda step: 1e30))

@@ -1,0 +1,58 @@
+"""Ctrl-C and SIGTERM end a run between chunks, with what was learnt in hand."""
+
+import os
+import signal
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+from clouds import plain, run
+from helpers import assert_same
+
+from jaxnets.training import Interrupted
+
+
+@pytest.fixture(autouse=True)
+def handlers():
+    """Python's own handling of both signals, as in any program that has not changed it."""
+    usual = {signal.SIGINT: signal.default_int_handler, signal.SIGTERM: signal.SIG_DFL}
+    before = {number: signal.signal(number, handler) for number, handler in usual.items()}
+    yield
+    for number, handler in before.items():
+        assert signal.signal(number, handler) is usual[number]  # a run leaves them as they were
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_the_first_signal_ends_the_run_after_the_chunk_with_what_was_learnt(number):
+    with pytest.raises(Interrupted, match=f"signal {number}") as raised:
+        run(epochs=9, report=lambda progress: os.kill(os.getpid(), number))
+    fitted = raised.value.fit
+    assert raised.value.signal == number
+    assert [progress.epoch for progress in fitted.history] == [1]
+    assert_same(plain(fitted.train_state), plain(run(epochs=1).train_state))
+
+
+def test_a_second_ctrl_c_does_not_wait():
+    reports = []
+
+    def report(progress):
+        reports.append(progress)
+        os.kill(os.getpid(), signal.SIGINT)
+        os.kill(os.getpid(), signal.SIGINT)
+        reports.append("was not interrupted")
+
+    with pytest.raises(KeyboardInterrupt) as raised:
+        run(epochs=9, report=report)
+    assert raised.type is KeyboardInterrupt
+    assert len(reports) == 1
+
+
+def test_ctrl_c_while_nothing_trains_is_pythons_own():
+    run(epochs=1)
+    with pytest.raises(KeyboardInterrupt):
+        os.kill(os.getpid(), signal.SIGINT)
+
+
+def test_a_run_in_another_thread_needs_no_handlers():
+    with ThreadPoolExecutor(1) as thread:
+        elsewhere = thread.submit(run).result()
+    assert_same(plain(elsewhere.train_state), plain(run().train_state))

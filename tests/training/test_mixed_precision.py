@@ -1,0 +1,45 @@
+"""Mixed precision computes in bfloat16 and keeps all that it remembers in float32."""
+
+import jax
+import jax.numpy as jnp
+from clouds import HYPER, MODEL, TRAIN, run, sgd
+from helpers import assert_close, spec
+
+from jaxnets import batch_norm, dense, dropout, losses, serial
+from jaxnets.training import Batch, make_update
+
+
+def test_activations_are_bfloat16_and_what_is_kept_and_minimised_is_float32():
+    hidden, outputs = [], []
+
+    def note(x):
+        hidden.append(x.dtype)
+        return x
+
+    def loss(logits, y):
+        outputs.append(logits.dtype)
+        return losses.softmax_cross_entropy(logits, y)
+
+    model = serial(
+        *(("fc1", dense(8)), note, ("norm", batch_norm()), note, jnp.tanh),
+        *(("drop", dropout(0.2)), note, ("head", dense(3)), note),
+    )
+    update = make_update(model, sgd, loss, compute_dtype=jnp.bfloat16)
+    before = update.init(jax.random.key(0), TRAIN[0][:1], HYPER)
+    hidden.clear()  # of the initialisation, which is float32
+    batch = Batch(*TRAIN, jnp.ones(len(TRAIN[0])))
+    after, sums = jax.eval_shape(update, before, batch, HYPER)
+    assert set(hidden) == {jnp.dtype("bfloat16")} and set(outputs) == {jnp.dtype("float32")}
+    assert spec(after) == spec(before)
+    kept = before.params, before.state, before.opt_state, sums
+    assert {leaf.dtype for leaf in jax.tree.leaves(kept)} == {jnp.dtype("float32")}
+
+
+def test_it_learns_much_as_float32_does():
+    def learnt(compute_dtype):
+        update = make_update(MODEL, sgd, losses.softmax_cross_entropy, compute_dtype=compute_dtype)
+        return run(update).train_state.params
+
+    coarse, fine = learnt(jnp.bfloat16), learnt(None)
+    assert_close(coarse["head"], fine["head"], 0.05)
+    assert (coarse["head"]["kernel"] != fine["head"]["kernel"]).all()

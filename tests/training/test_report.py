@@ -1,0 +1,91 @@
+"""What a run says while it goes: lines of JSON, plain lines, and a display on a terminal."""
+
+import io
+import json
+import sys
+
+import numpy as np
+import pytest
+
+from jaxnets.training import Progress, console, json_lines, together
+
+HALF = Progress(
+    step=150,
+    steps=400,
+    epoch=2,
+    epochs=4,
+    epoch_done=False,
+    train={"loss": 0.25, "accuracy": 0.9},
+    validation=None,
+    seconds=3.0,
+    samples_per_second=12345.6,
+)
+DONE = HALF._replace(step=200, epoch_done=True, validation={"loss": 0.5, "accuracy": 0.8})
+
+
+def strict(line):
+    """What is in a line of JSON, which knows no NaN and no infinity."""
+
+    def refuse(word):
+        raise ValueError(f"{word} is no JSON")
+
+    return json.loads(line, parse_constant=refuse)
+
+
+def test_the_time_left_is_that_of_the_steps_left_at_the_pace_so_far():
+    assert HALF.seconds_left == 3.0 / 150 * 250
+
+
+def test_each_report_is_a_line_of_json_as_soon_as_it_is_made(tmp_path):
+    path = tmp_path / "metrics.jsonl"
+    path.write_text('{"step": 0}\n')
+    with json_lines(path) as report:
+        for n, progress in enumerate([HALF, DONE], start=2):
+            report(progress)
+            lines = path.read_text().splitlines()
+            assert len(lines) == n
+            assert strict(lines[-1]) == progress._asdict()
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+def test_what_json_has_no_word_for_is_null(tmp_path, value):
+    path = tmp_path / "metrics.jsonl"
+    with json_lines(path) as report:
+        report(DONE._replace(validation={"loss": value, "accuracy": 0.8}))
+    assert strict(path.read_text())["validation"] == {"loss": None, "accuracy": 0.8}
+
+
+def test_off_a_terminal_each_epoch_is_one_plain_line(capsys):
+    with console() as report:
+        for progress in (HALF, DONE, DONE._replace(epoch=3, validation=None)):
+            report(progress)
+    assert capsys.readouterr().out == (
+        "epoch 2/4  loss 0.2500  accuracy 0.9000  validation loss 0.5000  accuracy 0.8000  "
+        "12,346 samples/s\n"
+        "epoch 3/4  loss 0.2500  accuracy 0.9000  12,346 samples/s\n"
+    )
+
+
+class Terminal(io.StringIO):
+    def isatty(self):
+        return True
+
+
+def test_on_a_terminal_the_display_shows_where_the_run_is(monkeypatch):
+    monkeypatch.setattr(sys, "stdout", Terminal())
+    monkeypatch.setenv("TERM", "xterm")
+    monkeypatch.setenv("COLUMNS", "120")
+    with console() as report:
+        for progress in (HALF, DONE):
+            report(progress)
+    shown = sys.stdout.getvalue()
+    assert "epoch 2/4" in shown
+    assert "loss 0.2500  accuracy 0.9000  12,346 samples/s  3 s left" in shown
+    assert "validation loss 0.5000  accuracy 0.8000  12,346 samples/s" in shown
+    assert "\x1b[2K" in shown  # a line is drawn over
+
+
+def test_several_reporters_are_told_in_turn():
+    told = []
+    together(lambda p: told.append(("first", p)), lambda p: told.append(("second", p)))(HALF)
+    assert told == [("first", HALF), ("second", HALF)]

@@ -1,0 +1,143 @@
+"""One step: the formula it stands for, and everything it depends on."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+from clouds import HYPER, MODEL, TRAIN, UPDATE, plain, sgd
+from helpers import assert_close, assert_same, spec
+
+from jaxnets import dense, losses, metrics, serial
+from jaxnets.keys import stream
+from jaxnets.training import Batch, make_update
+
+X, Y = map(jnp.asarray, (TRAIN[0][:6], TRAIN[1][:6]))
+BATCH = Batch(X, Y, jnp.ones(6))
+RATE = 0.1
+PERCEPTRON = serial(("fc1", dense(8)), jnp.tanh, ("head", dense(3)))
+
+
+def by_hand(params, x, y):
+    hidden = jnp.tanh(x @ params["fc1"]["kernel"] + params["fc1"]["bias"][None])
+    logits = hidden @ params["head"]["kernel"] + params["head"]["bias"][None]
+    return -jax.nn.log_softmax(logits)[jnp.arange(len(y)), y].mean()
+
+
+def descended(params, gradient):
+    return jax.tree.map(lambda w, g: w - RATE * g, params, gradient)
+
+
+def start(update, number=0):
+    train_state = update.init(jax.random.key(0), X, HYPER)
+    return train_state._replace(step=jnp.int32(number))
+
+
+def step(update, train_state, batch=BATCH, hyper=HYPER):
+    return jax.jit(update)(train_state, batch, hyper)
+
+
+def test_a_step_of_sgd_is_params_minus_rate_times_gradient():
+    update = make_update(PERCEPTRON, optax.sgd(RATE), losses.softmax_cross_entropy)
+    before = start(update)
+    after, sums = step(update, before)
+    value, gradient = jax.jit(jax.value_and_grad(by_hand))(before.params, X, Y)
+    assert_close(after.params, descended(before.params, gradient), 1e-6)
+    assert_close((sums["objective"], *sums["loss"]), (value, 6 * value, jnp.float32(6)), 1e-6)
+    assert after.step == 1
+
+
+def test_a_penalty_is_minimised_too_and_is_no_part_of_the_loss():
+    def penalty(params, hyper):
+        return losses.l2(params, hyper["decay"])
+
+    def objective(params):
+        kernels = params["fc1"]["kernel"], params["head"]["kernel"]
+        return by_hand(params, X, Y) + 0.01 * sum((kernel**2).sum() for kernel in kernels)
+
+    update = make_update(PERCEPTRON, optax.sgd(RATE), losses.softmax_cross_entropy, penalty=penalty)
+    before = start(update)
+    after, sums = step(update, before, hyper={"decay": 0.01})
+    value, gradient = jax.jit(jax.value_and_grad(objective))(before.params)
+    assert_close(after.params, descended(before.params, gradient), 1e-6)
+    assert_close(sums["objective"], value, 1e-6)
+    assert_close(sums["loss"][0] / 6, by_hand(before.params, X, Y), 1e-6)
+
+
+def test_a_row_of_weight_zero_changes_nothing_though_its_loss_is_nan():
+    update = make_update(
+        PERCEPTRON,
+        sgd,
+        losses.softmax_cross_entropy,
+        metrics={"confusion": metrics.confusion_matrix(3)},
+    )
+    padded = Batch(X.at[4:].set(1e6), Y.at[4:].set(99), jnp.array([1.0, 1, 1, 1, 0, 0]))
+    assert np.isnan(losses.softmax_cross_entropy(jnp.zeros((6, 3)), padded.y)[4:]).all()
+    alone = Batch(X[:4], Y[:4], jnp.ones(4))
+    (after, sums), (expected, expected_sums) = (
+        step(update, start(update), batch) for batch in (padded, alone)
+    )
+    assert_close(plain(after), plain(expected), 1e-6)
+    assert_close(sums, expected_sums, 1e-6)
+
+
+def test_a_step_is_a_pure_function():
+    before = start(UPDATE)
+    kept = jax.tree.map(np.array, plain(before))
+    (first, first_sums), (second, second_sums) = (UPDATE(before, BATCH, HYPER) for _ in range(2))
+    assert_same((plain(first), first_sums), (plain(second), second_sums))
+    assert_same(jax.tree.map(np.array, plain(before)), kept)
+
+
+def test_a_step_keeps_the_structure_and_dtypes_of_the_train_state():
+    before = start(UPDATE)
+    assert spec(jax.eval_shape(UPDATE, before, BATCH, HYPER)[0]) == spec(before)
+
+
+@pytest.mark.parametrize("number", [0, 7])
+def test_all_that_a_step_draws_is_a_function_of_key_and_step(number):
+    def augment(key, x, y):
+        return x + jax.random.normal(key, x.shape), y[::-1]
+
+    update = make_update(MODEL, sgd, losses.softmax_cross_entropy, augment=augment)
+    before = start(update, number)
+    after, sums = step(update, before)
+    x, y = augment(stream(before.key, "augment", number), X, Y)
+    key = stream(before.key, "step", number)
+    outputs, state = MODEL.apply(before.params, before.state, x, key=key, train=True)
+    assert_close(sums["objective"], losses.softmax_cross_entropy(outputs, y).mean(), 1e-6)
+    assert_close(after.state, state, 1e-6)
+    assert_same(jax.random.key_data(after.key), jax.random.key_data(before.key))
+
+
+def test_a_run_starts_at_step_zero_from_params_and_draws_of_two_streams():
+    key, spec = jax.random.key(3), jax.ShapeDtypeStruct((1, 2), jnp.float32)
+    train_state = UPDATE.init(key, spec, HYPER)
+    params, state = MODEL.init(stream(key, "init"), spec)
+    assert_same((train_state.params, train_state.state), (params, state))
+    assert_same(train_state.opt_state, sgd(HYPER).init(params))
+    assert_same(train_state.step, jnp.int32(0))
+    assert train_state.key == stream(key, "train")
+
+
+def test_equal_parts_make_an_equal_update():
+    def again(loss):
+        return make_update(MODEL, sgd, loss, metrics={"accuracy": metrics.accuracy})
+
+    assert again(losses.softmax_cross_entropy) == UPDATE
+    assert hash(again(losses.softmax_cross_entropy)) == hash(UPDATE)
+    assert again(losses.squared_error) != UPDATE
+
+
+def test_a_population_gives_each_member_its_own_rate():
+    rates = jnp.array([0.0, 0.1, 0.3])
+    before, hyper = start(UPDATE), {"learning_rate": rates}
+    members, _ = jax.jit(jax.vmap(UPDATE, (None, None, 0)))(before, BATCH, hyper)
+    for i, rate in enumerate(rates):
+        alone, _ = step(UPDATE, before, hyper={"learning_rate": rate})
+        assert_close(jax.tree.map(lambda leaf, i=i: leaf[i], members.params), alone.params, 1e-6)
+
+
+def test_a_loss_that_is_no_function_is_refused():
+    with pytest.raises(TypeError, match="expects a loss function, but got 'mse'"):
+        make_update(MODEL, sgd, "mse")
