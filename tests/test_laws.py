@@ -67,9 +67,9 @@ def residual(x, *, fc, norm, drop):
     return x + drop(jnp.tanh(norm(fc(x))))
 
 
-@network(fc=dense(5), norm=batch_norm(), drop=dropout(0.5))
-def shared(x, *, fc, norm, drop):
-    return drop(norm(fc(jnp.tanh(drop(norm(fc(x)))))))
+@network(fc=dense(5), norm=batch_norm())
+def shared(x, *, fc, norm):
+    return norm(fc(jnp.tanh(norm(fc(x)))))
 
 
 @network(mix=dense(3), norm=batch_norm())

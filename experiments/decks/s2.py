@@ -33,7 +33,17 @@ from jaxnets import (
 )
 from jaxnets.data import Split
 from jaxnets.layer import Params
-from jaxnets.training import Fit, Interrupted, Update, descend, evaluate, make_update
+from jaxnets.training import (
+    Fit,
+    Interrupted,
+    RunError,
+    TrainState,
+    Update,
+    descend,
+    evaluate,
+    make_update,
+)
+from jaxnets.training.check import check_run
 from jaxnets.training.chunk import run_chunk
 from jaxnets.training.evaluate import values
 from jaxnets.training.interrupt import first_signal
@@ -137,6 +147,12 @@ def train_network(
     config: Config, update: Update, train: Split, held_out: Split
 ) -> tuple[Fit | Interrupted, list[Look]]:
     """`fit`, except that it validates every so many updates: a chunk of updates, then a look."""
+    check_run(train, held_out, config.epochs, config.batch_size, None, "drop")
+    if config.validation_frequency < 1:
+        raise RunError(
+            f"expected a validation frequency of at least 1 update, but got "
+            f"{config.validation_frequency}; the slide's is 30"
+        )
     arrays = jnp.asarray(train.x), jnp.asarray(train.y)
     steps = config.epochs * (len(train.x) // config.batch_size)
     chunk = partial(
@@ -146,7 +162,7 @@ def train_network(
         capacity=config.validation_frequency,
     )
 
-    def look(train_state, rows=None):
+    def look(train_state: TrainState, rows: int | None = None) -> dict[str, float]:
         split = held_out.x[:rows], held_out.y[:rows]
         return evaluate(model, train_state.params, train_state.state, split, update.metrics)
 

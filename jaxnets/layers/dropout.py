@@ -29,8 +29,8 @@ def dropout(
         arguments repeats a figure; one that draws less than `shape` drops whole channels.
 
     Raises:
-      LayerError: `rate` outside [0, 1), another mode, a mask that is no function, or training
-        without a key.
+      LayerError: `rate` outside [0, 1), another mode, a mask that is no function or of another
+        shape, or training without a key.
     """
     fraction("dropout", rate=rate)
     if mode not in ("inverted", "classic"):

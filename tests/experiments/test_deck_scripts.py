@@ -6,6 +6,7 @@ import sys
 import pytest
 
 from experiments.decks import fashion_spread, s0, s1, s2, s3, s4, slides
+from jaxnets.training import RunError
 
 
 @pytest.fixture
@@ -63,6 +64,12 @@ def test_s2_looks_at_the_validation_digits_every_few_updates(told):
     assert here["parameters, running statistics"] == "180,880, 224"
     assert here["approve credit (made-up rows)"].startswith("no (f = 0.")
     assert pictures == {"training-progress", "confusion"}
+
+
+@pytest.mark.parametrize("option", [{"validation_frequency": 0}, {"batch_size": 10**6}])
+def test_s2_refuses_a_number_of_updates_that_cannot_be(told, option):
+    with pytest.raises(RunError, match="expect"):
+        told(s2, **option)
 
 
 def test_s3_compares_cures_of_overfitting_and_reports_a_spread(told, tmp_path, monkeypatch):

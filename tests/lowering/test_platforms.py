@@ -15,6 +15,10 @@ def convolution(x, kernel):
     return lowering.conv(x, kernel, (1, 1), NONE, (1, 1), 1).sum()
 
 
+def depthwise(x, kernel):
+    return lowering.conv(x, kernel, (1, 1), NONE, (1, 1), x.shape[-1]).sum()
+
+
 def pool(x):
     return lowering.max_pool(x, (2, 2), (2, 2), NONE).sum()
 
@@ -28,6 +32,7 @@ PROGRAMS = {
         (images, kernel),
         "stablehlo.convolution",
     ),
+    "depthwise": (depthwise, (images, normal(3, 3, 1, 6)), "stablehlo.convolution"),
     "pool": (pool, (images,), "stablehlo.reduce_window"),
     "gradient of a pool": (jax.grad(pool), (images,), "stablehlo.select_and_scatter"),
 }

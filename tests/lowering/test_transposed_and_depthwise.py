@@ -71,13 +71,27 @@ def test_one_program_with_its_gradient_exports_for_every_platform(chosen, plain,
 
 
 @over_both
-def test_bfloat16_stays_bfloat16_and_is_summed_in_float32(chosen, plain, inputs):
+def test_bfloat16_stays_bfloat16(chosen, plain, inputs):
     del plain
     half = [array.astype(jnp.bfloat16) for array in inputs]
     actual = output_and_gradients(chosen, half)
     assert {leaf.dtype for leaf in jax.tree.leaves(actual)} == {jnp.dtype(jnp.bfloat16)}
     exact = output_and_gradients(chosen, [array.astype(jnp.float32) for array in half])
     assert_close(actual, exact, 2**-7)
+
+
+@pytest.mark.parametrize("groups", [1, 2], ids=["transposed", "depthwise"])
+@pytest.mark.parametrize("how", [jax.jit, lambda f: f], ids=["jit", "eager"])
+def test_bfloat16_is_added_up_in_float32(how, groups):
+    ones = jnp.ones((1, 5, 5, groups), jnp.bfloat16)
+    # After 256, bfloat16 has 258, and after 512, 516: one by one, the ones between were lost.
+    kernel = jnp.ones((3, 3, 1, groups), jnp.bfloat16).at[0, 0].set(256).at[2, 2].set(256)
+    square = ((1, 1), (1, 1))
+    if groups == 1:
+        y = how(lambda x: lowering.conv_transpose(x, kernel, (5, 5), (1, 1), square))(ones)
+    else:
+        y = how(lambda x: lowering.conv(x, kernel, (1, 1), square, (1, 1), groups))(ones)
+    assert (y[0, 2, 2] == 520).all()  # 256 + 7 + 256, rounded once
 
 
 def test_beyond_the_limit_of_memory_the_plain_transpose_is_taken(monkeypatch):
