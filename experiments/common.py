@@ -75,7 +75,7 @@ class Config:
 
     def tx(self, examples: int) -> Callable[[dict], optax.GradientTransformation]:
         """The optimizer as a function of `hyper`, its rate on one cosine cycle over the run."""
-        steps = max(1, self.epochs * (examples // self.batch_size))
+        steps = max(1, self.epochs * (examples // max(1, self.batch_size)))  # `fit` checks both
         cycle = optax.cosine_onecycle_schedule(steps, peak_value=1.0)
         constructor, _ = OPTIMIZERS[self.optimizer]
         return lambda hyper: constructor(lambda count: hyper["learning_rate"] * cycle(count))
@@ -182,14 +182,13 @@ def _new_folder(name: str, out: Path | None) -> Path:
     folder = out or Path("runs") / f"{name}-{time.strftime('%Y%m%d-%H%M%S')}-{os.getpid()}"
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        taken = any(folder.iterdir())
-        (folder / "run.json").touch(exist_ok=taken)
+        if any(folder.iterdir()):
+            raise RunError(f"{folder} is not empty; choose a new folder with --out")
+        (folder / "run.json").touch()
     except OSError as error:
         raise RunError(
             f"cannot write to {folder}: {error.strerror}; choose another folder with --out"
         ) from error
-    if taken:
-        raise RunError(f"{folder} is not empty; choose a new folder with --out")
     return folder
 
 

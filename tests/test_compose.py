@@ -183,6 +183,12 @@ def test_each_leaf_is_initialised_once_in_a_nest_eight_deep():
     assert inits == dict.fromkeys(["core", *range(8)], 1)
 
 
+def test_init_runs_no_forward_pass_so_that_even_a_terabyte_of_examples_will_do():
+    huge = jax.ShapeDtypeStruct((10**9, 1000), jnp.float32)
+    params, _ = serial(("fc", dense(3)), jnp.tanh, ("head", dense(2))).init(jax.random.key(0), huge)
+    assert params["fc"]["kernel"].shape == (1000, 3)
+
+
 def test_init_gives_the_same_under_jit_and_over_a_population_of_keys():
     model = serial(("fc", dense(3)), ("norm", batch_norm()))
     one_by_one = [model.init(jax.random.key(seed), x) for seed in range(2)]
