@@ -1,6 +1,9 @@
 """Neural networks in JAX as pairs of pure functions, trained by compiled programs."""
 
-from jaxnets import data, losses, metrics, training
+from importlib import import_module
+from types import ModuleType
+from typing import TYPE_CHECKING
+
 from jaxnets.compose import network, scan_over_time, serial
 from jaxnets.layer import Layer, LayerError
 from jaxnets.layers import (
@@ -27,6 +30,9 @@ from jaxnets.layers import (
     sum_pool,
 )
 
+if TYPE_CHECKING:
+    from jaxnets import data, losses, metrics, models, training
+
 __all__ = [
     "Layer",
     "LayerError",
@@ -48,6 +54,7 @@ __all__ = [
     "losses",
     "max_pool",
     "metrics",
+    "models",
     "network",
     "prelu",
     "scale_pixels",
@@ -59,3 +66,10 @@ __all__ = [
     "sum_pool",
     "training",
 ]
+
+
+def __getattr__(name: str) -> ModuleType:
+    """The namespaces, each imported when it is first asked for."""
+    if name in ("data", "losses", "metrics", "models", "training"):
+        return import_module(f"jaxnets.{name}")
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
