@@ -4,6 +4,7 @@ from jaxnets.data.dataset import DataError, Dataset, Split
 from jaxnets.data.scaling import Scaling, fit_range, fit_standard, one_hot
 from jaxnets.data.sources import load
 from jaxnets.data.splits import holdout
+from jaxnets.data.text import character_ngrams
 from jaxnets.data.toy import circle, gauss, points, spiral, xor
 
 __all__ = [
@@ -11,6 +12,7 @@ __all__ = [
     "Dataset",
     "Scaling",
     "Split",
+    "character_ngrams",
     "circle",
     "fit_range",
     "fit_standard",

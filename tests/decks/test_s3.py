@@ -244,3 +244,16 @@ def test_batch_normalisation_keeps_a_moving_average_of_each_batch():
     np.testing.assert_allclose(state["var"], var, rtol=1e-5)
     y, _ = layer.apply(params, state, x)
     np.testing.assert_allclose(y, (x - mean[None]) / np.sqrt(var + 1e-5)[None], atol=1e-4)
+
+
+def test_the_character_level_ngrams_of_apple_are_three_trigrams_and_two_bigrams_at_the_ends():
+    """S3, "FastText": the slide writes the trigrams at a word's ends without their marks."""
+    assert data.character_ngrams("apple", 3) == ["app", "ppl", "ple"]
+    marked = [ngram.strip("<>") for ngram in data.character_ngrams("<apple>", 3)]
+    assert marked == ["ap", "app", "ppl", "ple", "le"]
+
+
+@pytest.mark.parametrize("n", [0, -1, 1.5])
+def test_ngrams_of_no_length_are_refused(n):
+    with pytest.raises(data.DataError, match="n to be a positive integer"):
+        data.character_ngrams("apple", n)
