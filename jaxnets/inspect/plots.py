@@ -12,11 +12,11 @@ if TYPE_CHECKING:
 
 
 def curves(history: Sequence["Progress"], title: str) -> "Figure":
-    """Every metric by epoch, in training and on validation data, one panel a metric."""
+    """Every metric that is a number, by epoch, in training and validation, one panel a metric."""
     from matplotlib.figure import Figure
     from matplotlib.ticker import MaxNLocator
 
-    names = list(history[0].train)
+    names = [name for name, value in history[0].train.items() if isinstance(value, float)]
     figure = Figure(figsize=(5 * len(names), 4), layout="constrained")
     figure.suptitle(title)
     epochs = [progress.epoch for progress in history]

@@ -55,6 +55,13 @@ def test_curves_without_validation_have_one_line_a_panel():
         assert [line.get_label() for line in axes.get_lines()] == ["training"]
 
 
+def test_curves_leave_out_what_is_no_number():
+    progress = epoch(1)
+    progress.train["confusion"] = MATRIX
+    figure = plots.curves([progress], "an epoch")
+    assert [axes.get_ylabel() for axes in figure.axes] == ["loss (nats)", "accuracy"]
+
+
 def test_a_confusion_matrix_names_its_classes_and_shows_its_counts():
     figure = plots.confusion(MATRIX, ("cat", "dog", "newt"), "pets")
     axes, bar = figure.axes

@@ -55,6 +55,16 @@ def test_what_json_has_no_word_for_is_null(tmp_path, value):
     assert strict(path.read_text())["validation"] == {"loss": None, "accuracy": 0.8}
 
 
+def test_a_matrix_is_written_as_lists_and_not_printed(tmp_path, capsys):
+    train = HALF.train | {"confusion": np.array([[3.0, 1.0], [np.nan, 4.0]])}
+    path = tmp_path / "metrics.jsonl"
+    with json_lines(path) as written, console() as shown:
+        together(written, shown)(DONE._replace(train=train, validation=None))
+    assert strict(path.read_text())["train"]["confusion"] == [[3, 1], [None, 4]]
+    line = "epoch 2/4  loss 0.2500  accuracy 0.9000  12,346 samples/s\n"
+    assert capsys.readouterr().out == line
+
+
 def test_off_a_terminal_each_epoch_is_one_plain_line(capsys):
     with console() as report:
         for progress in (HALF, DONE, DONE._replace(epoch=3, validation=None)):
