@@ -23,7 +23,7 @@ from experiments import common
 from experiments.decks import slides
 from jaxnets import data, losses, metrics, models, scale_pixels, serial
 from jaxnets.data import Split
-from jaxnets.training import evaluate, fit, make_update, predict_proba
+from jaxnets.training import RunError, evaluate, fit, make_update, predict_proba
 
 SCORES = {
     "accuracy": metrics.accuracy,
@@ -63,6 +63,8 @@ class Classifier(NamedTuple):
 
 def experiment(config: Config) -> None:
     """Run the deck's story."""
+    if len(set(config.pair) & set(range(10))) != 2:
+        raise RunError(f"expected --pair of two different digits, 0 to 9, but got {config.pair}")
     mnist = data.load("mnist", data_dir=config.data_dir)
     run = common.Run("s1", config, mnist)
     print(f"logistic regression of {config.pair[0]} and {config.pair[1]}, from scratch", flush=True)
