@@ -70,6 +70,7 @@ def fit(
     key: Key,
     epochs: int,
     batch_size: int,
+    start: TrainState | None = None,
     hyper: Hyper = None,
     validation: tuple[Any, Any] | None = None,
     patience: int | None = None,
@@ -77,14 +78,16 @@ def fit(
     report: Reporter = silent,
     chunk_seconds: float = 1.0,
 ) -> Fit:
-    """Train from a fresh start; evaluate, where there is a validation split, after every epoch.
+    """Train, and evaluate after every epoch where there is a validation split.
 
     Args:
       update: one step; see `make_update`.
       train: inputs (n, ...) and labels (n, ...); they stay on the device in their own dtype.
       key: decides initial weights, order, and all chance: same key, same run.
-      epochs: passes over the data.
+      epochs: passes over the data, those behind `start` included.
       batch_size: examples a step, at most n.
+      start: a train state to go on from, by default `update.init(key, ...)`; it is copied, and
+        `key` goes unused.
       hyper: a pytree of numbers, passed on to the model and the optimizer; new values do not
         recompile.
       validation: a split to evaluate on after every epoch.
@@ -121,14 +124,17 @@ def fit(
         return evaluate(update.model, params, state, split, update.metrics, hyper=hyper)
 
     began = time.perf_counter()
-    train_state = update.init(key, data[0][:1], hyper)
+    train_state = _copy(start) if start else update.init(key, data[0][:1], hyper)
     check_labels(update, train_state, hyper, train, validation)
-    train_state, *_ = advance(train_state, stop=0)  # no step is made: this only compiles
+    train_state, *_ = advance(
+        train_state, stop=int(train_state.step)
+    )  # no step is made: this only compiles
     validate(train_state, rows=1)
     compile_seconds = time.perf_counter() - began
 
     pace, watch, history = _Pace(chunk_seconds, batch_size), _Watch(patience), []
-    step, sums = 0, None
+    step = first_step = int(train_state.step)
+    sums = None
     with first_signal() as signalled:
         while step < steps * epochs and signalled() is None and not watch.over:
             epoch, first = divmod(step, steps)
@@ -136,7 +142,7 @@ def fit(
             with pace.timed(stop - step):
                 train_state, new, objectives = advance(train_state, stop)
             _refuse_non_finite(objectives, step, stop, train_state)
-            sums = new if first == 0 else jax.tree.map(jnp.add, sums, new)
+            sums = new if sums is None or first == 0 else jax.tree.map(jnp.add, sums, new)
             step, epoch_done = stop, stop % steps == 0
             progress = Progress(
                 step=step,
@@ -150,7 +156,9 @@ def fit(
                 samples_per_second=pace.samples_per_second,
             )
             report(progress)
-            history[epoch:] = [progress]
+            if history and history[-1].epoch == progress.epoch:
+                history.pop()
+            history.append(progress)
             if epoch_done:
                 watch.look(progress, train_state)
     fitted = Fit(
@@ -159,7 +167,7 @@ def fit(
         best_epoch=watch.epoch,
         compile_seconds=compile_seconds,
         train_seconds=pace.seconds,
-        samples_per_second=step * batch_size / max(pace.seconds, 1e-9),
+        samples_per_second=(step - first_step) * batch_size / max(pace.seconds, 1e-9),
     )
     if (number := signalled()) is not None:
         raise Interrupted(fitted, number)
@@ -201,8 +209,13 @@ class _Watch:
             return
         if self.epoch is None or progress.validation["loss"] < self.loss:
             self.loss, self.epoch = progress.validation["loss"], progress.epoch
-            self.best = jax.tree.map(jnp.copy, train_state)  # a copy, since the next chunk donates
+            self.best = _copy(train_state)
         self.over = progress.epoch - self.epoch >= self.patience
+
+
+def _copy(train_state: TrainState) -> TrainState:
+    """A copy with buffers of its own, since a chunk is given those it starts from."""
+    return jax.tree.map(jnp.copy, train_state)
 
 
 def _refuse_non_finite(objectives: np.ndarray, start: int, stop: int, state: TrainState) -> None:

@@ -91,3 +91,11 @@ def test_a_loss_that_is_not_finite_is_an_error_that_names_its_step(chunk_seconds
 def test_a_rate_far_too_large_is_caught_at_the_step_after_it():
     with pytest.raises(NonFiniteLoss, match="the loss became inf at step 1"):
         run(*descending(lambda step: 1e30))
+
+
+def test_a_run_goes_on_from_a_train_state_as_if_it_had_never_stopped():
+    half = run(epochs=1).train_state
+    rest = run(epochs=3, start=half)
+    assert_same(plain(rest.train_state), plain(run(epochs=3).train_state))
+    assert [progress.epoch for progress in rest.history] == [2, 3]
+    assert int(half.step) == STEPS  # and is still there: the run worked on a copy

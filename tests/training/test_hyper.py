@@ -32,7 +32,7 @@ def params(learning_rate, dropout_rate, update=DROPPING):
 
 def test_all_rates_share_one_program():
     programs = run_chunk._cache_size()
-    runs = [params(0.1, 0.0), params(0.1, 0.5), params(0.01, 0.5), params(0.0, 0.5)]
+    runs = [params(0.1, 0.0), params(0.1, 0.5), params(np.float32(0.01), 0.5), params(0.0, 0.5)]
     assert run_chunk._cache_size() == programs + 1
     assert len({float(run["fc1"]["kernel"][0, 0]) for run in runs}) == 4
 
