@@ -8,6 +8,7 @@ import jax.numpy as jnp
 
 from jaxnets.keys import stream
 from jaxnets.layer import Array, Key
+from jaxnets.training.order import permutation
 from jaxnets.training.update import Batch, Hyper, Sums, TrainState, Update
 
 Remainder = Literal["drop", "pad"]
@@ -54,7 +55,38 @@ def run_chunk(
     Returns:
       `(train_state, sums, objectives)`; `objectives` (capacity,) holds NaN past the last step.
     """
-    start = train_state.step
+    return chunk(
+        update,
+        train_state,
+        data,
+        hyper,
+        train_state.key,
+        train_state.step,
+        stop,
+        batch_size=batch_size,
+        remainder=remainder,
+        capacity=capacity,
+    )
+
+
+def chunk(
+    update: Update,
+    train_state: TrainState,
+    data: tuple[Array, Array],
+    hyper: Hyper,
+    order_key: Key,
+    start: Array,
+    stop: Array,
+    *,
+    batch_size: int,
+    remainder: Remainder,
+    capacity: int,
+) -> tuple[TrainState, Sums, Array]:
+    """What `run_chunk` compiles, to be compiled otherwise: for a whole population, say.
+
+    `start` is `train_state.step`, apart so that members may share one loop, and `order_key` draws
+    the order, so that they may share their batches.
+    """
     examples = data[0].shape[0]
     steps = steps_per_epoch(examples, batch_size, remainder)
 
@@ -66,7 +98,7 @@ def run_chunk(
         return train_state, jax.tree.map(jnp.add, sums, new), objectives
 
     def epoch(number: Array, carry: tuple) -> tuple:
-        order = _order(train_state.key, number, examples, steps * batch_size)
+        order = _order(order_key, number, examples, steps * batch_size)
         first = jnp.maximum(start - number * steps, 0)
         last = jnp.minimum(stop - number * steps, steps)
         return jax.lax.fori_loop(first, last, partial(step, number, order), carry)
@@ -81,7 +113,7 @@ def run_chunk(
 
 def _order(key: Key, epoch: Array, examples: int, length: int) -> Array:
     """The epoch's permutation, cut or wrapped round to `length`; -1 - i marks a wrapped index."""
-    order = jax.random.permutation(stream(key, "order", epoch), examples)
+    order = permutation(stream(key, "order", epoch), examples)
     return jnp.concatenate([order, -1 - order])[:length]
 
 

@@ -48,7 +48,7 @@ def evaluate(
     named = tuple(metrics.items())
     sums = [
         _block_sums(model, named, hyper, params, state, *block)
-        for block in _blocks(block_size, x, y)
+        for block in blocks(block_size, x, y)
     ]
     return values(metrics, jax.tree.map(lambda *parts: jnp.stack(parts).sum(0), *sums))
 
@@ -59,11 +59,18 @@ def values(metrics: Mapping[str, Metric], sums: Mapping[str, Any]) -> dict[str, 
     return {name: a.item() if a.ndim == 0 else a for name, a in arrays.items()}
 
 
+def probabilities(outputs: Array) -> Array:
+    """The probability of each class, (n, classes); of class 1, (n,), for a single logit."""
+    if outputs.ndim == 1 or outputs.shape[-1] == 1:
+        return jax.nn.sigmoid(outputs.reshape(-1))
+    return jax.nn.softmax(outputs)
+
+
 def predict_proba(
     model: Layer, params: Params, state: State, x: Any, *, block_size: int = BLOCK
 ) -> np.ndarray:
     """The probability of each class, (n, classes); of class 1, (n,), for a single logit."""
-    return _map_blocks(_probabilities, model, params, state, x, block_size)
+    return _map_blocks(probabilities, model, params, state, x, block_size)
 
 
 def predict(
@@ -71,12 +78,6 @@ def predict(
 ) -> np.ndarray:
     """The most probable class of each row, int32 (n,)."""
     return _map_blocks(classes, model, params, state, x, block_size).astype(np.int32)
-
-
-def _probabilities(outputs: Array) -> Array:
-    if outputs.ndim == 1 or outputs.shape[-1] == 1:
-        return jax.nn.sigmoid(outputs.reshape(-1))
-    return jax.nn.softmax(outputs)
 
 
 @partial(jax.jit, static_argnums=(0, 1))
@@ -104,12 +105,12 @@ def _map_blocks(
 ) -> np.ndarray:
     blocks = [
         _block_outputs(finish, model, params, state, x_block)
-        for x_block, _ in _blocks(block_size, x)
+        for x_block, _ in blocks(block_size, x)
     ]
     return np.concatenate(blocks)[: len(x)]
 
 
-def _blocks(size: int, *arrays: Any) -> Iterator[tuple[np.ndarray, ...]]:
+def blocks(size: int, *arrays: Any) -> Iterator[tuple[np.ndarray, ...]]:
     """Blocks of `size` rows of each array, the last padded with zeros, and their weights."""
     arrays = tuple(map(np.asarray, arrays))
     rows = len(arrays[0])

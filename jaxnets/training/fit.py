@@ -2,8 +2,6 @@
 
 import math
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, NamedTuple
@@ -17,10 +15,9 @@ from jaxnets.training.check import check_labels, check_run
 from jaxnets.training.chunk import Remainder, run_chunk, steps_per_epoch
 from jaxnets.training.evaluate import evaluate, values
 from jaxnets.training.interrupt import first_signal
+from jaxnets.training.pace import CAPACITY, Pace
 from jaxnets.training.report import Progress, Reporter, silent
 from jaxnets.training.update import Hyper, Sums, TrainState, Update
-
-CAPACITY = 4096  # steps a chunk can hold
 
 
 class Fit(NamedTuple):
@@ -132,7 +129,7 @@ def fit(
     validate(train_state, rows=1)
     compile_seconds = time.perf_counter() - began
 
-    pace, watch, history = _Pace(chunk_seconds, batch_size), _Watch(patience), []
+    pace, watch, history = Pace(chunk_seconds, batch_size), _Watch(patience), []
     step = first_step = int(train_state.step)
     sums = None
     with first_signal() as signalled:
@@ -172,26 +169,6 @@ def fit(
     if (number := signalled()) is not None:
         raise Interrupted(fitted, number)
     return fitted
-
-
-@dataclass
-class _Pace:
-    """How fast steps go, and so how many of them fill a chunk."""
-
-    chunk_seconds: float
-    batch_size: int
-    length: int = 16  # steps in the next chunk; at first few, to learn how long one takes
-    seconds: float = 0.0  # spent training so far
-    samples_per_second: float = 0.0  # over the last chunk
-
-    @contextmanager
-    def timed(self, steps: int) -> Iterator[None]:
-        began = time.perf_counter()
-        yield
-        elapsed = time.perf_counter() - began
-        self.seconds += elapsed
-        self.samples_per_second = steps * self.batch_size / elapsed
-        self.length = min(max(1, int(self.chunk_seconds * steps / elapsed)), CAPACITY)
 
 
 @dataclass

@@ -47,6 +47,22 @@ class Batch(NamedTuple):
 
 
 @dataclass(frozen=True)
+class OfHyper:
+    """A part of an update that is made from the hyperparameters, inside the trace."""
+
+    make: Callable[[Hyper], Any]
+
+
+def of_hyper(make: Callable[[Hyper], Any]) -> OfHyper:
+    """Mark a loss or an augmentation as a function of the hyperparameters.
+
+    Those are functions themselves, so `make_update` could not tell:
+    `of_hyper(lambda hyper: partial(cross_entropy, label_smoothing=hyper["label_smoothing"]))`.
+    """
+    return OfHyper(make)
+
+
+@dataclass(frozen=True)
 class Update:
     """A pure function `(train_state, batch, hyper) -> (train_state, sums)`, its parts in view.
 
@@ -56,10 +72,10 @@ class Update:
 
     model: Layer | Callable[[Hyper], Layer]
     tx: optax.GradientTransformation | Callable[[Hyper], optax.GradientTransformation]
-    loss: Loss
+    loss: Loss | OfHyper
     named_metrics: tuple[tuple[str, Metric], ...]
     penalty: Penalty | None
-    augment: Augment | None
+    augment: Augment | OfHyper | None
     compute_dtype: Any
 
     @property
@@ -90,7 +106,7 @@ class Update:
         step, params, state, opt_state, key = train_state
         x, y, weights = batch
         if self.augment is not None:
-            x, y = self.augment(stream(key, "augment", step), x, y)
+            x, y = _made(self.augment, hyper)(stream(key, "augment", step), x, y)
 
         def objective(params: Params) -> tuple[Array, tuple[Array, State]]:
             outputs, new_state = model.apply(
@@ -101,7 +117,7 @@ class Update:
                 train=True,
             )
             outputs = _cast(outputs, self.compute_dtype and jnp.float32)
-            losses = self.loss(outputs, y)
+            losses = _made(self.loss, hyper)(outputs, y)
             mean = jnp.where(weights > 0, losses * weights, 0).sum() / weights.sum()
             penalty = 0.0 if self.penalty is None else self.penalty(params, hyper)
             return mean + penalty, (outputs, new_state)
@@ -117,11 +133,11 @@ class Update:
 def make_update(
     model: Layer | Callable[[Hyper], Layer],
     tx: optax.GradientTransformation | Callable[[Hyper], optax.GradientTransformation],
-    loss: Loss,
+    loss: Loss | OfHyper,
     *,
     metrics: Mapping[str, Metric] | None = None,
     penalty: Penalty | None = None,
-    augment: Augment | None = None,
+    augment: Augment | OfHyper | None = None,
     compute_dtype: Any = None,
 ) -> Update:
     """An `Update` from a model, an optimizer and a loss.
@@ -131,24 +147,36 @@ def make_update(
       tx: an optax transformation, or a function of the hyperparameters that returns one, as in
         `lambda hyper: optax.adam(hyper["learning_rate"])`. Both run inside the trace, so a new
         learning rate or dropout rate is a new input to the same program.
-      loss: `loss(outputs, labels)`, one number an example.
-      metrics: what to report beside the loss, by name.
+      loss: `loss(outputs, labels)`, one number an example, or an `of_hyper` that makes it.
+      metrics: what to report beside the loss, by name; "loss" replaces the loss in reports.
       penalty: `penalty(params, hyper)`, added to the mean loss, as in
         `lambda params, hyper: losses.l2(params, 1e-4)`.
-      augment: `augment(key, x, y) -> (x, y)`, run on the device before the model.
+      augment: `augment(key, x, y) -> (x, y)`, run on the device before the model, or an `of_hyper`
+        that makes it.
       compute_dtype: the dtype of the forward and backward pass, by default that of the params.
         `jnp.bfloat16` is mixed precision (Micikevicius et al. 2018): params, optimizer and loss
         stay float32.
     """
-    if not callable(loss):
+    named = dict(metrics or {})
+    if not callable(loss) and not isinstance(loss, OfHyper):
         raise TypeError(f"make_update expects a loss function, but got {loss!r}")
-    named = {"loss": metric_functions.mean(loss), **(metrics or {})}
+    if isinstance(loss, OfHyper) and "loss" not in named:
+        raise TypeError(
+            "a loss of the hyperparameters differs from run to run, so make_update expects the one "
+            'to report as well; pass metrics={"loss": metrics.mean(...)}'
+        )
+    reported = named["loss"] if isinstance(loss, OfHyper) else metric_functions.mean(loss)
+    named = {"loss": reported} | named
     return Update(model, tx, loss, tuple(named.items()), penalty, augment, compute_dtype)
 
 
 def build(part: Any, hyper: Hyper) -> Any:
     """The part itself, or what it makes of the hyperparameters where it is a function of them."""
     return part(hyper) if callable(part) else part
+
+
+def _made(part: Any, hyper: Hyper) -> Any:
+    return part.make(hyper) if isinstance(part, OfHyper) else part
 
 
 def _cast(tree: Any, dtype: Any) -> Any:

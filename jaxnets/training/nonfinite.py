@@ -1,0 +1,47 @@
+"""Where a run stopped being numbers, and what it was just before."""
+
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from jaxnets.layer import Array
+from jaxnets.training.update import TrainState
+
+
+@jax.jit
+def all_finite(tree: Any) -> Array:
+    """Whether no float in the tree is NaN or infinite, a boolean scalar."""
+    floats = [leaf for leaf in jax.tree.leaves(tree) if jnp.issubdtype(leaf.dtype, jnp.floating)]
+    return jnp.stack([jnp.isfinite(leaf).all() for leaf in floats] or [jnp.bool_(True)]).all()
+
+
+def first_bad_step(objectives: np.ndarray, start: int, stop: int, finite: Any) -> int | None:
+    """The first step of a chunk that went wrong, or None.
+
+    Args:
+      objectives: the objective of each step from `start` on.
+      start: the chunk's first step.
+      stop: the step it stopped before.
+      finite: whether the parameters after it are finite; if not, its last update spoilt them.
+    """
+    wrong = np.flatnonzero(~np.isfinite(objectives[: stop - start]))
+    if wrong.size:
+        return start + int(wrong[0])
+    return None if finite else stop - 1
+
+
+def last_good(advance: Callable[[int], TrainState], bad: int) -> TrainState:
+    """The last train state that is all finite, at step `bad` or the one before.
+
+    The update before a bad step may have been what spoilt the parameters.
+
+    Args:
+      advance: reruns the chunk from its start, up to the step it is given.
+      bad: the first step whose objective, or whose update, was not finite.
+    """
+    train_state = advance(bad)
+    spoilt = not all_finite((train_state.params, train_state.opt_state))
+    return advance(bad - 1) if spoilt else train_state

@@ -1,0 +1,17 @@
+"""Populations: many models, one program."""
+
+from jaxnets.training.population.ensemble import average, vote
+from jaxnets.training.population.evaluate import evaluate_population, predict_proba_population
+from jaxnets.training.population.fit import PopulationFit, fit_population
+from jaxnets.training.population.spread import Spread, spread
+
+__all__ = [
+    "PopulationFit",
+    "Spread",
+    "average",
+    "evaluate_population",
+    "fit_population",
+    "predict_proba_population",
+    "spread",
+    "vote",
+]

@@ -1,0 +1,48 @@
+"""A chunk of updates for every member of a population, as one compiled program."""
+
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+import jax
+
+from jaxnets.layer import Array, Key
+from jaxnets.training.chunk import Remainder, chunk
+from jaxnets.training.population.members import Strategy, over_members
+from jaxnets.training.update import Hyper, Sums, TrainState, Update
+
+
+@partial(
+    jax.jit,
+    static_argnames=("update", "batch_size", "remainder", "capacity", "strategy"),
+    donate_argnames="train_states",
+)
+def run_population_chunk(
+    update: Update,
+    train_states: TrainState,
+    data: tuple[Array, Array],
+    hypers: Hyper,
+    order_key: Key | None,
+    start: Array,
+    stop: Array,
+    *,
+    batch_size: int,
+    remainder: Remainder,
+    capacity: int,
+    strategy: Strategy,
+) -> tuple[TrainState, Sums, Array]:
+    """`run_chunk` for every member; all are at step `start`.
+
+    Args and results are those of `run_chunk` with a leading axis N on `train_states`, `hypers`,
+    the sums and the objectives (N, capacity). `order_key` draws one order for all members; where
+    it is None, each draws its own from its own key.
+    """
+    run = partial(chunk, update, batch_size=batch_size, remainder=remainder, capacity=capacity)
+
+    def member(own: tuple[TrainState, Hyper], shared: Any) -> tuple[TrainState, Sums, Array]:
+        (train_state, hyper), (data, order_key, start, stop) = own, shared
+        order_key = train_state.key if order_key is None else order_key
+        return run(train_state, data, hyper, order_key, start, stop)
+
+    each = over_members(member, strategy)
+    return each((train_states, hypers), (data, order_key, start, stop))

@@ -1,0 +1,107 @@
+"""The compiled program of a population: made once, measured, and held against the memory."""
+
+import time
+from functools import lru_cache
+from typing import Any, Literal, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from jaxnets.layer import Array, Key
+from jaxnets.training.check import RunError
+from jaxnets.training.memory import free_bytes, needed_bytes
+from jaxnets.training.population.chunk import run_population_chunk
+from jaxnets.training.population.members import Strategy
+from jaxnets.training.update import Hyper, Sums, TrainState, Update
+
+PROBE = 8  # steps to learn which strategy is faster
+
+
+class Programs(NamedTuple):
+    """Everything a population's chunk needs but its train states and its bounds.
+
+    Attributes:
+      update: one step of one member.
+      data: the training split, on the device.
+      hypers: the members' hyperparameters, leading axis N.
+      order_key: draws the order that all share; None where each draws its own.
+      options: the static options of `run_population_chunk`, but the strategy.
+    """
+
+    update: Update
+    data: tuple[Array, Array]
+    hypers: Hyper
+    order_key: Key | None
+    options: dict[str, Any]
+
+    def run(
+        self, strategy: Strategy, states: TrainState, start: int, stop: int
+    ) -> tuple[TrainState, Sums, Array]:
+        """Update all members from step `start` until `stop`; `states` are donated."""
+        bounds = (np.int32(start), np.int32(stop))
+        args = (states, self.data, self.hypers, self.order_key, *bounds)
+        return self._compiled(strategy, args)(*args)
+
+    def only(self, member: int) -> "Programs":
+        """The same for a population of that member alone."""
+        return self._replace(hypers=jax.tree.map(lambda h: h[member : member + 1], self.hypers))
+
+    def fastest(self, states: TrainState, start: int) -> Strategy:
+        """The strategy that takes less time for a few steps from here, measured."""
+
+        def seconds(strategy: Strategy) -> float:
+            for _ in range(2):  # the first also compiles and touches new memory
+                copies = jax.block_until_ready(jax.tree.map(jnp.copy, states))
+                began = time.perf_counter()
+                jax.block_until_ready(self.run(strategy, copies, start, start + PROBE))
+            return time.perf_counter() - began
+
+        strategies: tuple[Strategy, ...] = ("vmap", "map")
+        return min(strategies, key=seconds)
+
+    def check_memory(self, member: TrainState, n: int, strategy: Strategy) -> None:
+        """Refuse a population that the memory cannot hold, and say how many members it can.
+
+        Args:
+          member: the shapes and dtypes of one member's train state.
+          n: how many members are wanted.
+          strategy: how they run.
+
+        Raises:
+          RunError: the program needs more than is free.
+        """
+        free = free_bytes()
+        needed, alone = (self._needed(member, count, strategy) for count in (n, 1))
+        if free is None or needed is None or alone is None or needed <= free:
+            return
+        most = int(1 + (free - alone) / ((needed - alone) / (n - 1))) if n > 1 else 0
+        raise RunError(
+            f"{n} members need {needed / 2**30:.1f} GiB, but {free / 2**30:.1f} GiB are free; "
+            f"{max(most, 0)} members would fit"
+        )
+
+    def _needed(self, member: TrainState, n: int, strategy: Strategy) -> int | None:
+        def stacked(leaf: Any) -> jax.ShapeDtypeStruct:
+            return jax.ShapeDtypeStruct((n, *leaf.shape), leaf.dtype)
+
+        hypers = jax.tree.map(lambda h: stacked(h[0]), self.hypers)
+        bound = np.int32(0)
+        args = (jax.tree.map(stacked, member), self.data, hypers, self.order_key, bound, bound)
+        return needed_bytes(self._compiled(strategy, args))
+
+    def _compiled(self, strategy: Strategy, args: tuple) -> jax.stages.Compiled:
+        leaves, structure = jax.tree.flatten(args)
+        specs = tuple(jax.ShapeDtypeStruct(leaf.shape, leaf.dtype) for leaf in leaves)
+        options = tuple(self.options.items())
+        return _compile(self.update, structure, specs, strategy, options)
+
+
+@lru_cache(maxsize=64)
+def _compile(
+    update: Update, structure: Any, specs: tuple, strategy: Strategy, options: tuple
+) -> jax.stages.Compiled:
+    args = jax.tree.unflatten(structure, specs)
+    return run_population_chunk.lower(
+        update, *args, strategy=strategy, **dict(options)
+    ).compile()

@@ -1,0 +1,51 @@
+"""The order of an epoch: every example once, and no order likelier than another."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from scipy.stats import chi2
+
+from jaxnets.training.order import FEW, permutation
+
+MANY = FEW + 4  # the smallest that is not sorted has the least to mix
+
+
+@pytest.mark.parametrize("n", [1, 2, 7, FEW, FEW + 1, 4489, 60_000, 65_537])
+def test_every_index_comes_once(n):
+    order = permutation(jax.random.key(n), n)
+    assert order.dtype == jnp.int32
+    np.testing.assert_array_equal(np.sort(order), np.arange(n))
+
+
+def test_the_key_decides_the_order():
+    first, again, other = (permutation(jax.random.key(seed), MANY) for seed in (0, 0, 1))
+    np.testing.assert_array_equal(first, again)
+    assert (first == other).mean() < 0.01
+
+
+@pytest.fixture(scope="module")
+def places():
+    """Where each of 20,000 orders sends six indices: neighbours, a row apart, and the ends."""
+    picked = jnp.array([0, 1, 64, 65, 2050, MANY - 1])
+    keys = jax.random.split(jax.random.key(0), 20_000)
+    return np.asarray(jax.jit(jax.vmap(lambda key: permutation(key, MANY)[picked]))(keys))
+
+
+def likely(counts):
+    """Whether the counts of equally likely cells differ no more than chance makes them."""
+    expected = counts.mean()
+    return ((counts - expected) ** 2 / expected).sum() < chi2.ppf(1 - 1e-6, counts.size - 1)
+
+
+def test_each_index_is_equally_likely_in_each_place(places):
+    for place in places.T:
+        assert likely(np.histogram(place, 20, (0, MANY))[0])
+
+
+def test_two_indices_fall_independently(places):
+    for i, first in enumerate(places.T):
+        for second in places.T[:i]:
+            cells = np.histogram2d(first, second, 10, ((0, MANY), (0, MANY)))[0]
+            assert likely(cells.ravel())
+            assert likely(np.histogram((first - second) % MANY, 20, (0, MANY))[0])
