@@ -33,8 +33,8 @@ def assert_close(actual, expected, tolerance=1e-5):
     assert jax.tree.structure(actual) == jax.tree.structure(expected)
 
     def close(actual, expected):
-        assert actual.shape == expected.shape
         actual, expected = np.asarray(actual, np.float64), np.asarray(expected, np.float64)
+        assert actual.shape == expected.shape
         largest = np.max(np.abs(expected), initial=1e-30)
         np.testing.assert_array_less(np.abs(actual - expected), tolerance * largest + 1e-30)
 

@@ -1,11 +1,15 @@
 """Fully connected networks of any depth."""
 
 from collections.abc import Callable, Sequence
+from functools import partial
+from typing import Any
 
 import jax
+import jax.numpy as jnp
+from jax.nn.initializers import lecun_normal
 
 from jaxnets.compose import serial
-from jaxnets.layer import Array, Layer, LayerError
+from jaxnets.layer import Array, Key, Layer, LayerError
 from jaxnets.layers import dense, flatten
 
 Activation = Callable[[Array], Array]
@@ -16,23 +20,48 @@ def mlp(
     *,
     activation: Activation = jax.nn.relu,
     final: Activation | None = None,
+    widths: Sequence[int | Array] | None = None,
 ) -> Layer:
     """A multi-layer perceptron from (batch, ...) to (batch, sizes[-1]).
 
     Layers are named fc1, fc2, ..., head; the head's outputs are logits, or whatever `final` makes
     of them. `mlp((500, 300, 10))` on 784 pixels has 545,810 parameters.
 
+    Args:
+      sizes: units of each layer, the last the outputs.
+      activation: what follows each hidden layer.
+      final: what follows the head.
+      widths: how many units of each hidden layer are used, by default all; the rest are held at
+        0, and the next layer starts as if they were not there. They may be traced, so that
+        members of a population have networks of their own widths in one program.
+
     Raises:
-      LayerError: no sizes, or one that is no positive integer.
+      LayerError: no sizes, one that is no positive integer, or not a width a hidden layer.
     """
     if not sizes:
         raise LayerError("mlp expects at least one size, as in mlp((500, 300, 10)), but got none")
     *hidden, outputs = sizes
-    stages = [flatten]
-    for number, size in enumerate(hidden, start=1):
-        stages += [(f"fc{number}", dense(size)), activation]
-    stages += [("head", dense(outputs))]
+    if widths is not None and len(widths) != len(hidden):
+        raise LayerError(
+            f"mlp expects one width for each of {len(hidden)} hidden layers, but got {len(widths)}"
+        )
+    stages, init = [flatten], lecun_normal()
+    for i, size in enumerate(hidden):
+        stages += [(f"fc{i + 1}", dense(size, kernel_init=init)), activation]
+        if widths is not None:
+            stages += [partial(_first_units, widths[i])]
+            init = partial(_narrow_init, widths[i])
+    stages += [("head", dense(outputs, kernel_init=init))]
     return serial(*stages, *([] if final is None else [final]))
+
+
+def _first_units(width: int | Array, x: Array) -> Array:
+    return jnp.where(jnp.arange(x.shape[-1]) < width, x, 0)
+
+
+def _narrow_init(width: int | Array, key: Key, shape: Sequence[int], dtype: Any) -> Array:
+    """As `lecun_normal`, with the variance of the `width` inputs that are not held at 0."""
+    return lecun_normal()(key, shape, dtype) * jnp.sqrt(shape[0] / width)
 
 
 def autoencoder(

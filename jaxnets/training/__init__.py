@@ -8,7 +8,7 @@ from jaxnets.training.fit import Fit, Interrupted, NonFiniteLoss, fit
 from jaxnets.training.momentum import momentum
 from jaxnets.training.rate_finder import RangeTest, find_learning_rate
 from jaxnets.training.report import Progress, console, json_lines, together
-from jaxnets.training.update import Batch, TrainState, Update, make_update
+from jaxnets.training.update import Batch, TrainState, Update, make_update, of_hyper
 
 __all__ = [
     "Batch",
@@ -29,6 +29,7 @@ __all__ = [
     "json_lines",
     "make_update",
     "momentum",
+    "of_hyper",
     "params_ema",
     "predict",
     "predict_proba",

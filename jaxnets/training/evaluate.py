@@ -103,11 +103,11 @@ def _block_outputs(finish: Any, model: Layer, params: Params, state: State, x: A
 def _map_blocks(
     finish: Any, model: Layer, params: Params, state: State, x: Any, block_size: int
 ) -> np.ndarray:
-    blocks = [
+    found = [
         _block_outputs(finish, model, params, state, x_block)
         for x_block, _ in blocks(block_size, x)
     ]
-    return np.concatenate(blocks)[: len(x)]
+    return np.concatenate(found)[: len(x)]
 
 
 def blocks(size: int, *arrays: Any) -> Iterator[tuple[np.ndarray, ...]]:

@@ -41,9 +41,12 @@ class Fit(NamedTuple):
 
 
 class Interrupted(KeyboardInterrupt):
-    """Ctrl-C or SIGTERM came during a run; `fit` is what it had learnt by then."""
+    """Ctrl-C or SIGTERM came during a run; `fit` is what it had learnt by then.
 
-    def __init__(self, fit: Fit, signal: int):
+    `fit` is what the interrupted function would have returned: a `Fit` or a `PopulationFit`.
+    """
+
+    def __init__(self, fit: Any, signal: int):
         super().__init__(f"training was interrupted by signal {signal}")
         self.fit = fit
         self.signal = signal

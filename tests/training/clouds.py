@@ -38,9 +38,11 @@ UPDATE = make_update(
 TRAIN, VALIDATION = clouds(64), clouds(30, seed=1)
 
 
-def run(update=UPDATE, train=TRAIN, *, seed=0, epochs=2, batch_size=12, hyper=HYPER, **options):
+def run(
+    update=UPDATE, train=TRAIN, *, seed=0, key=None, epochs=2, batch_size=12, hyper=HYPER, **options
+):
     """`fit` with the arguments that most tests share; five steps an epoch."""
-    key = jax.random.key(seed)
+    key = jax.random.key(seed) if key is None else key
     return fit(update, train, key=key, epochs=epochs, batch_size=batch_size, hyper=hyper, **options)
 
 

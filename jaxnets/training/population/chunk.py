@@ -1,6 +1,5 @@
 """A chunk of updates for every member of a population, as one compiled program."""
 
-from collections.abc import Callable
 from functools import partial
 from typing import Any
 

@@ -32,9 +32,7 @@ def evaluate_population(
     As `evaluate`, with a leading axis N on `params`, `state` and `hypers`.
     """
     named, members = tuple(metrics.items()), (params, state, hypers)
-    sums = [
-        _block_sums(model, named, strategy, members, block) for block in blocks(BLOCK, *split)
-    ]
+    sums = [_block_sums(model, named, strategy, members, block) for block in blocks(BLOCK, *split)]
     return member_values(metrics, jax.tree.map(lambda *parts: jnp.stack(parts).sum(0), *sums))
 
 
@@ -52,11 +50,9 @@ def predict_proba_population(
     hypers: Hyper = None,
     strategy: Strategy = "vmap",
 ) -> np.ndarray:
-    """What each member gives each class, (N, n, classes); of class 1, (N, n), for a single logit."""
+    """Each member's probability of each class, (N, n, classes); of class 1 for a single logit."""
     members = (params, state, hypers)
-    found = [
-        _block_probabilities(model, strategy, members, block) for block, _ in blocks(BLOCK, x)
-    ]
+    found = [_block_probabilities(model, strategy, members, block) for block, _ in blocks(BLOCK, x)]
     return np.concatenate(found, axis=1)[:, : len(x)]
 
 

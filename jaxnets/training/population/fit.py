@@ -2,7 +2,7 @@
 
 import time
 from functools import partial
-from typing import Any, Literal, NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -56,7 +56,7 @@ def fit_population(
     start: TrainState | None = None,
     validation: tuple[Any, Any] | None = None,
     share_batches: bool = False,
-    strategy: Strategy | Literal["measure"] = "measure",
+    strategy: Strategy | None = None,
     remainder: Remainder = "drop",
     report: Reporter = silent,
     chunk_seconds: float = 1.0,
@@ -78,7 +78,8 @@ def fit_population(
       share_batches: one order, drawn from the first key, for all: much less memory traffic, but
         then the seeds' spread leaves out what the order does.
       strategy: "vmap" trains all at once and "map" one after another in the same program;
-        "measure" times both for a few steps and takes the faster. The two may round differently.
+        by default both are timed for a few steps and the faster is taken. They may round
+        differently.
       remainder: "drop" the last, smaller batch of an epoch, or "pad" and mask it.
       report: called after every chunk with a `Progress` of the median over members not diverged.
       chunk_seconds: how long the device works between two looks at signals and losses.
@@ -94,25 +95,24 @@ def fit_population(
     data = (jnp.asarray(train[0]), jnp.asarray(train[1]))
     steps = steps_per_epoch(len(data[0]), batch_size, remainder)
     options = {"batch_size": batch_size, "remainder": remainder, "capacity": CAPACITY}
-    order_key = keys[0] if share_batches else None
-
-    programs = Programs(update, data, hypers, keys[0] if share_batches else None, options)
+    order_key = jax.random.clone(keys)[0] if share_batches else None
+    programs = Programs(update, data, hypers, order_key, options)
 
     def validate(rows: int | None = None) -> dict[str, np.ndarray] | None:
         if validation is None:
             return None
         split = (validation[0][:rows], validation[1][:rows])
         found = (states.params, states.state, split, update.metrics)
-        return evaluate_population(update.model, *found, hypers=hypers, strategy=strategy)
+        return evaluate_population(update.model, *found, hypers=hypers, strategy=strategy or "vmap")
 
     began = time.perf_counter()
-    key, hyper = jax.tree.map(lambda leaf: leaf[0], (keys, hypers))
-    spec = jax.eval_shape(update.init, key, data[0][:1], hyper)
+    hyper = jax.tree.map(lambda leaf: leaf[0], hypers)
+    spec = jax.eval_shape(update.init, jax.random.key(0), data[0][:1], hyper)
     check_labels(update, spec, hyper, train, validation)
-    programs.check_memory(spec, n, "map" if strategy == "map" else "vmap")
+    programs.check_memory(spec, n, strategy or "vmap")
     states = _copy(start) if start else _init(update, keys, data[0][:1], hypers)
     step = first_step = int(states.step[0])
-    strategy = programs.fastest(states, step) if strategy == "measure" else strategy
+    strategy = strategy or programs.fastest(states, step)
     states, *_ = programs.run(strategy, states, step, step)  # no step is made: this only compiles
     validate(rows=1)
     compile_seconds = time.perf_counter() - began
@@ -128,10 +128,10 @@ def fit_population(
                 states, new, objectives = programs.run(strategy, states, step, stop)
                 objectives = np.asarray(jax.block_until_ready(objectives))
             finite = np.asarray(_members_finite(states.params))
-            for i in np.flatnonzero(diverged < 0):
+            for i in np.flatnonzero(diverged < 0).tolist():
                 bad = first_bad_step(objectives[i], step, stop, finite[i])
                 if bad is not None:
-                    diverged[i], good[i] = bad, _rerun(programs, before, int(i), step, bad)
+                    diverged[i], good[i] = bad, _rerun(programs, before, i, step, bad)
             sums = new if first == 0 or step == first_step else jax.tree.map(jnp.add, sums, new)
             step, epoch_done = stop, stop % steps == 0
             progress = Progress(
@@ -179,14 +179,13 @@ def _copy(states: TrainState) -> TrainState:
     return jax.tree.map(jnp.copy, states)
 
 
-def _rerun(
-    programs: Programs, before: TrainState, member: int, start: int, bad: int
-) -> TrainState:
+def _rerun(programs: Programs, before: TrainState, member: int, start: int, bad: int) -> TrainState:
     """The member's last finite state, leading axis 1, from the states at the chunk's start."""
     alone = programs.only(member)
 
     def advance(stop: int) -> TrainState:
-        own = jax.tree.map(lambda leaf: jnp.copy(leaf[member : member + 1]), before)
+        states = before._replace(key=jax.random.clone(before.key))
+        own = jax.tree.map(lambda leaf: jnp.copy(leaf[member : member + 1]), states)
         return alone.run("map", own, start, stop)[0]
 
     return last_good(advance, bad)

@@ -42,7 +42,7 @@ def count_members(keys: Key, hypers: Hyper) -> int:
     if len(set(lengths.values())) > 1 or None in lengths.values():
         found = ", ".join(f"{name} {shape}" for name, shape in shapes.items())
         raise RunError(
-            "a population expects one leading axis, of one entry a member, on its keys and on every "
+            "a population expects one leading axis, an entry a member, on its keys and on every "
             f"hyperparameter, but got the shapes {found}; jax.random.split(key, n) makes n keys, "
             "jnp.full(n, value) gives all members one value"
         )

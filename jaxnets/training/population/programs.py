@@ -2,7 +2,7 @@
 
 import time
 from functools import lru_cache
-from typing import Any, Literal, NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -71,10 +71,10 @@ class Programs(NamedTuple):
         Raises:
           RunError: the program needs more than is free.
         """
-        free = free_bytes()
-        needed, alone = (self._needed(member, count, strategy) for count in (n, 1))
-        if free is None or needed is None or alone is None or needed <= free:
+        free, needed = free_bytes(), self._needed(member, n, strategy)
+        if free is None or needed is None or needed <= free:
             return
+        alone = self._needed(member, 1, strategy) or needed
         most = int(1 + (free - alone) / ((needed - alone) / (n - 1))) if n > 1 else 0
         raise RunError(
             f"{n} members need {needed / 2**30:.1f} GiB, but {free / 2**30:.1f} GiB are free; "
@@ -102,6 +102,4 @@ def _compile(
     update: Update, structure: Any, specs: tuple, strategy: Strategy, options: tuple
 ) -> jax.stages.Compiled:
     args = jax.tree.unflatten(structure, specs)
-    return run_population_chunk.lower(
-        update, *args, strategy=strategy, **dict(options)
-    ).compile()
+    return run_population_chunk.lower(update, *args, strategy=strategy, **dict(options)).compile()

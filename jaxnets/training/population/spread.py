@@ -50,10 +50,10 @@ def spread(values: np.ndarray, *, smaller_is_better: bool = False) -> Spread:
     known = values[np.isfinite(values)]
     n, diverged = len(known), len(values) - len(known)
     if n == 0:
-        return Spread(0, *[np.nan] * 6, diverged)
-    mean = known.mean()
-    std = known.std(ddof=1) if n > 1 else np.nan
-    half = t.ppf(0.975, n - 1) * std / np.sqrt(n) if n > 1 else np.nan
-    worst, best = (known.max(), known.min()) if smaller_is_better else (known.min(), known.max())
-    figures = (mean, std, mean - half, mean + half, best, worst)
-    return Spread(n, *map(float, figures), diverged)
+        return Spread(0, np.nan, np.nan, np.nan, np.nan, np.nan, np.nan, diverged)
+    mean = float(known.mean())
+    std = float(known.std(ddof=1)) if n > 1 else np.nan
+    half = float(t.ppf(0.975, n - 1)) * std / n**0.5 if n > 1 else np.nan
+    ends = (float(known.min()), float(known.max()))
+    best, worst = ends if smaller_is_better else ends[::-1]
+    return Spread(n, mean, std, mean - half, mean + half, best, worst, diverged)

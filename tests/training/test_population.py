@@ -1,0 +1,234 @@
+"""A population is its members: each what it would be alone, whatever becomes of the others."""
+
+from functools import partial
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+from clouds import MODEL, TRAIN, UPDATE, VALIDATION, run, sgd
+from helpers import assert_close, assert_same
+
+from jaxnets import batch_norm, dense, dropout, losses, metrics, models, serial
+from jaxnets.training import NonFiniteLoss, RunError, evaluate, make_update, of_hyper
+from jaxnets.training.population import evaluate_population, fit_population
+from jaxnets.training.population import programs as programs_module
+
+N = 4
+# No bias before the norm: its gradient is nothing but rounding.
+NET = serial(
+    ("fc1", dense(8, use_bias=False)),
+    ("norm", batch_norm()),
+    jnp.tanh,
+    ("drop", dropout(0.2)),
+    ("head", dense(3)),
+)
+KEYS = jax.random.split(jax.random.key(7), N)
+RATES = jnp.array([0.1, 0.05, 0.2, 0.01])
+
+
+def population(update=UPDATE, keys=KEYS, hypers=None, **options):
+    keys = jax.random.clone(keys)
+    options = {"epochs": 2, "batch_size": 12, "strategy": "vmap"} | options
+    hypers = {"learning_rate": RATES[: len(keys)]} if hypers is None else hypers
+    return fit_population(update, TRAIN, keys=keys, hypers=hypers, **options)
+
+
+def member(tree, i):
+    return jax.tree.map(lambda leaf: leaf[i], tree)
+
+
+def alone(i, update=UPDATE, hypers=None, **options):
+    hypers = {"learning_rate": RATES} if hypers is None else hypers
+    return run(update, key=jax.random.clone(KEYS)[i], hyper=member(hypers, i), **options)
+
+
+@pytest.mark.parametrize("strategy", ["vmap", "map"])
+@pytest.mark.parametrize(
+    "make_tx",
+    [lambda hyper: optax.sgd(hyper["learning_rate"]), lambda h: optax.adam(0.01, eps=1e-5)],
+    ids=["sgd", "adam"],
+)
+def test_a_member_is_the_model_trained_alone(strategy, make_tx):
+    update = make_update(NET, make_tx, losses.softmax_cross_entropy)
+    everyone = population(update, epochs=20, strategy=strategy)  # 100 steps
+    for i in (0, N - 1):
+        expected = alone(i, update, epochs=20).train_state
+        assert_close(member(everyone.train_states.params, i), expected.params, 1e-6)
+        assert_close(member(everyone.train_states.state, i), expected.state, 1e-6)
+    assert_same(everyone.train_states.step, np.full(N, 100, np.int32))
+
+
+def test_history_holds_each_members_figures():
+    everyone = population(validation=VALIDATION)
+    expected = alone(1, validation=VALIDATION).history
+    for got, want in zip(everyone.history, expected, strict=True):
+        for name in ("loss", "accuracy"):
+            assert_close(got.train[name][1], want.train[name], 1e-6)
+            assert_close(got.validation[name][1], want.validation[name], 1e-6)
+
+
+def test_members_share_batches_where_that_is_asked_for():
+    """With the rates 0 and key 0's order for all, only the order and the rate can differ."""
+    keys = jax.random.clone(KEYS)[jnp.array([0, 0, 1])]
+    update = make_update(NET, sgd, losses.softmax_cross_entropy)
+    shared = population(update, keys=keys, share_batches=True)
+    expected = alone(0, update).train_state.params
+    assert_close(member(shared.train_states.params, 0), expected, 1e-6)
+    other = alone(1, update, {"learning_rate": jnp.array([0, RATES[2], 0, 0])}).train_state
+    drift = jnp.abs(
+        member(shared.train_states.params, 2)["head"]["kernel"] - other.params["head"]["kernel"]
+    ).max()
+    assert drift > 1e-3  # its own order would have led elsewhere
+
+
+def test_every_hyperparameter_is_each_members_own():
+    def model(hyper):
+        net = models.mlp((8, 3), activation=jnp.tanh)
+        return serial(("drop", dropout(hyper["dropout_rate"])), ("net", net))
+
+    def tx(hyper):
+        decay = optax.add_decayed_weights(hyper["weight_decay"])
+        return optax.chain(decay, optax.sgd(hyper["learning_rate"], momentum=hyper["momentum"]))
+
+    smoothed = of_hyper(
+        lambda h: partial(losses.softmax_cross_entropy, label_smoothing=h["label_smoothing"])
+    )
+    plain = metrics.mean(losses.softmax_cross_entropy)
+    update = make_update(model, tx, smoothed, metrics={"loss": plain})
+    rng = np.random.default_rng(0)
+    names = ("dropout_rate", "weight_decay", "learning_rate", "momentum", "label_smoothing")
+    hypers = {name: jnp.asarray(rng.uniform(0.01, 0.3, N), jnp.float32) for name in names}
+    everyone = population(update, hypers=hypers)
+    for i in (0, 3):
+        assert_close(
+            member(everyone.train_states.params, i),
+            alone(i, update, hypers).train_state.params,
+            1e-6,
+        )
+    for name in names:
+        changed = hypers | {name: hypers[name].at[0].multiply(2)}
+        again = population(update, hypers=changed)
+        moved = jax.tree.map(
+            lambda a, b: np.abs(a - b).reshape(N, -1).max(1) > 1e-6,
+            again.train_states.params["net"]["head"],
+            everyone.train_states.params["net"]["head"],
+        )
+        assert moved["kernel"].tolist() == [True, False, False, False], name
+
+
+def test_a_width_by_mask_is_the_narrower_network():
+    """Its parameters are the first rows and columns, and so they stay in training."""
+    tx = optax.adam(0.01, eps=1e-5)
+    masked = make_update(
+        lambda hyper: models.mlp((16, 3), widths=(hyper["width"],)),
+        tx,
+        losses.softmax_cross_entropy,
+    )
+    widths = jnp.array([16, 5, 1, 9])
+    everyone = population(masked, hypers={"width": widths}, epochs=4)
+
+    def narrow(params, width):
+        fc1, head = params["fc1"], params["head"]
+        return {
+            "fc1": {"kernel": fc1["kernel"][:, :width], "bias": fc1["bias"][:width]},
+            "head": {"kernel": head["kernel"][:width], "bias": head["bias"]},
+        }
+
+    update = make_update(models.mlp((5, 3)), tx, losses.softmax_cross_entropy)
+    first = masked.init(jax.random.clone(KEYS)[1], TRAIN[0][:1], {"width": widths[1]})
+    params = narrow(first.params, 5)
+    start = first._replace(params=params, opt_state=tx.init(params))
+    expected = run(update, start=start, epochs=4).train_state.params
+    assert_close(narrow(member(everyone.train_states.params, 1), 5), expected, 1e-5)
+
+
+def test_a_masked_layer_starts_with_the_spread_of_a_narrow_one():
+    layer = models.mlp((256, 64), widths=(16,))
+    params, _ = layer.init(jax.random.key(0), jnp.zeros((1, 8)))
+    assert abs(float(params["head"]["kernel"].std()) - 1 / np.sqrt(16)) < 0.01
+
+
+BLOWN = {"learning_rate": RATES.at[2].set(1e30)}
+
+
+def test_a_member_that_diverges_is_frozen_and_harms_no_other():
+    squared = make_update(
+        models.linear(3),
+        UPDATE.tx,
+        lambda outputs, y: losses.squared_error(outputs, jax.nn.one_hot(y, 3)),
+    )
+    everyone = population(squared, hypers=BLOWN, epochs=3, validation=VALIDATION)
+    healthy = population(squared, epochs=3)
+    for i in (0, 1, 3):
+        assert_same(member(everyone.train_states.params, i), member(healthy.train_states.params, i))
+    with pytest.raises(NonFiniteLoss, match=f"at step {everyone.diverged[2]};"):
+        alone(2, squared, BLOWN, epochs=3)
+    assert everyone.diverged.tolist() == [-1, -1, everyone.diverged[2], -1]
+    frozen = member(everyone.train_states, 2)
+    assert all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(frozen.params))
+    assert 0 < frozen.step <= everyone.diverged[2]
+    for figures in (everyone.history[-1].train, everyone.history[-1].validation):
+        assert np.isnan(figures["loss"]).tolist() == [False, False, True, False]
+
+
+def test_a_population_goes_on_from_train_states():
+    half = population(epochs=1).train_states
+    rest = population(epochs=2, start=half)
+    assert_same(rest.train_states.params, population(epochs=2).train_states.params)
+    assert_same(half.step, np.full(N, 5, np.int32))
+
+
+def test_64_rates_are_one_program():
+    keys = jax.random.split(jax.random.key(0), 64)
+    compiled = programs_module._compile.cache_info
+    population(keys=keys, hypers={"learning_rate": jnp.geomspace(1e-4, 1, 64)})
+    before = compiled().misses
+    population(keys=keys, hypers={"learning_rate": jnp.geomspace(1e-5, 10, 64)})
+    assert compiled().misses == before
+
+
+def test_the_strategy_is_measured_and_said():
+    assert population(strategy=None).strategy in ("vmap", "map")
+    assert population(strategy="map").strategy == "map"
+
+
+def test_evaluating_a_population_is_evaluating_each():
+    states = population().train_states
+    found = evaluate_population(MODEL, states.params, states.state, VALIDATION, UPDATE.metrics)
+    for i in range(N):
+        params, state = member((states.params, states.state), i)
+        expected = evaluate(MODEL, params, state, VALIDATION, UPDATE.metrics)
+        assert_close({name: value[i] for name, value in found.items()}, expected, 1e-5)
+
+
+@pytest.mark.parametrize(
+    ("hypers", "keys", "message"),
+    [
+        (
+            {"learning_rate": RATES[:3]},
+            KEYS,
+            r"one leading axis.* keys \(4,\).*learning_rate.*\(3,\)",
+        ),
+        ({"learning_rate": 0.1}, KEYS, r"one leading axis.*learning_rate.* \(\)"),
+        ({"learning_rate": RATES[:0]}, jax.random.clone(KEYS)[:0], "at least one member"),
+        ({"learning_rate": RATES}, jax.random.clone(KEYS)[0], r"one leading axis.* keys \(\)"),
+    ],
+)
+def test_members_that_do_not_match_are_refused(hypers, keys, message):
+    with pytest.raises(RunError, match=message):
+        population(keys=keys, hypers=hypers)
+
+
+def test_a_population_too_large_is_refused_with_the_largest_that_fits(monkeypatch):
+    needed = []
+    measure = programs_module.needed_bytes
+    monkeypatch.setattr(
+        programs_module, "needed_bytes", lambda c: needed.append(measure(c)) or needed[-1]
+    )
+    population()
+    monkeypatch.setattr(programs_module, "free_bytes", lambda: needed[0] - 1)
+    with pytest.raises(RunError, match=r"4 members need .* GiB.*; 3 members would fit"):
+        population()
+    population(keys=jax.random.clone(KEYS)[:3])
