@@ -95,7 +95,7 @@ def fit_population(
     data = (jnp.asarray(train[0]), jnp.asarray(train[1]))
     steps = steps_per_epoch(len(data[0]), batch_size, remainder)
     options = {"batch_size": batch_size, "remainder": remainder, "capacity": CAPACITY}
-    order_key = jax.random.clone(keys)[0] if share_batches else None
+    order_key = jax.random.key(0) if share_batches else None
     programs = Programs(update, data, hypers, order_key, options)
 
     def validate(rows: int | None = None) -> dict[str, np.ndarray] | None:
@@ -111,7 +111,9 @@ def fit_population(
     check_labels(update, spec, hyper, train, validation)
     programs.check_memory(spec, n, strategy or "vmap")
     states = _copy(start) if start else _init(update, keys, data[0][:1], hypers)
-    step = first_step = int(states.step[0])
+    step = first_step = int(states.step.max())  # of one that diverged it is less
+    if share_batches:
+        programs = programs._replace(order_key=jax.random.clone(states.key)[0])
     strategy = strategy or programs.fastest(states, step)
     states, *_ = programs.run(strategy, states, step, step)  # no step is made: this only compiles
     validate(rows=1)
