@@ -1,12 +1,11 @@
 """Nested dicts of arrays in one safetensors file, each tensor under its path."""
 
-import os
-from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import jax
 
+from jaxnets.files import written_whole
 from jaxnets.trees import flatten_names, unflatten_names
 
 
@@ -18,19 +17,9 @@ def save(path: str | Path, tree: dict[str, Any], metadata: dict[str, str] | None
     """
     from safetensors.flax import save as to_bytes
 
-    path = Path(path)
     data = to_bytes(flatten_names(jax.tree.map(jax.numpy.asarray, tree)), metadata)
-    temporary = path.with_name(f"{path.name}.{os.getpid()}.tmp")
-    try:
-        with open(temporary, "wb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(temporary, path)
-    except BaseException:
-        with suppress(OSError):
-            temporary.unlink()
-        raise
+    with written_whole(path) as file:
+        file.write(data)
 
 
 def load(path: str | Path) -> dict[str, Any]:

@@ -1,6 +1,12 @@
 """Training: a pure step, chunks of steps as one program, and the ordinary loop around them."""
 
 from jaxnets.training.check import RunError
+from jaxnets.training.checkpoint import (
+    CheckpointError,
+    Checkpoints,
+    CheckpointWarning,
+    Restored,
+)
 from jaxnets.training.descent import Trajectory, descend
 from jaxnets.training.ema import params_ema
 from jaxnets.training.evaluate import evaluate, predict, predict_proba
@@ -12,11 +18,15 @@ from jaxnets.training.update import Batch, TrainState, Update, make_update
 
 __all__ = [
     "Batch",
+    "CheckpointError",
+    "CheckpointWarning",
+    "Checkpoints",
     "Fit",
     "Interrupted",
     "NonFiniteLoss",
     "Progress",
     "RangeTest",
+    "Restored",
     "RunError",
     "TrainState",
     "Trajectory",
