@@ -18,6 +18,7 @@ ARROWS = {
     "layer": set(),
     "keys": {"layer"},
     "files": set(),
+    "tensors": set(),
     "trees": {"layer"},
     "lowering": {"layer"},
     "layers": {"layer", "lowering"},
@@ -26,9 +27,9 @@ ARROWS = {
     "losses": {"layer", "trees", "metrics"},
     "models": CORE,
     "data": {"layer", "keys", "files"},
-    "training": CORE | {"trees", "losses", "metrics", "data", "files"},
+    "training": CORE | {"trees", "losses", "metrics", "data", "files", "tensors"},
     "inspect": CORE | {"trees", "training"},
-    "interop": CORE | {"trees", "training", "files"},
+    "interop": CORE | {"trees", "training", "files", "tensors"},
 }
 
 

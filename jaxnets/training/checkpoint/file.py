@@ -4,7 +4,7 @@ import hashlib
 import json
 import os
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from importlib.metadata import PackageNotFoundError, version
 from itertools import chain
@@ -14,7 +14,9 @@ from typing import Any, BinaryIO, NamedTuple
 import jax
 import numpy as np
 
+from jaxnets import tensors
 from jaxnets.files import regular_file, written_whole
+from jaxnets.tensors import Tensors
 from jaxnets.training.checkpoint.errors import CheckpointError, DamagedError
 from jaxnets.training.checkpoint.leaves import Leaf
 
@@ -22,15 +24,7 @@ FORMAT = "jaxnets checkpoint 1"
 ZEROS = b"0" * 64  # stand in the place of the SHA-256 while it is taken
 # Quotes inside a JSON string are escaped, so only the entry itself can look like this.
 DIGEST = re.compile(rb'"sha256":"([0-9a-f]{64})"')
-HEADER_LIMIT = 10**8  # bytes: what the safetensors library accepts
 PIECE = 2**20  # bytes read at once
-CODES = {
-    "bool": "BOOL", "int8": "I8", "int16": "I16", "int32": "I32", "int64": "I64",
-    "uint8": "U8", "uint16": "U16", "uint32": "U32", "uint64": "U64",
-    "float16": "F16", "bfloat16": "BF16", "float32": "F32", "float64": "F64", "complex64": "C64",
-    "float8_e4m3fn": "F8_E4M3", "float8_e5m2": "F8_E5M2",
-}  # fmt: skip
-DTYPES = {code: dtype for dtype, code in CODES.items()}
 
 
 class Content(NamedTuple):
@@ -43,29 +37,18 @@ class Content(NamedTuple):
     arrays: dict[str, Any]
 
 
-def require_storable(leaves: Mapping[str, Leaf]) -> None:
-    """Refuse dtypes that the format has no code for."""
-    if other := {name: leaf.dtype for name, leaf in leaves.items() if leaf.dtype not in CODES}:
-        raise CheckpointError(
-            f"a checkpoint expects leaves of {', '.join(CODES)}, but got {other}; cast them"
-        )
-
-
 def write(path: Path, content: Content) -> None:
     """Write a checkpoint, whole or not at all, while a second thread hashes it.
 
     Raises:
       OSError: the system's own.
     """
-    names = sorted(content.arrays, key=lambda name: (-content.arrays[name].itemsize, name))
-    # Reading the arrays' own memory: a copy of them would cost as much as the disk.
-    chunks = [np.asarray(content.arrays[name], order="C").reshape(-1) for name in names]
-    header = _header(content, names)
-    pieces = [header, *(chunk.view(np.uint8) for chunk in chunks)]
+    pieces = tensors.to_pieces(content.arrays, _metadata(content))
+    place = _place_of_digest(pieces[0])
     with written_whole(path) as file, ThreadPoolExecutor(1) as thread:
         digest = thread.submit(_sha256, pieces)
         file.writelines(pieces)
-        file.seek(_place_of_digest(header))
+        file.seek(place)
         file.write(digest.result().encode())
 
 
@@ -76,22 +59,19 @@ def read(path: Path) -> Content:
       DamagedError: the file cannot be read, or is not what was written.
       CheckpointError: a later version wrote it.
     """
-    from safetensors import SafetensorError, deserialize
-
     try:
         with regular_file(path) as file:
-            header = _checked_header(file)
+            _check_digest(file)
             file.seek(0)
-            tensors = dict(deserialize(file.read()))
-        return _content(json.loads(header[8:])["__metadata__"], tensors, path)
-    except (OSError, ValueError, LookupError, RecursionError, SafetensorError) as error:
+            found = tensors.from_bytes(file.read())
+        return _content(found, path)
+    except (OSError, ValueError, LookupError, RecursionError) as error:
         raise DamagedError(f"{path} cannot be read: {error}") from error
 
 
-def _header(content: Content, names: list[str]) -> bytes:
-    """The length, the JSON and the padding that a safetensors file begins with."""
+def _metadata(content: Content) -> dict[str, str]:
     keys = {name: leaf.key for name, leaf in content.leaves.items() if leaf.key is not None}
-    metadata = {
+    return {
         "format": FORMAT,
         "step": str(content.step),
         "metadata": json.dumps(content.metadata),
@@ -100,27 +80,14 @@ def _header(content: Content, names: list[str]) -> bytes:
         "versions": json.dumps(_versions()),
         "sha256": ZEROS.decode(),
     }
-    entries: dict[str, Any] = {"__metadata__": metadata}
-    end = 0
-    for name in names:
-        leaf, start = content.leaves[name], end
-        end += content.arrays[name].nbytes
-        entries[name] = {
-            "dtype": CODES[leaf.dtype],
-            "shape": leaf.shape,
-            "data_offsets": (start, end),
-        }
-    text = json.dumps(entries, separators=(",", ":")).encode()
-    text += b" " * (-len(text) % 8)  # the tensors begin at a multiple of eight
-    return len(text).to_bytes(8, "little") + text
 
 
-def _checked_header(file: BinaryIO) -> bytes:
-    """The length and the JSON that a file begins with, if the whole of it has its SHA-256."""
+def _check_digest(file: BinaryIO) -> None:
+    """Refuse a file whose SHA-256 is not the one in its header; holds no more than that header."""
     size = os.fstat(file.fileno()).st_size
     start = file.read(8)
     length = int.from_bytes(start, "little")
-    if len(start) < 8 or length > min(size - 8, HEADER_LIMIT):
+    if len(start) < 8 or length > min(size - 8, tensors.HEADER_LIMIT):
         raise ValueError(f"it has {size} bytes, and its header claims {length}")
     header = start + file.read(length)
     place = _place_of_digest(header)
@@ -128,7 +95,6 @@ def _checked_header(file: BinaryIO) -> bytes:
     digest = _sha256(chain([header[:place], ZEROS, header[place + 64 :]], _rest(file)))
     if digest.encode() != stated:
         raise ValueError(f"its SHA-256 is {digest}, but {stated.decode()} was written")
-    return header
 
 
 def _place_of_digest(header: bytes) -> int:
@@ -150,20 +116,17 @@ def _rest(file: BinaryIO) -> Iterator[bytes]:
         yield piece
 
 
-def _content(metadata: dict[str, str], tensors: dict[str, Any], path: Path) -> Content:
+def _content(found: Tensors, path: Path) -> Content:
+    arrays, metadata = found
     if metadata["format"] != FORMAT:
         raise CheckpointError(
-            f"{path} expects a reader of {metadata['format']!r}, but this one reads {FORMAT!r}; "
-            f"use the versions that wrote it: {metadata.get('versions')}"
+            f"{path} is a {metadata['format']!r}, but this jaxnets reads {FORMAT!r}; use the "
+            f"versions that wrote it: {metadata.get('versions')}"
         )
-    keys, arrays, leaves = json.loads(metadata["keys"]), {}, {}
-    score, user = json.loads(metadata["score"]), json.loads(metadata["metadata"])
-    if not (isinstance(keys, dict) and isinstance(user, dict) and isinstance(score, float | None)):
-        raise ValueError("its header is not that of a checkpoint")
-    for name, tensor in tensors.items():
-        dtype, shape = DTYPES[tensor["dtype"]], tuple(tensor["shape"])
-        arrays[name] = np.frombuffer(tensor["data"], np.dtype(dtype)).reshape(shape)
-        leaves[name] = Leaf(dtype, shape, keys.get(name))
+    user, score, keys = (json.loads(metadata[name]) for name in ("metadata", "score", "keys"))
+    if not (isinstance(user, dict) and isinstance(score, float | None) and isinstance(keys, dict)):
+        raise ValueError("its metadata is not that of a checkpoint")
+    leaves = {n: Leaf(a.dtype.name, a.shape, keys.get(n)) for n, a in arrays.items()}
     return Content(int(metadata["step"]), user, score, leaves, arrays)
 
 

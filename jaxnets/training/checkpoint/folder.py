@@ -15,7 +15,13 @@ from jaxnets.files import sweep
 from jaxnets.training.checkpoint import file as checkpoint_file
 from jaxnets.training.checkpoint.errors import CheckpointError, CheckpointWarning, DamagedError
 from jaxnets.training.checkpoint.file import Content
-from jaxnets.training.checkpoint.leaves import copied, described, rebuilt, require_fit
+from jaxnets.training.checkpoint.leaves import (
+    copied,
+    described,
+    rebuilt,
+    require_fit,
+    require_storable,
+)
 
 
 class Restored(NamedTuple):
@@ -197,7 +203,7 @@ def _content(step: int, tree: Any, metadata: Mapping[str, Any], score: float | N
     except (TypeError, ValueError) as error:
         raise CheckpointError(f"a checkpoint expects metadata for JSON, but {error}") from error
     leaves = described(tree)
-    checkpoint_file.require_storable(leaves)
+    require_storable(leaves)
     score = None if score is None else float(score)
     return Content(step, as_json, score, leaves, copied(tree))
 

@@ -9,6 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxnets.layer import Array
+from jaxnets.tensors import DTYPES
 from jaxnets.training.checkpoint.errors import CheckpointError
 
 
@@ -82,6 +83,14 @@ def rebuilt(template: Any, arrays: Mapping[str, np.ndarray]) -> Any:
     return jax.tree.unflatten(jax.tree.structure(template), leaves)
 
 
+def require_storable(leaves: Mapping[str, Leaf]) -> None:
+    """Refuse dtypes that the file's format has no code for."""
+    if other := {name: leaf.dtype for name, leaf in leaves.items() if leaf.dtype not in DTYPES}:
+        raise CheckpointError(
+            f"a checkpoint expects leaves of {', '.join(DTYPES)}, but got {other}; cast them"
+        )
+
+
 def require_fit(expected: Mapping[str, Leaf], found: Mapping[str, Leaf], where: Path) -> None:
     """Refuse a checkpoint whose leaves are not the expected ones.
 
@@ -91,7 +100,7 @@ def require_fit(expected: Mapping[str, Leaf], found: Mapping[str, Leaf], where: 
     lines = [
         f"  {name}: expected {expected.get(name, 'no such leaf')}, but got "
         f"{found.get(name, 'no such leaf')}"
-        for name in {**expected, **found}
+        for name in [*expected, *sorted(found.keys() - expected.keys())]
         if expected.get(name) != found.get(name)
     ]
     if lines:
