@@ -1,6 +1,7 @@
 """A published set with a flipped bit or a cut anywhere is refused, or is what was published."""
 
 import gzip
+import os
 
 import numpy as np
 import pytest
@@ -70,3 +71,10 @@ def test_a_raw_file_with_any_of_a_thousand_flipped_bits_is_refused(small, packed
         raw.write_bytes(content)
         with pytest.raises(DataError, match="Mend it"):
             small()
+
+
+@pytest.mark.parametrize("name", ["pipe", "pipe.gz"])
+def test_a_pipe_in_the_place_of_a_file_is_refused_and_not_waited_for(tmp_path, name):
+    os.mkfifo(tmp_path / name)
+    with pytest.raises(DataError, match="no regular file"):
+        read(tmp_path / name, 1)
