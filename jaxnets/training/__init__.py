@@ -6,6 +6,7 @@ from jaxnets.training.checkpoint import (
     Checkpoints,
     CheckpointWarning,
     Restored,
+    ShardedCheckpoints,
 )
 from jaxnets.training.descent import Trajectory, descend
 from jaxnets.training.ema import params_ema
@@ -28,6 +29,7 @@ __all__ = [
     "RangeTest",
     "Restored",
     "RunError",
+    "ShardedCheckpoints",
     "TrainState",
     "Trajectory",
     "Update",

@@ -43,11 +43,11 @@ def write(path: Path, content: Content) -> None:
     Raises:
       OSError: the system's own.
     """
-    pieces = tensors.to_pieces(content.arrays, _metadata(content))
-    place = _place_of_digest(pieces[0])
+    buffers = tensors.to_pieces(content.arrays, _metadata(content))
+    place = _place_of_digest(buffers[0])
     with written_whole(path) as file, ThreadPoolExecutor(1) as thread:
-        digest = thread.submit(_sha256, pieces)
-        file.writelines(pieces)
+        digest = thread.submit(sha256, buffers)
+        file.writelines(buffers)
         file.seek(place)
         file.write(digest.result().encode())
 
@@ -92,7 +92,7 @@ def _check_digest(file: BinaryIO) -> None:
     header = start + file.read(length)
     place = _place_of_digest(header)
     stated = header[place : place + 64]
-    digest = _sha256(chain([header[:place], ZEROS, header[place + 64 :]], _rest(file)))
+    digest = sha256(chain([header[:place], ZEROS, header[place + 64 :]], pieces(file)))
     if digest.encode() != stated:
         raise ValueError(f"its SHA-256 is {digest}, but {stated.decode()} was written")
 
@@ -104,14 +104,16 @@ def _place_of_digest(header: bytes) -> int:
     return places[0]
 
 
-def _sha256(pieces: Iterable[Any]) -> str:
+def sha256(buffers: Iterable[Any]) -> str:
+    """The SHA-256 of buffers of bytes one after another, as 64 digits."""
     digest = hashlib.sha256()
-    for piece in pieces:
-        digest.update(piece)
+    for buffer in buffers:
+        digest.update(buffer)
     return digest.hexdigest()
 
 
-def _rest(file: BinaryIO) -> Iterator[bytes]:
+def pieces(file: BinaryIO) -> Iterator[bytes]:
+    """What is left to read of a file, never much of it at once."""
     while piece := file.read(PIECE):
         yield piece
 

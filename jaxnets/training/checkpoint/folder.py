@@ -2,26 +2,25 @@
 
 import json
 import math
-import re
 import warnings
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, NamedTuple, Self
+from typing import Any, ClassVar, NamedTuple, Self
 
-import numpy as np
-
-from jaxnets.files import sweep
-from jaxnets.training.checkpoint import file as checkpoint_file
 from jaxnets.training.checkpoint.errors import CheckpointError, CheckpointWarning, DamagedError
 from jaxnets.training.checkpoint.file import Content
 from jaxnets.training.checkpoint.leaves import (
     copied,
     described,
+    named,
     rebuilt,
     require_fit,
     require_storable,
 )
+from jaxnets.training.checkpoint.sharded import ShardedStore
+from jaxnets.training.checkpoint.store import FileStore, Store
 
 
 class Restored(NamedTuple):
@@ -44,15 +43,17 @@ class Checkpoints:
           checkpoints.save(step, train_state, {"seed": 0})
     """
 
+    _store_type: ClassVar[type[FileStore] | type[ShardedStore]] = FileStore
+
     def __init__(self, folder: str | Path, *, keep: int = 3):
         if keep < 1:
             raise CheckpointError(f"Checkpoints expects to keep at least 1, but got {keep}")
         self.folder, self.keep = Path(folder), keep
+        self._store: Store = self._store_type(self.folder)
         self._writer = ThreadPoolExecutor(1, thread_name_prefix="checkpoint")
         self._saving: Future | None = None
         self._scores: dict[int, float | None] = {}  # inf: no score; None: damaged
         self._made = False
-        sweep(self.folder, "step-*.safetensors")
 
     def save(
         self, step: int, tree: Any, metadata: Mapping[str, Any], *, score: float | None = None
@@ -73,7 +74,12 @@ class Checkpoints:
         """
         self.wait()
         content = _content(step, tree, metadata, score)
-        self._saving = self._writer.submit(self._write, content)
+        with self._plain_errors(step):
+            if not self._made:  # but not later: a folder that vanished took the others with it
+                self.folder.mkdir(parents=True, exist_ok=True)
+                self._made = True
+            finish = self._store.start(content)
+        self._saving = self._writer.submit(self._finish, content, finish)
 
     def wait(self) -> None:
         """Return when what was saved is on the disk.
@@ -84,12 +90,13 @@ class Checkpoints:
         if self._saving is not None:
             error = self._saving.exception()
             self._saving = None
+            self._store.settle()
             if error is not None:
                 raise error
 
     def latest(self) -> int | None:
         """The newest step that has a file; None in an empty or missing folder."""
-        return max(self._steps(), default=None)
+        return max(self._store.steps(), default=None)
 
     def restore(self, template: Any, *, step: int | None = None) -> Restored | None:
         """The newest checkpoint, or that of `step`; None if there is none at all.
@@ -106,7 +113,7 @@ class Checkpoints:
           CheckpointError: no checkpoint is whole, or leaves differ from those of the template,
             every one of which is named.
         """
-        steps = sorted(self._steps(), reverse=True)
+        steps = sorted(self._store.steps(), reverse=True)
         if step is not None and step not in steps:
             raise CheckpointError(
                 f"{self.folder} has no checkpoint of step {step}; it has {sorted(steps)}"
@@ -114,8 +121,9 @@ class Checkpoints:
         if not steps:
             return None
         content = self._read(step) if step is not None else self._newest(steps)
-        require_fit(described(template), content.leaves, self._path(content.step))
-        return Restored(rebuilt(template, content.arrays), content.metadata, content.step)
+        require_fit(described(template), content.leaves, self._store.path(content.step))
+        arrays = self._store.arrays(content, named(template))
+        return Restored(rebuilt(template, arrays), content.metadata, content.step)
 
     def __enter__(self) -> Self:
         return self
@@ -129,17 +137,6 @@ class Checkpoints:
                 raise
             error.add_note(str(failure))
 
-    def _path(self, step: int) -> Path:
-        return self.folder / f"step-{step:08d}.safetensors"
-
-    def _steps(self) -> list[int]:
-        found = (re.fullmatch(r"step-([0-9]{8,18})\.safetensors", p.name) for p in self._listed())
-        steps = [int(match[1]) for match in found if match]
-        return [step for step in steps if self._path(step).exists()]
-
-    def _listed(self) -> list[Path]:
-        return list(self.folder.iterdir()) if self.folder.is_dir() else []
-
     def _newest(self, steps: list[int]) -> Content:
         reasons = []
         for step in steps:
@@ -150,39 +147,44 @@ class Checkpoints:
                 continue
             for reason in reasons:
                 warnings.warn(
-                    f"{reason}\nGoing back to {self._path(step)}.", CheckpointWarning, stacklevel=3
+                    f"{reason}\nGoing back to {self._store.path(step)}.",
+                    CheckpointWarning,
+                    stacklevel=3,
                 )
             return content
         raise CheckpointError("no checkpoint is whole:\n" + "\n".join(reasons))
 
     def _read(self, step: int) -> Content:
-        content = checkpoint_file.read(self._path(step))
+        content = self._store.read(step)
         if content.step != step:
-            raise DamagedError(f"{self._path(step)} holds step {content.step}; it was renamed")
+            raise DamagedError(
+                f"{self._store.path(step)} holds step {content.step}; it was renamed"
+            )
         return content
 
-    def _write(self, content: Content) -> None:
-        path = self._path(content.step)
-        try:
-            if not self._made:  # but not later: a folder that vanished took the others with it
-                self.folder.mkdir(parents=True, exist_ok=True)
-                self._made = True
-            arrays = {name: np.asarray(array) for name, array in content.arrays.items()}
-            checkpoint_file.write(path, content._replace(arrays=arrays))
+    def _finish(self, content: Content, finish: Callable[[], None]) -> None:
+        with self._plain_errors(content.step):
+            finish()
             self._scores[content.step] = _comparable(content.score)
             self._prune(content.step)
+
+    @contextmanager
+    def _plain_errors(self, step: int) -> Iterator[None]:
+        try:
+            yield
         except OSError as error:
             raise CheckpointError(
-                f"{path} could not be saved: {error}. Earlier checkpoints are as they were; see "
-                "that the folder exists, can be written and has space."
+                f"{self._store.path(step)} could not be saved: {error}. Earlier checkpoints are as "
+                "they were; see that the folder exists, can be written and has space."
             ) from error
 
     def _prune(self, saved: int) -> None:
         """Remove what is whole but neither new nor best; what is damaged is left to be seen."""
-        scores = {step: score for step in self._steps() if (score := self._score(step)) is not None}
+        found = {step: self._score(step) for step in self._store.steps()}
+        scores = {step: score for step, score in found.items() if score is not None}
         best = min(scores, key=lambda step: (scores[step], -step), default=saved)
         for step in scores.keys() - {saved, best, *sorted(scores)[-self.keep :]}:
-            self._path(step).unlink(missing_ok=True)
+            self._store.remove(step)
 
     def _score(self, step: int) -> float | None:
         """The score in a file, inf where it has none, None if it is damaged; read but once."""
@@ -192,6 +194,17 @@ class Checkpoints:
             except CheckpointError:
                 self._scores[step] = None
         return self._scores[step]
+
+
+class ShardedCheckpoints(Checkpoints):
+    """The same for state that is sharded over devices or processes, each step a folder of Orbax's.
+
+    In `jax.distributed` every process calls every method, on one folder that all of them see. A
+    leaf is restored in the sharding of the template's. A manifest of every file's SHA-256 is
+    checked first.
+    """
+
+    _store_type = ShardedStore
 
 
 def _content(step: int, tree: Any, metadata: Mapping[str, Any], score: float | None) -> Content:

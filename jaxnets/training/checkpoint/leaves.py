@@ -6,7 +6,6 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 
 from jaxnets.layer import Array
 from jaxnets.tensors import DTYPES
@@ -74,11 +73,11 @@ def copied(tree: Any) -> dict[str, Array]:
     return _copy(named(tree))
 
 
-def rebuilt(template: Any, arrays: Mapping[str, np.ndarray]) -> Any:
+def rebuilt(template: Any, arrays: Mapping[str, Any]) -> Any:
     """A pytree of the template's structure from arrays that fit it."""
     leaves = []
     for name, leaf in described(template).items():
-        array = jnp.array(arrays[name])
+        array = arrays[name] if isinstance(arrays[name], jax.Array) else jnp.array(arrays[name])
         leaves.append(array if leaf.key is None else jax.random.wrap_key_data(array, impl=leaf.key))
     return jax.tree.unflatten(jax.tree.structure(template), leaves)
 

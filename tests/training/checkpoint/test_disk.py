@@ -80,9 +80,8 @@ def test_a_file_where_the_folder_should_be_is_a_plain_error(tmp_path):
     (tmp_path / "run").touch()
     checkpoints = Checkpoints(tmp_path / "run")
     assert checkpoints.restore(TREE) is None
-    checkpoints.save(1, TREE, {})
     with pytest.raises(CheckpointError, match=r"run.*could not be saved: .*File exists"):
-        checkpoints.wait()
+        checkpoints.save(1, TREE, {})
 
 
 def test_a_folder_that_vanishes_is_an_error_and_not_made_again(tmp_path):
