@@ -46,14 +46,14 @@ class ShardedStore:
         if not self.folder.is_dir():  # Orbax would make it again
             raise FileNotFoundError(f"there is no folder {self.folder} any more")
         manager, step = self._opened(), content.step
-        with _orbax(self.path(step)):
+        with self._orbax(self.path(step)):
             manager.reload()  # or it believes in what was removed
             if step in manager.all_steps():
                 manager.delete(step)
             manager.save(step, args=args.StandardSave(content.arrays), force=True)
 
         def finish() -> None:
-            with _orbax(self.path(step)):
+            with self._orbax(self.path(step)):
                 manager.wait_until_finished()
                 manager.check_for_errors()
             if jax.process_index() == 0:
@@ -93,7 +93,7 @@ class ShardedStore:
             )
             for name, leaf in content.leaves.items()
         }
-        with _orbax(self.path(content.step)):
+        with self._orbax(self.path(content.step)):
             return self._opened().restore(content.step, args=args.StandardRestore(specs))
 
     def remove(self, step: int) -> None:
@@ -101,6 +101,15 @@ class ShardedStore:
         if jax.process_index() == 0:
             (self.path(step) / MANIFEST).unlink(missing_ok=True)
             shutil.rmtree(self.path(step), ignore_errors=True)
+
+    @contextmanager
+    def _orbax(self, path: Path) -> Iterator[None]:
+        """Orbax raises errors of many kinds; here they are one, which says where."""
+        try:
+            yield
+        except Exception as error:
+            self._manager = None  # for it would raise the same one ever after
+            raise CheckpointError(f"{path}: Orbax failed: {error}") from error
 
     def _opened(self) -> Any:
         """Orbax's manager, made at its first use, for its import takes time and it makes files."""
@@ -110,15 +119,6 @@ class ShardedStore:
             options = CheckpointManagerOptions(create=False, cleanup_tmp_directories=True)
             self._manager = CheckpointManager(self.folder, options=options)
         return self._manager
-
-
-@contextmanager
-def _orbax(path: Path) -> Iterator[None]:
-    """Orbax raises errors of many kinds; here they are one, which says where."""
-    try:
-        yield
-    except Exception as error:
-        raise CheckpointError(f"{path}: Orbax failed: {type(error).__name__}: {error}") from error
 
 
 def _manifest(content: Content, folder: Path) -> Content:
