@@ -17,6 +17,8 @@ CORE = {"layer", "keys", "compose", "lowering", "layers"}
 ARROWS = {
     "layer": set(),
     "keys": {"layer"},
+    "files": set(),
+    "tensors": set(),
     "trees": {"layer"},
     "lowering": {"layer"},
     "layers": {"layer", "lowering"},
@@ -24,10 +26,10 @@ ARROWS = {
     "metrics": {"layer", "trees"},
     "losses": {"layer", "trees", "metrics"},
     "models": CORE,
-    "data": {"layer", "keys"},
-    "training": CORE | {"trees", "losses", "metrics", "data"},
+    "data": {"layer", "keys", "files"},
+    "training": CORE | {"trees", "losses", "metrics", "data", "files", "tensors"},
     "inspect": CORE | {"trees", "training"},
-    "interop": CORE | {"trees", "training"},
+    "interop": CORE | {"trees", "training", "files", "tensors"},
 }
 
 

@@ -1,8 +1,6 @@
 """Fetching a published file from its mirrors: bounded in bytes and in time, checked, then kept."""
 
-import contextlib
 import hashlib
-import os
 import threading
 from concurrent.futures import Future
 from http.client import HTTPException
@@ -10,6 +8,7 @@ from pathlib import Path
 
 from jaxnets.data.catalogue import File
 from jaxnets.data.dataset import DataError
+from jaxnets.files import written_whole
 
 TIMEOUT = 5.0  # seconds, to reach a mirror and again for each of its silences
 ATTEMPTS = 2  # for each mirror
@@ -60,15 +59,11 @@ def _get(url: str, limit: int, timeout: float) -> bytes:
 
 
 def _keep(content: bytes, path: Path) -> None:
-    """Write under a temporary name, then rename: no reader ever sees half a file."""
-    partial = path.with_name(f"{path.name}.{os.getpid()}.partial")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        partial.write_bytes(content)
-        partial.replace(path)
+        with written_whole(path) as file:
+            file.write(content)
     except OSError as error:
-        with contextlib.suppress(OSError):
-            partial.unlink()
         raise DataError(
             f"{path} was downloaded but cannot be kept: {error}. Set XDG_CACHE_HOME to a folder "
             "that can be written."

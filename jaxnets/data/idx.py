@@ -15,6 +15,7 @@ from typing import BinaryIO
 import numpy as np
 
 from jaxnets.data.dataset import DataError, read_only
+from jaxnets.files import regular_file
 
 UINT8 = 0x08
 LIMIT = 2**30  # bytes: no set for memory is so large, but a small .gz can unpack to far more
@@ -26,9 +27,9 @@ def read(path: Path, rank: int) -> tuple[np.ndarray, str]:
 
     Raises DataError if the file cannot be read, or is not what its own header announces.
     """
-    unpack = gzip.open if path.suffix == ".gz" else open
     try:
-        with unpack(path, "rb") as file:
+        with regular_file(path) as packed:
+            file = gzip.GzipFile(fileobj=packed) if path.suffix == ".gz" else packed
             header = file.read(4 + 4 * rank)
             shape = _shape(header, rank, path)
             content = header + _at_most(file, math.prod(shape) + 1)

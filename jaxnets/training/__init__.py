@@ -1,6 +1,13 @@
 """Training: a pure step, chunks of steps as one program, and the ordinary loop around them."""
 
 from jaxnets.training.check import RunError
+from jaxnets.training.checkpoint import (
+    CheckpointError,
+    Checkpoints,
+    CheckpointWarning,
+    Restored,
+    ShardedCheckpoints,
+)
 from jaxnets.training.descent import Trajectory, descend
 from jaxnets.training.ema import params_ema
 from jaxnets.training.evaluate import evaluate, predict, predict_proba
@@ -12,12 +19,17 @@ from jaxnets.training.update import Batch, TrainState, Update, make_update, of_h
 
 __all__ = [
     "Batch",
+    "CheckpointError",
+    "CheckpointWarning",
+    "Checkpoints",
     "Fit",
     "Interrupted",
     "NonFiniteLoss",
     "Progress",
     "RangeTest",
+    "Restored",
     "RunError",
+    "ShardedCheckpoints",
     "TrainState",
     "Trajectory",
     "Update",

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from helpers import assert_same, normal
 from safetensors import safe_open
+from safetensors.numpy import save_file
 
 from jaxnets import batch_norm, dense, serial
 from jaxnets.interop import safetensors
@@ -91,3 +92,24 @@ def test_a_folder_that_cannot_be_written_is_the_systems_error(tmp_path, parent):
     with pytest.raises(OSError, match=parent):
         safetensors.save(tmp_path / parent / "tree.safetensors", TREE)
     assert [path.name for path in tmp_path.iterdir()] == ["a file"]
+
+
+@pytest.mark.parametrize("content", [b"", b"\0" * 8, b"\xff" * 100])
+def test_what_is_no_safetensors_file_is_refused_by_name(tmp_path, content):
+    path = tmp_path / "tree.safetensors"
+    path.write_bytes(content)
+    with pytest.raises(ValueError, match=r"tree\.safetensors cannot be read as safetensors"):
+        safetensors.load(path)
+
+
+def test_a_leaf_beneath_a_leaf_is_refused(tmp_path):
+    path = tmp_path / "tree.safetensors"
+    save_file({"a": np.ones(1), "a/b/c": np.ones(2)}, path)
+    with pytest.raises(ValueError, match=r"'a/b/c' lies under 'a', which is an array"):
+        safetensors.load(path)
+
+
+def test_a_pipe_is_refused_and_not_waited_for(tmp_path):
+    os.mkfifo(tmp_path / "pipe")
+    with pytest.raises(OSError, match="no regular file"):
+        safetensors.load(tmp_path / "pipe")

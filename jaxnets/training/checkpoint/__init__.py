@@ -1,0 +1,6 @@
+"""Checkpoints: saved whole, checked when read, and restored bit for bit or not at all."""
+
+from jaxnets.training.checkpoint.errors import CheckpointError, CheckpointWarning
+from jaxnets.training.checkpoint.folder import Checkpoints, Restored, ShardedCheckpoints
+
+__all__ = ["CheckpointError", "CheckpointWarning", "Checkpoints", "Restored", "ShardedCheckpoints"]

@@ -1,0 +1,123 @@
+"""A pytree as named arrays and back; where two differ, every leaf that does is named."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+
+from jaxnets.layer import Array
+from jaxnets.tensors import DTYPES
+from jaxnets.training.checkpoint.errors import CheckpointError
+
+
+class Leaf(NamedTuple):
+    """What is known of a stored array before its values.
+
+    Attributes:
+      dtype: its name, as in "float32".
+      shape: its lengths; for a typed PRNG key, those of its `key_data`.
+      key: the implementation of a typed PRNG key, as in "threefry2x32"; None for any other array.
+    """
+
+    dtype: str
+    shape: tuple[int, ...]
+    key: str | None = None
+
+    def __str__(self) -> str:
+        return f"{f'{self.key} key, ' if self.key else ''}{self.dtype} {self.shape}"
+
+
+def named(tree: Any) -> dict[str, Any]:
+    """The leaves of a pytree by their paths, as in "params/fc1/kernel"."""
+    pairs = jax.tree_util.tree_flatten_with_path(tree)[0]
+    leaves = {jax.tree_util.keystr(path, simple=True, separator="/"): leaf for path, leaf in pairs}
+    if len(leaves) < len(pairs):
+        raise CheckpointError(
+            f"{len(pairs)} leaves have only {len(leaves)} different paths, so they cannot be told "
+            "apart; use no names with a slash in them, and no numbers beside their digits"
+        )
+    return leaves
+
+
+def described(tree: Any) -> dict[str, Leaf]:
+    """What each leaf of a pytree of arrays or `jax.ShapeDtypeStruct`s is, by its path.
+
+    Raises:
+      CheckpointError: a NumPy leaf has a dtype that JAX would cast.
+    """
+    leaves = named(tree)
+    keys: dict[str, str] = {}
+
+    def as_data(leaves: dict[str, Any]) -> dict[str, Any]:
+        for name, leaf in leaves.items():
+            if _is_key(leaf):  # only a traced key tells its implementation without its values
+                keys[name] = str(jax.random.key_impl(leaf))
+        return _as_data(leaves)
+
+    specs = jax.eval_shape(as_data, leaves)
+    for name, leaf in leaves.items():
+        dtype = getattr(leaf, "dtype", None)
+        if name not in keys and dtype is not None and dtype != specs[name].dtype:
+            raise CheckpointError(
+                f"{name} is {dtype}, which JAX would cast to {specs[name].dtype}; cast it yourself "
+                "or set jax_enable_x64"
+            )
+    # JAX sorts a dict's names, and here they stay in the order of the tree.
+    return {n: Leaf(specs[n].dtype.name, specs[n].shape, keys.get(n)) for n in leaves}
+
+
+def copied(tree: Any) -> dict[str, Array]:
+    """A copy of every leaf on its device, by its path, made by one program; keys as their data."""
+    return _copy(named(tree))
+
+
+def rebuilt(template: Any, arrays: Mapping[str, Any]) -> Any:
+    """A pytree of the template's structure from arrays that fit it."""
+    leaves = []
+    for name, leaf in described(template).items():
+        array = arrays[name] if isinstance(arrays[name], jax.Array) else jnp.array(arrays[name])
+        leaves.append(array if leaf.key is None else jax.random.wrap_key_data(array, impl=leaf.key))
+    return jax.tree.unflatten(jax.tree.structure(template), leaves)
+
+
+def require_storable(leaves: Mapping[str, Leaf]) -> None:
+    """Refuse dtypes that the file's format has no code for."""
+    if other := {name: leaf.dtype for name, leaf in leaves.items() if leaf.dtype not in DTYPES}:
+        raise CheckpointError(
+            f"a checkpoint expects leaves of {', '.join(DTYPES)}, but got {other}; cast them"
+        )
+
+
+def require_fit(expected: Mapping[str, Leaf], found: Mapping[str, Leaf], where: Path) -> None:
+    """Refuse a checkpoint whose leaves are not the expected ones.
+
+    Raises:
+      CheckpointError: names every leaf that is missing, unknown or different.
+    """
+    lines = [
+        f"  {name}: expected {expected.get(name, 'no such leaf')}, but got "
+        f"{found.get(name, 'no such leaf')}"
+        for name in [*expected, *sorted(found.keys() - expected.keys())]
+        if expected.get(name) != found.get(name)
+    ]
+    if lines:
+        raise CheckpointError(
+            f"{where} does not fit what is to be restored:\n" + "\n".join(lines) + "\nRestore it "
+            "with the model, optimizer, dtypes and key that it was saved with, or start afresh in "
+            "another folder."
+        )
+
+
+@jax.jit
+def _copy(leaves: dict[str, Any]) -> dict[str, Array]:
+    return jax.tree.map(jnp.copy, _as_data(leaves))
+
+
+def _as_data(leaves: dict[str, Any]) -> dict[str, Any]:
+    return {n: jax.random.key_data(x) if _is_key(x) else x for n, x in leaves.items()}
+
+
+def _is_key(leaf: Any) -> bool:
+    return hasattr(leaf, "dtype") and jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key)

@@ -1,0 +1,80 @@
+"""A published set with a flipped bit or a cut anywhere is refused, or is what was published."""
+
+import gzip
+import os
+
+import numpy as np
+import pytest
+
+from jaxnets.data import DataError, catalogue
+from jaxnets.data.catalogue import File
+from jaxnets.data.files import locate, read_published
+from jaxnets.data.idx import read
+
+GZ_HEADER = 10 + len("x") + 1  # bytes: time, system and name say nothing of the content
+
+
+@pytest.fixture
+def small(tmp_path, write_set):
+    """A published set of a few images, packed, and a function that loads it."""
+    arrays = write_set(tmp_path, gz=True, train=2, test=1)
+    files = tuple(
+        File(name, array.shape, 0, "", read(tmp_path / f"{name}.gz", array.ndim)[1])
+        for name, array in zip(
+            [file.name for file in catalogue.MNIST.files], arrays.values(), strict=True
+        )
+    )
+    published = catalogue.MNIST._replace(files=files)
+
+    def load():
+        return read_published(published, locate(published, [tmp_path]), "a test", "Mend it.")
+
+    return load
+
+
+@pytest.fixture
+def packed(tmp_path):
+    return tmp_path / "train-images-idx3-ubyte.gz"
+
+
+def test_of_a_thousand_flipped_bits_none_changes_what_is_loaded(small, packed):
+    whole, rng, loaded = packed.read_bytes(), np.random.default_rng(0), 0
+    for bit in rng.choice(8 * len(whole), 1000, replace=False):
+        content = bytearray(whole)
+        content[bit // 8] ^= 1 << bit % 8
+        packed.write_bytes(content)
+        try:
+            dataset = small()
+        except DataError as error:
+            assert str(packed) in str(error)
+            assert str(error).endswith("Mend it.")
+        else:
+            assert bit // 8 < GZ_HEADER  # and every sum was right: the content is as published
+            assert dataset.checksums["train-images-idx3-ubyte"]
+            loaded += 1
+    assert loaded < 20
+
+
+def test_of_a_thousand_cuts_all_are_refused(small, packed):
+    whole = packed.read_bytes()
+    for length in np.random.default_rng(0).choice(len(whole), 1000, replace=False):
+        packed.write_bytes(whole[:length])
+        with pytest.raises(DataError, match=r"train-images.*Mend it"):
+            small()
+
+
+def test_a_raw_file_with_any_of_a_thousand_flipped_bits_is_refused(small, packed, tmp_path):
+    whole, raw = gzip.decompress(packed.read_bytes()), tmp_path / "train-images-idx3-ubyte"
+    for bit in np.random.default_rng(0).choice(8 * len(whole), 1000, replace=False):
+        content = bytearray(whole)
+        content[bit // 8] ^= 1 << bit % 8
+        raw.write_bytes(content)
+        with pytest.raises(DataError, match="Mend it"):
+            small()
+
+
+@pytest.mark.parametrize("name", ["pipe", "pipe.gz"])
+def test_a_pipe_in_the_place_of_a_file_is_refused_and_not_waited_for(tmp_path, name):
+    os.mkfifo(tmp_path / name)
+    with pytest.raises(DataError, match="no regular file"):
+        read(tmp_path / name, 1)

@@ -1,0 +1,96 @@
+"""A file appears whole or not at all; what is no file is refused, not waited for."""
+
+import os
+import subprocess
+import sys
+
+import pytest
+
+from jaxnets.files import regular_file, sweep, written_whole
+
+
+def test_a_file_has_its_name_only_at_the_end_and_all_its_bytes_then(tmp_path):
+    path = tmp_path / "file"
+    with written_whole(path) as file:
+        file.write(b"all")
+        assert not path.exists()
+    assert path.read_bytes() == b"all"
+    assert os.listdir(tmp_path) == ["file"]
+
+
+def test_the_bytes_are_on_the_disk_before_the_name_and_the_name_before_the_end(
+    monkeypatch, tmp_path
+):
+    calls = []
+    for name in ("fsync", "replace"):
+        usual = getattr(os, name)
+
+        def note(first, *rest, name=name, usual=usual):
+            is_folder = name == "fsync" and os.path.isdir(f"/proc/self/fd/{first}")
+            calls.append(f"{name} folder" if is_folder else name)
+            usual(first, *rest)
+
+        monkeypatch.setattr(os, name, note)
+    with written_whole(tmp_path / "file") as file:
+        file.write(b"all")
+    assert calls == ["fsync", "replace", "fsync folder"]
+
+
+def test_an_exception_leaves_what_was_there(tmp_path):
+    path = tmp_path / "file"
+    path.write_bytes(b"old")
+    with pytest.raises(KeyboardInterrupt), written_whole(path) as file:
+        file.write(b"new")
+        raise KeyboardInterrupt
+    assert path.read_bytes() == b"old"
+    assert os.listdir(tmp_path) == ["file"]
+
+
+def test_two_writers_of_one_name_do_not_meet(tmp_path):
+    with written_whole(tmp_path / "file") as first, written_whole(tmp_path / "file") as second:
+        first.write(b"first" * 100)
+        second.write(b"second")
+    assert (tmp_path / "file").read_bytes() == b"first" * 100
+
+
+def test_sweeping_takes_what_a_dead_writer_left_and_nothing_that_lives_or_is_anothers(tmp_path):
+    program = """
+import os, sys
+from jaxnets.files import written_whole
+with written_whole(sys.argv[1]) as file:
+    file.write(b"half")
+    file.flush()
+    os._exit(9)
+"""
+    subprocess.run([sys.executable, "-c", program, tmp_path / "a.bin"], check=False)
+    (tmp_path / "notes.tmp").touch()
+    assert len(list(tmp_path.glob("a.bin.*.tmp"))) == 1
+    with written_whole(tmp_path / "b.bin"):
+        sweep(tmp_path, "*.bin")
+        assert [path.name[:5] for path in tmp_path.glob("*.bin*")] == ["b.bin"]
+    assert sorted(os.listdir(tmp_path)) == ["b.bin", "notes.tmp"]
+
+
+def test_a_file_swept_before_it_was_locked_is_made_again(monkeypatch, tmp_path):
+    from jaxnets import files
+
+    usual, swept = files.fcntl.flock, []
+
+    def lock(file, how):
+        if not swept:
+            swept.append(file.name)
+            os.unlink(file.name)
+        usual(file, how)
+
+    monkeypatch.setattr(files.fcntl, "flock", lock)
+    with written_whole(tmp_path / "file") as file:
+        file.write(b"all")
+    assert swept
+    assert (tmp_path / "file").read_bytes() == b"all"
+
+
+def test_a_pipe_a_device_and_a_folder_are_refused_at_once(tmp_path):
+    os.mkfifo(tmp_path / "pipe")
+    for path in (tmp_path / "pipe", "/dev/zero", tmp_path):
+        with pytest.raises(OSError, match=r"no regular file|Is a directory"), regular_file(path):
+            pass
