@@ -27,7 +27,8 @@ ARROWS = {
     "losses": {"layer", "trees", "metrics"},
     "models": CORE,
     "data": {"layer", "keys", "files"},
-    "training": CORE | {"trees", "losses", "metrics", "data", "files", "tensors"},
+    # Of inspect it is what says where a NaN came from, when one has.
+    "training": CORE | {"trees", "losses", "metrics", "data", "files", "tensors", "inspect"},
     "inspect": CORE | {"trees", "training"},
     "interop": CORE | {"trees", "training", "files", "tensors"},
 }

@@ -11,10 +11,11 @@ from jaxnets.training.checkpoint import (
 from jaxnets.training.descent import Trajectory, descend
 from jaxnets.training.ema import params_ema
 from jaxnets.training.evaluate import evaluate, predict, predict_proba
-from jaxnets.training.fit import Fit, Interrupted, NonFiniteLoss, fit
+from jaxnets.training.fit import Fit, fit
 from jaxnets.training.momentum import momentum
 from jaxnets.training.rate_finder import RangeTest, find_learning_rate
 from jaxnets.training.report import Progress, console, json_lines, together
+from jaxnets.training.stops import Interrupted, NonFiniteLoss, SavingFailed
 from jaxnets.training.update import Batch, TrainState, Update, make_update, of_hyper
 
 __all__ = [
@@ -29,6 +30,7 @@ __all__ = [
     "RangeTest",
     "Restored",
     "RunError",
+    "SavingFailed",
     "ShardedCheckpoints",
     "TrainState",
     "Trajectory",

@@ -5,6 +5,7 @@ from typing import Any
 import jax
 import numpy as np
 
+from jaxnets.training.checkpoint import Checkpoints
 from jaxnets.training.chunk import Remainder
 from jaxnets.training.update import Hyper, TrainState, Update
 
@@ -40,6 +41,21 @@ def check_run(
         raise RunError(
             f"fit expects a batch no larger than the data, but got batch_size={batch_size} for "
             f"{len(train[0])} examples; use at most {len(train[0])}"
+        )
+
+
+def check_saving(on_nonfinite: str, checkpoints: Checkpoints | None, resume: bool) -> None:
+    """Refuse a folder in which another run is saved, unless this one goes on from there."""
+    if on_nonfinite not in ("stop", "skip", "ignore"):
+        raise RunError(
+            f'fit expects on_nonfinite "stop", "skip" or "ignore", but got {on_nonfinite!r}'
+        )
+    if resume and checkpoints is None:
+        raise RunError("resume=True expects checkpoints to go on from; pass checkpoints as well")
+    if checkpoints is not None and not resume and checkpoints.latest() is not None:
+        raise RunError(
+            f"{checkpoints.folder} holds a run at step {checkpoints.latest()} already; pass "
+            "resume=True to go on from there, or use another folder"
         )
 
 

@@ -8,6 +8,7 @@ import jax.numpy as jnp
 
 from jaxnets.keys import stream
 from jaxnets.layer import Array, Key
+from jaxnets.training.nonfinite import all_finite
 from jaxnets.training.order import permutation
 from jaxnets.training.update import Batch, Hyper, Sums, TrainState, Update
 
@@ -21,7 +22,7 @@ def steps_per_epoch(examples: int, batch_size: int, remainder: Remainder) -> int
 
 @partial(
     jax.jit,
-    static_argnames=("update", "batch_size", "remainder", "capacity"),
+    static_argnames=("update", "batch_size", "remainder", "capacity", "skip_nonfinite"),
     donate_argnames="train_state",
 )
 def run_chunk(
@@ -34,6 +35,7 @@ def run_chunk(
     batch_size: int,
     remainder: Remainder,
     capacity: int,
+    skip_nonfinite: bool = False,
 ) -> tuple[TrainState, Sums, Array]:
     """Update until step `stop`, and return the sums over the chunk and each step's objective.
 
@@ -51,6 +53,8 @@ def run_chunk(
       remainder: "drop" leaves out the last, smaller batch of an epoch; "pad" fills it with the
         first examples of the same order, at weight 0.
       capacity: the length of the array of objectives.
+      skip_nonfinite: leave out an update whose objective or result is not all finite. It counts
+        as a step, adds nothing to the sums, and its objective is NaN.
 
     Returns:
       `(train_state, sums, objectives)`; `objectives` (capacity,) holds NaN past the last step.
@@ -66,6 +70,7 @@ def run_chunk(
         batch_size=batch_size,
         remainder=remainder,
         capacity=capacity,
+        skip_nonfinite=skip_nonfinite,
     )
 
 
@@ -81,6 +86,7 @@ def chunk(
     batch_size: int,
     remainder: Remainder,
     capacity: int,
+    skip_nonfinite: bool = False,
 ) -> tuple[TrainState, Sums, Array]:
     """What `run_chunk` compiles, to be compiled otherwise: for a whole population, say.
 
@@ -93,7 +99,10 @@ def chunk(
     def step(epoch: Array, order: Array, index: Array, carry: tuple) -> tuple:
         train_state, sums, objectives = carry
         batch = _batch(data, order, index, batch_size)
-        train_state, new = update(train_state, batch, hyper)
+        before = train_state
+        train_state, new = update(before, batch, hyper)
+        if skip_nonfinite:
+            train_state, new = _unless_nonfinite(before, train_state, new)
         objectives = objectives.at[epoch * steps + index - start].set(new.pop("objective"))
         return train_state, jax.tree.map(jnp.add, sums, new), objectives
 
@@ -111,6 +120,14 @@ def chunk(
     return jax.lax.fori_loop(start // steps, -(-stop // steps), epoch, carry)
 
 
+def batch_of(train_state: TrainState, data: Any, *, batch_size: int, remainder: Remainder) -> Batch:
+    """The batch that the next update sees."""
+    examples = len(data[0])
+    epoch, index = divmod(int(train_state.step), steps_per_epoch(examples, batch_size, remainder))
+    order = _order(train_state.key, jnp.int32(epoch), examples, batch_size * (index + 1))
+    return _batch(data, order, index, batch_size)
+
+
 def _order(key: Key, epoch: Array, examples: int, length: int) -> Array:
     """The epoch's permutation, cut or wrapped round to `length`; -1 - i marks a wrapped index."""
     order = permutation(stream(key, "order", epoch), examples)
@@ -123,3 +140,12 @@ def _batch(data: Any, order: Array, index: Array | int, batch_size: int) -> Batc
     rows = jnp.where(rows < 0, -1 - rows, rows)
     x, y = (array.at[rows].get(mode="promise_in_bounds") for array in data)
     return Batch(x, y, weights)
+
+
+def _unless_nonfinite(before: TrainState, after: TrainState, sums: Sums) -> tuple[TrainState, Sums]:
+    """The step that was made or, where it is not all finite, one that changes nothing."""
+    good = jnp.isfinite(sums["objective"]) & all_finite(after[1:4])
+    kept = jax.tree.map(lambda new, old: jnp.where(good, new, old), after[1:4], before[1:4])
+    sums = jax.tree.map(lambda value: jnp.where(good, value, 0), sums)
+    sums["objective"] = jnp.where(good, sums["objective"], jnp.nan)
+    return TrainState(after.step, *kept, after.key), sums

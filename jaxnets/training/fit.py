@@ -1,9 +1,7 @@
 """The ordinary training loop: the host wakes between chunks, and only then."""
 
-import math
 import time
-from dataclasses import dataclass
-from functools import partial
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import jax
@@ -11,13 +9,19 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxnets.layer import Key
-from jaxnets.training.check import check_labels, check_run
-from jaxnets.training.chunk import Remainder, run_chunk, steps_per_epoch
-from jaxnets.training.evaluate import evaluate, values
+from jaxnets.training.check import check_labels, check_run, check_saving
+from jaxnets.training.checkpoint import CheckpointError, Checkpoints
+from jaxnets.training.chunk import Remainder
+from jaxnets.training.course import copy
 from jaxnets.training.interrupt import first_signal
-from jaxnets.training.pace import CAPACITY, Pace
+from jaxnets.training.pace import Pace
+from jaxnets.training.program import OnNonFinite, Program
 from jaxnets.training.report import Progress, Reporter, silent
-from jaxnets.training.update import Hyper, Sums, TrainState, Update
+from jaxnets.training.resume import Saver, identity
+from jaxnets.training.stops import Interrupted, NonFiniteLoss, SavingFailed
+from jaxnets.training.update import Hyper, TrainState, Update
+
+Monitor = Callable[[TrainState, np.ndarray], Sequence[str]]
 
 
 class Fit(NamedTuple):
@@ -40,29 +44,6 @@ class Fit(NamedTuple):
     samples_per_second: float
 
 
-class Interrupted(KeyboardInterrupt):
-    """Ctrl-C or SIGTERM came during a run; `fit` is what it had learnt by then.
-
-    `fit` is what the interrupted function would have returned: a `Fit` or a `PopulationFit`.
-    """
-
-    def __init__(self, fit: Any, signal: int):
-        super().__init__(f"training was interrupted by signal {signal}")
-        self.fit = fit
-        self.signal = signal
-
-
-class NonFiniteLoss(ArithmeticError):
-    """The objective became NaN or infinite; `train_state` is the state after that chunk."""
-
-    def __init__(self, step: int, value: float, train_state: TrainState):
-        super().__init__(
-            f"the loss became {value} at step {step}; lower the learning rate, clip the gradient "
-            f"(optax.clip_by_global_norm), or look for a logarithm or division in the model"
-        )
-        self.train_state = train_state
-
-
 def fit(
     update: Update,
     train: tuple[Any, Any],
@@ -75,7 +56,11 @@ def fit(
     validation: tuple[Any, Any] | None = None,
     patience: int | None = None,
     remainder: Remainder = "drop",
+    on_nonfinite: OnNonFinite = "stop",
+    checkpoints: Checkpoints | None = None,
+    resume: bool = False,
     report: Reporter = silent,
+    monitors: Sequence[Monitor] = (),
     chunk_seconds: float = 1.0,
 ) -> Fit:
     """Train, and evaluate after every epoch where there is a validation split.
@@ -94,111 +79,74 @@ def fit(
       patience: stop after so many epochs without a smaller validation loss, and go back to the
         parameters of the best.
       remainder: "drop" the last, smaller batch of an epoch, or "pad" and mask it.
+      on_nonfinite: what an objective that is NaN or infinite does: "stop" the run, "skip" that
+        update, or "ignore" it.
+      checkpoints: where to save the run, at least every 5 s of training and when it ends.
+      resume: go on, bit for bit, from the newest of the `checkpoints`, or start where there is
+        none. Only `epochs`, and what merely reports, may differ from the run that saved it.
       report: called with a `Progress` after every chunk.
+      monitors: each is called with the train state and the chunk's objectives after every chunk;
+        what it says is reported as warnings.
       chunk_seconds: how long the device works between two looks at signals and losses.
 
     Returns:
       A `Fit`.
 
     Raises:
-      RunError: data, labels or sizes that do not fit, found before anything is trained.
-      NonFiniteLoss: the objective became NaN or infinite.
+      RunError: data, labels or sizes that do not fit, found before anything is trained; or
+        checkpoints of another run.
+      CheckpointError: a checkpoint cannot be restored.
+      NonFiniteLoss: the objective became NaN or infinite, and `on_nonfinite` is "stop"; the last
+        good state is saved.
       Interrupted: Ctrl-C or SIGTERM, after the current chunk; it holds the `Fit` so far.
+      SavingFailed: a checkpoint cannot be written; it holds the `Fit` so far.
     """
     check_run(train, validation, epochs, batch_size, patience, remainder)
+    check_saving(on_nonfinite, checkpoints, resume)
     hyper = jax.tree.map(lambda value: jnp.asarray(np.asarray(value)), hyper)
     data = (jnp.asarray(train[0]), jnp.asarray(train[1]))
-    steps = steps_per_epoch(len(data[0]), batch_size, remainder)
-    chunk = partial(run_chunk, batch_size=batch_size, remainder=remainder, capacity=CAPACITY)
-
-    def advance(train_state: TrainState, stop: int) -> tuple[TrainState, Sums, np.ndarray]:
-        train_state, sums, objectives = chunk(update, train_state, data, hyper, stop)
-        # Waiting before reading: a read cannot be interrupted, and a wait can.
-        return train_state, sums, np.asarray(jax.block_until_ready(objectives))
-
-    def validate(train_state: TrainState, rows: int | None = None) -> dict[str, float] | None:
-        if validation is None:
-            return None
-        split = (validation[0][:rows], validation[1][:rows])
-        params, state = train_state.params, train_state.state
-        return evaluate(update.model, params, state, split, update.metrics, hyper=hyper)
+    program = Program(update, data, validation, hyper, batch_size, remainder, on_nonfinite)
 
     began = time.perf_counter()
-    train_state = _copy(start) if start else update.init(key, data[0][:1], hyper)
+    train_state = copy(start) if start else update.init(key, data[0][:1], hyper)
     check_labels(update, train_state, hyper, train, validation)
-    train_state, *_ = advance(
-        train_state, stop=int(train_state.step)
-    )  # no step is made: this only compiles
-    validate(train_state, rows=1)
+    course = program.compiled(train_state, patience)
     compile_seconds = time.perf_counter() - began
 
-    pace, watch, history = Pace(chunk_seconds, batch_size), _Watch(patience), []
-    step = first_step = int(train_state.step)
-    sums = None
+    options = {"batch_size": batch_size, "remainder": remainder, "patience": patience}
+    saver = Saver(checkpoints, identity(train, validation, hyper, key=key, **options))
+    course = saver.restored(course) if resume else course
+    pace = Pace(chunk_seconds, batch_size, seconds=course.seconds)
+    first_step, first_second, total = course.step, course.seconds, program.steps * epochs
+    signal = None
+
+    def fitted() -> Fit:
+        trained = (course.step - first_step) * batch_size
+        return Fit(
+            train_state=course.best if course.best_epoch else course.train_state,
+            history=course.history,
+            best_epoch=course.best_epoch,
+            compile_seconds=compile_seconds,
+            train_seconds=course.seconds,
+            samples_per_second=trained / max(course.seconds - first_second, 1e-9),
+        )
+
     with first_signal() as signalled:
-        while step < steps * epochs and signalled() is None and not watch.over:
-            epoch, first = divmod(step, steps)
-            stop = min(step + pace.length, step - first + steps)
-            with pace.timed(stop - step):
-                train_state, new, objectives = advance(train_state, stop)
-            _refuse_non_finite(objectives, step, stop, train_state)
-            sums = new if sums is None or first == 0 else jax.tree.map(jnp.add, sums, new)
-            step, epoch_done = stop, stop % steps == 0
-            progress = Progress(
-                step=step,
-                steps=steps * epochs,
-                epoch=epoch + 1,
-                epochs=epochs,
-                epoch_done=epoch_done,
-                train=values(update.metrics, sums),
-                validation=validate(train_state) if epoch_done else None,
-                seconds=pace.seconds,
-                samples_per_second=pace.samples_per_second,
-            )
-            report(progress)
-            if history and history[-1].epoch == progress.epoch:
-                history.pop()
-            history.append(progress)
-            if epoch_done:
-                watch.look(progress, train_state)
-    fitted = Fit(
-        train_state=watch.best or train_state,
-        history=tuple(history),
-        best_epoch=watch.epoch,
-        compile_seconds=compile_seconds,
-        train_seconds=pace.seconds,
-        samples_per_second=(step - first_step) * batch_size / max(pace.seconds, 1e-9),
-    )
-    if (number := signalled()) is not None:
-        raise Interrupted(fitted, number)
-    return fitted
-
-
-@dataclass
-class _Watch:
-    """Early stopping: the best state so far, and whether patience has run out."""
-
-    patience: int | None
-    best: TrainState | None = None
-    epoch: int | None = None
-    loss: float = math.inf
-    over: bool = False
-
-    def look(self, progress: Progress, train_state: TrainState) -> None:
-        if self.patience is None or progress.validation is None:
-            return
-        if self.epoch is None or progress.validation["loss"] < self.loss:
-            self.loss, self.epoch = progress.validation["loss"], progress.epoch
-            self.best = _copy(train_state)
-        self.over = progress.epoch - self.epoch >= self.patience
-
-
-def _copy(train_state: TrainState) -> TrainState:
-    """A copy with buffers of its own, since a chunk is given those it starts from."""
-    return jax.tree.map(jnp.copy, train_state)
-
-
-def _refuse_non_finite(objectives: np.ndarray, start: int, stop: int, state: TrainState) -> None:
-    wrong = np.flatnonzero(~np.isfinite(objectives[: stop - start]))
-    if wrong.size:
-        raise NonFiniteLoss(start + int(wrong[0]), float(objectives[wrong[0]]), state)
+        try:
+            while course.step < total and signal is None and not course.patience_is_over:
+                stop = min(course.step + pace.length, program.end_of_epoch(course.step))
+                objectives = program.advance(course, stop, pace)
+                said = [s for monitor in monitors for s in monitor(course.train_state, objectives)]
+                report(program.progress(course, epochs, pace, tuple(said)))
+                signal = signalled(course.step)
+                saver.save(course, now=signal is not None)
+            saver.save(course, now=True)
+            saver.wait()
+        except NonFiniteLoss as error:
+            saver.save_instead(course, error)
+            raise
+        except CheckpointError as error:
+            raise SavingFailed(fitted(), error) from error
+    if signal is not None:
+        raise Interrupted(fitted(), signal)
+    return fitted()

@@ -5,16 +5,28 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
+import jax
+from jax.experimental import multihost_utils
+
 
 @contextmanager
-def first_signal() -> Iterator[Callable[[], int | None]]:
+def first_signal() -> Iterator[Callable[[int], int | None]]:
     """Note the first SIGINT or SIGTERM instead of dying of it; the second acts as before.
 
-    Yields a function that returns the signal's number, or None while none has come. Outside
-    the main thread, where Python cannot handle signals, it always returns None.
+    Yields a function of the step that returns the signal's number, or None while none has come.
+    Outside the main thread, where Python cannot handle signals, it always returns None. Where
+    `jax.distributed` runs it is JAX's own preemption notice, so that all processes stop at one
+    step: a handler of ours would take that notice away.
     """
+    if jax.distributed.is_initialized():
+        yield (
+            lambda step: (
+                signal.SIGTERM if multihost_utils.reached_preemption_sync_point(step) else None
+            )
+        )
+        return
     if threading.current_thread() is not threading.main_thread():
-        yield lambda: None
+        yield lambda step: None
         return
     noted: list[int] = []
     before = {}
@@ -30,6 +42,6 @@ def first_signal() -> Iterator[Callable[[], int | None]]:
     for number in (signal.SIGINT, signal.SIGTERM):
         before[number] = signal.signal(number, note)
     try:
-        yield lambda: noted[0] if noted else None
+        yield lambda step: noted[0] if noted else None
     finally:
         restore()

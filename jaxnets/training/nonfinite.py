@@ -8,7 +8,6 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxnets.layer import Array
-from jaxnets.training.update import TrainState
 
 
 @jax.jit
@@ -33,15 +32,17 @@ def first_bad_step(objectives: np.ndarray, start: int, stop: int, finite: Any) -
     return None if finite else stop - 1
 
 
-def last_good(advance: Callable[[int], TrainState], bad: int) -> TrainState:
-    """The last train state that is all finite, at step `bad` or the one before.
+def last_good(advance: Callable[[int], tuple], bad: int) -> tuple:
+    """What a chunk gives that stops at the last train state that is all finite.
+
+    That is at step `bad` or the one before.
 
     The update before a bad step may have been what spoilt the parameters.
 
     Args:
-      advance: reruns the chunk from its start, up to the step it is given.
+      advance: reruns the chunk from its start up to the step it is given; what it returns begins
+        with the train state.
       bad: the first step whose objective, or whose update, was not finite.
     """
-    train_state = advance(bad)
-    spoilt = not all_finite((train_state.params, train_state.opt_state))
-    return advance(bad - 1) if spoilt else train_state
+    found = advance(bad)
+    return found if all_finite(found[0][1:4]) else advance(bad - 1)

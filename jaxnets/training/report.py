@@ -25,6 +25,8 @@ class Progress(NamedTuple):
         epoch is done.
       seconds: time spent training so far, without compiling and evaluating.
       samples_per_second: examples trained on a second, over this chunk.
+      nonfinite: steps so far whose objective was NaN or infinite, and not a reason to stop.
+      warnings: what the monitors have to say about this chunk.
     """
 
     step: int
@@ -36,6 +38,8 @@ class Progress(NamedTuple):
     validation: dict[str, float] | None
     seconds: float
     samples_per_second: float
+    nonfinite: int = 0
+    warnings: tuple[str, ...] = ()
 
     @property
     def seconds_left(self) -> float:
@@ -44,6 +48,17 @@ class Progress(NamedTuple):
 
 
 Reporter = Callable[[Progress], None]
+
+
+def to_json(value: Any) -> Any:
+    """The value in JSON's own types, where NaN and infinity are null."""
+    if isinstance(value, dict):
+        return {name: to_json(part) for name, part in value.items()}
+    if isinstance(value, np.ndarray):
+        return to_json(value.tolist())
+    if isinstance(value, list | tuple):
+        return [to_json(part) for part in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def silent(progress: Progress) -> None:
@@ -70,7 +85,7 @@ def json_lines(path: str | Path) -> Iterator[Reporter]:
     with open(path, "a", encoding="utf-8") as file:
 
         def report(progress: Progress) -> None:
-            file.write(json.dumps(_strict(progress._asdict())) + "\n")
+            file.write(json.dumps(to_json(progress._asdict())) + "\n")
             file.flush()
 
         yield report
@@ -90,6 +105,8 @@ def console() -> Iterator[Reporter]:
         task = display.add_task("compiling", total=None, figures="")
 
         def report(progress: Progress) -> None:
+            for warning in progress.warnings:
+                display.console.print(f"warning: {warning}", highlight=False)
             if progress.epoch_done:
                 display.console.print(_epoch_line(progress), highlight=False)
             display.update(
@@ -104,18 +121,9 @@ def console() -> Iterator[Reporter]:
         yield report
 
 
-def _strict(value: Any) -> Any:
-    """The value in JSON's own types."""
-    if isinstance(value, dict):
-        return {name: _strict(part) for name, part in value.items()}
-    if isinstance(value, np.ndarray):
-        return _strict(value.tolist())
-    if isinstance(value, list):
-        return [_strict(part) for part in value]
-    return None if isinstance(value, float) and not math.isfinite(value) else value
-
-
 def _print_epoch(progress: Progress) -> None:
+    for warning in progress.warnings:
+        print(f"warning: {warning}", flush=True)
     if progress.epoch_done:
         print(_epoch_line(progress), flush=True)
 
@@ -125,6 +133,8 @@ def _epoch_line(progress: Progress) -> str:
     line = f"epoch {number}/{progress.epochs}  {_figures(progress.train)}"
     if progress.validation is not None:
         line += f"  validation {_figures(progress.validation)}"
+    if progress.nonfinite:
+        line += f"  {progress.nonfinite} steps not finite"
     return f"{line}  {_pace(progress)}"
 
 

@@ -11,7 +11,6 @@ import numpy as np
 from jaxnets.layer import Key
 from jaxnets.training.check import check_labels, check_run
 from jaxnets.training.chunk import Remainder, steps_per_epoch
-from jaxnets.training.fit import Interrupted
 from jaxnets.training.interrupt import first_signal
 from jaxnets.training.nonfinite import all_finite, first_bad_step, last_good
 from jaxnets.training.pace import CAPACITY, Pace
@@ -19,6 +18,7 @@ from jaxnets.training.population.evaluate import evaluate_population, member_val
 from jaxnets.training.population.members import Strategy, count_members, over_members
 from jaxnets.training.population.programs import Programs
 from jaxnets.training.report import Progress, Reporter, silent
+from jaxnets.training.stops import Interrupted
 from jaxnets.training.update import Hyper, TrainState, Update
 
 
@@ -122,7 +122,7 @@ def fit_population(
     pace, history, diverged = Pace(chunk_seconds, n * batch_size), [], np.full(n, -1)
     good: dict[int, TrainState] = {}  # by member that diverged, its last finite train state
     with first_signal() as signalled:
-        while step < steps * epochs and signalled() is None:
+        while step < steps * epochs and signalled(step) is None:
             epoch, first = divmod(step, steps)
             stop = min(step + pace.length, step - first + steps)
             before = _copy(states)
@@ -162,7 +162,7 @@ def fit_population(
         train_seconds=pace.seconds,
         samples_per_second=(step - first_step) * n * batch_size / max(pace.seconds, 1e-9),
     )
-    if (number := signalled()) is not None:
+    if (number := signalled(step)) is not None:
         raise Interrupted(fitted, number)
     return fitted
 
@@ -185,12 +185,12 @@ def _rerun(programs: Programs, before: TrainState, member: int, start: int, bad:
     """The member's last finite state, leading axis 1, from the states at the chunk's start."""
     alone = programs.only(member)
 
-    def advance(stop: int) -> TrainState:
+    def advance(stop: int) -> tuple:
         states = before._replace(key=jax.random.clone(before.key))
         own = jax.tree.map(lambda leaf: jnp.copy(leaf[member : member + 1]), states)
-        return alone.run("map", own, start, stop)[0]
+        return alone.run("map", own, start, stop)
 
-    return last_good(advance, bad)
+    return last_good(advance, bad)[0]
 
 
 def _known(values: dict[str, np.ndarray] | None, diverged: np.ndarray) -> Any:

@@ -1,0 +1,61 @@
+"""Where a run stands between two chunks."""
+
+import math
+from dataclasses import dataclass
+
+import jax
+import jax.numpy as jnp
+
+from jaxnets.training.report import Progress
+from jaxnets.training.update import Sums, TrainState
+
+
+@dataclass
+class Course:
+    """Everything that the next chunk of a run, and its final `Fit`, depend on.
+
+    Attributes:
+      train_state: what the last chunk left.
+      step: its step, on the host.
+      sums: the metrics' sums over the epoch so far.
+      patience: epochs to wait for a smaller validation loss; None waits for ever.
+      best: with `patience`, the train state of the best epoch, and the first until there is one.
+      best_epoch: its number, from 1; None until there is one.
+      best_loss: its validation loss.
+      history: the last report of each epoch.
+      seconds: spent training.
+      nonfinite: steps whose objective was NaN or infinite.
+    """
+
+    train_state: TrainState
+    step: int
+    sums: Sums
+    patience: int | None = None
+    best: TrainState | None = None
+    best_epoch: int | None = None
+    best_loss: float = math.inf
+    history: tuple[Progress, ...] = ()
+    seconds: float = 0.0
+    nonfinite: int = 0
+
+    def record(self, progress: Progress) -> None:
+        """Enter a report: the epoch's last stays, and may be the best."""
+        same = bool(self.history) and self.history[-1].epoch == progress.epoch
+        self.history = (*self.history[: -1 if same else None], progress)
+        if self.patience is None or progress.validation is None:
+            return
+        if self.best_epoch is None or progress.validation["loss"] < self.best_loss:
+            self.best_loss, self.best_epoch = progress.validation["loss"], progress.epoch
+            self.best = copy(self.train_state)
+
+    @property
+    def patience_is_over(self) -> bool:
+        """Whether the best epoch is `patience` epochs ago."""
+        if self.patience is None or self.best_epoch is None or not self.history[-1].epoch_done:
+            return False
+        return self.history[-1].epoch - self.best_epoch >= self.patience
+
+
+def copy(train_state: TrainState) -> TrainState:
+    """A copy with buffers of its own, since a chunk is given those it starts from."""
+    return jax.tree.map(jnp.copy, train_state)

@@ -1,0 +1,128 @@
+"""A run's compiled chunk, with all that stays the same from chunk to chunk."""
+
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from jaxnets.layer import Array
+from jaxnets.training.chunk import Remainder, batch_of, run_chunk, steps_per_epoch
+from jaxnets.training.course import Course, copy
+from jaxnets.training.evaluate import evaluate, values
+from jaxnets.training.nonfinite import all_finite, first_bad_step, last_good
+from jaxnets.training.pace import CAPACITY, Pace
+from jaxnets.training.report import Progress
+from jaxnets.training.stops import NonFiniteLoss
+from jaxnets.training.update import Hyper, Sums, TrainState, Update
+
+OnNonFinite = Literal["stop", "skip", "ignore"]
+
+
+@dataclass(frozen=True)
+class Program:
+    """What `fit` runs, chunk by chunk, on a course; its arguments say what each part is."""
+
+    update: Update
+    data: tuple[Array, Array]
+    validation: tuple[Any, Any] | None
+    hyper: Hyper
+    batch_size: int
+    remainder: Remainder
+    on_nonfinite: OnNonFinite
+
+    @property
+    def steps(self) -> int:
+        """Steps an epoch."""
+        return steps_per_epoch(len(self.data[0]), self.batch_size, self.remainder)
+
+    def end_of_epoch(self, step: int) -> int:
+        """The first step of the epoch after that of `step`."""
+        return (step // self.steps + 1) * self.steps
+
+    def compiled(self, train_state: TrainState, patience: int | None) -> Course:
+        """A course from here, for which everything is compiled and no step is made."""
+        step = int(train_state.step)
+        train_state, sums, _ = self._run(train_state, step)
+        self.validate(train_state, rows=1)
+        best = copy(train_state) if patience else None
+        return Course(train_state, step, sums, patience, best)
+
+    def advance(self, course: Course, stop: int, pace: Pace) -> np.ndarray:
+        """Move the course to step `stop`, in one epoch; return the objectives of its steps.
+
+        Raises:
+          NonFiniteLoss: a step was not finite, and that stops a run; the course is then at the
+            last good state.
+        """
+        start, before = course.step, copy(course.train_state)
+        with pace.timed(stop - start):
+            after, sums, objectives = self._run(course.train_state, stop)
+        objectives = objectives[: stop - start]
+        course.seconds = pace.seconds
+        if self.on_nonfinite == "stop":
+            bad = first_bad_step(objectives, start, stop, all_finite(after.params))
+            if bad is not None:
+                after, sums, _ = last_good(lambda stop: self._run(copy(before), stop), bad)
+        else:
+            bad, course.nonfinite = None, course.nonfinite + int((~np.isfinite(objectives)).sum())
+        fresh = start % self.steps == 0
+        course.sums = sums if fresh else jax.tree.map(jnp.add, course.sums, sums)
+        course.train_state, course.step = after, int(after.step)
+        if bad is not None:
+            raise NonFiniteLoss(bad, after, self._culprit(after))
+        return objectives
+
+    def progress(
+        self, course: Course, epochs: int, pace: Pace, warnings: tuple[str, ...]
+    ) -> Progress:
+        """The report of where the course stands, entered into its history."""
+        epoch, rest = divmod(course.step - 1, self.steps)
+        done = rest + 1 == self.steps
+        progress = Progress(
+            step=course.step,
+            steps=self.steps * epochs,
+            epoch=epoch + 1,
+            epochs=epochs,
+            epoch_done=done,
+            train=values(self.update.metrics, course.sums),
+            validation=self.validate(course.train_state) if done else None,
+            seconds=course.seconds,
+            samples_per_second=pace.samples_per_second,
+            nonfinite=course.nonfinite,
+            warnings=warnings,
+        )
+        course.record(progress)
+        return progress
+
+    def validate(self, train_state: TrainState, rows: int | None = None) -> dict[str, Any] | None:
+        """The metrics over the validation split, or over its first rows."""
+        if self.validation is None:
+            return None
+        split = (self.validation[0][:rows], self.validation[1][:rows])
+        found = (train_state.params, train_state.state, split, self.update.metrics)
+        return evaluate(self.update.model, *found, hyper=self.hyper)
+
+    def _run(self, train_state: TrainState, stop: int) -> tuple[TrainState, Sums, np.ndarray]:
+        train_state, sums, objectives = run_chunk(
+            self.update,
+            train_state,
+            self.data,
+            self.hyper,
+            stop,
+            batch_size=self.batch_size,
+            remainder=self.remainder,
+            capacity=CAPACITY,
+            skip_nonfinite=self.on_nonfinite == "skip",
+        )
+        # Waiting before reading: a read cannot be interrupted, and a wait can.
+        return train_state, sums, np.asarray(jax.block_until_ready(objectives))
+
+    def _culprit(self, good: TrainState) -> Any:
+        """What made the first non-finite number in the update after the last good state."""
+        from jaxnets.inspect import first_nonfinite
+
+        sizes = {"batch_size": self.batch_size, "remainder": self.remainder}
+        batch = batch_of(good, self.data, **sizes)
+        return first_nonfinite(self.update, good, batch, self.hyper)

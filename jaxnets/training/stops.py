@@ -1,0 +1,46 @@
+"""How a run can end before its last step, each with what it had learnt by then."""
+
+from typing import Any
+
+from jaxnets.training.checkpoint import CheckpointError
+from jaxnets.training.update import TrainState
+
+
+class Interrupted(KeyboardInterrupt):
+    """Ctrl-C or SIGTERM came during a run; `fit` is what it had learnt by then.
+
+    `fit` is what the interrupted function would have returned: a `Fit` or a `PopulationFit`.
+    """
+
+    def __init__(self, fit: Any, signal: int):
+        super().__init__(f"training was interrupted by signal {signal}")
+        self.fit = fit
+        self.signal = signal
+
+
+class NonFiniteLoss(ArithmeticError):
+    """The objective, or an update, became NaN or infinite.
+
+    Attributes:
+      step: the first such step.
+      train_state: the last one that was all finite, at that step or the one before.
+      culprit: what made the first non-finite number from there, an `inspect.Culprit`, or None
+        where the computation done anew, one operation after another, stays finite.
+    """
+
+    def __init__(self, step: int, train_state: TrainState, culprit: Any):
+        found = "" if culprit is None else f", first in {culprit}"
+        super().__init__(
+            f"the loss stopped being finite at step {step}{found}; lower the learning rate, clip "
+            "the gradient (optax.clip_by_global_norm), or keep a logarithm, a root or a division "
+            "off its edge"
+        )
+        self.step, self.train_state, self.culprit = step, train_state, culprit
+
+
+class SavingFailed(CheckpointError):
+    """A checkpoint could not be written, and the run stopped; `fit` is what it had learnt."""
+
+    def __init__(self, fit: Any, error: CheckpointError):
+        super().__init__(str(error))
+        self.fit = fit
