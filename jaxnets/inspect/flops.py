@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from typing import Any
 
 import jax
@@ -17,8 +18,9 @@ def flops(f: Callable[..., Any], *arguments: Any) -> int:
 
     As the field counts: elementwise operations, reductions and pooling are left out, and a
     convolution's taps on its padding are in, but not those on the zeros that a dilated input
-    has, as in the gradient of a strided convolution. A scan's body counts once a step. Nothing
-    is computed, and where the way to compute depends on the platform it is the plain one's count.
+    has, as in the gradient of a strided convolution. A scan's body counts once a step, and what
+    no output depends on does not count. Where the way to compute depends on the platform, it is
+    the plain one's count. Nothing is computed.
 
     Args:
       f: a function of arrays, such as a training step.
@@ -31,22 +33,33 @@ def flops(f: Callable[..., Any], *arguments: Any) -> int:
 
 
 def each_operation(
-    jaxpr: Any, visit: Callable[[Operation, int], None], stack: str = "", times: int = 1
+    jaxpr: Any,
+    visit: Callable[[Operation, int], None],
+    keep: Callable[[Operation], bool] = lambda operation: False,
+    stack: str = "",
+    times: int = 1,
 ) -> None:
-    """Call `visit(operation, times)` for each operation: those in a scan, once for all steps."""
+    """Call `visit(operation, times)` for each operation: those in a scan, once for all steps.
 
-    def step(operation: Operation, operands: list[None]) -> list[None]:
-        del operands
+    What no output of the program depends on is left out, as a compiler leaves it out, unless an
+    operation that is to `keep` does.
+    """
+    made: list[_Made] = []
+
+    def step(operation: Operation, operands: list[_Made | None]) -> list[_Made]:
+        made.append(_Made(operation, [operand for operand in operands if operand is not None]))
+        return made[-1:] * len(operation.eqn.outvars)
+
+    inner = jaxpr.jaxpr if isinstance(jaxpr, ClosedJaxpr) else jaxpr
+    outputs = Walk(step, lambda value, aval: None)(jaxpr, [None] * len(inner.invars), stack)
+    live = _all_before([*filter(None, outputs), *(m for m in made if keep(m.operation))])
+    for operation in (m.operation for m in made if m in live):
         settings = operation.eqn.params
         if operation.name == "scan":
             steps = times * settings["length"]
-            each_operation(settings["jaxpr"], visit, operation.stack, steps)
+            each_operation(settings["jaxpr"], visit, keep, operation.stack, steps)
         else:
             visit(operation, times)
-        return [None] * len(operation.eqn.outvars)
-
-    inner = jaxpr.jaxpr if isinstance(jaxpr, ClosedJaxpr) else jaxpr
-    Walk(step, lambda value, aval: None)(jaxpr, [None] * len(inner.invars), stack)
 
 
 def operation_flops(operation: Operation) -> int:
@@ -67,6 +80,24 @@ def operation_flops(operation: Operation) -> int:
     )
 
 
+@dataclass(eq=False)
+class _Made:
+    """What an operation gives, and what that was made of."""
+
+    operation: Operation
+    of: "list[_Made]"
+
+
+def _all_before(made: list[_Made]) -> set[_Made]:
+    """These and all that they depend on."""
+    found, waiting = set(), list(made)
+    while waiting:
+        if (one := waiting.pop()) not in found:
+            found.add(one)
+            waiting += one.of
+    return found
+
+
 def _count(jaxpr: Any, stack: str) -> int:
     total = 0
 
@@ -74,7 +105,7 @@ def _count(jaxpr: Any, stack: str) -> int:
         nonlocal total
         total += times * operation_flops(operation)
 
-    each_operation(jaxpr, add, stack)
+    each_operation(jaxpr, add, stack=stack)
     return total
 
 

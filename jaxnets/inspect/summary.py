@@ -120,7 +120,7 @@ def _read(program: Any) -> tuple[dict[str, list[Any]], Counter]:
         elif count := operation_flops(operation):
             pending[operation.path] += times * count
 
-    each_operation(program, visit)
+    each_operation(program, visit, keep=lambda operation: operation.tagged)
     cost["output"] += pending.total()
     return outputs, cost
 

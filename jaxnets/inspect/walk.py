@@ -18,10 +18,12 @@ class Operation(NamedTuple):
     Attributes:
       eqn: the equation.
       stack: the name stack from the outermost program on, `transpose(jvp(block))/fc1`.
+      caller: the call that it is inside of, if any.
     """
 
     eqn: Any
     stack: str
+    caller: "Operation | None" = None
 
     @property
     def name(self) -> str:
@@ -42,7 +44,9 @@ class Operation(NamedTuple):
     @property
     def source(self) -> str:
         """The line that asked for it, outside of JAX: "file.py:12:8 (function)"."""
-        return summarize(self.eqn.source_info)
+        # What JAX itself compiles, such as jnp.cumsum, does not remember who asked for it.
+        outside = self.caller.source if self.caller else ""
+        return summarize(self.eqn.source_info) or outside
 
     @property
     def tagged(self) -> bool:
@@ -67,7 +71,9 @@ class Walk:
     platform: str | None = None
     opened: Collection[str] = CALLS
 
-    def __call__(self, jaxpr: Any, inputs: Sequence[Any], stack: str = "") -> list[Any]:
+    def __call__(
+        self, jaxpr: Any, inputs: Sequence[Any], stack: str = "", caller: Operation | None = None
+    ) -> list[Any]:
         """Visit each operation, in an order in which they can be computed."""
         closed = isinstance(jaxpr, ClosedJaxpr)
         jaxpr, consts = (jaxpr.jaxpr, jaxpr.consts) if closed else (jaxpr, ())
@@ -81,20 +87,23 @@ class Walk:
 
         for eqn in jaxpr.eqns:
             operands = [read(atom) for atom in eqn.invars]
-            made = self._step(eqn, operands, f"{stack}/{eqn.source_info.name_stack}")
+            place = f"{stack}/{eqn.source_info.name_stack}"
+            made = self._step(Operation(eqn, place, caller), operands)
             known |= dict(zip(eqn.outvars, made, strict=True))
         return [read(atom) for atom in jaxpr.outvars]
 
-    def _step(self, eqn: Any, operands: list[Any], stack: str) -> Sequence[Any]:
-        operation, settings = eqn.primitive.name, eqn.params
-        if operation in self.opened:
-            return self(settings.get("jaxpr") or settings["call_jaxpr"], operands, stack)
-        if operation == "platform_index":
+    def _step(self, operation: Operation, operands: list[Any]) -> Sequence[Any]:
+        eqn, stack = operation.eqn, operation.stack
+        settings = eqn.params
+        if operation.name in self.opened:
+            inner = settings.get("jaxpr") or settings["call_jaxpr"]
+            return self(inner, operands, stack, operation)
+        if operation.name == "platform_index":
             return [self.constant(self._branch(settings["platforms"]), eqn.outvars[0].aval)]
-        if operation == "cond" and settings.get("branches_platforms"):
+        if operation.name == "cond" and settings.get("branches_platforms"):
             branch = settings["branches"][self._branch(settings["branches_platforms"])]
-            return self(branch, operands[1:], stack)
-        return self.visit(Operation(eqn, stack), operands)
+            return self(branch, operands[1:], stack, operation)
+        return self.visit(operation, operands)
 
     def _branch(self, platforms: Sequence[Any]) -> int:
         return next(i for i, some in enumerate(platforms) if some is None or self.platform in some)
