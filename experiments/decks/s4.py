@@ -16,11 +16,8 @@ from matplotlib.figure import Figure
 from experiments import common
 from experiments.decks import slides
 from jaxnets import (
-    avg_pool,
     conv,
     data,
-    dense,
-    flatten,
     losses,
     metrics,
     models,
@@ -29,13 +26,7 @@ from jaxnets import (
 )
 from jaxnets.training import descend, evaluate, fit, make_update, momentum
 
-# LeCun, Bottou, Bengio & Haffner 1998, with every map of the second convolution seeing all six.
-lenet5 = serial(
-    scale_pixels(mean=0.1307, std=0.3081),
-    *[("conv1", conv(6, (5, 5))), jnp.tanh, avg_pool((2, 2))],
-    *[("conv2", conv(16, (5, 5), padding="VALID")), jnp.tanh, avg_pool((2, 2)), flatten],
-    *[("fc1", dense(120)), jnp.tanh, ("fc2", dense(84)), jnp.tanh, ("head", dense(10))],
-)
+lenet5 = serial(scale_pixels(mean=0.1307, std=0.3081), ("lenet5", models.lenet5()))
 KERNELS = {
     "sharpen": [[0, -1, 0], [-1, 5, -1], [0, -1, 0]],
     "emboss": [[-2, -1, 0], [-1, 1, 1], [0, 1, 2]],

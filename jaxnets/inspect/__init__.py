@@ -1,15 +1,37 @@
 """Seeing inside a run and a model."""
 
+from jaxnets.inspect.activations import activations
+from jaxnets.inspect.attribution import class_activation, saliency
+from jaxnets.inspect.components import Components, principal_components
+from jaxnets.inspect.flops import flops
 from jaxnets.inspect.gradient_check import GradientError, check_function, check_gradient
 from jaxnets.inspect.graph import Graph, Node, computation_graph
+from jaxnets.inspect.nonfinite import Culprit, first_nonfinite
 from jaxnets.inspect.norms import layer_norms
+from jaxnets.inspect.receptive_field import ReceptiveField, receptive_field
+from jaxnets.inspect.summary import Row, Summary, summary
+from jaxnets.inspect.weights import check_names
 
 __all__ = [
+    "Components",
+    "Culprit",
     "GradientError",
     "Graph",
     "Node",
+    "ReceptiveField",
+    "Row",
+    "Summary",
+    "activations",
     "check_function",
     "check_gradient",
+    "check_names",
+    "class_activation",
     "computation_graph",
+    "first_nonfinite",
+    "flops",
     "layer_norms",
+    "principal_components",
+    "receptive_field",
+    "saliency",
+    "summary",
 ]

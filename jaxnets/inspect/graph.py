@@ -2,18 +2,15 @@
 
 import inspect
 import json
-import re
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import jax
 import numpy as np
-from jax.extend.core import ClosedJaxpr, Literal
 
+from jaxnets.inspect.walk import Operation, Walk
 from jaxnets.layer import Layer, LayerError
 
-# A call is shown as the operations inside it. A loop or a branch is one node.
-CALLS = ("jit", "closed_call", "custom_jvp_call", "custom_vjp_call", "remat2")
 # What an operation cannot be understood without.
 SETTINGS = ("axes", "permutation", "y")
 
@@ -113,7 +110,7 @@ def _trace(f: Callable[..., Any], arguments: dict[str, Any]) -> Graph:
         builder.add("input", (), [var.aval], path)
         for path, var in zip(paths, closed.jaxpr.invars, strict=True)
     ]
-    outputs = builder.walk(closed, inputs, "")
+    outputs = Walk(builder.visit, builder.constant)(closed, inputs)
     return Graph(tuple(builder.nodes), tuple(outputs))
 
 
@@ -123,54 +120,35 @@ class _Builder:
     def __init__(self):
         self.nodes: list[Node] = []
 
-    def add(self, operation: str, operands: Sequence[str], avals: list[Any], stack: str) -> str:
+    def add(
+        self,
+        operation: str,
+        operands: Sequence[str],
+        avals: list[Any],
+        where: str = "",
+        backward: bool = False,
+    ) -> str:
         """Append a node and return its name."""
         name, shape = f"n{len(self.nodes)}", ", ".join(aval.str_short() for aval in avals)
-        # Differentiation wraps the names of the layers it passes: transpose(jvp(block))/fc1.
-        where = "/".join(filter(None, re.sub(r"\w+\(|\)", "", stack).split("/")))
-        node = Node(name, operation, tuple(operands), shape, where, "transpose(" in stack)
-        self.nodes.append(node)
+        self.nodes.append(Node(name, operation, tuple(operands), shape, where, backward))
         return name
 
-    def walk(self, jaxpr: Any, inputs: Sequence[str], scope: str) -> list[str]:
-        """Append the jaxpr's operations, given its inputs' names; return its outputs' names."""
-        closed = isinstance(jaxpr, ClosedJaxpr)
-        jaxpr, consts = (jaxpr.jaxpr, jaxpr.consts) if closed else (jaxpr, ())
-        names = dict(zip(jaxpr.invars, inputs, strict=True))
-        for var, value in zip(jaxpr.constvars, consts, strict=True):
-            names[var] = self.constant(value, var.aval)
-
-        def name(atom: Any) -> str:
-            return self.constant(atom.val, atom.aval) if isinstance(atom, Literal) else names[atom]
-
-        for eqn in jaxpr.eqns:
-            operands = [name(atom) for atom in eqn.invars]
-            made = self.equation(eqn, operands, f"{scope}/{eqn.source_info.name_stack}")
-            names |= dict(zip(eqn.outvars, made, strict=True))
-        return [name(atom) for atom in jaxpr.outvars]
-
-    def equation(self, eqn: Any, operands: list[str], stack: str) -> Sequence[str]:
-        """Append one equation, or what it calls; return the name of each of its outputs."""
-        operation, settings = eqn.primitive.name, eqn.params
-        if operation == "name":  # the tag that a composing function puts on a layer's output
+    def visit(self, operation: Operation, operands: list[str]) -> Sequence[str]:
+        """Append one operation; return the name of each of its outputs."""
+        if operation.name == "name":  # the tag that a composing function puts on a layer's output
             return operands
-        if operation in CALLS:
-            return self.walk(settings.get("jaxpr") or settings["call_jaxpr"], operands, stack)
-        if operation == "platform_index":
-            return [f"platform {settings['platforms'].index(None)}"]
-        if operation == "cond" and operands[0].startswith("platform"):
-            branch = settings["branches"][int(operands[0].split()[1])]
-            return self.walk(branch, operands[1:], stack)
+        settings = operation.eqn.params
         said = [f"{key}={settings[key]}" for key in SETTINGS if key in settings]
-        operation += f"[{' '.join(said)}]" if said else ""
-        avals = [var.aval for var in eqn.outvars]
-        return [self.add(operation, operands, avals, stack)] * len(avals)
+        what = f"{operation.name}[{' '.join(said)}]" if said else operation.name
+        avals = [var.aval for var in operation.eqn.outvars]
+        made = self.add(what, operands, avals, operation.path, operation.backward)
+        return [made] * len(avals)
 
     def constant(self, value: Any, aval: Any) -> str:
         """A scalar written out, or a node for an array."""
         if aval.shape == () and isinstance(np.asarray(value).item(), int | float):
             return f"{np.asarray(value).item():g}"
-        return self.add("constant", (), [aval], "")
+        return self.add("constant", (), [aval])
 
 
 def _formula(node: Node) -> str:

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Sequence
 
 import jax.numpy as jnp
+import numpy as np
 
 from jaxnets.layer import Array
 from jaxnets.layers.channels import per_channel
@@ -14,9 +15,14 @@ def flatten(x: Array) -> Array:
 
 
 def scale_pixels(
-    mean: float | Sequence[float] = 0.0, std: float | Sequence[float] = 1.0
+    mean: float | Sequence[float] | np.ndarray | Array = 0.0,
+    std: float | Sequence[float] | np.ndarray | Array = 1.0,
 ) -> Callable[[Array], Array]:
-    """Pixels in 0..255 as float32 (x / 255 - mean) / std, with `mean` and `std` by channel."""
+    """Pixels in 0..255 as float32 (x / 255 - mean) / std.
+
+    `mean` and `std` are fractions of 255: one number, one a channel, or one a pixel, such as the
+    mean image `train.x.mean(0) / 255` that AlexNet takes away.
+    """
 
     def scale(x: Array) -> Array:
         return (x.astype(jnp.float32) / 255 - per_channel(mean, x)) / per_channel(std, x)

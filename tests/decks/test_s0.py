@@ -289,24 +289,15 @@ def test_steps_per_epoch_as_on_the_slide_is_32_passes_over_the_data():
     assert steps == 1_875 and 32 * steps == 60_000
 
 
-def vgg16(top):
-    """Simonyan & Zisserman 2015, configuration D, as in Keras."""
-    stages = []
-    for block, (features, depth) in enumerate(((64, 2), (128, 2), (256, 3), (512, 3), (512, 3)), 1):
-        for number in range(1, depth + 1):
-            stages += [(f"block{block}_conv{number}", conv(features, (3, 3))), relu]
-        stages += [max_pool((2, 2))]
-    fully = [("fc1", dense(4096)), relu, ("fc2", dense(4096)), relu, ("predictions", dense(1000))]
-    return serial(*stages, *([flatten, *fully] if top else []))
-
-
 def test_vgg_16_has_138_357_544_parameters():
     """S0, Inspecting VGG-16: counted from shapes alone; 14,714,688 without its head."""
-    assert count(abstract(vgg16(top=True), 224, 224, 3)[0]) == 138_357_544
-    assert count(abstract(vgg16(top=False), 224, 224, 3)[0]) == 14_714_688
+    params, _ = abstract(models.vgg16(), 224, 224, 3)
+    assert count(params) == 138_357_544
+    convolutions = {name: layer for name, layer in params.items() if name.startswith("conv")}
+    assert len(convolutions) == 13 and count(convolutions) == 14_714_688
 
 
 def test_the_first_layer_of_vgg_16_holds_64_colour_kernels_of_3_x_3():
     """S0, Looking inside: the first layer."""
-    params, _ = abstract(vgg16(top=False), 224, 224, 3)
-    assert params["block1_conv1"]["kernel"].shape == (3, 3, 3, 64)
+    params, _ = abstract(models.vgg16(), 224, 224, 3)
+    assert params["conv1_1"]["kernel"].shape == (3, 3, 3, 64)

@@ -9,15 +9,10 @@ from counting import abstract, count, output_shapes
 from jax.nn import relu
 
 from jaxnets import (
-    batch_norm,
     conv,
     data,
-    dense,
-    dropout,
-    flatten,
     local_response_norm,
     losses,
-    max_pool,
     metrics,
     models,
     scale_pixels,
@@ -152,28 +147,12 @@ def test_the_sliding_window_of_the_slide_gives_4_and_the_rest_of_the_feature():
     np.testing.assert_array_equal(y[0, :, :, 0], [[4, 3, 4], [2, 4, 3], [2, 3, 4]])
 
 
-LENET = (  # the MATLAB listing; its text says two convolutions and a logistic output
-    ("conv1", conv(16, (3, 3), padding=((1, 1), (1, 1)))),
-    ("norm1", batch_norm()),
-    ("relu1", relu),
-    ("pool1", max_pool((2, 2))),
-    ("conv2", conv(32, (3, 3), padding=((1, 1), (1, 1)))),
-    ("norm2", batch_norm()),
-    ("relu2", relu),
-    ("pool2", max_pool((2, 2))),
-    ("conv3", conv(64, (3, 3), padding=((1, 1), (1, 1)))),
-    ("norm3", batch_norm()),
-    ("relu3", relu),
-    ("flatten", flatten),
-    ("fc1", dense(50)),
-    ("relu4", relu),
-    ("fc2", dense(10)),
-)
-
-
 def test_the_network_of_the_listing_has_180_880_parameters_and_224_statistics():
-    """S2, Define the neural network structure: 16, 32, 64 kernels of 3 x 3, then 50 and 10."""
-    params, state = abstract(serial(*LENET), 28, 28, 1)
+    """S2, Define the neural network structure: 16, 32, 64 kernels of 3 x 3, then 50 and 10.
+
+    So the listing; its text says two convolutions and a logistic output.
+    """
+    params, state = abstract(models.lenet_batch_norm(), 28, 28, 1)
     by_layer = {name: count(params[name]) for name in params}
     assert by_layer == {
         "conv1": 160,
@@ -183,12 +162,12 @@ def test_the_network_of_the_listing_has_180_880_parameters_and_224_statistics():
         "conv3": 18_496,
         "norm3": 128,
         "fc1": 156_850,
-        "fc2": 510,
+        "head": 510,
     }
     assert count(params) == 180_880 and count(state) == 224
-    shapes = output_shapes(LENET, 28, 28, 1)
+    shapes = output_shapes(models.lenet_batch_norm(), 28, 28, 1)
     assert shapes["conv1"] == (28, 28, 16) and shapes["pool2"] == (7, 7, 32)
-    assert shapes["flatten"] == (7 * 7 * 64,) == (3136,)
+    assert params["fc1"]["kernel"].shape[0] == 7 * 7 * 64 == 3136
 
 
 def test_mnist_is_not_10_000_digits():
@@ -217,53 +196,55 @@ def test_zerocenter_takes_the_mean_away():
     np.testing.assert_allclose(centred, images / 255 - mean, atol=1e-6)
 
 
-def alexnet(groups):
-    """The 25 rows of the slide by their names; kernels of 48 and 192 channels mean 2 groups."""
-    norm = local_response_norm()
-    return (
-        ("conv1", conv(96, (11, 11), strides=4, padding="VALID")),
-        ("relu1", relu),
-        ("norm1", norm),
-        ("pool1", max_pool((3, 3), strides=2)),
-        ("conv2", conv(256, (5, 5), padding=((2, 2), (2, 2)), groups=groups)),
-        ("relu2", relu),
-        ("norm2", norm),
-        ("pool2", max_pool((3, 3), strides=2)),
-        ("conv3", conv(384, (3, 3), padding=((1, 1), (1, 1)))),
-        ("relu3", relu),
-        ("conv4", conv(384, (3, 3), padding=((1, 1), (1, 1)), groups=groups)),
-        ("relu4", relu),
-        ("conv5", conv(256, (3, 3), padding=((1, 1), (1, 1)), groups=groups)),
-        ("relu5", relu),
-        ("pool5", max_pool((3, 3), strides=2)),
-        ("flatten", flatten),
-        ("fc6", dense(4096)),
-        ("relu6", relu),
-        ("drop6", dropout(0.5)),
-        ("fc7", dense(4096)),
-        ("relu7", relu),
-        ("drop7", dropout(0.5)),
-        ("fc8", dense(1000)),
-        ("prob", jax.nn.softmax),
-    )
+ALEXNET = serial(  # "output", the last row, is the loss
+    ("data", scale_pixels(mean=(0.48, 0.46, 0.41))),
+    ("alexnet", models.alexnet()),
+    ("prob", jax.nn.softmax),
+)
+TABLE = {  # row by row, the shape of its output and the number of its parameters
+    "data": ((227, 227, 3), 0),
+    "conv1": ((55, 55, 96), 34_944),
+    "relu1": ((55, 55, 96), 0),
+    "norm1": ((55, 55, 96), 0),
+    "pool1": ((27, 27, 96), 0),
+    "conv2": ((27, 27, 256), 307_456),
+    "relu2": ((27, 27, 256), 0),
+    "norm2": ((27, 27, 256), 0),
+    "pool2": ((13, 13, 256), 0),
+    "conv3": ((13, 13, 384), 885_120),
+    "relu3": ((13, 13, 384), 0),
+    "conv4": ((13, 13, 384), 663_936),
+    "relu4": ((13, 13, 384), 0),
+    "conv5": ((13, 13, 256), 442_624),
+    "relu5": ((13, 13, 256), 0),
+    "pool5": ((6, 6, 256), 0),
+    "fc6": ((4096,), 37_752_832),
+    "relu6": ((4096,), 0),
+    "drop6": ((4096,), 0),
+    "fc7": ((4096,), 16_781_312),
+    "relu7": ((4096,), 0),
+    "drop7": ((4096,), 0),
+    "fc8": ((1000,), 4_097_000),
+    "prob": ((1000,), 0),
+}
 
 
-def test_alexnet_has_60_965_224_parameters_in_the_rows_of_the_slide():
+def test_alexnet_has_the_rows_of_the_slide_and_60_965_224_parameters():
     """S2, AlexNet has 8 layers: five conv followed by three fully connected; "60M parameters"."""
-    params, state = abstract(serial(*alexnet(groups=2)), 227, 227, 3)
-    assert {name: count(params[name]) for name in params} == {
-        "conv1": 34_944,
-        "conv2": 307_456,
-        "conv3": 885_120,
-        "conv4": 663_936,
-        "conv5": 442_624,
-        "fc6": 37_752_832,
-        "fc7": 16_781_312,
-        "fc8": 4_097_000,
+    params, state = abstract(ALEXNET, 227, 227, 3)
+    shapes = output_shapes(ALEXNET, 227, 227, 3)
+    assert shapes.pop("alexnet") == (1000,)
+    rows = {
+        path.removeprefix("alexnet/"): (shape, count(params["alexnet"].get(path[8:], {})))
+        for path, shape in shapes.items()
     }
+    assert list(rows.items()) == list(TABLE.items())
     assert count(params) == 60_965_224 and count(state) == 0
+    params = params["alexnet"]
     assert params["conv2"]["kernel"].shape == (5, 5, 48, 256)
+    assert params["conv4"]["kernel"].shape == (3, 3, 192, 384)
     assert params["conv5"]["kernel"].shape == (3, 3, 192, 256)
+    assert params["fc6"]["kernel"].shape == (6 * 6 * 256, 4096) == (9216, 4096)
 
 
 def test_cross_channel_normalisation_divides_by_the_squares_of_5_channels():
@@ -277,12 +258,6 @@ def test_cross_channel_normalisation_divides_by_the_squares_of_5_channels():
 
 def test_alexnet_without_groups_would_have_62_378_344_parameters():
     """S2, AlexNet: the 48 and 192 channels of conv2, conv4 and conv5 are half of those before."""
-    assert count(abstract(serial(*alexnet(groups=1)), 227, 227, 3)[0]) == 62_378_344
-
-
-def test_alexnet_goes_from_227_pixels_to_6_by_6():
-    """S2, AlexNet, rows 0 to 17: strides, paddings and overlapping pools give 9216 features."""
-    shapes = output_shapes(alexnet(groups=2), 227, 227, 3)
-    rows = ("conv1", "pool1", "conv2", "pool2", "conv3", "conv4", "conv5", "pool5")
-    assert [shapes[row][0] for row in rows] == [55, 27, 27, 13, 13, 13, 13, 6]
-    assert shapes["flatten"] == (9216,) and shapes["prob"] == (1000,)
+    params, _ = abstract(models.alexnet(), 227, 227, 3)
+    halves = sum(count(params[name]["kernel"]) for name in ("conv2", "conv4", "conv5"))
+    assert count(params) + halves == 62_378_344

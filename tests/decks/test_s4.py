@@ -14,7 +14,6 @@ from jaxnets import (
     conv,
     dense,
     dropout,
-    flatten,
     losses,
     models,
     serial,
@@ -291,12 +290,7 @@ def test_stochastic_pooling_picks_a_value_as_often_as_it_is_large():
 
 def test_lenet_5_in_its_fully_connected_form_has_61_706_parameters():
     """S4, Convolutional neural network: LeCun, Bottou, Bengio & Haffner 1998."""
-    model = serial(
-        *[("conv1", conv(6, (5, 5))), jnp.tanh, avg_pool((2, 2))],
-        *[("conv2", conv(16, (5, 5), padding="VALID")), jnp.tanh, avg_pool((2, 2)), flatten],
-        *[("fc1", dense(120)), jnp.tanh, ("fc2", dense(84)), jnp.tanh, ("head", dense(10))],
-    )
-    params, _ = abstract(model, 28, 28, 1)
+    params, _ = abstract(models.lenet5(), 28, 28, 1)
     assert {name: count(params[name]) for name in params} == {
         "conv1": 156,
         "conv2": 2_416,

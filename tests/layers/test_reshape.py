@@ -24,3 +24,12 @@ def test_pixels_are_centred_and_scaled_by_channel():
     x = jnp.full((1, 2, 2, 3), 102, jnp.uint8)
     y = scale_pixels(mean=(0.4, 0.2, 0.0), std=(1.0, 0.5, 0.1))(x)
     np.testing.assert_allclose(y, np.broadcast_to([0, 0.4, 4], x.shape), rtol=1e-5, atol=1e-6)
+
+
+def test_taking_the_mean_image_away_leaves_every_pixel_a_mean_of_0():
+    x = np.random.default_rng(0).integers(0, 256, (6, 4, 5, 3), np.uint8)
+    mean, std = x.mean(0) / 255, x.std(0) / 255
+    y = scale_pixels(mean=mean, std=std)(jnp.asarray(x))
+    np.testing.assert_allclose(y.mean(0), np.zeros((4, 5, 3)), atol=1e-6)
+    np.testing.assert_allclose(y.std(0), np.ones((4, 5, 3)), atol=1e-5)
+    np.testing.assert_allclose(scale_pixels(mean)(x[:1]), (x[:1] / 255 - mean), atol=1e-6)

@@ -5,7 +5,6 @@ import math
 import jax
 import jax.numpy as jnp
 
-from jaxnets import serial
 from jaxnets.trees import flatten_names
 
 
@@ -25,12 +24,12 @@ def count(tree):
     return sum(counts(tree).values())
 
 
-def output_shapes(stages, *shape):
-    """The shape of one example after each stage of a chain in which every stage has a name."""
-    shapes, x = {}, jax.ShapeDtypeStruct((1, *shape), jnp.float32)
-    for stage in stages:
-        layer = serial(stage)
-        params, state = jax.eval_shape(layer.init, jax.random.key(0), x)
-        x, _ = jax.eval_shape(layer.apply, params, state, x)
-        shapes[stage[0]] = x.shape[1:]
-    return shapes
+def output_shapes(model, *shape):
+    """The shape of one example after each stage that has a name, by its path, in order."""
+    spec = jax.ShapeDtypeStruct((1, *shape), jnp.float32)
+    jaxpr = jax.make_jaxpr(model.apply)(*abstract(model, *shape), spec)
+    return {
+        str(equation.source_info.name_stack): equation.outvars[0].aval.shape[1:]
+        for equation in jaxpr.eqns
+        if equation.primitive.name == "name"
+    }

@@ -1,0 +1,177 @@
+"""Pictures of what a network holds and sees, each as a matplotlib `Figure`."""
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from jaxnets.layer import LayerError
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+
+def filters(kernel: Any, title: str) -> "Figure":
+    """The filters of a first layer, kernel (height, width, 1 or 3, features), on one scale.
+
+    One channel: red for positive and blue for negative weights. Three: as colours, a weight of 0
+    being the middle grey, and the largest weight of all of any sign the full colour.
+
+    Raises:
+      LayerError: another number of channels, which no colours can show.
+    """
+    tiles = np.moveaxis(np.asarray(kernel, np.float32), -1, 0)
+    if tiles.ndim != 4 or tiles.shape[-1] not in (1, 3):
+        raise LayerError(
+            f"filters expects a kernel (height, width, 1 or 3, features), but got "
+            f"{np.shape(kernel)}; deeper layers are seen by their feature maps"
+        )
+    largest = float(np.abs(tiles).max()) or 1.0
+    if tiles.shape[-1] == 3:
+        return _grid((tiles / largest + 1) / 2, title, "filter")
+    limits = {"cmap": "RdBu_r", "vmin": -largest, "vmax": largest}
+    return _grid(tiles[..., 0], title, "filter", bar="weight", **limits)
+
+
+def feature_maps(maps: Any, title: str, most: int = 64) -> "Figure":
+    """One image's maps (height, width, features) at a layer, the first `most`, on one scale."""
+    tiles = np.moveaxis(np.asarray(maps, np.float32), -1, 0)[:most]
+    signed = tiles.min() < 0
+    largest = float(np.abs(tiles).max()) or 1.0
+    limits = {"vmin": -largest if signed else 0, "vmax": largest}
+    return _grid(tiles, title, "map", "activation", cmap="RdBu_r" if signed else "magma", **limits)
+
+
+def evidence(images: Any, rows: dict[str, Any], titles: Sequence[str], title: str) -> "Figure":
+    """Images (n, height, width, 1 or 3) in 0..1, and under each its maps, a row a kind.
+
+    Args:
+      images: what was looked at.
+      rows: maps (n, h, w) at any resolution by their name, each image's scaled to its largest.
+      titles: one an image.
+      title: the figure's.
+    """
+    from matplotlib.figure import Figure
+
+    images = np.asarray(images)
+    figure = Figure(
+        figsize=(1.2 + 2.1 * len(images), 2.1 * (1 + len(rows)) + 1), layout="constrained"
+    )
+    figure.suptitle(title)
+    panels = figure.subplots(1 + len(rows), len(images), squeeze=False)
+    height, width = images.shape[1:3]
+    extent = (-0.5, width - 0.5, height - 0.5, -0.5)  # so that a coarse map covers the image
+    for axes, image, name in zip(panels[0], images, titles, strict=True):
+        _show(axes, image)
+        axes.set_title(name)
+    for line, (name, maps) in zip(panels[1:], rows.items(), strict=True):
+        line[0].set_ylabel(name)
+        for axes, image, heat in zip(line, images, np.asarray(maps), strict=True):
+            _show(axes, image.mean(-1, keepdims=True))
+            heat = heat / (heat.max() or 1)
+            kind = {"cmap": "inferno", "vmin": 0, "vmax": 1, "alpha": 0.75}
+            drawn = axes.imshow(heat, extent=extent, interpolation="bilinear", **kind)
+    figure.colorbar(drawn, ax=panels[1:], label="share of the image's largest", shrink=0.7)
+    return figure
+
+
+def embedding(points: Any, share: Any, labels: Any, classes: Sequence[str], title: str) -> "Figure":
+    """Points (n, 2) of principal components, a colour a class, with each axis's share."""
+    from matplotlib import colormaps
+    from matplotlib.figure import Figure
+
+    points, labels = np.asarray(points), np.asarray(labels)
+    figure = Figure(figsize=(8, 6.5), layout="constrained")
+    axes = figure.subplots()
+    for number, name in enumerate(classes):
+        mine = points[labels == number]
+        axes.scatter(*mine.T, s=10, alpha=0.7, color=colormaps["tab10"](number % 10), label=name)
+    first, second = (
+        f"component {i} ({part:.0%} of the variance)" for i, part in enumerate(share, 1)
+    )
+    axes.set(xlabel=first, ylabel=second, title=title)
+    axes.grid(alpha=0.3)
+    axes.legend(title="class", markerscale=2, loc="upper left", bbox_to_anchor=(1, 1))
+    return figure
+
+
+def gallery(
+    original: Any, results: dict[str, tuple[Any, str]], title: str, columns: int = 4
+) -> "Figure":
+    """A picture (height, width, 1 or 3) in 0..1 and what filters made of it.
+
+    Args:
+      original: the picture.
+      results: a filtered picture (height, width) and the filter written out, by name. Where it is
+        signed, it is drawn about 0, and values beyond the 99th percentile are cut.
+      title: the figure's.
+      columns: panels a row.
+    """
+    from matplotlib.figure import Figure
+
+    rows = -(-(1 + len(results)) // columns)
+    height, width = np.shape(original)[:2]
+    size = (3.6 * columns, rows * (3.0 * height / width + 1.3) + 0.5)
+    figure = Figure(figsize=size, layout="constrained")
+    figure.suptitle(title)
+    first, *others = figure.subplots(rows, columns, squeeze=False).flat
+    _show(first, original)
+    first.set_title("original")
+    for axes, (name, (result, written)) in zip(others, results.items(), strict=False):
+        result = np.asarray(result)
+        signed = result.min() < -0.5 * result.max()
+        largest = float(np.percentile(np.abs(result), 99)) or 1.0
+        limits = {"vmin": -largest, "vmax": largest} if signed else {"vmin": 0, "vmax": 1}
+        drawn = axes.imshow(result, cmap="RdBu_r" if signed else "gray", **limits)
+        axes.set_title(name)
+        axes.set_xlabel(written, family="monospace")
+        axes.set(xticks=[], yticks=[])
+        figure.colorbar(drawn, ax=axes, shrink=0.8, extend="both" if signed else "neither")
+    for axes in others[len(results) :]:
+        axes.remove()
+    return figure
+
+
+def _grid(tiles: np.ndarray, title: str, what: str, bar: str = "", **colours: Any) -> "Figure":
+    """Tiles (n, height, width) or with 3 colours in a near square, numbered at the left."""
+    from matplotlib.figure import Figure
+
+    columns = int(np.ceil(np.sqrt(len(tiles))))
+    figure = Figure(figsize=(8, 7.5), layout="constrained")
+    axes = figure.subplots()
+    drawn = axes.imshow(_mosaic(tiles, columns), interpolation="nearest", **colours)
+    step = tiles.shape[1] + _gap(tiles)
+    rows = range(0, len(tiles), columns)
+    ends = [min(first + columns, len(tiles)) - 1 for first in rows]
+    names = [f"{a}" if a == b else f"{a} to {b}" for a, b in zip(rows, ends, strict=True)]
+    middles = [row * step + (tiles.shape[1] - 1) / 2 for row in range(len(rows))]
+    axes.set_yticks(middles, names)
+    axes.set(xticks=[], ylabel=f"{what}s, from left to right", title=title)
+    axes.spines[:].set_visible(False)
+    if bar:
+        figure.colorbar(drawn, ax=axes, label=bar, shrink=0.8)
+    return figure
+
+
+def _mosaic(tiles: np.ndarray, columns: int) -> np.ndarray:
+    """One picture of all tiles, white where there is none."""
+    gap, rows = _gap(tiles), -(-len(tiles) // columns)
+    height, width = (side + gap for side in tiles.shape[1:3])
+    empty = 1.0 if tiles.ndim == 4 else np.nan
+    whole = np.full((rows * height - gap, columns * width - gap, *tiles.shape[3:]), empty)
+    for i, tile in enumerate(tiles):
+        top, left = i // columns * height, i % columns * width
+        whole[top : top + tile.shape[0], left : left + tile.shape[1]] = tile
+    return whole
+
+
+def _gap(tiles: np.ndarray) -> int:
+    return max(1, tiles.shape[1] // 12)
+
+
+def _show(axes: "Axes", image: Any) -> None:
+    image = np.clip(np.asarray(image), 0, 1)
+    image = image[..., 0] if image.shape[-1] == 1 else image
+    axes.imshow(image, cmap="gray", vmin=0, vmax=1)
+    axes.set(xticks=[], yticks=[])

@@ -1,0 +1,117 @@
+"""Walking through a program's jaxpr, one operation at a time, whatever the values stand for."""
+
+import re
+from collections.abc import Callable, Collection, Sequence
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+from jax.extend.core import ClosedJaxpr, Literal
+from jax.extend.source_info_util import summarize
+
+# A call is walked as the operations inside it. A loop or a branch is one operation.
+CALLS = ("jit", "closed_call", "custom_jvp_call", "custom_vjp_call", "remat2")
+
+
+class Operation(NamedTuple):
+    """One equation of a jaxpr, and where it stands.
+
+    Attributes:
+      eqn: the equation.
+      stack: the name stack from the outermost program on, `transpose(jvp(block))/fc1`.
+      caller: the call that it is inside of, if any.
+    """
+
+    eqn: Any
+    stack: str
+    caller: "Operation | None" = None
+
+    @property
+    def name(self) -> str:
+        """The JAX primitive's."""
+        return self.eqn.primitive.name
+
+    @property
+    def path(self) -> str:
+        """That of its layer, as in "block/fc1"; "" outside of any."""
+        # Differentiation and vmap wrap the names of the layers they pass.
+        return "/".join(filter(None, re.sub(r"\w+\(|\)", "", self.stack).split("/")))
+
+    @property
+    def backward(self) -> bool:
+        """Whether it is on the way back of a differentiation."""
+        return "transpose(" in self.stack
+
+    @property
+    def source(self) -> str:
+        """The line that asked for it, outside of JAX: "file.py:12:8 (function)"."""
+        # What JAX itself compiles, such as jnp.cumsum, does not remember who asked for it.
+        outside = self.caller.source if self.caller else ""
+        return summarize(self.eqn.source_info) or outside
+
+    @property
+    def tagged(self) -> bool:
+        """Whether it tags the output of the layer at `path`; what comes out is what went in."""
+        return self.name == "name" and self.eqn.params["name"] == self.path.split("/")[-1]
+
+
+@dataclass(frozen=True)
+class Walk:
+    """An interpreter of jaxprs: `walk(closed_jaxpr, inputs)` gives the outputs.
+
+    Attributes:
+      visit: `visit(operation, operands)` gives what comes out of an operation, in a sequence.
+      constant: `constant(value, aval)` gives what stands for a constant; by default its value.
+      platform: whose branch to take where the way to compute depends on it; None is the way for
+        platforms in general.
+      opened: the calls to walk through; others are one operation.
+    """
+
+    visit: Callable[[Operation, list[Any]], Sequence[Any]]
+    constant: Callable[[Any, Any], Any] = lambda value, aval: value
+    platform: str | None = None
+    opened: Collection[str] = CALLS
+
+    def __call__(
+        self, jaxpr: Any, inputs: Sequence[Any], stack: str = "", caller: Operation | None = None
+    ) -> list[Any]:
+        """Visit each operation, in an order in which they can be computed."""
+        closed = isinstance(jaxpr, ClosedJaxpr)
+        jaxpr, consts = (jaxpr.jaxpr, jaxpr.consts) if closed else (jaxpr, ())
+        known = dict(zip(jaxpr.invars, inputs, strict=True))
+        for var, value in zip(jaxpr.constvars, consts, strict=True):
+            known[var] = self.constant(value, var.aval)
+
+        def read(atom: Any) -> Any:
+            is_literal = isinstance(atom, Literal)
+            return self.constant(atom.val, atom.aval) if is_literal else known[atom]
+
+        for eqn in jaxpr.eqns:
+            operands = [read(atom) for atom in eqn.invars]
+            place = f"{stack}/{eqn.source_info.name_stack}"
+            made = self._step(Operation(eqn, place, caller), operands)
+            known |= dict(zip(eqn.outvars, made, strict=True))
+        return [read(atom) for atom in jaxpr.outvars]
+
+    def _step(self, operation: Operation, operands: list[Any]) -> Sequence[Any]:
+        eqn, stack = operation.eqn, operation.stack
+        settings = eqn.params
+        if operation.name in self.opened:
+            inner = settings.get("jaxpr") or settings["call_jaxpr"]
+            return self(inner, operands, stack, operation)
+        if operation.name == "platform_index":
+            return [self.constant(self._branch(settings["platforms"]), eqn.outvars[0].aval)]
+        if operation.name == "cond" and settings.get("branches_platforms"):
+            branch = settings["branches"][self._branch(settings["branches_platforms"])]
+            return self(branch, operands[1:], stack, operation)
+        return self.visit(operation, operands)
+
+    def _branch(self, platforms: Sequence[Any]) -> int:
+        return next(i for i, some in enumerate(platforms) if some is None or self.platform in some)
+
+
+def compute(operation: Operation, operands: Sequence[Any]) -> list[Any]:
+    """What the operation makes of arrays, which may be traced."""
+    primitive, settings = operation.eqn.primitive, operation.eqn.params
+    with operation.eqn.ctx.manager:
+        made = primitive.bind(*operands, **primitive.get_bind_params(settings))
+    return list(made) if primitive.multiple_results else [made]

@@ -1,0 +1,125 @@
+"""Floating-point operations, against XLA's count where it has one, and against formulas."""
+
+import jax
+import jax.numpy as jnp
+import optax
+import pytest
+
+from jaxnets import LayerError, conv, losses, max_pool, models, serial
+from jaxnets.inspect import flops
+from jaxnets.training import Batch, make_update
+
+A = jax.ShapeDtypeStruct((4, 4), jnp.float32)
+
+
+def spec(*shape):
+    return jax.ShapeDtypeStruct(shape, jnp.float32)
+
+
+def xla(f, *arguments):
+    return jax.jit(f).lower(*arguments).cost_analysis()["flops"]
+
+
+def product(how):
+    return lambda x, y: jnp.einsum(how, x, y)
+
+
+def convolution(**how):
+    layout = {"dimension_numbers": ("NHWC", "HWIO", "NHWC"), "padding": "VALID"}
+    how = {"window_strides": (1, 1), **layout, **how}
+    return lambda x, kernel: jax.lax.conv_general_dilated(x, kernel, **how)
+
+
+@pytest.mark.parametrize(
+    ("f", "x", "y"),
+    [
+        (product("ij,jk->ik"), spec(3, 5), spec(5, 7)),
+        (product("bij,bjk->bik"), spec(2, 3, 5), spec(2, 5, 7)),
+        (product("bhij,bhkj->bihk"), spec(2, 3, 4, 5), spec(2, 3, 6, 5)),
+        (convolution(), spec(2, 9, 8, 4), spec(3, 2, 4, 6)),
+        (convolution(window_strides=(2, 3)), spec(2, 9, 8, 4), spec(3, 2, 4, 6)),
+        (convolution(rhs_dilation=(2, 3)), spec(2, 9, 8, 4), spec(3, 2, 4, 6)),
+        (convolution(feature_group_count=2), spec(2, 9, 8, 4), spec(3, 2, 2, 6)),
+        (convolution(feature_group_count=4), spec(2, 9, 8, 4), spec(3, 2, 1, 8)),
+        (convolution(batch_group_count=2), spec(2, 9, 8, 4), spec(3, 2, 4, 6)),
+    ],
+)
+def test_a_matmul_and_a_convolution_without_padding_cost_what_xla_says(f, x, y):
+    assert flops(f, x, y) == xla(f, x, y) > 0
+
+
+def test_taps_on_padding_count_as_the_field_counts_them():
+    layer = serial(("conv", conv(6, (3, 3), strides=2)))
+    params, state = jax.eval_shape(layer.init, jax.random.key(0), spec(2, 8, 8, 3))
+    count = flops(layer.apply, params, state, spec(2, 8, 8, 3))
+    assert count == 2 * (2 * 4 * 4 * 6) * (3 * 3 * 3)
+
+
+@pytest.mark.parametrize(("size", "stride", "groups"), [(2, 2, 1), (3, 3, 3), (3, 1, 1)])
+def test_each_gradient_of_a_convolution_costs_what_it_costs(size, stride, groups):
+    """Zeros between pixels and the forward pass, of which nothing is used, do not count."""
+    layer = conv(6, (size, size), strides=stride, groups=groups, padding="VALID", use_bias=False)
+    x, g = spec(2, 12, 12, 3), spec(2, *2 * [(12 - size) // stride + 1], 6)
+    params, _ = jax.eval_shape(layer.init, jax.random.key(0), x)
+
+    def back(params, x, g):
+        return jax.vjp(lambda params, x: layer.apply(params, {}, x)[0], params, x)[1](g)
+
+    forward = 2 * (2 * g.shape[1] ** 2 * 6) * (size * size * 3 // groups)
+    to_kernel = flops(lambda *given: back(*given)[0], params, x, g)
+    to_input = flops(lambda *given: back(*given)[1], params, x, g)
+    assert flops(lambda params, x: layer.apply(params, {}, x)[0], params, x) == forward
+    # where windows overlap, the input's gradient has taps on padding
+    padded = 2 * (2 * 12 * 12 * 3) * (size * size * 6 // groups)
+    assert (to_kernel, to_input) == (forward, padded if stride < size else forward)
+
+
+def test_a_training_step_is_the_forward_pass_three_times_but_for_the_first_layer_s_input():
+    update = make_update(models.mlp((16, 10)), optax.adam(1e-3), losses.softmax_cross_entropy)
+    x = spec(8, 20)
+    train_state = jax.eval_shape(lambda key: update.init(key, x), jax.random.key(0))
+    batch = Batch(x, jax.ShapeDtypeStruct((8,), jnp.int32), spec(8))
+    first, second = 2 * 8 * 20 * 16, 2 * 8 * 16 * 10
+    assert flops(update, train_state, batch) == 2 * first + 3 * second
+
+
+def test_a_scan_counts_once_a_step_and_nested_ones_multiply():
+    def step(carry, _):
+        carry, _ = jax.lax.scan(lambda c, _: (c @ c, None), carry, None, length=3)
+        return carry @ carry, None
+
+    one = 2 * 4**3
+    assert flops(lambda a: jax.lax.scan(step, a, None, length=5), A) == 5 * (3 + 1) * one
+    assert flops(lambda a: jax.lax.fori_loop(0, 7, lambda i, a: a @ a, a), A) == 7 * one
+    assert flops(lambda a: jax.lax.map(lambda row: row @ row, a), A) == 4 * 8
+
+
+def test_what_no_output_depends_on_does_not_count():
+    def f(a, b):
+        jax.jit(jnp.matmul)(a, b)
+        return jax.jit(lambda a, b: (a @ b, b @ a))(a, b)[0]
+
+    assert flops(f, A, A) == 2 * 4**3
+
+
+def test_elementwise_operations_reductions_and_pools_are_left_out():
+    pool = max_pool((2, 2))
+    assert flops(lambda x: jnp.exp(pool(x)).sum() + x.mean(), spec(2, 4, 4, 3)) == 0
+    assert flops(lambda n: jax.lax.while_loop(lambda n: n < 9, lambda n: n + 1, n), 0) == 0
+
+
+def test_a_loop_of_unknown_length_is_refused_with_its_line():
+    def f(a, n):
+        return jax.lax.fori_loop(0, n, lambda i, a: a @ a, a)
+
+    with pytest.raises(LayerError, match=r"the while at .*test_flops.py.*unknown.*lax.scan"):
+        flops(f, A, 3)
+
+
+def test_branches_count_when_they_agree_and_are_refused_when_they_differ():
+    def choose(p, a, other):
+        return jax.lax.cond(p, lambda a: a @ a, other, a)
+
+    assert flops(lambda p, a: choose(p, a, lambda a: a.T @ a), True, A) == 2 * 4**3
+    with pytest.raises(LayerError, match=r"the cond at .* has branches that differ"):
+        flops(lambda p, a: choose(p, a, lambda a: a + 1), True, A)
