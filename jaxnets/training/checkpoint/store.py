@@ -9,6 +9,7 @@ import numpy as np
 
 from jaxnets.files import sweep
 from jaxnets.training.checkpoint import file
+from jaxnets.training.checkpoint.errors import CheckpointError
 from jaxnets.training.checkpoint.file import Content
 
 
@@ -61,6 +62,11 @@ class FileStore:
 
     def start(self, content: Content) -> Callable[[], None]:
         """Nothing but what can wait: fetching, hashing and writing."""
+        if far := [name for name, a in content.arrays.items() if not a.is_fully_addressable]:
+            raise CheckpointError(
+                f"Checkpoints expects arrays on the devices of this process, but {', '.join(far)} "
+                "lie on those of others too; use ShardedCheckpoints"
+            )
 
         def write() -> None:
             arrays = {name: np.asarray(array) for name, array in content.arrays.items()}

@@ -289,3 +289,9 @@ def test_a_renamed_checkpoint_is_not_taken_for_another_step(tmp_path):
     saved(tmp_path, NUMBERS, 1)
     (tmp_path / "step-00000001.safetensors").rename(tmp_path / "step-00000009.safetensors")
     assert "holds step 1" in refusal(tmp_path, NUMBERS)
+
+
+def test_names_that_look_like_paths_stay_in_the_folder(tmp_path):
+    tree = {"../../out": jnp.ones(2), "/out": jnp.zeros(2), "\0": jnp.ones(1)}
+    assert_same(saved(tmp_path / "run", tree).restore(tree).tree, tree)
+    assert [path.name for path in tmp_path.iterdir()] == ["run"]

@@ -120,6 +120,12 @@ def test_the_last_few_and_the_best_are_kept_and_a_step_is_replaced(tmp_path):
     assert_same(found, {"x": jnp.full(2, 0.2)})
 
 
+def test_names_that_look_like_paths_stay_in_the_folder(tmp_path):
+    tree = {"../../out": jnp.ones(2), "/out": jnp.zeros(2)}
+    assert_same(saved(tmp_path / "run", 1, tree=tree).restore(tree).tree, tree)
+    assert [path.name for path in tmp_path.iterdir()] == ["run"]
+
+
 def test_a_write_that_fails_behind_the_loop_is_raised_and_leaves_the_one_before(tmp_path):
     checkpoints = saved(tmp_path, 1)
     before = resource.getrlimit(resource.RLIMIT_FSIZE)
@@ -156,7 +162,7 @@ TWO = """
 import sys
 import jax, jax.numpy as jnp
 from jax.sharding import NamedSharding, PartitionSpec
-from jaxnets.training import ShardedCheckpoints
+from jaxnets.training import CheckpointError, Checkpoints, ShardedCheckpoints
 folder, address, number = sys.argv[1:]
 jax.config.update("jax_cpu_collectives_implementation", "gloo")
 jax.distributed.initialize(address, num_processes=2, process_id=int(number))
@@ -172,6 +178,12 @@ make = jax.jit(state, static_argnums=0, out_shardings={"x": spread, "key": whole
 with ShardedCheckpoints(folder, keep=2) as checkpoints:
     for step in (1, 2, 3):
         checkpoints.save(step, make(step), {"seed": step})
+try:
+    Checkpoints(folder).save(1, make(1), {})
+except CheckpointError as error:
+    assert "key, step, x lie on those of others too; use ShardedCheckpoints" in str(error)
+else:
+    raise AssertionError
 found = checkpoints.restore(make(0))
 assert (found.step, found.metadata) == (3, {"seed": 3})
 assert found.tree["x"].sharding == spread
