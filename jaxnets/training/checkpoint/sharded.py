@@ -47,7 +47,6 @@ class ShardedStore:
             raise FileNotFoundError(f"there is no folder {self.folder} any more")
         manager, step = self._opened(), content.step
         with self._orbax(self.path(step)):
-            manager.reload()  # or it believes in what was removed
             if step in manager.all_steps():
                 manager.delete(step)
             manager.save(step, args=args.StandardSave(content.arrays), force=True)

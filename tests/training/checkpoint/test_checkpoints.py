@@ -15,6 +15,7 @@ from states import plain, steps, train_state
 from jaxnets.interop import safetensors
 from jaxnets.training import CheckpointError, Checkpoints, CheckpointWarning
 from jaxnets.training.checkpoint import file as checkpoint_file
+from jaxnets.training.checkpoint.store import FileStore
 
 STATE = train_state()
 NUMBERS = {"x": jnp.arange(3.0)}
@@ -97,13 +98,13 @@ def test_any_tool_for_safetensors_opens_the_file(tmp_path):
 
 
 def test_saving_holds_nobody_up_and_what_was_saved_may_be_donated(monkeypatch, tmp_path):
-    written, usual = threading.Event(), checkpoint_file.write
+    fetched, usual = threading.Event(), FileStore.start
 
-    def late(*arguments):
-        assert written.wait(30)
-        usual(*arguments)
+    def late(store, content):
+        finish = usual(store, content)
+        return lambda: fetched.wait(30) and finish()
 
-    monkeypatch.setattr(checkpoint_file, "write", late)
+    monkeypatch.setattr(FileStore, "start", late)
     double = jax.jit(lambda x: 2 * x, donate_argnums=0)
     with Checkpoints(tmp_path) as checkpoints:
         x = jnp.arange(3.0)
@@ -111,7 +112,7 @@ def test_saving_holds_nobody_up_and_what_was_saved_may_be_donated(monkeypatch, t
         assert not list(tmp_path.glob("*.safetensors"))
         double(x)
         assert x.is_deleted()
-        written.set()
+        fetched.set()
     assert_same(Checkpoints(tmp_path).restore(NUMBERS).tree, NUMBERS)
 
 

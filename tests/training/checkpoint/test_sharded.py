@@ -2,6 +2,7 @@
 
 import os
 import resource
+import shutil
 import socket
 import subprocess
 import sys
@@ -124,6 +125,19 @@ def test_names_that_look_like_paths_stay_in_the_folder(tmp_path):
     tree = {"../../out": jnp.ones(2), "/out": jnp.zeros(2)}
     assert_same(saved(tmp_path / "run", 1, tree=tree).restore(tree).tree, tree)
     assert [path.name for path in tmp_path.iterdir()] == ["run"]
+
+
+def test_a_step_that_was_removed_can_be_saved_again(tmp_path):
+    checkpoints = saved(tmp_path, 1, 2, 1, keep=1)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["1", "2"]
+    assert checkpoints.restore(STATE, step=1).step == 1
+
+
+def test_a_removal_cut_short_leaves_no_checkpoint_that_seems_whole(monkeypatch, tmp_path):
+    monkeypatch.setattr(shutil, "rmtree", lambda *arguments, **options: None)
+    checkpoints = saved(tmp_path, 1, 2, keep=1)
+    with pytest.raises(CheckpointError, match=r"1/manifest\.safetensors cannot be read"):
+        checkpoints.restore(STATE, step=1)
 
 
 def test_a_write_that_fails_behind_the_loop_is_raised_and_leaves_the_one_before(tmp_path):
