@@ -5,26 +5,32 @@ import os
 import platform
 import signal
 import sys
+import tempfile
 import time
+import warnings
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal, NoReturn
 
 import jax
 import optax
 import tyro
 
+from experiments.folder import check_same_run, cut, open_folder
 from jaxnets import Layer, LayerError, metrics
 from jaxnets.data import DataError, Dataset
 from jaxnets.inspect import plots
 from jaxnets.interop import safetensors
 from jaxnets.training import (
+    CheckpointError,
+    Checkpoints,
     Fit,
     Interrupted,
     NonFiniteLoss,
     RunError,
+    SavingFailed,
     Update,
     console,
     evaluate,
@@ -66,6 +72,8 @@ class Config:
     """A folder with the data set's IDX files, instead of those found by themselves."""
     out: Path | None = None
     """The folder to write to; by default runs/NAME-TIME."""
+    resume: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False
+    """Go on with the run in --out, bit for bit; only --epochs may differ."""
 
     @property
     def hyper(self) -> dict[str, float]:
@@ -87,31 +95,40 @@ class Run:
     def __init__(self, name: str, config: Config, dataset: Dataset):
         self.name, self.dataset = name, dataset
         self.interrupted: Interrupted | None = None
-        self.folder = _new_folder(name, config.out)
+        self.folder, self.resumes = open_folder(name, config)
         self.began = time.perf_counter()
-        self._write(
-            "run.json",
-            {
-                "experiment": name,
-                "config": asdict(config),
-                "learning_rate": config.hyper["learning_rate"],
-                "data": {"source": dataset.source, "checksums": dataset.checksums},
-                "versions": {p: version(p) for p in ("jaxnets", "jax", "jaxlib", "optax", "numpy")},
-                "python": platform.python_version(),
-                "device": f"{jax.devices()[0].device_kind} ({jax.default_backend()})",
-                "cores": os.cpu_count(),
-            },
-        )
+        about = {
+            "experiment": name,
+            "config": asdict(config),
+            "learning_rate": config.hyper["learning_rate"],
+            "data": {"source": dataset.source, "checksums": dataset.checksums},
+            "versions": {p: version(p) for p in ("jaxnets", "jax", "jaxlib", "optax", "numpy")},
+            "python": platform.python_version(),
+            "device": f"{jax.devices()[0].device_kind} ({jax.default_backend()})",
+            "cores": os.cpu_count(),
+        }
+        if self.resumes:
+            check_same_run(self.folder / "run.json", about)
+        else:
+            self._write("run.json", about)
         print(f"{name}: {dataset.name}, {dataset.source}; writing to {self.folder}", flush=True)
 
     def fit(self, *args: Any, **options: Any) -> Fit:
-        """`training.fit`, reporting here; after Ctrl-C, what was learnt by then."""
-        with console() as shown, json_lines(self.folder / "metrics.jsonl") as written:
+        """`training.fit`, saved and reporting here; after Ctrl-C, what was learnt by then."""
+        saved = self.saved("training")
+        log = self.folder / "metrics.jsonl"
+        cut(log, saved["checkpoints"].latest() or 0)
+        with console() as shown, json_lines(log) as written:
             try:
-                return fit(*args, report=together(shown, written), **options)
+                return fit(*args, report=together(shown, written), **saved, **options)
             except Interrupted as interrupted:
                 self.interrupted = interrupted
                 return interrupted.fit
+
+    def saved(self, name: str) -> dict[str, Any]:
+        """What makes `training.fit` save in this folder under a name, and go on from there."""
+        checkpoints = Checkpoints(self.folder / "checkpoints" / name)
+        return {"checkpoints": checkpoints, "resume": self.resumes}
 
     def finish(self, model: Layer, update: Update, fitted: Fit) -> None:
         """Evaluate on the test split, once; write the parameters, the result and the plots.
@@ -164,32 +181,40 @@ def main(experiment: Callable[[Any], None], config_type: type[Config]) -> None:
     """
     config = tyro.cli(config_type, description=sys.modules["__main__"].__doc__)
     _cache_compilations()
+    warnings.showwarning = lambda message, *_: print(f"warning: {message}", file=sys.stderr)
     try:
         experiment(config)
-    except (DataError, LayerError, RunError, NonFiniteLoss) as error:
-        print(f"error: {error}", file=sys.stderr)
-        sys.exit(2)
+    except NonFiniteLoss as error:
+        _fail(f"{error}\nThe state before that step is saved; with --resume it is run again.")
+    except SavingFailed as error:
+        _fail(f"{error}\n{_saved_elsewhere(error.fit)}")
+    except (DataError, LayerError, RunError, CheckpointError) as error:
+        _fail(str(error))
+    except OSError as error:
+        _fail(f"{error.filename}: {error.strerror}")
     except Interrupted as interrupted:
-        print("interrupted; what was learnt so far is saved", file=sys.stderr)
+        print("interrupted; what was learnt so far is saved, --resume goes on", file=sys.stderr)
         sys.exit(130 if interrupted.signal == signal.SIGINT else 75)
     except KeyboardInterrupt:
         print("interrupted outside of training; nothing new is saved", file=sys.stderr)
         sys.exit(130)
 
 
-def _new_folder(name: str, out: Path | None) -> Path:
-    """The run's folder, new or empty: an earlier run's files are never written over."""
-    folder = out or Path("runs") / f"{name}-{time.strftime('%Y%m%d-%H%M%S')}-{os.getpid()}"
+def _fail(message: str) -> NoReturn:
+    print(f"error: {message}", file=sys.stderr)
+    sys.exit(2)
+
+
+def _saved_elsewhere(fitted: Fit) -> str:
+    """Save the train state where there may be room, and say where, or that it is lost."""
+    folder = Path(tempfile.mkdtemp(prefix="jaxnets-"))
     try:
-        folder.mkdir(parents=True, exist_ok=True)
-        if any(folder.iterdir()):
-            raise RunError(f"{folder} is not empty; choose a new folder with --out")
-        (folder / "run.json").touch()
-    except OSError as error:
-        raise RunError(
-            f"cannot write to {folder}: {error.strerror}; choose another folder with --out"
-        ) from error
-    return folder
+        with Checkpoints(folder) as checkpoints:
+            step = int(fitted.train_state.step)
+            checkpoints.save(step, fitted.train_state, {"saved": "since its own folder failed"})
+    except CheckpointError:
+        return "It could not be saved elsewhere either: what came after the last save is lost."
+    return f"What was learnt by then is in {folder}; the last checkpoint before it can be resumed."
 
 
 def _cache_compilations() -> None:

@@ -29,6 +29,11 @@ class Culprit(NamedTuple):
     backward: bool
     source: str
 
+    def __str__(self) -> str:
+        where = f" of layer {self.path!r}" if self.path else ""
+        where += ", in the backward pass" if self.backward else ""
+        return f"{self.operation}{where}" + (f" ({self.source})" if self.source else "")
+
 
 def first_nonfinite(f: Callable[..., Any], *arguments: Any) -> Culprit | None:
     """The first operation whose NaN or infinity reaches an output of `f`; None if none does.

@@ -148,4 +148,5 @@ def _unless_nonfinite(before: TrainState, after: TrainState, sums: Sums) -> tupl
     kept = jax.tree.map(lambda new, old: jnp.where(good, new, old), after[1:4], before[1:4])
     sums = jax.tree.map(lambda value: jnp.where(good, value, 0), sums)
     sums["objective"] = jnp.where(good, sums["objective"], jnp.nan)
-    return TrainState(after.step, *kept, after.key), sums
+    params, state, opt_state = kept
+    return TrainState(after.step, params, state, opt_state, after.key), sums

@@ -123,7 +123,7 @@ def fit(
     def fitted() -> Fit:
         trained = (course.step - first_step) * batch_size
         return Fit(
-            train_state=course.best if course.best_epoch else course.train_state,
+            train_state=course.best if course.best and course.best_epoch else course.train_state,
             history=course.history,
             best_epoch=course.best_epoch,
             compile_seconds=compile_seconds,

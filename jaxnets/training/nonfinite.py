@@ -35,7 +35,7 @@ def first_bad_step(objectives: np.ndarray, start: int, stop: int, finite: Any) -
 def last_good(advance: Callable[[int], tuple], bad: int) -> tuple:
     """What a chunk gives that stops at the last train state that is all finite.
 
-    That is at step `bad` or the one before.
+    That is at step `bad` or, where the update before had spoilt the parameters, the one before.
 
     The update before a bad step may have been what spoilt the parameters.
 

@@ -71,7 +71,7 @@ class Program:
         course.sums = sums if fresh else jax.tree.map(jnp.add, course.sums, sums)
         course.train_state, course.step = after, int(after.step)
         if bad is not None:
-            raise NonFiniteLoss(bad, after, self._culprit(after))
+            raise NonFiniteLoss(after, self._culprit(after))
         return objectives
 
     def progress(

@@ -115,7 +115,7 @@ def _require_same(saved: dict[str, Any], given: dict[str, Any], where: Checkpoin
 def _digest(split: tuple[Any, Any]) -> list[str]:
     """Shape, dtype and the start of the SHA-256 of inputs and labels."""
     arrays = [np.ascontiguousarray(array) for array in split]
-    return [f"{a.dtype}{list(a.shape)} {hashlib.sha256(a).hexdigest()[:16]}" for a in arrays]
+    return [f"{a.dtype}{list(a.shape)} {hashlib.sha256(a.data).hexdigest()[:16]}" for a in arrays]
 
 
 def _progress(entry: dict[str, Any]) -> Progress:

@@ -22,13 +22,14 @@ class NonFiniteLoss(ArithmeticError):
     """The objective, or an update, became NaN or infinite.
 
     Attributes:
-      step: the first such step.
-      train_state: the last one that was all finite, at that step or the one before.
-      culprit: what made the first non-finite number from there, an `inspect.Culprit`, or None
+      train_state: the last one that was all finite.
+      step: its step, whose objective or update was not.
+      culprit: what made the first non-finite number in that step, an `inspect.Culprit`, or None
         where the computation done anew, one operation after another, stays finite.
     """
 
-    def __init__(self, step: int, train_state: TrainState, culprit: Any):
+    def __init__(self, train_state: TrainState, culprit: Any):
+        step = int(train_state.step)
         found = "" if culprit is None else f", first in {culprit}"
         super().__init__(
             f"the loss stopped being finite at step {step}{found}; lower the learning rate, clip "

@@ -28,8 +28,8 @@ class PopulationFit(NamedTuple):
     Attributes:
       train_states: the members' last ones; of a member that diverged the last that was finite.
       history: the last report of each epoch; its metrics are arrays (N,), NaN once diverged.
-      diverged: the step at which each member's objective or params stopped being finite; -1
-        where they never did; int (N,).
+      diverged: the step at which each member's objective or update was first not finite; -1
+        where none was; int (N,).
       strategy: "vmap" or "map", chosen or measured.
       compile_seconds: time to initialise, trace, compile, and measure.
       train_seconds: time of the updates alone.
@@ -133,7 +133,8 @@ def fit_population(
             for i in np.flatnonzero(diverged < 0).tolist():
                 bad = first_bad_step(objectives[i], step, stop, finite[i])
                 if bad is not None:
-                    diverged[i], good[i] = bad, _rerun(programs, before, i, step, bad)
+                    good[i] = _rerun(programs, before, i, step, bad)
+                    diverged[i] = int(good[i].step[0])
             sums = new if first == 0 or step == first_step else jax.tree.map(jnp.add, sums, new)
             step, epoch_done = stop, stop % steps == 0
             progress = Progress(

@@ -1,0 +1,90 @@
+"""The folder that a run writes to: new, or that of the run which is to go on."""
+
+import json
+import os
+import sys
+import time
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+from jaxnets.training import RunError
+
+MAY_CHANGE = ("epochs", "out", "resume")  # options that a resumed run need not repeat
+
+
+def open_folder(name: str, config: Any) -> tuple[Path, bool]:
+    """The folder of a run, and whether there is a run in it to go on with.
+
+    Without `config.resume` it is new or empty: an earlier run's files are never written over.
+
+    Raises:
+      RunError: it cannot be written to, or holds something else.
+    """
+    if config.resume and config.out is None:
+        raise RunError("--resume expects the folder of the run to go on with; pass it with --out")
+    stamp = f"{name}-{time.strftime('%Y%m%d-%H%M%S')}-{os.getpid()}"
+    folder = config.out or Path("runs") / stamp
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        run = folder / "run.json"
+        begun = config.resume and run.exists() and run.stat().st_size > 0
+        if not begun and {path.name for path in folder.iterdir()} - {"run.json"}:
+            if config.resume:
+                raise RunError(f"{folder} is not empty and holds no run; choose another with --out")
+            raise RunError(
+                f"{folder} is not empty; choose a new folder with --out, or go on with --resume"
+            )
+        run.touch()
+    except OSError as error:
+        raise RunError(
+            f"cannot write to {folder}: {error.strerror}; choose another folder with --out"
+        ) from error
+    if config.resume and not begun:
+        print(f"nothing to resume in {folder}; starting afresh", flush=True)
+    return folder, begun
+
+
+def check_same_run(path: Path, about: dict[str, Any]) -> None:
+    """Refuse to go on with a run of other options or data, each named; tell of other versions.
+
+    Args:
+      path: the `run.json` of the run.
+      about: what it would hold if the run began now.
+    """
+    try:
+        saved = json.loads(path.read_text(encoding="utf-8"))
+        then, now = (_settings(run) for run in (saved, json.loads(json.dumps(about, default=str))))
+    except (ValueError, LookupError, TypeError, AttributeError) as error:
+        raise RunError(f"{path} is damaged ({error}); start afresh in another folder") from error
+    if wrong := [name for name in {**then, **now} if then.get(name) != now.get(name)]:
+        lines = "\n".join(f"  {n}: saved {then.get(n)}, given {now.get(n)}" for n in wrong)
+        raise RunError(
+            f"the run in {path.parent} was started with other options:\n{lines}\nRepeat them, or "
+            "start afresh in another folder with --out."
+        )
+    if saved.get("versions") != about["versions"] or saved.get("device") != about["device"]:
+        print(
+            f"warning: {path} names other versions or another device, with which the last bits of "
+            "the result may differ",
+            file=sys.stderr,
+        )
+
+
+def cut(log: Path, step: int) -> None:
+    """Leave out of a run's log what came after `step`, and a line that was not finished."""
+    if not log.exists():
+        return
+    kept = []
+    with open(log, encoding="utf-8", errors="replace") as lines:
+        for line in lines:
+            with suppress(ValueError, LookupError, TypeError):
+                if json.loads(line)["step"] <= step:
+                    kept.append(line)
+    log.write_text("".join(kept), encoding="utf-8")
+
+
+def _settings(run: dict[str, Any]) -> dict[str, Any]:
+    """What must not differ: the experiment, its options, and the data's checksums."""
+    options = {name: value for name, value in run["config"].items() if name not in MAY_CHANGE}
+    return {"experiment": run["experiment"], **options, "data": run["data"]["checksums"]}

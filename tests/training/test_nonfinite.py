@@ -1,0 +1,87 @@
+"""A loss that is not finite: the run stops at its last good state and says what went wrong."""
+
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+from clouds import plain, run
+from helpers import assert_close
+from jax.nn.initializers import zeros
+
+from jaxnets import dense, losses, serial
+from jaxnets.training import Checkpoints, NonFiniteLoss, make_update
+
+
+def descending(rate):
+    """A weight and a bias on their way to a sum of 1, at a rate that is a function of the step."""
+    update = make_update(dense(1, kernel_init=zeros), optax.sgd(rate), losses.squared_error)
+    return update, (np.ones((60, 1), np.float32), np.ones((60, 1), np.float32))
+
+
+@pytest.mark.parametrize("chunk_seconds", [1.0, 1e-9])
+def test_an_update_that_spoils_the_parameters_is_named_and_undone(chunk_seconds):
+    broken = descending(lambda step: jnp.where(step == 6, jnp.nan, 0.1))
+    with pytest.raises(
+        NonFiniteLoss, match="stopped being finite at step 6, first in select_n"
+    ) as error:
+        run(*broken, chunk_seconds=chunk_seconds)
+    assert error.value.step == error.value.train_state.step == 6
+    np.testing.assert_allclose(
+        error.value.train_state.params["kernel"], [[(1 - 0.6**6) / 2]], rtol=1e-5
+    )
+
+
+def test_a_rate_far_too_large_is_caught_at_the_step_after_it():
+    with pytest.raises(NonFiniteLoss, match=r"at step 1, first in integer_pow .*squared_error"):
+        run(*descending(lambda step: 1e30))
+
+
+def planted(x):
+    """Finite until a weight has passed 0.2, which takes some steps."""
+    return x + jnp.log(0.2 - x).sum() * 0
+
+
+PLANTED = make_update(
+    serial(("fc1", dense(1, kernel_init=zeros)), ("bad", planted)),
+    optax.sgd(0.01),
+    losses.squared_error,
+)
+ONES = (np.ones((60, 1), np.float32), np.ones((60, 1), np.float32))
+
+
+def test_a_planted_log_is_named_with_its_step_and_its_layer(tmp_path):
+    with pytest.raises(NonFiniteLoss, match=r"log of layer 'bad' \(.*test_nonfinite.py") as error:
+        run(PLANTED, ONES, checkpoints=Checkpoints(tmp_path))
+    good = error.value.train_state
+    assert 0 < error.value.step < 10
+    assert all(np.isfinite(leaf).all() for leaf in (good.params["fc1"]["kernel"],))
+    # the state that was saved is that of the step, so that resuming meets the same end
+    assert Checkpoints(tmp_path).latest() == error.value.step
+    with pytest.raises(NonFiniteLoss, match=f"at step {error.value.step}, first in log"):
+        run(PLANTED, ONES, checkpoints=Checkpoints(tmp_path), resume=True)
+
+
+def test_a_step_that_is_skipped_changes_nothing_but_the_count():
+    """One label is NaN, so one batch an epoch is: the weight moves at the four others."""
+    update, (x, y) = descending(0.1)
+    y = np.where(np.arange(60)[:, None] == 7, np.float32(np.nan), y)
+    skipped = run(update, (x, y), on_nonfinite="skip")
+    np.testing.assert_allclose(
+        skipped.train_state.params["kernel"], [[(1 - 0.6**8) / 2]], rtol=1e-5
+    )
+    assert [progress.nonfinite for progress in skipped.history] == [1, 2]
+    mean = np.mean([0.6 ** (2 * n) for n in range(4)])  # the step left out is in no figure
+    np.testing.assert_allclose(skipped.history[0].train["loss"], mean, rtol=1e-5)
+    assert skipped.train_state.step == 10
+
+
+def test_skipping_nothing_is_not_skipping():
+    plainly, watched = (run(*descending(0.1), on_nonfinite=choice) for choice in ("stop", "skip"))
+    assert_close(plain(watched.train_state), plain(plainly.train_state), 1e-6)
+
+
+def test_who_ignores_it_gets_a_run_of_nan_and_a_count():
+    broken = descending(lambda step: jnp.where(step == 1, jnp.nan, 0.1))
+    ignored = run(*broken, on_nonfinite="ignore")
+    assert np.isnan(ignored.train_state.params["kernel"]).all()
+    assert ignored.history[-1].nonfinite == 8

@@ -1,0 +1,133 @@
+"""A run that was cut short goes on bit for bit, or says why it cannot."""
+
+import signal
+
+import pytest
+from clouds import TRAIN, VALIDATION, plain, run, sgd
+from helpers import assert_same
+
+from jaxnets import dense, losses, metrics
+from jaxnets.training import (
+    CheckpointError,
+    Checkpoints,
+    Interrupted,
+    RunError,
+    SavingFailed,
+    make_update,
+    resume,
+)
+
+
+def cut(folder, at, **options):
+    """A run of three epochs that SIGTERM ends when it reports step `at`."""
+
+    def report(progress):
+        if progress.step == at:
+            signal.raise_signal(signal.SIGTERM)
+
+    with pytest.raises(Interrupted), Checkpoints(folder) as checkpoints:
+        run(checkpoints=checkpoints, report=report, epochs=3, chunk_seconds=1e-9, **options)
+    assert Checkpoints(folder).latest() == at
+
+
+def resumed(folder, **options):
+    with Checkpoints(folder) as checkpoints:
+        return run(checkpoints=checkpoints, resume=True, **{"epochs": 3, **options})
+
+
+def told(fitted):
+    """What a run says of itself, but its times."""
+    history = [p._replace(seconds=0, samples_per_second=0) for p in fitted.history]
+    return history, fitted.best_epoch
+
+
+@pytest.mark.parametrize("options", [{}, {"validation": VALIDATION, "patience": 3}])
+@pytest.mark.parametrize("at", [5, 8])
+def test_it_goes_on_bit_for_bit_whatever_the_chunks_were(tmp_path, at, options):
+    cut(tmp_path, at, **options)
+    whole, rest = run(epochs=3, **options), resumed(tmp_path, **options)
+    assert_same(plain(rest.train_state), plain(whole.train_state))
+    for got, want in zip(*map(told, (rest, whole)), strict=True):
+        assert got == want
+
+
+def test_a_run_that_is_done_is_done(tmp_path):
+    first = run(epochs=3, checkpoints=Checkpoints(tmp_path))
+    again = resumed(tmp_path)
+    assert_same(plain(again.train_state), plain(first.train_state))
+    assert (told(again), again.train_seconds) == (told(first), first.train_seconds)
+
+
+def test_early_stopping_remembers_the_best_across_the_cut(tmp_path):
+    """At this rate the loss soon rises again."""
+    options = {"validation": VALIDATION, "patience": 2, "hyper": {"learning_rate": 2.0}}
+    whole = run(epochs=12, **options)
+    assert whole.history[-1].epoch < 12
+    with Checkpoints(tmp_path) as checkpoints:
+        run(epochs=whole.best_epoch + 1, checkpoints=checkpoints, **options)
+    rest = resumed(tmp_path, epochs=12, **options)
+    assert told(rest)[1] == whole.best_epoch
+    assert_same(plain(rest.train_state), plain(whole.train_state))
+
+
+def test_more_epochs_may_be_asked_for(tmp_path):
+    run(epochs=1, checkpoints=Checkpoints(tmp_path))
+    assert_same(plain(resumed(tmp_path).train_state), plain(run(epochs=3).train_state))
+
+
+def test_an_empty_folder_starts_afresh(tmp_path):
+    assert_same(plain(resumed(tmp_path).train_state), plain(run(epochs=3).train_state))
+
+
+def test_a_folder_with_a_run_is_not_written_over(tmp_path):
+    run(checkpoints=Checkpoints(tmp_path))
+    with pytest.raises(RunError, match="holds a run at step 10 already; pass resume=True"):
+        run(checkpoints=Checkpoints(tmp_path))
+    with pytest.raises(RunError, match="pass checkpoints as well"):
+        run(resume=True)
+
+
+@pytest.mark.parametrize(
+    ("changed", "fields"),
+    [
+        ({"batch_size": 16}, ["batch_size: saved 12, given 16"]),
+        ({"hyper": {"learning_rate": 0.2}}, [r"hyper\['learning_rate'\]: saved 0.1"]),
+        ({"remainder": "pad", "batch_size": 13}, ["batch_size", "remainder: saved drop"]),
+        ({"seed": 1}, ["key: "]),
+        ({"train": (TRAIN[0] + 1, TRAIN[1])}, ["train: "]),
+        ({"validation": VALIDATION}, ["validation: saved None"]),
+    ],
+)
+def test_another_run_is_refused_and_every_difference_named(tmp_path, changed, fields):
+    run(checkpoints=Checkpoints(tmp_path))
+    with pytest.raises(RunError, match="cannot go on with other settings") as error:
+        resumed(tmp_path, **changed)
+    for field in fields:
+        assert error.match(field)
+
+
+def test_another_model_or_optimizer_is_refused_and_every_leaf_named(tmp_path):
+    run(checkpoints=Checkpoints(tmp_path))
+    accuracy = {"accuracy": metrics.accuracy}
+    wider = make_update(dense(3), sgd, losses.softmax_cross_entropy, metrics=accuracy)
+    with pytest.raises(CheckpointError, match=r"fc1/kernel[\s\S]*head/kernel"):
+        resumed(tmp_path, update=wider)
+
+
+def test_saves_are_at_most_five_seconds_apart(tmp_path, monkeypatch):
+    saved = []
+    keep = Checkpoints.save
+    monkeypatch.setattr(
+        Checkpoints, "save", lambda self, *a, **k: saved.append(a[0]) or keep(self, *a, **k)
+    )
+    monkeypatch.setattr(resume, "SAVE_SECONDS", 0.0)
+    run(checkpoints=Checkpoints(tmp_path), chunk_seconds=1e-9)
+    assert saved == [5, 6, 7, 8, 9, 10]
+    assert resume.SAVE_SECONDS + 1.0 <= 5.0
+
+
+def test_a_save_that_fails_stops_the_run_and_what_it_had_learnt_is_at_hand(tmp_path):
+    (tmp_path / "file").touch()
+    with pytest.raises(SavingFailed, match="file") as error:
+        run(checkpoints=Checkpoints(tmp_path / "file" / "folder"))
+    assert_same(plain(error.value.fit.train_state), plain(run().train_state))
