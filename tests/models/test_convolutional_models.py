@@ -10,6 +10,7 @@ from counting import abstract, count, output_shapes
 from helpers import assert_close, normal
 
 from jaxnets import LayerError, batch_norm, conv, models, serial
+from jaxnets.trees import flatten_names
 
 GOLDEN = {  # for the input of the paper: parameters, and running statistics
     "lenet5": ((28, 28, 1), 61_706, 0),
@@ -66,6 +67,20 @@ def test_any_size_any_channels_and_any_number_of_classes_will_do(name):
 def test_an_image_too_small_is_refused_where_it_runs_out(name, smallest):
     with pytest.raises(LayerError, match=r"(pool|conv)\w+: "):
         abstract(getattr(models, name)(), smallest, smallest - 1, 3)
+
+
+@pytest.mark.usefixtures("unoptimised")
+@pytest.mark.parametrize(("name", "side"), [("alexnet", 67), ("vgg11", 32)])
+def test_convolutions_start_as_in_he_et_al_2015_and_dense_kernels_small(name, side):
+    params, _ = jax.jit(getattr(models, name)(100).init)(
+        jax.random.key(0), jax.ShapeDtypeStruct((1, side, side, 3), jnp.float32)
+    )
+    for path, leaf in flatten_names(params).items():
+        if leaf.ndim == 4:
+            fan_in = leaf.size / leaf.shape[-1]
+            np.testing.assert_allclose(leaf.std(), (2 / fan_in) ** 0.5, rtol=0.05, err_msg=path)
+        elif path.startswith("fc") and leaf.ndim == 2:
+            np.testing.assert_allclose(leaf.std(), 0.01, rtol=0.05, err_msg=path)
 
 
 def of_blocks(layers, count, shape):
