@@ -33,14 +33,6 @@ SMALLEST = {  # pixels a side, where there is a limit
 }
 
 
-@pytest.fixture
-def unoptimised():
-    """Numbers do not depend on optimisation, and compiling is all that takes time here."""
-    jax.config.update("jax_disable_most_optimizations", True)
-    yield
-    jax.config.update("jax_disable_most_optimizations", False)
-
-
 @cache
 def golden(name):
     """The abstract `(params, state)` for the input of the paper."""

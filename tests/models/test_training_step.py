@@ -12,14 +12,6 @@ from jaxnets.training import Batch, TrainState, make_update
 from jaxnets.trees import flatten_names
 
 
-@pytest.fixture(autouse=True)
-def unoptimised():
-    """A step is run once, and compiling would take longer."""
-    jax.config.update("jax_disable_most_optimizations", True)
-    yield
-    jax.config.update("jax_disable_most_optimizations", False)
-
-
 def drawn(update, x):
     """A first train state with kernels as in He et al. 2015, drawn by NumPy since it is faster."""
     rng, abstract = np.random.default_rng(0), jax.eval_shape(update.init, jax.random.key(0), x)
@@ -34,6 +26,7 @@ def drawn(update, x):
     return TrainState(jnp.int32(0), params, {}, update.tx.init(params), jax.random.key(1))
 
 
+@pytest.mark.usefixtures("unoptimised")
 @pytest.mark.parametrize(("name", "side"), [("alexnet", 227), ("vgg16", 224)])
 def test_a_step_at_full_size_moves_every_layer_by_finite_gradients(name, side):
     update = make_update(getattr(models, name)(), optax.sgd(0.001), losses.softmax_cross_entropy)

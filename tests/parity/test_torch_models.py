@@ -168,14 +168,6 @@ def compare(make_ours, make_theirs, side, left, scale, classes=10):
     return ours, (logits.detach().numpy(), gradients)
 
 
-@pytest.fixture
-def unoptimised():
-    """Numbers do not depend on optimisation, and compiling is what takes time here."""
-    jax.config.update("jax_disable_most_optimizations", True)
-    yield
-    jax.config.update("jax_disable_most_optimizations", False)
-
-
 @pytest.mark.usefixtures("unoptimised")
 @pytest.mark.parametrize("name", CASES)
 def test_logits_agree_to_1e_4_and_gradients_to_1e_3_of_their_largest(name):
