@@ -8,6 +8,7 @@ os.environ["XLA_FLAGS"] = (
 )
 
 import jax
+import pytest
 from jaxtyping import install_import_hook
 
 jax.config.update("jax_numpy_rank_promotion", "raise")
@@ -16,3 +17,11 @@ jax.config.update("jax_debug_key_reuse", True)
 install_import_hook(
     ["jaxnets.keys", "jaxnets.losses", "jaxnets.lowering", "jaxnets.metrics"], "beartype.beartype"
 )
+
+
+@pytest.fixture
+def unoptimised():
+    """Optimise nothing: a program that runs once takes longer to compile than to run."""
+    jax.config.update("jax_disable_most_optimizations", True)
+    yield
+    jax.config.update("jax_disable_most_optimizations", False)

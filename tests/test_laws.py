@@ -268,14 +268,6 @@ def test_numpy_arrays_serve_as_well_as_jax_arrays(case, train):
     assert_close(actual, expected, 1e-6)
 
 
-@pytest.fixture
-def unoptimised():
-    """Derivatives do not depend on optimisation, and compiling is all that takes time here."""
-    jax.config.update("jax_disable_most_optimizations", True)
-    yield
-    jax.config.update("jax_disable_most_optimizations", False)
-
-
 @pytest.mark.usefixtures("unoptimised")
 @pytest.mark.parametrize("name", sorted(CASES.keys() - {"scale_pixels"}))
 def test_training_gradients_agree_with_finite_differences_to_second_order(name):

@@ -1,7 +1,7 @@
 """AlexNet."""
 
 from jax.nn import relu
-from jax.nn.initializers import he_normal
+from jax.nn.initializers import he_normal, normal
 
 from jaxnets.compose import serial
 from jaxnets.layer import Layer
@@ -19,21 +19,22 @@ def alexnet(classes: int = 1000) -> Layer:
         serial(("data", scale_pixels(mean)), ("alexnet", alexnet()), ("prob", jax.nn.softmax))
 
     Source: Krizhevsky, Sutskever & Hinton 2012, "ImageNet classification with deep convolutional
-    neural networks". Kernels start as in He et al. 2015, since the paper's standard deviation of
-    0.01 suits pixels in 0..255 alone.
+    neural networks". The paper's standard deviation of 0.01 for every kernel suits pixels in
+    0..255 alone: here convolutions start as in He et al. 2015, and all biases at 0.
     """
-    he, norm, pool = he_normal(), local_response_norm(), max_pool((3, 3), strides=2)
+    he, little = he_normal(), normal(0.01)
+    norm, pool, drop = local_response_norm(), max_pool((3, 3), strides=2), dropout(0.5)
     conv1 = conv(96, (11, 11), strides=4, padding="VALID", kernel_init=he)
     conv2 = conv(256, (5, 5), groups=2, kernel_init=he)
     conv3 = conv(384, (3, 3), kernel_init=he)
     conv4 = conv(384, (3, 3), groups=2, kernel_init=he)
     conv5 = conv(256, (3, 3), groups=2, kernel_init=he)
-    fully, drop = dense(4096, kernel_init=he), dropout(0.5)
+    fully, head = dense(4096, kernel_init=little), dense(classes, kernel_init=little)
     return serial(
         *[("conv1", conv1), ("relu1", relu), ("norm1", norm), ("pool1", pool)],
         *[("conv2", conv2), ("relu2", relu), ("norm2", norm), ("pool2", pool)],
         *[("conv3", conv3), ("relu3", relu), ("conv4", conv4), ("relu4", relu)],
         *[("conv5", conv5), ("relu5", relu), ("pool5", pool), flatten],
         *[("fc6", fully), ("relu6", relu), ("drop6", drop)],
-        *[("fc7", fully), ("relu7", relu), ("drop7", drop), ("fc8", dense(classes))],
+        *[("fc7", fully), ("relu7", relu), ("drop7", drop), ("fc8", head)],
     )

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from jax.nn import relu
-from jax.nn.initializers import he_normal
+from jax.nn.initializers import he_normal, normal
 
 from jaxnets.compose import serial
 from jaxnets.layer import Layer
@@ -22,14 +22,14 @@ def vgg16(classes: int = 1000) -> Layer:
     then fc6, fc7 and fc8; conv3_2 is the second convolution of the third block. Any size from 32
     pixels on will do; fc6 takes what is left of it, 7 x 7 of 224 pixels. Source: Simonyan &
     Zisserman 2015, "Very deep convolutional networks for large-scale image recognition",
-    configuration D. Kernels start as in He et al. 2015, so that no shallower network need be
-    trained first, as in the paper.
+    configuration D. Convolutions start as in He et al. 2015, so that no shallower network need
+    be trained first, as in the paper, and dense kernels with a standard deviation of 0.01.
     """
     return _vgg((2, 2, 3, 3, 3), classes)
 
 
 def _vgg(depths: Sequence[int], classes: int) -> Layer:
-    he, stages = he_normal(), []
+    he, little, stages = he_normal(), normal(0.01), []
     for block, (depth, features) in enumerate(
         zip(depths, (64, 128, 256, 512, 512), strict=True), start=1
     ):
@@ -37,9 +37,10 @@ def _vgg(depths: Sequence[int], classes: int) -> Layer:
             layer = conv(features, (3, 3), kernel_init=he)
             stages += [(f"conv{block}_{number}", layer), (f"relu{block}_{number}", relu)]
         stages += [(f"pool{block}", max_pool((2, 2)))]
-    fully, drop = dense(4096, kernel_init=he), dropout(0.5)
+    fully, head = dense(4096, kernel_init=little), dense(classes, kernel_init=little)
+    drop = dropout(0.5)
     return serial(
         *[*stages, flatten],
         *[("fc6", fully), ("relu6", relu), ("drop6", drop)],
-        *[("fc7", fully), ("relu7", relu), ("drop7", drop), ("fc8", dense(classes))],
+        *[("fc7", fully), ("relu7", relu), ("drop7", drop), ("fc8", head)],
     )

@@ -3,19 +3,12 @@
 import json
 import sys
 
-import jax
 import pytest
 
 from experiments.decks import fashion_spread, s0, s1, s2, s3, s4, slides
 from jaxnets.training import RunError
 
-
-@pytest.fixture(autouse=True)
-def compile_quickly():
-    """Programs that run once on a few digits are not worth optimising."""
-    jax.config.update("jax_disable_most_optimizations", True)
-    yield
-    jax.config.update("jax_disable_most_optimizations", False)
+pytestmark = pytest.mark.usefixtures("unoptimised")
 
 
 @pytest.fixture

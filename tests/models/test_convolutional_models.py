@@ -1,5 +1,7 @@
 """The networks of the papers: their parameters, and the shape of every layer's output."""
 
+from functools import cache
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -8,6 +10,7 @@ from counting import abstract, count, output_shapes
 from helpers import assert_close, normal
 
 from jaxnets import LayerError, batch_norm, conv, models, serial
+from jaxnets.trees import flatten_names
 
 GOLDEN = {  # for the input of the paper: parameters, and running statistics
     "lenet5": ((28, 28, 1), 61_706, 0),
@@ -30,10 +33,17 @@ SMALLEST = {  # pixels a side, where there is a limit
 }
 
 
+@cache
+def golden(name):
+    """The abstract `(params, state)` for the input of the paper."""
+    shape, *_ = GOLDEN[name]
+    return abstract(getattr(models, name)(), *shape)
+
+
 @pytest.mark.parametrize("name", GOLDEN)
 def test_the_parameters_and_running_statistics_are_as_many_as_in_the_literature(name):
-    shape, parameters, statistics = GOLDEN[name]
-    params, state = abstract(getattr(models, name)(), *shape)
+    _, parameters, statistics = GOLDEN[name]
+    params, state = golden(name)
     assert (count(params), count(state)) == (parameters, statistics)
 
 
@@ -49,6 +59,20 @@ def test_any_size_any_channels_and_any_number_of_classes_will_do(name):
 def test_an_image_too_small_is_refused_where_it_runs_out(name, smallest):
     with pytest.raises(LayerError, match=r"(pool|conv)\w+: "):
         abstract(getattr(models, name)(), smallest, smallest - 1, 3)
+
+
+@pytest.mark.usefixtures("unoptimised")
+@pytest.mark.parametrize(("name", "side"), [("alexnet", 67), ("vgg11", 32)])
+def test_convolutions_start_as_in_he_et_al_2015_and_dense_kernels_small(name, side):
+    params, _ = jax.jit(getattr(models, name)(100).init)(
+        jax.random.key(0), jax.ShapeDtypeStruct((1, side, side, 3), jnp.float32)
+    )
+    for path, leaf in flatten_names(params).items():
+        if leaf.ndim == 4:
+            fan_in = leaf.size / leaf.shape[-1]
+            np.testing.assert_allclose(leaf.std(), (2 / fan_in) ** 0.5, rtol=0.05, err_msg=path)
+        elif path.startswith("fc") and leaf.ndim == 2:
+            np.testing.assert_allclose(leaf.std(), 0.01, rtol=0.05, err_msg=path)
 
 
 def of_blocks(layers, count, shape):
@@ -88,21 +112,8 @@ def test_lenet_5_has_the_shapes_of_the_paper():
     shapes = output_shapes(models.lenet5(), 28, 28, 1)
     maps = [(28, 28, 6), (28, 28, 6), (14, 14, 6), (10, 10, 16), (10, 10, 16), (5, 5, 16)]
     assert list(shapes.values()) == [*maps, (120,), (120,), (84,), (84,), (10,)]
-    assert list(shapes) == (
-        [
-            "conv1",
-            "tanh1",
-            "pool1",
-            "conv2",
-            "tanh2",
-            "pool2",
-            "fc1",
-            "tanh3",
-            "fc2",
-            "tanh4",
-            "head",
-        ]
-    )
+    names = "conv1 tanh1 pool1 conv2 tanh2 pool2 fc1 tanh3 fc2 tanh4 head"
+    assert " ".join(shapes) == names
 
 
 BASIC = ("conv1", "norm1", "conv2", "norm2")
@@ -161,8 +172,7 @@ def test_resnet_50_has_the_shapes_of_the_paper_with_its_strides_in_the_3x3_convo
     }.items(),
 )
 def test_each_stage_of_a_resnet_has_its_parameters(name, by_stage):
-    shape, *_ = GOLDEN[name]
-    params, _ = abstract(getattr(models, name)(), *shape)
+    params, _ = golden(name)
     assert [count(params[f"stage{n}"]) for n in range(1, len(by_stage) + 1)] == by_stage
 
 
@@ -174,36 +184,41 @@ def test_resnet_20_has_19_convolutions_with_the_shapes_of_the_paper():
     assert shapes["pool"] == (64,)
 
 
+@pytest.mark.usefixtures("unoptimised")
 def test_resnet_20_with_its_branches_off_is_its_shortcuts():
     """Option A: every second pixel twice over, then 48 channels of zeros."""
     model, x = models.resnet20(), normal(2, 9, 8, 3)
-    params, state = model.init(jax.random.key(0), x)
+    params, state = abstract(model, 9, 8, 3)
+    params = jax.tree.map(lambda leaf: normal(*leaf.shape), params)
+    state = jax.tree.map(lambda leaf: jnp.full(leaf.shape, 0.5), state)
     for stage in ("stage1", "stage2", "stage3"):
         for block in params[stage].values():
-            block["norm2"]["scale"] = jnp.zeros_like(block["norm2"]["scale"])
+            block["norm2"] = jax.tree.map(jnp.zeros_like, block["norm2"])
+
     stem = serial(("conv1", conv(16, (3, 3), use_bias=False)), ("norm1", batch_norm()))
     first = {name: params[name] for name in ("conv1", "norm1")}
     y, _ = stem.apply(first, {"norm1": state["norm1"]}, x)
     features = np.maximum(y, 0)[:, ::2, ::2][:, ::2, ::2].mean((1, 2))
-    expected = features @ np.asarray(params["head"]["kernel"])[:16]
+    head = jax.tree.map(np.asarray, params["head"])
+    expected = features @ head["kernel"][:16] + head["bias"]
     assert_close(jax.jit(model.apply)(params, state, x)[0], expected)
 
 
 def test_the_small_network_has_the_stages_it_is_given():
     model = models.small_cnn(10, [(8,), (16, 24)])
     params, _ = abstract(model, 28, 28, 1)
-    kernels = {
-        stage: [params[stage][name]["kernel"].shape for name in params[stage] if "conv" in name]
-        for stage in ("stage1", "stage2")
-    }
-    assert kernels == {"stage1": [(3, 3, 1, 8)], "stage2": [(3, 3, 8, 16), (3, 3, 16, 24)]}
+    assert params["stage1"]["conv1"]["kernel"].shape == (3, 3, 1, 8)
+    assert params["stage2"]["conv1"]["kernel"].shape == (3, 3, 8, 16)
+    assert params["stage2"]["conv2"]["kernel"].shape == (3, 3, 16, 24)
+    assert params["stage1"].keys() == {"conv1", "norm1"}
     shapes = output_shapes(model, 28, 28, 1)
     assert (shapes["pool1"], shapes["pool2"]) == ((14, 14, 8), (7, 7, 24))
     assert params["head"]["kernel"].shape == (7 * 7 * 24, 10)
 
 
+@pytest.mark.usefixtures("unoptimised")
 def test_the_dropout_of_the_small_network_may_be_a_traced_hyperparameter():
-    x = normal(2, 8, 8, 1)
+    x = normal(2, 4, 4, 1)
     params, state = models.small_cnn(2, [(4,)]).init(jax.random.key(0), x)
 
     @jax.jit
