@@ -3,6 +3,7 @@
 from jaxnets.inspect.activations import activations
 from jaxnets.inspect.attribution import class_activation, saliency
 from jaxnets.inspect.components import Components, principal_components
+from jaxnets.inspect.dead_units import dead_units
 from jaxnets.inspect.flops import flops
 from jaxnets.inspect.gradient_check import GradientError, check_function, check_gradient
 from jaxnets.inspect.graph import Graph, Node, computation_graph
@@ -27,6 +28,7 @@ __all__ = [
     "check_names",
     "class_activation",
     "computation_graph",
+    "dead_units",
     "first_nonfinite",
     "flops",
     "layer_norms",

@@ -1,5 +1,6 @@
 """Training: a pure step, chunks of steps as one program, and the ordinary loop around them."""
 
+from jaxnets.training import monitors
 from jaxnets.training.check import RunError
 from jaxnets.training.checkpoint import (
     CheckpointError,
@@ -43,6 +44,7 @@ __all__ = [
     "json_lines",
     "make_update",
     "momentum",
+    "monitors",
     "of_hyper",
     "params_ema",
     "predict",

@@ -1,7 +1,7 @@
 """The ordinary training loop: the host wakes between chunks, and only then."""
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import jax
@@ -14,14 +14,13 @@ from jaxnets.training.checkpoint import CheckpointError, Checkpoints
 from jaxnets.training.chunk import Remainder
 from jaxnets.training.course import copy
 from jaxnets.training.interrupt import first_signal
+from jaxnets.training.monitors import Monitor
 from jaxnets.training.pace import Pace
 from jaxnets.training.program import OnNonFinite, Program
 from jaxnets.training.report import Progress, Reporter, silent
 from jaxnets.training.resume import Saver, identity
 from jaxnets.training.stops import Interrupted, NonFiniteLoss, SavingFailed
 from jaxnets.training.update import Hyper, TrainState, Update
-
-Monitor = Callable[[TrainState, np.ndarray], Sequence[str]]
 
 
 class Fit(NamedTuple):
@@ -114,7 +113,8 @@ def fit(
     compile_seconds = time.perf_counter() - began
 
     options = {"batch_size": batch_size, "remainder": remainder, "patience": patience}
-    saver = Saver(checkpoints, identity(train, validation, hyper, key=key, **options))
+    about = {} if checkpoints is None else identity(train, validation, hyper, key=key, **options)
+    saver = Saver(checkpoints, about)
     course = saver.restored(course) if resume else course
     pace = Pace(chunk_seconds, batch_size, seconds=course.seconds)
     first_step, first_second, total = course.step, course.seconds, program.steps * epochs

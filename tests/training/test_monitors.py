@@ -1,0 +1,93 @@
+"""Monitors say what is wrong, once, and nothing of what is right."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from clouds import TRAIN, UPDATE, run
+
+from jaxnets import conv, dense, serial
+from jaxnets.inspect import dead_units
+from jaxnets.training import monitors
+
+STATE = UPDATE.init(jax.random.key(0), TRAIN[0][:1], {"learning_rate": 0.1})
+
+
+def watch(series, chunk, monitor):
+    """What the monitor says of a series of objectives that comes in chunks."""
+    said = []
+    for start in range(0, len(series), chunk):
+        part = np.asarray(series[start : start + chunk], np.float32)
+        said += monitor(STATE._replace(step=start + len(part)), part)
+    return said
+
+
+NOISE = 1 + 0.1 * np.random.default_rng(0).normal(size=400)
+
+
+@pytest.mark.parametrize("chunk", [1, 7, 400])
+def test_a_loss_that_jumps_is_told_once_with_its_step_whatever_the_chunks(chunk):
+    series = NOISE.copy()
+    series[250:255] = 5
+    (said,) = watch(series, chunk, monitors.loss_spikes())
+    assert said.startswith("the loss jumped to 5 at step 250, where the 100 steps before had 0.9")
+
+
+def test_noise_and_a_slow_rise_are_no_spikes():
+    assert watch(NOISE + np.linspace(0, 1, 400), 50, monitors.loss_spikes()) == []
+
+
+def test_nothing_is_said_before_there_is_something_to_compare_with():
+    series = NOISE.copy()
+    series[50] = 100
+    assert watch(series, 400, monitors.loss_spikes()) == []
+
+
+RECTIFIER = serial(("fc1", dense(4)), jax.nn.relu, ("fc2", dense(2)), jax.nn.relu, jnp.tanh)
+
+
+def rectifier(biases):
+    params, _ = RECTIFIER.init(jax.random.key(0), jnp.ones((1, 3)))
+    params["fc1"]["bias"] = jnp.asarray(biases, jnp.float32)
+    return params
+
+
+def test_units_that_no_example_switches_on_are_counted_by_layer():
+    x = jax.random.normal(jax.random.key(1), (50, 3))
+    params = rectifier([-100, -100, -100, 100])
+    found = dead_units(RECTIFIER, params, {}, x)
+    hidden = jax.nn.relu(x @ params["fc1"]["kernel"] + params["fc1"]["bias"][None])
+    out = hidden @ params["fc2"]["kernel"] + params["fc2"]["bias"][None]
+    assert found == {"fc1": 0.75, "fc2": float((out <= 0).all(0).mean())}
+
+
+def test_of_a_feature_map_a_unit_is_a_channel():
+    model = serial(("conv1", conv(3, (3, 3))), jax.nn.relu)
+    params, _ = model.init(jax.random.key(0), jnp.ones((1, 5, 5, 1)))
+    params["conv1"]["bias"] = jnp.array([-100.0, 0, 100])
+    x = jax.random.normal(jax.random.key(1), (4, 5, 5, 1))
+    assert dead_units(model, params, {}, x)["conv1"] == pytest.approx(1 / 3)
+
+
+def test_a_run_reports_each_dead_layer_once():
+    reports = []
+    dead = STATE._replace(params=rectifier([-100] * 4), state={})
+    monitor = monitors.dead_units(RECTIFIER, np.ones((5, 3), np.float32))
+    (said, *_) = monitor(dead, np.zeros(1))
+    assert said.startswith("100% of the units of layer 'fc1' are dead at step 0")
+    assert monitor(dead, np.zeros(1)) == []
+    run(monitors=[lambda state, objectives: [f"{len(objectives)} steps"]], report=reports.append)
+    assert [progress.warnings for progress in reports] == [("5 steps",)] * 2
+
+
+@pytest.mark.parametrize(
+    "build",
+    [
+        lambda: monitors.loss_spikes(factor=0),
+        lambda: monitors.loss_spikes(window=3),
+        lambda: monitors.dead_units(RECTIFIER, np.ones((1, 3)), share=1),
+    ],
+)
+def test_a_monitor_that_could_say_nothing_is_refused(build):
+    with pytest.raises(ValueError, match="expects"):
+        build()
