@@ -141,11 +141,12 @@ def test_passes_over_the_same_rows_are_epochs_of_one_fit(fitted):
 
 
 def test_a_pass_sees_every_row_given_however_many_there_were_before():
-    still = clone(small).set_params(learning_rate_init=1e-12)
-    for rows in (slice(0, 300), slice(0, 200), slice(100, 300)):
+    still = clone(small).set_params(learning_rate_init=1e-12, batch_size=60)
+    for passes, rows in enumerate((slice(0, 300), slice(0, 200), slice(100, 300)), start=1):
         still.partial_fit(X[rows], Y[rows], classes=range(10))
         expected = log_loss(Y[rows], still.predict_proba(X[rows]), labels=range(10))
         assert still.loss_curve_[-1] == pytest.approx(expected, rel=1e-5)
+        assert len(still.loss_curve_) == still.n_iter_ == passes
 
 
 def test_early_stopping_keeps_what_was_best_on_the_held_out_rows():
