@@ -30,7 +30,7 @@ ARROWS = {
     # Of inspect it is what says where a NaN came from, when one has.
     "training": CORE | {"trees", "losses", "metrics", "data", "files", "tensors", "inspect"},
     "inspect": CORE | {"trees", "training"},
-    "interop": CORE | {"trees", "training", "files", "tensors"},
+    "interop": CORE | {"trees", "training", "files", "tensors", "losses", "metrics", "models"},
 }
 
 

@@ -11,7 +11,7 @@ from jaxnets.training.checkpoint import (
 )
 from jaxnets.training.descent import Trajectory, descend
 from jaxnets.training.ema import params_ema
-from jaxnets.training.evaluate import evaluate, predict, predict_proba
+from jaxnets.training.evaluate import evaluate, predict, predict_outputs, predict_proba
 from jaxnets.training.fit import Fit, fit
 from jaxnets.training.momentum import momentum
 from jaxnets.training.rate_finder import RangeTest, find_learning_rate
@@ -48,6 +48,7 @@ __all__ = [
     "of_hyper",
     "params_ema",
     "predict",
+    "predict_outputs",
     "predict_proba",
     "together",
 ]

@@ -66,6 +66,13 @@ def probabilities(outputs: Array) -> Array:
     return jax.nn.softmax(outputs)
 
 
+def predict_outputs(
+    model: Layer, params: Params, state: State, x: Any, *, block_size: int = BLOCK
+) -> np.ndarray:
+    """The model's own outputs, (n, ...): logits, or the values themselves in regression."""
+    return _map_blocks(jax.nn.identity, model, params, state, x, block_size)
+
+
 def predict_proba(
     model: Layer, params: Params, state: State, x: Any, *, block_size: int = BLOCK
 ) -> np.ndarray:

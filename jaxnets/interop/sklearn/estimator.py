@@ -1,0 +1,152 @@
+"""What both estimators share: the settings, training in chunks and prediction in blocks."""
+
+from numbers import Integral, Real
+from typing import Any, ClassVar, Self
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from sklearn.base import BaseEstimator, is_classifier
+from sklearn.model_selection import train_test_split
+from sklearn.utils import check_random_state
+from sklearn.utils._param_validation import Interval, StrOptions
+from sklearn.utils.validation import check_is_fitted, validate_data
+
+from jaxnets.interop.sklearn.network import (
+    ACTIVATIONS,
+    Architecture,
+    Build,
+    network,
+    to_device,
+    to_host,
+    update_of,
+)
+from jaxnets.training import TrainState, Update, fit, predict_outputs
+
+
+class NetworkEstimator(BaseEstimator):
+    """A network and the settings it is trained with; `JaxnetsClassifier` documents them."""
+
+    _loss: ClassVar[Any]
+    _metrics: ClassVar[dict[str, Any]] = {}
+    _parameter_constraints: ClassVar[dict[str, list]] = {
+        "hidden_layer_sizes": ["array-like", Interval(Integral, 1, None, closed="left")],
+        "activation": [StrOptions(set(ACTIVATIONS))],
+        "alpha": [Interval(Real, 0, None, closed="left")],
+        "learning_rate_init": [Interval(Real, 0, None, closed="neither")],
+        "batch_size": [Interval(Integral, 1, None, closed="left")],
+        "max_iter": [Interval(Integral, 1, None, closed="left")],
+        "early_stopping": ["boolean"],
+        "validation_fraction": [Interval(Real, 0, 1, closed="neither")],
+        "n_iter_no_change": [Interval(Integral, 1, None, closed="left")],
+        "random_state": ["random_state"],
+        "build": [callable, None],
+    }
+
+    def __init__(
+        self,
+        hidden_layer_sizes: Any = (100,),
+        *,
+        activation: str = "relu",
+        alpha: float = 1e-4,
+        learning_rate_init: float = 1e-3,
+        batch_size: int = 200,
+        max_iter: int = 200,
+        early_stopping: bool = False,
+        validation_fraction: float = 0.1,
+        n_iter_no_change: int = 10,
+        random_state: Any = None,
+        build: Build | None = None,
+    ):
+        self.hidden_layer_sizes = hidden_layer_sizes
+        self.activation = activation
+        self.alpha = alpha
+        self.learning_rate_init = learning_rate_init
+        self.batch_size = batch_size
+        self.max_iter = max_iter
+        self.early_stopping = early_stopping
+        self.validation_fraction = validation_fraction
+        self.n_iter_no_change = n_iter_no_change
+        self.random_state = random_state
+        self.build = build
+
+    def _fit(self, x: np.ndarray, targets: np.ndarray, outputs: int) -> Self:
+        """Train from fresh parameters, to `max_iter` or until the held-out loss stalls."""
+        chance = check_random_state(self.random_state)
+        split: list[Any] = [x, targets]
+        if self.early_stopping:
+            stratify = targets if is_classifier(self) else None
+            split = train_test_split(
+                *split,
+                test_size=self.validation_fraction,
+                random_state=chance,
+                stratify=stratify,
+            )
+            x, targets = split[::2]
+        validation = (split[1], split[3]) if self.early_stopping else None
+        start = self._start(x, outputs, chance)
+        return self._train(start, x, targets, int(self.max_iter), validation)
+
+    def _partial_fit(self, x: np.ndarray, targets: np.ndarray, outputs: int) -> Self:
+        """Make one more pass, over these rows."""
+        if self.early_stopping:
+            raise ValueError("partial_fit holds no rows out; set early_stopping=False, or call fit")
+        if hasattr(self, "n_iter_"):
+            start = to_device(self._train_state)
+        else:
+            start = self._start(x, outputs, check_random_state(self.random_state))
+        return self._train(start, x, targets, 1)
+
+    def _start(self, x: np.ndarray, outputs: int, chance: np.random.RandomState) -> TrainState:
+        """Fresh parameters for a network that later changes of the settings leave as it is."""
+        sizes = tuple(np.atleast_1d(self.hidden_layer_sizes).tolist())
+        if not all(isinstance(size, int) and size > 0 for size in sizes):
+            raise ValueError(f"hidden_layer_sizes must be positive integers, but got {sizes}")
+        self._architecture = Architecture(self.build, sizes, self.activation, x.shape[1], outputs)
+        self.history_ = ()
+        key = jax.random.key(chance.randint(np.iinfo(np.int32).max))
+        return self._update().init(key, x[:1], {"learning_rate": 1.0, "l2": 0.0})
+
+    def _train(
+        self,
+        start: TrainState,
+        x: np.ndarray,
+        targets: np.ndarray,
+        epochs: int,
+        validation: tuple[np.ndarray, np.ndarray] | None = None,
+    ) -> Self:
+        """Go on from `start` for so many passes over the rows, and keep what comes of it."""
+        batch_size = min(int(self.batch_size), len(x))
+        # Rows may be more or fewer than before: go on where the next of their own epochs begins.
+        steps = -(-len(x) // batch_size)
+        done = -(-int(start.step) // steps)
+        fitted = fit(
+            self._update(),
+            (x, targets),
+            key=start.key,
+            epochs=done + epochs,
+            batch_size=batch_size,
+            start=start._replace(step=jnp.int32(done * steps)),
+            hyper={
+                "learning_rate": np.float32(self.learning_rate_init),
+                "l2": np.float32(self.alpha / (2 * batch_size)),
+            },
+            validation=validation,
+            patience=None if validation is None else int(self.n_iter_no_change),
+            remainder="pad",
+        )
+        self._train_state = to_host(fitted.train_state)
+        self.history_ += fitted.history
+        self.loss_curve_ = [progress.train["loss"] for progress in self.history_]
+        self.n_iter_ = len(self.history_)
+        return self
+
+    def _update(self) -> Update:
+        return update_of(self._architecture, self._loss, self._metrics)
+
+    def _outputs(self, X: Any) -> np.ndarray:
+        """What the network says of each row, (n, outputs), the same whatever rows are beside it."""
+        check_is_fitted(self, "n_iter_")
+        x = validate_data(self, X, dtype=np.float32, reset=False)
+        _, params, state, *_ = self._train_state
+        return predict_outputs(network(self._architecture), params, state, x).astype(np.float64)

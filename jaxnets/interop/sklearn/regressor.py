@@ -1,0 +1,52 @@
+"""A network as a scikit-learn regressor."""
+
+from typing import Any, Self
+
+import numpy as np
+from sklearn.base import RegressorMixin
+from sklearn.utils import Tags, column_or_1d
+from sklearn.utils.validation import validate_data
+
+from jaxnets import losses
+from jaxnets.interop.sklearn.estimator import NetworkEstimator
+
+
+class JaxnetsRegressor(RegressorMixin, NetworkEstimator):
+    """A network that predicts one number a row, or several, trained on half the squared error.
+
+    Settings and attributes are those of `JaxnetsClassifier`, without `classes_`; a builder's
+    network has one output a target, and with no hidden layers it is ridge regression. Targets far
+    from 0, or far from 1 in size, take long to reach: scale them first.
+    """
+
+    _loss = staticmethod(losses.half_squared_error)
+
+    def fit(self, X: Any, y: Any) -> Self:
+        """Train from fresh parameters on rows X (n, n_features), targets y (n,) or (n, m)."""
+        self._validate_params()
+        x, targets = self._validate(X, y, reset=True)
+        return self._fit(x, targets, targets.shape[1])
+
+    def partial_fit(self, X: Any, y: Any) -> Self:
+        """Make one pass over these rows, from the parameters there are."""
+        self._validate_params()
+        x, targets = self._validate(X, y, reset=not hasattr(self, "n_iter_"))
+        return self._partial_fit(x, targets, targets.shape[1])
+
+    def predict(self, X: Any) -> np.ndarray:
+        """The prediction for each row, (n,), or (n, m) for m > 1 targets."""
+        outputs = self._outputs(X)
+        return outputs[:, 0] if outputs.shape[1] == 1 else outputs
+
+    def _validate(self, X: Any, y: Any, *, reset: bool) -> tuple[Any, np.ndarray]:
+        x, y = validate_data(
+            self, X, y, dtype=np.float32, multi_output=True, y_numeric=True, reset=reset
+        )
+        if y.ndim == 2 and y.shape[1] == 1:
+            y = column_or_1d(y, warn=True)
+        return x, y.reshape(len(y), -1).astype(np.float32)
+
+    def __sklearn_tags__(self) -> Tags:
+        tags = super().__sklearn_tags__()
+        tags.target_tags.multi_output = True
+        return tags
