@@ -56,12 +56,13 @@ class Program:
           NonFiniteLoss: a step was not finite, and that stops a run; the course is then at the
             last good state.
         """
-        start, before = course.step, copy(course.train_state)
+        start, stops = course.step, self.on_nonfinite == "stop"
+        before = copy(course.train_state) if stops else course.train_state
         with pace.timed(stop - start):
             after, sums, objectives = self._run(course.train_state, stop)
         objectives = objectives[: stop - start]
         course.seconds = pace.seconds
-        if self.on_nonfinite == "stop":
+        if stops:
             bad = first_bad_step(objectives, start, stop, all_finite(after.params))
             if bad is not None:
                 after, sums, _ = last_good(lambda stop: self._run(copy(before), stop), bad)
