@@ -5,9 +5,10 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from matplotlib import image
+from matplotlib.figure import Figure
 
 from experiments import look_inside
-from jaxnets import LayerError, models
+from jaxnets import LayerError, data, models
 from jaxnets.interop import safetensors
 from jaxnets.training import RunError
 
@@ -24,30 +25,46 @@ def title(figure):
     return figure.get_suptitle() or figure.axes[0].get_title()
 
 
-def test_a_trained_network_s_views_are_drawn_on_real_digits(small_mnist, tmp_path):
+def test_every_view_is_drawn_with_the_weights_of_a_file_and_says_so(
+    small_mnist, tmp_path, monkeypatch
+):
+    params, _ = models.lenet5().init(jax.random.key(7), jnp.ones((1, 28, 28, 1)))
+    safetensors.save(tmp_path / "mine.safetensors", {"params": params})
+    view = look_inside.VIEWS["lenet5"]._replace(maps=("tanh2",))
+    monkeypatch.setitem(look_inside.VIEWS, "lenet5", view)
+    drawn, save = {}, Figure.savefig
+    monkeypatch.setattr(
+        Figure,
+        "savefig",
+        lambda self, path, dpi: [drawn.update({path.stem: self}), save(self, path)],
+    )
     config = look_inside.Config(
-        model="lenet5", examples=128, points=40, data_dir=small_mnist, out=tmp_path / "run"
+        model="lenet5",
+        weights=tmp_path / "mine.safetensors",
+        points=40,
+        data_dir=small_mnist,
+        out=tmp_path / "run",
     )
     look_inside.experiment(config)
-    pictures = {path.stem: path.read_bytes() for path in config.out.glob("*.png")}
-    assert pictures.keys() == {
-        *("filters_by_hand", "filters", "maps_tanh1", "maps_tanh2", "evidence", "embedding")
-    }
-    assert all(content.startswith(b"\x89PNG") for content in pictures.values())
-
-
-def test_weights_from_a_file_are_used_by_name_and_named_in_the_title(small_mnist, tmp_path):
-    model = models.lenet5()
-    params, _ = model.init(jax.random.key(7), jnp.ones((1, 28, 28, 1)))
-    safetensors.save(tmp_path / "mine.safetensors", {"params": params})
-    view = look_inside.VIEWS["lenet5"]._replace(maps=())
-    config = look_inside.Config(
-        model="lenet5", weights=tmp_path / "mine.safetensors", points=40, data_dir=small_mnist
+    written = {path.stem: path.read_bytes() for path in config.out.glob("*.png")}
+    assert all(content.startswith(b"\x89PNG") for content in written.values())
+    assert (
+        written.keys()
+        == drawn.keys()
+        == {*("filters_by_hand", "filters", "maps_tanh2", "evidence", "embedding")}
     )
-    figures = look_inside.look_at_digits(config, view)
-    assert all("lenet5, weights of mine.safetensors" in title(f) for f in figures.values())
-    mosaic = figures["filters"].axes[0].images[0].get_array()
+    del drawn["filters_by_hand"]
+    assert all("lenet5, weights of mine.safetensors" in title(f) for f in drawn.values())
+    mosaic = drawn["filters"].axes[0].images[0].get_array()
     np.testing.assert_array_equal(mosaic[:5, :5], params["conv1"]["kernel"][:, :, 0, 0])
+
+
+def test_a_network_learns_digits_where_no_weights_are_given(small_mnist):
+    mnist = data.load("mnist", data_dir=small_mnist)
+    config, model = look_inside.Config(model="lenet5", examples=640), models.lenet5()
+    params, state = look_inside.learn(config, model, mnist)
+    scores, _ = jax.jit(model.apply)(params, state, look_inside.MNIST(mnist.train.x[:200]))
+    assert (scores.argmax(-1) == mnist.train.y[:200]).mean() > 0.3  # chance is 0.1
 
 
 def test_weights_of_another_model_are_refused_name_by_name(tmp_path):
@@ -61,11 +78,11 @@ def test_weights_of_another_model_are_refused_name_by_name(tmp_path):
 
 
 def test_a_photograph_s_views_say_that_the_weights_are_random():
-    tiny = look_inside.VIEWS["lenet5"]._replace(maps=("tanh2",))
+    tiny = look_inside.VIEWS["lenet5"]._replace(maps=())
     photo = look_inside.load_photo(None)
     config = look_inside.Config(model="alexnet")
     figures = look_inside.look_at_photo(config, tiny, photo)
-    assert figures.keys() == {"filters", "maps_tanh2", "evidence"}
+    assert figures.keys() == {"filters", "evidence"}
     assert all("alexnet, random weights" in title(figure) for figure in figures.values())
 
 
