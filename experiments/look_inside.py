@@ -107,9 +107,11 @@ def load_photo(path: Path | None) -> np.ndarray:
         photo = image.imread(path)
     except (OSError, ValueError, SyntaxError) as error:
         raise RunError(f"cannot read {path} as a picture: {error}; pass another --photo") from error
-    photo = photo / (255 if photo.dtype == np.uint8 else 1)
-    photo = photo[..., None] if photo.ndim == 2 else photo
-    return np.broadcast_to(photo[..., :3], (*photo.shape[:2], 3)).astype(np.float32)
+    if np.issubdtype(photo.dtype, np.integer):
+        photo = photo / np.iinfo(photo.dtype).max
+    photo = photo.reshape(*photo.shape[:2], -1)
+    colours = photo[..., :3] if photo.shape[-1] > 2 else photo[..., :1]  # without transparency
+    return np.broadcast_to(colours, (*photo.shape[:2], 3)).astype(np.float32)
 
 
 def fitted_in(photo: np.ndarray, side: int) -> np.ndarray:
@@ -167,7 +169,7 @@ def read_weights(path: Path, model: Layer, x: Array) -> tuple[Params, State]:
 
 def learn(config: Config, model: Layer, mnist: Dataset) -> tuple[Params, State]:
     """What one pass over some digits teaches."""
-    x, y = MNIST(mnist.train.x[: config.examples]), mnist.train.y[: config.examples]
+    x, y = MNIST(jnp.asarray(mnist.train.x[: config.examples])), mnist.train.y[: config.examples]
     steps, batch_size = max(1, len(x) // 128), min(128, len(x))
     tx = optax.adam(optax.cosine_onecycle_schedule(steps, 3e-3))
     update = make_update(model, tx, losses.softmax_cross_entropy)
@@ -212,7 +214,7 @@ def look_at_digits(config: Config, view: View) -> dict[str, Figure]:
     """Views of a network that reads digits."""
     mnist = data.load("mnist", data_dir=config.data_dir)
     model, digits, labels = view.build(10), *(part[: config.points] for part in mnist.test)
-    x = MNIST(digits)
+    x = MNIST(jnp.asarray(digits))
     if config.weights is None:
         params, state = learn(config, model, mnist)
         whose = f"{config.model}, MNIST-trained on {config.examples:,} digits"

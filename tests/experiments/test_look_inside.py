@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from matplotlib import image
 from matplotlib.figure import Figure
+from PIL import Image
 
 from experiments import look_inside
 from jaxnets import LayerError, data, models
@@ -92,6 +93,10 @@ def test_a_photograph_may_be_grey_or_have_transparency_and_must_be_a_picture(tmp
     photo = look_inside.load_photo(tmp_path / "rgba.png")
     assert photo.dtype == np.float32
     np.testing.assert_allclose(photo, rgba[..., :3] / 255, atol=1e-6)
+    for form in (rgba[..., 0], rgba[..., :2]):
+        Image.fromarray(np.ascontiguousarray(form)).save(tmp_path / "grey.png")
+        grey = look_inside.load_photo(tmp_path / "grey.png")
+        np.testing.assert_allclose(grey, np.stack([rgba[..., 0]] * 3, -1) / 255, atol=1e-6)
     (tmp_path / "no.png").write_bytes(b"no picture")
     for name in ("no.png", "absent.png"):
         with pytest.raises(RunError, match=rf"cannot read .*{name} as a picture.*--photo"):
