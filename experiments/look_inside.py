@@ -44,7 +44,8 @@ from jaxnets.training import RunError, fit, make_update
 from jaxnets.trees import flatten_names
 
 EDGE = np.array([[-1, 0, 1], [-1, 0, 1], [-1, 0, 1]])  # dark on the left, bright on the right
-COLOUR_EDGE = np.stack([EDGE, 0 * EDGE, -EDGE], axis=-1)  # blue on the left, red on the right
+SLOPE = np.array([[0, 1, 2], [-1, 0, 1], [-2, -1, 0]])
+SHOULDER = np.stack([-SLOPE, 0 * SLOPE, SLOPE], axis=-1)  # bluer and less red, above and right
 IMAGENET = scale_pixels(mean=(0.485, 0.456, 0.406), std=(0.229, 0.224, 0.225))
 MNIST = scale_pixels(mean=0.1307, std=0.3081)
 
@@ -106,9 +107,11 @@ def load_photo(path: Path | None) -> np.ndarray:
         photo = image.imread(path)
     except (OSError, ValueError, SyntaxError) as error:
         raise RunError(f"cannot read {path} as a picture: {error}; pass another --photo") from error
-    photo = photo / (255 if photo.dtype == np.uint8 else 1)
-    photo = photo[..., None] if photo.ndim == 2 else photo
-    return np.broadcast_to(photo[..., :3], (*photo.shape[:2], 3)).astype(np.float32)
+    if np.issubdtype(photo.dtype, np.integer):
+        photo = photo / np.iinfo(photo.dtype).max
+    photo = photo.reshape(*photo.shape[:2], -1)
+    colours = photo[..., :3] if photo.shape[-1] > 2 else photo[..., :1]  # without transparency
+    return np.broadcast_to(colours, (*photo.shape[:2], 3)).astype(np.float32)
 
 
 def fitted_in(photo: np.ndarray, side: int) -> np.ndarray:
@@ -122,25 +125,26 @@ def resized(photo: np.ndarray, height: int, width: int) -> np.ndarray:
     return np.asarray(jax.image.resize(photo, (height, width, 3), "linear"))
 
 
-def filtered(small: np.ndarray) -> dict[str, tuple[np.ndarray, str]]:
-    """What each filter of the decks makes of a picture, and the filter written out.
+def filtered(small: np.ndarray) -> dict[str, pictures.Filtered]:
+    """What each filter of the decks makes of a picture.
 
     `conv` does not turn its kernel over: it is the decks' sliding mask.
     """
-    grey = small @ np.array([0.299, 0.587, 0.114], np.float32)  # brightness, ITU-R BT.601
+    grey = small @ np.array([[0.299], [0.587], [0.114]], np.float32)  # brightness, ITU-R BT.601
     results = {}
     for name, kernel in {**KERNELS, "vertical edges": EDGE}.items():
-        whole = int(np.sum(kernel)) or 1  # the blur sums to 15
-        divided = f"\ndivided by {whole}" if whole > 1 else ""
-        result = convolved(grey[..., None], np.array(kernel)[..., None] / whole)
-        results[name] = result, written(kernel) + divided
-    text = f"on red:\n{written(EDGE)}\non blue: the opposite"
-    return {**results, "edges from blue to red": (convolved(small, COLOUR_EDGE), text)}
+        whole = int(np.sum(kernel))
+        divided = f"\ndivided by {whole}" if whole > 1 else ""  # the blur
+        result = convolved(grey, np.array(kernel)[..., None] / (whole or 1))
+        results[name] = pictures.Filtered(result, written(kernel) + divided, signed=whole == 0)
+    text = f"on blue:\n{written(SLOPE)}\non red: the opposite"
+    shoulder = pictures.Filtered(convolved(small, SHOULDER), text, signed=True)
+    return {**results, "blue above and to the right": shoulder}
 
 
 def convolved(image: np.ndarray, kernel: np.ndarray) -> np.ndarray:
     """The image (height, width, channels) under one filter (3, 3, channels), as a layer does it."""
-    layer = conv(1, (3, 3), use_bias=False)
+    layer = conv(1, (3, 3), padding="VALID", use_bias=False)
     params = {"kernel": jnp.asarray(kernel[..., None], jnp.float32)}
     return np.asarray(layer.apply(params, {}, jnp.asarray(image[None]))[0][0, ..., 0])
 
@@ -165,7 +169,7 @@ def read_weights(path: Path, model: Layer, x: Array) -> tuple[Params, State]:
 
 def learn(config: Config, model: Layer, mnist: Dataset) -> tuple[Params, State]:
     """What one pass over some digits teaches."""
-    x, y = MNIST(mnist.train.x[: config.examples]), mnist.train.y[: config.examples]
+    x, y = MNIST(jnp.asarray(mnist.train.x[: config.examples])), mnist.train.y[: config.examples]
     steps, batch_size = max(1, len(x) // 128), min(128, len(x))
     tx = optax.adam(optax.cosine_onecycle_schedule(steps, 3e-3))
     update = make_update(model, tx, losses.softmax_cross_entropy)
@@ -210,7 +214,7 @@ def look_at_digits(config: Config, view: View) -> dict[str, Figure]:
     """Views of a network that reads digits."""
     mnist = data.load("mnist", data_dir=config.data_dir)
     model, digits, labels = view.build(10), *(part[: config.points] for part in mnist.test)
-    x = MNIST(digits)
+    x = MNIST(jnp.asarray(digits))
     if config.weights is None:
         params, state = learn(config, model, mnist)
         whose = f"{config.model}, MNIST-trained on {config.examples:,} digits"
@@ -220,15 +224,18 @@ def look_at_digits(config: Config, view: View) -> dict[str, Figure]:
     figures = views(model, params, state, view, x, whose)
 
     few = np.array([np.flatnonzero(labels == digit)[0] for digit in np.unique(labels)])
-    scores = model.apply(params, state, x[few])[0].argmax(-1)
+    scores = jax.jit(model.apply)(params, state, x[few])[0].argmax(-1)
     found = evidence(model, params, state, view, x[few], scores)
-    titles = [f"read as {mnist.classes[score]}" for score in scores]
+    titles = [
+        f"{mnist.classes[label]} read as {mnist.classes[score]}"
+        for label, score in zip(labels[few], scores, strict=True)
+    ]
     title = f"{whose}\nwhat the highest score rests on"
     figures["evidence"] = pictures.evidence(digits[few] / 255, found, titles, title)
 
     features = activations(model, params, state, x)[view.features]
     points, _, share = principal_components(features)
-    title = f"{whose}\n{view.features} of {len(x):,} test digits, in two dimensions of {features[0].size}"
+    title = f"{whose}\noutputs of {view.features} for {len(x):,} test digits, in 2-D"
     figures["embedding"] = pictures.embedding(points, share, labels, mnist.classes, title)
     return figures
 
@@ -246,7 +253,7 @@ def look_at_photo(config: Config, view: View, photo: np.ndarray) -> dict[str, Fi
         whose = f"{config.model}, weights of {config.weights.name}"
     figures = views(model, params, state, view, x, whose)
 
-    scores = jax.nn.softmax(model.apply(params, state, x)[0][0])
+    scores = jax.nn.softmax(jax.jit(model.apply)(params, state, x)[0][0])
     top = jnp.argsort(-scores)[:3]
     found = evidence(model, params, state, view, jnp.repeat(x, 3, 0), top)
     titles = [f"class {number}: {scores[number]:.1%}" for number in top]

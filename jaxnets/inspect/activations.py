@@ -23,20 +23,27 @@ def activations(
 
     The arguments are those of `layer.apply`. A layer that is called again, or that returns
     several arrays, has its further ones under "block/fc1#2", "#3", ... A loop is one operation:
-    what it computes inside is not seen. It may be traced.
+    what it computes inside is not seen. It is compiled at each call; for many batches put it into
+    a `jax.jit` of your own, out of which the names come sorted.
     """
-    seen, number = {}, numbered()
+    names = []
 
-    def visit(operation: Operation, operands: list[Any]) -> Sequence[Any]:
-        if not operation.tagged:
-            return compute(operation, operands)
-        seen[number(operation.path)] = operands[0]
-        return operands
+    def collect(arguments: tuple, key: Key | None) -> list[Array]:
+        seen, number = {}, numbered()
 
-    program = jax.make_jaxpr(lambda *args: layer.apply(*args, key=key, train=train))
-    arguments = (params, state, x)
-    Walk(visit)(program(*arguments), jax.tree.leaves(arguments))
-    return seen
+        def visit(operation: Operation, operands: list[Any]) -> Sequence[Any]:
+            if not operation.tagged:
+                return compute(operation, operands)
+            seen[number(operation.path)] = operands[0]
+            return operands
+
+        program = jax.make_jaxpr(lambda *given: layer.apply(*given, key=key, train=train))
+        Walk(visit)(program(*arguments), jax.tree.leaves(arguments))
+        names[:] = seen
+        return [*seen.values()]
+
+    values = jax.jit(collect)((params, state, x), key)
+    return dict(zip(names, values, strict=True))
 
 
 def numbered() -> Callable[[str], str]:

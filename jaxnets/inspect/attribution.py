@@ -1,6 +1,7 @@
 """What in the input a class's score rests on: saliency and class-activation maps."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
+from functools import partial
 from typing import Any
 
 import jax
@@ -29,10 +30,10 @@ def saliency(model: Layer, params: Params, state: State, x: Array, classes: Arra
       networks", section 3.
     """
 
-    def total(x: Array) -> Array:
+    def total(x: Array, params: Params, state: State) -> Array:
         return _scores(model.apply(params, state, x)[0], classes).sum()
 
-    return jnp.abs(jax.grad(total)(x)).max(-1)
+    return jnp.abs(jax.jit(jax.grad(total))(x, params, state)).max(-1)
 
 
 def class_activation(
@@ -67,35 +68,30 @@ def class_activation(
             f"a class-activation map needs maps (batch, *space, channels), but {path!r} gives "
             f"{outputs[path].shape}; choose a layer before, such as the last convolution"
         )
+    score = partial(_score_with, model, classes, path)
     change = jnp.zeros(outputs[path].shape, outputs[path].dtype)
-    score = _score_with(model, params, state, x, classes, path)
-    gradient, maps = jax.grad(score, has_aux=True)(change)
+    gradient, maps = jax.jit(jax.grad(score, has_aux=True))(change, (params, state, x))
     space = tuple(range(1, maps.ndim - 1))
     return jax.nn.relu((gradient.mean(space, keepdims=True) * maps).sum(-1))
 
 
 def _score_with(
-    model: Layer, params: Params, state: State, x: Array, classes: Array, path: str
-) -> Callable[[Array], tuple[Array, Array]]:
-    """The scores' sum as a function of what is added to the output at `path`, and that output."""
-    arguments = (params, state, x)
+    model: Layer, classes: Array, path: str, change: Array, arguments: tuple[Params, State, Array]
+) -> tuple[Array, Array]:
+    """The sum of the scores with `change` added to the output at `path`, and that output."""
+    number, seen = numbered(), {}
+
+    def visit(operation: Operation, operands: list[Any]) -> Sequence[Any]:
+        if not operation.tagged:
+            return compute(operation, operands)
+        if number(operation.path) != path:
+            return operands
+        seen[path] = operands[0]
+        return [operands[0] + change]
+
     program = jax.make_jaxpr(lambda *arguments: model.apply(*arguments)[0])(*arguments)
-
-    def score(change: Array) -> tuple[Array, Array]:
-        number, seen = numbered(), {}
-
-        def visit(operation: Operation, operands: list[Any]) -> Sequence[Any]:
-            if not operation.tagged:
-                return compute(operation, operands)
-            if number(operation.path) != path:
-                return operands
-            seen[path] = operands[0]
-            return [operands[0] + change]
-
-        (scores,) = Walk(visit, opened=PLAIN_CALLS)(program, jax.tree.leaves(arguments))
-        return _scores(scores, classes).sum(), seen[path]
-
-    return score
+    (scores,) = Walk(visit, opened=PLAIN_CALLS)(program, jax.tree.leaves(arguments))
+    return _scores(scores, classes).sum(), seen[path]
 
 
 def _scores(scores: Array, classes: Array) -> Array:

@@ -1,7 +1,7 @@
 """Pictures of what a network holds and sees, each as a matplotlib `Figure`."""
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
@@ -10,6 +10,21 @@ from jaxnets.layer import LayerError
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
+
+
+class Filtered(NamedTuple):
+    """What a filter made of a picture.
+
+    Attributes:
+      picture: (height, width).
+      written: the filter in writing.
+      signed: whether 0 is in the middle, as of a filter whose weights add up to 0; it is then
+        drawn up to the 99th percentile of its size, else as brightness in 0..1.
+    """
+
+    picture: Any
+    written: str
+    signed: bool
 
 
 def filters(kernel: Any, title: str) -> "Figure":
@@ -58,15 +73,15 @@ def evidence(images: Any, rows: dict[str, Any], titles: Sequence[str], title: st
     figure = Figure(
         figsize=(1.2 + 2.1 * len(images), 2.1 * (1 + len(rows)) + 1), layout="constrained"
     )
-    figure.suptitle(title)
+    figure.suptitle(title, fontsize=16)
     panels = figure.subplots(1 + len(rows), len(images), squeeze=False)
     height, width = images.shape[1:3]
     extent = (-0.5, width - 0.5, height - 0.5, -0.5)  # so that a coarse map covers the image
     for axes, image, name in zip(panels[0], images, titles, strict=True):
         _show(axes, image)
-        axes.set_title(name)
+        axes.set_title(name, fontsize=13)
     for line, (name, maps) in zip(panels[1:], rows.items(), strict=True):
-        line[0].set_ylabel(name)
+        line[0].set_ylabel(name, fontsize=13)
         for axes, image, heat in zip(line, images, np.asarray(maps), strict=True):
             _show(axes, image.mean(-1, keepdims=True))
             heat = heat / (heat.max() or 1)
@@ -96,38 +111,28 @@ def embedding(points: Any, share: Any, labels: Any, classes: Sequence[str], titl
     return figure
 
 
-def gallery(
-    original: Any, results: dict[str, tuple[Any, str]], title: str, columns: int = 4
-) -> "Figure":
-    """A picture (height, width, 1 or 3) in 0..1 and what filters made of it.
-
-    Args:
-      original: the picture.
-      results: a filtered picture (height, width) and the filter written out, by name. Where it is
-        signed, it is drawn about 0, and values beyond the 99th percentile are cut.
-      title: the figure's.
-      columns: panels a row.
-    """
+def gallery(original: Any, results: dict[str, Filtered], title: str, columns: int = 4) -> "Figure":
+    """A picture (height, width, 1 or 3) in 0..1 and, by name, what filters made of it."""
     from matplotlib.figure import Figure
 
     rows = -(-(1 + len(results)) // columns)
     height, width = np.shape(original)[:2]
-    size = (3.6 * columns, rows * (3.0 * height / width + 1.3) + 0.5)
+    size = (3.6 * columns, rows * (2.8 * height / width + 1.2) + 0.5)
     figure = Figure(figsize=size, layout="constrained")
-    figure.suptitle(title)
+    figure.suptitle(title, fontsize=16)
     first, *others = figure.subplots(rows, columns, squeeze=False).flat
     _show(first, original)
-    first.set_title("original")
-    for axes, (name, (result, written)) in zip(others, results.items(), strict=False):
-        result = np.asarray(result)
-        signed = result.min() < -0.5 * result.max()
-        largest = float(np.percentile(np.abs(result), 99)) or 1.0
-        limits = {"vmin": -largest, "vmax": largest} if signed else {"vmin": 0, "vmax": 1}
-        drawn = axes.imshow(result, cmap="RdBu_r" if signed else "gray", **limits)
-        axes.set_title(name)
-        axes.set_xlabel(written, family="monospace")
+    first.set_title("original", fontsize=13)
+    for axes, (name, result) in zip(others, results.items(), strict=False):
+        picture = np.asarray(result.picture)
+        largest = float(np.percentile(np.abs(picture), 99)) or 1.0
+        bounds = {"vmin": -largest, "vmax": largest} if result.signed else {"vmin": 0, "vmax": 1}
+        drawn = axes.imshow(picture, cmap="RdBu_r" if result.signed else "gray", **bounds)
+        axes.set_title(name, fontsize=13)
+        axes.set_xlabel(result.written, family="monospace")
         axes.set(xticks=[], yticks=[])
-        figure.colorbar(drawn, ax=axes, shrink=0.8, extend="both" if signed else "neither")
+        label = "response" if result.signed else "brightness"
+        figure.colorbar(drawn, ax=axes, label=label, shrink=0.8, extend="both")
     for axes in others[len(results) :]:
         axes.remove()
     return figure
@@ -147,7 +152,7 @@ def _grid(tiles: np.ndarray, title: str, what: str, bar: str = "", **colours: An
     names = [f"{a}" if a == b else f"{a} to {b}" for a, b in zip(rows, ends, strict=True)]
     middles = [row * step + (tiles.shape[1] - 1) / 2 for row in range(len(rows))]
     axes.set_yticks(middles, names)
-    axes.set(xticks=[], ylabel=f"{what}s, from left to right", title=title)
+    axes.set(xticks=[], xlabel=f"{what}s in rows, from left to right", title=title)
     axes.spines[:].set_visible(False)
     if bar:
         figure.colorbar(drawn, ax=axes, label=bar, shrink=0.8)

@@ -25,5 +25,5 @@ def check_names(tree: dict[str, Any], expected: dict[str, Any]) -> None:
     if wrong:
         listed = "\n  ".join(sorted(wrong))
         raise LayerError(
-            f"the weights do not fit the model; build it as it was when they were saved:\n  {listed}"
+            f"the weights do not fit; build the model as it was when they were saved:\n  {listed}"
         )

@@ -93,7 +93,8 @@ def test_what_an_output_sees_is_the_support_of_its_gradient():
     )
     x = jnp.ones((1, 20, 21, 2))
     params, _ = model.init(jax.random.key(0), x)
-    y, pull = jax.vjp(lambda x: model.apply(params, {}, x)[0], x)
+    y, pull = jax.vjp(jax.jit(lambda x: model.apply(params, {}, x)[0]), x)
+    pull = jax.jit(pull)
     field = receptive_field(model, x)["conv2"]
     for row, column in ((0, 0), (2, 2), (y.shape[1] - 1, y.shape[2] - 1)):
         (dx,) = pull(jnp.zeros_like(y).at[0, row, column].set(1))

@@ -159,6 +159,15 @@ def test_what_belongs_to_no_named_layer_is_the_output_s():
     assert (rows["fc"].flops, rows["output"].flops) == (2 * 2 * 5 * 4, 2 * 2 * 4 * 7)
 
 
+def test_a_scope_inside_of_a_layer_belongs_to_the_layer():
+    def attend(x):
+        with jax.named_scope("scores"):
+            return x @ x.T
+
+    rows = summary(serial(("attend", attend), ("attend2", attend)), normal(2, 5)).rows
+    assert [row.flops for row in rows] == [0, 2 * 2 * 5 * 2, 2 * 2 * 2 * 2, 0]
+
+
 def test_a_layer_whose_output_nobody_uses_is_a_row():
     @network(fc=dense(4), unused=dense(3))
     def model(x, *, fc, unused):

@@ -1,0 +1,119 @@
+"""Every view is drawn and says whose weights it shows; what does not fit is refused."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from matplotlib import image
+from matplotlib.figure import Figure
+from PIL import Image
+
+from experiments import look_inside
+from jaxnets import LayerError, data, models
+from jaxnets.interop import safetensors
+from jaxnets.training import RunError
+
+
+@pytest.fixture(autouse=True)
+def compile_quickly():
+    """Programs that run once on a few digits are not worth optimising."""
+    jax.config.update("jax_disable_most_optimizations", True)
+    yield
+    jax.config.update("jax_disable_most_optimizations", False)
+
+
+def title(figure):
+    return figure.get_suptitle() or figure.axes[0].get_title()
+
+
+def test_every_view_is_drawn_with_the_weights_of_a_file_and_says_so(
+    small_mnist, tmp_path, monkeypatch
+):
+    params, _ = models.lenet5().init(jax.random.key(7), jnp.ones((1, 28, 28, 1)))
+    safetensors.save(tmp_path / "mine.safetensors", {"params": params})
+    view = look_inside.VIEWS["lenet5"]._replace(maps=("tanh2",))
+    monkeypatch.setitem(look_inside.VIEWS, "lenet5", view)
+    drawn, save = {}, Figure.savefig
+    monkeypatch.setattr(
+        Figure,
+        "savefig",
+        lambda self, path, dpi: [drawn.update({path.stem: self}), save(self, path)],
+    )
+    config = look_inside.Config(
+        model="lenet5",
+        weights=tmp_path / "mine.safetensors",
+        points=40,
+        data_dir=small_mnist,
+        out=tmp_path / "run",
+    )
+    look_inside.experiment(config)
+    written = {path.stem: path.read_bytes() for path in config.out.glob("*.png")}
+    assert all(content.startswith(b"\x89PNG") for content in written.values())
+    assert (
+        written.keys()
+        == drawn.keys()
+        == {*("filters_by_hand", "filters", "maps_tanh2", "evidence", "embedding")}
+    )
+    del drawn["filters_by_hand"]
+    assert all("lenet5, weights of mine.safetensors" in title(f) for f in drawn.values())
+    mosaic = drawn["filters"].axes[0].images[0].get_array()
+    np.testing.assert_array_equal(mosaic[:5, :5], params["conv1"]["kernel"][:, :, 0, 0])
+
+
+def test_a_network_learns_digits_where_no_weights_are_given(small_mnist):
+    mnist = data.load("mnist", data_dir=small_mnist)
+    config, model = look_inside.Config(model="lenet5", examples=640), models.lenet5()
+    params, state = look_inside.learn(config, model, mnist)
+    scores, _ = jax.jit(model.apply)(params, state, look_inside.MNIST(mnist.train.x[:200]))
+    assert (scores.argmax(-1) == mnist.train.y[:200]).mean() > 0.3  # chance is 0.1
+
+
+def test_weights_of_another_model_are_refused_name_by_name(tmp_path):
+    params, _ = models.lenet5().init(jax.random.key(0), jnp.ones((1, 28, 28, 1)))
+    safetensors.save(tmp_path / "five.safetensors", {"params": params})
+    wanted = models.lenet5(5)
+    with pytest.raises(LayerError, match=r"params/head/kernel is \(84, 10\) and should be \(84, 5"):
+        look_inside.read_weights(tmp_path / "five.safetensors", wanted, jnp.ones((1, 28, 28, 1)))
+    with pytest.raises(RunError, match=r"cannot read the weights in .*absent.*--weights"):
+        look_inside.read_weights(tmp_path / "absent", wanted, jnp.ones((1, 28, 28, 1)))
+
+
+def test_a_photograph_s_views_say_that_the_weights_are_random():
+    tiny = look_inside.VIEWS["lenet5"]._replace(maps=())
+    photo = look_inside.load_photo(None)
+    config = look_inside.Config(model="alexnet")
+    figures = look_inside.look_at_photo(config, tiny, photo)
+    assert figures.keys() == {"filters", "evidence"}
+    assert all("alexnet, random weights" in title(figure) for figure in figures.values())
+
+
+def test_a_photograph_may_be_grey_or_have_transparency_and_must_be_a_picture(tmp_path):
+    rgba = np.random.default_rng(0).integers(0, 256, (5, 4, 4), dtype=np.uint8)
+    image.imsave(tmp_path / "rgba.png", rgba)
+    photo = look_inside.load_photo(tmp_path / "rgba.png")
+    assert photo.dtype == np.float32
+    np.testing.assert_allclose(photo, rgba[..., :3] / 255, atol=1e-6)
+    for form in (rgba[..., 0], rgba[..., :2]):
+        Image.fromarray(np.ascontiguousarray(form)).save(tmp_path / "grey.png")
+        grey = look_inside.load_photo(tmp_path / "grey.png")
+        np.testing.assert_allclose(grey, np.stack([rgba[..., 0]] * 3, -1) / 255, atol=1e-6)
+    (tmp_path / "no.png").write_bytes(b"no picture")
+    for name in ("no.png", "absent.png"):
+        with pytest.raises(RunError, match=rf"cannot read .*{name} as a picture.*--photo"):
+            look_inside.load_photo(tmp_path / name)
+
+
+def test_the_filters_by_hand_do_what_they_are_named_for():
+    left_dark = np.zeros((6, 8, 3), np.float32)
+    left_dark[:, 4:] = 0.5
+    found = {name: f.picture for name, f in look_inside.filtered(left_dark).items()}
+    assert found["sharpen"].shape == (4, 6)  # where the filter fits
+    edge = found["vertical edges"]
+    np.testing.assert_allclose(edge[:, [2, 3]], 1.5, atol=1e-6)
+    np.testing.assert_allclose(edge[:, [0, 1, 4, 5]], 0, atol=1e-6)
+    np.testing.assert_allclose(found["blue above and to the right"], 0, atol=1e-6)
+    np.testing.assert_allclose(found["blur"][:, 0], 0, atol=1e-6)
+    np.testing.assert_allclose(found["blur"][:, -1], 0.5, atol=1e-6)
+    blue_sky = left_dark.copy()
+    blue_sky[:3, :, 2], blue_sky[:3, :, :2] = 1, 0
+    assert look_inside.filtered(blue_sky)["blue above and to the right"].picture.max() > 1

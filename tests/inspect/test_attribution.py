@@ -1,0 +1,70 @@
+"""What a score rests on, against derivatives taken by hand."""
+
+import jax
+import jax.numpy as jnp
+import pytest
+from helpers import assert_close, assert_same, normal
+
+from jaxnets import LayerError, conv, dense, flatten, global_avg_pool, serial
+from jaxnets.inspect import class_activation, saliency
+
+X = normal(3, 8, 6, 2)
+CLASSES = jnp.array([2, 0, 1])
+FRONT = serial(("conv", conv(4, (3, 3))), ("relu", jax.nn.relu))
+MODEL = serial(("front", FRONT), ("pool", global_avg_pool), ("head", dense(3)))
+PARAMS, STATE = MODEL.init(jax.random.key(0), X)
+
+
+def test_the_saliency_of_a_linear_model_is_its_weights_size():
+    model = serial(flatten, ("head", dense(3)))
+    params, state = model.init(jax.random.key(0), X)
+    kernel = params["head"]["kernel"].reshape(8, 6, 2, 3)
+    by_hand = jnp.abs(kernel[..., CLASSES]).max(2)
+    assert_close(saliency(model, params, state, X, CLASSES), jnp.moveaxis(by_hand, -1, 0))
+
+
+def test_before_a_global_average_pool_it_is_the_class_activation_map_of_zhou():
+    maps, _ = FRONT.apply(PARAMS["front"], {}, X)
+    weights = PARAMS["head"]["kernel"][:, CLASSES]  # of each map in each image's class
+    by_hand = jnp.einsum("nhwk,kn->nhw", maps, weights)
+    got = class_activation(MODEL, PARAMS, STATE, X, CLASSES, "front")
+    assert (by_hand < 0).any() and (by_hand > 0).any()
+    assert_close(got * 8 * 6, jnp.maximum(by_hand, 0))
+
+
+def test_at_a_layer_in_the_middle_it_weighs_maps_by_their_mean_gradient():
+    back = serial(("conv", conv(5, (3, 3))), flatten, ("head", dense(3)))
+    model = serial(("front", FRONT), ("back", back))
+    params, state = model.init(jax.random.key(0), X)
+
+    def score(maps):
+        return back.apply(params["back"], {}, maps)[0][jnp.arange(3), CLASSES].sum()
+
+    @jax.jit
+    def both(x):
+        maps, _ = FRONT.apply(params["front"], {}, x)
+        weights = jax.grad(score)(maps).mean((1, 2))
+        by_hand = jnp.maximum(jnp.einsum("nhwk,nk->nhw", maps, weights), 0)
+        return class_activation(model, params, state, x, CLASSES, "front"), by_hand
+
+    assert_close(*both(X))
+
+
+def test_derivatives_of_its_own_that_a_function_has_are_kept():
+    """Without it the derivative of max(x, 0) at 0 would be a half, and not ReLU's 0."""
+    model = serial(("maps", lambda x: x), jax.nn.relu, global_avg_pool, ("head", dense(3)))
+    params, state = model.init(jax.random.key(0), X)
+    x = jnp.zeros_like(X).at[:, 0, 0].set(1)
+    positive = jax.tree.map(jnp.ones_like, params)
+    got = class_activation(model, positive, state, x, CLASSES, "maps")
+    gradient_of_one = 1 / (8 * 6)  # of the one pixel in 8 x 6 above 0, and its mean over all
+    assert_close(got[:, 0, 0], jnp.full(3, 2 * gradient_of_one / (8 * 6)))
+    assert_same(got.at[:, 0, 0].set(0), jnp.zeros_like(got))
+
+
+def test_a_name_that_is_not_there_or_gives_no_map_is_refused_with_those_there_are():
+    names = r"'front', 'front/conv', 'front/relu', 'head', 'pool'"
+    with pytest.raises(LayerError, match=rf"no output named 'conv'; it has \[{names}\]"):
+        class_activation(MODEL, PARAMS, STATE, X, CLASSES, "conv")
+    with pytest.raises(LayerError, match=r"needs maps .*'pool' gives \(3, 4\); choose a layer"):
+        class_activation(MODEL, PARAMS, STATE, X, CLASSES, "pool")
