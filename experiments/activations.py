@@ -16,7 +16,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 from matplotlib.figure import Figure
-from matplotlib.ticker import MaxNLocator
+from matplotlib.ticker import MaxNLocator, ScalarFormatter
 
 from experiments import common, study
 from experiments.population import COLOURS, band, legend, percent, seed_keys, tested
@@ -44,7 +44,7 @@ class Config(study.Config):
     """Learning rates of gradient descent, to choose from on the held-out examples."""
     width: int = 32
     """Units of each hidden layer."""
-    depth: int = 5
+    depth: int = 4
     """Hidden layers."""
     epochs: int = 10
     out: Path = Path("runs/activations")
@@ -93,12 +93,14 @@ def draw(found: dict[str, dict[str, Any]], title: str) -> Figure:
         for (activation, run), colour in zip(found.items(), COLOURS, strict=True):
             epochs = range(1, len(run[name]) + 1)
             label = f"{activation}, rate {run['learning_rate']:g}"
-            band(axes, epochs, run[name], label, colour)
+            band(axes, epochs, run[name], label, colour, ranges=False)
         axes.set(xlabel="epoch", ylabel=f"validation {name}{unit}")
         axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
         axes.grid(alpha=0.3)
     panels[0].set_yscale("log")
-    legend(panels[1], loc="lower right")
+    panels[0].yaxis.set_minor_formatter(ScalarFormatter())
+    panels[0].yaxis.set_major_formatter(ScalarFormatter())
+    legend(panels[1], ranges=False, loc="center right")
     return figure
 
 

@@ -30,7 +30,7 @@ GROUPS = ((2, 4, 8, 16, 32), (64, 128), (256,), (512,))  # each is one program
 class Config(study.Config):
     """Accuracy against the width of the hidden layer."""
 
-    seeds: int = 5
+    seeds: int = 10
     """Networks of each width."""
     learning_rate: float = 0.002
     """Adam's."""
@@ -72,9 +72,9 @@ def draw(found: dict[str, dict[str, np.ndarray]], widths: Sequence[int], example
         legend(axes)
     narrowest = spread(found["validation"]["accuracy"][0]).mean
     panels[0].annotate(
-        f"the bottleneck:\n{widths[0]} units, {narrowest:.0%}",
+        f"the bottleneck:\n{widths[0]} units, {narrowest:.0%} in validation",
         xy=(widths[0], narrowest),
-        xytext=(0.16, 0.08),
+        xytext=(0.15, 0.4),
         textcoords="axes fraction",
         fontsize=12,
         arrowprops={"arrowstyle": "->"},

@@ -32,9 +32,9 @@ class Config(study.Config):
     """Learning rates, evenly spread on a logarithmic axis."""
     lowest: float = 1e-4
     """The first of them."""
-    highest: float = 30.0
+    highest: float = 100.0
     """The last of them."""
-    hidden: tuple[int, ...] = (32, 32)
+    hidden: tuple[int, ...] = (32, 32, 32)
     """Units of each hidden layer."""
     epochs: int = 20
     out: Path = Path("runs/learning_rates")
@@ -105,14 +105,13 @@ def sweep(config: Config) -> Sweep:
 def told(found: Sweep) -> dict[str, tuple[int, int]]:
     """Four networks that tell the story, each by whether its rate decays and the rate's number.
 
-    Right is the constant rate with the smallest validation loss, too low a hundredth of it, and
-    too high the rate above it whose training loss rises most before it is no number.
+    Right is the constant rate with the smallest training loss in the end, too low a hundredth of
+    it, and too high the rate above it whose training loss rises most while it is still a number.
     """
-    right = int(np.nanargmin(found.validation[0]))
+    right, decayed = (int(np.nanargmin(losses[:, -1])) for losses in found.losses)
     low = int(np.abs(np.log(found.rates / found.rates[right] * 100)).argmin())
-    rises = np.nan_to_num(np.nanmax(found.losses[0], 1) - found.losses[0, :, 0], nan=-1.0)
-    high = right + int(rises[right:].argmax())
-    decayed = int(np.nanargmin(found.validation[1]))
+    rises = np.nan_to_num(found.losses[0, :, 1:], nan=0.0).max(1, initial=0) - found.losses[0, :, 0]
+    high = right + int(np.nanargmax(rises[right:]))
     return {
         "too low": (0, low),
         "right": (0, right),
@@ -122,17 +121,18 @@ def told(found: Sweep) -> dict[str, tuple[int, int]]:
 
 
 def draw(found: Sweep, story: dict[str, tuple[int, int]]) -> Figure:
-    """The loss by epoch of four rates, and the loss in the end by rate."""
+    """The training loss by epoch of four rates, and in the end by rate."""
     figure = Figure(figsize=(13, 5.2), layout="constrained")
     count = found.diverged.size
     figure.suptitle(f"The learning rate: {count} networks trained in one program", fontsize=17)
-    left, right = figure.subplots(1, 2)
+    left, right = figure.subplots(1, 2, sharey=True)
     epochs = range(1, found.losses.shape[-1] + 1)
     for (name, (decays, i)), colour in zip(story.items(), COLOURS, strict=False):
         label = f"{name}: {found.rates[i]:.2g}"
         left.plot(epochs, found.losses[decays, i], ".-", color=colour, lw=2.5, label=label)
     left.set(yscale="log", xlabel="epoch", ylabel="training loss (nats)")
     left.xaxis.set_major_locator(MaxNLocator(integer=True))
+    left.set_title("epoch by epoch")
     left.legend(title="learning rate")
     by_rate(right, found)
     for axes in (left, right):
@@ -141,23 +141,25 @@ def draw(found: Sweep, story: dict[str, tuple[int, int]]) -> Figure:
 
 
 def by_rate(axes: Axes, found: Sweep) -> None:
-    """The validation loss in the end against the rate; those that diverged, at the top."""
-    for values, lost, name, colour, height in zip(
-        found.validation,
+    """The training loss in the last epoch against the rate; those that diverged, at the top."""
+    lines = zip(
+        found.losses[..., -1],
         found.diverged >= 0,
         ("constant", "decayed to 0"),
         (COLOURS[1], COLOURS[3]),
         (0.97, 0.92),
         strict=True,
-    ):
+    )
+    for values, lost, name, colour, height in lines:
         axes.plot(found.rates, values, ".-", color=colour, lw=2, label=name)
         if lost.any():
-            where = {"transform": axes.get_xaxis_transform(), "clip_on": False}
-            heights = np.full(lost.sum(), height)
-            axes.plot(found.rates[lost], heights, "x", color=colour, label="diverged", **where)
-    axes.set(xscale="log", yscale="log", xlabel="learning rate")
-    axes.set_ylabel("validation loss after the last epoch (nats)")
-    axes.legend()
+            heights, where = np.full(lost.sum(), height), axes.get_xaxis_transform()
+            label = f"{name}, diverged"
+            axes.plot(found.rates[lost], heights, "x", color=colour, transform=where, label=label)
+    axes.axhline(np.log(10), color="gray", ls=":", label="a tenth for every digit")
+    axes.set(xscale="log", xlabel="learning rate")
+    axes.set_title("in the last epoch")
+    axes.legend(loc="lower left")
 
 
 def experiment(config: Config) -> dict[str, Any]:

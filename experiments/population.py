@@ -192,20 +192,26 @@ def curves(history: Sequence[Progress], title: str) -> Figure:
     return figure
 
 
-def band(axes: Axes, x: Sequence[float], values: Any, label: str, colour: str) -> None:
-    """The mean over the members of `values` (points, N), its 95 % interval, and their range."""
+def band(
+    axes: Axes, x: Sequence[float], values: Any, label: str, colour: str, *, ranges: bool = True
+) -> None:
+    """The mean over the members of `values` (points, N), its 95 % interval, and their range.
+
+    Where many bands share the axes, `ranges=False` leaves out the ranges.
+    """
     if not len(x):
         return
     found = [spread(row) for row in np.asarray(values)]
     mean, low, high, best, worst = np.transpose([[*s[1:2], *s[3:7]] for s in found])
-    axes.fill_between(x, worst, best, color=colour, alpha=0.15, lw=0)
+    if ranges:
+        axes.fill_between(x, worst, best, color=colour, alpha=0.15, lw=0)
     axes.fill_between(x, low, high, color=colour, alpha=0.35, lw=0)
     axes.plot(x, mean, ".-", color=colour, lw=2, ms=7, label=label)
 
 
-def legend(axes: Axes, **where: Any) -> None:
-    """The lines' names, and what the two bands about each are."""
+def legend(axes: Axes, *, ranges: bool = True, **where: Any) -> None:
+    """The lines' names, and what the bands about each are."""
     handles, _ = axes.get_legend_handles_labels()
-    bands = {"95 % interval of the mean": 0.35, "all networks": 0.15}
+    bands = {"95 % interval of the mean": 0.35} | ({"all networks": 0.15} if ranges else {})
     handles += [Patch(color="gray", alpha=a, lw=0, label=text) for text, a in bands.items()]
     axes.legend(handles=handles, **where)

@@ -33,7 +33,7 @@ class Config(study.Config):
     """Units of their hidden layer."""
     learning_rate: float = 0.005
     """Where Adam starts; it falls to 0 along half a cosine wave."""
-    epochs: int = 4
+    epochs: int = 8
     examples: int = 55_000
     out: Path = Path("runs/seeds")
 
@@ -83,10 +83,10 @@ def draw(accuracy: np.ndarray, found: Sources, images: int) -> Figure:
     left, right = figure.subplots(1, 2, width_ratios=(3, 2))
     histogram(left, accuracy)
     bars = {
-        "seeds, as observed": found.observed,
-        f"… from {images:,} test images": found.images,
-        "… from the networks": found.networks,
-        "one network,\nother test images": found.binomial,
+        "over seeds, as observed": found.observed,
+        f"due to the {images:,} test images": found.images,
+        "due to the networks": found.networks,
+        "one network over other\ntest images (binomial)": found.binomial,
     }
     colours = (COLOURS[0], COLOURS[5], COLOURS[5], COLOURS[1])
     drawn = right.barh(list(bars), [100 * value for value in bars.values()], color=colours)
