@@ -64,7 +64,7 @@ def curves(
         config,
         update,
         train,
-        keys=jnp.concatenate([seed_keys(config.seed, config.seeds)] * n),
+        keys=seed_keys(config.seed, config.seeds, times=n),
         hypers={"learning_rate": jnp.repeat(jnp.array(config.rates), config.seeds)},
         validation=validation,
     )

@@ -3,8 +3,8 @@
 python -m experiments.capacity
 
 S3's bottleneck: to learn ten classes behind a layer of two units is to separate ten classes on a
-plane. Widths that are close train in one program, each network as wide as the widest and the rest of
-its units held at 0; the widest, where that would waste the most, train in programs of their own.
+plane. Widths that are close train in one program, each network as wide as the widest and the rest
+of its units held at 0; the widest, where that would waste the most, train in programs of their own.
 RESULT
 """
 
@@ -50,7 +50,7 @@ def group(config: Config, widths: Sequence[int], train: Split, validation: Split
         config,
         update,
         train,
-        keys=jnp.concatenate([seed_keys(config.seed, config.seeds)] * len(widths)),
+        keys=seed_keys(config.seed, config.seeds, times=len(widths)),
         hypers={"width": jnp.repeat(jnp.array(widths), config.seeds)},
         validation=validation,
     )

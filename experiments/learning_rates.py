@@ -11,7 +11,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
@@ -20,7 +19,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from experiments import common, study
-from experiments.population import COLOURS
+from experiments.population import COLOURS, seed_keys
 from jaxnets.training import RunError
 
 
@@ -85,7 +84,7 @@ def sweep(config: Config) -> Sweep:
         config,
         update,
         train,
-        keys=jnp.stack([jax.random.key(config.seed)] * 2 * config.rates),
+        keys=seed_keys(config.seed, 1, times=2 * config.rates),
         hypers={
             "learning_rate": jnp.asarray(np.tile(rates, 2), jnp.float32),
             "decays": jnp.repeat(jnp.array([0.0, 1.0]), config.rates),

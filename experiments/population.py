@@ -43,11 +43,11 @@ class Config(common.Config):
     """Networks to train, all in one program, with the seeds from `seed` on."""
 
 
-def seed_keys(first: int, n: int) -> Key:
-    """A key for each of n seeds, those that as many runs alone would have."""
+def seed_keys(first: int, n: int, times: int = 1) -> Key:
+    """A key for each of n seeds, those that as many runs alone would have; all of it `times`."""
     if n < 1:
         raise RunError(f"--seeds expects a positive integer, but got {n}")
-    return jnp.stack([jax.random.key(seed) for seed in range(first, first + n)])
+    return jnp.stack([jax.random.key(seed) for seed in [*range(first, first + n)] * times])
 
 
 def experiment(
@@ -142,14 +142,13 @@ def tested(
 
 def ensembles(probabilities: np.ndarray, labels: np.ndarray) -> dict[str, dict[str, float]]:
     """Accuracy and calibration error of the members' average and of their vote."""
-    weights = jnp.ones(len(labels))
-    found = {}
+    known, weights, found = jnp.asarray(labels), jnp.ones(len(labels)), {}
     for name, combine in (("average", average), ("vote", vote)):
         logits = jnp.log(combine(probabilities))  # whose softmax is the probabilities again
         found[name] = {
-            "accuracy": float(np.mean(np.argmax(logits, -1) == labels)),
+            "accuracy": float(jnp.mean(logits.argmax(-1) == known)),
             "calibration_error": float(
-                CALIBRATION_ERROR.value(CALIBRATION_ERROR.sums(logits, labels, weights))
+                CALIBRATION_ERROR.value(CALIBRATION_ERROR.sums(logits, known, weights))
             ),
         }
     return found
@@ -157,11 +156,10 @@ def ensembles(probabilities: np.ndarray, labels: np.ndarray) -> dict[str, dict[s
 
 def ensemble_line(test: Mapping[str, np.ndarray], found: dict[str, dict[str, float]]) -> str:
     """What the members are worth together, and how well each way knows what it knows."""
-    error = np.nanmean(test["calibration_error"])
+    (average_accuracy, error), (vote_accuracy, _) = (way.values() for way in found.values())
     return (
-        f"ensemble: average {found['average']['accuracy']:.2%}, vote {found['vote']['accuracy']:.2%}"
-        f"; calibration error of the average {found['average']['calibration_error']:.4f}, "
-        f"of a member {error:.4f}"
+        f"ensemble: average {average_accuracy:.2%}, vote {vote_accuracy:.2%}; calibration error of "
+        f"the average {error:.4f}, of a member {np.nanmean(test['calibration_error']):.4f}"
     )
 
 

@@ -50,7 +50,7 @@ class Config:
 
 
 class Timed(NamedTuple):
-    """Seconds of one way in one round: of its updates alone, and of everything; and the strategy."""
+    """Seconds of one way in one round, of its updates alone and of everything; its strategy."""
 
     updates: float
     everything: float

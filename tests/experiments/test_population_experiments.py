@@ -24,6 +24,7 @@ from experiments.bench import population as bench
 from jaxnets import data, dense, flatten, metrics, serial
 from jaxnets.interop import safetensors
 from jaxnets.training import RunError, evaluate
+from jaxnets.training.population.programs import Programs
 
 
 @pytest.fixture(autouse=True)
@@ -35,7 +36,13 @@ def compile_quickly():
 
 
 @pytest.fixture
-def run(small_mnist, tmp_path):
+def no_measuring(monkeypatch):
+    """Which strategy is the faster is another test's; measuring compiles both."""
+    monkeypatch.setattr(Programs, "fastest", lambda self, states, start: "vmap")
+
+
+@pytest.fixture
+def run(no_measuring, small_mnist, tmp_path):
     """Run a study; return its result, once its files are there and hold it."""
 
     def run(script, **options):
@@ -132,12 +139,12 @@ def test_a_band_is_drawn_about_the_mean_of_those_that_did_not_diverge():
 
 def test_the_spread_of_seeds_is_taken_apart_into_images_and_networks():
     random = np.random.default_rng(0)
-    by_image = random.uniform(0.5, 1, size=4000)  # how often each image is answered rightly
-    same = seeds.sources(random.uniform(size=(60, 4000)) < by_image)
+    by_image = random.uniform(0.5, 1, size=2000)  # how often each image is answered rightly
+    same = seeds.sources(random.uniform(size=(400, 2000)) < by_image)
     assert same.observed == pytest.approx(same.images, rel=0.3)
     assert same.networks < 0.4 * same.images
-    skill = random.normal(0, 0.02, size=(60, 1))  # of each network
-    apart = seeds.sources(random.uniform(size=(60, 4000)) < by_image - 0.1 + skill)
+    skill = random.normal(0, 0.02, size=(400, 1))  # of each network
+    apart = seeds.sources(random.uniform(size=(400, 2000)) < by_image - 0.1 + skill)
     assert apart.networks == pytest.approx(0.02, rel=0.3)
     assert apart.observed**2 == pytest.approx(apart.networks**2 + apart.images**2)
 
@@ -219,7 +226,7 @@ def test_more_examples_than_there_are_are_refused(small_mnist, examples):
         study.splits(config)
 
 
-def test_the_benchmark_times_every_way_and_every_size(small_mnist, tmp_path):
+def test_the_benchmark_times_every_way_and_every_size(no_measuring, small_mnist, tmp_path):
     out = tmp_path / "new" / "population.json"
     bench.main(
         bench.Config(
