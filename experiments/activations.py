@@ -90,7 +90,7 @@ def draw(found: dict[str, dict[str, Any]], title: str) -> Figure:
     figure.suptitle(title, fontsize=17)
     panels = figure.subplots(1, 2)
     for axes, name, unit in zip(panels, ("loss", "accuracy"), (" (nats)", ""), strict=True):
-        for (activation, run), colour in zip(found.items(), COLOURS, strict=True):
+        for (activation, run), colour in zip(found.items(), COLOURS, strict=False):
             epochs = range(1, len(run[name]) + 1)
             label = f"{activation}, rate {run['learning_rate']:g}"
             band(axes, epochs, run[name], label, colour, ranges=False)

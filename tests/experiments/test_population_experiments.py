@@ -117,14 +117,14 @@ def test_a_member_that_diverged_has_no_figures_and_no_vote(small_mnist):
 
 
 def test_an_ensemble_is_as_right_and_as_sure_as_counted_by_hand():
-    """Of four examples of class 0 the average gets three right, at 0.6 each; the vote gets two."""
-    sure, unsure = [0.9, 0.1], [0.45, 0.55]
+    """Of four examples of class 0 the average has three right, the vote of three members two."""
+    sure, unsure = [0.95, 0.05], [0.35, 0.65]
     probabilities = np.array([[sure] * 3 + [unsure], [unsure] * 4, [unsure, sure, sure, unsure]])
     found = population.ensembles(probabilities, np.zeros(4, int))
     assert found["average"]["accuracy"] == 0.75
     assert found["vote"]["accuracy"] == 0.5
-    # bins of 1/15: 0.6 of one, 0.75 of two, 0.55 of one, which is wrong
-    by_hand = (abs(1 - 0.6) + 2 * abs(1 - 0.75) + abs(0 - 0.55)) / 4
+    # bins of 1/15: 0.55 of one and 0.75 of two, all right; 0.65 of one, which is wrong
+    by_hand = (abs(1 - 0.55) + 2 * abs(1 - 0.75) + abs(0 - 0.65)) / 4
     assert found["average"]["calibration_error"] == pytest.approx(by_hand, abs=1e-6)
 
 
@@ -226,19 +226,20 @@ def test_more_examples_than_there_are_are_refused(small_mnist, examples):
         study.splits(config)
 
 
-def test_the_benchmark_times_every_way_and_every_size(no_measuring, small_mnist, tmp_path):
+def test_the_benchmark_takes_turns_and_leaves_out_the_first_round():
+    turns = []
+    ways = {name: lambda name=name: turns.append(name) or len(turns) for name in "ab"}
+    assert bench.in_turn(ways, 2) == {"a": [3, 5], "b": [4, 6]}
+    assert turns == ["a", "b"] * 3
+
+
+def test_the_benchmark_times_every_way_and_every_size(
+    no_measuring, small_mnist, tmp_path, monkeypatch
+):
+    monkeypatch.setattr(bench, "in_turn", lambda ways, n: {k: [way()] for k, way in ways.items()})
+    how = {"networks": 2, "members": 1, "examples": 120, "batch_size": 60}
     out = tmp_path / "new" / "population.json"
-    bench.main(
-        bench.Config(
-            networks=2,
-            rounds=1,
-            members=1,
-            examples=120,
-            batch_size=60,
-            data_dir=small_mnist,
-            out=out,
-        )
-    )
+    bench.main(bench.Config(data_dir=small_mnist, out=out, **how))
     result = json.loads(out.read_text())
     ways = result["quartiles of the rounds"]
     assert ways["one after another"]["updates"]["times faster"] == [1, 1, 1]
