@@ -1,6 +1,7 @@
 """A convolutional network on MNIST: batch norm, dropout, and images shifted by up to 2 pixels.
 
 python -m experiments.mnist_cnn
+python -m experiments.mnist_cnn --seeds 3
 """
 
 from dataclasses import dataclass
@@ -8,7 +9,7 @@ from dataclasses import dataclass
 import jax
 from jax.nn import relu
 
-from experiments import common
+from experiments import common, population
 from jaxnets import (
     Layer,
     batch_norm,
@@ -28,7 +29,7 @@ from jaxnets.training import make_update
 
 
 @dataclass(frozen=True)
-class Config(common.Config):
+class Config(population.Config):
     """A convolutional network on MNIST."""
 
     epochs: int = 10
@@ -67,6 +68,9 @@ def experiment(config: Config) -> None:
         metrics={"accuracy": metrics.accuracy},
         augment=augment.shift(2),
     )
+    if config.seeds != 1:
+        population.experiment(run, config, update, train, validation)
+        return
     fitted = run.fit(
         update,
         train,

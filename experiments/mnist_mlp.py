@@ -1,6 +1,7 @@
 """A multi-layer perceptron on MNIST: 784-500-300-10 with ReLU.
 
 python -m experiments.mnist_mlp
+python -m experiments.mnist_mlp --seeds 5
 """
 
 from dataclasses import dataclass
@@ -9,13 +10,13 @@ from functools import partial
 import jax
 from jax.nn import relu
 
-from experiments import common
+from experiments import common, population
 from jaxnets import data, dense, flatten, losses, metrics, scale_pixels, serial
 from jaxnets.training import make_update
 
 
 @dataclass(frozen=True)
-class Config(common.Config):
+class Config(population.Config):
     """A multi-layer perceptron on MNIST."""
 
     epochs: int = 12
@@ -48,6 +49,9 @@ def experiment(config: Config) -> None:
             "accuracy": metrics.accuracy,
         },
     )
+    if config.seeds != 1:
+        population.experiment(run, config, update, train, validation)
+        return
     fitted = run.fit(
         update,
         train,

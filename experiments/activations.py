@@ -1,0 +1,130 @@
+"""Which activation? Sigmoid, tanh and five later ones in the same deep network, over many seeds.
+
+python -m experiments.activations
+
+One population an activation: five seeds of each of four learning rates, of which the one with the
+smallest mean validation loss in the end is shown, so that none is judged at another's rate. RESULT
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator, ScalarFormatter
+
+from experiments import common, study
+from experiments.population import COLOURS, band, legend, percent, seed_keys, tested
+from jaxnets.data import Dataset, Split
+from jaxnets.training.population import spread
+
+ACTIVATIONS: dict[str, Callable] = {
+    "sigmoid": jax.nn.sigmoid,
+    "tanh": jnp.tanh,
+    "ReLU": jax.nn.relu,
+    "leaky ReLU": jax.nn.leaky_relu,
+    "ELU": jax.nn.elu,
+    "GELU": jax.nn.gelu,
+    "SiLU": jax.nn.silu,
+}
+
+
+@dataclass(frozen=True)
+class Config(study.Config):
+    """Activations in one network, each at the best of a few learning rates."""
+
+    seeds: int = 5
+    """Networks of each activation and learning rate."""
+    rates: tuple[float, ...] = (0.01, 0.03, 0.1, 0.3)
+    """Learning rates of gradient descent, to choose from on the held-out examples."""
+    width: int = 32
+    """Units of each hidden layer."""
+    depth: int = 4
+    """Hidden layers."""
+    epochs: int = 10
+    out: Path = Path("runs/activations")
+
+
+def curves(
+    config: Config, activation: Callable, mnist: Dataset, train: Split, validation: Split
+) -> dict[str, Any]:
+    """Train all seeds at all rates; what came of the best rate, with each member's figures.
+
+    "loss" and "accuracy" are those of the validation split, (epochs, seeds).
+    """
+    model = study.classifier(*[config.width] * config.depth, 10, activation=activation)
+    update = study.updating(model, lambda hyper: optax.sgd(hyper["learning_rate"], momentum=0.9))
+    n = len(config.rates)
+    fitted = study.trained(
+        config,
+        update,
+        train,
+        keys=seed_keys(config.seed, config.seeds, times=n),
+        hypers={"learning_rate": jnp.repeat(jnp.array(config.rates), config.seeds)},
+        validation=validation,
+    )
+    seen = [progress.validation for progress in fitted.history if progress.validation]
+    by_rate = {
+        name: np.array([values[name] for values in seen]).reshape(-1, n, config.seeds)
+        for name in ("loss", "accuracy")
+    }
+    final = by_rate["loss"][-1].mean(1)  # NaN for a rate at which any network diverged
+    best = int(np.nanargmin(final))
+    test, _ = tested(update, fitted, mnist.test)
+    return {
+        "learning_rate": config.rates[best],
+        "validation_loss_by_rate": final,
+        "test_accuracy": test["accuracy"].reshape(n, -1)[best],
+        **{name: values[:, best] for name, values in by_rate.items()},
+    }
+
+
+def draw(found: dict[str, dict[str, Any]], title: str) -> Figure:
+    """Validation loss and accuracy by epoch, a line an activation, with bands over the seeds."""
+    figure = Figure(figsize=(13, 5.6), layout="constrained")
+    figure.suptitle(title, fontsize=17)
+    panels = figure.subplots(1, 2)
+    for axes, name, unit in zip(panels, ("loss", "accuracy"), (" (nats)", ""), strict=True):
+        for (activation, run), colour in zip(found.items(), COLOURS, strict=False):
+            epochs = range(1, len(run[name]) + 1)
+            label = f"{activation}, rate {run['learning_rate']:g}"
+            band(axes, epochs, run[name], label, colour, ranges=False)
+        axes.set(xlabel="epoch", ylabel=f"validation {name}{unit}")
+        axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
+        axes.grid(alpha=0.3)
+    panels[0].set_yscale("log")
+    panels[0].yaxis.set_minor_formatter(ScalarFormatter())
+    panels[0].yaxis.set_major_formatter(ScalarFormatter())
+    legend(panels[1], ranges=False, loc="center right")
+    return figure
+
+
+def experiment(config: Config) -> dict[str, Any]:
+    """Train a population an activation, and draw their learning curves."""
+    mnist, train, validation = study.splits(config)
+    found = {}
+    for name, activation in ACTIVATIONS.items():
+        print(f"{name}:", flush=True)
+        found[name] = curves(config, activation, mnist, train, validation)
+    for name, run in found.items():
+        accuracy = percent(spread(run["test_accuracy"]))
+        print(f"{name:10}  rate {run['learning_rate']:<5g}  test accuracy {accuracy}")
+    title = f"Activations in {config.depth} hidden layers of {config.width}, {config.seeds} seeds"
+    result = {
+        "network": f"784-{config.depth}x{config.width}-10",
+        "rates": config.rates,
+        "activations": {
+            name: run | {"test_accuracy": spread(run["test_accuracy"])._asdict()}
+            for name, run in found.items()
+        },
+    }
+    return study.finish(config, result, draw(found, title))
+
+
+if __name__ == "__main__":
+    common.main(experiment, Config)

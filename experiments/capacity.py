@@ -1,0 +1,119 @@
+"""Too narrow, wide enough, wider still: accuracy against the width of the one hidden layer.
+
+python -m experiments.capacity
+
+S3's bottleneck: to learn ten classes behind a layer of two units is to separate ten classes on a
+plane. Widths that are close train in one program, each network as wide as the widest and the rest
+of its units held at 0; the widest, where that would waste the most, train in programs of their own.
+RESULT
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import jax.numpy as jnp
+import numpy as np
+import optax
+from matplotlib.figure import Figure
+
+from experiments import common, study
+from experiments.population import COLOURS, band, legend, seed_keys, summary
+from jaxnets.data import Split
+from jaxnets.training.population import PopulationFit, spread
+
+GROUPS = ((2, 4, 8, 16, 32), (64, 128), (256,), (512,))  # each is one program
+
+
+@dataclass(frozen=True)
+class Config(study.Config):
+    """Accuracy against the width of the hidden layer."""
+
+    seeds: int = 10
+    """Networks of each width."""
+    learning_rate: float = 0.002
+    """Adam's."""
+    epochs: int = 30
+    examples: int = 5000
+    out: Path = Path("runs/capacity")
+
+
+def group(config: Config, widths: Sequence[int], train: Split, validation: Split) -> PopulationFit:
+    """All seeds of all widths, the members of the first width first, in one program."""
+    widest = max(widths)
+    update = study.updating(
+        lambda hyper: study.classifier(widest, 10, widths=(hyper["width"],)),
+        optax.adam(config.learning_rate),
+    )
+    return study.trained(
+        config,
+        update,
+        train,
+        keys=seed_keys(config.seed, config.seeds, times=len(widths)),
+        hypers={"width": jnp.repeat(jnp.array(widths), config.seeds)},
+        validation=validation,
+    )
+
+
+def draw(found: dict[str, dict[str, np.ndarray]], widths: Sequence[int], examples: int) -> Figure:
+    """Accuracy and loss against width, in training and validation, with bands over the seeds."""
+    figure = Figure(figsize=(13, 5.2), layout="constrained")
+    title = f"Capacity: 784-width-10, trained on {examples:,} digits"
+    figure.suptitle(title, fontsize=17)
+    panels = figure.subplots(1, 2)
+    for axes, name, unit in zip(panels, ("accuracy", "loss"), ("", " (nats)"), strict=True):
+        for split, colour in zip(found, COLOURS, strict=False):
+            band(axes, widths, found[split][name], split, colour)
+        axes.set(xscale="log", xlabel="units in the hidden layer", ylabel=name + unit)
+        axes.set_xticks(widths, [str(width) for width in widths])
+        axes.minorticks_off()
+        axes.grid(alpha=0.3)
+        legend(axes)
+    narrowest = spread(found["validation"]["accuracy"][0]).mean
+    panels[0].annotate(
+        f"the bottleneck:\n{widths[0]} units, {narrowest:.0%} in validation",
+        xy=(widths[0], narrowest),
+        xytext=(0.15, 0.4),
+        textcoords="axes fraction",
+        fontsize=12,
+        arrowprops={"arrowstyle": "->"},
+    )
+    return figure
+
+
+def experiment(config: Config) -> dict[str, Any]:
+    """Train every width in every seed, and draw what it can hold and what it generalises to."""
+    _, train, validation = study.splits(config)
+    last = [group(config, widths, train, validation).history[-1] for widths in GROUPS]
+    widths = [width for group in GROUPS for width in group]
+
+    def by_width(name: str, split: str) -> np.ndarray:
+        values = np.concatenate([getattr(progress, split)[name] for progress in last])
+        return values.reshape(len(widths), config.seeds)
+
+    splits = {"training": "train", "validation": "validation"}
+    found = {
+        split: {name: by_width(name, field) for name in ("accuracy", "loss")}
+        for split, field in splits.items()
+    }
+    for width, trained, held_out in zip(
+        widths, *(found[split]["accuracy"] for split in splits), strict=True
+    ):
+        print(f"{width:4} units: training {trained.mean():.2%}, validation {spread(held_out)}")
+    result = {
+        "learning_rate": config.learning_rate,
+        "seeds": config.seeds,
+        "widths": {
+            str(width): {
+                split: {name: summary(name, values[i]) for name, values in by_name.items()}
+                for split, by_name in found.items()
+            }
+            for i, width in enumerate(widths)
+        },
+    }
+    return study.finish(config, result, draw(found, widths, len(train.x)))
+
+
+if __name__ == "__main__":
+    common.main(experiment, Config)

@@ -1,0 +1,146 @@
+"""How much does the seed matter? A hundred networks on MNIST that differ in nothing else.
+
+python -m experiments.seeds
+
+The networks, 784-32-10, share the recipe, the training images and the test images; the seed decides
+their first weights and the order of their batches. Their accuracies differ for two reasons: some
+networks are better than others, and each is judged by the same few test images, on which chance
+answers differ too. A two-way analysis of variance of the table of right and wrong answers (networks
+by images) tells the two apart. RESULT
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import optax
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from experiments import common, study
+from experiments.population import COLOURS, percent, seed_keys, tested
+from jaxnets.training.population import spread
+
+
+@dataclass(frozen=True)
+class Config(study.Config):
+    """How much does the seed matter?"""
+
+    seeds: int = 100
+    """Networks, which differ in their seeds alone."""
+    hidden: int = 32
+    """Units of their hidden layer."""
+    learning_rate: float = 0.005
+    """Where Adam starts; it falls to 0 along half a cosine wave."""
+    epochs: int = 8
+    examples: int = 55_000
+    out: Path = Path("runs/seeds")
+
+
+class Sources(NamedTuple):
+    """Where the spread of test accuracies comes from; standard deviations, as accuracies.
+
+    Attributes:
+      observed: over the networks, on these test images.
+      images: the part of it that more test images would take away.
+      networks: the part that is left with infinitely many test images.
+      binomial: of one network's accuracy, from one draw of the test images to another.
+    """
+
+    observed: float
+    images: float
+    networks: float
+    binomial: float
+
+
+def sources(right: np.ndarray) -> Sources:
+    """The standard deviations behind a table of right answers, bool (networks, images).
+
+    An answer is mean + network + image + rest; the variances are those of the two-way analysis of
+    variance with random effects, one answer a cell (Searle, Casella & McCulloch 1992, chapter 4).
+    Jordan 2023, "Calibrated chaos", finds the same for large networks in another way.
+    """
+    networks, images = right.shape
+    by_network, by_image, mean = right.mean(1), right.mean(0), right.mean()
+    total = right.size * mean * (1 - mean)  # the sum of squares of zeros and ones
+    rest = total - images * ((by_network - mean) ** 2).sum() - networks * by_image.var() * images
+    rest_variance = rest / ((networks - 1) * (images - 1))
+    observed = by_network.var(ddof=1)
+    return Sources(
+        observed=observed**0.5,
+        images=(rest_variance / images) ** 0.5,
+        networks=max(observed - rest_variance / images, 0) ** 0.5,
+        binomial=(mean * (1 - mean) / images) ** 0.5,
+    )
+
+
+def draw(accuracy: np.ndarray, found: Sources, images: int) -> Figure:
+    """The histogram of test accuracies, and where their spread comes from."""
+    figure = Figure(figsize=(13, 5), layout="constrained")
+    title = f"{len(accuracy)} seeds, one recipe: test accuracy {percent(spread(accuracy))} points"
+    figure.suptitle(title, fontsize=17)
+    left, right = figure.subplots(1, 2, width_ratios=(3, 2))
+    histogram(left, accuracy)
+    bars = {
+        "over seeds, as observed": found.observed,
+        f"due to the {images:,} test images": found.images,
+        "due to the networks": found.networks,
+        "one network over other\ntest images (binomial)": found.binomial,
+    }
+    colours = (COLOURS[0], COLOURS[5], COLOURS[5], COLOURS[1])
+    drawn = right.barh(list(bars), [100 * value for value in bars.values()], color=colours)
+    right.bar_label(drawn, fmt="%.3f", padding=4)
+    right.invert_yaxis()
+    right.margins(x=0.15)
+    right.set(xlabel="standard deviation (percentage points)")
+    right.set_title("Where the spread comes from", fontsize=13)
+    return figure
+
+
+def histogram(axes: Axes, accuracy: np.ndarray) -> None:
+    """The accuracies of single networks, and what is known of their mean."""
+    found = spread(accuracy)
+    axes.hist(100 * accuracy, bins="auto", color=COLOURS[0], alpha=0.8, rwidth=0.94)
+    axes.axvline(100 * found.mean, color="black", lw=2, label="mean")
+    interval = (100 * found.low, 100 * found.high)
+    axes.axvspan(*interval, color="black", alpha=0.2, lw=0, label="95 % interval of the mean")
+    axes.set(xlabel="test accuracy (%)", ylabel="networks")
+    axes.set_title("The same network, trained from seed after seed", fontsize=13)
+    axes.legend()
+
+
+def experiment(config: Config) -> dict[str, Any]:
+    """Train all networks, take the spread of their test accuracies apart, and draw it."""
+    mnist, train, validation = study.splits(config)
+    model = study.classifier(config.hidden, 10)
+    steps = config.epochs * (len(train.x) // max(1, config.batch_size))
+    falling = optax.cosine_decay_schedule(config.learning_rate, max(1, steps))
+    update = study.updating(model, optax.adam(falling))
+    keys = seed_keys(config.seed, config.seeds)
+    fitted = study.trained(config, update, train, keys=keys, validation=validation)
+
+    test, probabilities = tested(update, fitted, mnist.test)
+    accuracy, found = test["accuracy"], sources(probabilities.argmax(-1) == mnist.test.y)
+    chosen = int(np.nanargmax(fitted.history[-1].validation["accuracy"]))
+    apart = 1.96 * 2**0.5 * found.observed
+    print(
+        f"test accuracy: {spread(accuracy)}\n"
+        f"standard deviation {found.observed:.2%}: {found.images:.2%} from the "
+        f"{len(mnist.test.y):,} test images, {found.networks:.2%} from the networks\n"
+        f"two runs of one recipe differ by less than {apart:.2%} in 95 % of cases\n"
+        f"the network that is best in validation has {accuracy[chosen]:.2%} on the test set"
+    )
+    result = {
+        "network": f"784-{config.hidden}-10",
+        "test_accuracy": spread(accuracy)._asdict(),
+        "standard_deviations": found._asdict(),
+        "difference_of_two_runs_95": apart,
+        "best_in_validation": {"seed": config.seed + chosen, "test_accuracy": accuracy[chosen]},
+        "test_accuracies": accuracy,
+    }
+    return study.finish(config, result, draw(accuracy, found, len(mnist.test.y)))
+
+
+if __name__ == "__main__":
+    common.main(experiment, Config)

@@ -1,0 +1,110 @@
+"""What the studies share: a question about training, answered by populations on MNIST."""
+
+import json
+import os
+import platform
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import jax
+from matplotlib.figure import Figure
+
+from jaxnets import Layer, data, losses, metrics, models, scale_pixels, serial
+from jaxnets.data import Dataset, Split
+from jaxnets.training import Interrupted, RunError, Update, console, make_update
+from jaxnets.training.population import PopulationFit, fit_population
+from jaxnets.training.report import to_json
+
+
+@dataclass(frozen=True)
+class Config:
+    """The options that every study has."""
+
+    epochs: int = 10
+    """Passes over the training data."""
+    examples: int = 10_000
+    """Training examples, the first of those that are not held out."""
+    validation: int = 5000
+    """Training examples held out to watch; never trained on."""
+    batch_size: int = 128
+    """Examples a step."""
+    seed: int = 0
+    """The first seed of the networks; it decides the held-out examples too."""
+    data_dir: Path | None = None
+    """A folder with MNIST's IDX files, instead of those found by themselves."""
+    out: Path = Path("runs/study")
+    """The folder to write to."""
+
+
+def splits(config: Config) -> tuple[Dataset, Split, Split]:
+    """MNIST, the examples of it to train on, and those held out."""
+    mnist = data.load("mnist", data_dir=config.data_dir)
+    train, validation = data.holdout(mnist.train, config.validation, seed=config.seed)
+    if not 1 <= config.examples <= len(train.x):
+        raise RunError(
+            f"--examples expects a number from 1 to {len(train.x)}, since {config.validation} are "
+            f"held out, but got {config.examples}"
+        )
+    return mnist, Split(*(part[: config.examples] for part in train)), validation
+
+
+def classifier(*sizes: int, **options: Any) -> Layer:
+    """A multi-layer perceptron on images: `models.mlp`, its pixels scaled to [0, 1]."""
+    return serial(scale_pixels(), ("mlp", models.mlp(sizes, **options)))
+
+
+def updating(model: Any, tx: Any) -> Update:
+    """A step on the cross-entropy that reports the accuracy as well."""
+    return make_update(
+        model, tx, losses.softmax_cross_entropy, metrics={"accuracy": metrics.accuracy}
+    )
+
+
+def trained(config: Config, update: Update, train: Split, **options: Any) -> PopulationFit:
+    """`fit_population`, reporting here; a study that is interrupted ends and leaves nothing."""
+    sizes = {"epochs": config.epochs, "batch_size": config.batch_size}
+    with console() as shown:
+        try:
+            fitted = fit_population(update, train, report=shown, **sizes, **options)
+        except Interrupted as interrupted:
+            print("interrupted; a study leaves nothing before it is done", file=sys.stderr)
+            sys.exit(128 + interrupted.signal)
+    print(
+        f"{len(fitted.diverged)} networks by {fitted.strategy}: {fitted.train_seconds:.1f} s of "
+        f"training, {fitted.compile_seconds:.1f} s of compiling; "
+        f"{(fitted.diverged >= 0).sum()} diverged",
+        flush=True,
+    )
+    return fitted
+
+
+def finish(config: Config, result: dict[str, Any], figure: Figure) -> dict[str, Any]:
+    """Write result.json and the figure, result.png; return the result as it was written."""
+    config.out.mkdir(parents=True, exist_ok=True)
+    figure.savefig(config.out / "result.png", dpi=120)
+    whole = to_json(
+        {
+            "epochs": config.epochs,
+            "examples": config.examples,
+            "validation": config.validation,
+            "batch_size": config.batch_size,
+            "seed": config.seed,
+            **result,
+            **machine(),
+        }
+    )
+    (config.out / "result.json").write_text(json.dumps(whole, indent=2) + "\n", encoding="utf-8")
+    print(f"result.png and result.json are in {config.out}", flush=True)
+    return whole
+
+
+def machine() -> dict[str, Any]:
+    """What a figure was found with."""
+    return {
+        "jax": jax.__version__,
+        "python": platform.python_version(),
+        "device": f"{jax.devices()[0].device_kind} ({jax.default_backend()})",
+        "cores": os.cpu_count(),
+    }

@@ -1,0 +1,249 @@
+"""Experiments with many networks: what they report is what the networks do, made small."""
+
+import json
+from types import SimpleNamespace
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+from matplotlib.figure import Figure
+
+from experiments import (
+    activations,
+    capacity,
+    learning_rates,
+    mnist_cnn,
+    mnist_mlp,
+    population,
+    seeds,
+    study,
+)
+from experiments.bench import population as bench
+from jaxnets import data, dense, flatten, metrics, serial
+from jaxnets.interop import safetensors
+from jaxnets.training import RunError, evaluate
+from jaxnets.training.population.programs import Programs
+
+
+@pytest.fixture(autouse=True)
+def compile_quickly():
+    """Programs that run once on a few digits are not worth optimising."""
+    jax.config.update("jax_disable_most_optimizations", True)
+    yield
+    jax.config.update("jax_disable_most_optimizations", False)
+
+
+@pytest.fixture
+def no_measuring(monkeypatch):
+    """Which strategy is the faster is another test's; measuring compiles both."""
+    monkeypatch.setattr(Programs, "fastest", lambda self, states, start: "vmap")
+
+
+@pytest.fixture
+def run(no_measuring, small_mnist, tmp_path):
+    """Run a study; return its result, once its files are there and hold it."""
+
+    def run(script, **options):
+        small = {"data_dir": small_mnist, "validation": 40, "examples": 600, "epochs": 2}
+        config = script.Config(
+            **small | {"batch_size": 60, "out": tmp_path / "new" / "run"}, **options
+        )
+        returned = script.experiment(config)
+        assert {path.name for path in config.out.iterdir()} == {"result.json", "result.png"}
+        assert (config.out / "result.png").read_bytes().startswith(b"\x89PNG")
+        assert json.loads((config.out / "result.json").read_text(encoding="utf-8")) == returned
+        return returned
+
+    return run
+
+
+def test_many_seeds_of_an_experiment_are_reported_with_their_spread(small_mnist, tmp_path, capsys):
+    folder = tmp_path / "run"
+    how = {"epochs": 1, "batch_size": 60, "validation": 40, "data_dir": small_mnist, "seed": 3}
+    mnist_mlp.experiment(mnist_mlp.Config(seeds=2, out=folder, **how))
+    assert {path.name for path in folder.iterdir()} == {
+        "run.json",
+        "metrics.jsonl",
+        "result.json",
+        "params.safetensors",
+        "curves.png",
+    }
+    result = json.loads((folder / "result.json").read_text())
+    saved = safetensors.load(folder / "params.safetensors")["params"]
+    test = data.load("mnist", data_dir=small_mnist).test
+    found = [
+        evaluate(
+            mnist_mlp.model,
+            jax.tree.map(lambda leaf, i=i: leaf[i], saved),
+            {},
+            test,
+            {"accuracy": metrics.accuracy},
+        )["accuracy"]
+        for i in (0, 1)
+    ]
+    assert result["members"]["accuracy"] == pytest.approx(found, abs=1e-6)
+    assert result["members"]["seed"] == [3, 4]
+    assert result["spread"]["accuracy"]["mean"] == pytest.approx(np.mean(found), abs=1e-6)
+    assert result["spread"]["loss"]["best"] == min(result["members"]["loss"])
+    assert result["ensemble"].keys() == {"average", "vote"}
+    printed = capsys.readouterr().out
+    assert f"2 networks by {result['strategy']}, measured" in printed
+    assert "95 % interval" in printed and "calibration error of the average" in printed
+
+
+@pytest.mark.parametrize("script", [mnist_mlp, mnist_cnn])
+@pytest.mark.parametrize("n", [0, -1])
+def test_no_seeds_are_refused(script, n, small_mnist, tmp_path):
+    config = script.Config(seeds=n, data_dir=small_mnist, validation=40, out=tmp_path / "run")
+    with pytest.raises(RunError, match=f"--seeds expects a positive integer, but got {n}"):
+        script.experiment(config)
+
+
+def test_a_member_that_diverged_has_no_figures_and_no_vote(small_mnist):
+    test = data.load("mnist", data_dir=small_mnist).test
+    update = study.updating(serial(flatten, ("head", dense(10))), optax.sgd(0.1))
+    states = jax.vmap(lambda key: update.init(key, test.x[:1]))(population.seed_keys(0, 3))
+    fitted = SimpleNamespace(train_states=states, diverged=np.array([-1, 7, -1]), strategy="vmap")
+    found, probabilities = population.tested(update, fitted, test)
+    assert np.isnan(found["accuracy"]).tolist() == [False, True, False]
+    assert probabilities.shape == (2, len(test.y), 10)
+    right = probabilities.argmax(-1) == test.y
+    np.testing.assert_allclose(found["accuracy"][[0, 2]], right.mean(1), atol=1e-6)
+    fitted.diverged = np.array([4, 7, 5])
+    with pytest.raises(RunError, match="all 3 networks diverged, the first at step 4"):
+        population.tested(update, fitted, test)
+
+
+def test_an_ensemble_is_as_right_and_as_sure_as_counted_by_hand():
+    """Of four examples of class 0 the average has three right, the vote of three members two."""
+    sure, unsure = [0.95, 0.05], [0.35, 0.65]
+    probabilities = np.array([[sure] * 3 + [unsure], [unsure] * 4, [unsure, sure, sure, unsure]])
+    found = population.ensembles(probabilities, np.zeros(4, int))
+    assert found["average"]["accuracy"] == 0.75
+    assert found["vote"]["accuracy"] == 0.5
+    # bins of 1/15: 0.55 of one and 0.75 of two, all right; 0.65 of one, which is wrong
+    by_hand = (abs(1 - 0.55) + 2 * abs(1 - 0.75) + abs(0 - 0.65)) / 4
+    assert found["average"]["calibration_error"] == pytest.approx(by_hand, abs=1e-6)
+
+
+def test_a_band_is_drawn_about_the_mean_of_those_that_did_not_diverge():
+    axes = Figure().subplots()
+    values = [[1.0, 3.0, np.nan], [2.0, 6.0, np.nan]]
+    population.band(axes, [1, 2], values, "loss", "C0")
+    assert axes.lines[0].get_ydata().tolist() == [2.0, 4.0]
+    outer = axes.collections[0].get_paths()[0].vertices
+    assert set(outer[:, 1]) == {1.0, 3.0, 2.0, 6.0}
+
+
+def test_the_spread_of_seeds_is_taken_apart_into_images_and_networks():
+    random = np.random.default_rng(0)
+    by_image = random.uniform(0.5, 1, size=2000)  # how often each image is answered rightly
+    same = seeds.sources(random.uniform(size=(400, 2000)) < by_image)
+    assert same.observed == pytest.approx(same.images, rel=0.3)
+    assert same.networks < 0.4 * same.images
+    skill = random.normal(0, 0.02, size=(400, 1))  # of each network
+    apart = seeds.sources(random.uniform(size=(400, 2000)) < by_image - 0.1 + skill)
+    assert apart.networks == pytest.approx(0.02, rel=0.3)
+    assert apart.observed**2 == pytest.approx(apart.networks**2 + apart.images**2)
+
+
+def test_the_variance_of_the_rest_is_that_of_the_residuals():
+    right = np.random.default_rng(1).uniform(size=(5, 7)) < 0.6
+    rest = right - right.mean(1, keepdims=True) - right.mean(0) + right.mean()
+    expected = (rest**2).sum() / (4 * 6) / 7
+    assert seeds.sources(right).images ** 2 == pytest.approx(expected)
+
+
+def test_the_seeds_experiment_reports_every_network(run):
+    result = run(seeds, seeds=3, hidden=4)
+    accuracies = result["test_accuracies"]
+    assert result["test_accuracy"]["mean"] == pytest.approx(np.mean(accuracies))
+    observed = result["standard_deviations"]["observed"]
+    assert observed == pytest.approx(np.std(accuracies, ddof=1), rel=1e-3)
+    assert result["best_in_validation"]["test_accuracy"] in accuracies
+
+
+def test_a_rate_too_low_learns_less_and_one_too_high_diverges(run):
+    result = run(learning_rates, rates=5, lowest=1e-3, highest=1e5, hidden=(8,))
+    # rates 1e-3, 0.1, 10, 1e3, 1e5, each as it is and decayed
+    diverged = result["diverged_at_step"]
+    assert diverged["constant"][:2] == diverged["decayed"][:2] == [-1, -1]
+    story = result["story"]
+    assert story["right"]["learning_rate"] == pytest.approx(0.1)
+    assert story["too low"]["learning_rate"] == pytest.approx(1e-3)
+    assert story["too high"]["learning_rate"] > 1
+    assert story["too low"]["training_loss"][-1] > story["right"]["training_loss"][-1]
+    assert len(result["validation_loss"]["decayed"]) == 5
+
+
+def test_a_sweep_of_rates_that_make_no_sense_is_refused():
+    with pytest.raises(RunError, match="0 < --lowest < --highest"):
+        learning_rates.sweep(learning_rates.Config(lowest=1.0, highest=0.1))
+
+
+def test_the_story_of_the_rates_is_that_of_their_losses():
+    losses = np.array(
+        [
+            [[2.3, 2.3], [2.0, 1.0], [1.0, 0.1], [1.5, 3.0], [5.0, np.nan]],
+            [[2.3, 2.3], [2.0, 1.5], [1.0, 0.3], [0.9, 0.2], [5.0, np.nan]],
+        ]
+    )
+    rates = np.geomspace(1e-4, 1.0, 5)
+    found = learning_rates.Sweep(rates, losses, losses[..., -1], np.full((2, 5), -1))
+    assert learning_rates.told(found) == {
+        "too low": (0, 0),
+        "right": (0, 2),
+        "too high": (0, 3),
+        "decayed": (1, 3),
+    }
+
+
+def test_capacity_reports_every_width_in_its_order(run, monkeypatch):
+    monkeypatch.setattr(capacity, "GROUPS", ((2, 8), (32,)))
+    widths = run(capacity, seeds=2)["widths"]
+    assert list(widths) == ["2", "8", "32"]
+    accuracy = [widths[width]["training"]["accuracy"]["mean"] for width in widths]
+    assert accuracy[0] < accuracy[2]
+    assert all(w["validation"]["loss"]["n"] == 2 for w in widths.values())
+
+
+def test_activations_are_judged_each_at_its_best_rate(run, monkeypatch):
+    monkeypatch.setattr(activations, "ACTIVATIONS", {"tanh": jnp.tanh})
+    found = run(activations, seeds=2, rates=(1e-6, 0.05), width=8, depth=1)["activations"]["tanh"]
+    assert found["learning_rate"] == 0.05
+    losses = found["validation_loss_by_rate"]
+    assert losses[1] < losses[0]
+    assert np.mean(found["loss"][-1]) == pytest.approx(losses[1])
+    assert found["test_accuracy"]["n"] == 2
+
+
+@pytest.mark.parametrize("examples", [0, -5, 601])
+def test_more_examples_than_there_are_are_refused(small_mnist, examples):
+    config = study.Config(data_dir=small_mnist, validation=40, examples=examples)
+    with pytest.raises(RunError, match=f"from 1 to 600, since 40 .* but got {examples}"):
+        study.splits(config)
+
+
+def test_the_benchmark_takes_turns_and_leaves_out_the_first_round():
+    turns = []
+    ways = {name: lambda name=name: turns.append(name) or len(turns) for name in "ab"}
+    assert bench.in_turn(ways, 2) == {"a": [3, 5], "b": [4, 6]}
+    assert turns == ["a", "b"] * 3
+
+
+def test_the_benchmark_times_every_way_and_every_size(
+    no_measuring, small_mnist, tmp_path, monkeypatch
+):
+    monkeypatch.setattr(bench, "in_turn", lambda ways, n: {k: [way()] for k, way in ways.items()})
+    how = {"networks": 2, "members": 1, "examples": 120, "batch_size": 60}
+    out = tmp_path / "new" / "population.json"
+    bench.main(bench.Config(data_dir=small_mnist, out=out, **how))
+    result = json.loads(out.read_text())
+    ways = result["quartiles of the rounds"]
+    assert ways["one after another"]["updates"]["times faster"] == [1, 1, 1]
+    assert len(ways) == 3 and result["updates"] == 2
+    assert list(result["by size, shared batches"]) == ["1"]
+    for way in ways.values():
+        assert way["everything"]["seconds"][1] > way["updates"]["seconds"][1] > 0
