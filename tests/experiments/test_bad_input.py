@@ -39,7 +39,7 @@ def names(folder):
         ({"validation": 640}, "a size of 1 to 639 rows, but got 640"),
         ({"seed": -1}, "a seed of 0 or more, but got -1"),
         ({"learning_rate": 1e30}, "at step 1; lower the learning rate"),
-        ({"learning_rate": "nan"}, "the loss became nan at step 1"),
+        ({"learning_rate": "nan"}, "the loss stopped being finite at step 0"),
         ({"data_dir": "/nowhere/at/all"}, "/nowhere/at/all"),
     ],
     ids=str,
