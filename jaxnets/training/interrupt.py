@@ -2,9 +2,9 @@
 
 import signal
 import threading
-from itertools import count
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from itertools import count
 
 import jax
 from jax.experimental import multihost_utils
