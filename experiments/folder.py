@@ -5,6 +5,7 @@ import os
 import sys
 import time
 from contextlib import suppress
+from itertools import takewhile
 from pathlib import Path
 from typing import Any
 
@@ -28,8 +29,9 @@ def open_folder(name: str, config: Any) -> tuple[Path, bool]:
     try:
         folder.mkdir(parents=True, exist_ok=True)
         run = folder / "run.json"
-        begun = config.resume and run.exists() and run.stat().st_size > 0
-        if not begun and {path.name for path in folder.iterdir()} - {"run.json"}:
+        holds_run = run.exists() and run.stat().st_size > 0
+        begun = config.resume and holds_run
+        if not begun and (holds_run or {path.name for path in folder.iterdir()} - {"run.json"}):
             if config.resume:
                 raise RunError(f"{folder} is not empty and holds no run; choose another with --out")
             raise RunError(
@@ -75,13 +77,16 @@ def cut(log: Path, step: int) -> None:
     """Leave out of a run's log what came after `step`, and a line that was not finished."""
     if not log.exists():
         return
-    kept = []
-    with open(log, encoding="utf-8", errors="replace") as lines:
-        for line in lines:
-            with suppress(ValueError, LookupError, TypeError):
-                if json.loads(line)["step"] <= step:
-                    kept.append(line)
-    log.write_text("".join(kept), encoding="utf-8")
+    with open(log, "rb+") as file:
+        kept = takewhile(lambda line: _is_until(step, line), file.readlines())
+        file.truncate(sum(map(len, kept)))  # and not written anew: a kill would lose it all
+
+
+def _is_until(step: int, line: bytes) -> bool:
+    """Whether a line of a log is whole and of no later step."""
+    with suppress(ValueError, LookupError, TypeError):
+        return line.endswith(b"\n") and json.loads(line)["step"] <= step
+    return False
 
 
 def _settings(run: dict[str, Any]) -> dict[str, Any]:

@@ -6,11 +6,13 @@ python -m experiments.decks.s3 --seeds 10 --data-dir FOLDER
 import json
 import os
 import platform
+from collections.abc import Callable
 from typing import Any
 
 import jax
 import optax
 
+from experiments import common
 from experiments.decks import slides
 from jaxnets import Layer, data, losses, metrics
 from jaxnets.data import Dataset, Split
@@ -20,24 +22,26 @@ RATES = (0.001, 0.002, 0.003, 0.005)  # the peaks that validation chooses from
 CHOOSING = range(1000, 1003)  # seeds that choose, none of which is reported
 
 
-def spread(config: Any, model: Layer, fashion: Dataset) -> None:
+def spread(config: Any, run: common.Run, model: Layer, fashion: Dataset) -> None:
     """Mean and spread of the test accuracy, by the slide's recipe and with a rate that decays."""
     seeds, lines = range(config.seeds), {}
     for size in (128, 32):
         update = updating(model, lambda hyper: optax.rmsprop(hyper["learning_rate"]))
-        found = runs(config, update, fashion.train, fashion.test, seeds, size, 0.001)
-        lines[f"RMSprop 0.001, batch {size}"] = found
+        saved = by_seed(run, name := f"RMSprop 0.001, batch {size}")
+        lines[name] = runs(config, saved, update, *fashion[:2], seeds, size, 0.001)
 
     train, held_out = data.holdout(fashion.train, config.validation, seed=config.seed)
     update = updating(model, decaying(config.epochs * steps(train)))
-    chosen_by = {
-        rate: runs(config, update, train, held_out, CHOOSING[: config.seeds], 32, rate)["mean"]
-        for rate in RATES
-    }
+    chosen_by = {}
+    for rate in RATES:
+        saved, choosing = by_seed(run, f"choosing {rate}"), CHOOSING[: config.seeds]
+        found = runs(config, saved, update, train, held_out, choosing, 32, rate)
+        chosen_by[rate] = found["mean"]
     rate = max(chosen_by, key=chosen_by.get)
     update = updating(model, decaying(config.epochs * steps(fashion.train)))
-    found = runs(config, update, fashion.train, fashion.test, seeds, 32, rate)
-    lines[f"Adam, cosine from {rate}, batch 32"] = found | {"validation accuracy": chosen_by}
+    saved = by_seed(run, name := f"Adam, cosine from {rate}, batch 32")
+    found = runs(config, saved, update, *fashion[:2], seeds, 32, rate)
+    lines[name] = found | {"validation accuracy": chosen_by}
 
     config.results.parent.mkdir(parents=True, exist_ok=True)
     result = {
@@ -75,8 +79,20 @@ def steps(train: Split) -> int:
     return -(-len(train.y) // 32)
 
 
+def by_seed(run: common.Run, name: str) -> Callable[[int], dict[str, Any]]:
+    """What makes `fit` save each seed's run, as a function of the seed."""
+    return lambda seed: run.saved(f"{name}, seed {seed}")
+
+
 def runs(
-    config: Any, update: Update, train: Split, test: Split, seeds: range, size: int, rate: float
+    config: Any,
+    saved: Callable[[int], dict[str, Any]],
+    update: Update,
+    train: Split,
+    test: Split,
+    seeds: range,
+    size: int,
+    rate: float,
 ) -> dict[str, Any]:
     """A run a seed: the accuracies on `test`, their mean, and the time that training took."""
     accuracies, micros = [], []
@@ -89,10 +105,11 @@ def runs(
             batch_size=size,
             hyper={"learning_rate": rate},
             remainder="pad",
+            **saved(seed),
         )
         params, state = fitted.train_state.params, fitted.train_state.state
         accuracies.append(evaluate(update.model, params, state, test, update.metrics)["accuracy"])
-        micros.append(1e6 / fitted.samples_per_second)
+        micros.append(1e6 * fitted.train_seconds / (config.epochs * len(train.y)))
     return {
         "test accuracy": accuracies,
         "mean": sum(accuracies) / len(accuracies),

@@ -65,7 +65,8 @@ def experiment(config: Config) -> None:
     print("the same network by plain SGD", flush=True)
     by_sgd = replace(config, optimizer="sgd", learning_rate=config.sgd_learning_rate)
     with console() as report:
-        sgd = fit(compiled(by_sgd), train, hyper=by_sgd.hyper, report=report, **how)
+        saved = run.saved("sgd")
+        sgd = fit(compiled(by_sgd), train, hyper=by_sgd.hyper, report=report, **how, **saved)
     sgd_test = evaluate(model, sgd.train_state.params, state, mnist.test, update.metrics)
     names = f"{config.optimizer} {config.learning_rate}", f"SGD {config.sgd_learning_rate}"
     title = "The 500 x 300 network on MNIST, on the digits held out"

@@ -77,8 +77,9 @@ def experiment(config: Config) -> None:
     run.finish(model, update, fitted)
     networks = {"network 64": (model, fitted)}
     for hidden in SLIDES_HIDDEN:
-        model, _, fitted = network(config, hidden, train, fit)
-        networks[f"network {' + '.join(map(str, hidden))}"] = (model, fitted)
+        name = f"network {' + '.join(map(str, hidden))}"
+        model, _, fitted = network(config, hidden, train, partial(fit, **run.saved(name)))
+        networks[name] = (model, fitted)
     by = {
         name: Classifier(
             predict_proba(model, *fitted.train_state[1:3], mnist.test.x),

@@ -79,7 +79,7 @@ def experiment(config: Config) -> None:
     update = make_update(
         model, config.tx(), losses.softmax_cross_entropy, metrics={"accuracy": metrics.accuracy}
     )
-    fitted, looks = train_network(config, update, train, held_out)  # trainNetwork(...)
+    fitted, looks = train_network(config, run, update, train, held_out)  # trainNetwork(...)
     if isinstance(fitted, Interrupted):
         run.interrupted, fitted = fitted, fitted.fit
     show_progress(run.folder / "training-progress.png", config, looks, len(train.x))
@@ -131,9 +131,12 @@ def credit(seed: int) -> tuple[str, float]:
 
 
 def train_network(
-    config: Config, update: Update, train: Split, held_out: Split
+    config: Config, run: common.Run, update: Update, train: Split, held_out: Split
 ) -> tuple[Fit | Interrupted, list[Look]]:
-    """`fit`, except that it validates every so many updates: a chunk of updates, then a look."""
+    """`fit`, except that it validates every so many updates: a chunk of updates, then a look.
+
+    After every look it is saved where it stands.
+    """
     check_run(train, held_out, config.epochs, config.batch_size, None, "drop")
     if config.validation_frequency < 1:
         raise RunError(
@@ -160,7 +163,10 @@ def train_network(
     compile_seconds = time.perf_counter() - began
 
     looks, seconds, step = [], 0.0, 0
-    with first_signal() as signalled:
+    with run.saved("training")["checkpoints"] as checkpoints, first_signal() as signalled:
+        if restored := checkpoints.restore(train_state):
+            train_state, told, step = restored
+            looks, seconds = [Look(*look) for look in told["looks"]], told["seconds"]
         while step < steps and signalled() is None:
             step, began = min(step + config.validation_frequency, steps), time.perf_counter()
             train_state, sums, _ = chunk(update, train_state, arrays, config.hyper, step)
@@ -172,6 +178,7 @@ def train_network(
                 f"validation accuracy {looks[-1].validation['accuracy']:.4f}",
                 flush=True,
             )
+            checkpoints.save(step, train_state, {"looks": looks, "seconds": seconds})
     pace = step * config.batch_size / seconds
     fitted = Fit(train_state, (), None, compile_seconds, seconds, pace)
     return fitted if signalled() is None else Interrupted(fitted, signalled()), looks

@@ -36,8 +36,9 @@ def run_chunk(
     remainder: Remainder,
     capacity: int,
     skip_nonfinite: bool = False,
+    sums: Sums | None = None,
 ) -> tuple[TrainState, Sums, Array]:
-    """Update until step `stop`, and return the sums over the chunk and each step's objective.
+    """Update until step `stop`, and return the sums with the chunk's and each step's objective.
 
     Both bounds of the loop are traced, so one executable serves every length up to `capacity`.
     Epoch e draws its order from `stream(key, "order", e)` and batch i of it is a function of the
@@ -55,6 +56,8 @@ def run_chunk(
       capacity: the length of the array of objectives.
       skip_nonfinite: leave out an update whose objective or result is not all finite. It counts
         as a step, adds nothing to the sums, and its objective is NaN.
+      sums: what to add to, by default zeros; adding up step by step, however long the chunks are,
+        rounds the same.
 
     Returns:
       `(train_state, sums, objectives)`; `objectives` (capacity,) holds NaN past the last step.
@@ -71,6 +74,7 @@ def run_chunk(
         remainder=remainder,
         capacity=capacity,
         skip_nonfinite=skip_nonfinite,
+        sums=sums,
     )
 
 
@@ -87,6 +91,7 @@ def chunk(
     remainder: Remainder,
     capacity: int,
     skip_nonfinite: bool = False,
+    sums: Sums | None = None,
 ) -> tuple[TrainState, Sums, Array]:
     """What `run_chunk` compiles, to be compiled otherwise: for a whole population, say.
 
@@ -112,12 +117,19 @@ def chunk(
         last = jnp.minimum(stop - number * steps, steps)
         return jax.lax.fori_loop(first, last, partial(step, number, order), carry)
 
+    sums = no_sums(update, train_state, data, hyper, batch_size) if sums is None else sums
+    carry = (train_state, sums, jnp.full(capacity, jnp.nan))
+    return jax.lax.fori_loop(start // steps, -(-stop // steps), epoch, carry)
+
+
+def no_sums(
+    update: Update, train_state: TrainState, data: Any, hyper: Hyper, batch_size: int
+) -> Sums:
+    """The sums over no step at all."""
     batch = jax.eval_shape(lambda: _batch(data, jnp.zeros(batch_size, int), 0, batch_size))
     _, sums = jax.eval_shape(update, train_state, batch, hyper)
     del sums["objective"]
-    sums = jax.tree.map(lambda s: jnp.zeros(s.shape, s.dtype), sums)
-    carry = (train_state, sums, jnp.full(capacity, jnp.nan))
-    return jax.lax.fori_loop(start // steps, -(-stop // steps), epoch, carry)
+    return jax.tree.map(lambda s: jnp.zeros(s.shape, s.dtype), sums)
 
 
 def batch_of(train_state: TrainState, data: Any, *, batch_size: int, remainder: Remainder) -> Batch:

@@ -138,7 +138,7 @@ def fit(
                 objectives = program.advance(course, stop, pace)
                 said = [s for monitor in monitors for s in monitor(course.train_state, objectives)]
                 report(program.progress(course, epochs, pace, tuple(said)))
-                signal = signalled(course.step)
+                signal = signalled()
                 saver.save(course, now=signal is not None)
             saver.save(course, now=True)
             saver.wait()

@@ -5,6 +5,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
+import jax
+import numpy as np
+from jax.experimental import multihost_utils
+
 CAPACITY = 4096  # steps a chunk can hold
 
 
@@ -34,4 +38,11 @@ class Pace:
         elapsed = time.perf_counter() - began
         self.seconds += elapsed
         self.samples_per_second = steps * self.batch_size / elapsed
-        self.length = min(max(1, int(self.chunk_seconds * steps / elapsed)), CAPACITY)
+        self.length = _agreed(min(max(1, int(self.chunk_seconds * steps / elapsed)), CAPACITY))
+
+
+def _agreed(length: int) -> int:
+    """The first process's number, where there are several: their chunks must be the same."""
+    if not jax.distributed.is_initialized():
+        return length
+    return int(multihost_utils.broadcast_one_to_all(np.int32(length)))

@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxnets.layer import Array
-from jaxnets.training.chunk import Remainder, batch_of, run_chunk, steps_per_epoch
+from jaxnets.training.chunk import Remainder, batch_of, no_sums, run_chunk, steps_per_epoch
 from jaxnets.training.course import Course, copy
 from jaxnets.training.evaluate import evaluate, values
 from jaxnets.training.nonfinite import all_finite, first_bad_step, last_good
@@ -44,7 +44,8 @@ class Program:
     def compiled(self, train_state: TrainState, patience: int | None) -> Course:
         """A course from here, for which everything is compiled and no step is made."""
         step = int(train_state.step)
-        train_state, sums, _ = self._run(train_state, step)
+        zeros = no_sums(self.update, train_state, self.data, self.hyper, self.batch_size)
+        train_state, sums, _ = self._run(train_state, zeros, step)
         self.validate(train_state, rows=1)
         best = copy(train_state) if patience else None
         return Course(train_state, step, sums, patience, best)
@@ -56,21 +57,21 @@ class Program:
           NonFiniteLoss: a step was not finite, and that stops a run; the course is then at the
             last good state.
         """
-        start, stops = course.step, self.on_nonfinite == "stop"
+        start, stops, sums = course.step, self.on_nonfinite == "stop", course.sums
+        if start % self.steps == 0:
+            sums = jax.tree.map(jnp.zeros_like, sums)
         before = copy(course.train_state) if stops else course.train_state
         with pace.timed(stop - start):
-            after, sums, objectives = self._run(course.train_state, stop)
+            after, summed, objectives = self._run(course.train_state, sums, stop)
         objectives = objectives[: stop - start]
         course.seconds = pace.seconds
         if stops:
             bad = first_bad_step(objectives, start, stop, all_finite(after.params))
             if bad is not None:
-                after, sums, _ = last_good(lambda stop: self._run(copy(before), stop), bad)
+                after, summed, _ = last_good(lambda stop: self._run(copy(before), sums, stop), bad)
         else:
             bad, course.nonfinite = None, course.nonfinite + int((~np.isfinite(objectives)).sum())
-        fresh = start % self.steps == 0
-        course.sums = sums if fresh else jax.tree.map(jnp.add, course.sums, sums)
-        course.train_state, course.step = after, int(after.step)
+        course.train_state, course.step, course.sums = after, int(after.step), summed
         if bad is not None:
             raise NonFiniteLoss(after, self._culprit(after))
         return objectives
@@ -105,7 +106,9 @@ class Program:
         found = (train_state.params, train_state.state, split, self.update.metrics)
         return evaluate(self.update.model, *found, hyper=self.hyper)
 
-    def _run(self, train_state: TrainState, stop: int) -> tuple[TrainState, Sums, np.ndarray]:
+    def _run(
+        self, train_state: TrainState, sums: Sums, stop: int
+    ) -> tuple[TrainState, Sums, np.ndarray]:
         train_state, sums, objectives = run_chunk(
             self.update,
             train_state,
@@ -116,6 +119,7 @@ class Program:
             remainder=self.remainder,
             capacity=CAPACITY,
             skip_nonfinite=self.on_nonfinite == "skip",
+            sums=sums,
         )
         # Waiting before reading: a read cannot be interrupted, and a wait can.
         return train_state, sums, np.asarray(jax.block_until_ready(objectives))

@@ -38,8 +38,6 @@ def names(folder):
         ({"batch_size": 100000}, "batch_size=100000 for 600 examples; use at most 600"),
         ({"validation": 640}, "a size of 1 to 639 rows, but got 640"),
         ({"seed": -1}, "a seed of 0 or more, but got -1"),
-        ({"learning_rate": 1e30}, "at step 1; lower the learning rate"),
-        ({"learning_rate": "nan"}, "the loss became nan at step 1"),
         ({"data_dir": "/nowhere/at/all"}, "/nowhere/at/all"),
     ],
     ids=str,
@@ -48,6 +46,14 @@ def test_a_number_that_makes_no_sense_is_refused_with_what_was_expected(attempt,
     errors = attempt(**options)
     assert errors.startswith("error: ") and errors.count("\n") == 1
     assert message in errors
+
+
+@pytest.mark.parametrize("rate", [1e30, "nan"])
+def test_a_rate_that_diverges_is_told_with_the_layer_and_the_way_back(attempt, rate):
+    errors = attempt(learning_rate=rate)
+    assert errors.startswith("error: the loss stopped being finite at step ")
+    assert ", first in " in errors and "lower the learning rate" in errors
+    assert errors.endswith("with --resume it is run again.\n") and errors.count("\n") == 2
 
 
 @pytest.mark.parametrize(

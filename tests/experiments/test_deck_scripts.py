@@ -1,12 +1,13 @@
 """Each deck's script goes through its story on a few digits, and says what it found."""
 
 import json
+import signal
 import sys
 
 import pytest
 
 from experiments.decks import fashion_spread, s0, s1, s2, s3, s4, slides
-from jaxnets.training import RunError
+from jaxnets.training import Checkpoints, Interrupted, RunError
 
 pytestmark = pytest.mark.usefixtures("unoptimised")
 
@@ -66,6 +67,26 @@ def test_s2_looks_at_the_validation_digits_every_few_updates(told):
     assert here["parameters, running statistics"] == "180,880, 224"
     assert here["approve credit (made-up rows)"].startswith("no (f = 0.")
     assert pictures == {"training-progress", "confusion"}
+
+
+def test_s2_goes_on_after_a_signal_bit_for_bit(small_mnist, tmp_path, monkeypatch):
+    def run(out, **options):
+        small = {"data_dir": small_mnist, "validation": 40, "epochs": 2, "batch_size": 60}
+        config = s2.Config(out=tmp_path / out, validation_frequency=7, **small, **options)
+        s2.experiment(config)
+        content = (config.out / "result.json").read_text(encoding="utf-8")
+        return (config.out / "params.safetensors").read_bytes(), json.loads(content)["steps"]
+
+    def save_and_signal(checkpoints, *args, **options):
+        signal.raise_signal(signal.SIGTERM)
+        return save(checkpoints, *args, **options)
+
+    whole, save = run("whole"), Checkpoints.save
+    with monkeypatch.context() as patch, pytest.raises(Interrupted):
+        patch.setattr(Checkpoints, "save", save_and_signal)
+        run("cut")
+    assert Checkpoints(tmp_path / "cut" / "checkpoints" / "training").latest() == 7
+    assert run("cut", resume=True) == whole
 
 
 @pytest.mark.parametrize("option", [{"validation_frequency": 0}, {"batch_size": 10**6}])

@@ -16,11 +16,11 @@ from jaxnets.training import evaluate, fit, make_update
 
 ROOT = Path(common.__file__).parents[1]
 PLOTS = {"confusion.png", "curves.png"}
-FILES = PLOTS | {"metrics.jsonl", "params.safetensors", "result.json", "run.json"}
+FILES = PLOTS | {"checkpoints", "metrics.jsonl", "params.safetensors", "result.json", "run.json"}
 RESULT = {"test_accuracy", "test_loss", "steps", "interrupted"}
 RESULT |= {"compile_seconds", "train_seconds", "total_seconds", "samples_per_second"}
 METRICS = {"loss": metrics.mean(losses.softmax_cross_entropy), "accuracy": metrics.accuracy}
-SAVED = "interrupted; what was learnt so far is saved\n"
+SAVED = "interrupted; what was learnt so far is saved, --resume goes on\n"
 SMALL = {"batch_size": 60, "validation": 40}  # ten steps an epoch
 
 

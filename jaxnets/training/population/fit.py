@@ -122,7 +122,7 @@ def fit_population(
     pace, history, diverged = Pace(chunk_seconds, n * batch_size), [], np.full(n, -1)
     good: dict[int, TrainState] = {}  # by member that diverged, its last finite train state
     with first_signal() as signalled:
-        while step < steps * epochs and signalled(step) is None:
+        while step < steps * epochs and signalled() is None:
             epoch, first = divmod(step, steps)
             stop = min(step + pace.length, step - first + steps)
             before = _copy(states)
@@ -163,7 +163,7 @@ def fit_population(
         train_seconds=pace.seconds,
         samples_per_second=(step - first_step) * n * batch_size / max(pace.seconds, 1e-9),
     )
-    if (number := signalled(step)) is not None:
+    if (number := signalled()) is not None:
         raise Interrupted(fitted, number)
     return fitted
 

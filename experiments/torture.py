@@ -1,0 +1,257 @@
+"""Kill a training run again and again; what it learns at last must be the same, bit for bit.
+
+python -m experiments.torture --kills 50 --terms 20 --interrupts 10
+
+Trains `experiments.mnist_mlp` once, undisturbed. Then trains it over and over in child processes
+that save after every tenth of a second, ends them by SIGKILL, SIGTERM and Ctrl-C, and goes on with
+`--resume`. Half of the SIGKILLs come at any moment of a child's life, start-up included; the others
+0 to 40 ms after a temporary file shows that a checkpoint is being written. The status is 0 if
+every run ends with the digest of the undisturbed one. About 8 minutes on two CPU cores.
+"""
+
+import hashlib
+import json
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import asdict, dataclass
+from functools import partial
+from pathlib import Path
+
+import jax
+import numpy as np
+import tyro
+
+from experiments import common, mnist_mlp
+from jaxnets.training import fit, resume
+from jaxnets.training.checkpoint import file
+
+CHUNK_SECONDS = 0.1  # of a child's training between two saves
+AIM_SECONDS = 0.04  # after the beginning of a save
+ANY_MOMENT, AT_A_SAVE = "SIGKILL, any moment", "SIGKILL, 0 to 40 ms into a save"
+# How a child is ended, and with which status it must end then.
+STATUS = {ANY_MOMENT: -9, AT_A_SAVE: -9, "SIGTERM": 75, "SIGINT": 130}
+ROWS = (*STATUS, "into a save", "runs", "resumes", "fallbacks")
+TIMES = {"seconds", "samples_per_second"}  # in a report: all that two equal runs differ in
+CHILD = "from experiments.torture import train; train()"
+
+
+@dataclass(frozen=True)
+class Config:
+    """Kill a training run again and again; it must learn the same, bit for bit."""
+
+    kills: int = 50
+    """SIGKILLs, every second one aimed at a save in progress."""
+    terms: int = 20
+    """SIGTERMs, while it trains."""
+    interrupts: int = 10
+    """Ctrl-Cs, while it trains."""
+    epochs: int = 8
+    """The length of a run; there are as many runs as it takes."""
+    batch_size: int = 128
+    """Examples a step."""
+    validation: int = 5000
+    """Training examples held out."""
+    seed: int = 0
+    """Decides the moments and their order."""
+    data_dir: Path | None = None
+    """A folder with MNIST's IDX files, instead of those found by themselves."""
+    out: Path | None = None
+    """The JSON file to write the result to."""
+
+
+def train() -> None:
+    """What a child does: `experiments.mnist_mlp`, but a save after every short chunk."""
+    resume.SAVE_SECONDS = 0.0
+    common.fit = partial(fit, chunk_seconds=CHUNK_SECONDS)
+    common.main(mnist_mlp.experiment, mnist_mlp.Config)
+
+
+class Torture:
+    """Runs in children, and what became of them."""
+
+    def __init__(self, config: Config, folder: Path):
+        self.config, self.folder = config, folder
+        self.random = np.random.default_rng(config.seed)
+        self.counts: Counter[str] = Counter()
+        self.wrong: list[str] = []
+        self.start_up = 0.0  # seconds until an undisturbed run reports its first steps
+
+    def undisturbed(self) -> str:
+        """The digest of a run that nobody ends, with its own chunks and saves."""
+        folder, began = self.folder / "undisturbed", time.perf_counter()
+        with self._child(folder, "-m", "experiments.mnist_mlp") as child:
+            _wait(child, lambda: _reports(folder))
+            self.start_up = time.perf_counter() - began
+            if child.wait() != 0:
+                sys.exit(f"error: the undisturbed run failed:\n{_errors(folder)}")
+        return digest(folder)
+
+    def run(self, ends: list[str]) -> str:
+        """The digest of a run that is ended as the last of `ends` says, which it takes away."""
+        self.counts["runs"] += 1
+        folder = self.folder / f"run{self.counts['runs']}"
+        while not self._life(folder, ends):
+            pass
+        with open(folder / "metrics.jsonl", encoding="utf-8") as lines:
+            steps = [json.loads(line)["step"] for line in lines]
+        if steps != sorted(set(steps)):
+            self.wrong.append(f"{folder}: metrics.jsonl does not have each step once and in order")
+        return digest(folder)
+
+    def _life(self, folder: Path, ends: list[str]) -> bool:
+        """Start or resume the run and end it, if that comes in time; whether it is done."""
+        end, before, stale = ends[-1] if ends else None, _saved(folder), _writing(folder)
+        self.counts["resumes"] += before > 0
+        with self._child(folder, "-c", CHILD, "--resume") as child:
+            if end is not None:
+                self._end(child, folder, end, before, stale)
+            status = child.wait()
+        errors = _errors(folder)
+        self.counts["fallbacks"] += errors.count("Going back to")
+        if _saved(folder) < before:
+            self.wrong.append(f"{folder}: step {before} was saved, and is lost")
+        if status == 0:
+            return True
+        if end is None or (status != STATUS[end] and not _trained(folder)):
+            sys.exit(f"error: a child ended with status {status} after {end}:\n{errors}")
+        if end.startswith("SIGKILL") or not _trained(folder):  # else it came too late to tell
+            self.counts[ends.pop()] += 1
+            self.counts["into a save"] += bool(_writing(folder) - stale)
+        return False
+
+    def _end(
+        self, child: subprocess.Popen, folder: Path, end: str, before: int, stale: set[str]
+    ) -> None:
+        """Wait for the moment, and send the signal."""
+        if end == ANY_MOMENT:
+            number, seconds = signal.SIGKILL, 2 * self.start_up
+        elif end == AT_A_SAVE:
+            number, seconds = signal.SIGKILL, AIM_SECONDS
+            _wait(child, lambda: _writing(folder) - stale)
+        else:
+            number, seconds = signal.Signals[end], 3 * CHUNK_SECONDS
+            _wait(child, lambda: _saved(folder) > before)
+        with suppress(subprocess.TimeoutExpired):
+            child.wait(self.random.uniform(0, seconds))
+        child.send_signal(number)
+
+    @contextmanager
+    def _child(self, folder: Path, *command: str) -> Iterator[subprocess.Popen]:
+        """A child that trains in `folder`, and does not outlive the block."""
+        names = ("epochs", "batch_size", "validation", "data_dir")
+        given = {name: getattr(self.config, name) for name in names} | {"out": folder}
+        options = [f"--{n.replace('_', '-')}={v}" for n, v in given.items() if v is not None]
+        with open(_log(folder), "w") as log:
+            # In a session of its own, so that Ctrl-C here is not Ctrl-C there.
+            child = subprocess.Popen(
+                [sys.executable, *command, *options],
+                stdout=subprocess.DEVNULL,
+                stderr=log,
+                start_new_session=True,
+            )
+            try:
+                yield child
+            finally:
+                child.kill()
+                child.wait()
+
+
+def digest(folder: Path) -> str:
+    """The SHA-256 of all that a run leaves: its parameters, train state, and history but times."""
+    content = file.read(max(_checkpoints(folder).glob("step-*.safetensors")))
+    found = hashlib.sha256((folder / "params.safetensors").read_bytes())
+    for name, leaf in sorted(content.arrays.items()):
+        if name.startswith("train_state/"):
+            found.update(f"{name} {leaf.dtype} {leaf.shape}".encode() + leaf.tobytes())
+    history = [
+        {name: figure for name, figure in report.items() if name not in TIMES}
+        for report in content.metadata["history"]
+    ]
+    found.update(json.dumps(history).encode())
+    return found.hexdigest()
+
+
+def _checkpoints(folder: Path) -> Path:
+    return folder / "checkpoints" / "training"
+
+
+def _saved(folder: Path) -> int:
+    """The newest step that is saved; 0 if none is."""
+    names = [path.name for path in _checkpoints(folder).glob("step-*.safetensors")]
+    return max((int(name[len("step-") : -len(".safetensors")]) for name in names), default=0)
+
+
+def _writing(folder: Path) -> set[str]:
+    """The temporary files of checkpoints."""
+    return {path.name for path in _checkpoints(folder).glob("*.tmp")}
+
+
+def _reports(folder: Path) -> list[str]:
+    log = folder / "metrics.jsonl"
+    return log.read_text(encoding="utf-8").splitlines() if log.exists() else []
+
+
+def _trained(folder: Path) -> bool:
+    """Whether all of a run's steps are made."""
+    with suppress(ValueError, LookupError):  # a line cut short, or none
+        report = json.loads(_reports(folder)[-1])
+        return report["step"] == report["steps"]
+    return False
+
+
+def _log(folder: Path) -> Path:
+    return folder.with_suffix(".log")
+
+
+def _errors(folder: Path) -> str:
+    return _log(folder).read_text(encoding="utf-8")
+
+
+def _wait(child: subprocess.Popen, until: Callable[[], object]) -> None:
+    """Wait for something that a child does, or for its end."""
+    while not until() and child.poll() is None:
+        time.sleep(0.001)
+
+
+def main(config: Config) -> int:
+    """Torture, tell, and return the exit status."""
+    ends = [AT_A_SAVE] * -(-config.kills // 2) + [ANY_MOMENT] * (config.kills // 2)
+    ends += ["SIGTERM"] * config.terms + ["SIGINT"] * config.interrupts
+    began, digests = time.perf_counter(), []
+    with tempfile.TemporaryDirectory(prefix="jaxnets-torture-") as folder:
+        torture = Torture(config, Path(folder))
+        torture.random.shuffle(ends)
+        expected = torture.undisturbed()
+        while ends:
+            digests.append(torture.run(ends))
+            left = f"{len(ends)} ends to go" if ends else "no ends to go"
+            same = "the same" if digests[-1] == expected else "ANOTHER"
+            print(f"run {len(digests)}: {same} digest; {left}", flush=True)
+    same = sum(found == expected for found in digests)
+    table = {name: torture.counts[name] for name in ROWS}
+    table |= {"digests equal": f"{same} of {len(digests)}"}
+    table |= {"minutes": round((time.perf_counter() - began) / 60, 1)}
+    for name, value in table.items():
+        print(f"{name:{max(map(len, table))}}  {value}")
+    for complaint in torture.wrong:
+        print(f"error: {complaint}", file=sys.stderr)
+    right = same == len(digests) and not torture.wrong
+    if config.out is not None:
+        result = {**table, "right": right, "digest": expected, "config": asdict(config)}
+        result |= {"jax": jax.__version__, "cores": os.cpu_count()}
+        config.out.write_text(json.dumps(result, indent=2, default=str) + "\n", encoding="utf-8")
+    return 0 if right else 1
+
+
+if __name__ == "__main__":
+    try:
+        sys.exit(main(tyro.cli(Config, description=__doc__)))
+    except KeyboardInterrupt:
+        sys.exit(130)

@@ -1,0 +1,136 @@
+"""`--resume` goes on with a run that anything ended, and refuses what is not that run."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from experiments import common, mnist_mlp, torture
+from experiments.folder import cut
+from jaxnets import data
+from jaxnets.training import RunError
+
+ROOT = Path(common.__file__).parents[1]
+SMALL = {"batch_size": 60, "validation": 40}  # ten steps an epoch
+
+
+def test_a_run_killed_again_and_again_ends_with_the_digest_of_an_undisturbed_one(
+    small_mnist, tmp_path, capsys
+):
+    out = tmp_path / "torture.json"
+    how = {"kills": 2, "terms": 1, "interrupts": 0, "epochs": 60, "data_dir": small_mnist}
+    assert torture.main(torture.Config(**how, **SMALL, out=out)) == 0, capsys.readouterr().err
+    found = json.loads(out.read_text())
+    assert (found[torture.ANY_MOMENT], found[torture.AT_A_SAVE], found["SIGTERM"]) == (1, 1, 1)
+    assert found["right"] and found["resumes"] >= 1
+
+
+def test_the_torture_sees_a_run_that_ends_otherwise(tmp_path, monkeypatch):
+    ends = iter(["a", "b"])
+    monkeypatch.setattr(torture.Torture, "undisturbed", lambda self: next(ends))
+    monkeypatch.setattr(torture.Torture, "run", lambda self, left: left.pop() and next(ends))
+    assert torture.main(torture.Config(kills=1, terms=0, interrupts=0)) == 1
+
+
+@pytest.mark.parametrize("cores", [1, 2])
+def test_a_seed_decides_every_bit_in_another_process_on_any_number_of_cores(
+    small_mnist, tmp_path, digests, cores
+):
+    available = sorted(os.sched_getaffinity(0))
+    if len(available) < cores:
+        pytest.skip("needs another core")
+    options = {"epochs": 1, "data_dir": small_mnist, "out": tmp_path / "run", **SMALL}
+    arguments = [f"--{name.replace('_', '-')}={value}" for name, value in options.items()]
+    subprocess.run(
+        [sys.executable, "-m", "experiments.mnist_mlp", *arguments],
+        cwd=ROOT,
+        check=True,
+        stdout=subprocess.DEVNULL,
+        preexec_fn=lambda: os.sched_setaffinity(0, available[:cores]),
+    )
+    digests.add(torture.digest(tmp_path / "run"))
+    assert len(digests) == 1
+
+
+@pytest.fixture(scope="module")
+def digests():
+    """What the runs of this module that should be equal left."""
+    return set()
+
+
+@pytest.fixture
+def begin(small_mnist, tmp_path):
+    """Begin a run in tmp_path/run, or go on with it."""
+    dataset = data.load("mnist", data_dir=small_mnist)
+
+    def begin(**options):
+        options = {"data_dir": small_mnist, "out": tmp_path / "run"} | options
+        return common.Run("mnist_mlp", mnist_mlp.Config(**options), dataset)
+
+    return begin
+
+
+def test_resume_without_a_folder_is_refused(begin):
+    with pytest.raises(RunError, match="pass it with --out"):
+        begin(out=None, resume=True)
+
+
+def test_an_empty_folder_and_a_missing_one_start_afresh_and_say_so(begin, tmp_path, capsys):
+    for out in (tmp_path, tmp_path / "none"):
+        assert not begin(out=out, resume=True).resumes
+        assert f"nothing to resume in {out}; starting afresh" in capsys.readouterr().out
+
+
+def test_a_run_killed_before_it_had_written_anything_starts_afresh(begin, tmp_path):
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / "run.json").touch()
+    assert not begin(resume=True).resumes
+    assert begin(resume=True).resumes
+
+
+def test_other_options_are_refused_and_each_is_named_but_not_the_epochs(begin):
+    begin()
+    begin(resume=True, epochs=99)
+    with pytest.raises(RunError, match="started with other options") as error:
+        begin(resume=True, seed=7, batch_size=64, optimizer="sgd")
+    for line in ("seed: saved 0, given 7", "batch_size: saved 128, given 64", "optimizer: saved"):
+        assert error.match(line)
+
+
+def test_another_experiment_in_the_folder_is_named(begin, tmp_path):
+    begin()
+    path = tmp_path / "run" / "run.json"
+    path.write_text(path.read_text().replace('"mnist_mlp"', '"mnist_cnn"'))
+    with pytest.raises(RunError, match="experiment: saved mnist_cnn, given mnist_mlp"):
+        begin(resume=True)
+
+
+@pytest.mark.parametrize("damage", ['{"config": ', "[]", '{"config": 3, "data": 4}', "null"])
+def test_a_damaged_description_is_refused(begin, tmp_path, damage):
+    begin()
+    (tmp_path / "run" / "run.json").write_text(damage)
+    with pytest.raises(RunError, match=r"run\.json is damaged"):
+        begin(resume=True)
+
+
+def test_a_folder_with_something_else_is_refused(begin, tmp_path):
+    (tmp_path / "thesis.tex").touch()
+    with pytest.raises(RunError, match="holds no run"):
+        begin(out=tmp_path, resume=True)
+
+
+@pytest.mark.parametrize(
+    "end", ["", '{"step": 40', '{"step": 40}', "\0\0\0", '{"step": 50}\n{"st', "[]\n"]
+)
+def test_a_log_is_cut_where_the_checkpoint_is_and_before_a_line_cut_short(tmp_path, end):
+    log = tmp_path / "metrics.jsonl"
+    lines = [f'{{"step": {step}}}\n' for step in (10, 20, 30)]
+    log.write_text("".join(lines) + end)
+    cut(log, 40)
+    assert log.read_text() == "".join(lines)
+    cut(log, 20)
+    assert log.read_text() == "".join(lines[:2])
+    cut(tmp_path / "none", 20)
