@@ -2,14 +2,13 @@
 
 from collections.abc import Callable, Sequence
 from functools import partial
-from typing import Any
 
 import jax
 import jax.numpy as jnp
-from jax.nn.initializers import lecun_normal
+from jax.nn.initializers import lecun_normal, variance_scaling
 
 from jaxnets.compose import serial
-from jaxnets.layer import Array, Key, Layer, LayerError
+from jaxnets.layer import Array, Layer, LayerError
 from jaxnets.layers import dense, flatten
 
 Activation = Callable[[Array], Array]
@@ -50,18 +49,14 @@ def mlp(
         stages += [(f"fc{i + 1}", dense(size, kernel_init=init)), activation]
         if widths is not None:
             stages += [partial(_first_units, widths[i])]
-            init = partial(_narrow_init, widths[i])
+            # as lecun_normal, with the variance of the inputs that are not held at 0
+            init = variance_scaling(size / widths[i], "fan_in", "truncated_normal")
     stages += [("head", dense(outputs, kernel_init=init))]
     return serial(*stages, *([] if final is None else [final]))
 
 
 def _first_units(width: int | Array, x: Array) -> Array:
     return jnp.where(jnp.arange(x.shape[-1]) < width, x, 0)
-
-
-def _narrow_init(width: int | Array, key: Key, shape: Sequence[int], dtype: Any) -> Array:
-    """As `lecun_normal`, with the variance of the `width` inputs that are not held at 0."""
-    return lecun_normal()(key, shape, dtype) * jnp.sqrt(shape[0] / width)
 
 
 def autoencoder(
