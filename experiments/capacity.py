@@ -4,11 +4,12 @@ python -m experiments.capacity
 
 S3's bottleneck: to learn ten classes behind a layer of two units is to separate ten classes on a
 plane. Widths that are close train in one program, each network as wide as the widest and the rest
-of its units held at 0; the widest, where that would waste the most, train in programs of their own.
-Takes about a minute and a half on two CPU cores. With 5,000 digits to learn from, 2 units reach
-52 % in validation (23 to 61 % by the seed), 8 units 88 %, 64 units 92.7 % and 512 units 94.1 %. S3's
-warning that wide layers memorise holds: from 64 units on, next to no error is left in training. That
-they generalise the worse for it does not: the validation accuracy rises to the last.
+of its units held at 0; the widest, where that would waste the most, train in programs of their
+own. Takes about a minute and a half on two CPU cores. With 5,000 digits to learn from, 2 units
+reach 52 % in validation (23 to 61 % by the seed), 8 units 88 %, 64 units 92.7 % and 512 units 94.1
+%. S3's warning that wide layers memorise holds: from 64 units on, next to no error is left in
+training. That they generalise the worse for it does not: the validation accuracy rises to the
+last.
 """
 
 from collections.abc import Sequence

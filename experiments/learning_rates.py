@@ -2,12 +2,12 @@
 
 python -m experiments.learning_rates
 
-Plain gradient descent on MNIST from one and the same start, with the same batches: all that differs
-is the rate. It stays as it is in half of the networks and falls to 0 along half a cosine wave in
-the others. Takes about a minute on two CPU cores. After 20 epochs of 10,000 digits the training
-loss is 0.79 nats at a rate of 0.003 and 0.016 at 0.33, the best of those that stay; from 1.2 on it
-is ln 10, that of a guess, and from 14 on some networks diverge. Close to the best rate the loss of a
-constant one goes up and down, and that of a decayed one falls smoothly.
+Plain gradient descent on MNIST from one and the same start, with the same batches: all that
+differs is the rate. It stays as it is in half of the networks and falls to 0 along half a cosine
+wave in the others. Takes about a minute on two CPU cores. After 20 epochs of 10,000 digits the
+training loss is 0.79 nats at a rate of 0.003 and 0.016 at 0.33, the best of those that stay; from
+1.2 on it is ln 10, that of a guess, and from 14 on some networks diverge. Close to the best rate
+the loss of a constant one goes up and down, and that of a decayed one falls smoothly.
 """
 
 from dataclasses import dataclass

@@ -2,14 +2,15 @@
 
 python -m experiments.seeds
 
-The networks, 784-32-10, share the recipe, the training images and the test images; the seed decides
-their first weights and the order of their batches. Their accuracies differ for two reasons: some
-networks are better than others, and each is judged by the same few test images, on which chance
-answers differ too. A two-way analysis of variance of the table of right and wrong answers (networks
-by images) tells the two apart. Takes about a minute and a half on two CPU cores. The accuracies are
-96.7 % with a standard deviation of 0.20 points, 0.11 of it due to the 10,000 test images and 0.16 to
-the networks (their squares add up). So two single runs of one and the same recipe differ by up to
-0.54 points in 95 % of cases, and the network that is best in validation is 0.2 points over the mean.
+The networks, 784-32-10, share the recipe, the training images and the test images; the seed
+decides their first weights and the order of their batches. Their accuracies differ for two
+reasons: some networks are better than others, and each is judged by the same few test images, on
+which chance answers differ too. A two-way analysis of variance of the table of right and wrong
+answers (networks by images) tells the two apart. Takes about a minute and a half on two CPU cores.
+The accuracies are 96.7 % with a standard deviation of 0.20 points, 0.11 of it due to the 10,000
+test images and 0.16 to the networks (their squares add up). So two single runs of one and the same
+recipe differ by up to 0.54 points in 95 % of cases, and the network that is best in validation is
+0.2 points over the mean.
 """
 
 from dataclasses import dataclass
