@@ -1,9 +1,10 @@
 """What experiments with many networks share: their seeds, and the spread in words and pictures."""
 
 import json
+import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NoReturn
 
 import jax
 import jax.numpy as jnp
@@ -55,9 +56,12 @@ def experiment(
 ) -> None:
     """Train a network a seed, and evaluate all of them on the test set, once.
 
-    The examples held out are those of the first seed for all. Raises `Interrupted`, when all is
-    written, where training was interrupted, and `RunError` where every network diverged.
+    The examples held out are those of the first seed for all. Where training is interrupted, what
+    was learnt by then is written before the process ends. Raises `RunError` where every network
+    diverged, and for `--resume`.
     """
+    if config.resume:
+        raise RunError("--resume goes on with a single network; many --seeds expect a new --out")
     interrupted = None
     with console() as shown, json_lines(run.folder / "metrics.jsonl") as written:
         try:
@@ -75,7 +79,7 @@ def experiment(
             interrupted, fitted = stopped, stopped.fit
     finish(run, config, update, fitted, interrupted=interrupted is not None)
     if interrupted is not None:
-        raise interrupted
+        end(interrupted, "what was learnt so far is saved, and cannot be gone on with")
 
 
 def finish(
@@ -114,6 +118,12 @@ def finish(
         f"\ncurves with bands in {run.folder}",
         flush=True,
     )
+
+
+def end(interrupted: Interrupted, left: str) -> NoReturn:
+    """Say what an interrupted population leaves, and exit as a process that the signal ended."""
+    print(f"interrupted; {left}", file=sys.stderr)
+    sys.exit(128 + interrupted.signal)
 
 
 def tested(

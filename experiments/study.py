@@ -3,7 +3,6 @@
 import json
 import os
 import platform
-import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,6 +10,7 @@ from typing import Any
 import jax
 from matplotlib.figure import Figure
 
+from experiments.population import end
 from jaxnets import Layer, data, losses, metrics, models, scale_pixels, serial
 from jaxnets.data import Dataset, Split
 from jaxnets.training import Interrupted, RunError, Update, console, make_update
@@ -69,8 +69,7 @@ def trained(config: Config, update: Update, train: Split, **options: Any) -> Pop
         try:
             fitted = fit_population(update, train, report=shown, **sizes, **options)
         except Interrupted as interrupted:
-            print("interrupted; a study leaves nothing before it is done", file=sys.stderr)
-            sys.exit(128 + interrupted.signal)
+            end(interrupted, "a study leaves nothing before it is done")
     print(
         f"{len(fitted.diverged)} networks by {fitted.strategy}: {fitted.train_seconds:.1f} s of "
         f"training, {fitted.compile_seconds:.1f} s of compiling; "

@@ -1,6 +1,7 @@
 """Experiments with many networks: what they report is what the networks do, made small."""
 
 import json
+import signal
 from types import SimpleNamespace
 
 import jax
@@ -23,7 +24,7 @@ from experiments import (
 from experiments.bench import population as bench
 from jaxnets import data, dense, flatten, metrics, serial
 from jaxnets.interop import safetensors
-from jaxnets.training import RunError, evaluate
+from jaxnets.training import Interrupted, RunError, evaluate
 from jaxnets.training.population.programs import Programs
 
 
@@ -99,6 +100,23 @@ def test_no_seeds_are_refused(script, n, small_mnist, tmp_path):
     config = script.Config(seeds=n, data_dir=small_mnist, validation=40, out=tmp_path / "run")
     with pytest.raises(RunError, match=f"--seeds expects a positive integer, but got {n}"):
         script.experiment(config)
+
+
+def test_many_seeds_are_not_resumed():
+    config = mnist_mlp.Config(seeds=2, resume=True)
+    with pytest.raises(RunError, match="--resume goes on with a single network"):
+        population.experiment(None, config, None, None, None)
+
+
+def test_a_study_that_is_interrupted_says_that_it_leaves_nothing(monkeypatch, capsys):
+    def stopped(*_, **__):
+        raise Interrupted(None, signal.SIGTERM)
+
+    monkeypatch.setattr(study, "fit_population", stopped)
+    with pytest.raises(SystemExit) as raised:
+        study.trained(study.Config(), None, None)
+    assert raised.value.code == 143
+    assert capsys.readouterr().err == "interrupted; a study leaves nothing before it is done\n"
 
 
 def test_a_member_that_diverged_has_no_figures_and_no_vote(small_mnist):
