@@ -69,7 +69,7 @@ def test_s2_looks_at_the_validation_digits_every_few_updates(told):
     assert pictures == {"training-progress", "confusion"}
 
 
-def test_s2_goes_on_after_a_signal_bit_for_bit(small_mnist, tmp_path, monkeypatch):
+def test_s2_goes_on_after_a_signal_bit_for_bit(small_mnist, tmp_path, monkeypatch, capsys):
     def run(out, **options):
         small = {"data_dir": small_mnist, "validation": 40, "epochs": 2, "batch_size": 60}
         config = s2.Config(out=tmp_path / out, validation_frequency=7, **small, **options)
@@ -86,7 +86,9 @@ def test_s2_goes_on_after_a_signal_bit_for_bit(small_mnist, tmp_path, monkeypatc
         patch.setattr(Checkpoints, "save", save_and_signal)
         run("cut")
     assert Checkpoints(tmp_path / "cut" / "checkpoints" / "training").latest() == 7
+    capsys.readouterr()
     assert run("cut", resume=True) == whole
+    assert capsys.readouterr().out.count("iteration ") == 2  # of three: the first was made before
 
 
 @pytest.mark.parametrize("option", [{"validation_frequency": 0}, {"batch_size": 10**6}])

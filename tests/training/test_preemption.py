@@ -22,12 +22,12 @@ x, y = TRAIN
 own = x[number::2], y[number::2]
 
 def report(progress):
-    if progress.step == 5:
+    if progress.step == 2:
         print("trains", flush=True)
 
 try:
     options = {"checkpoints": Checkpoints(folder), "report": report, "chunk_seconds": 0.1}
-    run(train=own, epochs=10**6, **options)
+    run(train=own, epochs=10**4, **options)
 except Interrupted as interrupted:
     print(interrupted.signal, int(interrupted.fit.train_state.step))
 """
