@@ -207,6 +207,19 @@ def test_evaluating_a_population_is_evaluating_each():
         assert_close({name: value[i] for name, value in found.items()}, expected, 1e-5)
 
 
+def test_many_members_are_evaluated_each_on_its_own_rows():
+    """From 66 on, a compiler has mixed up the members' rows; so they go by groups."""
+    layer, n, rng = models.linear(10), 70, np.random.default_rng(0)
+    params = {"kernel": rng.normal(size=(n, 5, 10)), "bias": rng.normal(size=(n, 10))}
+    params = jax.tree.map(lambda leaf: jnp.asarray(leaf, jnp.float32), {"head": params})
+    split = (rng.normal(size=(500, 5)).astype(np.float32), rng.integers(10, size=500))
+    wanted = {"loss": metrics.mean(losses.softmax_cross_entropy)}
+    found = evaluate_population(layer, params, {}, split, wanted)["loss"]
+    for i in (0, 64, 65, 69):
+        expected = evaluate(layer, member(params, i), {}, split, wanted)["loss"]
+        np.testing.assert_allclose(found[i], expected, rtol=1e-5)
+
+
 @pytest.mark.parametrize(
     ("hypers", "keys", "message"),
     [

@@ -43,5 +43,5 @@ def run_population_chunk(
         order_key = train_state.key if order_key is None else order_key
         return run(train_state, data, hyper, order_key, start, stop)
 
-    each = over_members(member, strategy)
+    each = over_members(member, strategy, batch_size)
     return each((train_states, hypers), (data, order_key, start, stop))

@@ -65,7 +65,7 @@ def _block_sums(
         outputs, _ = build(model, hyper).apply(params, state, x)
         return {name: metric.sums(outputs, y, weights) for name, metric in metrics}
 
-    return over_members(member, strategy)(members, block)
+    return over_members(member, strategy, BLOCK)(members, block)
 
 
 @partial(jax.jit, static_argnums=(0, 1))
@@ -74,4 +74,4 @@ def _block_probabilities(model: Model, strategy: Strategy, members: Any, x: Arra
         params, state, hyper = own
         return probabilities(build(model, hyper).apply(params, state, x)[0])
 
-    return over_members(member, strategy)(members, x)
+    return over_members(member, strategy, BLOCK)(members, x)
