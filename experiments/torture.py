@@ -6,7 +6,7 @@ Trains `experiments.mnist_mlp` once, undisturbed. Then trains it over and over i
 that save after every tenth of a second, ends them by SIGKILL, SIGTERM and Ctrl-C, and goes on with
 `--resume`. Half of the SIGKILLs come at any moment of a child's life, start-up included; the others
 0 to 40 ms after a temporary file shows that a checkpoint is being written. The status is 0 if
-every run ends with the digest of the undisturbed one. About 8 minutes on two CPU cores.
+every run ends with the digest of the undisturbed one. About 5 minutes on a CPU.
 """
 
 import hashlib
