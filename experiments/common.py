@@ -21,6 +21,7 @@ import tyro
 from experiments.folder import check_same_run, cut, open_folder
 from jaxnets import Layer, LayerError, metrics
 from jaxnets.data import DataError, Dataset
+from jaxnets.files import written_whole
 from jaxnets.inspect import plots
 from jaxnets.interop import safetensors
 from jaxnets.training import (
@@ -168,9 +169,8 @@ class Run:
             raise self.interrupted
 
     def _write(self, name: str, content: dict[str, Any]) -> None:
-        (self.folder / name).write_text(
-            json.dumps(content, indent=2, default=str) + "\n", encoding="utf-8"
-        )
+        with written_whole(self.folder / name) as file:
+            file.write((json.dumps(content, indent=2, default=str) + "\n").encode())
 
 
 def main(experiment: Callable[[Any], None], config_type: type[Config]) -> None:

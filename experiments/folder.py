@@ -31,7 +31,9 @@ def open_folder(name: str, config: Any) -> tuple[Path, bool]:
         run = folder / "run.json"
         holds_run = run.exists() and run.stat().st_size > 0
         begun = config.resume and holds_run
-        if not begun and (holds_run or {path.name for path in folder.iterdir()} - {"run.json"}):
+        # what a kill leaves of a run that had hardly begun is run.json, or the start of it
+        others = [path for path in folder.iterdir() if not path.name.startswith("run.json")]
+        if not begun and (holds_run or others):
             if config.resume:
                 raise RunError(f"{folder} is not empty and holds no run; choose another with --out")
             raise RunError(
