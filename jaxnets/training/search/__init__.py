@@ -1,0 +1,54 @@
+"""Search for hyperparameters: many trials, few programs.
+
+A search draws settings from a space, trains them as populations, and ranks them on validation data:
+
+    problem = Problem(
+        update, train, validation, batch_size=128, objective="accuracy", smaller_is_better=False)
+    space = {"learning_rate": log_uniform(1e-5, 1), "dropout_rate": uniform(0, 0.6)}
+    results = hyperband(problem, space, key=jax.random.key(0), epochs=27, path="search.jsonl")
+    print(results)
+    best = retrain(problem, results.best, key=jax.random.key(0))
+
+Another library may choose instead, such as Optuna (which is no dependency) by ask and tell:
+
+    study = optuna.create_study(direction="maximize")
+    for generation in range(4):
+        trials = [study.ask() for _ in range(16)]
+        rates = [trial.suggest_float("learning_rate", 1e-5, 1, log=True) for trial in trials]
+        fitted = fit_population(
+            update, train, keys=jax.random.split(jax.random.key(generation), 16), epochs=3,
+            batch_size=128, hypers={"learning_rate": jnp.array(rates)}, validation=validation)
+        scores = fitted.history[-1].validation["accuracy"].tolist()
+        for trial, score in zip(trials, scores, strict=True):
+            study.tell(trial, score)  # of NaN, one that diverged, Optuna makes a failed trial
+"""
+
+from jaxnets.training.search.algorithms import (
+    grid,
+    hyperband,
+    random_search,
+    retrain,
+    successive_halving,
+)
+from jaxnets.training.search.plots import parallel_coordinates, scores
+from jaxnets.training.search.problem import Problem
+from jaxnets.training.search.results import Results, Trial
+from jaxnets.training.search.space import Distribution, choice, integers, log_uniform, uniform
+
+__all__ = [
+    "Distribution",
+    "Problem",
+    "Results",
+    "Trial",
+    "choice",
+    "grid",
+    "hyperband",
+    "integers",
+    "log_uniform",
+    "parallel_coordinates",
+    "random_search",
+    "retrain",
+    "scores",
+    "successive_halving",
+    "uniform",
+]

@@ -1,0 +1,141 @@
+"""What a search trains, and by what it judges."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from inspect import signature
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from jaxnets.layer import LayerError
+from jaxnets.training.check import RunError
+from jaxnets.training.population.members import Strategy
+from jaxnets.training.search.space import Distribution, Setting, Space
+from jaxnets.training.update import Batch, Update
+
+Values = tuple  # of the structural names, in their order
+
+
+@dataclass(frozen=True, eq=False)
+class Problem:
+    """What every trial of a search has in common.
+
+    Attributes:
+      update: one step, which reads its hyperparameters as `hyper[name]`: traced, so that no value
+        of them compiles anew. Where some decide the shapes (depth, units), it is a function of
+        those that makes the update, `build(depth, units)`: its arguments' names are the
+        structural ones, and every setting of them is compiled for itself.
+      train: inputs (n, ...) and labels (n, ...).
+      validation: a split apart, the only one that decides.
+      batch_size: examples a step and trial.
+      objective: the name of the metric to judge by, of `update.metrics`; "loss" is always one.
+      smaller_is_better: True for a loss, False for an accuracy.
+      strategy: how a population runs; by default measured once for each structural setting.
+    """
+
+    update: Update | Callable[..., Update]
+    train: tuple[Any, Any]
+    validation: tuple[Any, Any]
+    batch_size: int
+    objective: str
+    smaller_is_better: bool
+    strategy: Strategy | None = None
+    _built: dict[Values, Update] = field(default_factory=dict, init=False, repr=False)
+
+    @property
+    def structural(self) -> tuple[str, ...]:
+        """The names that decide shapes."""
+        return () if isinstance(self.update, Update) else tuple(signature(self.update).parameters)
+
+    def structure(self, setting: Setting) -> Values:
+        """The setting's structural values, which those have in common that share a program."""
+        return tuple(setting[name] for name in self.structural)
+
+    def traced(self, setting: Setting) -> Setting:
+        """The rest of the setting: what `hyper` holds."""
+        return {name: value for name, value in setting.items() if name not in self.structural}
+
+    def update_for(self, structure: Values) -> Update:
+        """The update of that structure: the same object each time, so that it compiles once."""
+        if isinstance(self.update, Update):
+            return self.update
+        if structure not in self._built:
+            self._built[structure] = self.update(*structure)
+        return self._built[structure]
+
+
+def check_problem(problem: Problem, space: Space, settings: Sequence[Setting]) -> None:
+    """Refuse a space that is empty or does not fit the problem, before anything is compiled.
+
+    Raises:
+      RunError: there is nothing to try, a name that nothing uses or a structural one that is
+        missing, a value that cannot be traced, or an objective that is no metric.
+    """
+    if not space:
+        raise RunError(
+            "a search expects a space with at least one name, but got an empty one; write "
+            '{"learning_rate": log_uniform(1e-5, 1)}, or train with fit'
+        )
+    if missing := [name for name in problem.structural if name not in space]:
+        raise RunError(
+            f"the update is built from {list(problem.structural)}, but the space lacks {missing}; "
+            "add them to the space, or a choice of one option each"
+        )
+    for name in problem.traced(dict(space)):
+        _check_traceable(name, space[name])
+    structures = dict.fromkeys(map(problem.structure, settings))
+    unused = set(problem.traced(settings[0]))
+    for structure in structures:
+        update = problem.update_for(structure)
+        if problem.objective not in update.metrics:
+            raise RunError(
+                f"a search expects its objective among the metrics {list(update.metrics)}, but "
+                f"got {problem.objective!r}; pass it to make_update as metrics={{...}}"
+            )
+        if unused:  # what one structure leaves alone another may use
+            unused -= _used(update, problem, problem.traced(settings[0]))
+    if unused:
+        raise RunError(
+            f"the space has {sorted(unused)}, but neither model, optimizer, loss nor augmentation "
+            "depends on them; read them there as hyper[name], or take them out of the space"
+        )
+
+
+def _check_traceable(name: str, distribution: Distribution) -> None:
+    values = distribution.arguments
+    if not all(isinstance(value, int | float) for value in values):
+        raise RunError(
+            f"a hyperparameter that is traced is a number, but {name!r} is one of {values}; make "
+            f"it structural: an argument of a function that builds the update, build({name})"
+        )
+
+
+def _used(update: Update, problem: Problem, hyper: Setting) -> frozenset[str]:
+    """The names on which anything depends that training or evaluating computes."""
+    from jaxnets.inspect.walk import Walk
+
+    def everything(key: Any, x: Any, y: Any, hyper: Any) -> Any:
+        start = update.init(key, x, hyper)
+        end, sums = update(start, Batch(x, y, jnp.ones(len(x))), hyper)
+        model, _ = update.build(hyper)
+        return end._replace(key=0), sums, model.apply(start.params, start.state, x)[0]
+
+    example = [jnp.asarray(np.asarray(part[:1])) for part in problem.train]
+    hyper = {name: jnp.asarray(value) for name, value in hyper.items()}
+    try:
+        program = jax.make_jaxpr(everything)(jax.random.key(0), *example, hyper)
+    except (jax.errors.JAXTypeError, LayerError) as error:
+        error.add_note(
+            f"{sorted(hyper)} are traced; one that decides a shape must be structural: an argument "
+            "of a function that builds the update"
+        )
+        raise
+    nothing = frozenset()
+    inputs = [nothing] * 3 + [frozenset({name}) for name in sorted(hyper)]
+
+    def visit(operation: Any, operands: list[frozenset[str]]) -> list[frozenset[str]]:
+        return [nothing.union(*operands)] * len(operation.eqn.outvars)
+
+    return nothing.union(*Walk(visit, lambda value, aval: nothing)(program, inputs))

@@ -1,0 +1,362 @@
+"""A search trains what its brackets say, by validation alone, and finds the same when resumed."""
+
+import inspect
+import json
+import os
+import signal
+import textwrap
+import types
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+from clouds import TRAIN, VALIDATION, clouds
+
+from jaxnets import LayerError, dense, dropout, losses, metrics, models, serial
+from jaxnets.training import Interrupted, RunError, evaluate, make_update, of_hyper, search
+from jaxnets.training.population import fit_population
+from jaxnets.training.population import programs as programs_module
+from jaxnets.training.search import (
+    Problem,
+    Results,
+    choice,
+    grid,
+    hyperband,
+    integers,
+    log_uniform,
+    random_search,
+    retrain,
+    successive_halving,
+    uniform,
+)
+from jaxnets.training.search.algorithms import hyperband_brackets
+from jaxnets.training.search.space import draw
+
+KEY = jax.random.key(3)
+RATES = {"learning_rate": log_uniform(1e-4, 1.0)}
+
+
+def updating(model=models.linear(3), tx=lambda hyper: optax.sgd(hyper["learning_rate"]), **parts):
+    return make_update(
+        model,
+        tx,
+        parts.pop("loss", losses.softmax_cross_entropy),
+        metrics={"accuracy": metrics.accuracy},
+        **parts,
+    )
+
+
+UPDATE = updating()
+
+
+def problem(update=UPDATE, **options):
+    options = {
+        "train": TRAIN,
+        "validation": VALIDATION,
+        "batch_size": 12,
+        "objective": "loss",
+        "smaller_is_better": True,
+        "strategy": "vmap",
+    } | options
+    return Problem(update, **options)
+
+
+PROBLEM = problem()
+
+
+def rows(results):
+    return [(t.number, t.bracket, t.setting, t.epochs, t.score, t.diverged) for t in results.trials]
+
+
+@pytest.fixture
+def populations(monkeypatch):
+    """How many members each population had, and the epochs behind it at its start and its end."""
+    seen, steps = [], 5  # an epoch
+
+    def counted(*arguments, **options):
+        begun = options["start"] and int(options["start"].step.max()) // steps
+        seen.append((len(options["keys"]), begun or 0, options["epochs"]))
+        return fit_population(*arguments, **options)
+
+    monkeypatch.setattr("jaxnets.training.search.race.fit_population", counted)
+    return seen
+
+
+def test_the_brackets_are_those_of_the_papers_table():
+    """Table 1, R = 81 and eta = 3, in the units each configuration has in total."""
+    assert list(hyperband_brackets(81, 3)) == [
+        [(81, 1), (27, 3), (9, 9), (3, 27), (1, 81)],
+        [(34, 3), (11, 9), (3, 27), (1, 81)],
+        [(15, 9), (5, 27), (1, 81)],
+        [(8, 27), (2, 81)],
+        [(5, 81)],
+    ]
+    assert next(hyperband_brackets(20, 3)) == [(9, 2), (3, 6), (1, 20)]
+
+
+def test_hyperband_trains_its_brackets_and_survivors_train_on(populations):
+    results = hyperband(PROBLEM, RATES, key=KEY, epochs=4, eta=2)
+    assert populations == [(4, 0, 1), (2, 1, 2), (1, 2, 4), (3, 0, 2), (1, 2, 4), (3, 0, 4)]
+    by_number = sorted(results.trials, key=lambda trial: trial.number)
+    assert [t.bracket for t in by_number] == [0] * 4 + [1] * 3 + [2] * 3
+    assert sorted(t.epochs for t in by_number[:4]) == [1, 1, 2, 4]
+    assert results.epochs == (1 + 1 + 2 + 4) + (2 + 2 + 4) + 3 * 4
+    settings = [t.setting for t in by_number]
+    assert settings == draw(RATES, KEY, 10)
+
+
+def test_the_survivors_are_the_best_and_a_trial_is_the_model_trained_alone():
+    results = successive_halving(PROBLEM, RATES, key=KEY, trials=4, epochs=4, eta=2)
+    early = random_search(PROBLEM, RATES, key=KEY, trials=4, epochs=1)
+    assert results.best.number in {trial.number for trial in early.trials[:2]}
+    assert {t.number for t in early.trials[2:]} == {
+        t.number for t in results.trials if t.epochs == 1
+    }
+    for trial in results.trials:
+        state = retrain(PROBLEM, trial, key=KEY).train_state
+        alone = evaluate(UPDATE.model, state.params, state.state, VALIDATION, UPDATE.metrics)
+        assert abs(alone["loss"] - trial.score) < 1e-5 * trial.score
+
+
+def test_only_validation_decides():
+    """Labels that are wrong there alone turn the ranking round."""
+    x, y = VALIDATION
+    right = problem(objective="accuracy", smaller_is_better=False)
+    wrong = problem(validation=(x, (y + 1) % 3), objective="accuracy", smaller_is_better=True)
+    rates = {"learning_rate": choice(1e-6, 0.1)}
+    assert grid(right, rates, key=KEY, epochs=2).best.setting == {"learning_rate": 0.1}
+    assert grid(wrong, rates, key=KEY, epochs=2).best.setting == {"learning_rate": 0.1}
+    assert grid(right, rates, key=KEY, epochs=2).best.score == 1.0
+
+
+def test_a_trial_that_diverges_ranks_last_and_is_not_trained_on(populations):
+    squared = updating(loss=lambda outputs, y: losses.squared_error(outputs, jax.nn.one_hot(y, 3)))
+    rates = {"learning_rate": choice(1e30, 0.001)}
+    results = grid(problem(squared), rates, key=KEY, epochs=3)
+    last = results.trials[-1]
+    assert last.diverged and np.isnan(last.score) and last.setting == {"learning_rate": 1e30}
+    assert not results.best.diverged
+    populations.clear()
+    none_left = successive_halving(
+        problem(squared), {"learning_rate": uniform(1e30, 2e30)}, key=KEY, trials=2, epochs=2, eta=2
+    )
+    assert [t.diverged for t in none_left.trials] == [True, True]
+    assert populations == [(2, 0, 1)]
+
+
+def test_what_is_continuous_never_recompiles_and_a_structure_compiles_once(populations):
+    built = []
+
+    def build(units):
+        built.append(units)
+        return updating(models.mlp((*units, 3)))
+
+    space = {"learning_rate": choice(0.1, 0.01), "units": choice((4,), (4, 4))}
+    deep, compiled = problem(build), programs_module._compile.cache_info
+    before = compiled().misses
+    first = grid(deep, space, key=KEY, epochs=1)
+    again = space | {"learning_rate": choice(0.3, 0.02)}
+    grid(deep, again, key=jax.random.key(4), epochs=1)
+    assert compiled().misses == before + 2
+    assert built == [(4,), (4, 4)]
+    assert populations == [(2, 0, 1)] * 4
+    state = retrain(deep, first.best, key=KEY).train_state
+    assert len(state.params) == len(first.best.setting["units"]) + 1
+
+
+def test_trials_of_all_structures_compete(populations):
+    """The only survivors are those of the structure that can learn anything."""
+
+    def build(gain):
+        return updating(serial(lambda x: gain * x, ("net", models.linear(3))))
+
+    space = {"learning_rate": choice(0.1, 0.05), "gain": choice(0, 1)}
+    judged = problem(build, objective="accuracy", smaller_is_better=False)
+    results = successive_halving(judged, space, key=KEY, trials=4, epochs=2, eta=2)
+    useful = {t.number for t in results.trials if t.setting["gain"]}
+    assert {t.number for t in results.trials if t.epochs == 2} <= useful
+    assert 2 <= len(useful) < 4  # else it proves nothing
+
+
+def test_all_hyperparameters_of_a_tree_of_parts_count_as_used():
+    update = make_update(
+        lambda h: serial(("drop", dropout(h["dropout_rate"])), ("net", dense(3))),
+        lambda h: optax.sgd(h["learning_rate"]),
+        of_hyper(lambda h: lambda o, y: h["temper"] * losses.softmax_cross_entropy(o, y)),
+        metrics={"loss": metrics.mean(losses.softmax_cross_entropy)},
+        penalty=lambda params, h: losses.l2(params, h["alpha"]),
+        augment=of_hyper(lambda h: lambda key, x, y: (x + h["shift"], y)),
+    )
+    names = ("dropout_rate", "learning_rate", "temper", "alpha", "shift")
+    space = {name: uniform(0.1, 0.2) for name in names}
+    assert len(random_search(problem(update), space, key=KEY, trials=1, epochs=1).trials) == 1
+    with pytest.raises(RunError, match=r"the space has \['other'\], but neither model"):
+        random_search(
+            problem(update), space | {"other": uniform(0, 1)}, key=KEY, trials=1, epochs=1
+        )
+
+
+def test_a_name_that_is_read_and_changes_nothing_is_unused():
+    def tx(hyper):
+        jnp.square(hyper["idle"])
+        return optax.sgd(hyper["learning_rate"])
+
+    with pytest.raises(RunError, match=r"\['idle'\].*take them out of the space"):
+        random_search(
+            problem(updating(tx=tx)), RATES | {"idle": uniform(0, 1)}, key=KEY, trials=2, epochs=1
+        )
+
+
+def resumed(path, brackets):
+    """Leave in the file only the first brackets, as a killed search would have."""
+    header, *lines = path.read_text().splitlines()
+    kept = [line for line in lines if json.loads(line)["bracket"] < brackets]
+    path.write_text("\n".join([header, *kept]) + "\n")
+
+
+def test_a_resumed_search_gives_the_same_table_and_repeats_no_bracket(tmp_path, populations):
+    path = tmp_path / "search.jsonl"
+
+    def run(path):
+        return hyperband(PROBLEM, RATES, key=KEY, epochs=4, eta=2, path=path)
+
+    whole = run(path)
+    content = path.read_bytes()
+    last = [(3, 0, 2), (1, 2, 4), (3, 0, 4)]
+    for brackets, expected in ((3, []), (2, last[2:]), (1, last)):
+        resumed(path, brackets)
+        populations.clear()
+        assert rows(run(path)) == rows(whole)
+        assert populations == expected
+        assert path.read_bytes() == content
+    assert rows(run(None)) == rows(whole)
+
+
+def test_a_signal_ends_a_search_with_the_brackets_it_had(tmp_path):
+    path, asked = tmp_path / "search.jsonl", []
+
+    def report(progress):
+        asked.append(progress)
+        if len(asked) == 3:
+            os.kill(os.getpid(), signal.SIGINT)
+
+    options = {"key": KEY, "trials": 6, "epochs": 1, "together": 2, "path": path}
+    with pytest.raises(Interrupted) as caught:
+        random_search(PROBLEM, RATES, report=report, **options)
+    assert sorted(trial.number for trial in caught.value.fit.trials) == [0, 1, 2, 3]
+    uninterrupted = random_search(PROBLEM, RATES, **options | {"path": None})
+    assert rows(random_search(PROBLEM, RATES, **options)) == rows(uninterrupted)
+
+
+def test_a_measured_strategy_is_kept_when_resumed(tmp_path, monkeypatch):
+    path = tmp_path / "search.jsonl"
+    options = {"key": KEY, "trials": 4, "epochs": 1, "together": 2, "path": path}
+    measured = []
+
+    def slowest(self, states, start):
+        measured.append(len(states.step))
+        return "map"
+
+    monkeypatch.setattr(programs_module.Programs, "fastest", slowest)
+    free = problem(strategy=None)
+    whole = random_search(free, RATES, **options)
+    assert [t.strategy for t in whole.trials] == ["map"] * 4
+    resumed(path, 1)
+    assert random_search(free, RATES, **options) == whole
+    assert measured == [2]
+
+
+@pytest.mark.parametrize(
+    ("change", "named"),
+    [
+        ({"key": jax.random.key(5)}, "key"),
+        ({"epochs": 2}, "epochs"),
+        ({"space": {"learning_rate": uniform(0.1, 1)}}, "space"),
+        ({"problem": problem(train=clouds(64, seed=9))}, "train"),
+        ({"problem": problem(objective="accuracy")}, "objective"),
+    ],
+)
+def test_a_file_of_another_search_is_refused(tmp_path, change, named):
+    path = tmp_path / "search.jsonl"
+    options = {"problem": PROBLEM, "space": RATES, "key": KEY, "trials": 2, "epochs": 1}
+    random_search(**options, path=path)
+    content = path.read_bytes()
+    with pytest.raises(RunError, match=rf"(?s)other settings:\n  {named}: saved .*a new file"):
+        random_search(**options | change, path=path)
+    assert path.read_bytes() == content
+
+
+def start(space=RATES, update=UPDATE, trials=2, epochs=1, **options):
+    random_search(problem(update, **options), space, key=KEY, trials=trials, epochs=epochs)
+
+
+def from_units(units):
+    return updating(models.mlp((units, 3)))
+
+
+@pytest.mark.parametrize(
+    ("wrong", "message"),
+    [
+        (lambda: start({}), "at least one name, but got an empty one; write"),
+        (lambda: start(trials=0), "trials to be an integer of at least 1, but got 0"),
+        (lambda: start(epochs=0), "epochs to be an integer of at least 1, but got 0"),
+        (lambda: start(epochs=1.5), "epochs to be an integer of at least 1, but got 1.5"),
+        (lambda: start(objective="f1"), r"among the metrics \['loss', 'accuracy'\], but got 'f1'"),
+        (lambda: start({"activation": choice("relu")}), r"'activation' is one of .*build\(activ"),
+        (lambda: start(update=from_units), r"built from \['units'\], but the space lacks"),
+        (
+            lambda: start(RATES | {"units": choice(4), "depth": choice(1)}, from_units),
+            r"the space has \['depth'\]",
+        ),
+        (lambda: grid(PROBLEM, RATES, key=KEY, epochs=1), "'learning_rate' is log_uniform; write"),
+        (lambda: grid(PROBLEM, {}, key=KEY, epochs=1), "got an empty one"),
+        (
+            lambda: hyperband(PROBLEM, RATES, key=KEY, epochs=9, eta=1),
+            "eta to be an integer of at least 2, but got 1",
+        ),
+    ],
+)
+def test_what_does_not_fit_is_refused(wrong, message, populations):
+    with pytest.raises(RunError, match=message):
+        wrong()
+    assert not populations
+
+
+def test_a_traced_hyperparameter_that_decides_a_shape_is_told_the_cure():
+    update = updating(lambda hyper: models.mlp((hyper["units"], 3)))
+    with pytest.raises(LayerError) as caught:
+        start(RATES | {"units": integers(2, 4)}, update)
+    assert any("must be structural" in note for note in caught.value.__notes__)
+
+
+def test_the_example_with_optuna_runs(monkeypatch):
+    """Against a stand-in: Optuna itself is no dependency of the tests either."""
+    listing = textwrap.dedent(inspect.getdoc(search).split("by ask and tell:\n")[1])
+    told = []
+
+    def ask():
+        rate = 10.0 ** -(1 + len(told) % 4)
+        return types.SimpleNamespace(suggest_float=lambda name, low, high, log: rate)
+
+    study = types.SimpleNamespace(ask=ask, tell=lambda trial, score: told.append(score))
+    create_study = {"create_study": lambda direction: study}
+    small = {"batch_size": 12, "strategy": "vmap"}
+    names = {
+        "optuna": types.SimpleNamespace(**create_study),
+        "fit_population": lambda *a, **o: fit_population(*a, **o | small),
+        "jax": jax,
+        "jnp": jnp,
+        "update": UPDATE,
+        "train": TRAIN,
+        "validation": VALIDATION,
+    }
+    exec(listing, names)
+    assert len(told) == 64 and all(0 <= score <= 1 for score in told)
+
+
+def test_the_file_reads_back_as_the_results(tmp_path):
+    results = random_search(PROBLEM, RATES, key=KEY, trials=2, epochs=1)
+    results.to_json_lines(tmp_path / "r.jsonl")
+    assert Results.from_json_lines(tmp_path / "r.jsonl") == results
