@@ -2,14 +2,15 @@
 
 python -m experiments.finetune --data-dir FOLDER
 
-A small CNN learns Fashion-MNIST, MNIST, or nine of the ten digits. Its stages then move, under a
-new head, to 10, 50 or 200 images a class of the other, and are trained on for as many updates as
-a network from scratch, on the same images in the same order. Learning rates, and how much slower
-each stage learns than the one above it (Howard & Ruder 2018, section 3.2), are chosen on 2,000
-held-out images by seeds that are not reported. A seed draws the images, the head, the order, and
-the network that was trained before. The test accuracies of both, and the interval of their paired
-difference, are written to `--out` and drawn. Fashion-MNIST does not come with jaxnets: FOLDER
-holds its four IDX files, and without `--data-dir` it is downloaded.
+A small CNN learns Fashion-MNIST, MNIST, or its digits 0 to 8. Its stages then move, under a new
+head, to 10, 50 or 200 images a class of the other set, or of all ten digits. They are trained on
+for as many updates as a network from scratch, on the same images in the same order. Learning
+rates, and how much slower each stage learns than the one above it (Howard & Ruder 2018, section
+3.2), are chosen on 2,000 held-out images by seeds that are not reported. A seed draws the images,
+the head, the order, and the network that was trained before. The test accuracies of both, and the
+95 % interval of their paired difference, are written to `--out` and drawn. Fashion-MNIST does not
+come with jaxnets: FOLDER holds its four IDX files; without `--data-dir` it is looked for as
+`data.load` says, and downloaded. Takes about 9 minutes on two CPU cores.
 """
 
 import json
@@ -24,9 +25,9 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 from jax.nn import relu
-from matplotlib.figure import Figure
 
 from experiments import common
+from experiments.finetune_figure import draw
 from jaxnets import (
     Layer,
     batch_norm,
@@ -47,7 +48,7 @@ from jaxnets.training.population import evaluate_population, fit_population, spr
 DIRECTIONS = (
     ("Fashion-MNIST", "MNIST"),
     ("MNIST", "Fashion-MNIST"),
-    ("digits 0 to 8", "MNIST"),
+    ("nine digits", "MNIST"),
 )
 STAGES = {"stage1": 8, "stage2": 16, "stage3": 32}  # kernels in each
 BODY = "^(?!head/)"
@@ -74,7 +75,6 @@ WAYS = {
     "from scratch": [Trial(False, rate, 1.0) for rate in RATES],
     "fine-tuned": [Trial(True, rate, decay) for rate in RATES for decay in DECAYS],
 }
-COLOURS = {"from scratch": "#D55E00", "fine-tuned": "#0072B2"}  # told apart by the colour-blind too
 
 
 @dataclass(frozen=True)
@@ -214,10 +214,10 @@ def compare(config: Config, task: Task, count: int) -> dict[str, Any]:
     trials = [trial for way in WAYS.values() for trial in way]
     chosen_by = [accuracies(config, task, count, s, trials, task.validation) for s in CHOOSING]
     score = dict(zip(trials, np.mean(chosen_by, 0).tolist(), strict=True))
-    best = {way: max(of_way, key=score.get) for way, of_way in WAYS.items()}
+    best = {way: max(of_way, key=score.__getitem__) for way, of_way in WAYS.items()}
     seeds = range(config.seeds)
     tested = [accuracies(config, task, count, s, best.values(), task.test) for s in seeds]
-    scratch, finetuned = np.array(tested).T
+    scratch, finetuned = np.round(np.array(tested, float), 6).T  # float32 has no more digits
     found = {"from scratch": scratch, "fine-tuned": finetuned, "difference": finetuned - scratch}
     summary = {name: summarised(values) for name, values in found.items()}
     for way, trial in best.items():
@@ -248,46 +248,13 @@ def tasks(config: Config, sets: dict[str, Dataset]) -> Iterable[tuple[str, Task]
     check(config, [train for train, _ in held.values()])
     sources = {name: train for name, (train, _) in held.items()}
     nine = sources["MNIST"].y < 9
-    sources["digits 0 to 8"] = Split(*(part[nine] for part in sources["MNIST"]))
+    sources["nine digits"] = Split(*(part[nine] for part in sources["MNIST"]))
     update, seeds = updating(10, discriminative(config.updates)), [*range(config.seeds), *CHOOSING]
     for source, target in DIRECTIONS:
         print(f"{len(seeds)} networks learn {source}", flush=True)
         learnt = pretrained(config, sources[source], seeds)
         bodies = {s: jax.tree.map(lambda leaf, i=i: leaf[i], learnt) for i, s in enumerate(seeds)}
-        yield f"{source} to {target}", Task(update, bodies, *held[target], sets[target].test)
-
-
-def draw(results: dict[str, dict[str, Any]]) -> Figure:
-    """Test accuracy against images a class, a panel a direction and a line a way."""
-    figure = Figure(figsize=(14, 5.6), layout="constrained")
-    figure.suptitle("Few images: fine-tuned after other pictures, or from scratch", fontsize=18)
-    panels = np.atleast_1d(figure.subplots(1, len(results)))
-    for axes, (direction, by_count) in zip(panels, results.items(), strict=True):
-        counts = [int(count) for count in by_count]
-        for way, colour in COLOURS.items():
-            means = [100 * found[way]["mean"] for found in by_count.values()]
-            low, high = np.array([found[way]["interval"] for found in by_count.values()]).T * 100
-            axes.plot(counts, means, "o-", color=colour, lw=2.5, ms=7, label=way)
-            axes.fill_between(counts, low, high, color=colour, alpha=0.25, lw=0)
-        for count, found in zip(counts, by_count.values(), strict=True):
-            top = max(found[way]["mean"] for way in COLOURS)
-            text, place = f"{100 * found['difference']['mean']:+.1f}", (count, 100 * top)
-            axes.annotate(text, place, (0, 10), textcoords="offset points", ha="center", size=13)
-        axes.set_title(direction, fontsize=14)
-        axes.set(xscale="log", xlabel="images a class")
-        axes.set_xticks(counts, [str(count) for count in counts])
-        axes.minorticks_off()
-        axes.margins(x=0.12, y=0.15)
-        axes.grid(alpha=0.3)
-    panels[0].set_ylabel("test accuracy (%)", fontsize=13)
-    panels[0].legend(fontsize=12, loc="lower right")
-    seeds = len(next(iter(by_count.values()))["difference"]["by_seed"])
-    figure.supxlabel(
-        f"bands: 95 % intervals of the mean over {seeds} seeds; numbers: mean paired difference, "
-        "points",
-        fontsize=11,
-    )
-    return figure
+        yield f"{source}, then {target}", Task(update, bodies, *held[target], sets[target].test)
 
 
 def load(config: Config) -> dict[str, Dataset]:
@@ -304,11 +271,12 @@ def experiment(config: Config) -> None:
         results[direction] = {}
         for count in config.images:
             found = results[direction][str(count)] = compare(config, task, count)
-            (low, high), means = found["difference"]["interval"], (found[w]["mean"] for w in WAYS)
+            scratch, finetuned, gap = (100 * found[n]["mean"] for n in (*WAYS, "difference"))
+            low, high = (100 * end for end in found["difference"]["interval"])
             print(
-                f"{direction}, {count} a class: from scratch {next(means):.2%}, fine-tuned "
-                f"{next(means):.2%}, difference {100 * found['difference']['mean']:+.2f} points, "
-                f"95 % interval {100 * low:+.2f} to {100 * high:+.2f}",
+                f"{direction}, {count} a class: from scratch {scratch:.2f} %, fine-tuned "
+                f"{finetuned:.2f} %, difference {gap:+.2f} points, 95 % interval {low:+.2f} to "
+                f"{high:+.2f}",
                 flush=True,
             )
     about = {
@@ -321,7 +289,7 @@ def experiment(config: Config) -> None:
     }
     text = json.dumps(about | {"results": results}, indent=2) + "\n"
     (config.out / "result.json").write_text(text, encoding="utf-8")
-    draw(results).savefig(config.out / "finetune.png", dpi=120)
+    draw(results, config.seeds).savefig(config.out / "finetune.png", dpi=120)
     print(f"finetune.png and result.json are in {config.out}")
 
 

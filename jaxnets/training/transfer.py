@@ -1,6 +1,6 @@
 """Moving to new data: weights from another model, and which of them move on, by name."""
 
-from collections.abc import Mapping
+from collections.abc import Hashable, Mapping
 from typing import Any
 
 import jax
@@ -37,7 +37,9 @@ def transplant(into: Params, source: Params, names: Names) -> Params:
 
 
 def by_name(
-    rules: Mapping[Names, optax.GradientTransformation], default: optax.GradientTransformation
+    rules: Mapping[str, optax.GradientTransformation]
+    | Mapping[Names, optax.GradientTransformation],
+    default: optax.GradientTransformation,
 ) -> optax.GradientTransformation:
     """An optimizer for some parameters, another for others: `optax.partition` by path.
 
@@ -64,6 +66,7 @@ def by_name(
     Raises:
       RunError: when it meets the params, a rule that gets none of them, with their paths.
     """
+    transformations: dict[Hashable, optax.GradientTransformation]
     transformations = dict(enumerate((*rules.values(), default)))
 
     def rule_of(path: tuple, _: Any) -> int:

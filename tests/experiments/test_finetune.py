@@ -30,7 +30,7 @@ def found(small_mnist, tmp_path, monkeypatch, capsys, unoptimised):
     finetune.experiment(Config(**small, pretraining_epochs=6, out=tmp_path / "run"))
     assert (tmp_path / "run" / "finetune.png").read_bytes()[1:4] == b"PNG"
     result = json.loads((tmp_path / "run" / "result.json").read_text(encoding="utf-8"))
-    return result["results"]["digits 0 to 8 to MNIST"]["2"], capsys.readouterr().out
+    return result["results"]["nine digits, then MNIST"]["2"], capsys.readouterr().out
 
 
 def test_both_ways_are_compared_seed_by_seed_on_the_same_images(found):
