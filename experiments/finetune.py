@@ -14,7 +14,6 @@ come with jaxnets: FOLDER holds its four IDX files; without `--data-dir` it is l
 """
 
 import json
-import os
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,8 +25,9 @@ import numpy as np
 import optax
 from jax.nn import relu
 
-from experiments import common
+from experiments import common, study
 from experiments.finetune_figure import draw
+from experiments.population import end
 from jaxnets import (
     Layer,
     batch_norm,
@@ -35,14 +35,12 @@ from jaxnets import (
     data,
     dense,
     flatten,
-    losses,
     max_pool,
-    metrics,
     scale_pixels,
     serial,
 )
 from jaxnets.data import Dataset, Split
-from jaxnets.training import RunError, TrainState, Update, by_name, make_update, transplant
+from jaxnets.training import Interrupted, RunError, TrainState, Update, by_name, transplant
 from jaxnets.training.population import evaluate_population, fit_population, spread
 
 DIRECTIONS = (
@@ -112,12 +110,6 @@ def network(classes: int) -> Layer:
     return serial(scale_pixels(), *stages, flatten, ("head", dense(classes)))
 
 
-def updating(classes: int, tx: Any) -> Update:
-    """The network on its loss."""
-    wanted = {"accuracy": metrics.accuracy}
-    return make_update(network(classes), tx, losses.softmax_cross_entropy, metrics=wanted)
-
-
 def discriminative(steps: int) -> Callable[[dict], optax.GradientTransformation]:
     """Adam, its rate falling over the steps and from the head down, as `hyper` says."""
     falling = optax.cosine_decay_schedule(1.0, steps)
@@ -138,15 +130,21 @@ def pretrained(config: Config, split: Split, seeds: list[int]) -> TrainState:
     classes, batch_size = int(split.y.max()) + 1, min(128, len(split.y))
     steps = config.pretraining_epochs * (len(split.y) // batch_size)
     cycle = optax.cosine_onecycle_schedule(max(steps, 2), 0.005)
-    found = fit_population(
-        updating(classes, optax.adam(cycle)),
+    return trained(
+        study.updating(network(classes), optax.adam(cycle)),
         split,
         keys=jnp.stack([jax.random.key(seed) for seed in seeds]),
         epochs=config.pretraining_epochs,
         batch_size=batch_size,
-        strategy="map",
     )
-    return found.train_states
+
+
+def trained(update: Update, train: Split, **options: Any) -> TrainState:
+    """The members' train states after `fit_population`; where it is interrupted all ends."""
+    try:
+        return fit_population(update, train, strategy="map", **options).train_states
+    except Interrupted as interrupted:
+        end(interrupted, "nothing is written before the end")
 
 
 def few(split: Split, count: int, rows: int, seed: int) -> Split:
@@ -189,7 +187,7 @@ def accuracies(
         state=transplant(scratch.state, body.state, BODY),
     )
     starts = [moved if move else scratch for move in moves]
-    found = fit_population(
+    found = trained(
         task.update,
         images,
         keys=jnp.stack([jax.random.key(seed)] * len(starts)),
@@ -197,8 +195,7 @@ def accuracies(
         batch_size=config.batch_size,
         hypers=stacked([jax.tree.map(jnp.float32, hyper) for hyper in hypers]),
         start=stacked(starts),
-        strategy="map",
-    ).train_states
+    )
     params, state, model = found.params, found.state, task.update.model
     values = evaluate_population(model, params, state, split, task.update.metrics, strategy="map")
     return values["accuracy"]
@@ -249,7 +246,8 @@ def tasks(config: Config, sets: dict[str, Dataset]) -> Iterable[tuple[str, Task]
     sources = {name: train for name, (train, _) in held.items()}
     nine = sources["MNIST"].y < 9
     sources["nine digits"] = Split(*(part[nine] for part in sources["MNIST"]))
-    update, seeds = updating(10, discriminative(config.updates)), [*range(config.seeds), *CHOOSING]
+    update = study.updating(network(10), discriminative(config.updates))
+    seeds = [*range(config.seeds), *CHOOSING]
     for source, target in DIRECTIONS:
         print(f"{len(seeds)} networks learn {source}", flush=True)
         learnt = pretrained(config, sources[source], seeds)
@@ -283,11 +281,10 @@ def experiment(config: Config) -> None:
         "seeds": config.seeds,
         "updates": config.updates,
         "batch_size": config.batch_size,
-        "jax": jax.__version__,
-        "device": f"{jax.devices()[0].device_kind} ({jax.default_backend()})",
-        "cores": os.cpu_count(),
+        "results": results,
+        **study.machine(),
     }
-    text = json.dumps(about | {"results": results}, indent=2) + "\n"
+    text = json.dumps(about, indent=2) + "\n"
     (config.out / "result.json").write_text(text, encoding="utf-8")
     draw(results, config.seeds).savefig(config.out / "finetune.png", dpi=120)
     print(f"finetune.png and result.json are in {config.out}")

@@ -57,9 +57,10 @@ def check_names(tree: dict[str, Any], expected: dict[str, Any]) -> None:
     wrong = [f"{name} is missing" for name in wanted if name not in got]
     wrong += [f"{name} is not in the model" for name in got if name not in wanted]
     for name in got.keys() & wanted.keys():
-        is_, should = (f"{leaf.dtype} {leaf.shape}" for leaf in (got[name], wanted[name]))
-        if is_ != should:
-            wrong.append(f"{name} is {is_} and should be {should}")
+        for kind in ("shape", "dtype"):
+            is_, should = (getattr(leaf, kind) for leaf in (got[name], wanted[name]))
+            if is_ != should:
+                wrong.append(f"{name} is {is_} and should be {should}")
     if wrong:
         listed = "\n  ".join(sorted(wrong))
         raise LayerError(

@@ -126,9 +126,9 @@ def test_a_file_of_a_wider_network_is_refused_with_every_shape(tmp_path):
     with pytest.raises(LayerError) as raised:
         transplant(weights(), safetensors.load(tmp_path / "wide.safetensors"), BODY)
     assert [line.strip() for line in str(raised.value).splitlines()[1:]] == [
-        "high/kernel is float32 (9, 5) and should be float32 (6, 5)",
-        "low/bias is float32 (9,) and should be float32 (6,)",
-        "low/kernel is float32 (2, 9) and should be float32 (2, 6)",
+        "high/kernel is (9, 5) and should be (6, 5)",
+        "low/bias is (9,) and should be (6,)",
+        "low/kernel is (2, 9) and should be (2, 6)",
     ]
 
 
@@ -139,7 +139,7 @@ def test_a_transplant_drops_and_casts_nothing_in_silence():
     with pytest.raises(LayerError, match="extra/scale is not in the model"):
         transplant(params, {**params, "extra": {"scale": jnp.ones(1)}}, BODY)
     half = jax.tree.map(lambda leaf: leaf.astype(jnp.float16), params)
-    with pytest.raises(LayerError, match=r"low/bias is float16 .* and should be float32"):
+    with pytest.raises(LayerError, match="low/bias is float16 and should be float32"):
         transplant(params, half, "^low/")
     with pytest.raises(LayerError, match=r"no name matches '\^trunk/'; there are \['head/bias'"):
         transplant(params, params, "^trunk/")
