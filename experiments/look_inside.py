@@ -31,7 +31,6 @@ from jaxnets import Layer, conv, data, losses, models, scale_pixels
 from jaxnets.data import Dataset
 from jaxnets.inspect import (
     activations,
-    check_names,
     class_activation,
     pictures,
     principal_components,
@@ -41,7 +40,7 @@ from jaxnets.inspect import (
 from jaxnets.interop import safetensors
 from jaxnets.layer import Params, State
 from jaxnets.training import RunError, fit, make_update
-from jaxnets.trees import flatten_names
+from jaxnets.trees import check_names, flatten_names
 
 EDGE = np.array([[-1, 0, 1], [-1, 0, 1], [-1, 0, 1]])  # dark on the left, bright on the right
 SLOPE = np.array([[0, 1, 2], [-1, 0, 1], [-2, -1, 0]])

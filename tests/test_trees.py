@@ -1,11 +1,13 @@
 """Trees by path and back, and the leaves that a pattern finds."""
 
+import numpy as np
 import pytest
 from helpers import examples
 from hypothesis import given
 from hypothesis import strategies as st
 
-from jaxnets.trees import flatten_names, select, unflatten_names
+from jaxnets.layer import LayerError
+from jaxnets.trees import check_names, flatten_names, select, unflatten_names
 
 names = st.text(min_size=1).filter(lambda name: "/" not in name)
 trees = st.dictionaries(
@@ -39,3 +41,23 @@ def test_a_pattern_selects_the_leaves_whose_path_it_is_found_in(pattern, chosen)
 def test_a_pattern_found_nowhere_is_refused_with_the_paths_there_are():
     with pytest.raises(ValueError, match=r"'fc2'; there are \['block/conv/kernel', 'fc1/bias',"):
         select(TREE, "fc2")
+
+
+def test_a_predicate_selects_as_a_pattern_does():
+    assert select(TREE, lambda path: path.endswith("kernel")) == [1, 3]
+
+
+def test_weights_that_do_not_fit_are_refused_with_every_name():
+    one, two = np.ones(1, np.float32), np.ones(2, np.float32)
+    check_names({"fc": {"bias": one}}, {"fc": {"bias": one}})
+    with pytest.raises(LayerError) as raised:
+        check_names(
+            {"fc": {"bias": one, "kernel": two}, "old": {"bias": one}},
+            {"fc": {"bias": two, "kernel": two.astype(np.float16)}, "new": {"bias": one}},
+        )
+    assert [line.strip() for line in str(raised.value).splitlines()[1:]] == [
+        "fc/bias is (1,) and should be (2,)",
+        "fc/kernel is float32 and should be float16",
+        "new/bias is missing",
+        "old/bias is not in the model",
+    ]

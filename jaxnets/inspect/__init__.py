@@ -11,7 +11,6 @@ from jaxnets.inspect.nonfinite import Culprit, first_nonfinite
 from jaxnets.inspect.norms import layer_norms
 from jaxnets.inspect.receptive_field import ReceptiveField, receptive_field
 from jaxnets.inspect.summary import Row, Summary, summary
-from jaxnets.inspect.weights import check_names
 
 __all__ = [
     "Components",
@@ -25,7 +24,6 @@ __all__ = [
     "activations",
     "check_function",
     "check_gradient",
-    "check_names",
     "class_activation",
     "computation_graph",
     "dead_units",

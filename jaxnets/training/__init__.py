@@ -17,6 +17,7 @@ from jaxnets.training.momentum import momentum
 from jaxnets.training.rate_finder import RangeTest, find_learning_rate
 from jaxnets.training.report import Progress, console, json_lines, together
 from jaxnets.training.stops import Interrupted, NonFiniteLoss, SavingFailed
+from jaxnets.training.transfer import by_name, in_evaluation, transplant
 from jaxnets.training.update import Batch, TrainState, Update, make_update, of_hyper
 
 __all__ = [
@@ -36,11 +37,13 @@ __all__ = [
     "TrainState",
     "Trajectory",
     "Update",
+    "by_name",
     "console",
     "descend",
     "evaluate",
     "find_learning_rate",
     "fit",
+    "in_evaluation",
     "json_lines",
     "make_update",
     "momentum",
@@ -51,4 +54,5 @@ __all__ = [
     "predict_outputs",
     "predict_proba",
     "together",
+    "transplant",
 ]
