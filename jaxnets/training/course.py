@@ -2,12 +2,15 @@
 
 import math
 from dataclasses import dataclass
+from typing import Literal
 
 import jax
 import jax.numpy as jnp
 
 from jaxnets.training.report import Progress
 from jaxnets.training.update import Sums, TrainState
+
+Strategy = Literal["vmap", "map"]
 
 
 @dataclass
@@ -25,6 +28,8 @@ class Course:
       history: the last report of each epoch.
       seconds: spent training.
       nonfinite: steps whose objective was NaN or infinite.
+      diverged: of a population, as in `PopulationFit`.
+      strategy: of a population, as in `PopulationFit`; None until it is measured.
     """
 
     train_state: TrainState
@@ -37,6 +42,8 @@ class Course:
     history: tuple[Progress, ...] = ()
     seconds: float = 0.0
     nonfinite: int = 0
+    diverged: list[int] | None = None
+    strategy: Strategy | None = None
 
     def record(self, progress: Progress) -> None:
         """Enter a report: the epoch's last stays, and may be the best."""

@@ -15,7 +15,8 @@ from jaxnets.training.course import Course
 from jaxnets.training.report import Progress, to_json
 from jaxnets.training.update import Hyper
 
-TOLD = ("best_epoch", "best_loss", "history", "seconds", "nonfinite")  # of a course, as JSON
+# What is saved of a course as JSON.
+TOLD = ("best_epoch", "best_loss", "history", "seconds", "nonfinite", "diverged", "strategy")
 
 
 SAVE_SECONDS = 4.0  # of training between saves: with a chunk of one second, at most every 5
@@ -39,6 +40,7 @@ class Saver:
             return
         last = course.history[-1] if course.history else None
         score = last.validation["loss"] if last is not None and last.validation else None
+        score = score if isinstance(score, float) else None  # a population has no best
         told = {name: getattr(course, name) for name in TOLD}
         told["history"] = [progress._asdict() for progress in course.history]
         told["identity"] = self.identity
@@ -131,6 +133,9 @@ def _figures(values: dict[str, Any] | None) -> Any:
         return None
 
     def figure(value: Any) -> Any:
-        return np.asarray(value, float) if isinstance(value, list) else value
+        if not isinstance(value, list):
+            return value
+        counts = np.asarray(value).dtype.kind == "i"
+        return np.asarray(value, np.int32 if counts else np.float32)
 
     return {name: math.nan if v is None else figure(v) for name, v in values.items()}

@@ -1,5 +1,6 @@
 """A population is its members: each what it would be alone, whatever becomes of the others."""
 
+import signal
 from functools import partial
 
 import jax
@@ -11,7 +12,15 @@ from clouds import MODEL, TRAIN, UPDATE, VALIDATION, run, sgd
 from helpers import assert_close, assert_same
 
 from jaxnets import batch_norm, dense, dropout, losses, metrics, models, serial
-from jaxnets.training import NonFiniteLoss, RunError, evaluate, make_update, of_hyper
+from jaxnets.training import (
+    Checkpoints,
+    Interrupted,
+    NonFiniteLoss,
+    RunError,
+    evaluate,
+    make_update,
+    of_hyper,
+)
 from jaxnets.training.population import evaluate_population, fit_population
 from jaxnets.training.population import programs as programs_module
 
@@ -157,18 +166,20 @@ def test_a_masked_layer_starts_with_the_spread_of_a_narrow_one():
 BLOWN = {"learning_rate": RATES.at[2].set(1e30)}
 
 
+SQUARED = make_update(
+    models.linear(3),
+    sgd,
+    lambda outputs, y: losses.squared_error(outputs, jax.nn.one_hot(y, 3)),
+)
+
+
 def test_a_member_that_diverges_is_frozen_and_harms_no_other():
-    squared = make_update(
-        models.linear(3),
-        UPDATE.tx,
-        lambda outputs, y: losses.squared_error(outputs, jax.nn.one_hot(y, 3)),
-    )
-    everyone = population(squared, hypers=BLOWN, epochs=3, validation=VALIDATION)
-    healthy = population(squared, epochs=3)
+    everyone = population(SQUARED, hypers=BLOWN, epochs=3, validation=VALIDATION)
+    healthy = population(SQUARED, epochs=3)
     for i in (0, 1, 3):
         assert_same(member(everyone.train_states.params, i), member(healthy.train_states.params, i))
-    with pytest.raises(NonFiniteLoss, match=f"at step {everyone.diverged[2]};"):
-        alone(2, squared, BLOWN, epochs=3)
+    with pytest.raises(NonFiniteLoss, match=f"at step {everyone.diverged[2]},"):
+        alone(2, SQUARED, BLOWN, epochs=3)
     assert everyone.diverged.tolist() == [-1, -1, everyone.diverged[2], -1]
     frozen = member(everyone.train_states, 2)
     assert all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(frozen.params))
@@ -182,6 +193,32 @@ def test_a_population_goes_on_from_train_states():
     rest = population(epochs=2, start=half)
     assert_same(rest.train_states.params, population(epochs=2).train_states.params)
     assert_same(half.step, np.full(N, 5, np.int32))
+
+
+def told(fitted):
+    """What a population says of itself, but its times."""
+    return [(p.step, p.train, p.validation) for p in fitted.history], fitted.diverged
+
+
+def test_a_population_that_was_cut_short_goes_on_bit_for_bit(tmp_path):
+    """One member diverges before the cut, which comes between two epochs' ends."""
+
+    def report(progress):
+        if progress.step == 8:
+            signal.raise_signal(signal.SIGTERM)
+
+    options = {"hypers": BLOWN, "epochs": 3, "validation": VALIDATION}
+    whole = population(SQUARED, **options)
+    with pytest.raises(Interrupted), Checkpoints(tmp_path) as saved:
+        population(SQUARED, checkpoints=saved, report=report, chunk_seconds=1e-9, **options)
+    assert Checkpoints(tmp_path).latest() == 8
+    rest = population(SQUARED, checkpoints=Checkpoints(tmp_path), resume=True, **options)
+    assert_same(rest.train_states._replace(key=0), whole.train_states._replace(key=0))
+    assert_same(*map(told, (rest, whole)))
+    with pytest.raises(RunError, match="share_batches: saved False, given True"):
+        population(
+            SQUARED, checkpoints=Checkpoints(tmp_path), resume=True, share_batches=True, **options
+        )
 
 
 def test_64_rates_are_one_program():

@@ -7,7 +7,8 @@ import jax
 
 from jaxnets.layer import Array, Key
 from jaxnets.training.chunk import Remainder, chunk
-from jaxnets.training.population.members import Strategy, over_members
+from jaxnets.training.course import Strategy
+from jaxnets.training.population.members import over_members
 from jaxnets.training.update import Hyper, Sums, TrainState, Update
 
 
@@ -19,6 +20,7 @@ from jaxnets.training.update import Hyper, Sums, TrainState, Update
 def run_population_chunk(
     update: Update,
     train_states: TrainState,
+    sums: Sums,
     data: tuple[Array, Array],
     hypers: Hyper,
     order_key: Key | None,
@@ -33,15 +35,15 @@ def run_population_chunk(
     """`run_chunk` for every member; all are at step `start`.
 
     Args and results are those of `run_chunk` with a leading axis N on `train_states`, `hypers`,
-    the sums and the objectives (N, capacity). `order_key` draws one order for all members; where
-    it is None, each draws its own from its own key.
+    `sums` and the objectives (N, capacity). `order_key` draws one order for all members; where it
+    is None, each draws its own from its own key.
     """
     run = partial(chunk, update, batch_size=batch_size, remainder=remainder, capacity=capacity)
 
-    def member(own: tuple[TrainState, Hyper], shared: Any) -> tuple[TrainState, Sums, Array]:
-        (train_state, hyper), (data, order_key, start, stop) = own, shared
+    def member(own: Any, shared: Any) -> tuple[TrainState, Sums, Array]:
+        (train_state, sums, hyper), (data, order_key, start, stop) = own, shared
         order_key = train_state.key if order_key is None else order_key
-        return run(train_state, data, hyper, order_key, start, stop)
+        return run(train_state, data, hyper, order_key, start, stop, sums=sums)
 
     each = over_members(member, strategy, batch_size)
-    return each((train_states, hypers), (data, order_key, start, stop))
+    return each((train_states, sums, hypers), (data, order_key, start, stop))

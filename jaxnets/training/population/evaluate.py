@@ -10,8 +10,9 @@ import numpy as np
 
 from jaxnets.layer import Array, Layer, Params, State
 from jaxnets.metrics import Metric
+from jaxnets.training.course import Strategy
 from jaxnets.training.evaluate import BLOCK, blocks, probabilities
-from jaxnets.training.population.members import Strategy, over_members
+from jaxnets.training.population.members import over_members
 from jaxnets.training.update import Hyper, build
 
 Model = Layer | Callable[[Hyper], Layer]

@@ -8,17 +8,20 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jaxnets.layer import Key
-from jaxnets.training.check import check_labels, check_run
+from jaxnets.layer import Array, Key
+from jaxnets.training.check import check_labels, check_run, check_saving
+from jaxnets.training.checkpoint import CheckpointError, Checkpoints
 from jaxnets.training.chunk import Remainder, steps_per_epoch
+from jaxnets.training.course import Course, Strategy, copy
 from jaxnets.training.interrupt import first_signal
 from jaxnets.training.nonfinite import all_finite, first_bad_step, last_good
 from jaxnets.training.pace import CAPACITY, Pace
 from jaxnets.training.population.evaluate import evaluate_population, member_values
-from jaxnets.training.population.members import Strategy, count_members, over_members
+from jaxnets.training.population.members import count_members, over_members
 from jaxnets.training.population.programs import Programs
 from jaxnets.training.report import Progress, Reporter, silent
-from jaxnets.training.stops import Interrupted
+from jaxnets.training.resume import Saver, identity
+from jaxnets.training.stops import Interrupted, SavingFailed
 from jaxnets.training.update import Hyper, TrainState, Update
 
 
@@ -58,6 +61,8 @@ def fit_population(
     share_batches: bool = False,
     strategy: Strategy | None = None,
     remainder: Remainder = "drop",
+    checkpoints: Checkpoints | None = None,
+    resume: bool = False,
     report: Reporter = silent,
     chunk_seconds: float = 1.0,
 ) -> PopulationFit:
@@ -81,91 +86,129 @@ def fit_population(
         by default both are timed for a few steps and the faster is taken. They may round
         differently.
       remainder: "drop" the last, smaller batch of an epoch, or "pad" and mask it.
+      checkpoints: where to save the population, as `fit` saves a run.
+      resume: go on from the newest of the `checkpoints`, as `fit` does.
       report: called after every chunk with a `Progress` of the median over members not diverged.
       chunk_seconds: how long the device works between two looks at signals and losses.
 
     Raises:
       RunError: sizes that do not fit, leading axes that differ, or a population too large for
-        the memory, found before it is trained.
+        the memory, found before it is trained; or checkpoints of another population.
+      CheckpointError: a checkpoint cannot be restored.
       Interrupted: Ctrl-C or SIGTERM, after the current chunk; it holds the `PopulationFit` so far.
+      SavingFailed: a checkpoint cannot be written; it holds the `PopulationFit` so far.
     """
     check_run(train, validation, epochs, batch_size, None, remainder)
+    check_saving("stop", checkpoints, resume)
     n = count_members(keys, hypers)
     hypers = jax.tree.map(lambda value: jnp.asarray(np.asarray(value)), hypers)
     data = (jnp.asarray(train[0]), jnp.asarray(train[1]))
-    steps = steps_per_epoch(len(data[0]), batch_size, remainder)
-    options = {"batch_size": batch_size, "remainder": remainder, "capacity": CAPACITY}
+    sizes = {"batch_size": batch_size, "remainder": remainder}
+    steps = steps_per_epoch(len(data[0]), **sizes)
     order_key = jax.random.key(0) if share_batches else None
-    programs = Programs(update, data, hypers, order_key, options)
+    programs = Programs(update, data, hypers, order_key, {**sizes, "capacity": CAPACITY})
 
-    def validate(rows: int | None = None) -> dict[str, np.ndarray] | None:
+    def validate(strategy: Strategy, rows: int | None = None) -> dict[str, np.ndarray] | None:
         if validation is None:
             return None
         split = (validation[0][:rows], validation[1][:rows])
-        found = (states.params, states.state, split, update.metrics)
-        return evaluate_population(update.model, *found, hypers=hypers, strategy=strategy or "vmap")
+        found = (course.train_state.params, course.train_state.state, split, update.metrics)
+        return evaluate_population(update.model, *found, hypers=hypers, strategy=strategy)
 
     began = time.perf_counter()
     hyper = jax.tree.map(lambda leaf: leaf[0], hypers)
     spec = jax.eval_shape(update.init, jax.random.key(0), data[0][:1], hyper)
     check_labels(update, spec, hyper, train, validation)
     programs.check_memory(spec, n, strategy or "vmap")
-    states = _copy(start) if start else _init(update, keys, data[0][:1], hypers)
-    step = first_step = int(states.step.max())  # of one that diverged it is less
+    options = {**sizes, "share_batches": share_batches, "strategy": strategy}
+    about = {} if checkpoints is None else identity(train, validation, hypers, key=keys, **options)
+    saver = Saver(checkpoints, about)
+    states = copy(start) if start else _init(update, keys, data[0][:1], hypers)
+    step = int(states.step.max())  # of a member that diverged it is less
+    course = Course(states, step, programs.no_sums(n), diverged=[-1] * n, strategy=strategy)
+    course = saver.restored(course) if resume else course
     if share_batches:
-        programs = programs._replace(order_key=jax.random.clone(states.key)[0])
-    strategy = strategy or programs.fastest(states, step)
-    states, *_ = programs.run(strategy, states, step, step)  # no step is made: this only compiles
-    validate(rows=1)
+        programs = programs._replace(order_key=jax.random.clone(course.train_state.key)[0])
+    chosen = course.strategy or programs.fastest(course.train_state, course.step)
+    course.strategy = chosen
+    states = copy(course.train_state)
+    programs.run(chosen, states, course.sums, course.step, course.step)  # only compiles
+    validate(chosen, rows=1)
     compile_seconds = time.perf_counter() - began
 
-    pace, history, diverged = Pace(chunk_seconds, n * batch_size), [], np.full(n, -1)
-    good: dict[int, TrainState] = {}  # by member that diverged, its last finite train state
+    pace = Pace(chunk_seconds, n * batch_size, seconds=course.seconds)
+    first_step, first_second, signal = course.step, course.seconds, None
+
+    def fitted() -> PopulationFit:
+        trained = (course.step - first_step) * n * batch_size
+        return PopulationFit(
+            train_states=course.train_state,
+            history=course.history,
+            diverged=np.array(course.diverged),
+            strategy=chosen,
+            compile_seconds=compile_seconds,
+            train_seconds=course.seconds,
+            samples_per_second=trained / max(course.seconds - first_second, 1e-9),
+        )
+
     with first_signal() as signalled:
-        while step < steps * epochs and signalled() is None:
-            epoch, first = divmod(step, steps)
-            stop = min(step + pace.length, step - first + steps)
-            before = _copy(states)
-            with pace.timed(stop - step):
-                states, new, objectives = programs.run(strategy, states, step, stop)
-                objectives = np.asarray(jax.block_until_ready(objectives))
-            finite = np.asarray(_members_finite(states.params))
-            for i in np.flatnonzero(diverged < 0).tolist():
-                bad = first_bad_step(objectives[i], step, stop, finite[i])
-                if bad is not None:
-                    good[i] = _rerun(programs, before, i, step, bad)
-                    diverged[i] = int(good[i].step[0])
-            sums = new if first == 0 or step == first_step else jax.tree.map(jnp.add, sums, new)
-            step, epoch_done = stop, stop % steps == 0
-            progress = Progress(
-                step=step,
-                steps=steps * epochs,
-                epoch=epoch + 1,
-                epochs=epochs,
-                epoch_done=epoch_done,
-                train=_known(member_values(update.metrics, sums), diverged),
-                validation=_known(validate(), diverged) if epoch_done else None,
-                seconds=pace.seconds,
-                samples_per_second=pace.samples_per_second,
-            )
-            report(_median(progress))
-            if history and history[-1].epoch == progress.epoch:
-                history.pop()
-            history.append(progress)
-    for i, member in good.items():
-        states = jax.tree.map(lambda all, own, i=i: all.at[i].set(own[0]), states, member)
-    fitted = PopulationFit(
-        train_states=states,
-        history=tuple(history),
-        diverged=diverged,
-        strategy=strategy,
-        compile_seconds=compile_seconds,
-        train_seconds=pace.seconds,
-        samples_per_second=(step - first_step) * n * batch_size / max(pace.seconds, 1e-9),
-    )
-    if (number := signalled()) is not None:
-        raise Interrupted(fitted, number)
-    return fitted
+        try:
+            while course.step < steps * epochs and signal is None:
+                epoch = course.step // steps
+                stop = min(course.step + pace.length, (epoch + 1) * steps)
+                _advance(programs, course, stop, pace, fresh=course.step % steps == 0)
+                done = stop % steps == 0
+                progress = Progress(
+                    step=stop,
+                    steps=steps * epochs,
+                    epoch=epoch + 1,
+                    epochs=epochs,
+                    epoch_done=done,
+                    train=_known(member_values(update.metrics, course.sums), course),
+                    validation=_known(validate(chosen), course) if done else None,
+                    seconds=course.seconds,
+                    samples_per_second=pace.samples_per_second,
+                )
+                course.record(progress)
+                report(_median(progress))
+                signal = signalled()
+                saver.save(course, now=signal is not None)
+            saver.save(course, now=True)
+            saver.wait()
+        except CheckpointError as error:
+            raise SavingFailed(fitted(), error) from error
+    if signal is not None:
+        raise Interrupted(fitted(), signal)
+    return fitted()
+
+
+def _advance(programs: Programs, course: Course, stop: int, pace: Pace, *, fresh: bool) -> None:
+    """Move all members to step `stop`, but those that diverge: they stay at their last good state.
+
+    Args:
+      programs: what runs.
+      course: where the population stands.
+      stop: the step to stop before.
+      pace: times the chunk.
+      fresh: whether an epoch begins, and its sums with it.
+    """
+    assert course.strategy is not None and course.diverged is not None
+    start, before = course.step, copy(course.train_state)
+    sums = jax.tree.map(jnp.zeros_like, course.sums) if fresh else course.sums
+    with pace.timed(stop - start):
+        ran = programs.run(course.strategy, course.train_state, sums, start, stop)
+        states, course.sums, objectives = ran
+        objectives = np.asarray(jax.block_until_ready(objectives))
+    finite = np.asarray(_members_finite(states.params))
+    for i in np.flatnonzero(np.array(course.diverged) < 0).tolist():
+        bad = first_bad_step(objectives[i], start, stop, finite[i])
+        if bad is not None:
+            good = _rerun(programs, before, i, start, bad)
+            course.diverged[i] = int(good.step[0])
+            before = _chosen(np.arange(len(finite)) == i, good, before)
+    if max(course.diverged) >= 0:
+        states = _chosen(np.array(course.diverged) >= 0, before, states)
+    course.train_state, course.step, course.seconds = states, stop, pace.seconds
 
 
 @partial(jax.jit, static_argnums=0)
@@ -178,8 +221,17 @@ def _init(update: Update, keys: Key, x: Any, hypers: Hyper) -> TrainState:
 _members_finite = jax.jit(jax.vmap(all_finite))
 
 
-def _copy(states: TrainState) -> TrainState:
-    return jax.tree.map(jnp.copy, states)
+def _chosen(first: Any, states: TrainState, others: TrainState) -> TrainState:
+    """The members of `states` where `first`, (N,), says so, and else those of `others`.
+
+    `states` may be a single member's, leading axis 1. A key is the same in both.
+    """
+
+    def leaf(a: Array, b: Array) -> Array:
+        return jnp.where(first.reshape(-1, *[1] * (b.ndim - 1)), a, b)
+
+    plain = [states._replace(key=None), others._replace(key=None)]
+    return jax.tree.map(leaf, *plain)._replace(key=others.key)
 
 
 def _rerun(programs: Programs, before: TrainState, member: int, start: int, bad: int) -> TrainState:
@@ -189,16 +241,16 @@ def _rerun(programs: Programs, before: TrainState, member: int, start: int, bad:
     def advance(stop: int) -> tuple:
         states = before._replace(key=jax.random.clone(before.key))
         own = jax.tree.map(lambda leaf: jnp.copy(leaf[member : member + 1]), states)
-        return alone.run("map", own, start, stop)
+        return alone.run("map", own, alone.no_sums(1), start, stop)
 
     return last_good(advance, bad)[0]
 
 
-def _known(values: dict[str, np.ndarray] | None, diverged: np.ndarray) -> Any:
+def _known(values: dict[str, np.ndarray] | None, course: Course) -> Any:
     """The values with NaN for members that diverged."""
     if values is None:
         return None
-    lost = diverged >= 0
+    lost = np.array(course.diverged) >= 0
     return {
         name: np.where(lost.reshape(-1, *[1] * (value.ndim - 1)), np.nan, value)
         for name, value in values.items()

@@ -1,17 +1,15 @@
 """What runs a function for every member of a population, and what a population is."""
 
 from collections.abc import Callable
-from typing import Any, Literal
+from typing import Any
 
 import jax
 import numpy as np
 
 from jaxnets.layer import Key
 from jaxnets.training.check import RunError
+from jaxnets.training.course import Strategy
 from jaxnets.training.update import Hyper
-
-Strategy = Literal["vmap", "map"]
-
 
 # The CPU compiler of jaxlib 0.10 takes the wrong rows where labels that all members share meet more
 # rows of outputs than these, and says nothing; that of 0.12 does not.

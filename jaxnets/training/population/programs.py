@@ -10,9 +10,10 @@ import numpy as np
 
 from jaxnets.layer import Array, Key
 from jaxnets.training.check import RunError
+from jaxnets.training.chunk import no_sums
+from jaxnets.training.course import Strategy
 from jaxnets.training.memory import free_bytes, needed_bytes
 from jaxnets.training.population.chunk import run_population_chunk
-from jaxnets.training.population.members import Strategy
 from jaxnets.training.update import Hyper, Sums, TrainState, Update
 
 PROBE = 8  # steps to learn which strategy is faster
@@ -36,12 +37,20 @@ class Programs(NamedTuple):
     options: dict[str, Any]
 
     def run(
-        self, strategy: Strategy, states: TrainState, start: int, stop: int
+        self, strategy: Strategy, states: TrainState, sums: Sums, start: int, stop: int
     ) -> tuple[TrainState, Sums, Array]:
         """Update all members from step `start` until `stop`; `states` are donated."""
         bounds = (np.int32(start), np.int32(stop))
-        args = (states, self.data, self.hypers, self.order_key, *bounds)
+        args = (states, sums, self.data, self.hypers, self.order_key, *bounds)
         return self._compiled(strategy, args)(*args)
+
+    def no_sums(self, n: int) -> Sums:
+        """The sums of `n` members over no step at all."""
+        hyper = jax.tree.map(lambda leaf: leaf[0], self.hypers)
+        size = self.options["batch_size"]
+        member = jax.eval_shape(self.update.init, jax.random.key(0), self.data[0][:1], hyper)
+        sums = no_sums(self.update, member, self.data, hyper, size)
+        return jax.tree.map(lambda leaf: jnp.zeros((n, *leaf.shape), leaf.dtype), sums)
 
     def only(self, member: int) -> "Programs":
         """The same for a population of that member alone."""
@@ -54,7 +63,8 @@ class Programs(NamedTuple):
             for _ in range(2):  # the first also compiles and touches new memory
                 copies = jax.block_until_ready(jax.tree.map(jnp.copy, states))
                 began = time.perf_counter()
-                jax.block_until_ready(self.run(strategy, copies, start, start + PROBE))
+                sums = self.no_sums(len(states.step))
+                jax.block_until_ready(self.run(strategy, copies, sums, start, start + PROBE))
             return time.perf_counter() - began
 
         strategies: tuple[Strategy, ...] = ("vmap", "map")
@@ -87,7 +97,8 @@ class Programs(NamedTuple):
 
         hypers = jax.tree.map(lambda h: stacked(h[0]), self.hypers)
         bound = np.int32(0)
-        args = (jax.tree.map(stacked, member), self.data, hypers, self.order_key, bound, bound)
+        states, sums = jax.tree.map(stacked, member), self.no_sums(n)
+        args = (states, sums, self.data, hypers, self.order_key, bound, bound)
         return needed_bytes(self._compiled(strategy, args))
 
     def _compiled(self, strategy: Strategy, args: tuple) -> jax.stages.Compiled:

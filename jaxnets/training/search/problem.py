@@ -11,7 +11,7 @@ import numpy as np
 
 from jaxnets.layer import LayerError
 from jaxnets.training.check import RunError
-from jaxnets.training.population.members import Strategy
+from jaxnets.training.course import Strategy
 from jaxnets.training.search.space import Distribution, Setting, Space
 from jaxnets.training.update import Batch, Update
 

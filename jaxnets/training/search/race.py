@@ -12,8 +12,8 @@ import numpy as np
 from jaxnets.keys import stream
 from jaxnets.layer import Key
 from jaxnets.training.check import RunError
+from jaxnets.training.course import Strategy
 from jaxnets.training.population import evaluate_population, fit_population
-from jaxnets.training.population.members import Strategy
 from jaxnets.training.report import Reporter
 from jaxnets.training.resume import identity
 from jaxnets.training.search.problem import Problem, Values, check_problem
