@@ -11,7 +11,6 @@ about a minute on two CPU cores. Four layers of sigmoid stay at chance for two e
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import jax
@@ -50,11 +49,15 @@ class Config(study.Config):
     depth: int = 4
     """Hidden layers."""
     epochs: int = 10
-    out: Path = Path("runs/activations")
 
 
 def curves(
-    config: Config, activation: Callable, mnist: Dataset, train: Split, validation: Split
+    config: Config,
+    name: str,
+    activation: Callable,
+    mnist: Dataset,
+    train: Split,
+    validation: Split,
 ) -> dict[str, Any]:
     """Train all seeds at all rates; what came of the best rate, with each member's figures.
 
@@ -65,6 +68,7 @@ def curves(
     n = len(config.rates)
     fitted = study.trained(
         config,
+        name,
         update,
         train,
         keys=seed_keys(config.seed, config.seeds, times=n),
@@ -109,11 +113,11 @@ def draw(found: dict[str, dict[str, Any]], title: str) -> Figure:
 
 def experiment(config: Config) -> dict[str, Any]:
     """Train a population an activation, and draw their learning curves."""
-    mnist, train, validation = study.splits(config)
+    config, mnist, train, validation = study.started("activations", config)
     found = {}
     for name, activation in ACTIVATIONS.items():
         print(f"{name}:", flush=True)
-        found[name] = curves(config, activation, mnist, train, validation)
+        found[name] = curves(config, name, activation, mnist, train, validation)
     for name, run in found.items():
         accuracy = percent(spread(run["test_accuracy"]))
         print(f"{name:10}  rate {run['learning_rate']:<5g}  test accuracy {accuracy}")

@@ -14,7 +14,6 @@ last.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import jax.numpy as jnp
@@ -40,7 +39,6 @@ class Config(study.Config):
     """Adam's."""
     epochs: int = 30
     examples: int = 5000
-    out: Path = Path("runs/capacity")
 
 
 def group(config: Config, widths: Sequence[int], train: Split, validation: Split) -> PopulationFit:
@@ -52,6 +50,7 @@ def group(config: Config, widths: Sequence[int], train: Split, validation: Split
     )
     return study.trained(
         config,
+        f"width-{widest}",
         update,
         train,
         keys=seed_keys(config.seed, config.seeds, times=len(widths)),
@@ -88,7 +87,7 @@ def draw(found: dict[str, dict[str, np.ndarray]], widths: Sequence[int], example
 
 def experiment(config: Config) -> dict[str, Any]:
     """Train every width in every seed, and draw what it can hold and what it generalises to."""
-    _, train, validation = study.splits(config)
+    config, _, train, validation = study.started("capacity", config)
     last = [group(config, widths, train, validation).history[-1] for widths in GROUPS]
     widths = [width for group in GROUPS for width in group]
 

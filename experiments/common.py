@@ -1,16 +1,13 @@
 """What every experiment shares: its options, its optimizers, and the folder it writes to."""
 
-import json
 import os
-import platform
 import signal
 import sys
 import tempfile
 import time
 import warnings
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
-from importlib.metadata import version
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal, NoReturn
 
@@ -18,10 +15,9 @@ import jax
 import optax
 import tyro
 
-from experiments.folder import check_same_run, cut, open_folder
+from experiments.folder import begin, cut, write_json
 from jaxnets import Layer, LayerError, metrics
 from jaxnets.data import DataError, Dataset
-from jaxnets.files import written_whole
 from jaxnets.inspect import plots
 from jaxnets.interop import safetensors
 from jaxnets.training import (
@@ -96,23 +92,9 @@ class Run:
     def __init__(self, name: str, config: Config, dataset: Dataset):
         self.name, self.dataset = name, dataset
         self.interrupted: Interrupted | None = None
-        self.folder, self.resumes = open_folder(name, config)
+        rate = config.hyper["learning_rate"]
+        self.folder, self.resumes = begin(name, config, dataset, learning_rate=rate)
         self.began = time.perf_counter()
-        about = {
-            "experiment": name,
-            "config": asdict(config),
-            "learning_rate": config.hyper["learning_rate"],
-            "data": {"source": dataset.source, "checksums": dataset.checksums},
-            "versions": {p: version(p) for p in ("jaxnets", "jax", "jaxlib", "optax", "numpy")},
-            "python": platform.python_version(),
-            "device": f"{jax.devices()[0].device_kind} ({jax.default_backend()})",
-            "cores": os.cpu_count(),
-        }
-        if self.resumes:
-            check_same_run(self.folder / "run.json", about)
-        else:
-            self._write("run.json", about)
-        print(f"{name}: {dataset.name}, {dataset.source}; writing to {self.folder}", flush=True)
 
     def fit(self, *args: Any, **options: Any) -> Fit:
         """`training.fit`, saved and reporting here; after Ctrl-C, what was learnt by then."""
@@ -152,7 +134,7 @@ class Run:
             "total_seconds": time.perf_counter() - self.began,
             "interrupted": self.interrupted is not None,
         }
-        self._write("result.json", result)
+        write_json(self.folder / "result.json", result)
         title = f"{self.name} on {self.dataset.name}: test accuracy {test['accuracy']:.2%}"
         if fitted.history:
             plots.curves(fitted.history, title).savefig(self.folder / "curves.png", dpi=120)
@@ -168,12 +150,8 @@ class Run:
         if self.interrupted is not None:
             raise self.interrupted
 
-    def _write(self, name: str, content: dict[str, Any]) -> None:
-        with written_whole(self.folder / name) as file:
-            file.write((json.dumps(content, indent=2, default=str) + "\n").encode())
 
-
-def main(experiment: Callable[[Any], None], config_type: type[Config]) -> None:
+def main(experiment: Callable[[Any], Any], config_type: type) -> None:
     """Run `experiment` with options from the command line, and exit.
 
     The status is 0, or 2 for a mistake of the user's, said in one message without a traceback,

@@ -14,6 +14,8 @@ come with jaxnets: FOLDER holds its four IDX files; without `--data-dir` it is l
 """
 
 import json
+import signal
+import sys
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -27,7 +29,6 @@ from jax.nn import relu
 
 from experiments import common, study
 from experiments.finetune_figure import draw
-from experiments.population import end
 from jaxnets import (
     Layer,
     batch_norm,
@@ -144,7 +145,8 @@ def trained(update: Update, train: Split, **options: Any) -> TrainState:
     try:
         return fit_population(update, train, strategy="map", **options).train_states
     except Interrupted as interrupted:
-        end(interrupted, "nothing is written before the end")
+        print("interrupted; nothing is written before the end", file=sys.stderr)
+        sys.exit(130 if interrupted.signal == signal.SIGINT else 75)
 
 
 def few(split: Split, count: int, rows: int, seed: int) -> Split:

@@ -2,14 +2,22 @@
 
 import json
 import os
+import platform
 import sys
 import time
 from contextlib import suppress
+from dataclasses import asdict
+from importlib.metadata import version
 from itertools import takewhile
 from pathlib import Path
 from typing import Any
 
+import jax
+
+from jaxnets.data import Dataset
+from jaxnets.files import written_whole
 from jaxnets.training import RunError
+from jaxnets.training.report import to_json
 
 MAY_CHANGE = ("epochs", "out", "resume")  # options that a resumed run need not repeat
 
@@ -47,6 +55,37 @@ def open_folder(name: str, config: Any) -> tuple[Path, bool]:
     if config.resume and not begun:
         print(f"nothing to resume in {folder}; starting afresh", flush=True)
     return folder, begun
+
+
+def begin(name: str, config: Any, dataset: Dataset, **more: Any) -> tuple[Path, bool]:
+    """Open the folder, enter the run in its `run.json` or check that it is the same, and say so.
+
+    Returns:
+      The folder, and whether there is a run in it to go on with.
+    """
+    folder, begun = open_folder(name, config)
+    about = {
+        "experiment": name,
+        "config": asdict(config),
+        **more,
+        "data": {"source": dataset.source, "checksums": dataset.checksums},
+        "versions": {p: version(p) for p in ("jaxnets", "jax", "jaxlib", "optax", "numpy")},
+        "python": platform.python_version(),
+        "device": f"{jax.devices()[0].device_kind} ({jax.default_backend()})",
+        "cores": os.cpu_count(),
+    }
+    if begun:
+        check_same_run(folder / "run.json", about)
+    else:
+        write_json(folder / "run.json", about)
+    print(f"{name}: {dataset.name}, {dataset.source}; writing to {folder}", flush=True)
+    return folder, begun
+
+
+def write_json(path: Path, content: dict[str, Any]) -> None:
+    """Write the file whole, or not at all; NaN is null."""
+    with written_whole(path) as file:
+        file.write((json.dumps(to_json(content), indent=2, default=str) + "\n").encode())
 
 
 def check_same_run(path: Path, about: dict[str, Any]) -> None:

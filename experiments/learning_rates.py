@@ -11,7 +11,6 @@ the loss of a constant one goes up and down, and that of a decayed one falls smo
 """
 
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import jax.numpy as jnp
@@ -23,6 +22,7 @@ from matplotlib.ticker import MaxNLocator
 
 from experiments import common, study
 from experiments.population import COLOURS, seed_keys
+from jaxnets.data import Split
 from jaxnets.training import RunError
 
 
@@ -39,7 +39,6 @@ class Config(study.Config):
     hidden: tuple[int, ...] = (32, 32, 32)
     """Units of each hidden layer."""
     epochs: int = 20
-    out: Path = Path("runs/learning_rates")
 
 
 class Sweep(NamedTuple):
@@ -72,19 +71,23 @@ def tx(steps: int) -> Any:
     return make
 
 
-def sweep(config: Config) -> Sweep:
-    """Train with every rate, constant and decayed, as one population."""
+def check(config: Config) -> None:
+    """Refuse rates that are no sweep."""
     if config.rates < 2 or not 0 < config.lowest < config.highest:
         raise RunError(
             "a sweep expects at least 2 rates, and 0 < --lowest < --highest, but got "
             f"{config.rates} from {config.lowest} to {config.highest}"
         )
-    _, train, validation = study.splits(config)
+
+
+def sweep(config: Config, train: Split, validation: Split) -> Sweep:
+    """Train with every rate, constant and decayed, as one population."""
     rates = np.geomspace(config.lowest, config.highest, config.rates)
     steps = config.epochs * (len(train.x) // max(1, config.batch_size))
     update = study.updating(study.classifier(*config.hidden, 10), tx(max(1, steps)))
     fitted = study.trained(
         config,
+        "training",
         update,
         train,
         keys=seed_keys(config.seed, 1, times=2 * config.rates),
@@ -166,7 +169,9 @@ def by_rate(axes: Axes, found: Sweep) -> None:
 
 def experiment(config: Config) -> dict[str, Any]:
     """Train with all rates, and draw what came of them."""
-    found = sweep(config)
+    check(config)
+    config, _, train, validation = study.started("learning_rates", config)
+    found = sweep(config, train, validation)
     story = told(found)
     for name, (decays, i) in story.items():
         print(

@@ -1,10 +1,8 @@
 """What experiments with many networks share: their seeds, and the spread in words and pictures."""
 
-import json
-import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, NoReturn
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -15,6 +13,7 @@ from matplotlib.patches import Patch
 from matplotlib.ticker import MaxNLocator
 
 from experiments import common
+from experiments.folder import cut, write_json
 from jaxnets import metrics
 from jaxnets.data import Split
 from jaxnets.interop import safetensors
@@ -29,7 +28,6 @@ from jaxnets.training.population import (
     spread,
     vote,
 )
-from jaxnets.training.report import to_json
 
 # Told apart by the colour-blind too: Okabe & Ito 2008.
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
@@ -57,13 +55,12 @@ def experiment(
     """Train a network a seed, and evaluate all of them on the test set, once.
 
     The examples held out are those of the first seed for all. Where training is interrupted, what
-    was learnt by then is written before the process ends. Raises `RunError` where every network
-    diverged, and for `--resume`.
+    was learnt by then is written before `Interrupted` is raised. Raises `RunError` where every
+    network diverged.
     """
-    if config.resume:
-        raise RunError("--resume goes on with a single network; many --seeds expect a new --out")
-    interrupted = None
-    with console() as shown, json_lines(run.folder / "metrics.jsonl") as written:
+    interrupted, saved, log = None, run.saved("training"), run.folder / "metrics.jsonl"
+    cut(log, saved["checkpoints"].latest() or 0)
+    with console() as shown, json_lines(log) as written:
         try:
             fitted = fit_population(
                 update,
@@ -74,12 +71,13 @@ def experiment(
                 hypers={name: jnp.full(config.seeds, v) for name, v in config.hyper.items()},
                 validation=validation,
                 report=together(shown, written),
+                **saved,
             )
         except Interrupted as stopped:
             interrupted, fitted = stopped, stopped.fit
     finish(run, config, update, fitted, interrupted=interrupted is not None)
     if interrupted is not None:
-        end(interrupted, "what was learnt so far is saved, and cannot be gone on with")
+        raise interrupted
 
 
 def finish(
@@ -105,8 +103,7 @@ def finish(
         "samples_per_second": fitted.samples_per_second,
         "interrupted": interrupted,
     }
-    text = json.dumps(to_json(result), indent=2)
-    (run.folder / "result.json").write_text(text + "\n", encoding="utf-8")
+    write_json(run.folder / "result.json", result)
     accuracy = spread(test["accuracy"])
     if fitted.history:
         title = f"{run.name}, {config.seeds} seeds: test accuracy {percent(accuracy)}"
@@ -118,12 +115,6 @@ def finish(
         f"\ncurves with bands in {run.folder}",
         flush=True,
     )
-
-
-def end(interrupted: Interrupted, left: str) -> NoReturn:
-    """Say what an interrupted population leaves, and exit as a process that the signal ended."""
-    print(f"interrupted; {left}", file=sys.stderr)
-    sys.exit(128 + interrupted.signal)
 
 
 def tested(

@@ -14,7 +14,6 @@ recipe differ by up to 0.54 points in 95 % of cases, and the network that is bes
 """
 
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -39,7 +38,6 @@ class Config(study.Config):
     """Where Adam starts; it falls to 0 along half a cosine wave."""
     epochs: int = 8
     examples: int = 55_000
-    out: Path = Path("runs/seeds")
 
 
 class Sources(NamedTuple):
@@ -116,13 +114,13 @@ def histogram(axes: Axes, accuracy: np.ndarray) -> None:
 
 def experiment(config: Config) -> dict[str, Any]:
     """Train all networks, take the spread of their test accuracies apart, and draw it."""
-    mnist, train, validation = study.splits(config)
+    config, mnist, train, validation = study.started("seeds", config)
     model = study.classifier(config.hidden, 10)
     steps = config.epochs * (len(train.x) // max(1, config.batch_size))
     falling = optax.cosine_decay_schedule(config.learning_rate, max(1, steps))
     update = study.updating(model, optax.adam(falling))
     keys = seed_keys(config.seed, config.seeds)
-    fitted = study.trained(config, update, train, keys=keys, validation=validation)
+    fitted = study.trained(config, "training", update, train, keys=keys, validation=validation)
 
     test, probabilities = tested(update, fitted, mnist.test)
     accuracy, found = test["accuracy"], sources(probabilities.argmax(-1) == mnist.test.y)

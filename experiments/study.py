@@ -1,19 +1,19 @@
 """What the studies share: a question about training, answered by populations on MNIST."""
 
-import json
 import os
 import platform
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import jax
+import tyro
 from matplotlib.figure import Figure
 
-from experiments.population import end
+from experiments.folder import begin, write_json
 from jaxnets import Layer, data, losses, metrics, models, scale_pixels, serial
 from jaxnets.data import Dataset, Split
-from jaxnets.training import Interrupted, RunError, Update, console, make_update
+from jaxnets.training import Checkpoints, RunError, Update, console, make_update
 from jaxnets.training.population import PopulationFit, fit_population
 from jaxnets.training.report import to_json
 
@@ -34,12 +34,18 @@ class Config:
     """The first seed of the networks; it decides the held-out examples too."""
     data_dir: Path | None = None
     """A folder with MNIST's IDX files, instead of those found by themselves."""
-    out: Path = Path("runs/study")
-    """The folder to write to."""
+    out: Path | None = None
+    """The folder to write to; by default runs/NAME-TIME."""
+    resume: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False
+    """Go on with the study in --out, bit for bit; only --epochs may differ."""
 
 
-def splits(config: Config) -> tuple[Dataset, Split, Split]:
-    """MNIST, the examples of it to train on, and those held out."""
+def started(name: str, config: Any) -> tuple[Any, Dataset, Split, Split]:
+    """The study's folder opened, MNIST, the examples of it to train on, and those held out.
+
+    In the config that is returned, `out` is the folder, and `resume` whether there is a study in it
+    to go on with.
+    """
     mnist = data.load("mnist", data_dir=config.data_dir)
     train, validation = data.holdout(mnist.train, config.validation, seed=config.seed)
     if not 1 <= config.examples <= len(train.x):
@@ -47,7 +53,9 @@ def splits(config: Config) -> tuple[Dataset, Split, Split]:
             f"--examples expects a number from 1 to {len(train.x)}, since {config.validation} are "
             f"held out, but got {config.examples}"
         )
-    return mnist, Split(*(part[: config.examples] for part in train)), validation
+    folder, begun = begin(name, config, mnist)
+    config = replace(config, out=folder, resume=begun)
+    return config, mnist, Split(*(part[: config.examples] for part in train)), validation
 
 
 def classifier(*sizes: int, **options: Any) -> Layer:
@@ -62,14 +70,15 @@ def updating(model: Any, tx: Any) -> Update:
     )
 
 
-def trained(config: Config, update: Update, train: Split, **options: Any) -> PopulationFit:
-    """`fit_population`, reporting here; a study that is interrupted ends and leaves nothing."""
+def trained(
+    config: Config, name: str, update: Update, train: Split, **options: Any
+) -> PopulationFit:
+    """`fit_population`, reporting here, and saved in the study's folder under a name."""
     sizes = {"epochs": config.epochs, "batch_size": config.batch_size}
+    checkpoints = Checkpoints(config.out / "checkpoints" / name, keep=1)
+    saved = {"checkpoints": checkpoints, "resume": config.resume}
     with console() as shown:
-        try:
-            fitted = fit_population(update, train, report=shown, **sizes, **options)
-        except Interrupted as interrupted:
-            end(interrupted, "a study leaves nothing before it is done")
+        fitted = fit_population(update, train, report=shown, **saved, **sizes, **options)
     print(
         f"{len(fitted.diverged)} networks by {fitted.strategy}: {fitted.train_seconds:.1f} s of "
         f"training, {fitted.compile_seconds:.1f} s of compiling; "
@@ -81,22 +90,19 @@ def trained(config: Config, update: Update, train: Split, **options: Any) -> Pop
 
 def finish(config: Config, result: dict[str, Any], figure: Figure) -> dict[str, Any]:
     """Write result.json and the figure, result.png; return the result as it was written."""
-    config.out.mkdir(parents=True, exist_ok=True)
     figure.savefig(config.out / "result.png", dpi=120)
-    whole = to_json(
-        {
-            "epochs": config.epochs,
-            "examples": config.examples,
-            "validation": config.validation,
-            "batch_size": config.batch_size,
-            "seed": config.seed,
-            **result,
-            **machine(),
-        }
-    )
-    (config.out / "result.json").write_text(json.dumps(whole, indent=2) + "\n", encoding="utf-8")
+    whole = {
+        "epochs": config.epochs,
+        "examples": config.examples,
+        "validation": config.validation,
+        "batch_size": config.batch_size,
+        "seed": config.seed,
+        **result,
+        **machine(),
+    }
+    write_json(config.out / "result.json", whole)
     print(f"result.png and result.json are in {config.out}", flush=True)
-    return whole
+    return to_json(whole)
 
 
 def machine() -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 import json
 import signal
+from contextlib import nullcontext
 from types import SimpleNamespace
 
 import jax
@@ -48,11 +49,11 @@ def run(no_measuring, small_mnist, tmp_path):
 
     def run(script, **options):
         small = {"data_dir": small_mnist, "validation": 40, "examples": 600, "epochs": 2}
-        config = script.Config(
-            **small | {"batch_size": 60, "out": tmp_path / "new" / "run"}, **options
-        )
+        small |= {"batch_size": 60, "out": tmp_path / "new" / "run"}
+        config = script.Config(**small | options)
         returned = script.experiment(config)
-        assert {path.name for path in config.out.iterdir()} == {"result.json", "result.png"}
+        files = {"result.json", "result.png", "run.json", "checkpoints"}
+        assert {path.name for path in config.out.iterdir()} == files
         assert (config.out / "result.png").read_bytes().startswith(b"\x89PNG")
         assert json.loads((config.out / "result.json").read_text(encoding="utf-8")) == returned
         return returned
@@ -70,6 +71,7 @@ def test_many_seeds_of_an_experiment_are_reported_with_their_spread(small_mnist,
         "result.json",
         "params.safetensors",
         "curves.png",
+        "checkpoints",
     }
     result = json.loads((folder / "result.json").read_text())
     saved = safetensors.load(folder / "params.safetensors")["params"]
@@ -102,21 +104,23 @@ def test_no_seeds_are_refused(script, n, small_mnist, tmp_path):
         script.experiment(config)
 
 
-def test_many_seeds_are_not_resumed():
-    config = mnist_mlp.Config(seeds=2, resume=True)
-    with pytest.raises(RunError, match="--resume goes on with a single network"):
-        population.experiment(None, config, None, None, None)
+def test_a_study_that_was_cut_short_goes_on_bit_for_bit(run, monkeypatch, tmp_path):
+    """SIGTERM comes with the first report; the second start ends with the same figures."""
+    whole = run(seeds, seeds=2, hidden=4)
+    monkeypatch.setattr(study, "console", lambda: nullcontext(terminate))
+    folder = tmp_path / "cut"
+    with pytest.raises(Interrupted):
+        run(seeds, seeds=2, hidden=4, out=folder)
+    assert not (folder / "result.json").exists()
+    monkeypatch.undo()
+    monkeypatch.setattr(Programs, "fastest", lambda self, states, start: "vmap")
+    assert run(seeds, seeds=2, hidden=4, out=folder, resume=True) == whole
+    with pytest.raises(RunError, match="hidden: saved 4, given 5"):
+        run(seeds, seeds=2, hidden=5, out=folder, resume=True)
 
 
-def test_a_study_that_is_interrupted_says_that_it_leaves_nothing(monkeypatch, capsys):
-    def stopped(*_, **__):
-        raise Interrupted(None, signal.SIGTERM)
-
-    monkeypatch.setattr(study, "fit_population", stopped)
-    with pytest.raises(SystemExit) as raised:
-        study.trained(study.Config(), None, None)
-    assert raised.value.code == 143
-    assert capsys.readouterr().err == "interrupted; a study leaves nothing before it is done\n"
+def terminate(progress):
+    signal.raise_signal(signal.SIGTERM)
 
 
 def test_a_member_that_diverged_has_no_figures_and_no_vote(small_mnist):
@@ -198,7 +202,7 @@ def test_a_rate_too_low_learns_less_and_one_too_high_diverges(run):
 
 def test_a_sweep_of_rates_that_make_no_sense_is_refused():
     with pytest.raises(RunError, match="0 < --lowest < --highest"):
-        learning_rates.sweep(learning_rates.Config(lowest=1.0, highest=0.1))
+        learning_rates.check(learning_rates.Config(lowest=1.0, highest=0.1))
 
 
 def test_the_story_of_the_rates_is_that_of_their_losses():
@@ -241,7 +245,7 @@ def test_activations_are_judged_each_at_its_best_rate(run, monkeypatch):
 def test_more_examples_than_there_are_are_refused(small_mnist, examples):
     config = study.Config(data_dir=small_mnist, validation=40, examples=examples)
     with pytest.raises(RunError, match=f"from 1 to 600, since 40 .* but got {examples}"):
-        study.splits(config)
+        study.started("study", config)
 
 
 def test_the_benchmark_takes_turns_and_leaves_out_the_first_round():
