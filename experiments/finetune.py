@@ -19,16 +19,18 @@ import sys
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Annotated, Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
+import tyro
 from jax.nn import relu
 
 from experiments import common, study
-from experiments.finetune_figure import draw
+from experiments.finetune_report import draw, tell
+from experiments.folder import begin, write_json
 from jaxnets import (
     Layer,
     batch_norm,
@@ -94,8 +96,10 @@ class Config:
     """Training images of each set held out, to choose by."""
     data_dir: Path | None = None
     """A folder with Fashion-MNIST's IDX files, instead of those found by themselves."""
-    out: Path = Path("runs/finetune")
-    """The folder to write to."""
+    out: Path | None = None
+    """The folder to write to; by default runs/finetune-TIME."""
+    resume: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False
+    """Go on with the comparisons that the one in --out has not finished."""
 
 
 def network(classes: int) -> Layer:
@@ -145,7 +149,7 @@ def trained(update: Update, train: Split, **options: Any) -> TrainState:
     try:
         return fit_population(update, train, strategy="map", **options).train_states
     except Interrupted as interrupted:
-        print("interrupted; nothing is written before the end", file=sys.stderr)
+        print("interrupted; the comparisons that are done stay, --resume goes on", file=sys.stderr)
         sys.exit(130 if interrupted.signal == signal.SIGINT else 75)
 
 
@@ -241,8 +245,10 @@ def check(config: Config, splits: list[Split]) -> None:
         raise RunError(f"an interval expects 2 seeds or more, but got {config.seeds}")
 
 
-def tasks(config: Config, sets: dict[str, Dataset]) -> Iterable[tuple[str, Task]]:
-    """Each direction's name and task; the networks of a source are trained when it is its turn."""
+def tasks(
+    config: Config, sets: dict[str, Dataset], finished: set[str]
+) -> Iterable[tuple[str, Task]]:
+    """Each unfinished direction's name and task; its source is learnt when it is its turn."""
     held = {name: data.holdout(s.train, config.validation, seed=0) for name, s in sets.items()}
     check(config, [train for train, _ in held.values()])
     sources = {name: train for name, (train, _) in held.items()}
@@ -251,6 +257,8 @@ def tasks(config: Config, sets: dict[str, Dataset]) -> Iterable[tuple[str, Task]
     update = study.updating(network(10), discriminative(config.updates))
     seeds = [*range(config.seeds), *CHOOSING]
     for source, target in DIRECTIONS:
+        if f"{source}, then {target}" in finished:
+            continue
         print(f"{len(seeds)} networks learn {source}", flush=True)
         learnt = pretrained(config, sources[source], seeds)
         bodies = {s: jax.tree.map(lambda leaf, i=i: leaf[i], learnt) for i, s in enumerate(seeds)}
@@ -264,32 +272,26 @@ def load(config: Config) -> dict[str, Dataset]:
 
 
 def experiment(config: Config) -> None:
-    """Compare both ways in each direction and at each number of images; write and draw it."""
-    sets, results = load(config), {}
-    config.out.mkdir(parents=True, exist_ok=True)
-    for direction, task in tasks(config, sets):
-        results[direction] = {}
-        for count in config.images:
-            found = results[direction][str(count)] = compare(config, task, count)
-            scratch, finetuned, gap = (100 * found[n]["mean"] for n in (*WAYS, "difference"))
-            low, high = (100 * end for end in found["difference"]["interval"])
-            print(
-                f"{direction}, {count} a class: from scratch {scratch:.2f} %, fine-tuned "
-                f"{finetuned:.2f} %, difference {gap:+.2f} points, 95 % interval {low:+.2f} to "
-                f"{high:+.2f}",
-                flush=True,
-            )
-    about = {
-        "seeds": config.seeds,
-        "updates": config.updates,
-        "batch_size": config.batch_size,
-        "results": results,
-        **study.machine(),
-    }
-    text = json.dumps(about, indent=2) + "\n"
-    (config.out / "result.json").write_text(text, encoding="utf-8")
-    draw(results, config.seeds).savefig(config.out / "finetune.png", dpi=120)
-    print(f"finetune.png and result.json are in {config.out}")
+    """Compare both ways in each direction, at each number of images; write each when it is done."""
+    sets = load(config)
+    folder, begun = begin("finetune", config, sets["Fashion-MNIST"])
+    done = folder / "comparisons.json"
+    results = json.loads(done.read_text(encoding="utf-8")) if begun and done.exists() else {}
+    for direction, task in tasks(config, sets, finished(config, results)):
+        for count in map(str, config.images):
+            if count not in results.setdefault(direction, {}):
+                results[direction][count] = compare(config, task, int(count))
+                write_json(done, results)
+            tell(f"{direction}, {count} a class", results[direction][count])
+    about = {"seeds": config.seeds, "updates": config.updates, "results": results}
+    write_json(folder / "result.json", about | study.machine())
+    draw(results, config.seeds).savefig(folder / "finetune.png", dpi=120)
+    print(f"finetune.png and result.json are in {folder}")
+
+
+def finished(config: Config, results: dict[str, Any]) -> set[str]:
+    """The directions whose comparisons are all there, which need no network any more."""
+    return {name for name, by_count in results.items() if len(by_count) == len(config.images)}
 
 
 if __name__ == "__main__":

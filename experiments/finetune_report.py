@@ -1,4 +1,4 @@
-"""The figure of `finetune`: accuracy against how few images there are."""
+"""What `finetune` found, in words and as a figure: accuracy against how few images there are."""
 
 from typing import Any
 
@@ -38,3 +38,16 @@ def draw(results: dict[str, dict[str, Any]], seeds: int) -> Figure:
         fontsize=11,
     )
     return figure
+
+
+def tell(what: str, found: dict[str, Any]) -> None:
+    """Print a comparison."""
+    scratch, finetuned, gap = (
+        100 * found[name]["mean"] for name in ("from scratch", "fine-tuned", "difference")
+    )
+    low, high = (100 * end for end in found["difference"]["interval"])
+    print(
+        f"{what}: from scratch {scratch:.2f} %, fine-tuned {finetuned:.2f} %, difference "
+        f"{gap:+.2f} points, 95 % interval {low:+.2f} to {high:+.2f}",
+        flush=True,
+    )
