@@ -35,6 +35,7 @@ from jaxnets.training import (
     json_lines,
     together,
 )
+from jaxnets.training.monitors import loss_spikes
 
 # Each with the peak learning rate that suits it where none is given.
 OPTIMIZERS: dict[str, tuple[Callable[..., optax.GradientTransformation], float]] = {
@@ -103,7 +104,8 @@ class Run:
         cut(log, saved["checkpoints"].latest() or 0)
         with console() as shown, json_lines(log) as written:
             try:
-                return fit(*args, report=together(shown, written), **saved, **options)
+                reported = {"report": together(shown, written), "monitors": [loss_spikes()]}
+                return fit(*args, **reported, **saved, **options)
             except Interrupted as interrupted:
                 self.interrupted = interrupted
                 return interrupted.fit

@@ -9,18 +9,16 @@ all 27 units; Hyperband (eta 3) starts 49 of the same, and most of them it gives
 splits, the settings and the first weights are the same for both, and others with every seed. At
 the end the two settings that were chosen are trained again, and see the test images once.
 
-The file of results has every score. Where `--out` has an earlier, unfinished run, this one goes on.
-Takes about 10 minutes on two CPU cores.
+The file of results has every score. It takes about 10 minutes on two CPU cores.
 """
 
-import json
 import os
 import platform
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import jax
 import jax.numpy as jnp
@@ -30,11 +28,12 @@ import tyro
 from jax.nn import relu
 from jax.nn.initializers import lecun_normal
 
+from experiments import common
+from experiments.folder import begin, write_json
 from jaxnets import Layer, data, dense, dropout, flatten, losses, metrics, scale_pixels, serial
 from jaxnets.data import Dataset
 from jaxnets.training import evaluate, make_update
 from jaxnets.training.population import spread
-from jaxnets.training.report import to_json
 from jaxnets.training.search import (
     Problem,
     Results,
@@ -75,8 +74,10 @@ class Config:
     """Examples a step."""
     data_dir: Path | None = None
     """A folder with MNIST's IDX files, instead of those found by themselves."""
-    out: Path = Path("runs/search")
-    """The folder of the tables and the plots; an unfinished run in it goes on."""
+    out: Path | None = None
+    """The folder of the tables and the plots; by default runs/search-TIME."""
+    resume: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False
+    """Go on with the searches in --out that are not finished."""
     results: Path = Path("experiments/results/search.json")
     """The file of the numbers."""
 
@@ -116,10 +117,10 @@ def search(config: Config, mnist: Dataset, seed: int) -> dict[str, Any]:
     _, train = data.holdout(rest, config.images, seed=seed)
     key, steps = jax.random.key(seed), config.images // config.batch_size
     problem = Problem(UPDATE, train, validation, config.batch_size, "accuracy", False)
-    common = {"key": key, "epochs": config.units}
+    shared = {"key": key, "epochs": config.units}
     searches = {
-        "random": partial(random_search, trials=config.trials, **common),
-        "hyperband": partial(hyperband, eta=3, **common),
+        "random": partial(random_search, trials=config.trials, **shared),
+        "hyperband": partial(hyperband, eta=3, **shared),
     }
     found = {}
     for name, run in searches.items():
@@ -174,7 +175,8 @@ def verdict(runs: list[dict[str, Any]]) -> dict[str, Any]:
 def experiment(config: Config) -> dict[str, Any]:
     """Search with every seed, compare, and write it down."""
     mnist = data.load("mnist", data_dir=config.data_dir)
-    config.out.mkdir(parents=True, exist_ok=True)
+    folder, _ = begin("search", config, mnist)
+    config = replace(config, out=folder)
     runs = [search(config, mnist, seed) for seed in range(config.seeds)]
     result = {
         "unit": f"an epoch over {config.images} images, {config.images // config.batch_size} "
@@ -188,8 +190,7 @@ def experiment(config: Config) -> dict[str, Any]:
         "cores": os.cpu_count(),
     }
     config.results.parent.mkdir(parents=True, exist_ok=True)
-    text = json.dumps(to_json(result), indent=2)
-    config.results.write_text(text + "\n", encoding="utf-8")
+    write_json(config.results, result)
     difference = result["hyperband_minus_random"]
     print(
         f"Hyperband minus random search, over {config.seeds} seeds, in accuracy\n"
@@ -202,4 +203,4 @@ def experiment(config: Config) -> dict[str, Any]:
 
 
 if __name__ == "__main__":
-    experiment(tyro.cli(Config, description=__doc__))
+    common.main(experiment, Config)

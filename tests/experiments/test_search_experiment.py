@@ -1,0 +1,31 @@
+"""Hyperband against random search, made small."""
+
+import json
+
+import pytest
+
+from experiments import search
+from jaxnets.training import RunError
+from jaxnets.training.population.programs import Programs
+
+SMALL = {"seeds": 1, "units": 3, "trials": 4, "images": 120, "validation": 40, "batch_size": 60}
+
+
+def test_both_searches_end_with_a_setting_and_a_second_start_repeats_nothing(
+    small_mnist, tmp_path, monkeypatch, capsys, unoptimised
+):
+    # which strategy is the faster is another test's; measuring compiles both
+    monkeypatch.setattr(Programs, "fastest", lambda self, states, start: "vmap")
+    how = SMALL | {"data_dir": small_mnist, "results": tmp_path / "search.json"}
+    found = search.experiment(search.Config(**how, out=tmp_path / "run"))
+    (run,) = found["runs"]
+    assert run["random"]["updates"] == 4 * 3 * 2  # settings, units, updates a unit
+    assert run["hyperband"]["updates"] < run["random"]["updates"]
+    assert max(run["random"]["validation_accuracies"]) == run["random"]["validation_accuracy"]
+    assert json.loads((tmp_path / "search.json").read_text())["runs"] == found["runs"]
+    assert "Hyperband minus random search, over 1 seeds" in capsys.readouterr().out
+    with pytest.raises(RunError, match="not empty"):
+        search.experiment(search.Config(**how, out=tmp_path / "run"))
+    monkeypatch.setattr("jaxnets.training.search.race.fit_population", None)  # nothing is trained
+    again = search.experiment(search.Config(**how, out=tmp_path / "run", resume=True))
+    assert again["runs"] == found["runs"]
