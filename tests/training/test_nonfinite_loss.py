@@ -50,7 +50,9 @@ ONES = (np.ones((60, 1), np.float32), np.ones((60, 1), np.float32))
 
 
 def test_a_planted_log_is_named_with_its_step_and_its_layer(tmp_path):
-    with pytest.raises(NonFiniteLoss, match=r"log of layer 'bad' \(.*test_nonfinite.py") as error:
+    with pytest.raises(
+        NonFiniteLoss, match=r"log of layer 'bad' \(.*test_nonfinite_loss.py"
+    ) as error:
         run(PLANTED, ONES, checkpoints=Checkpoints(tmp_path))
     good = error.value.train_state
     assert 0 < error.value.step < 10
