@@ -70,9 +70,7 @@ def begin(name: str, config: Any, dataset: Dataset, **more: Any) -> tuple[Path, 
         **more,
         "data": {"source": dataset.source, "checksums": dataset.checksums},
         "versions": {p: version(p) for p in ("jaxnets", "jax", "jaxlib", "optax", "numpy")},
-        "python": platform.python_version(),
-        "device": f"{jax.devices()[0].device_kind} ({jax.default_backend()})",
-        "cores": os.cpu_count(),
+        **machine(),
     }
     if begun:
         check_same_run(folder / "run.json", about)
@@ -80,6 +78,16 @@ def begin(name: str, config: Any, dataset: Dataset, **more: Any) -> tuple[Path, 
         write_json(folder / "run.json", about)
     print(f"{name}: {dataset.name}, {dataset.source}; writing to {folder}", flush=True)
     return folder, begun
+
+
+def machine() -> dict[str, Any]:
+    """What a figure was found with."""
+    return {
+        "jax": jax.__version__,
+        "python": platform.python_version(),
+        "device": f"{jax.devices()[0].device_kind} ({jax.default_backend()})",
+        "cores": os.cpu_count(),
+    }
 
 
 def write_json(path: Path, content: dict[str, Any]) -> None:

@@ -12,8 +12,6 @@ the end the two settings that were chosen are trained again, and see the test im
 The file of results has every score. It takes about 10 minutes on two CPU cores.
 """
 
-import os
-import platform
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import partial
@@ -29,7 +27,7 @@ from jax.nn import relu
 from jax.nn.initializers import lecun_normal
 
 from experiments import common
-from experiments.folder import begin, write_json
+from experiments.folder import begin, machine, write_json
 from jaxnets import Layer, data, dense, dropout, flatten, losses, metrics, scale_pixels, serial
 from jaxnets.data import Dataset
 from jaxnets.training import evaluate, make_update
@@ -184,10 +182,7 @@ def experiment(config: Config) -> dict[str, Any]:
         **{name: value for name, value in asdict(config).items() if isinstance(value, int)},
         **verdict(runs),
         "runs": runs,
-        "jax": jax.__version__,
-        "python": platform.python_version(),
-        "device": f"{jax.devices()[0].device_kind} ({jax.default_backend()})",
-        "cores": os.cpu_count(),
+        **machine(),
     }
     config.results.parent.mkdir(parents=True, exist_ok=True)
     write_json(config.results, result)

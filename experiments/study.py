@@ -1,16 +1,13 @@
 """What the studies share: a question about training, answered by populations on MNIST."""
 
-import os
-import platform
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated, Any
 
-import jax
 import tyro
 from matplotlib.figure import Figure
 
-from experiments.folder import begin, write_json
+from experiments.folder import begin, machine, write_json
 from jaxnets import Layer, data, losses, metrics, models, scale_pixels, serial
 from jaxnets.data import Dataset, Split
 from jaxnets.training import Checkpoints, RunError, Update, console, make_update
@@ -103,13 +100,3 @@ def finish(config: Config, result: dict[str, Any], figure: Figure) -> dict[str, 
     write_json(config.out / "result.json", whole)
     print(f"result.png and result.json are in {config.out}", flush=True)
     return to_json(whole)
-
-
-def machine() -> dict[str, Any]:
-    """What a figure was found with."""
-    return {
-        "jax": jax.__version__,
-        "python": platform.python_version(),
-        "device": f"{jax.devices()[0].device_kind} ({jax.default_backend()})",
-        "cores": os.cpu_count(),
-    }

@@ -22,6 +22,7 @@ import tyro
 
 from experiments import study
 from experiments.bench.import_time import quartiles
+from experiments.folder import machine
 from experiments.population import seed_keys
 from jaxnets import data
 from jaxnets.data import Split
@@ -164,7 +165,7 @@ def main(config: Config) -> None:
         "rounds": config.rounds,
         "quartiles of the rounds": ways,
         "by size, shared batches": by_size(config, train),
-        **study.machine(),
+        **machine(),
     }
     if config.out is not None:
         config.out.parent.mkdir(parents=True, exist_ok=True)

@@ -21,6 +21,7 @@ from jaxnets.training import (
     make_update,
     of_hyper,
 )
+from jaxnets.training.pace import CAPACITY
 from jaxnets.training.population import evaluate_population, fit_population
 from jaxnets.training.population import programs as programs_module
 
@@ -277,12 +278,25 @@ def test_members_that_do_not_match_are_refused(hypers, keys, message):
 
 def test_a_population_too_large_is_refused_with_the_largest_that_fits(monkeypatch):
     needed = []
-    measure = programs_module.needed_bytes
+    measure = programs_module.Programs._needed
     monkeypatch.setattr(
-        programs_module, "needed_bytes", lambda c: needed.append(measure(c)) or needed[-1]
+        programs_module.Programs,
+        "_needed",
+        lambda *asked: needed.append(measure(*asked)) or needed[-1],
     )
     population()
     monkeypatch.setattr(programs_module, "free_bytes", lambda: needed[0] - 1)
     with pytest.raises(RunError, match=r"4 members need .* GiB.*; 3 members would fit"):
         population()
     population(keys=jax.random.clone(KEYS)[:3])
+
+
+def test_the_memory_of_a_population_counts_the_copy_at_a_chunks_start():
+    hypers = {"learning_rate": RATES}
+    options = {"batch_size": 12, "remainder": "drop", "capacity": CAPACITY}
+    data = (jnp.asarray(TRAIN[0]), jnp.asarray(TRAIN[1]))
+    programs = programs_module.Programs(UPDATE, data, hypers, None, options)
+    member = jax.eval_shape(UPDATE.init, jax.random.key(0), TRAIN[0][:1], {"learning_rate": 0.1})
+    one, four = (programs._needed(member, n, "vmap") for n in (1, N))
+    held = sum(leaf.size * 4 for leaf in jax.tree.leaves(member[1:4]))
+    assert four - one >= 2 * (N - 1) * held  # in the program, and beside it

@@ -99,7 +99,10 @@ class Programs(NamedTuple):
         bound = np.int32(0)
         states, sums = jax.tree.map(stacked, member), self.no_sums(n)
         args = (states, sums, self.data, hypers, self.order_key, bound, bound)
-        return needed_bytes(self._compiled(strategy, args))
+        needed = needed_bytes(self._compiled(strategy, args))
+        # a chunk's start is kept beside it, in case a member diverges; keys are nothing to it
+        kept = sum(leaf.size * leaf.dtype.itemsize for leaf in jax.tree.leaves(states[1:4]))
+        return None if needed is None else needed + kept
 
     def _compiled(self, strategy: Strategy, args: tuple) -> jax.stages.Compiled:
         leaves, structure = jax.tree.flatten(args)
