@@ -50,8 +50,8 @@ class Transforms(NamedTuple):
 def cook_toom_conv(x: Array, kernel: Array, padding: Pairs) -> Array:
     """Cross-correlation of (height, width, batch, channels) with (*size, channels, features).
 
-    In float32 its largest error is about 1e-5 of the largest output with 5 x 5 taps, and 1e-6
-    with 3 x 3; `lax.conv`'s is 5e-7.
+    In float32 no error is above 1e-5 of the largest output with 5 x 5 taps, or 3e-6 with 3 x 3;
+    `lax.conv`'s are about 5e-7.
     """
     height, width, batch, channels = x.shape
     down, across = (
@@ -73,19 +73,15 @@ def transforms(inputs: int, taps: int, before: int, after: int) -> Transforms:
     outputs = inputs + before + after - taps + 1
     tiles = -(-outputs // TILE)
     on_outputs, on_kernel, on_inputs = tile_transforms(TILE, taps)
-    products = TILE + taps - 1
-    first = np.arange(tiles) * TILE
-    b = np.zeros((products, tiles, tiles * TILE + taps - 1))
+    products = len(on_kernel)
     a = np.zeros((tiles * TILE, products, tiles))
-    for tile, start in enumerate(first):
-        b[:, tile, start : start + products] = on_inputs
-        a[start : start + TILE, :, tile] = on_outputs
-    b = np.pad(b, [(0, 0), (0, 0), (0, max(0, before + inputs - b.shape[2]))])
-    return Transforms(
-        a[:outputs].reshape(outputs, -1),
-        on_kernel,
-        b[:, :, before : before + inputs].reshape(products * tiles, inputs),
-    )
+    b = np.zeros((products, tiles, max(tiles * TILE + taps - 1, before + inputs)))
+    for tile in range(tiles):
+        first = tile * TILE
+        a[first : first + TILE, :, tile] = on_outputs
+        b[:, tile, first : first + products] = on_inputs
+    b = b[:, :, before : before + inputs]
+    return Transforms(a[:outputs].reshape(outputs, -1), on_kernel, b.reshape(-1, inputs))
 
 
 @cache
@@ -102,8 +98,11 @@ def tile_transforms(tile: int, taps: int) -> tuple[np.ndarray, np.ndarray, np.nd
         scale = math.lcm(*(value.denominator for value in b[row]))
         b[row] = [value * scale for value in b[row]]
         g[row] = [value / scale for value in g[row]]
-    a = zip(*_values_at_points(n, tile), strict=True)
-    return tuple(np.array([list(map(float, row)) for row in matrix]) for matrix in (a, g, b))
+    return _floats(_values_at_points(n, tile)).T, _floats(g), _floats(b)
+
+
+def _floats(rows: list[list[Fraction]]) -> np.ndarray:
+    return np.array([list(map(float, row)) for row in rows])
 
 
 def _values_at_points(n: int, terms: int) -> list[list[Fraction]]:

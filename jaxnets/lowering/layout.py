@@ -26,14 +26,25 @@ from jaxnets.walk import Operation, Walk, branch_for, compute
 
 INSIDE, OUTSIDE = (1, 2, 0, 3), (2, 0, 1, 3)  # to batch inside, and back
 CALLS = ("jit", "closed_call")  # walked through; other calls are computed as they stand
-RISING = frozenset(
-    "add add_any max min name copy stop_gradient exp expm1 log log1p logistic tanh erf sqrt".split()
-)
-ELEMENTWISE = RISING | frozenset(
-    "sub mul div neg abs sign square rsqrt exp2 sin cos erfc integer_pow pow select_n clamp "
-    "eq ne lt le gt ge and or not is_finite round floor ceil convert_element_type".split()
-)
-REDUCTIONS = frozenset("reduce_sum reduce_max reduce_min reduce_prod reduce_and reduce_or".split())
+RISING = {"add", "add_any", "max", "min", "name", "copy", "stop_gradient"}
+RISING |= {"exp", "expm1", "log", "log1p", "logistic", "tanh", "erf", "sqrt"}
+FALLING = {"neg", "sub", "mul", "div"}  # or rising: it depends on the other operand
+ELEMENTWISE = RISING | FALLING
+ELEMENTWISE |= {
+    "abs",
+    "sign",
+    "square",
+    "rsqrt",
+    "exp2",
+    "sin",
+    "cos",
+    "erfc",
+    "integer_pow",
+    "pow",
+}
+ELEMENTWISE |= {"select_n", "clamp", "eq", "ne", "lt", "le", "gt", "ge", "and", "or"}
+ELEMENTWISE |= {"not", "is_finite", "round", "floor", "ceil", "convert_element_type"}
+REDUCTIONS = {"reduce_sum", "reduce_max", "reduce_min", "reduce_and", "reduce_or"}
 
 
 def batch_inside(f: Callable[..., Any]) -> Callable[..., Any]:
@@ -127,8 +138,9 @@ def _max_pool(operation: Operation, operands: Sequence[Any]) -> Images | None:
     signs = [step.sign for step in x.steps if step.sign is not None]
     if not signs:
         return Images(blocks_max_pool(x.before, window, 0), x.steps)
-    sign = math.prod(signs)
-    return Images(sign * blocks_max_pool(sign * x.before, window, 0), x.steps)
+    sign: Any = math.prod(signs)
+    pooled: Any = blocks_max_pool(sign * x.before, window, 0)
+    return Images(sign * pooled, x.steps)
 
 
 def _elementwise(operation: Operation, operands: Sequence[Any]) -> Images | None:
@@ -154,9 +166,9 @@ def _is_monotone(operation: Operation, others: Sequence[Any]) -> bool:
     """Whether it rises or falls along a channel; `others` has the operands beside the images."""
     arrays = [other for other in others if other is not None]
     by_channel = all(jnp.ndim(array) == 0 or array.shape[:3] == (1, 1, 1) for array in arrays)
-    known = operation.name in RISING or operation.name in ("neg", "sub", "mul")
-    known = known or _is_relu(operation) or (operation.name == "div" and others[0] is None)
-    return by_channel and known
+    divides = operation.name == "div" and others[0] is not None
+    known = operation.name in RISING | FALLING or _is_relu(operation)
+    return by_channel and known and not divides
 
 
 def _sign(operation: Operation, others: Sequence[Any]) -> Any:
@@ -196,14 +208,14 @@ def _is_relu(operation: Operation) -> bool:
     return [eqn.params.get("name") for eqn in operation.eqn.params["call_jaxpr"].eqns] == ["relu"]
 
 
-def _inside(x: Any) -> Array:
+def _inside(x: Any) -> Any:
     """As (height, width, batch, channels); what has no axes stays as it is."""
     if isinstance(x, Images):
         return x.array
     return x.transpose(INSIDE) if jnp.ndim(x) == 4 else x
 
 
-def _outside(x: Any) -> Array:
+def _outside(x: Any) -> Any:
     """As (batch, height, width, channels)."""
     return x.array.transpose(OUTSIDE) if isinstance(x, Images) else x
 

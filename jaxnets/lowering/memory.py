@@ -9,13 +9,13 @@ from jaxnets.layer import Array
 
 @jax.custom_vjp
 def in_memory(x: Array) -> Array:
-    """x itself. Its gradient passes through."""
+    """X itself. Its gradient passes through."""
     return _written(x)
 
 
 @jax.custom_vjp
 def gradient_in_memory(x: Array) -> Array:
-    """x itself, whose gradient is what is written out."""
+    """X itself, whose gradient is what is written out."""
     return x
 
 
