@@ -20,7 +20,8 @@ ARROWS = {
     "files": set(),
     "tensors": set(),
     "trees": {"layer"},
-    "lowering": {"layer"},
+    "walk": set(),
+    "lowering": {"layer", "walk"},
     "layers": {"layer", "lowering"},
     "compose": {"layer", "keys"},
     "metrics": {"layer", "trees"},
@@ -28,8 +29,9 @@ ARROWS = {
     "models": CORE,
     "data": {"layer", "keys", "files"},
     # Of inspect it is what says where a NaN came from, when one has.
-    "training": CORE | {"trees", "losses", "metrics", "data", "files", "tensors", "inspect"},
-    "inspect": CORE | {"trees", "training"},
+    "training": CORE
+    | {"trees", "losses", "metrics", "data", "files", "tensors", "walk", "inspect"},
+    "inspect": CORE | {"trees", "training", "walk"},
     "interop": CORE | {"trees", "training", "files", "tensors", "losses", "metrics", "models"},
 }
 

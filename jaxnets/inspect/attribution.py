@@ -8,8 +8,8 @@ import jax
 import jax.numpy as jnp
 
 from jaxnets.inspect.activations import activations, numbered
-from jaxnets.inspect.walk import Operation, Walk, compute
 from jaxnets.layer import Array, Layer, LayerError, Params, State
+from jaxnets.walk import Operation, Walk, compute
 
 # What is differentiated keeps the derivatives of its own that its calls have.
 PLAIN_CALLS = ("jit", "closed_call", "remat2")

@@ -4,8 +4,8 @@ import math
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
-from jaxnets.inspect.walk import Operation
 from jaxnets.layer import LayerError
+from jaxnets.walk import Operation
 
 ELEMENTWISE = frozenset(
     """

@@ -8,8 +8,8 @@ from typing import Any, NamedTuple
 import jax
 import numpy as np
 
-from jaxnets.inspect.walk import Operation, Walk
 from jaxnets.layer import Layer, LayerError
+from jaxnets.walk import Operation, Walk
 
 # What an operation cannot be understood without.
 SETTINGS = ("axes", "permutation", "y")

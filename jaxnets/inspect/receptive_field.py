@@ -6,8 +6,8 @@ import jax
 
 from jaxnets.inspect.activations import numbered
 from jaxnets.inspect.fields import Field, field_of
-from jaxnets.inspect.walk import Operation, Walk
 from jaxnets.layer import Layer, LayerError
+from jaxnets.walk import Operation, Walk
 
 
 class ReceptiveField(NamedTuple):

@@ -8,9 +8,9 @@ import jax
 
 from jaxnets.inspect.activations import numbered
 from jaxnets.inspect.flops import each_operation, operation_flops
-from jaxnets.inspect.walk import Operation
 from jaxnets.layer import Layer
 from jaxnets.trees import flatten_names
+from jaxnets.walk import Operation
 
 HEADER = ("layer", "output", "parameters", "FLOPs", "parameter bytes", "output bytes")
 

@@ -1,5 +1,6 @@
 """How a convolution or a pool runs on each backend: one file a way, one table that chooses."""
 
+from jaxnets.lowering.layout import batch_inside
 from jaxnets.lowering.padding import explicit_padding
 from jaxnets.lowering.plain import (
     plain_avg_pool,
@@ -13,6 +14,7 @@ from jaxnets.lowering.taps import taps
 
 __all__ = [
     "avg_pool",
+    "batch_inside",
     "conv",
     "conv_transpose",
     "explicit_padding",

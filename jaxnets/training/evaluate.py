@@ -9,6 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxnets.layer import Array, Layer, Params, State
+from jaxnets.lowering import batch_inside
 from jaxnets.metrics import Metric, classes
 from jaxnets.training.update import Hyper, build
 
@@ -98,13 +99,13 @@ def _block_sums(
     y: Array,
     weights: Array,
 ) -> dict[str, Any]:
-    outputs, _ = build(model, hyper).apply(params, state, x)
+    outputs, _ = batch_inside(build(model, hyper).apply)(params, state, x)
     return {name: metric.sums(outputs, y, weights) for name, metric in metrics}
 
 
 @partial(jax.jit, static_argnums=(0, 1))
 def _block_outputs(finish: Any, model: Layer, params: Params, state: State, x: Array) -> Array:
-    return finish(model.apply(params, state, x)[0])
+    return finish(batch_inside(model.apply)(params, state, x)[0])
 
 
 def _map_blocks(

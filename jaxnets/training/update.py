@@ -11,6 +11,7 @@ import optax
 from jaxnets import metrics as metric_functions
 from jaxnets.keys import stream
 from jaxnets.layer import Array, Key, Layer, Params, State
+from jaxnets.lowering import batch_inside
 from jaxnets.metrics import Metric
 
 Hyper = Any  # a pytree of numbers: traced, so that a new value never recompiles
@@ -108,14 +109,13 @@ class Update:
         if self.augment is not None:
             x, y = _made(self.augment, hyper)(stream(key, "augment", step), x, y)
 
+        @batch_inside
+        def forward(params: Params, state: State, x: Array, key: Key) -> tuple[Array, State]:
+            return model.apply(params, state, x, key=key, train=True)
+
         def objective(params: Params) -> tuple[Array, tuple[Array, State]]:
-            outputs, new_state = model.apply(
-                _cast(params, self.compute_dtype),
-                state,
-                x,
-                key=stream(key, "step", step),
-                train=True,
-            )
+            params_cast = _cast(params, self.compute_dtype)
+            outputs, new_state = forward(params_cast, state, x, stream(key, "step", step))
             outputs = _cast(outputs, self.compute_dtype and jnp.float32)
             losses = _made(self.loss, hyper)(outputs, y)
             mean = jnp.where(weights > 0, losses * weights, 0).sum() / weights.sum()

@@ -114,7 +114,7 @@ def _check_traceable(name: str, distribution: Distribution) -> None:
 
 def _used(update: Update, problem: Problem, hyper: Setting) -> frozenset[str]:
     """The names on which anything depends that training or evaluating computes."""
-    from jaxnets.inspect.walk import Walk
+    from jaxnets.walk import Walk
 
     def everything(key: Any, x: Any, y: Any, hyper: Any) -> Any:
         start = update.init(key, x, hyper)

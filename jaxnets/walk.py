@@ -8,8 +8,9 @@ from typing import Any, NamedTuple
 from jax.extend.core import ClosedJaxpr, Literal
 from jax.extend.source_info_util import summarize
 
-# A call is walked as the operations inside it. A loop or a branch is one operation.
-CALLS = ("jit", "closed_call", "custom_jvp_call", "custom_vjp_call", "remat2")
+# A call is walked as the operations inside it. A loop or a branch is one operation, except that
+# a choice by platform ("platform_index") is walked as what is chosen.
+CALLS = ("jit", "closed_call", "custom_jvp_call", "custom_vjp_call", "remat2", "platform_index")
 
 
 class Operation(NamedTuple):
@@ -95,18 +96,24 @@ class Walk:
     def _step(self, operation: Operation, operands: list[Any]) -> Sequence[Any]:
         eqn, stack = operation.eqn, operation.stack
         settings = eqn.params
-        if operation.name in self.opened:
-            inner = settings.get("jaxpr") or settings["call_jaxpr"]
-            return self(inner, operands, stack, operation)
-        if operation.name == "platform_index":
-            return [self.constant(self._branch(settings["platforms"]), eqn.outvars[0].aval)]
-        if operation.name == "cond" and settings.get("branches_platforms"):
-            branch = settings["branches"][self._branch(settings["branches_platforms"])]
+        if operation.name not in self.opened:
+            branch = branch_for(self.platform, operation)
+            if branch is None or "platform_index" not in self.opened:
+                return self.visit(operation, operands)
             return self(branch, operands[1:], stack, operation)
-        return self.visit(operation, operands)
+        if operation.name == "platform_index":
+            return [self.constant(0, eqn.outvars[0].aval)]  # which no choice walked through reads
+        inner = settings.get("jaxpr") or settings["call_jaxpr"]
+        return self(inner, operands, stack, operation)
 
-    def _branch(self, platforms: Sequence[Any]) -> int:
-        return next(i for i, some in enumerate(platforms) if some is None or self.platform in some)
+
+def branch_for(platform: str | None, operation: Operation) -> ClosedJaxpr | None:
+    """What a choice by platform runs there, or None if the operation is no such choice."""
+    settings = operation.eqn.params
+    if operation.name != "cond" or not (platforms := settings.get("branches_platforms")):
+        return None
+    chosen = next(i for i, some in enumerate(platforms) if some is None or platform in some)
+    return settings["branches"][chosen]
 
 
 def compute(operation: Operation, operands: Sequence[Any]) -> list[Any]:

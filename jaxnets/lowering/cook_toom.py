@@ -1,0 +1,144 @@
+"""Convolution with fewer multiplications, tile by tile, on images (height, width, batch, channels).
+
+A tile of m outputs of a correlation with r taps needs m + r - 1 products instead of m * r: those
+of the kernel and of the inputs, each transformed (Cook 1966, Toom 1963; Winograd 1980; as
+F(m x m, r x r) for networks: Lavin & Gray 2016). Here the transforms of all tiles along an axis,
+the padding included, are one matrix, so that forward and backward passes are matmuls alone.
+"""
+
+import math
+from fractions import Fraction
+from functools import cache
+from typing import NamedTuple
+
+import jax.numpy as jnp
+import numpy as np
+from jax import lax
+
+from jaxnets.layer import Array
+from jaxnets.lowering.memory import gradient_in_memory, in_memory
+from jaxnets.lowering.padding import Pairs
+
+TILE = 4  # outputs of a tile along an axis: 2 saves less, and from 6 on float32 loses digits
+POINTS = [Fraction(n) for n in ("0", "1", "-1", "2", "-2", "1/2", "-1/2", "4", "-4")]
+
+
+class Transforms(NamedTuple):
+    """The matrices along one axis of n inputs and k outputs: outputs @ (kernel * inputs).
+
+    Attributes:
+      outputs: (k, (tile + taps - 1) * tiles).
+      kernel: (tile + taps - 1, taps).
+      inputs: ((tile + taps - 1) * tiles, n).
+    """
+
+    outputs: np.ndarray
+    kernel: np.ndarray
+    inputs: np.ndarray
+
+    @property
+    def products(self) -> int:
+        """The multiplications of one tile."""
+        return len(self.kernel)
+
+    @property
+    def tiles(self) -> int:
+        """The tiles along the axis."""
+        return len(self.inputs) // self.products
+
+
+def cook_toom_conv(x: Array, kernel: Array, padding: Pairs) -> Array:
+    """Cross-correlation of (height, width, batch, channels) with (*size, channels, features).
+
+    In float32 no error is above 1e-5 of the largest output with 5 x 5 taps, or 3e-6 with 3 x 3;
+    `lax.conv`'s are about 5e-7.
+    """
+    height, width, batch, channels = x.shape
+    down, across = (
+        transforms(n, taps, *pair)
+        for n, taps, pair in zip((height, width), kernel.shape[:2], padding, strict=True)
+    )
+    batches = (down.products * down.tiles * across.products, across.tiles * batch)
+    weights = jnp.einsum("pk,ql,klcf->pqcf", _as(x, down.kernel), _as(x, across.kernel), kernel)
+    weights = jnp.repeat(weights, down.tiles, axis=0).reshape(batches[0], *kernel.shape[2:])
+    inputs = _across(across.inputs, _down(down.inputs, in_memory(x)))
+    products = inputs.reshape(*batches, channels) @ weights
+    products = products.reshape(len(down.inputs), len(across.inputs), batch, -1)
+    return gradient_in_memory(_down(down.outputs, _across(across.outputs, products)))
+
+
+@cache
+def transforms(inputs: int, taps: int, before: int, after: int) -> Transforms:
+    """Those of an axis of `inputs` with `before` and `after` zeros around them."""
+    outputs = inputs + before + after - taps + 1
+    tiles = -(-outputs // TILE)
+    on_outputs, on_kernel, on_inputs = tile_transforms(TILE, taps)
+    products = len(on_kernel)
+    a = np.zeros((tiles * TILE, products, tiles))
+    b = np.zeros((products, tiles, max(tiles * TILE + taps - 1, before + inputs)))
+    for tile in range(tiles):
+        first = tile * TILE
+        a[first : first + TILE, :, tile] = on_outputs
+        b[:, tile, first : first + products] = on_inputs
+    b = b[:, :, before : before + inputs]
+    return Transforms(a[:outputs].reshape(outputs, -1), on_kernel, b.reshape(-1, inputs))
+
+
+@cache
+def tile_transforms(tile: int, taps: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Matrices A (tile, n), G (n, taps), B (n, n), n = tile + taps - 1: y = A ((G k) * (B x)).
+
+    Exact, from the product of two polynomials by their values at n points, one of them infinity:
+    correlation is its transpose.
+    """
+    n = tile + taps - 1
+    inverse = _inverse(_values_at_points(n, n))
+    b, g = [list(column) for column in zip(*inverse, strict=True)], _values_at_points(n, taps)
+    for row in range(n):  # the common denominator goes to the kernel, which is transformed once
+        scale = math.lcm(*(value.denominator for value in b[row]))
+        b[row] = [value * scale for value in b[row]]
+        g[row] = [value / scale for value in g[row]]
+    return _floats(_values_at_points(n, tile)).T, _floats(g), _floats(b)
+
+
+def _floats(rows: list[list[Fraction]]) -> np.ndarray:
+    return np.array([list(map(float, row)) for row in rows])
+
+
+def _values_at_points(n: int, terms: int) -> list[list[Fraction]]:
+    """The powers of n points; at infinity a polynomial's value is its last coefficient."""
+    finite = [[point**power for power in range(terms)] for point in POINTS[: n - 1]]
+    return [*finite, [Fraction(power == terms - 1) for power in range(terms)]]
+
+
+def _inverse(matrix: list[list[Fraction]]) -> list[list[Fraction]]:
+    """By Gauss and Jordan, in fractions."""
+    n = len(matrix)
+    rows = [[*row, *(Fraction(i == j) for j in range(n))] for i, row in enumerate(matrix)]
+    for column in range(n):
+        pivot = next(row for row in range(column, n) if rows[row][column])
+        rows[column], rows[pivot] = rows[pivot], rows[column]
+        rows[column] = [value / rows[column][column] for value in rows[column]]
+        for row in range(n):
+            if row != column:
+                factor = rows[row][column]
+                above = rows[column]
+                rows[row] = [v - factor * w for v, w in zip(rows[row], above, strict=True)]
+    return [row[n:] for row in rows]
+
+
+def _down(matrix: np.ndarray, x: Array) -> Array:
+    """The matrix along the first axis."""
+    return (_as(x, matrix) @ x.reshape(len(x), -1)).reshape(len(matrix), *x.shape[1:])
+
+
+def _across(matrix: np.ndarray, x: Array) -> Array:
+    """The matrix along the second axis: one matmul for each place along the first."""
+    each = jnp.broadcast_to(_as(x, matrix), (len(x), *matrix.shape))
+    columns = x.reshape(*x.shape[:2], -1)
+    y = lax.dot_general(each, columns, (((2,), (1,)), ((0,), (0,))))
+    return y.reshape(len(x), len(matrix), *x.shape[2:])
+
+
+def _as(x: Array, matrix: np.ndarray) -> Array:
+    return jnp.asarray(matrix, x.dtype)

@@ -1,0 +1,35 @@
+"""Values that a CPU's compiler is to write out in their own shape before a matmul reads them."""
+
+import jax
+import jax.numpy as jnp
+from jax import lax
+
+from jaxnets.layer import Array
+
+
+@jax.custom_vjp
+def in_memory(x: Array) -> Array:
+    """X itself. Its gradient passes through."""
+    return _written(x)
+
+
+@jax.custom_vjp
+def gradient_in_memory(x: Array) -> Array:
+    """X itself, whose gradient is what is written out."""
+    return x
+
+
+def _written(x: Array) -> Array:
+    """x, through a condition that always holds and that the compiler does not see through.
+
+    A matmul takes matrices. XLA's CPU compiler fuses the reshape of its operand with whatever
+    makes the values, and then computes each element's place by divisions: 1.3 times the time of a
+    whole training step (jaxlib 0.10.2). `lax.optimization_barrier` does not stop it.
+    """
+    first = x[(0,) * x.ndim].astype(jnp.float32)
+    always = lax.bitcast_convert_type(first, jnp.uint32) | 1 > 0
+    return lax.cond(always, lambda x: x, jnp.zeros_like, x)
+
+
+in_memory.defvjp(lambda x: (_written(x), None), lambda _, g: (g,))
+gradient_in_memory.defvjp(lambda x: (x, None), lambda _, g: (_written(g),))

@@ -1,0 +1,98 @@
+"""Convolutions with the batch inside give the values and both gradients of NumPy loops."""
+
+import jax
+import jax.numpy as jnp
+import loops
+import numpy as np
+import pytest
+from helpers import assert_close, examples, normal
+from hypothesis import given
+from hypothesis import strategies as st
+
+from jaxnets import lowering
+from jaxnets.lowering import inside
+from jaxnets.lowering.cook_toom import tile_transforms
+
+pytestmark = pytest.mark.usefixtures("unoptimised")
+NOTHING = ((0, 0), (0, 0))
+
+
+def output_and_gradients(convolve, x, kernel, padding):
+    """As the loops give them, so with the batch first."""
+
+    @jax.jit
+    def run(x, kernel):
+        def f(x, kernel):
+            return convolve(x.transpose(1, 2, 0, 3), kernel, padding).transpose(2, 0, 1, 3)
+
+        y, back = jax.vjp(f, x, kernel)
+        return y, back(jnp.asarray(loops.cotangent(y.shape), y.dtype))
+
+    return run(x, kernel)
+
+
+@st.composite
+def problems(draw, most_taps):
+    def per_axis(smallest, largest):
+        return tuple(draw(st.integers(smallest, largest)) for _ in range(2))
+
+    size = per_axis(1, most_taps)
+    padding = tuple(zip(per_axis(0, 3), per_axis(0, 3), strict=True))
+    smallest = [max(1, n - sum(pair)) for n, pair in zip(size, padding, strict=True)]
+    space = [n + more for n, more in zip(smallest, per_axis(0, 9), strict=True)]
+    channels, features, batch = (draw(st.integers(1, 3)) for _ in range(3))
+    x, kernel = normal(batch, *space, channels), normal(*size, channels, features, seed=1)
+    return x, kernel, padding
+
+
+@examples
+@given(problem=problems(most_taps=inside.MOST_TAPS))
+def test_cook_and_toom_give_the_output_and_the_gradients_of_the_loops(problem):
+    x, kernel, padding = problem
+    expected = loops.convolution(x, kernel, (1, 1), padding, (1, 1), 1)
+    found = output_and_gradients(inside.cook_toom_conv, x, kernel, padding)
+    for part, exact in zip(jax.tree.leaves(found), jax.tree.leaves(expected), strict=True):
+        np.testing.assert_allclose(part, exact, rtol=0, atol=2e-5 * np.abs(exact).max())
+
+
+@examples
+@given(problem=problems(most_taps=3))
+def test_patches_give_the_output_and_the_gradients_of_the_loops(problem):
+    x, kernel, padding = problem
+    expected = loops.convolution(x, kernel, (1, 1), padding, (1, 1), 1)
+    assert_close(output_and_gradients(inside.patches_conv, x, kernel, padding), expected)
+
+
+def test_one_tap_is_a_matmul():
+    x, kernel = normal(2, 4, 3, 5), normal(1, 1, 5, 2, seed=1)
+    expected = loops.convolution(x, kernel, (1, 1), NOTHING, (1, 1), 1)
+    assert_close(output_and_gradients(inside.pointwise_conv, x, kernel, NOTHING), expected)
+
+
+@pytest.mark.parametrize(("taps", "error"), [(3, 3e-6), (5, 1e-5)])
+def test_float32_keeps_its_digits(taps, error):
+    """Relative to the largest output, at the size of a network's layer."""
+    x, kernel = normal(8, 14, 14, 32), normal(taps, taps, 32, 16, seed=1)
+    pad = ((taps // 2, taps // 2),) * 2
+    y, gradients = output_and_gradients(inside.cook_toom_conv, x, kernel, pad)
+    with jax.enable_x64(True):
+        wide = (jnp.asarray(np.asarray(part, np.float64)) for part in (x, kernel))
+        exact = output_and_gradients(plain_inside, *wide, pad)
+    assert_close((y, gradients), exact, tolerance=error)
+
+
+def plain_inside(x, kernel, padding):
+    """XLA's own, with the batch inside."""
+    y = lowering.plain_conv(x.transpose(2, 0, 1, 3), kernel, (1, 1), padding, (1, 1), 1)
+    return y.transpose(1, 2, 0, 3)
+
+
+def test_the_transforms_of_two_outputs_and_three_taps_are_those_published():
+    """Lavin & Gray 2016, equation 8, F(2, 3): up to the scale and sign of each product."""
+    a, g, b = tile_transforms(2, 3)
+    published_b = [[1, 0, -1, 0], [0, 1, 1, 0], [0, -1, 1, 0], [0, -1, 0, 1]]
+    published_g = [[1, 0, 0], [0.5, 0.5, 0.5], [0.5, -0.5, 0.5], [0, 0, 1]]
+    published_a = [[1, 1, 1, 0], [0, 1, -1, 1]]
+    ours = np.einsum("on,nk,ni->noki", a, g, b)
+    theirs = np.einsum("on,nk,ni->noki", published_a, published_g, published_b)
+    np.testing.assert_allclose(ours, theirs)
