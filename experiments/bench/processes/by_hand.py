@@ -3,7 +3,7 @@
 import gzip
 from functools import partial
 from importlib.util import find_spec
-from importlib.util import find_spec
+from itertools import pairwise
 from pathlib import Path
 
 import jax
