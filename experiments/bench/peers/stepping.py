@@ -14,7 +14,6 @@ from experiments.bench.peers.images import TESTED, epochs, images
 from experiments.bench.task import Task
 
 Array = jax.Array
-WARM = 3  # steps that are made before any is timed, and undone
 
 
 class Network(NamedTuple):
@@ -38,21 +37,21 @@ class Stepper:
     """A `Trainer` of a network by Adam, its data on the device as uint8."""
 
     def __init__(self, task: Task, network: Network):
-        self.dtype, self.network = jnp.dtype(task.dtype), network
-        self.train, self.test = jax.device_put(images(task))
-        examples = len(self.train.x)
+        self.dtype, self.apply = jnp.dtype(task.dtype), network.apply
+        train, self.test = images(task)
+        self.train, examples = jax.device_put(train), len(train.y)
         self.epoch_steps = examples // task.batch_size
         self.batches: Iterator[np.ndarray] = chain.from_iterable(epochs(examples, task))
         self.tx = optax.adam(1e-3)
-        params, state, _ = network
-        self.carry = jax.device_put(Carry(params, state, self.tx.init(params)))
+        opt_state = jax.jit(self.tx.init)(network.params)
+        self.carry = Carry(network.params, network.state, opt_state)
         self.jitted = jax.jit(self.step, donate_argnums=0)
-        self.rightly = jax.jit(self.count)
+        self.counting = jax.jit(self.rightly)
 
     def forward(self, params: Any, state: Any, x: Array, train: bool) -> tuple[Array, Any]:
         """Logits in float32 from uint8 pixels; all between is computed in the task's dtype."""
         params = jax.tree.map(lambda leaf: leaf.astype(self.dtype), params)
-        logits, state = self.network.apply(params, state, x.astype(self.dtype) / 255, train)
+        logits, state = self.apply(params, state, x.astype(self.dtype) / 255, train)
         return logits.astype(jnp.float32), state
 
     def step(self, carry: Carry, rows: Array, x: Array, y: Array) -> tuple[Carry, Array]:
@@ -67,30 +66,22 @@ class Stepper:
         updates, opt_state = self.tx.update(gradients, carry.opt_state)
         return Carry(optax.apply_updates(carry.params, updates), state, opt_state), value
 
-    def count(self, params: Any, state: Any, x: Array, y: Array) -> Array:
+    def rightly(self, params: Any, state: Any, x: Array, y: Array) -> Array:
         """How many of a batch are classified rightly."""
         logits, _ = self.forward(params, state, x, False)
         return (logits.argmax(axis=-1) == y).sum()
 
     def prepare(self) -> dict[str, float]:
-        """Compile the step, and make a few that are undone."""
-        seconds = self.compile(self.jitted, next(self.batches))
-        self.undone(WARM)
-        return seconds
+        """Compile the step."""
+        return self.compile(self.jitted, next(self.batches))
 
     def compile(self, jitted: Any, rows: np.ndarray) -> dict[str, float]:
-        """Compile what trains on these rows; calling it afterwards compiles nothing."""
+        """Compile what trains on rows of this shape; the seconds. To call it then is warm."""
         began = time.perf_counter()
         lowered = jitted.lower(self.carry, rows, *self.train)
         traced = time.perf_counter()
         lowered.compile()
         return {"trace": traced - began, "compile": time.perf_counter() - traced}
-
-    def undone(self, n: int) -> None:
-        """Train n steps, then go on from where training was before."""
-        before = jax.tree.map(jnp.copy, self.carry)
-        self.steps(n)
-        self.carry = before
 
     def steps(self, n: int) -> float:
         """Train n steps; the loss of the last."""
@@ -106,8 +97,7 @@ class Stepper:
 
     def accuracy(self) -> float:
         """The share of test images that are classified rightly."""
-        params, state, _ = self.carry
-        x, y = self.test
-        starts = range(0, len(y), TESTED)
-        batches = ((x[start : start + TESTED], y[start : start + TESTED]) for start in starts)
-        return sum(int(self.rightly(params, state, *batch)) for batch in batches) / len(y)
+        (params, state, _), (x, y) = self.carry, self.test
+        batches = (slice(start, start + TESTED) for start in range(0, len(y), TESTED))
+        counts = [self.counting(params, state, x[batch], y[batch]) for batch in batches]
+        return sum(map(int, counts)) / len(y)

@@ -12,10 +12,9 @@ from torch import Tensor
 from torch.nn import functional
 
 from experiments.bench.peers.choose import choose
-from experiments.bench.peers.images import TESTED, epochs, images
+from experiments.bench.peers.images import TESTED, Split, epochs, images
 from experiments.bench.peers.torch_networks import CASES
 from experiments.bench.task import Task
-from jaxnets.data import Split
 
 NEEDS = ("torch",)
 

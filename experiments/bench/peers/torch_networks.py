@@ -126,6 +126,4 @@ def classifier(features: int) -> list[nn.Module]:
     return [nn.Flatten(), *hidden, nn.Linear(4096, 1000)]
 
 
-CASES = {
-    make.__name__: make for make in (mlp, cnn_bn, cnn_5x5, alexnet, vgg16, resnet18, resnet50)
-}
+CASES = {make.__name__: make for make in (mlp, cnn_bn, cnn_5x5, alexnet, vgg16, resnet18, resnet50)}
