@@ -8,6 +8,7 @@ import jax
 import jax.numpy as jnp
 from equinox import nn
 
+from experiments.bench.cases import NORM_DECAY, NORM_EPSILON
 from experiments.bench.peers.choose import choose
 from experiments.bench.peers.stepping import Network, Stepper
 from experiments.bench.task import Task
@@ -51,7 +52,8 @@ def cnn_bn(keys: list[jax.Array]) -> nn.Sequential:
 
     def normed(before: int, after: int, key: jax.Array) -> list:
         conv = nn.Conv2d(before, after, 3, padding="SAME", use_bias=False, key=key)
-        return [conv, nn.BatchNorm(after, BATCH, eps=1e-5, momentum=0.9, mode="batch"), relu]
+        how = {"eps": NORM_EPSILON, "momentum": NORM_DECAY, "mode": "batch"}
+        return [conv, nn.BatchNorm(after, BATCH, **how), relu]
 
     return nn.Sequential(
         [

@@ -9,8 +9,15 @@ import jax
 import keras
 from keras import layers
 
+from experiments.bench.cases import (
+    LEARNING_RATE,
+    NORM_DECAY,
+    NORM_EPSILON,
+    images,
+    steps_per_epoch,
+)
 from experiments.bench.peers.choose import choose
-from experiments.bench.peers.images import TESTED, images
+from experiments.bench.peers.order import TESTED
 from experiments.bench.task import Task
 
 NEEDS = ("keras",)
@@ -29,14 +36,14 @@ class Fit:
         network = choose(task, CASES)
         keras.utils.set_random_seed(task.seed)
         keras.config.set_dtype_policy(POLICIES[task.dtype])
-        self.train, self.test = images(task)
-        self.batch_size = task.batch_size
-        self.epoch_steps = len(self.train.y) // task.batch_size
+        train_x, train_y, *self.test = images(task)
+        self.train, self.batch_size = (train_x, train_y), task.batch_size
+        self.epoch_steps = steps_per_epoch(task, len(train_y))
         head = layers.Dense(10, dtype="float32")
         scale = layers.Rescaling(1 / 255)
         self.model = keras.Sequential([layers.Input((28, 28, 1)), scale, *network(), head])
         loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
-        self.model.compile(keras.optimizers.Adam(1e-3), loss)
+        self.model.compile(keras.optimizers.Adam(LEARNING_RATE), loss)
         self.model.optimizer.build(self.model.trainable_variables)
 
     def prepare(self) -> dict[str, float]:
@@ -70,8 +77,9 @@ class Fit:
 
     def accuracy(self) -> float:
         """The share of test images that are classified rightly."""
-        logits = self.model.predict(self.test.x, batch_size=TESTED, verbose=0)
-        return float((logits.argmax(axis=-1) == self.test.y).mean())
+        x, y = self.test
+        logits = self.model.predict(x, batch_size=TESTED, verbose=0)
+        return float((logits.argmax(axis=-1) == y).mean())
 
 
 def mlp() -> list[layers.Layer]:
@@ -101,7 +109,8 @@ def cnn_5x5() -> list[layers.Layer]:
 def normed(features: int) -> list[layers.Layer]:
     """A 3x3 convolution without a bias, batch norm and ReLU."""
     conv = layers.Conv2D(features, 3, padding="same", use_bias=False)
-    return [conv, layers.BatchNormalization(momentum=0.9, epsilon=1e-5), layers.ReLU()]
+    norm = layers.BatchNormalization(momentum=NORM_DECAY, epsilon=NORM_EPSILON)
+    return [conv, norm, layers.ReLU()]
 
 
 def dense(features: int) -> layers.Layer:

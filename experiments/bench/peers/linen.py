@@ -5,6 +5,7 @@ from functools import partial
 import jax
 from flax import linen as nn
 
+from experiments.bench.cases import NORM_DECAY, NORM_EPSILON
 from experiments.bench.peers.choose import choose
 from experiments.bench.peers.stepping import Array, Network, Stepper
 from experiments.bench.task import Task
@@ -54,7 +55,7 @@ class BatchNormCNN(nn.Module):
         """Logits of images."""
         for number, features in enumerate((16, 32, 64)):
             x = nn.Conv(features, (3, 3), use_bias=False)(x)
-            x = nn.relu(nn.BatchNorm(not train, momentum=0.9, epsilon=1e-5)(x))
+            x = nn.relu(nn.BatchNorm(not train, momentum=NORM_DECAY, epsilon=NORM_EPSILON)(x))
             x = pool(x) if number < 2 else x
         x = x.reshape(len(x), -1)
         return nn.Dense(10)(nn.relu(nn.Dense(50)(x)))

@@ -1,10 +1,11 @@
-"""Flax NNX and optax, one jitted step at a time; split and merged, which costs less than `nnx.jit`."""
+"""Flax NNX and optax, one jitted step at a time: split and merged, which `nnx.jit` is slower than."""
 
 from functools import partial
 
 import jax
 from flax import nnx
 
+from experiments.bench.cases import NORM_DECAY, NORM_EPSILON
 from experiments.bench.peers.choose import choose
 from experiments.bench.peers.stepping import Network, Stepper
 from experiments.bench.task import Task
@@ -44,7 +45,8 @@ def cnn_bn(rngs: nnx.Rngs) -> nnx.Sequential:
 
     def normed(before: int, after: int) -> list:
         conv = nnx.Conv(before, after, (3, 3), use_bias=False, rngs=rngs)
-        return [conv, nnx.BatchNorm(after, momentum=0.9, epsilon=1e-5, rngs=rngs), nnx.relu]
+        norm = nnx.BatchNorm(after, momentum=NORM_DECAY, epsilon=NORM_EPSILON, rngs=rngs)
+        return [conv, norm, nnx.relu]
 
     return nnx.Sequential(
         *[*normed(1, 16), pool, *normed(16, 32), pool, *normed(32, 64), flatten],

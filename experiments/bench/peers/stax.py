@@ -7,6 +7,7 @@ import jax
 from jax.example_libraries import stax
 from jax.nn.initializers import glorot_normal
 
+from experiments.bench.cases import NORM_EPSILON
 from experiments.bench.peers.choose import choose
 from experiments.bench.peers.stepping import Array, Network, Stepper
 from experiments.bench.task import Task
@@ -46,7 +47,7 @@ def conv(features: int, size: int) -> tuple:
 
 def normed(features: int) -> tuple:
     """A 3x3 convolution, batch norm and ReLU."""
-    return stax.serial(conv(features, 3), stax.BatchNorm(epsilon=1e-5), stax.Relu)
+    return stax.serial(conv(features, 3), stax.BatchNorm(epsilon=NORM_EPSILON), stax.Relu)
 
 
 pool = stax.MaxPool((2, 2), strides=(2, 2))

@@ -28,7 +28,10 @@ class Scanner(Stepper):
 
     def scan(self, carry: Carry, rows: Array, x: Array, y: Array) -> tuple[Carry, Array]:
         """A step on each batch of rows (SCANNED, batch_size), and the last loss."""
-        step = lambda carry, rows: self.step(carry, rows, x, y)
+
+        def step(carry: Carry, rows: Array) -> tuple[Carry, Array]:
+            return self.step(carry, rows, x, y)
+
         carry, losses = jax.lax.scan(step, carry, rows)
         return carry, losses[-1]
 

@@ -11,8 +11,9 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from experiments.bench.cases import LEARNING_RATE, Images, images, steps_per_epoch
 from experiments.bench.peers.choose import choose
-from experiments.bench.peers.images import TESTED, Split, epochs, images
+from experiments.bench.peers.order import TESTED, epochs
 from experiments.bench.peers.torch_networks import CASES
 from experiments.bench.task import Task
 
@@ -32,9 +33,12 @@ def make(task: Task) -> "Loop":
 class Way:
     """A network trained by Adam in one memory format, its loss wrapped in some way."""
 
-    def __init__(self, task: Task, train: Split, nhwc: bool, wrap: Wrap):
+    def __init__(self, task: Task, data: Images, nhwc: bool, wrap: Wrap):
         self.nhwc, self.mixed = nhwc, task.dtype == "bfloat16"
-        self.x, self.y = self.laid_out(train.x), torch.tensor(train.y, device=DEVICE).long()
+        self.x, self.y = (
+            self.laid_out(data.train_x),
+            torch.tensor(data.train_y, device=DEVICE).long(),
+        )
         layout = torch.channels_last if nhwc else torch.contiguous_format
         torch.manual_seed(task.seed)
         self.model = choose(task, CASES)().to(DEVICE, memory_format=layout)
@@ -45,7 +49,7 @@ class Way:
     def restart(self) -> None:
         """Go back to the first weights."""
         self.model.load_state_dict(self.first)
-        self.optimizer = torch.optim.Adam(self.model.parameters(), lr=1e-3, fused=True)
+        self.optimizer = torch.optim.Adam(self.model.parameters(), lr=LEARNING_RATE, fused=True)
 
     def laid_out(self, x: np.ndarray) -> Tensor:
         """NHWC images on the device, in the order of axes that this way keeps them in."""
@@ -79,13 +83,14 @@ class Loop:
 
     def __init__(self, task: Task, wraps: Mapping[str, Wrap]):
         torch.backends.cudnn.benchmark = True  # all batches have one shape
-        train, self.test = images(task)
-        self.epoch_steps = len(train.y) // task.batch_size
-        orders = (torch.tensor(order, device=DEVICE) for order in epochs(len(train.y), task))
+        data = images(task)
+        self.test, examples = data[2:], len(data.train_y)
+        self.epoch_steps = steps_per_epoch(task, examples)
+        orders = (torch.tensor(order, device=DEVICE) for order in epochs(task, examples))
         self.batches: Iterator[Tensor] = chain.from_iterable(orders)
         layouts = {"NCHW": False} if task.case == "mlp" else {"NCHW": False, "channels_last": True}
         self.ways = {
-            f"{layout}, {name}": Way(task, train, nhwc, wrap)
+            f"{layout}, {name}": Way(task, data, nhwc, wrap)
             for layout, nhwc in layouts.items()
             for name, wrap in wraps.items()
         }
@@ -94,7 +99,8 @@ class Loop:
     def prepare(self) -> dict[str, float]:
         """Try the ways in turn, and keep the fastest; "compile" is the time of its first step."""
         first = {name: self.timed(name, 1) for name in self.ways}
-        turns = [{name: self.timed(name, TURN) for name in self.ways} for _ in range(TURNS)]
+        rounds = range(TURNS if len(self.ways) > 1 else 1)
+        turns = [{name: self.timed(name, TURN) for name in self.ways} for _ in rounds]
         seconds = {name: median(turn[name] for turn in turns) / TURN for name in self.ways}
         best = min(seconds, key=lambda name: seconds[name])
         self.way, self.notes = self.ways[best], told(best, seconds)
@@ -119,15 +125,12 @@ class Loop:
     @torch.inference_mode()
     def accuracy(self) -> float:
         """The share of test images that are classified rightly."""
-        way = self.way
+        way, (x, y) = self.way, self.test
         way.model.eval()
-        rightly = 0
-        for start in range(0, len(self.test.y), TESTED):
-            logits = way.logits(way.laid_out(self.test.x[start : start + TESTED]))
-            labels = self.test.y[start : start + TESTED]
-            rightly += (logits.argmax(1).cpu().numpy() == labels).sum()
+        batches = (slice(start, start + TESTED) for start in range(0, len(y), TESTED))
+        found = [way.logits(way.laid_out(x[batch])).argmax(dim=1).cpu() for batch in batches]
         way.model.train()
-        return float(rightly / len(self.test.y))
+        return float((torch.cat(found).numpy() == y).mean())
 
 
 def told(best: str, seconds: Mapping[str, float]) -> str:

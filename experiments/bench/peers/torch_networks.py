@@ -10,6 +10,8 @@ from functools import partial
 import torch
 from torch import Tensor, nn
 
+from experiments.bench.cases import NORM_DECAY, NORM_EPSILON
+
 relu = partial(nn.ReLU, inplace=True)
 
 
@@ -110,9 +112,9 @@ def bottleneck(before: int, width: int, stride: int) -> list[nn.Module]:
 
 
 def normed(before: int, after: int, size: int, stride: int = 1) -> list[nn.Module]:
-    """A convolution without a bias, and batch norm: epsilon 1e-5, 0.9 of the old statistics."""
+    """A convolution without a bias, and batch norm."""
     conv = nn.Conv2d(before, after, size, stride, padding=size // 2, bias=False)
-    return [conv, nn.BatchNorm2d(after, eps=1e-5, momentum=0.1)]
+    return [conv, nn.BatchNorm2d(after, eps=NORM_EPSILON, momentum=1 - NORM_DECAY)]
 
 
 def dense(before: int, after: int) -> list[nn.Module]:
