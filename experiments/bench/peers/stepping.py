@@ -10,8 +10,8 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
-from experiments.bench.cases import LEARNING_RATE, images, steps_per_epoch
-from experiments.bench.peers.order import TESTED, epochs
+from experiments.bench.cases import LEARNING_RATE
+from experiments.bench.peers.images import TESTED, epochs, images
 from experiments.bench.task import Task
 
 Array = jax.Array
@@ -39,11 +39,10 @@ class Stepper:
 
     def __init__(self, task: Task, network: Network):
         self.dtype, self.apply = jnp.dtype(task.dtype), network.apply
-        *train, test_x, test_y = images(task)
-        self.train, self.test = jax.device_put(train), (test_x, test_y)
-        self.epoch_steps = steps_per_epoch(task, len(train[1]))
-        orders = epochs(task, len(train[1]))
-        self.batches: Iterator[np.ndarray] = chain.from_iterable(orders)
+        train, self.test = images(task)
+        self.train, examples = jax.device_put(train), len(train.y)
+        self.epoch_steps = examples // task.batch_size
+        self.batches: Iterator[np.ndarray] = chain.from_iterable(epochs(examples, task))
         self.tx = optax.adam(LEARNING_RATE)
         opt_state = jax.jit(self.tx.init)(network.params)
         self.carry = Carry(network.params, network.state, opt_state)
