@@ -9,15 +9,9 @@ import jax
 import keras
 from keras import layers
 
-from experiments.bench.cases import (
-    LEARNING_RATE,
-    NORM_DECAY,
-    NORM_EPSILON,
-    images,
-    steps_per_epoch,
-)
+from experiments.bench.cases import LEARNING_RATE, NORM_DECAY, NORM_EPSILON
 from experiments.bench.peers.choose import choose
-from experiments.bench.peers.order import TESTED
+from experiments.bench.peers.images import TESTED, images
 from experiments.bench.task import Task
 
 NEEDS = ("keras",)
@@ -36,9 +30,9 @@ class Fit:
         network = choose(task, CASES)
         keras.utils.set_random_seed(task.seed)
         keras.config.set_dtype_policy(POLICIES[task.dtype])
-        train_x, train_y, *self.test = images(task)
-        self.train, self.batch_size = (train_x, train_y), task.batch_size
-        self.epoch_steps = steps_per_epoch(task, len(train_y))
+        self.train, self.test = images(task)
+        self.batch_size = task.batch_size
+        self.epoch_steps = len(self.train.y) // task.batch_size
         head = layers.Dense(10, dtype="float32")
         scale = layers.Rescaling(1 / 255)
         self.model = keras.Sequential([layers.Input((28, 28, 1)), scale, *network(), head])

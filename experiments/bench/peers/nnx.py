@@ -1,4 +1,4 @@
-"""Flax NNX and optax, one jitted step at a time: split and merged, which `nnx.jit` is slower than."""
+"""Flax NNX and optax, one jitted step at a time: split and merged, faster than `nnx.jit`."""
 
 from functools import partial
 

@@ -11,9 +11,9 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from experiments.bench.cases import LEARNING_RATE, Images, images, steps_per_epoch
+from experiments.bench.cases import LEARNING_RATE
 from experiments.bench.peers.choose import choose
-from experiments.bench.peers.order import TESTED, epochs
+from experiments.bench.peers.images import TESTED, Split, epochs, images
 from experiments.bench.peers.torch_networks import CASES
 from experiments.bench.task import Task
 
@@ -33,11 +33,11 @@ def make(task: Task) -> "Loop":
 class Way:
     """A network trained by Adam in one memory format, its loss wrapped in some way."""
 
-    def __init__(self, task: Task, data: Images, nhwc: bool, wrap: Wrap):
+    def __init__(self, task: Task, train: Split, nhwc: bool, wrap: Wrap):
         self.nhwc, self.mixed = nhwc, task.dtype == "bfloat16"
         self.x, self.y = (
-            self.laid_out(data.train_x),
-            torch.tensor(data.train_y, device=DEVICE).long(),
+            self.laid_out(train.x),
+            torch.tensor(train.y, device=DEVICE).long(),
         )
         layout = torch.channels_last if nhwc else torch.contiguous_format
         torch.manual_seed(task.seed)
@@ -83,14 +83,13 @@ class Loop:
 
     def __init__(self, task: Task, wraps: Mapping[str, Wrap]):
         torch.backends.cudnn.benchmark = True  # all batches have one shape
-        data = images(task)
-        self.test, examples = data[2:], len(data.train_y)
-        self.epoch_steps = steps_per_epoch(task, examples)
-        orders = (torch.tensor(order, device=DEVICE) for order in epochs(task, examples))
+        train, self.test = images(task)
+        self.epoch_steps = len(train.y) // task.batch_size
+        orders = (torch.tensor(order, device=DEVICE) for order in epochs(len(train.y), task))
         self.batches: Iterator[Tensor] = chain.from_iterable(orders)
         layouts = {"NCHW": False} if task.case == "mlp" else {"NCHW": False, "channels_last": True}
         self.ways = {
-            f"{layout}, {name}": Way(task, data, nhwc, wrap)
+            f"{layout}, {name}": Way(task, train, nhwc, wrap)
             for layout, nhwc in layouts.items()
             for name, wrap in wraps.items()
         }
