@@ -38,19 +38,17 @@ class Scanner(Stepper):
     def prepare(self) -> dict[str, float]:
         """Compile the scan and the step; the seconds are those of both."""
         self.scanned = jax.jit(self.scan, donate_argnums=0)
-        scan, step = self.compile(self.scanned, self.next_rows()), super().prepare()
+        scan = self.compile(self.scanned, (SCANNED, self.batch_size))
+        step = super().prepare()
         return {name: scan[name] + step[name] for name in step}
-
-    def next_rows(self) -> np.ndarray:
-        """The rows of the next SCANNED batches."""
-        return np.stack(list(islice(self.batches, SCANNED)))
 
     def steps(self, n: int) -> float:
         """Train n steps; the loss of the last."""
         scans, rest = divmod(n, SCANNED)
         loss = jnp.nan
         for _ in range(scans):
-            self.carry, loss = self.scanned(self.carry, self.next_rows(), *self.train)
+            rows = np.stack(list(islice(self.batches, SCANNED)))
+            self.carry, loss = self.scanned(self.carry, rows, *self.train)
         if rest:
             return super().steps(rest)
         jax.block_until_ready(self.carry)

@@ -35,10 +35,8 @@ class Way:
 
     def __init__(self, task: Task, train: Split, nhwc: bool, wrap: Wrap):
         self.nhwc, self.mixed = nhwc, task.dtype == "bfloat16"
-        self.x, self.y = (
-            self.laid_out(train.x),
-            torch.tensor(train.y, device=DEVICE).long(),
-        )
+        self.x = self.laid_out(train.x)
+        self.y = torch.tensor(train.y, device=DEVICE).long()
         layout = torch.channels_last if nhwc else torch.contiguous_format
         torch.manual_seed(task.seed)
         self.model = choose(task, CASES)().to(DEVICE, memory_format=layout)

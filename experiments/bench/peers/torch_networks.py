@@ -23,10 +23,8 @@ def mlp() -> nn.Module:
 def cnn_bn() -> nn.Module:
     """Three 3x3 convolutions with batch norm, two dense layers."""
     return nn.Sequential(
-        *normed(1, 16, 3),
-        *[relu(), nn.MaxPool2d(2)],
-        *normed(16, 32, 3),
-        *[relu(), nn.MaxPool2d(2)],
+        *[*normed(1, 16, 3), relu(), nn.MaxPool2d(2)],
+        *[*normed(16, 32, 3), relu(), nn.MaxPool2d(2)],
         *[*normed(32, 64, 3), relu()],
         *[nn.Flatten(), *dense(7 * 7 * 64, 50), nn.Linear(50, 10)],
     )
