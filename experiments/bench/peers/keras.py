@@ -7,6 +7,7 @@ os.environ["KERAS_BACKEND"] = "jax"  # read when Keras is imported
 
 import jax
 import keras
+import numpy as np
 from keras import layers
 
 from experiments.bench.cases import LEARNING_RATE, NORM_DECAY, NORM_EPSILON
@@ -43,7 +44,7 @@ class Fit:
     def prepare(self) -> dict[str, float]:
         """Compile by a step that is undone; "compile" is the time of it."""
         variables = [*self.model.variables, *self.model.optimizer.variables]
-        first = [variable.numpy() for variable in variables]
+        first = [np.array(variable.value) for variable in variables]
         began = time.perf_counter()
         self.fit(1)
         seconds = time.perf_counter() - began

@@ -24,7 +24,7 @@ def network(task: Task) -> Network:
     graph, params, state = nnx.split(model, nnx.Param, ...)
 
     def apply(params, state, x, train):
-        model = nnx.merge(graph, params, state)
+        model = nnx.merge(graph, params, state, copy=True)  # what it notes stays in this trace
         model.train() if train else model.eval()
         logits = model(x)
         return logits, nnx.split(model, nnx.Param, ...)[2]
