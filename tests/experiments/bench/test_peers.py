@@ -47,7 +47,8 @@ def peer(name):
 
 @pytest.fixture(autouse=True)
 def their_own_way():
-    with jax.numpy_rank_promotion("allow"):
+    # Random bits of this kind take half as long to compile.
+    with jax.numpy_rank_promotion("allow"), jax.default_prng_impl("rbg"):
         yield
 
 
