@@ -25,7 +25,8 @@ def network(task: Task) -> Network:
     model = choose(task, CASES)()
     image = jax.numpy.zeros((1, 28, 28, 1))
     variables = jax.jit(partial(model.init, train=False))(jax.random.key(task.seed), image)
-    state, params = nn.FrozenDict(variables).pop("params")
+    params = variables["params"]
+    state = {name: tree for name, tree in variables.items() if name != "params"}
 
     def apply(params, state, x, train):
         mutable = list(state) if train else False
