@@ -7,6 +7,7 @@ It says hello, then reads commands, a line of JSON each, and answers each by one
     {"do": "prepare"}                             make the trainer and compile
     {"do": "steps", "n": 100}  {"do": "epoch"}    train, waiting until it is done
     {"do": "accuracy"}                            on the test images
+    {"do": "device"}                              tell what it runs on
     {"do": "profile", "n": 100, "folder": "a"}    steps under JAX's profiler
     {"do": "stop"}                                tell the peak of memory, and end
 
@@ -38,11 +39,13 @@ class Worker:
         self.trainer: Trainer
 
     def prepare(self) -> Answer:
-        """Data, network and optimizer made, then all compiled."""
+        """Data, network and optimizer made, then what trains compiled."""
         began = time.perf_counter()
         self.trainer = self.module.make(self.task)
         made = time.perf_counter() - began
-        return {"make": made, **self.trainer.prepare()}
+        found = self.trainer.prepare()
+        names = {"trace_seconds": found["trace"], "compile_seconds": found["compile"]}
+        return {"make_seconds": made, **names}
 
     def steps(self, n: int) -> Answer:
         """Steps on shuffled batches."""
@@ -63,6 +66,16 @@ class Worker:
 
         with jax.profiler.trace(folder):
             return self.steps(n)
+
+    def device(self) -> Answer:
+        """The device's kind, and its platform: "cpu", "gpu" or "tpu"."""
+        if jax := sys.modules.get("jax"):
+            device = jax.devices()[0]
+            return {"device": device.device_kind, "platform": device.platform}
+        torch = sys.modules.get("torch")
+        if torch and torch.cuda.is_available():
+            return {"device": torch.cuda.get_device_name(), "platform": "gpu"}
+        return {"device": "cpu", "platform": "cpu"}
 
     def stop(self) -> Answer:
         """The peak of memory so far: the accelerator's where there is one, else the process's."""
@@ -93,7 +106,7 @@ def process_peak() -> int | None:
 
 def hello(worker: Worker, seconds: float) -> Answer:
     """The seconds that the imports took, and what there is."""
-    answer: Answer = {"import": seconds, "python": sys.version.split()[0]}
+    answer: Answer = {"import_seconds": seconds, "python": sys.version.split()[0]}
     answer["versions"] = {name: version(name) for name in worker.module.NEEDS}
     return answer
 
@@ -118,7 +131,7 @@ def serve(task: Task, peer: str, say: Callable[[Answer], None]) -> None:
             if do == "stop":
                 return
     except ModuleNotFoundError as error:
-        say({"left_out": f"{error.name} is not installed"})
+        say({"left_out": f"{error.name} is not installed (pip install -e '.[bench]')"})
     except NotImplementedError as error:
         say({"left_out": str(error)})
 

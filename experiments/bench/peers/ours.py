@@ -9,7 +9,7 @@ import numpy as np
 import optax
 from jax.nn import relu
 
-from experiments.bench.cases import CASES, LEARNING_RATE, NORM_DECAY, NORM_EPSILON, images
+from experiments.bench.cases import LEARNING_RATE, NORM_DECAY, NORM_EPSILON, images
 from experiments.bench.task import Task
 from jaxnets import (
     Layer,
