@@ -55,7 +55,7 @@ def measure(config: Config, task: Task, contenders: Sequence[Contender]) -> list
 
 def default_batch_size(case: str, platform: str) -> int:
     """What fits on the device."""
-    return 8 if platform == "cpu" and CASES[case].images == "random" else 128
+    return 8 if platform == "cpu" and not CASES[case].learns else 128
 
 
 if __name__ == "__main__":

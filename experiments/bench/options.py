@@ -8,7 +8,7 @@ from typing import Annotated
 
 import tyro
 
-from experiments.bench.cases import CASES, RANDOM_IMAGES
+from experiments.bench.cases import CASES
 from experiments.bench.process import Contender
 from jaxnets.training import RunError
 
@@ -59,10 +59,7 @@ def check(config: Config) -> tuple[list[tuple[str, int, str]], list[Contender]]:
     for name in ("repeats", "seeds", "steps"):
         if (value := getattr(config, name)) is not None and value < 1:
             raise RunError(f"--{name} expects a number of 1 or more, but got {value}")
-    noise = [case for case in cases if CASES[case].images == "random"]
-    if noise and max(batch_sizes) > RANDOM_IMAGES:
-        raise RunError(f"{noise[0]} has {RANDOM_IMAGES} images; use a batch size of at most that")
-    check_accuracy(config, noise)
+    check_accuracy(config, [case for case in cases if not CASES[case].learns])
     if config.data_dir is not None and not config.data_dir.is_dir():
         raise RunError(
             f"--data-dir expects a folder, but got {config.data_dir}; make it, or name another"
@@ -83,7 +80,7 @@ def check_accuracy(config: Config, noise: Sequence[str]) -> None:
     if noise and (target is not None or config.processes):
         raise RunError(
             f"{noise[0]} is trained on noise and learns nothing; choose from "
-            f"{', '.join(case for case in CASES if CASES[case].images == 'mnist')} by --cases"
+            f"{', '.join(case for case in CASES if CASES[case].learns)} by --cases"
         )
 
 

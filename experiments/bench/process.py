@@ -104,6 +104,12 @@ class Process:
         return "\n".join([f"its process ended with status {status}:", *lines])
 
 
+def trial_seconds(prepared: Mapping[str, float]) -> float:
+    """What a peer spent in "prepare" on finding its own best way, which its user does not."""
+    needed = sum(prepared[name] for name in ("make_seconds", "trace_seconds", "compile_seconds"))
+    return prepared["seconds"] - needed
+
+
 def _command(peer: str, task: Task) -> list[str]:
     arguments = (json.dumps(task._asdict()), peer)
     return [sys.executable, "-m", "experiments.bench.worker", *arguments]

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import Any
 
-from experiments.bench.process import Contender, LeftOut, Process
+from experiments.bench.process import Contender, LeftOut, Process, trial_seconds
 from experiments.bench.records import Record, left_out, setting, told
 from experiments.bench.spread import ratio, spread
 from experiments.bench.task import Task
@@ -17,7 +17,8 @@ def reach(
     """A record a contender: the seconds that each seed took, in a process of its own.
 
     They begin when the imports are done, end when the accuracy on the test images, looked at after
-    every epoch, is the target's, and count loading, compiling and looking. Contenders take turns.
+    every epoch, is the target's, and count loading, compiling and looking, but not a peer's search
+    for its own best way. Contenders take turns.
     """
     curves: dict[Contender, list] = {contender: [] for contender in contenders}
     about, reasons = {}, {}
@@ -41,7 +42,8 @@ def _curve(
     """(seconds, accuracy) after every epoch, until the target is reached; what the process told."""
     curve, accuracy = [], 0.0
     with Process(contender, task) as process:
-        seconds = process.ask("prepare")["seconds"]
+        prepared = process.ask("prepare")
+        seconds = prepared["seconds"] - trial_seconds(prepared)
         while accuracy < target and len(curve) < EPOCHS:
             seconds += process.ask("epoch")["seconds"]
             looked = process.ask("accuracy")

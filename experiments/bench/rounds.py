@@ -89,7 +89,7 @@ def _ready(
         try:
             process = stack.enter_context(Process(contender, task))
             found = {**process.about, **told(process.ask("prepare")), **told(process.ask("device"))}
-            if contender != LIMIT and CASES[task.case].images == "mnist":
+            if contender != LIMIT and CASES[task.case].learns:
                 process.ask("epoch")
                 found |= told(process.ask("accuracy"))
             racers.append(Racer(contender, process, found, steps or _steps(process)))

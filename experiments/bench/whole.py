@@ -5,7 +5,7 @@ import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from experiments.bench.process import Contender, LeftOut, Process
+from experiments.bench.process import Contender, LeftOut, Process, trial_seconds
 from experiments.bench.records import Record, left_out, setting, told
 from experiments.bench.spread import ratio, spread
 from experiments.bench.task import Task
@@ -14,7 +14,8 @@ from experiments.bench.task import Task
 def whole(task: Task, contenders: Sequence[Contender], *, rounds: int) -> list[Record]:
     """A record a contender, and for ours one with a cold and one with a warm compilation cache.
 
-    They take turns. The first round fills caches, of the disk too, and is not counted.
+    They take turns. The first round fills caches, of the disk too, and is not counted; nor is a
+    peer's search for its own best way.
     """
     with tempfile.TemporaryDirectory() as folder:
         ways = _ways(contenders, Path(folder))
@@ -68,7 +69,7 @@ def _once(task: Task, contender: Contender, more: Mapping[str, str]) -> tuple[fl
     """The seconds of one process, and what it told."""
     began = time.perf_counter()
     with Process(contender, task, more) as process:
-        process.ask("prepare")
+        prepared = process.ask("prepare")
         process.ask("epoch")
         found = {**process.about, **told(process.stop())}
-        return time.perf_counter() - began, found
+        return time.perf_counter() - began - trial_seconds(prepared), found

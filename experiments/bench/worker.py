@@ -39,13 +39,14 @@ class Worker:
         self.trainer: Trainer
 
     def prepare(self) -> Answer:
-        """Data, network and optimizer made, then what trains compiled."""
+        """Data, network and optimizer made, then what trains compiled; what it says of itself."""
         began = time.perf_counter()
         self.trainer = self.module.make(self.task)
         made = time.perf_counter() - began
         found = self.trainer.prepare()
         names = {"trace_seconds": found["trace"], "compile_seconds": found["compile"]}
-        return {"make_seconds": made, **names}
+        notes = getattr(self.trainer, "notes", None)
+        return {"make_seconds": made, **names, "notes": notes}
 
     def steps(self, n: int) -> Answer:
         """Steps on shuffled batches."""

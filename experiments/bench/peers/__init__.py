@@ -1,1 +1,1 @@
-"""The same networks, each in its framework's own fast idiom; `experiments.bench.task` says how."""
+"""Other libraries on the same work, each in the way that is fast for it: `make(task)`, `NEEDS`."""

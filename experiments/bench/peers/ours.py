@@ -9,7 +9,8 @@ import numpy as np
 import optax
 from jax.nn import relu
 
-from experiments.bench.cases import LEARNING_RATE, NORM_DECAY, NORM_EPSILON, images
+from experiments.bench.cases import LEARNING_RATE, NORM_DECAY, NORM_EPSILON
+from experiments.bench.peers.images import images
 from experiments.bench.task import Task
 from jaxnets import (
     Layer,
@@ -76,9 +77,8 @@ class Ours:
     def __init__(self, task: Task):
         if task.devices > 1:
             raise NotImplementedError(f"jaxnets trains on 1 device, but got {task.devices}")
-        found = images(task)
-        self.train = (jnp.asarray(found.train_x), jnp.asarray(found.train_y))
-        self.test = (found.test_x, found.test_y)
+        train, self.test = images(task)
+        self.train = (jnp.asarray(train.x), jnp.asarray(train.y))
         self.update = make_update(
             model(task.case),
             optax.adam(LEARNING_RATE),
@@ -91,8 +91,8 @@ class Ours:
     def prepare(self) -> dict[str, float]:
         """Compile the program of a chunk, which serves every number of steps."""
         sizes = {"batch_size": self.task.batch_size, "remainder": "drop", "capacity": CAPACITY}
-        self.sums = no_sums(self.update, self.train_state, self.train, None, self.task.batch_size)
         began = time.perf_counter()
+        self.sums = no_sums(self.update, self.train_state, self.train, None, self.task.batch_size)
         lowered = run_chunk.lower(
             self.update, self.train_state, self.train, None, np.int32(0), **sizes, sums=self.sums
         )
