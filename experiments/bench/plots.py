@@ -7,6 +7,7 @@ from typing import Any
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import LogLocator, NullLocator
 
 from experiments.bench.records import Record
 
@@ -33,23 +34,26 @@ def write_plots(records: Sequence[Record], folder: Path) -> list[Path]:
     return written
 
 
-def throughput(records: Sequence[Record]) -> Figure:
-    """Samples a second against the batch size, a panel a case, with the quartiles."""
-    figure, panels = _panels(records, "Training throughput")
+def throughput(records: Sequence[Record]) -> Figure | None:
+    """Examples a second against the batch size, with the quartiles; cases of one size say none."""
+    many = [
+        r for r in records if len({s["batch_size"] for s in records if s["case"] == r["case"]}) > 1
+    ]
+    if not many:
+        return None
+    figure, panels = _panels(many, "Training throughput")
     for axes, chosen in panels:
         for peer, its in _by(chosen, "peer"):
             its = sorted(its, key=lambda record: record["batch_size"])
-            sizes = [record["batch_size"] for record in its]
             found = [record["samples_per_second"] for record in its]
+            medians = [spread["median"] for spread in found]
             below, above = (
                 [abs(spread["median"] - spread[end]) for spread in found] for end in ("low", "high")
             )
-            medians = [spread["median"] for spread in found]
+            sizes = [record["batch_size"] for record in its]
             axes.errorbar(sizes, medians, (below, above), marker="o", capsize=3, label=peer)
-        sizes = sorted({record["batch_size"] for record in chosen})
         axes.set(xscale="log", yscale="log", xlabel="examples a step", ylabel="examples a second")
-        axes.set_xticks(sizes, map(str, sizes))
-        axes.minorticks_off()
+        _plain_ticks(axes, sorted({record["batch_size"] for record in chosen}))
         axes.legend(fontsize=8)
     return figure
 
@@ -93,15 +97,10 @@ def population(result: dict[str, Any]) -> Figure:
     low, middle, high = zip(*speeds, strict=True)
     axes.fill_between(list(sizes), low, high, alpha=0.3)
     axes.plot(list(sizes), middle, "o-")
-    axes.set(
-        xscale="log",
-        yscale="log",
-        xlabel="networks in the population",
-        ylabel="networks trained a second",
-        title=f"{result['network']}, {result['updates']} updates of {result['batch_size']}",
-    )
-    axes.set_xticks(list(sizes), map(str, sizes))
-    axes.minorticks_off()
+    axes.set(xscale="log", xlabel="networks in the population", ylabel="networks trained a second")
+    axes.set_title(f"{result['network']}, {result['updates']} updates of {result['batch_size']}")
+    axes.set_ylim(bottom=0)
+    _plain_ticks(axes, list(sizes))
     axes.grid(alpha=0.3)
     return figure
 
@@ -127,6 +126,16 @@ def _by(records: Iterable[Record], *names: str) -> Iterable[tuple[Any, list[Reco
         key = tuple(record[name] for name in names) if len(names) > 1 else record[names[0]]
         groups.setdefault(key, []).append(record)
     return groups.items()
+
+
+def _plain_ticks(axes: Axes, x: Sequence[int]) -> None:
+    """Numbers in full, not as powers of ten: these along x, and 1, 2 and 5 times ten^n along y."""
+    axes.set_xticks(x, map(str, x))
+    axes.xaxis.minorticks_off()
+    if axes.get_yscale() == "log":
+        axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+        axes.yaxis.set_minor_locator(NullLocator())
+    axes.yaxis.set_major_formatter("{x:,.0f}")
 
 
 def _colour(peer: str) -> str:

@@ -58,7 +58,7 @@ class Process:
             stderr=self.errors,
             text=True,
             cwd=ROOT,
-            env={**os.environ, **ALWAYS, **_devices(task.devices), **(more or {})},
+            env={**os.environ, **ALWAYS, **devices_flag(task.devices), **(more or {})},
         )
         try:
             self.about = self._answer()
@@ -115,7 +115,7 @@ def _command(peer: str, task: Task) -> list[str]:
     return [sys.executable, "-m", "experiments.bench.worker", *arguments]
 
 
-def _devices(number: int) -> dict[str, str]:
+def devices_flag(number: int) -> dict[str, str]:
     """What makes one CPU so many devices; an accelerator does not heed it."""
     if number == 1:
         return {}
