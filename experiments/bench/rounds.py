@@ -92,13 +92,13 @@ def _ready(
             if contender != LIMIT and CASES[task.case].learns:
                 process.ask("epoch")
                 found |= told(process.ask("accuracy"))
-            racers.append(Racer(contender, process, found, steps or _steps(process)))
+            racers.append(Racer(contender, process, found, steps or steps_a_turn(process)))
         except LeftOut as why:
             reasons[contender.label] = str(why)
     return racers, reasons
 
 
-def _steps(process: Process) -> int:
+def steps_a_turn(process: Process) -> int:
     """How many last about as long as a turn."""
     n = 1
     while True:

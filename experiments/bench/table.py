@@ -72,8 +72,9 @@ def table(records: Sequence[Record]) -> str:
             _row("---" for _ in columns),
             *(_row(cell(record) for _, cell in columns) for record in measured),
             "",
-            *(f"Left out: {r['peer']}: {r['left_out']}" for r in records if "left_out" in r),
-            _found_on(measured, first["machine"]),
+            *(f"- {r['peer']}: {r['notes']}" for r in measured if r.get("notes")),
+            *(f"- left out: {r['peer']}: {r['left_out']}" for r in records if "left_out" in r),
+            "- " + _found_on(measured, first["machine"]),
         ]
     )
 

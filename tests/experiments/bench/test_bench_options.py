@@ -31,7 +31,7 @@ from experiments.bench.process import Contender
             "choose from mlp, cnn_bn, cnn_5x5 by --cases",
         ),
         (["--data-dir=/nowhere"], "--data-dir expects a folder, but got /nowhere; make it"),
-        (["--out=/dev/null/a"], "cannot write to /dev/null/a: Not a directory; choose another"),
+        (["--out=/dev/null/a"], "cannot write to /dev/null/a: File exists; choose another"),
         (["--out={kept}"], "kept is not empty; choose a new file with --out"),
         (["--repeats=many"], "--repeats"),
     ],

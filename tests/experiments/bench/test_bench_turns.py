@@ -18,13 +18,11 @@ def contest(monkeypatch):
     turns, answers = [], {}
 
     class Fake:
-        about = {"python": "3", "versions": {}, "import_seconds": 0.5}
-
         def __init__(self, contender, task, more=None):
             if contender.peer == "keras":
                 raise LeftOut("keras is not installed")
             self.label, self.task, self.count = contender.label, task, defaultdict(int)
-            self.more = more
+            self.more, self.about = more, {"python": "3", "versions": {}}
 
         def __enter__(self):
             return self
@@ -96,8 +94,7 @@ def test_one_that_is_missing_or_ends_is_recorded_and_the_others_go_on(contest):
     assert all(r["kind"] == "speed" and r["case"] == "mlp" for r in found)
 
 
-def test_a_turn_is_made_to_last_about_a_second(contest):
-    turns, answers = contest
+def test_a_turn_is_made_to_last_about_a_second():
     asked = []
 
     class Steps:
@@ -105,15 +102,15 @@ def test_a_turn_is_made_to_last_about_a_second(contest):
             asked.append(n)
             return {"seconds": 0.004 * n}
 
-    assert rounds._steps(Steps()) == 250
+    assert rounds.steps_a_turn(Steps()) == 250
     assert asked == [1, 1, 16, 16, 256, 256]
 
 
 def test_the_time_to_an_accuracy_counts_compiling_and_looking_but_no_trials(contest):
     turns, answers = contest
     curve = [0.9, 0.95, 0.99]
-    climb = lambda fake: {"accuracy": curve[fake.count["accuracy"] - 1]}
-    answers["ours", "accuracy"] = answers["torch", "accuracy"] = climb
+    for peer in ("ours", "torch"):
+        answers[peer, "accuracy"] = lambda fake: {"accuracy": curve[fake.count["accuracy"] - 1]}
     answers["ours", "epoch"] = lambda fake: {"seconds": 0.5}
     found = reach.reach(Task("mlp"), (OURS, TORCH, LINEN), target=0.98, seeds=2)
     ours, torch, linen = found
@@ -127,7 +124,7 @@ def test_the_time_to_an_accuracy_counts_compiling_and_looking_but_no_trials(cont
 
 
 def test_whole_processes_of_ours_are_measured_with_a_cold_and_with_a_warm_cache(contest):
-    turns, answers = contest
+    _, answers = contest
     caches = []
     answers["ours", "epoch"] = lambda fake: caches.append(fake.more) or {}
     found = whole.whole(Task("mlp"), (OURS, TORCH, Contender("keras")), rounds=2)
