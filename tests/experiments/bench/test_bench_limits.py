@@ -22,12 +22,9 @@ CNN_BN = (
 CNN_5X5 = (28 * 28 * 25 * 32, 14 * 14 * 25 * 32 * 64, 7 * 7 * 64 * 256, 256 * 10)
 
 
-@pytest.mark.parametrize(
-    "case, first, others",
-    [("mlp", *(MLP[0], MLP[1:])), ("cnn_bn", *(CNN_BN[0], CNN_BN[1:]))]
-    + [("cnn_5x5", CNN_5X5[0], CNN_5X5[1:])],
-)
-def test_a_step_is_three_forward_passes_but_for_the_gradient_of_the_images(case, first, others):
+@pytest.mark.parametrize("case, layers", [("mlp", MLP), ("cnn_bn", CNN_BN), ("cnn_5x5", CNN_5X5)])
+def test_a_step_is_three_forward_passes_but_for_the_gradient_of_the_images(case, layers):
+    first, *others = layers
     assert flops_per_step(case, 4) == 4 * 2 * (2 * first + 3 * sum(others))
 
 
