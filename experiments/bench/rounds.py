@@ -4,8 +4,9 @@ A process makes its trainer and compiles, trains an epoch whose accuracy is chec
 never hides wrong learning, warms up twice, and then trains some steps in every round.
 """
 
+import math
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -49,6 +50,16 @@ class Racer:
         if counted:
             self.seconds.append(answer["seconds"] / self.steps)
 
+    def profile(self, folder: Path) -> None:
+        """One more turn of ours, with a trace of it in the folder."""
+        if self.contender.peer == "ours":
+            where = str(folder / f"{self.contender.devices}-devices")
+            self.process.ask("profile", n=self.steps, folder=where)
+
+    def stop(self) -> None:
+        """Tell the peak of memory, and end."""
+        self.found |= told(self.process.stop())
+
 
 def race(
     task: Task,
@@ -70,12 +81,12 @@ def race(
     with ExitStack() as stack:
         racers, reasons = _ready(task, (LIMIT, *contenders), steps, stack)
         for number in range(WARM_UPS + rounds):
-            reasons |= _round(racers, counted=number >= WARM_UPS)
-        for racer in racers:
-            if profile is not None and racer.contender.peer == "ours":
-                folder = profile.resolve() / f"{task.case}-{task.batch_size}-{task.dtype}"
-                racer.process.ask("profile", n=racer.steps, folder=str(folder))
-            racer.found |= told(racer.process.stop())
+            counted = number >= WARM_UPS
+            reasons |= _each(racers, lambda racer, counted=counted: racer.turn(counted))
+        if profile is not None:
+            folder = profile.resolve() / f"{task.case}-{task.batch_size}-{task.dtype}"
+            reasons |= _each(racers, lambda racer: racer.profile(folder))
+        reasons |= _each(racers, Racer.stop)
     records = [*_records(task, racers), *left_out("speed", reasons)]
     return [{**setting(task), **record} for record in records]
 
@@ -109,12 +120,12 @@ def steps_a_turn(process: Process) -> int:
         n *= 16
 
 
-def _round(racers: list[Racer], counted: bool) -> dict[str, str]:
-    """A turn for each; why some ended, which race no more."""
+def _each(racers: list[Racer], act: Callable[[Racer], None]) -> dict[str, str]:
+    """Let each act; why some ended, which race no more."""
     reasons = {}
     for racer in tuple(racers):
         try:
-            racer.turn(counted)
+            act(racer)
         except LeftOut as why:
             racers.remove(racer)
             reasons[racer.contender.label] = str(why)
@@ -140,6 +151,7 @@ def _records(task: Task, racers: Sequence[Racer]) -> list[Record]:
             "samples_per_second": spread([task.batch_size / s for s in racer.seconds]),
             "ours_times_faster": {k: ratio(racer.seconds, s) for k, s in ours.items()},
             "accuracy_low": racer.found.get("accuracy", best) < best - LOW,
+            "loss_finite": math.isfinite(racer.found["loss"]),
             **_arithmetic(task, racer, matmul),
             **racer.found,
         }

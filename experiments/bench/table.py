@@ -123,7 +123,8 @@ def _ours_faster(records: Sequence[Record]) -> list[Column]:
 
 def _accuracy(record: Record) -> str:
     text = percent(record.get("accuracy"), digits=2)
-    return f"{text}, **too low**" if record["accuracy_low"] else text
+    text += ", **too low**" if record["accuracy_low"] else ""
+    return text if record["loss_finite"] else f"{text}, **the loss is not finite**"
 
 
 def spread_text(spread: Record | None) -> str:
@@ -158,10 +159,13 @@ def _found_on(records: Sequence[Record], machine: Record) -> str:
         versions |= {"python": record["python"], **record["versions"]}
     named = ", ".join(f"{name} {version}" for name, version in versions.items())
     flags = " ".join(f"{name}={value}" for name, value in machine["flags"].items())
+    spreads = [record.get("step_ms") or record["seconds"] for record in records]
+    counts = sorted({spread["n"] for spread in spreads if spread})
     limits = {r["matmul_flops_per_second"] for r in records if r.get("matmul_flops_per_second")}
     return ". ".join(
         [
-            f"Median and quartiles. {_hardware(machine)}",
+            f"Medians and quartiles, n = {', '.join(map(str, counts))}",
+            _hardware(machine),
             *(f"Matmul limit {limit / 1e9:,.0f} GFLOP/s" for limit in limits),
             named,
             flags or "No flags",

@@ -41,6 +41,7 @@ def speed(peer, ms, batch_size=128, **more):
         "peak_memory_bytes": 512_300_000,
         "accuracy": 0.9712,
         "accuracy_low": False,
+        "loss_finite": True,
         "device": "cpu",
         "python": "3.11",
         "versions": {"jax": "1.2.3"} if peer == "ours" else {"torch": "4.5"},
@@ -69,7 +70,13 @@ def file(tmp_path):
     records = [
         speed("ours", 1.25),
         speed("torch", 2.5, accuracy=0.9, accuracy_low=True, notes="channels_last, eager"),
-        speed("linen", 12.5, step_ms=spread(12.5, noisy=True), peak_memory_bytes=None),
+        speed(
+            "linen",
+            12.5,
+            step_ms=spread(12.5, noisy=True),
+            peak_memory_bytes=None,
+            loss_finite=False,
+        ),
         left_out("keras", "keras is not installed"),
         speed("ours", 0.5, batch_size=32),
         reached("ours", [1.0, 2.0]),
@@ -87,10 +94,19 @@ def test_a_table_has_a_row_a_contender_and_tells_what_is_wrong_with_it(file):
     assert rows["ours"].startswith("| ours | 1.25 (1.13 to 1.38) | 102,400 | 1.00 (0.900 to 1.10)")
     assert "| 61% | 0.25, 1.50 | 512 | 97.12% |" in rows["ours"]
     assert "| 2.00 (1.80 to 2.20) |" in rows["torch"] and "90.00%, **too low**" in rows["torch"]
-    assert "12.5 (11.2 to 13.8), noisy" in rows["linen"] and "| - | 97.12% |" in rows["linen"]
+    assert (
+        "12.5 (11.2 to 13.8), noisy" in rows["linen"]
+        and "| - | 97.12%, **the loss is not finite**" in rows["linen"]
+    )
     assert "- left out: keras: keras is not installed" in first
     assert "- torch: channels_last, eager" in first
-    for part in ("A Processor, cores: 2", "400 GFLOP/s", "jax 1.2.3, torch 4.5", "THREADS=2"):
+    for part in (
+        "A Processor, cores: 2",
+        "400 GFLOP/s",
+        "jax 1.2.3, torch 4.5",
+        "THREADS=2",
+        "n = 5",
+    ):
         assert part in first
     assert second.startswith("mlp, batch 32") and "| 0.500 (" in second
     assert "| ours | 1.00 (0.900 to 1.10) | 2, 2 | 98% |" in third
