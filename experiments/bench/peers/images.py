@@ -61,6 +61,8 @@ def epochs(rows: int, task: Task) -> Iterator[np.ndarray]:
     Shuffled anew on the host; the last partial batch is dropped.
     """
     random, steps = np.random.default_rng(task.seed), rows // task.batch_size
+    if steps == 0:
+        raise ValueError(f"Batches of {task.batch_size} need as many images, but there are {rows}.")
     while True:
         order = random.permutation(rows)[: steps * task.batch_size]
         yield order.reshape(steps, task.batch_size).astype(np.int32)
