@@ -78,6 +78,8 @@ class Ours:
         if task.devices > 1:
             raise NotImplementedError(f"jaxnets trains on 1 device, but got {task.devices}")
         train, self.test = images(task)
+        if task.batch_size > len(train.y):
+            raise ValueError(f"{len(train.y)} images do not fill a batch of {task.batch_size}")
         self.train = (jnp.asarray(train.x), jnp.asarray(train.y))
         self.update = make_update(
             model(task.case),
