@@ -9,6 +9,7 @@ Ours always takes part. A peer that is not installed is named and left out; `pip
 ".[bench]"` has them all. Every contender is a fresh process; on a CPU let nothing else run.
 """
 
+import sys
 from collections.abc import Sequence
 
 import jax
@@ -26,21 +27,24 @@ from experiments.bench.whole import whole
 
 
 def experiment(config: Config) -> None:
-    """Measure case by case; print the tables at the end."""
+    """Measure case by case, each written when it is done; print the tables at the end."""
     tasks, contenders = check(config)
-    on = machine()
-    found: list[Record] = []
-    for case, batch_size, dtype in tasks:
-        task = Task(case, batch_size or default_batch_size(case, on["platform"]), dtype)
-        task = task._replace(data_dir=config.data_dir and str(config.data_dir.resolve()))
-        print(f"{case}, batch {task.batch_size}, {dtype}", flush=True)
-        records = [{**record, "machine": on} for record in measure(config, task, contenders)]
-        for record in records:
-            if "left_out" in record:
-                print(f"{record['peer']}: {record['left_out']}, left out", flush=True)
-        if config.out is not None:
-            write(config.out, records)
-        found += records
+    on, found = machine(), []
+    try:
+        for case, batch_size, dtype in tasks:
+            task = Task(case, batch_size or default_batch_size(case, on["platform"]), dtype)
+            task = task._replace(data_dir=config.data_dir and str(config.data_dir.resolve()))
+            print(f"{case}, batch {task.batch_size}, {dtype}", flush=True)
+            records = [{**record, "machine": on} for record in measure(config, task, contenders)]
+            for record in records:
+                if "left_out" in record:
+                    print(f"{record['peer']}: {record['left_out']}, left out", flush=True)
+            if config.out is not None:
+                write(config.out, records)
+            found += records
+    except KeyboardInterrupt:
+        print("interrupted; of the case in hand nothing is kept", file=sys.stderr)
+        sys.exit(130)
     print(tables(found))
 
 
