@@ -68,7 +68,8 @@ def shares(records: Sequence[Record]) -> Figure:
         values = [100 * (record["share_of_matmul"] or 0) for record in chosen]
         bars = axes.barh(names, values, color=[_colour(name) for name in names])
         axes.bar_label(bars, fmt="%.0f %%", padding=3)
-        axes.set(xlabel=f"share of the matmul limit (%), batch {largest}", xlim=(0, 110))
+        axes.set(xlabel=f"share of the matmul limit (%), batch {largest}")
+        axes.set_xlim(0, 1.15 * max(100, *values))  # above 100 where fewer operations will do
         axes.invert_yaxis()
     return figure
 
@@ -116,6 +117,7 @@ def _panels(
     for panel, ((case, dtype, device), _) in zip(axes, groups, strict=True):
         panel.set_title(f"{case}, {dtype}, {device}", fontsize=10)
         panel.grid(alpha=0.3)
+        panel.set_axisbelow(True)
     return figure, [(panel, its) for panel, (_, its) in zip(axes, groups, strict=True)]
 
 
