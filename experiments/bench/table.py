@@ -157,6 +157,7 @@ def _found_on(records: Sequence[Record], machine: Record) -> str:
     versions: dict[str, str] = {}
     for record in records:
         versions |= {"python": record["python"], **record["versions"]}
+    dtype = ", ".join({record["dtype"] for record in records})
     named = ", ".join(f"{name} {version}" for name, version in versions.items())
     flags = " ".join(f"{name}={value}" for name, value in machine["flags"].items())
     spreads = [record.get("step_ms") or record["seconds"] for record in records]
@@ -166,7 +167,7 @@ def _found_on(records: Sequence[Record], machine: Record) -> str:
         [
             f"Medians and quartiles, n = {', '.join(map(str, counts))}",
             _hardware(machine),
-            *(f"Matmul limit {limit / 1e9:,.0f} GFLOP/s" for limit in limits),
+            *(f"Matmul limit in {dtype} {limit / 1e9:,.0f} GFLOP/s" for limit in limits),
             named,
             flags or "No flags",
             f"{machine['began']}.",
