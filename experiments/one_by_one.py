@@ -35,6 +35,7 @@ def experiment(
     the first seed for all. Raises `Interrupted`, when all is written, where one was interrupted.
     """
     results, probabilities = [], []
+    model, _ = update.build(config.hyper)
     seeds = range(config.seed, config.seed + config.seeds)
     for seed, key in zip(seeds, seed_keys(config.seed, config.seeds), strict=True):
         folder = run.folder / f"seed{seed}"
@@ -49,9 +50,9 @@ def experiment(
             hyper=config.hyper,
             validation=validation,
         )
-        results.append({"seed": seed, **alone.finish(update.model, update, fitted)})
+        results.append({"seed": seed, **alone.finish(model, update, fitted)})
         learnt = (fitted.train_state.params, fitted.train_state.state)
-        probabilities.append(predict_proba(update.model, *learnt, run.dataset.test.x))
+        probabilities.append(predict_proba(model, *learnt, run.dataset.test.x))
         finish(run, config, results, np.stack(probabilities))
 
 
