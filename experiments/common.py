@@ -115,10 +115,10 @@ class Run:
         checkpoints = Checkpoints(self.folder / "checkpoints" / name)
         return {"checkpoints": checkpoints, "resume": self.resumes}
 
-    def finish(self, model: Layer, update: Update, fitted: Fit) -> dict[str, Any]:
+    def finish(self, model: Layer, update: Update, fitted: Fit) -> None:
         """Evaluate on the test split, once; write the parameters, the result and the plots.
 
-        Returns the result. Raises `Interrupted`, when all is written, where `fit` was interrupted.
+        Raises `Interrupted`, when all is written, where `fit` was interrupted.
         """
         params, state = fitted.train_state.params, fitted.train_state.state
         safetensors.save(self.folder / "params.safetensors", {"params": params, "state": state})
@@ -151,7 +151,6 @@ class Run:
         )
         if self.interrupted is not None:
             raise self.interrupted
-        return result
 
 
 def main(experiment: Callable[[Any], Any], config_type: type) -> None:

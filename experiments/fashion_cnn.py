@@ -26,6 +26,8 @@ class Config(one_by_one.Config):
     """A small convolutional network on Fashion-MNIST."""
 
     epochs: int = 20
+    learning_rate: float | None = 0.005
+    """The peak of a one-cycle cosine schedule."""
     validation: int = 1000
     data_dir: Path | None = None
     """A folder with Fashion-MNIST's IDX files, instead of those found by themselves."""

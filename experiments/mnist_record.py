@@ -25,6 +25,8 @@ class Config(one_by_one.Config):
     """A small convolutional network on MNIST, as good as it gets in minutes."""
 
     epochs: int = 20
+    learning_rate: float | None = 0.005
+    """The peak of a one-cycle cosine schedule."""
     validation: int = 1000
 
 

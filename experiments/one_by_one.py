@@ -4,7 +4,9 @@
 is known of the first ones is written while the others train.
 """
 
+import json
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -13,6 +15,7 @@ from experiments import common
 from experiments.folder import machine, write_json
 from experiments.population import ensembles, percent, seed_keys
 from jaxnets.data import Split
+from jaxnets.interop import safetensors
 from jaxnets.training import Update, predict_proba
 from jaxnets.training.population import spread
 
@@ -28,32 +31,35 @@ class Config(common.Config):
 def experiment(
     run: common.Run, config: Config, update: Update, train: Split, validation: Split
 ) -> None:
-    """Train a network a seed and evaluate each on the test set, once, when it is ready.
+    """Train a network a seed, and evaluate each on the test set, once, when it is ready.
 
-    Each is a run of one seed in the folder "seedN", and goes on from there where `config.resume`
-    says so: of a network that is ready no step is made again. The examples held out are those of
-    the first seed for all. Raises `Interrupted`, when all is written, where one was interrupted.
+    Each is a run of one seed in the folder "seedN". Where `config.resume` goes on with a run, a
+    network that is ready is left as it is. The examples held out are those of the first seed for
+    all. Raises `Interrupted` where a seed was, and then those before it are reported.
     """
-    results, probabilities = [], []
     model, _ = update.build(config.hyper)
-    seeds = range(config.seed, config.seed + config.seeds)
-    for seed, key in zip(seeds, seed_keys(config.seed, config.seeds), strict=True):
+    steps = config.epochs * (len(train.x) // max(1, config.batch_size))  # `fit` checks both
+    results, probabilities = [], []
+    for number, key in enumerate(seed_keys(config.seed, config.seeds)):
+        seed = config.seed + number
         folder = run.folder / f"seed{seed}"
         own = replace(config, seed=seed, seeds=1, out=folder, resume=folder.exists())
-        alone = common.Run(run.name, own, run.dataset)
-        fitted = alone.fit(
-            update,
-            train,
-            key=key,
-            epochs=config.epochs,
-            batch_size=config.batch_size,
-            hyper=config.hyper,
-            validation=validation,
-        )
-        results.append({"seed": seed, **alone.finish(model, update, fitted)})
-        learnt = (fitted.train_state.params, fitted.train_state.state)
+        if result_in(folder).get("steps") != steps:
+            alone = common.Run(run.name, own, run.dataset)
+            sizes = {"epochs": config.epochs, "batch_size": config.batch_size}
+            how = {"key": key, "hyper": config.hyper, "validation": validation}
+            alone.finish(model, update, alone.fit(update, train, **sizes, **how))
+        results.append({"seed": seed, **result_in(folder)})
+        saved = safetensors.load(folder / "params.safetensors")
+        learnt = (saved["params"], saved.get("state", {}))
         probabilities.append(predict_proba(model, *learnt, run.dataset.test.x))
         finish(run, config, results, np.stack(probabilities))
+
+
+def result_in(folder: Path) -> dict[str, Any]:
+    """What the run in a folder has written of its result; nothing where it has not come so far."""
+    path = folder / "result.json"
+    return json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
 
 
 def finish(

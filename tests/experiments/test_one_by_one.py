@@ -82,7 +82,7 @@ def test_resuming_redoes_no_seed_and_goes_on_within_one_bit_for_bit(run, monkeyp
     cut = whole.with_name("run")
     assert [told["seed"] for told in content(cut)["by_seed"]] == [0]
     assert content(cut / "seed1")["interrupted"]
-    left_at = content(cut / "seed1")["steps"]
+    ready, left_at = content(cut / "seed0"), content(cut / "seed1")["steps"]
 
     made, advance = [], Program.advance
 
@@ -93,6 +93,7 @@ def test_resuming_redoes_no_seed_and_goes_on_within_one_bit_for_bit(run, monkeyp
     monkeypatch.setattr(Program, "advance", counted)
     run(epochs=2, seeds=2, resume=True)
     assert 0 < sum(made) == 20 - left_at
+    assert content(cut / "seed0") == ready
     for seed in ("seed0", "seed1"):
         first, second = ((out / seed / "params.safetensors").read_bytes() for out in (whole, cut))
         assert first == second
