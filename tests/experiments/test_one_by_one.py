@@ -106,14 +106,15 @@ def terminate(progress):
 
 
 @pytest.mark.parametrize(
-    "script, widths", [(mnist_record, (24, 48, 96)), (fashion_cnn, (32, 64, 128))]
+    "script, widths, parameters",
+    [(mnist_record, (24, 48, 96), 165_010), (fashion_cnn, (32, 64, 128), 289_130)],
 )
-def test_the_network_has_the_kernels_that_are_told(script, widths):
+def test_the_network_has_the_kernels_that_are_told(script, widths, parameters):
     a, b, c = widths
     params, state = abstract(script.model, 28, 28, 1)
     kernels = 9 * (a + a * b + b * b + b * c + c * c)
     assert count(state) == 2 * (a + 2 * b + 2 * c)
-    assert count(params) == kernels + count(state) + (9 * c + 1) * 10
+    assert count(params) == parameters == kernels + count(state) + (9 * c + 1) * 10
 
 
 @pytest.mark.parametrize("script", [mnist_record, fashion_cnn])
