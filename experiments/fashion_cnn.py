@@ -27,7 +27,7 @@ from jaxnets.training import make_update
 class Config(one_by_one.Config):
     """A small convolutional network on Fashion-MNIST."""
 
-    epochs: int = 20
+    epochs: int = 16
     learning_rate: float | None = 0.005
     """The peak of a one-cycle cosine schedule."""
     validation: int = 1000

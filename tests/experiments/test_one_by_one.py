@@ -107,7 +107,7 @@ def terminate(progress):
 
 @pytest.mark.parametrize(
     "script, widths, parameters",
-    [(mnist_record, (24, 48, 96), 165_010), (fashion_cnn, (32, 64, 128), 289_130)],
+    [(mnist_record, (24, 48, 96), 289_130), (fashion_cnn, (32, 64, 128), 289_130)],
 )
 def test_the_network_has_the_kernels_that_are_told(script, widths, parameters):
     a, b, c = widths

@@ -28,6 +28,7 @@ from jaxnets import (
 from jaxnets.training import evaluate, make_update
 from jaxnets.training.chunk import no_sums, run_chunk, steps_per_epoch
 from jaxnets.training.pace import CAPACITY
+from jaxnets.training.program import Program
 
 NEEDS = ("jax", "jaxlib", "optax")
 
@@ -88,7 +89,8 @@ class Ours:
             compute_dtype={"float32": None, "bfloat16": jnp.bfloat16}[task.dtype],
         )
         self.task, self.done = task, 0
-        self.train_state = self.update.init(jax.random.key(task.seed), self.train[0][:1])
+        first = Program(self.update, self.train, None, None, task.batch_size, "drop", "ignore")
+        self.train_state = first.start(jax.random.key(task.seed))
 
     def prepare(self) -> dict[str, float]:
         """Compile the program of a chunk, which serves every number of steps."""
