@@ -7,8 +7,9 @@ Five convolutions of `models.small_cnn`, one with 32 kernels at 28 x 28, two wit
 two with 128 at 7 x 7: 289,130 parameters. Images are turned, sized, leant and shifted at random,
 labels are smoothed, and AdamW's rate goes through one cycle. Rate and augmentation were chosen in
 shorter runs of a narrower network, on 10,000 training images held out; the test images are looked
-at once a seed, when its network is ready. Seeds train one after another, each in a folder of its own under `--out`.
-`--resume` goes on within the one that was interrupted and leaves those that are ready as they are.
+at once a seed, when its network is ready. Seeds train one after another, each in a folder of its
+own under `--out`. `--resume` goes on within the one that was interrupted and leaves those that are
+ready as they are.
 """
 
 from dataclasses import dataclass
