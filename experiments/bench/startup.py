@@ -2,33 +2,31 @@
 
 python -m experiments.bench.startup
 
-The network is 784-500-300-10 on MNIST, batch 128, Adam: with jaxnets, by hand in JAX and optax, and
-with PyTorch where it is installed; see `experiments/bench/processes`. "warm" finds its compiled
-programs in JAX's cache on disk, "cold" compiles them.
+The network is 784-500-300-10 on MNIST, batch 128, Adam: with jaxnets, and by hand in JAX and optax;
+see `experiments/bench/processes`. "warm" finds its compiled programs in JAX's cache on disk, "cold"
+compiles them. `python -m experiments.bench --processes` has the peers' whole processes.
 """
 
 import json
 import os
-import platform
 import subprocess
 import sys
 import tempfile
 import time
 from dataclasses import dataclass
-from importlib.util import find_spec
 from pathlib import Path
 
-import jax
 import numpy as np
 import tyro
 
 from experiments.bench.import_time import quartiles
+from experiments.folder import machine
 
 RATIOS = {
     "first steps, warm, jaxnets / by hand": ("first", "jaxnets, warm", "by hand, warm"),
     "first steps, cold, jaxnets / by hand": ("first", "jaxnets, cold", "by hand, cold"),
-    "one epoch, warm, jaxnets / torch": ("whole", "jaxnets, warm", "torch"),
-    "one epoch, cold, jaxnets / torch": ("whole", "jaxnets, cold", "torch"),
+    "one epoch, warm, jaxnets / by hand": ("whole", "jaxnets, warm", "by hand, warm"),
+    "one epoch, cold, jaxnets / by hand": ("whole", "jaxnets, cold", "by hand, cold"),
 }
 
 
@@ -54,7 +52,6 @@ def main(config: Config) -> None:
     ratios = {
         name: quartiles(np.divide(seconds[part][ours], seconds[part][theirs]))
         for name, (part, ours, theirs) in RATIOS.items()
-        if theirs in times
     }
     result = {
         "network": "784-500-300-10, batch 128, Adam, one epoch of MNIST",
@@ -63,25 +60,18 @@ def main(config: Config) -> None:
         "seconds in all": {k: quartiles(np.array(v)) for k, v in seconds["whole"].items()},
         "test accuracy": {name: round(float(a), 4) for name, a in accuracies.items()},
         "ratios": ratios,
-        "missing": [] if "torch" in times else ["torch"],
-        "hardware": f"{jax.devices()[0].device_kind}, {os.cpu_count()} cores",
-        "python": platform.python_version(),
-        "jax": jax.__version__,
+        **machine(),
     }
     config.out.parent.mkdir(parents=True, exist_ok=True)
     config.out.write_text(json.dumps(result, indent=2) + "\n")
     for name, (low, middle, high) in ratios.items():
         print(f"{name}: {middle:.3f} (quartiles {low:.3f} to {high:.3f})")
-    if result["missing"]:
-        print("torch is not installed, so it is not measured: pip install torch")
 
 
 def in_turn(repeats: int, warm: Path) -> dict[str, list[tuple[float, float, float]]]:
     """What `run` gives of each process, A/B/A/B, after one unmeasured round that fills `warm`."""
     modules = {"jaxnets": "with_jaxnets", "by hand": "by_hand"}
     times = {f"{name}, {cache}": [] for name in modules for cache in ("warm", "cold")}
-    if find_spec("torch"):
-        modules, times = modules | {"torch": "with_torch"}, times | {"torch": []}
     for round_number in range(repeats + 1):
         for name, runs in times.items():
             with tempfile.TemporaryDirectory() as empty:
