@@ -51,7 +51,7 @@ class Program:
         """A course from here, for which everything is compiled and no step is made."""
         step = int(train_state.step)
         zeros = no_sums(self.update, train_state, self.data, self.hyper, self.batch_size)
-        train_state, sums, _ = self._run(train_state, zeros, step)
+        train_state, sums, _ = self._run(train_state, jax.device_put(zeros), step)
         self.validate(train_state, rows=1)
         best = copy(train_state) if patience else None
         return Course(train_state, step, sums, patience, best)
