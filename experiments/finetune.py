@@ -10,7 +10,12 @@ rates, and how much slower each stage learns than the one above it (Howard & Rud
 the head, the order, and the network that was trained before. The test accuracies of both, and the
 95 % interval of their paired difference, are written to `--out` and drawn. Fashion-MNIST does not
 come with jaxnets: FOLDER holds its four IDX files; without `--data-dir` it is looked for as
-`data.load` says, and downloaded. Takes about 9 minutes on two CPU cores.
+`data.load` says, and downloaded. Takes about 20 minutes on one CPU core.
+
+Result, points of test accuracy that fine-tuning gains with 10, 50 and 200 images a class, mean over
+10 seeds: after nine digits +8.0, +1.6 and +0.7, to MNIST; after MNIST +0.9, +0.5 and -0.1, to
+Fashion-MNIST; after Fashion-MNIST +1.9, -0.1 and 0.0, to MNIST. The intervals of the last of the
+second, and of the last two of the third, hold 0; the others do not.
 """
 
 import json

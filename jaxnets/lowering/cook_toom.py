@@ -59,8 +59,9 @@ def cook_toom_conv(x: Array, kernel: Array, padding: Pairs) -> Array:
         for n, taps, pair in zip((height, width), kernel.shape[:2], padding, strict=True)
     )
     batches = (down.products * down.tiles * across.products, across.tiles * batch)
-    weights = jnp.einsum("pk,ql,klcf->pqcf", _as(x, down.kernel), _as(x, across.kernel), kernel)
-    weights = jnp.repeat(weights, down.tiles, axis=0).reshape(batches[0], *kernel.shape[2:])
+    on_kernel = np.kron(np.repeat(down.kernel, down.tiles, axis=0), across.kernel)
+    weights = _as(x, on_kernel) @ kernel.reshape(on_kernel.shape[1], -1)
+    weights = weights.reshape(batches[0], channels, -1)
     inputs = _across(across.inputs, _down(down.inputs, in_memory(x)))
     products = inputs.reshape(*batches, channels) @ weights
     products = products.reshape(len(down.inputs), len(across.inputs), batch, -1)

@@ -26,24 +26,14 @@ from jaxnets.walk import Operation, Walk, branch_for, compute
 
 INSIDE, OUTSIDE = (1, 2, 0, 3), (2, 0, 1, 3)  # to batch inside, and back
 CALLS = ("jit", "closed_call")  # walked through; other calls are computed as they stand
+# Elementwise operations: those that rise wherever they are defined, or may fall, and the others.
 RISING = {"add", "add_any", "max", "min", "name", "copy", "stop_gradient"}
-RISING |= {"exp", "expm1", "log", "log1p", "logistic", "tanh", "erf", "sqrt"}
+RISING |= {"exp", "expm1", "logistic", "tanh", "erf"}
 FALLING = {"neg", "sub", "mul", "div"}  # or rising: it depends on the other operand
-ELEMENTWISE = RISING | FALLING
-ELEMENTWISE |= {
-    "abs",
-    "sign",
-    "square",
-    "rsqrt",
-    "exp2",
-    "sin",
-    "cos",
-    "erfc",
-    "integer_pow",
-    "pow",
-}
-ELEMENTWISE |= {"select_n", "clamp", "eq", "ne", "lt", "le", "gt", "ge", "and", "or"}
-ELEMENTWISE |= {"not", "is_finite", "round", "floor", "ceil", "convert_element_type"}
+OTHERS = {"abs", "sign", "square", "sqrt", "rsqrt", "log", "log1p", "exp2", "sin", "cos", "erfc"}
+OTHERS |= {"integer_pow", "pow", "select_n", "clamp", "convert_element_type", "is_finite"}
+OTHERS |= {"eq", "ne", "lt", "le", "gt", "ge", "and", "or", "not", "round", "floor", "ceil"}
+ELEMENTWISE = RISING | FALLING | OTHERS
 REDUCTIONS = {"reduce_sum", "reduce_max", "reduce_min", "reduce_and", "reduce_or"}
 
 

@@ -5,6 +5,7 @@ from typing import Any, Literal
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from jaxnets.keys import stream
 from jaxnets.layer import Array, Key
@@ -105,7 +106,7 @@ def chunk(
         train_state, sums, objectives = carry
         batch = _batch(data, order, index, batch_size)
         before = train_state
-        train_state, new = update(before, batch, hyper)
+        train_state, new = _updated(update, before, batch, hyper)
         if skip_nonfinite:
             train_state, new = _unless_nonfinite(before, train_state, new)
         objectives = objectives.at[epoch * steps + index - start].set(new.pop("objective"))
@@ -127,9 +128,17 @@ def no_sums(
 ) -> Sums:
     """The sums over no step at all."""
     batch = jax.eval_shape(lambda: _batch(data, jnp.zeros(batch_size, int), 0, batch_size))
-    _, sums = jax.eval_shape(update, train_state, batch, hyper)
+    _, sums = jax.eval_shape(partial(_updated, update), train_state, batch, hyper)
     del sums["objective"]
-    return jax.tree.map(lambda s: jnp.zeros(s.shape, s.dtype), sums)
+    return jax.tree.map(lambda s: np.zeros(s.shape, s.dtype), sums)
+
+
+# What is traced for its shapes alone need not be traced again for the chunk.
+@partial(jax.jit, static_argnums=0, inline=True)
+def _updated(
+    update: Update, train_state: TrainState, batch: Batch, hyper: Hyper
+) -> tuple[TrainState, Sums]:
+    return update(train_state, batch, hyper)
 
 
 def batch_of(train_state: TrainState, data: Any, *, batch_size: int, remainder: Remainder) -> Batch:

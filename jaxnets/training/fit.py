@@ -107,7 +107,7 @@ def fit(
     program = Program(update, data, validation, hyper, batch_size, remainder, on_nonfinite)
 
     began = time.perf_counter()
-    train_state = copy(start) if start else update.init(key, data[0][:1], hyper)
+    train_state = copy(start) if start else program.start(key)
     check_labels(update, train_state, hyper, train, validation)
     course = program.compiled(train_state, patience)
     compile_seconds = time.perf_counter() - began

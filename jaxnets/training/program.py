@@ -1,13 +1,14 @@
 """A run's compiled chunk, with all that stays the same from chunk to chunk."""
 
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Literal
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jaxnets.layer import Array
+from jaxnets.layer import Array, Key
 from jaxnets.training.chunk import Remainder, batch_of, no_sums, run_chunk, steps_per_epoch
 from jaxnets.training.course import Course, copy
 from jaxnets.training.evaluate import evaluate, values
@@ -41,11 +42,16 @@ class Program:
         """The first step of the epoch after that of `step`."""
         return (step // self.steps + 1) * self.steps
 
+    def start(self, key: Key) -> TrainState:
+        """The train state of step 0."""
+        x = self.data[0]
+        return _init(self.update, jax.ShapeDtypeStruct((1, *x.shape[1:]), x.dtype), key, self.hyper)
+
     def compiled(self, train_state: TrainState, patience: int | None) -> Course:
         """A course from here, for which everything is compiled and no step is made."""
         step = int(train_state.step)
         zeros = no_sums(self.update, train_state, self.data, self.hyper, self.batch_size)
-        train_state, sums, _ = self._run(train_state, zeros, step)
+        train_state, sums, _ = self._run(train_state, jax.device_put(zeros), step)
         self.validate(train_state, rows=1)
         best = copy(train_state) if patience else None
         return Course(train_state, step, sums, patience, best)
@@ -131,3 +137,10 @@ class Program:
         sizes = {"batch_size": self.batch_size, "remainder": self.remainder}
         batch = batch_of(good, self.data, **sizes)
         return first_nonfinite(self.update, good, batch, self.hyper)
+
+
+# It runs once, in milliseconds, and optimising it in full would take longer than compiling it.
+@partial(jax.jit, static_argnums=(0, 1), compiler_options={"xla_backend_optimization_level": 1})
+def _init(update: Update, x: jax.ShapeDtypeStruct, key: Key, hyper: Hyper) -> TrainState:
+    """`update.init` as one program, where step by step it would be one a shape."""
+    return update.init(key, x, hyper)

@@ -48,8 +48,8 @@ def on_cores(cores):
 @pytest.mark.skipif(not hasattr(os, "sched_setaffinity"), reason="the system pins no process")
 def test_a_seed_decides_every_bit_in_another_process_on_one_core_or_all(small_mnist, tmp_path):
     available, digests = sorted(os.sched_getaffinity(0)), set()
-    for cores in (available[:1], available):
-        options = {"epochs": 1, "data_dir": small_mnist, "out": tmp_path / str(len(cores)), **SMALL}
+    for name, cores in (("one", available[:1]), ("all", available)):
+        options = {"epochs": 1, "data_dir": small_mnist, "out": tmp_path / name, **SMALL}
         arguments = [f"--{name.replace('_', '-')}={value}" for name, value in options.items()]
         command = [sys.executable, "-m", "experiments.mnist_mlp", *arguments]
         with on_cores(cores):

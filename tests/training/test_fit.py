@@ -1,12 +1,13 @@
 """The ordinary loop: it learns, it tells what it did, and its key decides every bit."""
 
+import jax
 import numpy as np
 import optax
 import pytest
 from clouds import HYPER, MODEL, TRAIN, UPDATE, VALIDATION, plain, run
 from helpers import assert_same
 
-from jaxnets import dense, losses, metrics
+from jaxnets import dense, losses, metrics, models
 from jaxnets.training import evaluate, make_update
 from jaxnets.training.chunk import run_chunk
 
@@ -80,3 +81,41 @@ def test_a_run_goes_on_from_a_train_state_as_if_it_had_never_stopped():
     assert_same(plain(rest.train_state), plain(run(epochs=3).train_state))
     assert [progress.epoch for progress in rest.history] == [2, 3]
     assert int(half.step) == STEPS  # and is still there: the run worked on a copy
+
+
+def test_a_run_begins_with_what_its_update_inits():
+    start = UPDATE.init(jax.random.key(0), TRAIN[0][:1], HYPER)
+    assert_same(plain(run(start=start).train_state), plain(run().train_state))
+
+
+def test_an_optimizer_that_starts_from_the_params_shares_no_buffer_with_them():
+    update = make_update(
+        dense(3), optax.contrib.schedule_free_sgd(0.1), losses.softmax_cross_entropy
+    )
+    fitted = run(update)
+    start = update.init(jax.random.key(0), TRAIN[0][:1])
+    assert_same(plain(run(update, start=start).train_state), plain(fitted.train_state))
+
+
+def test_the_update_is_traced_once():
+    traced = []
+
+    def loss(outputs, labels):
+        traced.append(outputs.shape)
+        return losses.softmax_cross_entropy(outputs, labels)
+
+    reported = {"loss": metrics.mean(losses.softmax_cross_entropy)}
+    run(make_update(dense(3), optax.sgd(0.1), loss, metrics=reported))
+    assert traced == [(12, 3)]
+
+
+@pytest.mark.usefixtures("unoptimised")
+def test_a_deeper_network_starts_with_no_more_programs(caplog):
+    def compiled(*sizes):
+        caplog.clear()
+        with jax.log_compiles():
+            run(make_update(models.mlp(sizes), optax.adam(0.1), losses.softmax_cross_entropy))
+        return [r.getMessage() for r in caplog.records if "XLA compilation" in r.getMessage()]
+
+    shallow, deep = compiled(3), compiled(5, 6, 3)
+    assert 2 <= len(deep) <= len(shallow)

@@ -1,0 +1,122 @@
+"""What the benchmark can be asked for, and what is refused."""
+
+import difflib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated
+
+import tyro
+
+from experiments.bench.cases import CASES
+from experiments.bench.process import Contender
+from jaxnets.training import RunError
+
+PEERS = ("torch", "torch_compile", "keras", "linen", "nnx", "equinox", "stax", "stax_scan")
+DTYPES = ("float32", "bfloat16")
+Flag = Annotated[bool, tyro.conf.FlagCreatePairsOff]
+
+
+@dataclass(frozen=True)
+class Config:
+    """What to measure; lists are separated by commas."""
+
+    cases: str = "mlp,cnn_bn,cnn_5x5"
+    """Networks: mlp, cnn_bn and cnn_5x5 on MNIST; alexnet, vgg16, resnet18, resnet50 on noise."""
+    peers: str = ",".join(PEERS)
+    """Whom to measure beside ours; may be empty."""
+    batch_sizes: str = ""
+    """Examples a step; by default 128, and 8 for images of 224 pixels on a CPU."""
+    dtypes: str = "float32"
+    """float32, or bfloat16 for mixed precision."""
+    devices: str = "1"
+    """Over how many devices ours divides a batch; a CPU becomes as many. Peers have one."""
+    steps: int | None = None
+    """Steps a round; by default as many as last about a second."""
+    repeats: int = 5
+    """Rounds that are counted."""
+    time_to_accuracy: float | None = None
+    """Measure the time to this test accuracy instead, with compiling, over --seeds."""
+    seeds: int = 5
+    """How many times."""
+    processes: Flag = False
+    """Measure whole processes of one epoch instead, ours with a cold and with a warm cache."""
+    profile: Path | None = None
+    """A folder for traces of a round of ours, by jax.profiler."""
+    data_dir: Path | None = None
+    """A folder with MNIST's four IDX files in .gz, instead of those in the package."""
+    out: Path | None = None
+    """The file of JSON lines to write, a new one; the table is printed in any case."""
+
+
+def check(config: Config) -> tuple[list[tuple[str, int, str]], list[Contender]]:
+    """The tasks, as (case, batch size or 0, dtype), and the contenders; all options checked."""
+    cases = names("--cases", config.cases, tuple(CASES))
+    dtypes = names("--dtypes", config.dtypes, DTYPES)
+    peers = names("--peers", config.peers, PEERS) if config.peers else []
+    batch_sizes = numbers("--batch-sizes", config.batch_sizes) if config.batch_sizes else [0]
+    devices = numbers("--devices", config.devices)
+    for name in ("repeats", "seeds", "steps"):
+        if (value := getattr(config, name)) is not None and value < 1:
+            raise RunError(f"--{name} expects a number of 1 or more, but got {value}")
+    check_accuracy(config, [case for case in cases if not CASES[case].learns])
+    if config.data_dir is not None and not config.data_dir.is_dir():
+        raise RunError(
+            f"--data-dir expects a folder, but got {config.data_dir}; make it, or name another"
+        )
+    check_out(config.out)
+    tasks = [(c, b, d) for c in cases for b in batch_sizes for d in dtypes]
+    contenders = [*(Contender("ours", n) for n in devices), *map(Contender, peers)]
+    return tasks, contenders
+
+
+def check_accuracy(config: Config, noise: Sequence[str]) -> None:
+    """A target that can be reached, of networks that learn something."""
+    target = config.time_to_accuracy
+    if config.processes and target is not None:
+        raise RunError("--processes and --time-to-accuracy are two measurements; ask for one")
+    if target is not None and not 0 < target < 1:
+        raise RunError(f"--time-to-accuracy expects a share such as 0.99, but got {target}")
+    if noise and (target is not None or config.processes):
+        raise RunError(
+            f"{noise[0]} is trained on noise and learns nothing; choose from "
+            f"{', '.join(case for case in CASES if CASES[case].learns)} by --cases"
+        )
+
+
+def check_out(out: Path | None) -> None:
+    """A file that is new and can be written: what was measured before is never written over."""
+    if out is None:
+        return
+    if out.exists() and out.stat().st_size:
+        raise RunError(f"{out} is not empty; choose a new file with --out")
+    try:
+        out.parent.mkdir(parents=True, exist_ok=True)
+        out.touch()
+    except OSError as error:
+        raise RunError(
+            f"cannot write to {out}: {error.strerror}; choose another file with --out"
+        ) from error
+
+
+def names(option: str, text: str, known: Sequence[str]) -> list[str]:
+    """The names in the list, each known."""
+    found = text.split(",")
+    for name in found:
+        if name not in known:
+            close = difflib.get_close_matches(name, known, n=1)
+            hint = f"; did you mean {close[0]}?" if close else ""
+            raise RunError(f"{option} expects some of {', '.join(known)}, but got {name!r}{hint}")
+    return found
+
+
+def numbers(option: str, text: str) -> list[int]:
+    """The numbers in the list, each of 1 or more."""
+    found = text.split(",")
+    for number in found:
+        if not number.isdecimal() or int(number) < 1:
+            raise RunError(
+                f"{option} expects numbers of 1 or more with commas between, as in 1,8,128, but "
+                f"got {number!r}"
+            )
+    return [int(number) for number in found]

@@ -1,0 +1,68 @@
+"""What every peer trains on, and in which order; without JAX, which PyTorch's process has not."""
+
+import gzip
+from collections.abc import Iterator
+from importlib.util import find_spec
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+from experiments.bench.task import Task
+
+MNIST = Path(find_spec("jaxnets").origin).parent / "data" / "mnist"  # found, but not imported
+# Pixels a side of the networks that are too large for MNIST: they are given coloured noise.
+NOISE = {"alexnet": 227, "vgg16": 224, "resnet18": 224, "resnet50": 224}
+CLASSES = 1000  # of the noise
+BATCHES = 4  # of noise, trained on again and again
+TESTED = 1000  # test images at once
+
+
+class Split(NamedTuple):
+    """Images and their labels."""
+
+    x: np.ndarray  # uint8 (n, side, side, channels)
+    y: np.ndarray  # int32 (n,)
+
+
+def images(task: Task) -> tuple[Split, Split]:
+    """Training and test images of a task: MNIST, or for the large networks noise of its seed."""
+    if task.case not in NOISE:
+        folder = MNIST if task.data_dir is None else Path(task.data_dir)
+        return mnist(folder, "train"), mnist(folder, "t10k")
+    random, side = np.random.default_rng(task.seed), NOISE[task.case]
+
+    def noise(n: int) -> Split:
+        x = random.integers(256, size=(n, side, side, 3), dtype=np.uint8)
+        return Split(x, random.integers(CLASSES, size=n, dtype=np.int32))
+
+    return noise(BATCHES * task.batch_size), noise(task.batch_size)
+
+
+def mnist(folder: Path, name: str) -> Split:
+    """One split from IDX files (LeCun, Cortes & Burges 1998) in a folder, packed or not."""
+    x, y = (read(folder / f"{name}-{kind}-ubyte") for kind in ("images-idx3", "labels-idx1"))
+    return Split(
+        np.frombuffer(x, np.uint8, offset=16).reshape(-1, 28, 28, 1),
+        np.frombuffer(y, np.uint8, offset=8).astype(np.int32),
+    )
+
+
+def read(path: Path) -> bytes:
+    """A file's content, or that of the file with .gz behind its name, unpacked."""
+    if path.exists():
+        return path.read_bytes()
+    return gzip.decompress(path.with_name(f"{path.name}.gz").read_bytes())
+
+
+def epochs(rows: int, task: Task) -> Iterator[np.ndarray]:
+    """For each epoch the rows of its batches, int32 (steps, batch_size), without end.
+
+    Shuffled anew on the host; the last partial batch is dropped.
+    """
+    random, steps = np.random.default_rng(task.seed), rows // task.batch_size
+    if steps == 0:
+        raise ValueError(f"Batches of {task.batch_size} need as many images, but there are {rows}.")
+    while True:
+        order = random.permutation(rows)[: steps * task.batch_size]
+        yield order.reshape(steps, task.batch_size).astype(np.int32)

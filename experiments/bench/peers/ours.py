@@ -1,0 +1,129 @@
+"""jaxnets: a chunk of steps is one compiled program, its state donated, its data on the device."""
+
+import time
+from collections.abc import Callable
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+from jax.nn import relu
+
+from experiments.bench.cases import LEARNING_RATE, NORM_DECAY, NORM_EPSILON
+from experiments.bench.peers.images import images
+from experiments.bench.task import Task
+from jaxnets import (
+    Layer,
+    batch_norm,
+    conv,
+    dense,
+    flatten,
+    losses,
+    max_pool,
+    metrics,
+    models,
+    scale_pixels,
+    serial,
+)
+from jaxnets.training import evaluate, make_update
+from jaxnets.training.chunk import no_sums, run_chunk, steps_per_epoch
+from jaxnets.training.pace import CAPACITY
+from jaxnets.training.program import Program
+
+NEEDS = ("jax", "jaxlib", "optax")
+
+
+def cnn_bn() -> Layer:
+    """Three convolutions with batch norm, two dense layers."""
+
+    def block(features: int) -> Layer:
+        convolution = conv(features, (3, 3), use_bias=False)
+        norm = batch_norm(decay=NORM_DECAY, epsilon=NORM_EPSILON)
+        return serial(("conv", convolution), ("norm", norm), relu)
+
+    return serial(
+        *[("block1", block(16)), max_pool((2, 2)), ("block2", block(32)), max_pool((2, 2))],
+        *[("block3", block(64)), flatten, ("fc1", dense(50)), relu, ("head", dense(10))],
+    )
+
+
+def cnn_5x5() -> Layer:
+    """Two convolutions, two dense layers."""
+    return serial(
+        *[("conv1", conv(32, (5, 5))), relu, max_pool((2, 2))],
+        *[("conv2", conv(64, (5, 5))), relu, max_pool((2, 2))],
+        *[flatten, ("fc1", dense(256)), relu, ("head", dense(10))],
+    )
+
+
+NETWORKS: dict[str, Callable[[], Layer]] = {
+    "mlp": lambda: models.mlp((500, 300, 10)),
+    "cnn_bn": cnn_bn,
+    "cnn_5x5": cnn_5x5,
+    "alexnet": models.alexnet,
+    "vgg16": models.vgg16,
+    "resnet18": models.resnet18,
+    "resnet50": models.resnet50,
+}
+
+
+def model(case: str) -> Layer:
+    """The network of a case, from pixels in 0..255 to logits."""
+    return serial(scale_pixels(), ("net", NETWORKS[case]()))
+
+
+class Ours:
+    """A `Trainer`."""
+
+    def __init__(self, task: Task):
+        if task.devices > 1:
+            raise NotImplementedError(f"jaxnets trains on 1 device, but got {task.devices}")
+        train, self.test = images(task)
+        if task.batch_size > len(train.y):
+            raise ValueError(f"{len(train.y)} images do not fill a batch of {task.batch_size}")
+        self.train = (jnp.asarray(train.x), jnp.asarray(train.y))
+        self.update = make_update(
+            model(task.case),
+            optax.adam(LEARNING_RATE),
+            losses.softmax_cross_entropy,
+            compute_dtype={"float32": None, "bfloat16": jnp.bfloat16}[task.dtype],
+        )
+        self.task, self.done = task, 0
+        first = Program(self.update, self.train, None, None, task.batch_size, "drop", "ignore")
+        self.train_state = first.start(jax.random.key(task.seed))
+
+    def prepare(self) -> dict[str, float]:
+        """Compile the program of a chunk, which serves every number of steps."""
+        sizes = {"batch_size": self.task.batch_size, "remainder": "drop", "capacity": CAPACITY}
+        began = time.perf_counter()
+        self.sums = no_sums(self.update, self.train_state, self.train, None, self.task.batch_size)
+        lowered = run_chunk.lower(
+            self.update, self.train_state, self.train, None, np.int32(0), **sizes, sums=self.sums
+        )
+        traced = time.perf_counter()
+        self.program = lowered.compile()
+        return {"trace": traced - began, "compile": time.perf_counter() - traced}
+
+    def steps(self, n: int) -> float:
+        """As many chunks as it takes, of at most `CAPACITY` steps."""
+        for stop in [*range(self.done + CAPACITY, self.done + n, CAPACITY), self.done + n]:
+            self.train_state, _, objectives = self.program(
+                self.train_state, self.train, None, np.int32(stop), sums=self.sums
+            )
+            last, self.done = stop - self.done - 1, stop
+        return float(jax.block_until_ready(objectives)[last])
+
+    def accuracy(self) -> float:
+        """Exact over the test images."""
+        trained, wanted = self.train_state, {"accuracy": metrics.accuracy}
+        found = evaluate(self.update.model, trained.params, trained.state, self.test, wanted)
+        return found["accuracy"]
+
+    def epoch(self) -> None:
+        """An epoch of steps."""
+        self.steps(steps_per_epoch(len(self.train[0]), self.task.batch_size, "drop"))
+
+
+def make(task: Task) -> Ours:
+    """A trainer of the task."""
+    return Ours(task)

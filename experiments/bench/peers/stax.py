@@ -1,0 +1,68 @@
+"""stax, from JAX's own examples, and optax, one jitted step at a time.
+
+Its batch norm keeps no running statistics: it is evaluated on those of the batch, too.
+"""
+
+import jax
+from jax.example_libraries import stax
+from jax.nn.initializers import glorot_normal
+
+from experiments.bench.cases import NORM_EPSILON
+from experiments.bench.peers.choose import choose
+from experiments.bench.peers.stepping import Array, Network, Stepper
+from experiments.bench.task import Task
+
+NEEDS = ("jax",)
+
+
+def make(task: Task) -> Stepper:
+    """The network of the task's case, to be trained."""
+    return Stepper(task, network(task))
+
+
+def network(task: Task) -> Network:
+    """The network of the task's case with its first weights."""
+    init, forward = choose(task, CASES)
+    params = jax.jit(lambda key: init(key, (1, 28, 28, 1))[1])(jax.random.key(task.seed))
+
+    def apply(params, state, x, train):
+        del train
+        return forward(params, x), state
+
+    return Network(params, (), apply)
+
+
+def conv(features: int, size: int) -> tuple:
+    """A convolution without a bias, which stax has not; it starts as stax's own."""
+
+    def init(key: Array, shape: tuple[int, ...]) -> tuple[tuple[int, ...], Array]:
+        return (*shape[:-1], features), glorot_normal()(key, (size, size, shape[-1], features))
+
+    def apply(kernel: Array, x: Array, **_: object) -> Array:
+        axes = ("NHWC", "HWIO", "NHWC")
+        return jax.lax.conv_general_dilated(x, kernel, (1, 1), "SAME", dimension_numbers=axes)
+
+    return init, apply
+
+
+def normed(features: int) -> tuple:
+    """A 3x3 convolution, batch norm and ReLU."""
+    return stax.serial(conv(features, 3), stax.BatchNorm(epsilon=NORM_EPSILON), stax.Relu)
+
+
+pool = stax.MaxPool((2, 2), strides=(2, 2))
+CASES = {
+    "mlp": stax.serial(
+        *[stax.Flatten, stax.Dense(500), stax.Relu],
+        *[stax.Dense(300), stax.Relu, stax.Dense(10)],
+    ),
+    "cnn_bn": stax.serial(
+        *[normed(16), pool, normed(32), pool, normed(64)],
+        *[stax.Flatten, stax.Dense(50), stax.Relu, stax.Dense(10)],
+    ),
+    "cnn_5x5": stax.serial(
+        *[stax.Conv(32, (5, 5), padding="SAME"), stax.Relu, pool],
+        *[stax.Conv(64, (5, 5), padding="SAME"), stax.Relu, pool],
+        *[stax.Flatten, stax.Dense(256), stax.Relu, stax.Dense(10)],
+    ),
+}

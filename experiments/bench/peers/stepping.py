@@ -1,0 +1,104 @@
+"""A JAX network trained from Python: one jitted step with donated state, called in a loop."""
+
+import time
+from collections.abc import Callable, Iterator
+from itertools import chain, islice
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+
+from experiments.bench.cases import LEARNING_RATE
+from experiments.bench.peers.images import TESTED, epochs, images
+from experiments.bench.task import Task
+
+Array = jax.Array
+
+
+class Network(NamedTuple):
+    """A network with its first weights."""
+
+    params: Any  # what is trained
+    state: Any  # what is remembered: running statistics
+    apply: Callable[[Any, Any, Array, bool], tuple[Array, Any]]
+    # apply(params, state, images, train) -> (logits, state)
+
+
+class Carry(NamedTuple):
+    """What one step hands to the next."""
+
+    params: Any
+    state: Any
+    opt_state: Any
+
+
+class Stepper:
+    """A `Trainer` of a network by Adam, its data on the device as uint8."""
+
+    def __init__(self, task: Task, network: Network):
+        self.dtype, self.apply = jnp.dtype(task.dtype), network.apply
+        train, self.test = images(task)
+        self.train, examples = jax.device_put(train), len(train.y)
+        self.batch_size, self.epoch_steps = task.batch_size, examples // task.batch_size
+        self.batches: Iterator[np.ndarray] = chain.from_iterable(epochs(examples, task))
+        self.tx = optax.adam(LEARNING_RATE)
+        opt_state = jax.jit(self.tx.init)(network.params)
+        self.carry = Carry(network.params, network.state, opt_state)
+        self.jitted = jax.jit(self.step, donate_argnums=0)
+        self.counting = jax.jit(self.rightly)
+
+    def forward(self, params: Any, state: Any, x: Array, train: bool) -> tuple[Array, Any]:
+        """Logits in float32 from uint8 pixels; all between is computed in the task's dtype."""
+        params = jax.tree.map(lambda leaf: leaf.astype(self.dtype), params)
+        logits, state = self.apply(params, state, x.astype(self.dtype) / 255, train)
+        return logits.astype(jnp.float32), state
+
+    def step(self, carry: Carry, rows: Array, x: Array, y: Array) -> tuple[Carry, Array]:
+        """One step of Adam on these rows of the data, and the loss before it."""
+
+        def loss(params: Any) -> tuple[Array, Any]:
+            logits, state = self.forward(params, carry.state, x[rows], True)
+            losses = optax.softmax_cross_entropy_with_integer_labels(logits, y[rows])
+            return losses.mean(), state
+
+        (value, state), gradients = jax.value_and_grad(loss, has_aux=True)(carry.params)
+        updates, opt_state = self.tx.update(gradients, carry.opt_state)
+        return Carry(optax.apply_updates(carry.params, updates), state, opt_state), value
+
+    def rightly(self, params: Any, state: Any, x: Array, y: Array) -> Array:
+        """How many of a batch are classified rightly."""
+        logits, _ = self.forward(params, state, x, False)
+        return (logits.argmax(axis=-1) == y).sum()
+
+    def prepare(self) -> dict[str, float]:
+        """Compile the step."""
+        return self.compile(self.jitted, (self.batch_size,))
+
+    def compile(self, jitted: Any, shape: tuple[int, ...]) -> dict[str, float]:
+        """Compile what trains on rows of this shape; the seconds. To call it then is warm."""
+        began = time.perf_counter()
+        lowered = jitted.lower(self.carry, np.zeros(shape, np.int32), *self.train)
+        traced = time.perf_counter()
+        lowered.compile()
+        return {"trace": traced - began, "compile": time.perf_counter() - traced}
+
+    def steps(self, n: int) -> float:
+        """Train n steps; the loss of the last."""
+        loss = jnp.nan
+        for rows in islice(self.batches, n):
+            self.carry, loss = self.jitted(self.carry, rows, *self.train)
+        jax.block_until_ready(self.carry)
+        return float(loss)
+
+    def epoch(self) -> None:
+        """Train one epoch."""
+        self.steps(self.epoch_steps)
+
+    def accuracy(self) -> float:
+        """The share of test images that are classified rightly."""
+        (params, state, _), (x, y) = self.carry, self.test
+        batches = (slice(start, start + TESTED) for start in range(0, len(y), TESTED))
+        counts = [self.counting(params, state, x[batch], y[batch]) for batch in batches]
+        return sum(map(int, counts)) / len(y)

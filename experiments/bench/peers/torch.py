@@ -1,0 +1,140 @@
+"""PyTorch, eager, in the faster of its two memory formats."""
+
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from copy import deepcopy
+from itertools import chain, islice
+from statistics import median
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from experiments.bench.cases import LEARNING_RATE
+from experiments.bench.peers.choose import choose
+from experiments.bench.peers.images import TESTED, Split, epochs, images
+from experiments.bench.peers.torch_networks import CASES
+from experiments.bench.task import Task
+
+NEEDS = ("torch",)
+
+Loss = Callable[[Tensor, Tensor], Tensor]
+Wrap = Callable[[Loss], Loss]
+DEVICE = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+TURNS, TURN = 5, 3  # how often each way is tried in turn, and for how many steps
+
+
+def make(task: Task) -> "Loop":
+    """The network of the task's case, to be trained."""
+    return Loop(task, {"eager": lambda loss: loss})
+
+
+class Way:
+    """A network trained by Adam in one memory format, its loss wrapped in some way."""
+
+    def __init__(self, task: Task, train: Split, nhwc: bool, wrap: Wrap):
+        self.nhwc, self.mixed = nhwc, task.dtype == "bfloat16"
+        self.x = self.laid_out(train.x)
+        self.y = torch.tensor(train.y, device=DEVICE).long()
+        layout = torch.channels_last if nhwc else torch.contiguous_format
+        torch.manual_seed(task.seed)
+        self.model = choose(task, CASES)().to(DEVICE, memory_format=layout)
+        self.first = deepcopy(self.model.state_dict())
+        self.loss = wrap(lambda x, y: functional.cross_entropy(self.logits(x), y))
+        self.restart()
+
+    def restart(self) -> None:
+        """Go back to the first weights."""
+        self.model.load_state_dict(self.first)
+        self.optimizer = torch.optim.Adam(self.model.parameters(), lr=LEARNING_RATE, fused=True)
+
+    def laid_out(self, x: np.ndarray) -> Tensor:
+        """NHWC images on the device, in the order of axes that this way keeps them in."""
+        tensor = torch.tensor(x, device=DEVICE)
+        return tensor if self.nhwc else tensor.permute(0, 3, 1, 2).contiguous()
+
+    def logits(self, x: Tensor) -> Tensor:
+        """Logits in float32 from uint8 pixels, laid out."""
+        x = x.permute(0, 3, 1, 2) if self.nhwc else x
+        with torch.autocast(DEVICE.type, torch.bfloat16, enabled=self.mixed):
+            return self.model(x.float().div_(255)).float()
+
+    def train(self, batches: Iterable[Tensor]) -> Tensor:
+        """One step of Adam on each of these batches' rows; the last loss."""
+        loss = torch.tensor(torch.nan)
+        for rows in batches:
+            loss = self.loss(self.x.index_select(0, rows), self.y.index_select(0, rows))
+            self.optimizer.zero_grad(set_to_none=True)
+            loss.backward()
+            self.optimizer.step()
+        if DEVICE.type == "cuda":
+            torch.cuda.synchronize()
+        return loss.detach()
+
+
+class Loop:
+    """A `Trainer` that tries every way in `prepare` and keeps the fastest.
+
+    `notes` tells which that was, and on a GPU how exactly it multiplies float32.
+    """
+
+    def __init__(self, task: Task, wraps: Mapping[str, Wrap]):
+        torch.backends.cudnn.benchmark = True  # all batches have one shape
+        train, self.test = images(task)
+        self.epoch_steps = len(train.y) // task.batch_size
+        orders = (torch.tensor(order, device=DEVICE) for order in epochs(len(train.y), task))
+        self.batches: Iterator[Tensor] = chain.from_iterable(orders)
+        layouts = {"NCHW": False} if task.case == "mlp" else {"NCHW": False, "channels_last": True}
+        self.ways = {
+            f"{layout}, {name}": Way(task, train, nhwc, wrap)
+            for layout, nhwc in layouts.items()
+            for name, wrap in wraps.items()
+        }
+        self.way, self.notes = next(iter(self.ways.values())), ""
+
+    def prepare(self) -> dict[str, float]:
+        """Try the ways in turn, and keep the fastest; "compile" is the time of its first step."""
+        first = {name: self.timed(name, 1) for name in self.ways}
+        rounds = range(TURNS if len(self.ways) > 1 else 1)
+        turns = [{name: self.timed(name, TURN) for name in self.ways} for _ in rounds]
+        seconds = {name: median(turn[name] for turn in turns) / TURN for name in self.ways}
+        best = min(seconds, key=lambda name: seconds[name])
+        self.way, self.notes = self.ways[best], told(best, seconds)
+        self.way.restart()
+        self.ways.clear()
+        return {"trace": 0.0, "compile": first[best]}
+
+    def timed(self, name: str, n: int) -> float:
+        """Seconds of n steps in one way."""
+        began = time.perf_counter()
+        self.ways[name].train(islice(self.batches, n))
+        return time.perf_counter() - began
+
+    def steps(self, n: int) -> float:
+        """Train n steps; the loss of the last."""
+        return self.way.train(islice(self.batches, n)).item()
+
+    def epoch(self) -> None:
+        """Train one epoch."""
+        self.steps(self.epoch_steps)
+
+    @torch.inference_mode()
+    def accuracy(self) -> float:
+        """The share of test images that are classified rightly."""
+        way, (x, y) = self.way, self.test
+        way.model.eval()
+        batches = (slice(start, start + TESTED) for start in range(0, len(y), TESTED))
+        found = [way.logits(way.laid_out(x[batch])).argmax(dim=1).cpu() for batch in batches]
+        way.model.train()
+        return float((torch.cat(found).numpy() == y).mean())
+
+
+def told(best: str, seconds: Mapping[str, float]) -> str:
+    """Which way is kept, what each took, and how exactly float32 is multiplied on a GPU."""
+    trials = ", ".join(f"{name} {1e3 * s:.2f}" for name, s in seconds.items())
+    note = f"{best} (ms a step in a short trial: {trials})"
+    if DEVICE.type != "cuda":
+        return note
+    precision, tf32 = torch.get_float32_matmul_precision(), torch.backends.cudnn.allow_tf32
+    return f"{note}; float32 matmul precision {precision}, TF32 in convolutions: {tf32}"

@@ -1,0 +1,144 @@
+"""Plots of what the benchmark measured, as PNG."""
+
+import json
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import LogLocator, NullLocator
+
+from experiments.bench.records import Record
+
+POPULATION = Path("experiments/results/population.json")
+
+
+def write_plots(records: Sequence[Record], folder: Path) -> list[Path]:
+    """Every plot that the records, and the population's result, have something for."""
+    measured = [record for record in records if "left_out" not in record]
+    speed = [record for record in measured if record["kind"] == "speed"]
+    reached = [record for record in measured if record["kind"] == "time_to_accuracy"]
+    figures = {
+        "throughput": throughput(speed) if speed else None,
+        "share_of_limit": shares(speed) if speed else None,
+        "time_to_accuracy": reaching(reached) if reached else None,
+        "population": population(json.loads(POPULATION.read_text(encoding="utf-8"))),
+    }
+    folder.mkdir(parents=True, exist_ok=True)
+    written = []
+    for name, figure in figures.items():
+        if figure is not None:
+            written.append(folder / f"bench_{name}.png")
+            figure.savefig(written[-1], dpi=120)
+    return written
+
+
+def throughput(records: Sequence[Record]) -> Figure | None:
+    """Examples a second against the batch size, with the quartiles; cases of one size say none."""
+    many = [
+        r for r in records if len({s["batch_size"] for s in records if s["case"] == r["case"]}) > 1
+    ]
+    if not many:
+        return None
+    figure, panels = _panels(many, "Training throughput")
+    for axes, chosen in panels:
+        for peer, its in _by(chosen, "peer"):
+            its = sorted(its, key=lambda record: record["batch_size"])
+            found = [record["samples_per_second"] for record in its]
+            medians = [spread["median"] for spread in found]
+            below, above = (
+                [abs(spread["median"] - spread[end]) for spread in found] for end in ("low", "high")
+            )
+            sizes = [record["batch_size"] for record in its]
+            axes.errorbar(sizes, medians, (below, above), marker="o", capsize=3, label=peer)
+        axes.set(xscale="log", yscale="log", xlabel="examples a step", ylabel="examples a second")
+        _plain_ticks(axes, sorted({record["batch_size"] for record in chosen}))
+        axes.legend(fontsize=8)
+    return figure
+
+
+def shares(records: Sequence[Record]) -> Figure:
+    """The model's FLOP/s over those of a big matmul, at each case's largest batch."""
+    figure, panels = _panels(records, "Model FLOP/s, share of a big matmul's in the same run")
+    for axes, chosen in panels:
+        largest = max(record["batch_size"] for record in chosen)
+        chosen = [record for record in chosen if record["batch_size"] == largest]
+        names = [record["peer"] for record in chosen]
+        values = [100 * (record["share_of_matmul"] or 0) for record in chosen]
+        bars = axes.barh(names, values, color=[_colour(name) for name in names])
+        axes.bar_label(bars, fmt="%.0f %%", padding=3)
+        axes.set(xlabel=f"share of the matmul limit (%), batch {largest}")
+        axes.set_xlim(0, 1.15 * max(100, *values))  # above 100 where fewer operations will do
+        axes.invert_yaxis()
+    return figure
+
+
+def reaching(records: Sequence[Record]) -> Figure:
+    """The seconds until the accuracy was reached, a dot a seed."""
+    figure, panels = _panels(records, "Time to test accuracy, with compiling, a dot a seed")
+    for axes, chosen in panels:
+        for row, record in enumerate(chosen):
+            seconds = [
+                curve[-1][0] for curve in record["curves"] if curve[-1][1] >= record["target"]
+            ]
+            axes.plot(seconds, [row] * len(seconds), "o", color=_colour(record["peer"]), alpha=0.7)
+        axes.set_yticks(range(len(chosen)), [record["peer"] for record in chosen])
+        axes.set(xlabel=f"seconds to {chosen[0]['target']:.0%}", ylim=(len(chosen) - 0.5, -0.5))
+        axes.set_xlim(left=0)
+    return figure
+
+
+def population(result: dict[str, Any]) -> Figure:
+    """Members trained in a second against the population's size, with the quartiles."""
+    sizes = {int(n): found for n, found in result["by size, shared batches"].items()}
+    figure = Figure(figsize=(6, 4), layout="constrained")
+    axes = figure.subplots()
+    speeds = [found["members per second"] for found in sizes.values()]
+    low, middle, high = zip(*speeds, strict=True)
+    axes.fill_between(list(sizes), low, high, alpha=0.3)
+    axes.plot(list(sizes), middle, "o-")
+    axes.set(xscale="log", xlabel="networks in the population", ylabel="networks trained a second")
+    axes.set_title(f"{result['network']}, {result['updates']} updates of {result['batch_size']}")
+    axes.set_ylim(bottom=0)
+    _plain_ticks(axes, list(sizes))
+    axes.grid(alpha=0.3)
+    return figure
+
+
+def _panels(
+    records: Sequence[Record], title: str
+) -> tuple[Figure, list[tuple[Axes, list[Record]]]]:
+    """A figure with a panel for each case, dtype and device."""
+    groups = list(_by(records, "case", "dtype", "device"))
+    figure = Figure(figsize=(5 * len(groups), 4), layout="constrained")
+    figure.suptitle(title)
+    axes = figure.subplots(1, len(groups), squeeze=False)[0]
+    for panel, ((case, dtype, device), _) in zip(axes, groups, strict=True):
+        panel.set_title(f"{case}, {dtype}, {device}", fontsize=10)
+        panel.grid(alpha=0.3)
+        panel.set_axisbelow(True)
+    return figure, [(panel, its) for panel, (_, its) in zip(axes, groups, strict=True)]
+
+
+def _by(records: Iterable[Record], *names: str) -> Iterable[tuple[Any, list[Record]]]:
+    """The records by the values of these names, in the order of their first."""
+    groups: dict[Any, list[Record]] = {}
+    for record in records:
+        key = tuple(record[name] for name in names) if len(names) > 1 else record[names[0]]
+        groups.setdefault(key, []).append(record)
+    return groups.items()
+
+
+def _plain_ticks(axes: Axes, x: Sequence[int]) -> None:
+    """Numbers in full, not as powers of ten: these along x, and 1, 2 and 5 times ten^n along y."""
+    axes.set_xticks(x, map(str, x))
+    axes.xaxis.minorticks_off()
+    if axes.get_yscale() == "log":
+        axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+        axes.yaxis.set_minor_locator(NullLocator())
+    axes.yaxis.set_major_formatter("{x:,.0f}")
+
+
+def _colour(peer: str) -> str:
+    return "tab:orange" if peer.startswith("ours") else "tab:blue"

@@ -1,0 +1,123 @@
+"""The harness's end of a worker: a process that waits on its stdin until it is its turn."""
+
+import json
+import os
+import subprocess
+import sys
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from experiments.bench.task import Task
+
+ROOT = Path(__file__).parents[2]
+LAST_LINES = 5  # of a dead worker's stderr
+ALWAYS = {
+    "XLA_PYTHON_CLIENT_PREALLOCATE": "false",  # else the first process takes the GPU's memory
+    "JAX_ENABLE_COMPILATION_CACHE": "false",
+    "TORCHINDUCTOR_FORCE_DISABLE_CACHES": "1",
+}
+
+
+class Contender(NamedTuple):
+    """A peer, on so many devices."""
+
+    peer: str
+    devices: int = 1
+
+    @property
+    def label(self) -> str:
+        """As in "ours" or "ours, 2 devices"."""
+        return self.peer if self.devices == 1 else f"{self.peer}, {self.devices} devices"
+
+
+class LeftOut(Exception):
+    """A contender cannot take part, or no longer: says why."""
+
+
+class Process:
+    """A fresh process that trains a task in one framework; a context manager that ends it.
+
+    All compilation caches are off in it, but for what the environment `more` says.
+
+    Attributes:
+      about: what it said of itself: "import_seconds", "python", "versions".
+
+    Raises:
+      LeftOut: the framework is not installed or refuses the task, or the process ended.
+    """
+
+    def __init__(self, contender: Contender, task: Task, more: Mapping[str, str] | None = None):
+        task = task._replace(devices=contender.devices)
+        self.errors = tempfile.TemporaryFile()  # noqa: SIM115, it is closed with the process
+        self.process = subprocess.Popen(
+            _command(contender.peer, task),
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=self.errors,
+            text=True,
+            cwd=ROOT,
+            env={**os.environ, **ALWAYS, **devices_flag(task.devices), **(more or {})},
+        )
+        try:
+            self.about = self._answer()
+        except BaseException:
+            self.__exit__()
+            raise
+
+    def __enter__(self) -> "Process":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.process.kill()
+        self.process.communicate()
+        self.errors.close()
+
+    def ask(self, do: str, **arguments: Any) -> dict[str, Any]:
+        """Give a command, and wait for its answer; `experiments.bench.worker` has them."""
+        try:
+            print(json.dumps({"do": do, **arguments}), file=self.process.stdin, flush=True)
+        except BrokenPipeError:
+            raise LeftOut(self._last_words()) from None
+        return self._answer()
+
+    def stop(self) -> dict[str, Any]:
+        """Ask for the peak of memory, and wait until the process has ended."""
+        answer = self.ask("stop")
+        self.process.wait()
+        return answer
+
+    def _answer(self) -> dict[str, Any]:
+        assert self.process.stdout is not None
+        if not (text := self.process.stdout.readline()):
+            raise LeftOut(self._last_words())
+        answer = json.loads(text)
+        if "left_out" in answer:
+            raise LeftOut(answer["left_out"])
+        return answer
+
+    def _last_words(self) -> str:
+        status = self.process.wait()
+        self.errors.seek(0)
+        lines = self.errors.read().decode(errors="replace").splitlines()[-LAST_LINES:]
+        return "\n".join([f"its process ended with status {status}:", *lines])
+
+
+def trial_seconds(prepared: Mapping[str, float]) -> float:
+    """What a peer spent in "prepare" on finding its own best way, which its user does not."""
+    needed = sum(prepared[name] for name in ("make_seconds", "trace_seconds", "compile_seconds"))
+    return prepared["seconds"] - needed
+
+
+def _command(peer: str, task: Task) -> list[str]:
+    arguments = (json.dumps(task._asdict()), peer)
+    return [sys.executable, "-m", "experiments.bench.worker", *arguments]
+
+
+def devices_flag(number: int) -> dict[str, str]:
+    """What makes one CPU so many devices; an accelerator does not heed it."""
+    if number == 1:
+        return {}
+    flags = os.environ.get("XLA_FLAGS", "")
+    return {"XLA_FLAGS": f"{flags} --xla_force_host_platform_device_count={number}".strip()}

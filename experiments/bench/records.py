@@ -1,0 +1,82 @@
+"""What a measurement leaves: a line of JSON for each contender, with what it was found on."""
+
+import json
+import os
+import platform
+import time
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from experiments.bench.process import Contender, Process
+from experiments.bench.task import Task
+from jaxnets.training import RunError
+from jaxnets.training.report import to_json
+
+Record = dict[str, Any]
+FLAGS = ("XLA_", "JAX_", "OMP_", "MKL_", "KMP_", "OPENBLAS_", "TORCH", "KERAS_", "GLIBC_", "CUDA_")
+
+
+def setting(task: Task) -> Record:
+    """What all contenders of a run have in common."""
+    return {"case": task.case, "batch_size": task.batch_size, "dtype": task.dtype}
+
+
+def left_out(kind: str, reasons: Mapping[str, str]) -> list[Record]:
+    """The records of contenders that are left out, with the reasons."""
+    return [{"kind": kind, "peer": label, "left_out": why} for label, why in reasons.items()]
+
+
+def told(answer: Mapping[str, Any]) -> Record:
+    """What a process answered, but for how long that took."""
+    return {name: value for name, value in answer.items() if name != "seconds"}
+
+
+def machine() -> Record:
+    """What a run's figures are found on; JAX is asked for the device in a process of its own."""
+    with Process(Contender("matmul"), Task("mlp")) as process:
+        device = told(process.ask("device"))
+    return {
+        **device,
+        "processor": _processor(),
+        "cores": len(os.sched_getaffinity(0))
+        if hasattr(os, "sched_getaffinity")
+        else os.cpu_count(),
+        "system": platform.platform(),
+        "flags": {name: value for name, value in os.environ.items() if name.startswith(FLAGS)},
+        "began": time.strftime("%Y-%m-%d %H:%M:%S"),
+    }
+
+
+def write(path: Path, records: Iterable[Record]) -> None:
+    """Add the records to a file, one a line; NaN is null."""
+    with open(path, "a", encoding="utf-8") as file:
+        file.writelines(json.dumps(to_json(record)) + "\n" for record in records)
+
+
+def read(paths: Sequence[Path]) -> list[Record]:
+    """The records of all files.
+
+    Raises:
+      RunError: a line that is no record.
+    """
+    found = []
+    for path in paths:
+        for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), start=1):
+            try:
+                record = json.loads(line)
+                found.append({"kind": record["kind"], **record})
+            except (ValueError, LookupError, TypeError) as error:
+                raise RunError(
+                    f"{path}, line {number}, is no record of experiments.bench ({error!r}); "
+                    "leave it out, or measure again"
+                ) from error
+    return found
+
+
+def _processor() -> str:
+    """As the system names it."""
+    cpuinfo = Path("/proc/cpuinfo")
+    lines = cpuinfo.read_text().splitlines() if cpuinfo.exists() else []
+    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
+    return names[0] if names else platform.processor()

@@ -1,0 +1,61 @@
+"""How good does a small network get on MNIST? Several seeds, and all of them together.
+
+python -m experiments.mnist_record --seeds 10 --out runs/record
+python -m experiments.mnist_record --seeds 10 --out runs/record --resume
+
+Five convolutions of `models.small_cnn`, one with 32 kernels at 28 x 28, two with 64 at 14 x 14 and
+two with 128 at 7 x 7: 289,130 parameters. Images are turned, sized, leant and shifted at random,
+labels are smoothed, and AdamW's rate goes through one cycle. Rate and augmentation were chosen in
+shorter runs of a narrower network, on 10,000 training images held out; the test images are looked
+at once a seed, when its network is ready. Seeds train one after another, each in a folder of its
+own under `--out`. `--resume` goes on within the one that was interrupted and leaves those that are
+ready as they are.
+"""
+
+from dataclasses import dataclass
+from functools import partial
+
+from experiments import common, one_by_one
+from jaxnets import data, losses, metrics, models, scale_pixels, serial
+from jaxnets.data import augment
+from jaxnets.training import make_update
+
+
+@dataclass(frozen=True)
+class Config(one_by_one.Config):
+    """A small convolutional network on MNIST, as good as it gets in minutes."""
+
+    epochs: int = 20
+    learning_rate: float | None = 0.005
+    """The peak of a one-cycle cosine schedule."""
+    validation: int = 1000
+
+
+model = serial(
+    scale_pixels(mean=0.1307, std=0.3081),
+    ("cnn", models.small_cnn(10, [(32,), (64, 64), (128, 128)])),
+)
+
+
+def experiment(config: Config) -> None:
+    """Train a network a seed, and evaluate each once on the test set."""
+    mnist = data.load("mnist", data_dir=config.data_dir)
+    train, validation = data.holdout(mnist.train, config.validation, seed=config.seed)
+    run = common.Run("mnist_record", config, mnist)
+
+    update = make_update(
+        model,
+        config.tx(len(train.x)),
+        partial(losses.softmax_cross_entropy, label_smoothing=0.1),
+        # what is reported as loss is the plain one, in nats, not the smoothed one
+        metrics={
+            "loss": metrics.mean(losses.softmax_cross_entropy),
+            "accuracy": metrics.accuracy,
+        },
+        augment=augment.affine(rotation=15, scale=0.15, shear=10, shift=2),
+    )
+    one_by_one.experiment(run, config, update, train, validation)
+
+
+if __name__ == "__main__":
+    common.main(experiment, Config)

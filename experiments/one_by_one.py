@@ -1,0 +1,85 @@
+"""Seeds one after another, each a run in a folder of its own: for networks that take minutes.
+
+`population.experiment` trains all seeds abreast, so that none is ready before the last. Here what
+is known of the first ones is written while the others train.
+"""
+
+import json
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from experiments import common
+from experiments.folder import machine, write_json
+from experiments.population import ensembles, percent, seed_keys
+from jaxnets.data import Split
+from jaxnets.interop import safetensors
+from jaxnets.training import Update, predict_proba
+from jaxnets.training.population import spread
+
+
+@dataclass(frozen=True)
+class Config(common.Config):
+    """The options of an experiment that trains one seed after another."""
+
+    seeds: int = 1
+    """Networks to train, one after another, with the seeds from `seed` on."""
+
+
+def experiment(
+    run: common.Run, config: Config, update: Update, train: Split, validation: Split
+) -> None:
+    """Train a network a seed, and evaluate each on the test set, once, when it is ready.
+
+    Each is a run of one seed in the folder "seedN". Where `config.resume` goes on with a run, a
+    network that is ready is left as it is. The examples held out are those of the first seed for
+    all. Raises `Interrupted` where a seed was, and then those before it are reported.
+    """
+    model, _ = update.build(config.hyper)
+    steps = config.epochs * (len(train.x) // max(1, config.batch_size))  # `fit` checks both
+    results, probabilities = [], []
+    for number, key in enumerate(seed_keys(config.seed, config.seeds)):
+        seed = config.seed + number
+        folder = run.folder / f"seed{seed}"
+        own = replace(config, seed=seed, seeds=1, out=folder, resume=folder.exists())
+        if result_in(folder).get("steps") != steps:
+            alone = common.Run(run.name, own, run.dataset)
+            sizes = {"epochs": config.epochs, "batch_size": config.batch_size}
+            how = {"key": key, "hyper": config.hyper, "validation": validation}
+            alone.finish(model, update, alone.fit(update, train, **sizes, **how))
+        results.append({"seed": seed, **result_in(folder)})
+        saved = safetensors.load(folder / "params.safetensors")
+        learnt = (saved["params"], saved.get("state", {}))
+        probabilities.append(predict_proba(model, *learnt, run.dataset.test.x))
+        finish(run, config, results, np.stack(probabilities))
+
+
+def result_in(folder: Path) -> dict[str, Any]:
+    """What the run in a folder has written of its result; nothing where it has not come so far."""
+    path = folder / "result.json"
+    return json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
+
+
+def finish(
+    run: common.Run, config: Config, results: list[dict[str, Any]], probabilities: np.ndarray
+) -> None:
+    """Write and tell what came of the seeds that are ready, alone and together."""
+    accuracy = spread(np.array([result["test_accuracy"] for result in results]))
+    found = ensembles(probabilities, run.dataset.test.y)
+    seconds = float(np.mean([result["train_seconds"] for result in results]))
+    result = {
+        "test_accuracy": accuracy._asdict(),
+        "ensemble": found,
+        "train_seconds_a_seed": seconds,
+        "by_seed": results,
+        **machine(),
+    }
+    write_json(run.folder / "result.json", result)
+    average, vote = (found[way]["accuracy"] for way in ("average", "vote"))
+    print(
+        f"{accuracy.n} of {config.seeds} seeds: test accuracy {percent(accuracy)}; ensemble: "
+        f"average {average:.2%}, vote {vote:.2%}; {seconds:.0f} s of training a seed",
+        flush=True,
+    )

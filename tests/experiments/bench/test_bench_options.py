@@ -1,0 +1,61 @@
+"""What the benchmark cannot measure is refused in one message that has the cure."""
+
+import sys
+
+import pytest
+
+from experiments import common
+from experiments.bench.__main__ import default_batch_size, experiment
+from experiments.bench.options import Config, check
+from experiments.bench.process import Contender
+
+
+@pytest.mark.parametrize(
+    "options, message",
+    [
+        (["--cases=mlp,cnnbn"], "'cnnbn'; did you mean cnn_bn?"),
+        (["--peers=torhc"], "--peers expects some of torch, torch_compile"),
+        (["--dtypes=float16"], "--dtypes expects some of float32, bfloat16, but got 'float16'"),
+        (["--batch-sizes=1,,8"], "--batch-sizes expects numbers of 1 or more"),
+        (["--batch-sizes=0"], "as in 1,8,128, but got '0'"),
+        (["--devices=two"], "--devices expects numbers of 1 or more"),
+        (["--repeats=0"], "--repeats expects a number of 1 or more, but got 0"),
+        (["--steps=-1"], "--steps expects a number of 1 or more, but got -1"),
+        (
+            ["--time-to-accuracy=99"],
+            "--time-to-accuracy expects a share such as 0.99, but got 99.0",
+        ),
+        (["--time-to-accuracy=0.9", "--processes"], "ask for one"),
+        (
+            ["--time-to-accuracy=0.9", "--cases=vgg16"],
+            "choose from mlp, cnn_bn, cnn_5x5 by --cases",
+        ),
+        (["--data-dir=/nowhere"], "--data-dir expects a folder, but got /nowhere; make it"),
+        (["--out=/dev/null/a"], "cannot write to /dev/null/a: File exists; choose another"),
+        (["--out={kept}"], "kept is not empty; choose a new file with --out"),
+        (["--repeats=many"], "--repeats"),
+    ],
+    ids=str,
+)
+def test_an_option_that_makes_no_sense_is_refused(monkeypatch, capsys, tmp_path, options, message):
+    (tmp_path / "kept").write_text("an hour of measuring\n")
+    options = [option.format(kept=tmp_path / "kept") for option in options]
+    monkeypatch.setattr(sys, "argv", ["bench", *options])
+    with pytest.raises(SystemExit) as raised:
+        common.main(experiment, Config)
+    errors = capsys.readouterr().err
+    assert raised.value.code == 2 and message in errors and "Traceback" not in errors
+    assert (tmp_path / "kept").read_text() == "an hour of measuring\n"
+
+
+def test_the_lists_are_all_combined_and_only_ours_has_several_devices():
+    config = Config(cases="mlp,vgg16", peers="torch", batch_sizes="1,8", devices="1,2")
+    tasks, contenders = check(config)
+    assert tasks == [(c, b, "float32") for c in ("mlp", "vgg16") for b in (1, 8)]
+    assert contenders == [Contender("ours", 1), Contender("ours", 2), Contender("torch", 1)]
+    assert [c.label for c in contenders] == ["ours", "ours, 2 devices", "torch"]
+
+
+def test_large_images_come_in_small_batches_on_a_cpu():
+    assert default_batch_size("vgg16", "cpu") == 8
+    assert default_batch_size("vgg16", "gpu") == default_batch_size("mlp", "cpu") == 128

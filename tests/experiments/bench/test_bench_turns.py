@@ -1,0 +1,149 @@
+"""Contenders take turns; ratios are of one round; what went wrong is in the record."""
+
+from collections import defaultdict
+
+import pytest
+
+from experiments.bench import process, reach, rounds, whole
+from experiments.bench.process import Contender, LeftOut
+from experiments.bench.spread import ratio, spread
+from experiments.bench.task import Task
+
+OURS, TORCH, LINEN = map(Contender, ("ours", "torch", "linen"))
+
+
+@pytest.fixture
+def contest(monkeypatch):
+    """Processes that tell what they are told to: by label, a function of a command's number."""
+    turns, answers = [], {}
+
+    class Fake:
+        def __init__(self, contender, task, more=None):
+            if contender.peer == "keras":
+                raise LeftOut("keras is not installed")
+            self.label, self.task, self.count = contender.label, task, defaultdict(int)
+            self.more, self.about = more, {"python": "3", "versions": {}}
+
+        def __enter__(self):
+            return self
+
+        def __exit__(self, *_):
+            pass
+
+        def ask(self, do, **arguments):
+            turns.append((self.label, do))
+            self.count[do] += 1
+            default = {
+                "prepare": {"seconds": 3, "make_seconds": 1, "trace_seconds": 0.5}
+                | {"compile_seconds": 0.5},
+                "device": {"device": "cpu", "platform": "cpu", "seconds": 0},
+                "steps": {"seconds": 1.0, "loss": 0.1},
+                "accuracy": {"seconds": 0.25, "accuracy": 0.97},
+            }
+            special = answers.get((self.label, do))
+            found = special(self) if special else {}
+            return {"seconds": 2.0} | default.get(do, {}) | found
+
+        def stop(self):
+            return {"seconds": 0, "peak_memory_bytes": 10**6, "memory": "process"}
+
+    for module in (rounds, reach, whole):
+        monkeypatch.setattr(module, "Process", Fake)
+    monkeypatch.setattr(rounds, "PAUSE", 0)
+    return turns, answers
+
+
+def test_a_race_is_interleaved_and_its_ratios_are_paired(contest):
+    turns, answers = contest
+    slow = [9, 9, 2.0, 4.0, 6.0]  # two warm-ups, three rounds; ours takes 1, 2 and 3
+    answers["torch", "steps"] = lambda fake: {"seconds": slow[fake.count["steps"] - 1]}
+    answers["ours", "steps"] = lambda fake: {"seconds": slow[fake.count["steps"] - 1] / 2}
+    found = rounds.race(Task("mlp"), (OURS, TORCH), rounds=3, steps=10)
+    raced = [label for label, do in turns if do == "steps"]
+    assert raced == ["matmul", "ours", "torch"] * 5
+    ours, torch = found
+    assert torch["step_seconds"] == [0.2, 0.4, 0.6] and ours["step_ms"]["median"] == 200
+    faster = {"median": 2.0, "low": 2.0, "high": 2.0, "n": 3, "noisy": False}
+    assert torch["ours_times_faster"] == {"ours": faster}  # though their own spread is wide
+    assert torch["step_ms"]["noisy"] and torch["samples_per_second"]["median"] == 320
+    assert ours["matmul_flops_per_second"] == pytest.approx(2 * 2048**3 / 0.1)
+    assert ours["share_of_matmul"] == pytest.approx(318_208_000 / 0.2 / (20 * 2048**3))
+
+
+def test_wrong_learning_is_flagged(contest):
+    _, answers = contest
+    answers["torch", "accuracy"] = lambda fake: {"accuracy": 0.949}
+    found = rounds.race(Task("mlp"), (OURS, TORCH, LINEN), rounds=1, steps=1)
+    assert [record["accuracy_low"] for record in found] == [False, True, False]
+
+
+def test_one_that_is_missing_or_ends_is_recorded_and_the_others_go_on(contest):
+    _, answers = contest
+
+    def end(fake):
+        if fake.count["steps"] == 4:
+            raise LeftOut("its process ended with status -9:")
+        return {}
+
+    answers["torch", "steps"] = end
+    found = rounds.race(Task("mlp"), (OURS, TORCH, Contender("keras")), rounds=3, steps=1)
+    assert [record["peer"] for record in found] == ["ours", "keras", "torch"]
+    assert len(found[0]["step_seconds"]) == 3
+    assert found[1]["left_out"] == "keras is not installed"
+    assert found[2]["left_out"] == "its process ended with status -9:"
+    assert all(r["kind"] == "speed" and r["case"] == "mlp" for r in found)
+
+
+def test_a_turn_is_made_to_last_about_a_second():
+    asked = []
+
+    class Steps:
+        def ask(self, do, n):
+            asked.append(n)
+            return {"seconds": 0.004 * n}
+
+    assert rounds.steps_a_turn(Steps()) == 250
+    assert asked == [1, 1, 16, 16, 256, 256]
+
+
+def test_the_time_to_an_accuracy_counts_compiling_and_looking_but_no_trials(contest):
+    turns, answers = contest
+    curve = [0.9, 0.95, 0.99]
+    for peer in ("ours", "torch"):
+        answers[peer, "accuracy"] = lambda fake: {"accuracy": curve[fake.count["accuracy"] - 1]}
+    answers["ours", "epoch"] = lambda fake: {"seconds": 0.5}
+    found = reach.reach(Task("mlp"), (OURS, TORCH, LINEN), target=0.98, seeds=2)
+    ours, torch, linen = found
+    # prepared in 2 of its 3 seconds, then three epochs, each looked at
+    assert ours["curves"][0] == [(2.75, 0.9), (3.5, 0.95), (4.25, 0.99)]
+    assert torch["seconds"]["median"] == 2 + 3 * 2.25 and torch["seconds"]["n"] == 2
+    assert torch["ours_times_faster"]["ours"]["median"] == pytest.approx(8.75 / 4.25)
+    assert linen["seconds"] is None and linen["ours_times_faster"] == {}
+    assert len(linen["curves"][0]) == reach.EPOCHS
+    assert [label for label, do in turns if do == "prepare"] == ["ours", "torch", "linen"] * 2
+
+
+def test_whole_processes_of_ours_are_measured_with_a_cold_and_with_a_warm_cache(contest):
+    _, answers = contest
+    caches = []
+    answers["ours", "epoch"] = lambda fake: caches.append(fake.more) or {}
+    found = whole.whole(Task("mlp"), (OURS, TORCH, Contender("keras")), rounds=2)
+    labels = ["ours, cold cache", "ours, warm cache", "torch", "keras"]
+    assert [record["peer"] for record in found] == labels
+    assert found[3]["left_out"] == "keras is not installed"
+    assert set(found[2]["ours_times_faster"]) == set(labels[:2]) and found[2]["seconds"]["n"] == 2
+    assert caches[0] == {} and caches[1]["JAX_ENABLE_COMPILATION_CACHE"] == "true"
+    assert caches[:2] * 3 == caches  # the same folder in every round
+
+
+def test_a_cpu_becomes_as_many_devices_as_ours_divides_a_batch_over(monkeypatch):
+    monkeypatch.setenv("XLA_FLAGS", "--a")
+    assert process.devices_flag(1) == {}
+    flags = "--a --xla_force_host_platform_device_count=2"
+    assert process.devices_flag(2) == {"XLA_FLAGS": flags}
+
+
+def test_a_spread_is_noisy_when_its_quartiles_are_a_tenth_of_the_median_apart():
+    assert spread([1, 2, 3, 4, 5]) == {"median": 3, "low": 2, "high": 4, "n": 5, "noisy": True}
+    assert not spread([100, 101, 104, 105, 106])["noisy"]
+    assert ratio([4, 9], [2, 3])["median"] == 2.5

@@ -1,0 +1,83 @@
+"""A worker does what it is told, and what ours trains is what `fit` trains."""
+
+import io
+import json
+import sys
+
+import jax
+import numpy as np
+import pytest
+from jax.nn.initializers import zeros
+
+from experiments.bench.peers import ours
+from experiments.bench.process import Contender, LeftOut, Process
+from experiments.bench.task import Task
+from experiments.bench.worker import serve
+from jaxnets import dense, flatten, serial
+from jaxnets.training import fit
+
+pytestmark = pytest.mark.usefixtures("unoptimised")
+
+
+@pytest.fixture
+def task(small_mnist, monkeypatch):
+    """A task of a network that needs no chance to begin with: compiling that is what takes time."""
+    head = dense(10, kernel_init=zeros)
+    monkeypatch.setitem(ours.NETWORKS, "mlp", lambda: serial(flatten, ("head", head)))
+    return Task("mlp", data_dir=str(small_mnist))
+
+
+def test_every_command_is_answered_by_a_line_with_its_seconds(monkeypatch, task):
+    commands = [
+        {"do": "prepare"},
+        {"do": "steps", "n": 20},
+        {"do": "epoch"},
+        {"do": "accuracy"},
+        {"do": "device"},
+        {"do": "stop"},
+        {"do": "steps", "n": 1},  # too late
+    ]
+    lines = "".join(json.dumps(command) + "\n" for command in commands)
+    monkeypatch.setattr(sys, "stdin", io.StringIO(lines))
+    said = []
+    serve(task, "ours", said.append)
+    hello, prepared, steps, epoch, accuracy, device, stopped = said
+    assert hello["versions"]["jax"] == jax.__version__ and hello["import_seconds"] > 0
+    assert all(answer["seconds"] >= 0 for answer in said[1:])
+    parts = sum(prepared[part] for part in ("make_seconds", "trace_seconds", "compile_seconds"))
+    assert 0.9 * prepared["seconds"] < parts <= prepared["seconds"]
+    assert steps["loss"] < 2 and set(epoch) == {"seconds"}
+    assert 0.5 < accuracy["accuracy"] <= 1
+    assert device["device"] == jax.devices()[0].device_kind
+    assert stopped["peak_memory_bytes"] > 50e6
+    assert json.loads(json.dumps(said)) == said
+
+
+def test_steps_of_ours_are_those_of_fit_however_they_are_cut(task, monkeypatch):
+    monkeypatch.setattr(ours, "CAPACITY", 2)
+    trainer = ours.make(task._replace(seed=3))
+    trainer.prepare()
+    losses = [trainer.steps(3), trainer.steps(1)]
+    trainer.steps(1)
+    sizes = {"key": jax.random.key(3), "epochs": 1, "batch_size": 128}
+    fitted = fit(trainer.update, trainer.train, **sizes)
+    assert int(trainer.train_state.step) == 5 and losses[1] < losses[0]
+    same = jax.tree.map(np.array_equal, trainer.train_state.params, fitted.train_state.params)
+    assert all(jax.tree.leaves(same))
+
+
+def test_a_framework_that_is_not_there_is_named(monkeypatch, task):
+    monkeypatch.setitem(sys.modules, "torch", None)
+    said = []
+    serve(task, "torch", said.append)
+    (answer,) = said
+    assert "torch is not installed" in answer["left_out"]
+
+
+def test_a_worker_that_ends_is_told_of_with_its_last_words(task):
+    with Process(Contender("ours"), task._replace(data_dir="/nowhere/at/all")) as process:
+        assert "jax" in process.about["versions"]
+        with pytest.raises(LeftOut, match=r"(?s)ended with status 1:.*FileNotFoundError.*nowhere"):
+            process.ask("prepare")
+        with pytest.raises(LeftOut, match="ended with status 1"):
+            process.ask("steps", n=1)

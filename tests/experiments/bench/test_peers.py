@@ -1,0 +1,155 @@
+"""The benchmark's peers: each does the same work as the others, and learns by it."""
+
+import subprocess
+import sys
+from functools import cache
+from importlib import import_module
+from importlib.util import find_spec
+
+import jax
+import numpy as np
+import pytest
+
+from experiments.bench.peers.choose import choose
+from experiments.bench.peers.images import epochs, images
+from experiments.bench.task import Task
+
+# Each peer's import. What they do inside is not ours to check: rank promotion is allowed there.
+IN_JAX = {"linen": "flax", "nnx": "flax", "stax": "jax", "equinox": "equinox"}
+PEERS = {**IN_JAX, "stax_scan": "jax", "keras": "keras", "torch": "torch"}
+
+# mlp: 784 * 500 + 500, 500 * 300 + 300, 300 * 10 + 10.
+# cnn_bn: 9 * 16 + 2 * 16, 9 * 16 * 32 + 2 * 32, 9 * 32 * 64 + 2 * 64, 7 * 7 * 64 * 50 + 50,
+# 50 * 10 + 10.
+# cnn_5x5: 25 * 32 + 32, 25 * 32 * 64 + 64, 7 * 7 * 64 * 256 + 256, 256 * 10 + 10.
+COUNTS = {"mlp": 545_810, "cnn_bn": 180_768, "cnn_5x5": 857_738}
+LARGE = {
+    "alexnet": 60_965_224,
+    "vgg16": 138_357_544,
+    "resnet18": 11_689_512,
+    "resnet50": 25_557_032,
+}
+
+
+def task(case="mlp", data_dir=None, **options):
+    return Task(
+        case, 128, **{"dtype": "float32", "devices": 1, "seed": 0, **options}, data_dir=data_dir
+    )
+
+
+def peer(name):
+    """The peer's module; skips where its library is not installed."""
+    library = PEERS.get(name, "torch")
+    if find_spec(library) is None:
+        pytest.skip(f"{library} is not installed: pip install -e '.[bench]'")
+    return import_module(f"experiments.bench.peers.{name}")
+
+
+@pytest.fixture(autouse=True)
+def their_own_way():
+    # Random bits of this kind take half as long to compile.
+    with jax.numpy_rank_promotion("allow"), jax.default_prng_impl("rbg"):
+        yield
+
+
+@pytest.fixture(scope="module")
+def trained(small_mnist):
+    """A peer's name -> its trainer after 30 steps, its first and its last loss."""
+
+    @cache
+    def train(name):
+        trainer = peer(name).make(task(data_dir=str(small_mnist)))
+        assert trainer.prepare().keys() == {"trace", "compile"}
+        return trainer, trainer.steps(1), trainer.steps(29)
+
+    return train
+
+
+@pytest.mark.usefixtures("unoptimised")
+@pytest.mark.parametrize("name", [*PEERS, pytest.param("torch_compile", marks=pytest.mark.slow)])
+def test_the_loss_falls_and_digits_are_told_apart(trained, name):
+    trainer, first, last = trained(name)
+    assert 2 < first < 3  # of ten classes by chance, log 10
+    assert last < first / 2
+    assert trainer.accuracy() > 0.6
+
+
+@pytest.mark.usefixtures("unoptimised")
+def test_steps_in_a_scan_are_the_steps_one_by_one(trained):
+    _, *alone = trained("stax")
+    _, *scanned = trained("stax_scan")
+    np.testing.assert_allclose(scanned, alone, rtol=1e-3)
+
+
+@pytest.mark.parametrize("case", COUNTS)
+@pytest.mark.parametrize("name", IN_JAX)
+def test_every_jax_peer_has_as_many_parameters_as_we(name, case):
+    network = peer(name).network
+    params = jax.eval_shape(lambda: network(task(case)).params)
+    assert sum(leaf.size for leaf in jax.tree.leaves(params)) == COUNTS[case]
+
+
+@pytest.mark.parametrize("case", COUNTS | LARGE)
+def test_torch_has_as_many_parameters_as_we(case):
+    network = peer("torch_networks").CASES[case]
+    with import_module("torch").device("meta"):
+        parameters = list(network().parameters())
+    assert sum(parameter.numel() for parameter in parameters) == (COUNTS | LARGE)[case]
+
+
+@pytest.mark.parametrize("case", COUNTS)
+def test_keras_has_as_many_parameters_as_we(case, small_mnist):
+    model = peer("keras").make(task(case, str(small_mnist))).model
+    assert sum(variable.value.size for variable in model.trainable_variables) == COUNTS[case]
+
+
+def test_torch_begins_with_its_first_weights_whatever_it_tried(small_mnist):
+    trainer = peer("torch").make(task("cnn_5x5", str(small_mnist)))
+    trainer.prepare()
+    assert all(name in trainer.notes for name in ("NCHW, eager", "channels_last, eager"))
+    for name, value in trainer.way.model.state_dict().items():
+        np.testing.assert_array_equal(value, trainer.way.first[name], strict=True)
+
+
+@pytest.mark.parametrize(
+    ("wrong", "words"),
+    [
+        ({"case": "vgg16"}, "no such case for this peer: 'vgg16'; it has mlp, cnn"),
+        ({"dtype": "float16"}, "float32 or bfloat16, but the task has dtype 'float16'"),
+        ({"devices": 2}, "one device, but the task has 2"),
+    ],
+)
+def test_a_task_that_no_peer_can_do_is_refused(wrong, words):
+    assert choose(task(), {"mlp": 1, "cnn": 2}) == 1
+    with pytest.raises(NotImplementedError, match=words):
+        choose(task(**wrong), {"mlp": 1, "cnn": 2})
+
+
+def test_every_epoch_is_another_order_of_the_rows_without_the_last_partial_batch():
+    orders = epochs(300, task())
+    first, second = next(orders), next(orders)
+    assert first.shape == (2, 128) and first.dtype == np.int32
+    assert len(np.unique(first)) == 256 and first.max() < 300
+    assert (first != second).any()
+    with pytest.raises(ValueError, match="128 need as many images, but there are 100"):
+        next(epochs(100, task()))
+
+
+def test_images_are_mnist_s_and_noise_is_of_its_seed(small_mnist):
+    from jaxnets import data
+
+    train, test = images(task(data_dir=str(small_mnist)))
+    expected = data.load("mnist", data_dir=small_mnist)
+    for found, wanted in ((train, expected.train), (test, expected.test)):
+        np.testing.assert_array_equal(found.x, wanted.x, strict=True)
+        np.testing.assert_array_equal(found.y, wanted.y, strict=True)
+    noise, _ = images(Task("resnet18", 2, "float32", 1, 3, None))
+    again, _ = images(Task("resnet18", 2, "float32", 1, 3, None))
+    assert noise.x.shape[1:] == (224, 224, 3)
+    np.testing.assert_array_equal(noise.x, again.x)
+
+
+def test_reading_images_imports_no_framework():
+    command = "import sys, experiments.bench.peers.images; print({'jax', 'torch'} & {*sys.modules})"
+    done = subprocess.run([sys.executable, "-c", command], capture_output=True, text=True)
+    assert done.stdout == "set()\n", done.stderr
