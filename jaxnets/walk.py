@@ -11,6 +11,15 @@ from jax.extend.source_info_util import summarize
 # A call is walked as the operations inside it. A loop or a branch is one operation, except that
 # a choice by platform ("platform_index") is walked as what is chosen.
 CALLS = ("jit", "closed_call", "custom_jvp_call", "custom_vjp_call", "remat2", "platform_index")
+# What makes each value of its result from the values at that very place.
+ELEMENTWISE = frozenset(
+    """
+    abs add and atan2 cbrt ceil clamp convert_element_type copy cos cosh div eq erf erf_inv erfc
+    exp exp2 expm1 floor ge gt integer_pow is_finite le lgamma log log1p logistic lt max min mul
+    name ne neg nextafter not or pow reduce_precision rem round rsqrt select_n sign sin sinh
+    sqrt square stop_gradient sub tan tanh xor
+    """.split()  # noqa: SIM905
+)
 
 
 class Operation(NamedTuple):

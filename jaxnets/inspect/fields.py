@@ -5,16 +5,7 @@ from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 from jaxnets.layer import LayerError
-from jaxnets.walk import Operation
-
-ELEMENTWISE = frozenset(
-    """
-    abs add and atan2 cbrt ceil clamp convert_element_type copy cos cosh div eq erf erf_inv erfc
-    exp exp2 expm1 floor ge gt integer_pow is_finite le lgamma log log1p logistic lt max min mul
-    name ne neg nextafter not or pow reduce_precision rem round rsqrt select_n sign sin sinh
-    sqrt square stop_gradient sub tan tanh xor
-    """.split()  # noqa: SIM905
-)
+from jaxnets.walk import ELEMENTWISE, Operation
 
 
 class Field(NamedTuple):

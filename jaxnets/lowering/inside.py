@@ -1,5 +1,6 @@
 """Convolutions of stride 1 on images (height, width, batch, channels), and which way each goes."""
 
+import math
 from collections.abc import Callable
 from typing import Any
 
@@ -16,7 +17,7 @@ Convolve = Callable[[Array, Array, Pairs], Array]
 
 LAYOUT = lax.ConvDimensionNumbers((0, 3, 1, 2), (3, 2, 0, 1), (0, 3, 1, 2))  # NHWC, HWIO, NHWC
 MOST_TAPS = 5  # an axis: beyond it float32 loses digits
-FEWEST_CHANNELS = 4  # of the input: below it, patches are no larger than the tiles
+FEWEST_CHANNELS = 4  # of the input: below it patches are faster (experiments.bench.convolutions)
 ONES = (1, 1)
 
 
@@ -47,15 +48,10 @@ def pointwise_conv(x: Array, kernel: Array, padding: Pairs) -> Array:
 
 def patches_conv(x: Array, kernel: Array, padding: Pairs) -> Array:
     """One matmul over what each tap sees, for few channels."""
-    *size, channels, features = kernel.shape
-    by_channel = x.transpose(3, 0, 1, 2)
-    seen = jnp.stack(taps(by_channel, tuple(size), ONES, padding, ONES))
-    y = lax.dot_general(
-        seen.reshape(-1, *seen.shape[2:]).reshape(len(seen) * channels, -1),
-        kernel.reshape(-1, features),
-        (((0,), (0,)), ((), ())),
-    )
-    return gradient_in_memory(y.reshape(*seen.shape[2:], features))
-
-
-__all__ = ["cook_toom_conv", "patches_conv", "pointwise_conv", "way"]
+    *size, _, features = kernel.shape
+    seen = jnp.stack(taps(x.transpose(3, 0, 1, 2), tuple(size), ONES, padding, ONES))
+    space = seen.shape[2:]  # height, width, batch
+    columns = seen.reshape(-1, math.prod(space))
+    weights = kernel.reshape(len(columns), features)
+    y = lax.dot_general(columns, weights, (((0,), (0,)), ((), ())))
+    return gradient_in_memory(y.reshape(*space, features))

@@ -22,18 +22,15 @@ from jax.extend.source_info_util import user_context
 from jaxnets.layer import Array
 from jaxnets.lowering import inside
 from jaxnets.lowering.blocks import blocks_max_pool
-from jaxnets.walk import Operation, Walk, branch_for, compute
+from jaxnets.lowering.cook_toom import cook_toom_conv
+from jaxnets.walk import ELEMENTWISE, Operation, Walk, branch_for, compute
 
 INSIDE, OUTSIDE = (1, 2, 0, 3), (2, 0, 1, 3)  # to batch inside, and back
 CALLS = ("jit", "closed_call")  # walked through; other calls are computed as they stand
-# Elementwise operations: those that rise wherever they are defined, or may fall, and the others.
-RISING = {"add", "add_any", "max", "min", "name", "copy", "stop_gradient"}
+# Of what is elementwise, that which rises wherever it is defined, and that which may fall.
+RISING = {"add", "max", "min", "name", "copy", "stop_gradient"}
 RISING |= {"exp", "expm1", "logistic", "tanh", "erf"}
 FALLING = {"neg", "sub", "mul", "div"}  # or rising: it depends on the other operand
-OTHERS = {"abs", "sign", "square", "sqrt", "rsqrt", "log", "log1p", "exp2", "sin", "cos", "erfc"}
-OTHERS |= {"integer_pow", "pow", "select_n", "clamp", "convert_element_type", "is_finite"}
-OTHERS |= {"eq", "ne", "lt", "le", "gt", "ge", "and", "or", "not", "round", "floor", "ceil"}
-ELEMENTWISE = RISING | FALLING | OTHERS
 REDUCTIONS = {"reduce_sum", "reduce_max", "reduce_min", "reduce_and", "reduce_or"}
 
 
@@ -59,7 +56,7 @@ def batch_inside(f: Callable[..., Any]) -> Callable[..., Any]:
 
 
 class Step(NamedTuple):
-    """An operation on each value of a channel that rises (sign None or 1) or falls (-1)."""
+    """An operation on each value of a channel that rises (sign None, or 1) or falls (-1)."""
 
     apply: Callable[[Array], Array]
     sign: Any
@@ -91,7 +88,7 @@ def _gains(jaxpr: ClosedJaxpr) -> bool:
 
     def look(operation: Operation, operands: Sequence[None]) -> list[None]:
         del operands
-        found.append(inside.way(_plain_way(operation)) is inside.cook_toom_conv)
+        found.append(inside.way(_plain_way(operation)) is cook_toom_conv)
         return [None] * len(operation.eqn.outvars)
 
     Walk(look, lambda value, aval: None, opened=CALLS)(jaxpr, [None] * len(jaxpr.in_avals))

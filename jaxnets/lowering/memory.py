@@ -9,21 +9,21 @@ from jaxnets.layer import Array
 
 @jax.custom_vjp
 def in_memory(x: Array) -> Array:
-    """X itself. Its gradient passes through."""
+    """The same array, written out. Its gradient passes through."""
     return _written(x)
 
 
 @jax.custom_vjp
 def gradient_in_memory(x: Array) -> Array:
-    """X itself, whose gradient is what is written out."""
+    """The same array, whose gradient is written out."""
     return x
 
 
 def _written(x: Array) -> Array:
-    """x, through a condition that always holds and that the compiler does not see through.
+    """The array, through a condition that always holds, which the compiler does not see.
 
     A matmul takes matrices. XLA's CPU compiler fuses the reshape of its operand with whatever
-    makes the values, and then computes each element's place by divisions: 1.3 times the time of a
+    makes the values, and then computes each element's place by divisions: 1.2 times the time of a
     whole training step (jaxlib 0.10.2). `lax.optimization_barrier` does not stop it.
     """
     first = x[(0,) * x.ndim].astype(jnp.float32)

@@ -8,11 +8,10 @@ from typing import NamedTuple
 
 import numpy as np
 
+from experiments.bench.cases import CASES
 from experiments.bench.task import Task
 
 MNIST = Path(find_spec("jaxnets").origin).parent / "data" / "mnist"  # found, but not imported
-# Pixels a side of the networks that are too large for MNIST: they are given coloured noise.
-NOISE = {"alexnet": 227, "vgg16": 224, "resnet18": 224, "resnet50": 224}
 CLASSES = 1000  # of the noise
 BATCHES = 4  # of noise, trained on again and again
 TESTED = 1000  # test images at once
@@ -21,19 +20,20 @@ TESTED = 1000  # test images at once
 class Split(NamedTuple):
     """Images and their labels."""
 
-    x: np.ndarray  # uint8 (n, side, side, channels)
+    x: np.ndarray  # uint8 (n, height, width, channels)
     y: np.ndarray  # int32 (n,)
 
 
 def images(task: Task) -> tuple[Split, Split]:
     """Training and test images of a task: MNIST, or for the large networks noise of its seed."""
-    if task.case not in NOISE:
+    case = CASES[task.case]
+    if case.learns:
         folder = MNIST if task.data_dir is None else Path(task.data_dir)
         return mnist(folder, "train"), mnist(folder, "t10k")
-    random, side = np.random.default_rng(task.seed), NOISE[task.case]
+    random = np.random.default_rng(task.seed)
 
     def noise(n: int) -> Split:
-        x = random.integers(256, size=(n, side, side, 3), dtype=np.uint8)
+        x = random.integers(256, size=(n, *case.shape), dtype=np.uint8)
         return Split(x, random.integers(CLASSES, size=n, dtype=np.int32))
 
     return noise(BATCHES * task.batch_size), noise(task.batch_size)
