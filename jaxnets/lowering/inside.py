@@ -37,7 +37,9 @@ def way(eqn: Any) -> Convolve | None:
         return pointwise_conv
     if x.shape[-1] < FEWEST_CHANNELS:
         return patches_conv
-    return cook_toom_conv if max(taps_an_axis) <= MOST_TAPS else None
+    borders = map(max, eqn.params["padding"])
+    narrow = all(border < taps for border, taps in zip(borders, taps_an_axis, strict=True))
+    return cook_toom_conv if narrow and max(taps_an_axis) <= MOST_TAPS else None
 
 
 def pointwise_conv(x: Array, kernel: Array, padding: Pairs) -> Array:

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from jaxnets import lowering
 from jaxnets.lowering import inside
-from jaxnets.lowering.cook_toom import tile_transforms
+from jaxnets.lowering.cook_toom import best_tile, tile_transforms
 
 pytestmark = pytest.mark.usefixtures("unoptimised")
 NOTHING = ((0, 0), (0, 0))
@@ -37,7 +37,7 @@ def problems(draw, most_taps):
         return tuple(draw(st.integers(smallest, largest)) for _ in range(2))
 
     size = per_axis(1, most_taps)
-    padding = tuple(zip(per_axis(0, 3), per_axis(0, 3), strict=True))
+    padding = tuple(tuple(draw(st.integers(0, taps - 1)) for _ in range(2)) for taps in size)
     smallest = [max(1, n - sum(pair)) for n, pair in zip(size, padding, strict=True)]
     space = [n + more for n, more in zip(smallest, per_axis(0, 9), strict=True)]
     channels, features, batch = (draw(st.integers(1, 3)) for _ in range(3))
@@ -69,16 +69,26 @@ def test_one_tap_is_a_matmul():
     assert_close(output_and_gradients(inside.pointwise_conv, x, kernel, NOTHING), expected)
 
 
-@pytest.mark.parametrize(("taps", "error"), [(3, 5e-6), (5, 1e-5)])
-def test_float32_keeps_its_digits(taps, error):
-    """Relative to the largest output, at the size of a network's layer."""
-    x, kernel = normal(8, 14, 14, 32), normal(taps, taps, 32, 16, seed=1)
+def test_tall_images_have_several_rows_of_tiles_in_a_strip():
+    x, kernel, pad = normal(1, 37, 3, 1), normal(3, 3, 1, 2, seed=1), ((1, 1), (1, 1))
+    expected = loops.convolution(x, kernel, (1, 1), pad, (1, 1), 1)
+    found = output_and_gradients(inside.cook_toom_conv, x, kernel, pad)
+    assert_close(found, expected, tolerance=2e-5)
+
+
+@pytest.mark.parametrize(
+    ("extent", "taps", "tile"), [(16, 3, 4), (14, 3, 5), (12, 3, 6), (14, 5, 4), (6, 5, 3)]
+)
+def test_float32_keeps_its_digits(extent, taps, tile):
+    """Relative to the largest output, at the size of a network's layer, with each tile."""
+    assert best_tile(extent, taps) == tile
+    x, kernel = normal(8, extent, extent, 32), normal(taps, taps, 32, 16, seed=1)
     pad = ((taps // 2, taps // 2),) * 2
     y, gradients = output_and_gradients(inside.cook_toom_conv, x, kernel, pad)
     with jax.enable_x64(True):
         wide = (jnp.asarray(np.asarray(part, np.float64)) for part in (x, kernel))
         exact = output_and_gradients(plain_inside, *wide, pad)
-    assert_close((y, gradients), exact, tolerance=error)
+    assert_close((y, gradients), exact, tolerance=1e-5)
 
 
 def plain_inside(x, kernel, padding):
