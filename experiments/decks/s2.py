@@ -38,7 +38,7 @@ from jaxnets.training import (
     make_update,
 )
 from jaxnets.training.check import check_run
-from jaxnets.training.chunk import run_chunk
+from jaxnets.training.chunk import chunk_program
 from jaxnets.training.evaluate import values
 from jaxnets.training.interrupt import first_signal
 
@@ -145,8 +145,10 @@ def train_network(
         )
     arrays = jnp.asarray(train.x), jnp.asarray(train.y)
     steps = config.epochs * (len(train.x) // config.batch_size)
+    began = time.perf_counter()
+    train_state = update.init(jax.random.key(config.seed), arrays[0][:1], config.hyper)
     chunk = partial(
-        run_chunk,
+        chunk_program(train_state.params),
         batch_size=config.batch_size,
         remainder="drop",
         capacity=config.validation_frequency,
@@ -156,8 +158,6 @@ def train_network(
         split = held_out.x[:rows], held_out.y[:rows]
         return evaluate(model, train_state.params, train_state.state, split, update.metrics)
 
-    began = time.perf_counter()
-    train_state = update.init(jax.random.key(config.seed), arrays[0][:1], config.hyper)
     train_state, *_ = chunk(update, train_state, arrays, config.hyper, 0)  # only compiles
     look(train_state, rows=1)
     compile_seconds = time.perf_counter() - began

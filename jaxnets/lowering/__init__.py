@@ -1,6 +1,7 @@
 """How a convolution or a pool runs on each backend: one file a way, one table that chooses."""
 
 from jaxnets.lowering.layout import batch_inside
+from jaxnets.lowering.matmul import compiler_options
 from jaxnets.lowering.padding import explicit_padding
 from jaxnets.lowering.plain import (
     plain_avg_pool,
@@ -15,6 +16,7 @@ from jaxnets.lowering.taps import taps
 __all__ = [
     "avg_pool",
     "batch_inside",
+    "compiler_options",
     "conv",
     "conv_transpose",
     "explicit_padding",

@@ -1,6 +1,6 @@
 """Many updates as one compiled program: the data, its order and the loop are all on the device."""
 
-from functools import partial
+from functools import cache, partial
 from typing import Any, Literal
 
 import jax
@@ -8,7 +8,8 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxnets.keys import stream
-from jaxnets.layer import Array, Key
+from jaxnets.layer import Array, Key, Params
+from jaxnets.lowering import compiler_options
 from jaxnets.training.nonfinite import all_finite
 from jaxnets.training.order import permutation
 from jaxnets.training.update import Batch, Hyper, Sums, TrainState, Update
@@ -21,11 +22,6 @@ def steps_per_epoch(examples: int, batch_size: int, remainder: Remainder) -> int
     return examples // batch_size if remainder == "drop" else -(-examples // batch_size)
 
 
-@partial(
-    jax.jit,
-    static_argnames=("update", "batch_size", "remainder", "capacity", "skip_nonfinite"),
-    donate_argnames="train_state",
-)
 def run_chunk(
     update: Update,
     train_state: TrainState,
@@ -47,7 +43,7 @@ def run_chunk(
 
     Args:
       update: what one step does.
-      train_state: donated; its buffers become those of the result.
+      train_state: where to start from.
       data: the whole split `(x, y)`, on the device.
       hyper: traced hyperparameters.
       stop: the step to stop before; at most `capacity` past `train_state.step`.
@@ -79,6 +75,22 @@ def run_chunk(
     )
 
 
+def chunk_program(params: Params) -> Any:
+    """`run_chunk`, jitted for a train state with these params, which is donated."""
+    return _chunk_program(tuple(compiler_options(params).items()))
+
+
+@cache
+def _chunk_program(options: tuple[tuple[str, str], ...]) -> Any:
+    static = ("update", "batch_size", "remainder", "capacity", "skip_nonfinite")
+    return jax.jit(
+        run_chunk,
+        static_argnames=static,
+        donate_argnames="train_state",
+        compiler_options=dict(options),
+    )
+
+
 def chunk(
     update: Update,
     train_state: TrainState,
@@ -94,7 +106,7 @@ def chunk(
     skip_nonfinite: bool = False,
     sums: Sums | None = None,
 ) -> tuple[TrainState, Sums, Array]:
-    """What `run_chunk` compiles, to be compiled otherwise: for a whole population, say.
+    """What `run_chunk` does, in a form that serves a whole population too.
 
     `start` is `train_state.step`, apart so that members may share one loop, and `order_key` draws
     the order, so that they may share their batches.

@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxnets.layer import Array, Key
-from jaxnets.training.chunk import Remainder, batch_of, no_sums, run_chunk, steps_per_epoch
+from jaxnets.training.chunk import Remainder, batch_of, chunk_program, no_sums, steps_per_epoch
 from jaxnets.training.course import Course, copy
 from jaxnets.training.evaluate import evaluate, values
 from jaxnets.training.nonfinite import all_finite, first_bad_step, last_good
@@ -115,7 +115,7 @@ class Program:
     def _run(
         self, train_state: TrainState, sums: Sums, stop: int
     ) -> tuple[TrainState, Sums, np.ndarray]:
-        train_state, sums, objectives = run_chunk(
+        train_state, sums, objectives = chunk_program(train_state.params)(
             self.update,
             train_state,
             self.data,

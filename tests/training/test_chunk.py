@@ -1,6 +1,7 @@
 """A chunk is one program, and where one ends and the next begins changes nothing."""
 
 import re
+from functools import partial
 from itertools import pairwise
 
 import jax
@@ -16,8 +17,9 @@ from hypothesis import strategies as st
 from jaxnets import batch_norm, conv, dense, dropout, flatten, losses, max_pool, metrics, serial
 from jaxnets.data import augment
 from jaxnets.keys import stream
+from jaxnets.lowering import compiler_options
 from jaxnets.training import Batch, make_update
-from jaxnets.training.chunk import run_chunk, steps_per_epoch
+from jaxnets.training.chunk import chunk_program, run_chunk, steps_per_epoch
 
 N, BATCH, EPOCHS = 20, 6, 3
 DATA = (jnp.asarray(TRAIN[0][:N]), jnp.asarray(TRAIN[1][:N]))
@@ -36,7 +38,8 @@ def options(remainder="pad", batch_size=BATCH):
 
 
 def chunk(train_state, stop, *, update=UPDATE, data=DATA, **how):
-    return run_chunk(update, train_state, data, HYPER, stop, **options(**how))
+    program = chunk_program(train_state.params)
+    return program(update, train_state, data, HYPER, stop, **options(**how))
 
 
 def in_chunks(stops, remainder):
@@ -51,7 +54,8 @@ def in_chunks(stops, remainder):
 
 def by_update(remainder):
     """The same by one update after another, on batches by the rule that `run_chunk` states."""
-    train_state, objectives, sums, step = start(), [], [], jax.jit(UPDATE)
+    train_state, objectives, sums = start(), [], []
+    step = jax.jit(UPDATE, compiler_options=compiler_options(train_state.params))
     for epoch in range(EPOCHS):
         order = jax.random.permutation(stream(train_state.key, "order", epoch), N)
         for i in range(STEPS[remainder]):
@@ -75,10 +79,11 @@ def test_a_chunk_is_a_loop_over_the_update(remainder):
 def test_chunks_of_any_lengths_give_the_same_bits_by_one_program(remainder, data):
     total = EPOCHS * STEPS[remainder]
     whole = in_chunks([total], remainder)
-    programs = run_chunk._cache_size()
+    program = chunk_program(start().params)
+    programs = program._cache_size()
     cuts = data.draw(st.sets(st.integers(1, total - 1)))
     assert_same(in_chunks([*sorted(cuts), total], remainder), whole)
-    assert run_chunk._cache_size() == programs
+    assert program._cache_size() == programs
 
 
 def test_a_chunk_of_no_steps_changes_nothing():
@@ -176,14 +181,15 @@ def test_a_chunk_reaches_out_of_its_program_only_where_the_update_does():
     talker = make_update(CNN.model, CNN.tx, CNN.loss, augment=talk)
     for update, reaches in ((CNN, False), (talker, True)):
         train_state = start(update, IMAGES)
-        traced = run_chunk.trace(update, train_state, IMAGES, HYPER, 5, **options())
-        assert (re.search(HOST, str(traced.jaxpr)) is not None) == reaches
+        run = partial(run_chunk, update, **options())
+        jaxpr = jax.make_jaxpr(run)(train_state, IMAGES, HYPER, 5)
+        assert (re.search(HOST, str(jaxpr)) is not None) == reaches
 
 
 def test_one_program_lowers_for_every_platform():
     platforms = ["cpu", "cuda", "tpu"]
-    export = jax.export.export(run_chunk, platforms=platforms)
-    exported = export(CNN, start(CNN, IMAGES), IMAGES, HYPER, 5, **options())
+    run = jax.jit(partial(run_chunk, CNN, **options()))
+    exported = jax.export.export(run, platforms=platforms)(start(CNN, IMAGES), IMAGES, HYPER, 5)
     assert list(exported.platforms) == platforms
     assert not re.search(HOST, exported.mlir_module())
     assert exported.mlir_module().count("func.func public") == 1

@@ -9,7 +9,7 @@ from helpers import assert_same
 
 from jaxnets import dense, losses, metrics, models
 from jaxnets.training import evaluate, make_update
-from jaxnets.training.chunk import run_chunk
+from jaxnets.training.chunk import chunk_program
 
 STEPS = 5  # an epoch
 
@@ -27,10 +27,10 @@ def test_the_key_decides_every_bit():
 
 
 def test_how_often_the_host_wakes_changes_nothing_and_compiles_nothing():
-    run()
-    programs, reports = run_chunk._cache_size(), []
+    program, reports = chunk_program(run().train_state.params), []
+    programs = program._cache_size()
     awake = run(chunk_seconds=1e-9, epochs=4, report=reports.append)
-    assert run_chunk._cache_size() == programs
+    assert program._cache_size() == programs
     asleep = run(epochs=4)
     assert_same(plain(awake.train_state), plain(asleep.train_state))
     assert [p.train for p in awake.history] == [p.train for p in asleep.history]

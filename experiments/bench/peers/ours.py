@@ -26,7 +26,7 @@ from jaxnets import (
     serial,
 )
 from jaxnets.training import evaluate, make_update
-from jaxnets.training.chunk import no_sums, run_chunk, steps_per_epoch
+from jaxnets.training.chunk import chunk_program, no_sums, steps_per_epoch
 from jaxnets.training.pace import CAPACITY
 from jaxnets.training.program import Program
 
@@ -97,7 +97,7 @@ class Ours:
         sizes = {"batch_size": self.task.batch_size, "remainder": "drop", "capacity": CAPACITY}
         began = time.perf_counter()
         self.sums = no_sums(self.update, self.train_state, self.train, None, self.task.batch_size)
-        lowered = run_chunk.lower(
+        lowered = chunk_program(self.train_state.params).lower(
             self.update, self.train_state, self.train, None, np.int32(0), **sizes, sums=self.sums
         )
         traced = time.perf_counter()

@@ -9,6 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxnets.layer import Array, Key
+from jaxnets.lowering import compiler_options
 from jaxnets.training.check import RunError
 from jaxnets.training.chunk import no_sums
 from jaxnets.training.course import Strategy
@@ -116,4 +117,5 @@ def _compile(
     update: Update, structure: Any, specs: tuple, strategy: Strategy, options: tuple
 ) -> jax.stages.Compiled:
     args = jax.tree.unflatten(structure, specs)
-    return run_population_chunk.lower(update, *args, strategy=strategy, **dict(options)).compile()
+    lowered = run_population_chunk.lower(update, *args, strategy=strategy, **dict(options))
+    return lowered.compile(compiler_options(args[0].params))
