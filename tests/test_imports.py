@@ -21,7 +21,8 @@ ARROWS = {
     "tensors": set(),
     "trees": {"layer"},
     "walk": set(),
-    "lowering": {"layer", "walk"},
+    "devices": set(),
+    "lowering": {"layer", "walk", "devices"},
     "layers": {"layer", "lowering"},
     "compose": {"layer", "keys"},
     "metrics": {"layer", "trees"},
@@ -30,7 +31,7 @@ ARROWS = {
     "data": {"layer", "keys", "files"},
     # Of inspect it is what says where a NaN came from, when one has.
     "training": CORE
-    | {"trees", "losses", "metrics", "data", "files", "tensors", "walk", "inspect"},
+    | {"trees", "losses", "metrics", "data", "files", "tensors", "walk", "inspect", "devices"},
     "inspect": CORE | {"trees", "training", "walk"},
     "interop": CORE | {"trees", "training", "files", "tensors", "losses", "metrics", "models"},
 }

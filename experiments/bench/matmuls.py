@@ -47,7 +47,9 @@ class Config:
     """The JSON file to write, if any."""
 
 
-def trainer(config: Config, hidden: tuple[int, ...], options: dict[str, str]) -> Callable[[], None]:
+def trainer(
+    config: Config, hidden: tuple[int, ...], options: dict[str, str | bool]
+) -> Callable[[], None]:
     """A network that trains for a round when called, compiled with these options."""
     train = data.load("mnist", data_dir=config.data_dir).train
     arrays = jnp.asarray(train.x), jnp.asarray(train.y)

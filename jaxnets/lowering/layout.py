@@ -19,6 +19,7 @@ from jax import lax
 from jax.extend.core import ClosedJaxpr, jaxpr_as_fun
 from jax.extend.source_info_util import user_context
 
+from jaxnets.devices import on_each
 from jaxnets.layer import Array
 from jaxnets.lowering import inside
 from jaxnets.lowering.blocks import blocks_max_pool
@@ -111,8 +112,9 @@ def _convolution(operation: Operation, operands: Sequence[Any]) -> Images | None
     eqn = _plain_way(operation)
     if operation.name != "custom_vjp_call" or (convolve := inside.way(eqn)) is None:
         return None
-    x, kernel = operands
-    return Images(convolve(_inside(x), kernel, eqn.params["padding"]))
+    (x, kernel), padding = operands, eqn.params["padding"]
+    share = on_each(lambda x, kernel: convolve(x, kernel, padding), INSIDE.index(0))
+    return Images(share(_inside(x), kernel))
 
 
 def _max_pool(operation: Operation, operands: Sequence[Any]) -> Images | None:

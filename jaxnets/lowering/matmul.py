@@ -6,11 +6,13 @@ from typing import Any
 import jax
 
 # XLA leaves some matmuls to YNNPACK and the rest to Eigen (jaxlib 0.10 to 0.12); or all to Eigen.
-EIGEN = {"xla_cpu_experimental_ynn_fusion_type": "LIBRARY_FUSION_TYPE_REDUCE"}
+EIGEN: dict[str, str | bool] = {
+    "xla_cpu_experimental_ynn_fusion_type": "LIBRARY_FUSION_TYPE_REDUCE"
+}
 COLUMNS = 128  # in a multiple of them, a matrix's rows share few sets of the cache
 
 
-def compiler_options(params: Any) -> dict[str, str]:
+def compiler_options(params: Any) -> dict[str, str | bool]:
     """XLA's options for a program that trains these params: none but on CPU.
 
     Two libraries have threads of their own, which wait for each other within every step. By Eigen

@@ -4,7 +4,9 @@ from typing import Any
 
 import jax
 import numpy as np
+from jax.sharding import Mesh
 
+from jaxnets.devices import mesh_of
 from jaxnets.training.checkpoint import Checkpoints
 from jaxnets.training.chunk import Remainder
 from jaxnets.training.update import Hyper, TrainState, Update
@@ -57,6 +59,20 @@ def check_saving(on_nonfinite: str, checkpoints: Checkpoints | None, resume: boo
             f"{checkpoints.folder} holds a run at step {checkpoints.latest()} already; pass "
             "resume=True to go on from there, or use another folder"
         )
+
+
+def check_devices(devices: int, batch_size: int) -> Mesh | None:
+    """The mesh of so many devices, which have equal shares of a batch."""
+    try:
+        mesh = mesh_of(devices)
+    except ValueError as error:
+        raise RunError(f"fit: {error}") from None
+    if batch_size % devices:
+        raise RunError(
+            f"fit expects a batch that {devices} devices divide evenly, but got "
+            f"batch_size={batch_size}; use {max(batch_size // devices, 1) * devices}"
+        )
+    return mesh
 
 
 def check_labels(

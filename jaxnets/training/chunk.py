@@ -7,6 +7,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from jaxnets.devices import divided
 from jaxnets.keys import stream
 from jaxnets.layer import Array, Key, Params
 from jaxnets.lowering import compiler_options
@@ -81,7 +82,7 @@ def chunk_program(params: Params) -> Any:
 
 
 @cache
-def _chunk_program(options: tuple[tuple[str, str], ...]) -> Any:
+def _chunk_program(options: tuple[tuple[str, str | bool], ...]) -> Any:
     static = ("update", "batch_size", "remainder", "capacity", "skip_nonfinite")
     return jax.jit(
         run_chunk,
@@ -172,7 +173,7 @@ def _batch(data: Any, order: Array, index: Array | int, batch_size: int) -> Batc
     weights = (rows >= 0).astype(jnp.float32)
     rows = jnp.where(rows < 0, -1 - rows, rows)
     x, y = (array.at[rows].get(mode="promise_in_bounds") for array in data)
-    return Batch(x, y, weights)
+    return divided(Batch(x, y, weights))
 
 
 def _unless_nonfinite(before: TrainState, after: TrainState, sums: Sums) -> tuple[TrainState, Sums]:

@@ -8,6 +8,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from jaxnets.devices import divided
 from jaxnets.layer import Array, Layer, Params, State
 from jaxnets.lowering import batch_inside
 from jaxnets.metrics import Metric, classes
@@ -99,6 +100,7 @@ def _block_sums(
     y: Array,
     weights: Array,
 ) -> dict[str, Any]:
+    x, y, weights = divided((x, y, weights))
     outputs, _ = batch_inside(build(model, hyper).apply)(params, state, x)
     return {name: metric.sums(outputs, y, weights) for name, metric in metrics}
 

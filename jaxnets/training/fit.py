@@ -8,8 +8,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from jaxnets.devices import everywhere, home
 from jaxnets.layer import Key
-from jaxnets.training.check import check_labels, check_run, check_saving
+from jaxnets.training.check import check_devices, check_labels, check_run, check_saving
 from jaxnets.training.checkpoint import CheckpointError, Checkpoints
 from jaxnets.training.chunk import Remainder
 from jaxnets.training.course import copy
@@ -61,6 +62,7 @@ def fit(
     report: Reporter = silent,
     monitors: Sequence[Monitor] = (),
     chunk_seconds: float = 1.0,
+    devices: int = 1,
 ) -> Fit:
     """Train, and evaluate after every epoch where there is a validation split.
 
@@ -82,11 +84,14 @@ def fit(
         update, or "ignore" it.
       checkpoints: where to save the run, at least every 5 s of training and when it ends.
       resume: go on, bit for bit, from the newest of the `checkpoints`, or start where there is
-        none. Only `epochs`, and what merely reports, may differ from the run that saved it.
+        none. Only `epochs`, `devices` and what merely reports may differ from the run that saved
+        it.
       report: called with a `Progress` after every chunk.
       monitors: each is called with the train state and the chunk's objectives after every chunk;
         what it says is reported as warnings.
       chunk_seconds: how long the device works between two looks at signals and losses.
+      devices: over how many of JAX's devices each batch is divided; parameters and data are on
+        each. The run is that of one device, but for the rounding of sums.
 
     Returns:
       A `Fit`.
@@ -102,9 +107,10 @@ def fit(
     """
     check_run(train, validation, epochs, batch_size, patience, remainder)
     check_saving(on_nonfinite, checkpoints, resume)
+    mesh = check_devices(devices, batch_size)
     hyper = jax.tree.map(lambda value: jnp.asarray(np.asarray(value)), hyper)
-    data = (jnp.asarray(train[0]), jnp.asarray(train[1]))
-    program = Program(update, data, validation, hyper, batch_size, remainder, on_nonfinite)
+    data = everywhere(mesh, (jnp.asarray(train[0]), jnp.asarray(train[1])))
+    program = Program(update, data, validation, hyper, batch_size, remainder, on_nonfinite, mesh)
 
     began = time.perf_counter()
     train_state = copy(start) if start else program.start(key)
@@ -122,8 +128,9 @@ def fit(
 
     def fitted() -> Fit:
         trained = (course.step - first_step) * batch_size
+        last = course.best if course.best and course.best_epoch else course.train_state
         return Fit(
-            train_state=course.best if course.best and course.best_epoch else course.train_state,
+            train_state=home(mesh, last),
             history=course.history,
             best_epoch=course.best_epoch,
             compile_seconds=compile_seconds,

@@ -8,6 +8,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from jaxnets.devices import everywhere, using
 from jaxnets.layer import Array, Key
 from jaxnets.training.chunk import Remainder, batch_of, chunk_program, no_sums, steps_per_epoch
 from jaxnets.training.course import Course, copy
@@ -32,6 +33,7 @@ class Program:
     batch_size: int
     remainder: Remainder
     on_nonfinite: OnNonFinite
+    mesh: jax.sharding.Mesh | None = None
 
     @property
     def steps(self) -> int:
@@ -110,23 +112,26 @@ class Program:
             return None
         split = (self.validation[0][:rows], self.validation[1][:rows])
         found = (train_state.params, train_state.state, split, self.update.metrics)
-        return evaluate(self.update.model, *found, hyper=self.hyper)
+        with using(self.mesh):
+            return evaluate(self.update.model, *found, hyper=self.hyper)
 
     def _run(
         self, train_state: TrainState, sums: Sums, stop: int
     ) -> tuple[TrainState, Sums, np.ndarray]:
-        train_state, sums, objectives = chunk_program(train_state.params)(
-            self.update,
-            train_state,
-            self.data,
-            self.hyper,
-            stop,
-            batch_size=self.batch_size,
-            remainder=self.remainder,
-            capacity=CAPACITY,
-            skip_nonfinite=self.on_nonfinite == "skip",
-            sums=sums,
-        )
+        train_state, sums = everywhere(self.mesh, (train_state, sums))
+        with using(self.mesh):
+            train_state, sums, objectives = chunk_program(train_state.params)(
+                self.update,
+                train_state,
+                self.data,
+                self.hyper,
+                stop,
+                batch_size=self.batch_size,
+                remainder=self.remainder,
+                capacity=CAPACITY,
+                skip_nonfinite=self.on_nonfinite == "skip",
+                sums=sums,
+            )
         # Waiting before reading: a read cannot be interrupted, and a wait can.
         return train_state, sums, np.asarray(jax.block_until_ready(objectives))
 

@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Callable
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -25,6 +26,7 @@ from jaxnets import (
     scale_pixels,
     serial,
 )
+from jaxnets.devices import everywhere, home, mesh_of, using
 from jaxnets.training import evaluate, make_update
 from jaxnets.training.chunk import chunk_program, no_sums, steps_per_epoch
 from jaxnets.training.pace import CAPACITY
@@ -76,12 +78,11 @@ class Ours:
     """A `Trainer`."""
 
     def __init__(self, task: Task):
-        if task.devices > 1:
-            raise NotImplementedError(f"jaxnets trains on 1 device, but got {task.devices}")
+        self.mesh = mesh_of(task.devices)
         train, self.test = images(task)
         if task.batch_size > len(train.y):
             raise ValueError(f"{len(train.y)} images do not fill a batch of {task.batch_size}")
-        self.train = (jnp.asarray(train.x), jnp.asarray(train.y))
+        self.train = everywhere(self.mesh, (jnp.asarray(train.x), jnp.asarray(train.y)))
         self.update = make_update(
             model(task.case),
             optax.adam(LEARNING_RATE),
@@ -90,16 +91,18 @@ class Ours:
         )
         self.task, self.done = task, 0
         first = Program(self.update, self.train, None, None, task.batch_size, "drop", "ignore")
-        self.train_state = first.start(jax.random.key(task.seed))
+        self.train_state = everywhere(self.mesh, first.start(jax.random.key(task.seed)))
 
     def prepare(self) -> dict[str, float]:
         """Compile the program of a chunk, which serves every number of steps."""
         sizes = {"batch_size": self.task.batch_size, "remainder": "drop", "capacity": CAPACITY}
         began = time.perf_counter()
-        self.sums = no_sums(self.update, self.train_state, self.train, None, self.task.batch_size)
-        lowered = chunk_program(self.train_state.params).lower(
-            self.update, self.train_state, self.train, None, np.int32(0), **sizes, sums=self.sums
-        )
+        sums = no_sums(self.update, self.train_state, self.train, None, self.task.batch_size)
+        self.sums = everywhere(self.mesh, sums)
+        arguments = (self.update, self.train_state, self.train, None, self.step(0))
+        with using(self.mesh):
+            program = chunk_program(self.train_state.params)
+            lowered = program.lower(*arguments, **sizes, sums=self.sums)
         traced = time.perf_counter()
         self.program = lowered.compile()
         return {"trace": traced - began, "compile": time.perf_counter() - traced}
@@ -108,14 +111,18 @@ class Ours:
         """As many chunks as it takes, of at most `CAPACITY` steps."""
         for stop in [*range(self.done + CAPACITY, self.done + n, CAPACITY), self.done + n]:
             self.train_state, _, objectives = self.program(
-                self.train_state, self.train, None, np.int32(stop), sums=self.sums
+                self.train_state, self.train, None, self.step(stop), sums=self.sums
             )
             last, self.done = stop - self.done - 1, stop
         return float(jax.block_until_ready(objectives)[last])
 
+    def step(self, number: int) -> Any:
+        """The number of a step, where the program takes it from."""
+        return everywhere(self.mesh, np.int32(number))
+
     def accuracy(self) -> float:
         """Exact over the test images."""
-        trained, wanted = self.train_state, {"accuracy": metrics.accuracy}
+        trained, wanted = home(self.mesh, self.train_state), {"accuracy": metrics.accuracy}
         found = evaluate(self.update.model, trained.params, trained.state, self.test, wanted)
         return found["accuracy"]
 

@@ -86,6 +86,19 @@ def test_steps_in_a_scan_are_the_steps_one_by_one(trained):
     np.testing.assert_allclose(scanned, alone, rtol=1e-3)
 
 
+@pytest.mark.usefixtures("unoptimised")
+def test_ours_divides_a_batch_over_two_devices(small_mnist):
+    losses = []
+    for devices in (1, 2):
+        trainer = import_module("experiments.bench.peers.ours").make(
+            task("cnn_bn", str(small_mnist), devices=devices)
+        )
+        trainer.prepare()
+        losses.append([trainer.steps(1) for _ in range(3)])
+    assert losses[0][-1] < losses[0][0]
+    np.testing.assert_allclose(losses[1], losses[0], rtol=1e-4)
+
+
 @pytest.mark.parametrize("case", COUNTS)
 @pytest.mark.parametrize("name", IN_JAX)
 def test_every_jax_peer_has_as_many_parameters_as_we(name, case):

@@ -1,0 +1,90 @@
+"""A run on several devices is the run on one, but for the rounding of sums."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+from clouds import TRAIN, UPDATE, plain, run
+from helpers import assert_close
+from jax.nn import relu
+
+from jaxnets import batch_norm, conv, dense, dropout, flatten, losses, max_pool, metrics, serial
+from jaxnets.devices import everywhere, mesh_of, using
+from jaxnets.training import Checkpoints, RunError, fit, make_update
+from jaxnets.training.chunk import chunk_program
+
+NETWORK = serial(
+    *[("conv1", conv(4, (3, 3))), ("norm", batch_norm()), relu, max_pool((2, 2))],
+    *[("conv2", conv(5, (3, 3))), relu, flatten, ("drop", dropout(0.5)), ("head", dense(3))],
+)
+CNN = make_update(
+    NETWORK,
+    optax.sgd(0.1, momentum=0.9),
+    losses.softmax_cross_entropy,
+    metrics={"accuracy": metrics.accuracy},
+)
+rng = np.random.default_rng(0)
+IMAGES = rng.normal(size=(27, 8, 8, 1)).astype(np.float32), rng.integers(0, 3, 27)
+
+
+def train(devices, update=CNN, **options):
+    key, sizes = jax.random.key(0), {"batch_size": 6, "remainder": "pad", "validation": IMAGES}
+    return fit(update, IMAGES, key=key, epochs=3, devices=devices, **sizes | options)
+
+
+@pytest.fixture(scope="module")
+def runs():
+    jax.config.update("jax_disable_most_optimizations", True)
+    yield train(1), train(2)
+    jax.config.update("jax_disable_most_optimizations", False)
+
+
+def test_two_devices_train_and_evaluate_as_one(runs):
+    one, two = ((plain(f.train_state), [(p.train, p.validation) for p in f.history]) for f in runs)
+    assert_close(two, one)
+
+
+def test_what_is_trained_comes_back_on_one_device(runs):
+    for leaf in jax.tree.leaves(runs[1].train_state):
+        assert leaf.devices() == {jax.devices()[0]}
+
+
+@pytest.mark.usefixtures("unoptimised")
+def test_each_device_computes_its_share():
+    mesh, sizes = mesh_of(2), {"batch_size": 6, "remainder": "drop", "capacity": 8}
+    data = jnp.asarray(IMAGES[0]), jnp.asarray(IMAGES[1])
+    state = everywhere(mesh, CNN.init(jax.random.key(0), data[0][:1]))
+    with using(mesh):
+        program = chunk_program(state.params).lower(CNN, state, data, None, 4, **sizes)
+    text = program.compile().as_text()
+    assert "all-reduce" in text
+    assert "f32[8,8,3,4]" in text  # three images of six, the batch inside
+    assert "f32[8,8,6,4]" not in text
+
+
+def test_a_run_saved_on_two_devices_goes_on_with_one(tmp_path):
+    whole = run(epochs=2)
+    run(epochs=1, devices=2, checkpoints=Checkpoints(tmp_path))
+    rest = run(epochs=2, checkpoints=Checkpoints(tmp_path), resume=True)
+    assert int(rest.train_state.step) == int(whole.train_state.step)
+    assert_close(*(f.train_state.params["head"] for f in (rest, whole)))
+
+
+@pytest.mark.parametrize(
+    ("devices", "words"),
+    [
+        (3, "at most 2 devices.*got 3.*host_platform_device_count=3"),
+        (0, "got 0; pass a positive integer"),
+        ("2", "got '2'; pass a positive integer"),
+        (True, "got True"),
+    ],
+)
+def test_devices_that_are_not_there_are_refused(devices, words):
+    with pytest.raises(RunError, match=words):
+        train(devices)
+
+
+def test_a_batch_that_does_not_divide_is_refused():
+    with pytest.raises(RunError, match="batch_size=7; use 6"):
+        fit(UPDATE, TRAIN, key=jax.random.key(0), epochs=1, batch_size=7, devices=2)
