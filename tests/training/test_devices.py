@@ -15,7 +15,7 @@ from jaxnets.training import Checkpoints, RunError, fit, make_update
 from jaxnets.training.chunk import chunk_program
 
 NETWORK = serial(
-    *[("conv1", conv(4, (3, 3))), ("norm", batch_norm()), relu, max_pool((2, 2))],
+    *[("conv1", conv(4, (3, 3), use_bias=False)), ("norm", batch_norm()), relu, max_pool((2, 2))],
     *[("conv2", conv(5, (3, 3))), relu, flatten, ("drop", dropout(0.5)), ("head", dense(3))],
 )
 CNN = make_update(
