@@ -25,14 +25,18 @@ POINTS = [Fraction(n) for n in ("0", "1", "-1", "1/2", "-2", "2", "-1/2")]
 
 
 class Transforms(NamedTuple):
-    """The matrices along one axis of n inputs and k outputs: outputs @ (kernel * inputs).
+    """The matrices of an axis, whose outputs are (outputs @ (kernel * inputs)) of all tiles.
 
     Attributes:
-      outputs: (k, (tile + taps - 1) * tiles).
-      kernel: (tile + taps - 1, taps).
-      inputs: ((tile + taps - 1) * tiles, n).
+      extent: the outputs of the axis, which the last tile may exceed.
+      tiles: how many there are.
+      outputs: (tile, products), for each tile.
+      kernel: (products, taps), for each tile.
+      inputs: (products * tiles, inputs of the axis), for all tiles at once.
     """
 
+    extent: int
+    tiles: int
     outputs: np.ndarray
     kernel: np.ndarray
     inputs: np.ndarray
@@ -41,11 +45,6 @@ class Transforms(NamedTuple):
     def products(self) -> int:
         """The multiplications of one tile."""
         return len(self.kernel)
-
-    @property
-    def tiles(self) -> int:
-        """The tiles along the axis."""
-        return len(self.inputs) // self.products
 
 
 def cook_toom_conv(x: Array, kernel: Array, padding: Pairs) -> Array:
@@ -71,15 +70,18 @@ def cook_toom_conv(x: Array, kernel: Array, padding: Pairs) -> Array:
 
 def _strip(x: Array, kernel: Array, down: Transforms, across: Transforms) -> Array:
     """The rows of the outputs that are made of these rows of the inputs."""
-    channels = x.shape[-1]
-    batches = (down.products * down.tiles * across.products, across.tiles * x.shape[2])
+    batch, channels, features = *x.shape[2:], kernel.shape[-1]
     on_kernel = np.kron(np.repeat(down.kernel, down.tiles, axis=0), across.kernel)
     weights = _as(x, on_kernel) @ kernel.reshape(on_kernel.shape[1], -1)
-    weights = weights.reshape(batches[0], channels, -1)
     inputs = _across(across.inputs, _down(down.inputs, x))
-    products = inputs.reshape(*batches, channels) @ weights
-    products = products.reshape(len(down.inputs), len(across.inputs), x.shape[2], -1)
-    return gradient_in_memory(_down(down.outputs, _across(across.outputs, products)))
+    matrices = (len(weights), -1, channels)  # one for each product of a tile
+    products = inputs.reshape(matrices) @ weights.reshape(len(weights), channels, features)
+    products = products.reshape(len(down.inputs), across.products, across.tiles, batch, features)
+    y = _across(across.outputs, products)
+    y = _down(down.outputs, y.reshape(down.products, down.tiles, *y.shape[1:]))
+    y = gradient_in_memory(y).transpose(1, 0, 3, 2, 4, 5)  # tiles, and the outputs within a tile
+    y = y.reshape(math.prod(y.shape[:2]), -1, batch, features)
+    return y[: down.extent, : across.extent]
 
 
 def best_tile(outputs: int, taps: int) -> int:
@@ -91,19 +93,16 @@ def best_tile(outputs: int, taps: int) -> int:
 @cache
 def transforms(inputs: int, taps: int, before: int, after: int) -> Transforms:
     """Those of an axis of `inputs` with `before` and `after` zeros around them."""
-    outputs = inputs + before + after - taps + 1
-    tile = best_tile(outputs, taps)
-    tiles = -(-outputs // tile)
-    on_outputs, on_kernel, on_inputs = tile_transforms(tile, taps)
-    products = len(on_kernel)
-    a = np.zeros((tiles * tile, products, tiles))
-    b = np.zeros((products, tiles, max(tiles * tile + taps - 1, before + inputs)))
+    extent = inputs + before + after - taps + 1
+    tile = best_tile(extent, taps)
+    tiles = -(-extent // tile)
+    outputs, kernel, on_tile = tile_transforms(tile, taps)
+    products = len(kernel)
+    on_inputs = np.zeros((products, tiles, max(tiles * tile + taps - 1, before + inputs)))
     for i in range(tiles):
-        first = i * tile
-        a[first : first + tile, :, i] = on_outputs
-        b[:, i, first : first + products] = on_inputs
-    b = b[:, :, before : before + inputs]
-    return Transforms(a[:outputs].reshape(outputs, -1), on_kernel, b.reshape(-1, inputs))
+        on_inputs[:, i, i * tile : i * tile + products] = on_tile
+    on_inputs = on_inputs[:, :, before : before + inputs].reshape(-1, inputs)
+    return Transforms(extent, tiles, outputs, kernel, on_inputs)
 
 
 @cache

@@ -8,14 +8,14 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jaxnets.layer import Array, Key
+from jaxnets.layer import Key
 from jaxnets.training.check import check_labels, check_run, check_saving
 from jaxnets.training.checkpoint import CheckpointError, Checkpoints
 from jaxnets.training.chunk import Remainder, steps_per_epoch
 from jaxnets.training.course import Course, Strategy, copy
 from jaxnets.training.interrupt import first_signal
-from jaxnets.training.nonfinite import all_finite, first_bad_step, last_good
 from jaxnets.training.pace import CAPACITY, Pace
+from jaxnets.training.population.advance import advance
 from jaxnets.training.population.evaluate import evaluate_population, member_values
 from jaxnets.training.population.members import count_members, over_members
 from jaxnets.training.population.programs import Programs
@@ -156,7 +156,7 @@ def fit_population(
             while course.step < steps * epochs and signal is None:
                 epoch = course.step // steps
                 stop = min(course.step + pace.length, (epoch + 1) * steps)
-                _advance(programs, course, stop, pace, fresh=course.step % steps == 0)
+                advance(programs, course, stop, pace, fresh=course.step % steps == 0)
                 done = stop % steps == 0
                 progress = Progress(
                     step=stop,
@@ -182,68 +182,11 @@ def fit_population(
     return fitted()
 
 
-def _advance(programs: Programs, course: Course, stop: int, pace: Pace, *, fresh: bool) -> None:
-    """Move all members to step `stop`, but those that diverge: they stay at their last good state.
-
-    Args:
-      programs: what runs.
-      course: where the population stands.
-      stop: the step to stop before.
-      pace: times the chunk.
-      fresh: whether an epoch begins, and its sums with it.
-    """
-    assert course.strategy is not None and course.diverged is not None
-    start, before = course.step, copy(course.train_state)
-    sums = jax.tree.map(jnp.zeros_like, course.sums) if fresh else course.sums
-    with pace.timed(stop - start):
-        ran = programs.run(course.strategy, course.train_state, sums, start, stop)
-        states, course.sums, objectives = ran
-        objectives = np.asarray(jax.block_until_ready(objectives))
-    finite = np.asarray(_members_finite(states.params))
-    for i in np.flatnonzero(np.array(course.diverged) < 0).tolist():
-        bad = first_bad_step(objectives[i], start, stop, finite[i])
-        if bad is not None:
-            good = _rerun(programs, before, i, start, bad)
-            course.diverged[i] = int(good.step[0])
-            before = _chosen(np.arange(len(finite)) == i, good, before)
-    if max(course.diverged) >= 0:
-        states = _chosen(np.array(course.diverged) >= 0, before, states)
-    course.train_state, course.step, course.seconds = states, stop, pace.seconds
-
-
 @partial(jax.jit, static_argnums=0)
 def _init(update: Update, keys: Key, x: Any, hypers: Hyper) -> TrainState:
     """One after another, so that a member starts from the bits that it would have alone."""
     member = over_members(lambda own, x: update.init(own[0], x, own[1]), "map")
     return member((keys, hypers), x)
-
-
-_members_finite = jax.jit(jax.vmap(all_finite))
-
-
-def _chosen(first: Any, states: TrainState, others: TrainState) -> TrainState:
-    """The members of `states` where `first`, (N,), says so, and else those of `others`.
-
-    `states` may be a single member's, leading axis 1. A key is the same in both.
-    """
-
-    def leaf(a: Array, b: Array) -> Array:
-        return jnp.where(first.reshape(-1, *[1] * (b.ndim - 1)), a, b)
-
-    plain = [states._replace(key=None), others._replace(key=None)]
-    return jax.tree.map(leaf, *plain)._replace(key=others.key)
-
-
-def _rerun(programs: Programs, before: TrainState, member: int, start: int, bad: int) -> TrainState:
-    """The member's last finite state, leading axis 1, from the states at the chunk's start."""
-    alone = programs.only(member)
-
-    def advance(stop: int) -> tuple:
-        states = before._replace(key=jax.random.clone(before.key))
-        own = jax.tree.map(lambda leaf: jnp.copy(leaf[member : member + 1]), states)
-        return alone.run("map", own, alone.no_sums(1), start, stop)
-
-    return last_good(advance, bad)[0]
 
 
 def _known(values: dict[str, np.ndarray] | None, course: Course) -> Any:
