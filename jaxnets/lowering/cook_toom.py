@@ -2,8 +2,8 @@
 
 A tile of m outputs of a correlation with r taps needs m + r - 1 products instead of m * r: those
 of the kernel and of the inputs, each transformed (Cook 1966, Toom 1963; Winograd 1980; as
-F(m x m, r x r) for networks: Lavin & Gray 2016). Here the transforms of all tiles along an axis,
-the padding included, are one matrix, so that forward and backward passes are matmuls alone.
+F(m x m, r x r) for networks: Lavin & Gray 2016). Here one matrix transforms the inputs of all tiles
+along an axis, the padding included, so that forward and backward passes are matmuls alone.
 """
 
 import math
@@ -58,7 +58,7 @@ def cook_toom_conv(x: Array, kernel: Array, padding: Pairs) -> Array:
     across = transforms(width, columns, *sides)
     outputs = height + before + after - rows + 1
     tile = best_tile(outputs, rows)
-    strip = tile * -(-outputs // (tile * MOST_STRIPS))  # one of which fits the cache
+    strip = tile * -(-outputs // (tile * MOST_STRIPS))  # so few rows that the cache may hold them
     strips = []
     for first in range(0, outputs, strip):
         start, stop = first - before, min(first + strip, outputs) - before + rows - 1
