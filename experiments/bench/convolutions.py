@@ -7,8 +7,6 @@ as training does. The ways take turns; the first round is not counted. The table
 `jaxnets.lowering.inside`: its `FEWEST_CHANNELS` is where Cook and Toom begin to win.
 """
 
-import json
-import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
@@ -17,11 +15,10 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 import tyro
 
-from experiments.bench.spread import spread
-from experiments.folder import machine
+from experiments.bench.spread import ratio, spread
+from experiments.bench.ways import in_turn, told, write
 from jaxnets import lowering
 from jaxnets.lowering import inside
 
@@ -47,6 +44,7 @@ class Shape(NamedTuple):
     features: int
 
 
+TIMES = 10  # a round
 # The layers of small networks, from few channels to many.
 SHAPES = [
     Shape(taps, extent, channels, 2 * max(channels, 8))
@@ -67,8 +65,8 @@ WAYS: dict[str, tuple[Callable[..., jax.Array], bool]] = {  # and whether the ba
 }
 
 
-def loop(way: str, shape: Shape, batch_size: int) -> Callable[[int], None]:
-    """A compiled loop of n outputs and gradients."""
+def loop(way: str, shape: Shape, batch_size: int) -> Callable[[], Any]:
+    """A compiled loop of `TIMES` outputs and gradients."""
     convolve, is_inside = WAYS[way]
     side = shape.taps // 2
     padding = ((side, side),) * 2
@@ -80,7 +78,7 @@ def loop(way: str, shape: Shape, batch_size: int) -> Callable[[int], None]:
     needs_dx = shape.channels > 3  # the gradient for the images themselves is nobody's
 
     @jax.jit
-    def run(x: jax.Array, kernel: jax.Array, n: int) -> Any:
+    def run(x: jax.Array, kernel: jax.Array) -> Any:
         def step(_: int, carry: Any) -> Any:
             x, kernel = carry
             y, back = jax.vjp(partial(convolve, padding=padding), x, kernel)
@@ -89,27 +87,18 @@ def loop(way: str, shape: Shape, batch_size: int) -> Callable[[int], None]:
             x = x - 1e-6 * (dx if needs_dx else y[0, 0, 0, 0])
             return x, kernel - 1e-6 * dkernel
 
-        return jax.lax.fori_loop(0, n, step, (x, kernel))
+        return jax.lax.fori_loop(0, TIMES, step, (x, kernel))
 
-    return lambda n: jax.block_until_ready(run(x, kernel, n))
+    return lambda: jax.block_until_ready(run(x, kernel))
 
 
 def compared(shape: Shape, config: Config) -> dict[str, Any]:
     """Milliseconds of each way, the ways in turn."""
     loops = {way: loop(way, shape, config.batch_size) for way in WAYS}
-    times: dict[str, list[float]] = {way: [] for way in WAYS}
-    n = 1
-    for round_number in range(1 + config.rounds):
-        for way, run in loops.items():
-            began = time.perf_counter()
-            run(n)
-            if round_number > 0:
-                times[way].append(1000 * (time.perf_counter() - began) / n)
-        n = 10
-    ratio = np.array(times["patches"]) / np.array(times["Cook and Toom"])
+    taken = in_turn(loops, rounds=config.rounds, times=TIMES)
     return {
-        "milliseconds": {way: spread(taken) for way, taken in times.items()},
-        "Cook and Toom times faster than patches": spread(ratio.tolist()),
+        "milliseconds": {way: spread(values) for way, values in taken.items()},
+        "Cook and Toom times faster than patches": ratio(taken["patches"], taken["Cook and Toom"]),
     }
 
 
@@ -118,15 +107,10 @@ def main(config: Config) -> None:
     found = []
     for shape in SHAPES:
         one = compared(shape, config)
-        medians = {way: taken["median"] for way, taken in one["milliseconds"].items()}
-        told = ", ".join(f"{way} {ms:.2f} ms" for way, ms in medians.items())
         size = f"{shape.taps} x {shape.taps}, {shape.channels} to {shape.features} channels"
-        print(f"{size} at {shape.extent} x {shape.extent}: {told}", flush=True)
+        print(f"{size} at {shape.extent} x {shape.extent}: {told(one['milliseconds'])}", flush=True)
         found.append({**shape._asdict(), **one})
-    result = {"batch_size": config.batch_size, "shapes": found, **machine()}
-    if config.out is not None:
-        config.out.parent.mkdir(parents=True, exist_ok=True)
-        config.out.write_text(json.dumps(result, indent=2) + "\n", encoding="utf-8")
+    write(config.out, {"batch_size": config.batch_size, "shapes": found})
 
 
 if __name__ == "__main__":

@@ -7,8 +7,6 @@ round is not counted. What `jaxnets.lowering.matmul` chooses rests on this: its 
 the widths for which Eigen is slower.
 """
 
-import json
-import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
@@ -21,7 +19,7 @@ import optax
 import tyro
 
 from experiments.bench.spread import ratio, spread
-from experiments.folder import machine
+from experiments.bench.ways import in_turn, told, write
 from jaxnets import data, losses, models, scale_pixels, serial
 from jaxnets.lowering import matmul
 from jaxnets.training import make_update
@@ -70,17 +68,11 @@ def compared(config: Config, hidden: tuple[int, ...]) -> dict[str, Any]:
     """Milliseconds a step of each way, the ways in turn."""
     ways = {"XLA's choice": {}, "Eigen alone": matmul.EIGEN}
     trainers = {way: trainer(config, hidden, options) for way, options in ways.items()}
-    times: dict[str, list[float]] = {way: [] for way in ways}
-    for round_number in range(1 + config.rounds):
-        for way, train in trainers.items():
-            began = time.perf_counter()
-            train()
-            if round_number > 0:
-                times[way].append(1000 * (time.perf_counter() - began) / config.steps)
+    taken = in_turn(trainers, rounds=config.rounds, times=config.steps)
     return {
         "hidden": hidden,
-        "milliseconds": {way: spread(taken) for way, taken in times.items()},
-        "Eigen times faster": ratio(*times.values()),
+        "milliseconds": {way: spread(values) for way, values in taken.items()},
+        "Eigen times faster": ratio(*taken.values()),
     }
 
 
@@ -89,15 +81,10 @@ def main(config: Config) -> None:
     found = []
     for hidden in HIDDEN:
         one = compared(config, hidden)
-        medians = {way: taken["median"] for way, taken in one["milliseconds"].items()}
-        told = ", ".join(f"{way} {ms:.3f} ms" for way, ms in medians.items())
         faster = one["Eigen times faster"]["median"]
-        print(f"hidden {hidden}: {told}, {faster:.2f} times faster", flush=True)
+        print(f"hidden {hidden}: {told(one['milliseconds'])}, {faster:.2f} times", flush=True)
         found.append(one)
-    result = {"batch_size": config.batch_size, "networks": found, **machine()}
-    if config.out is not None:
-        config.out.parent.mkdir(parents=True, exist_ok=True)
-        config.out.write_text(json.dumps(result, indent=2) + "\n", encoding="utf-8")
+    write(config.out, {"batch_size": config.batch_size, "networks": found})
 
 
 if __name__ == "__main__":

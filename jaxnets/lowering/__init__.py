@@ -1,4 +1,4 @@
-"""How a convolution or a pool runs on each backend: one file a way, one table that chooses."""
+"""How convolutions, pools and matmuls run on each backend: a file a way, a table that chooses."""
 
 from jaxnets.lowering.layout import batch_inside
 from jaxnets.lowering.matmul import compiler_options

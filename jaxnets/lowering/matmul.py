@@ -9,16 +9,16 @@ import jax
 EIGEN: dict[str, str | bool] = {
     "xla_cpu_experimental_ynn_fusion_type": "LIBRARY_FUSION_TYPE_REDUCE"
 }
-COLUMNS = 128  # in a multiple of them, a matrix's rows share few sets of the cache
+COLUMNS = 128  # a kernel with a multiple of them is slow in Eigen
 
 
 def compiler_options(params: Any) -> dict[str, str | bool]:
     """XLA's options for a program that trains these params: none but on CPU.
 
     Two libraries have threads of their own, which wait for each other within every step. By Eigen
-    alone a step of small matmuls is faster: by a tenth with 784-500-300-10. But where a kernel's
-    columns are a multiple of 128, Eigen takes up to twice as long for g @ kernel.T, the gradient of
-    a dense layer's input, and XLA's choice stands (`experiments.bench.matmuls`).
+    alone a step of small matmuls is faster: 1.09 times with 784-500-300-10. But where kernels have
+    a multiple of 128 columns it is as a rule slower, down to 0.86 times, and XLA's choice stands
+    (`experiments.bench.matmuls`).
     """
     shapes = [leaf.shape for leaf in jax.tree.leaves(params)]
     aligned = any(shape and shape[-1] % COLUMNS == 0 for shape in shapes)

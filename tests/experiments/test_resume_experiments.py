@@ -1,8 +1,10 @@
 """`--resume` goes on with a run that anything ended, and refuses what is not that run."""
 
 import json
+import os
 import subprocess
 import sys
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -34,13 +36,24 @@ def test_the_torture_sees_a_run_that_ends_otherwise(tmp_path, monkeypatch):
     assert torture.main(torture.Config(kills=1, terms=0, interrupts=0)) == 1
 
 
-def test_a_seed_decides_every_bit_in_another_process(small_mnist, tmp_path):
-    digests = set()
-    for name in ("first", "second"):
+@contextmanager
+def on_cores(cores):
+    """What is started in the block runs on these cores alone."""
+    before = os.sched_getaffinity(0)
+    os.sched_setaffinity(0, cores)
+    yield
+    os.sched_setaffinity(0, before)
+
+
+@pytest.mark.skipif(not hasattr(os, "sched_setaffinity"), reason="the system pins no process")
+def test_a_seed_decides_every_bit_in_another_process_on_one_core_or_all(small_mnist, tmp_path):
+    available, digests = sorted(os.sched_getaffinity(0)), set()
+    for name, cores in (("one", available[:1]), ("all", available)):
         options = {"epochs": 1, "data_dir": small_mnist, "out": tmp_path / name, **SMALL}
         arguments = [f"--{name.replace('_', '-')}={value}" for name, value in options.items()]
         command = [sys.executable, "-m", "experiments.mnist_mlp", *arguments]
-        subprocess.run(command, cwd=ROOT, check=True, stdout=subprocess.DEVNULL)
+        with on_cores(cores):
+            subprocess.run(command, cwd=ROOT, check=True, stdout=subprocess.DEVNULL)
         digests.add(torture.digest(options["out"]))
     assert len(digests) == 1
 

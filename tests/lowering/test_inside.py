@@ -32,12 +32,15 @@ def output_and_gradients(convolve, x, kernel, padding):
 
 
 @st.composite
-def problems(draw, most_taps):
+def problems(draw, most_taps, wide):
+    """With `wide`, the padding may be wider than the kernel."""
+
     def per_axis(smallest, largest):
         return tuple(draw(st.integers(smallest, largest)) for _ in range(2))
 
     size = per_axis(1, most_taps)
-    padding = tuple(tuple(draw(st.integers(0, taps - 1)) for _ in range(2)) for taps in size)
+    widest = [3 if wide else taps - 1 for taps in size]
+    padding = tuple(tuple(draw(st.integers(0, most)) for _ in range(2)) for most in widest)
     smallest = [max(1, n - sum(pair)) for n, pair in zip(size, padding, strict=True)]
     space = [n + more for n, more in zip(smallest, per_axis(0, 9), strict=True)]
     channels, features, batch = (draw(st.integers(1, 3)) for _ in range(3))
@@ -46,7 +49,7 @@ def problems(draw, most_taps):
 
 
 @examples
-@given(problem=problems(most_taps=inside.MOST_TAPS))
+@given(problem=problems(most_taps=inside.MOST_TAPS, wide=False))
 def test_cook_and_toom_give_the_output_and_the_gradients_of_the_loops(problem):
     x, kernel, padding = problem
     expected = loops.convolution(x, kernel, (1, 1), padding, (1, 1), 1)
@@ -56,7 +59,7 @@ def test_cook_and_toom_give_the_output_and_the_gradients_of_the_loops(problem):
 
 
 @examples
-@given(problem=problems(most_taps=3))
+@given(problem=problems(most_taps=3, wide=True))
 def test_patches_give_the_output_and_the_gradients_of_the_loops(problem):
     x, kernel, padding = problem
     expected = loops.convolution(x, kernel, (1, 1), padding, (1, 1), 1)
@@ -76,10 +79,22 @@ def test_tall_images_have_several_rows_of_tiles_in_a_strip():
     assert_close(found, expected, tolerance=2e-5)
 
 
+@pytest.mark.parametrize("padding", [((4, 0), (0, 1)), ((0, 1), (2, 5))])
+def test_a_border_wider_than_the_kernel_goes_another_way(padding):
+    x, kernel = normal(2, 6, 6, 4), normal(2, 2, 4, 3, seed=1)
+
+    def f(x, kernel):
+        return lowering.conv(x, kernel, (1, 1), padding, (1, 1), 1)
+
+    expected = loops.convolution(x, kernel, (1, 1), padding, (1, 1), 1)[0]
+    assert_close(jax.jit(lowering.batch_inside(f))(x, kernel), expected)
+
+
 @pytest.mark.parametrize(
-    ("extent", "taps", "tile"), [(16, 3, 4), (14, 3, 5), (12, 3, 6), (14, 5, 4), (6, 5, 3)]
+    ("extent", "taps", "tile", "error"),
+    [(16, 3, 4, 3e-6), (14, 3, 5, 1e-5), (12, 3, 6, 1e-5), (14, 5, 4, 1e-5), (6, 5, 3, 1e-5)],
 )
-def test_float32_keeps_its_digits(extent, taps, tile):
+def test_float32_keeps_its_digits(extent, taps, tile, error):
     """Relative to the largest output, at the size of a network's layer, with each tile."""
     assert best_tile(extent, taps) == tile
     x, kernel = normal(8, extent, extent, 32), normal(taps, taps, 32, 16, seed=1)
@@ -88,7 +103,7 @@ def test_float32_keeps_its_digits(extent, taps, tile):
     with jax.enable_x64(True):
         wide = (jnp.asarray(np.asarray(part, np.float64)) for part in (x, kernel))
         exact = output_and_gradients(plain_inside, *wide, pad)
-    assert_close((y, gradients), exact, tolerance=1e-5)
+    assert_close((y, gradients), exact, tolerance=error)
 
 
 def plain_inside(x, kernel, padding):
