@@ -34,7 +34,7 @@ class Config:
     steps: int | None = None
     """Steps a round; by default as many as last about a second."""
     repeats: int = 5
-    """Rounds that are counted."""
+    """Rounds, of a fresh process of each."""
     time_to_accuracy: float | None = None
     """Measure the time to this test accuracy instead, with compiling, over --seeds."""
     seeds: int = 5

@@ -55,7 +55,7 @@ def test_cook_and_toom_give_the_output_and_the_gradients_of_the_loops(problem):
     expected = loops.convolution(x, kernel, (1, 1), padding, (1, 1), 1)
     found = output_and_gradients(inside.cook_toom_conv, x, kernel, padding)
     for part, exact in zip(jax.tree.leaves(found), jax.tree.leaves(expected), strict=True):
-        np.testing.assert_allclose(part, exact, rtol=0, atol=2e-5 * np.abs(exact).max())
+        np.testing.assert_allclose(part, exact, rtol=0, atol=4e-5 * np.abs(exact).max())
 
 
 @examples
@@ -76,7 +76,7 @@ def test_tall_images_have_several_rows_of_tiles_in_a_strip():
     x, kernel, pad = normal(1, 37, 3, 1), normal(3, 3, 1, 2, seed=1), ((1, 1), (1, 1))
     expected = loops.convolution(x, kernel, (1, 1), pad, (1, 1), 1)
     found = output_and_gradients(inside.cook_toom_conv, x, kernel, pad)
-    assert_close(found, expected, tolerance=2e-5)
+    assert_close(found, expected, tolerance=4e-5)
 
 
 @pytest.mark.parametrize("padding", [((4, 0), (0, 1)), ((0, 1), (2, 5))])
@@ -92,7 +92,10 @@ def test_a_border_wider_than_the_kernel_goes_another_way(padding):
 
 @pytest.mark.parametrize(
     ("extent", "taps", "tile", "error"),
-    [(16, 3, 4, 3e-6), (14, 3, 5, 1e-5), (12, 3, 6, 1e-5), (14, 5, 4, 1e-5), (6, 5, 3, 1e-5)],
+    [
+        *[(16, 3, 4, 3e-6), (10, 3, 5, 1e-5), (12, 3, 6, 1e-5), (14, 3, 7, 4e-5), (7, 3, 7, 4e-5)],
+        *[(6, 5, 3, 1e-5), (8, 5, 4, 1e-5), (14, 5, 5, 4e-5), (12, 4, 6, 4e-5)],
+    ],
 )
 def test_float32_keeps_its_digits(extent, taps, tile, error):
     """Relative to the largest output, at the size of a network's layer, with each tile."""

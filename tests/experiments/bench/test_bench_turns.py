@@ -49,20 +49,26 @@ def contest(monkeypatch):
 
     for module in (rounds, reach, whole):
         monkeypatch.setattr(module, "Process", Fake)
-    monkeypatch.setattr(rounds, "PAUSE", 0)
     return turns, answers
 
 
 def test_a_race_is_interleaved_and_its_ratios_are_paired(contest):
     turns, answers = contest
-    slow = [9, 9, 2.0, 4.0, 6.0]  # two warm-ups, three rounds; ours takes 1, 2 and 3
-    answers["torch", "steps"] = lambda fake: {"seconds": slow[fake.count["steps"] - 1]}
-    answers["ours", "steps"] = lambda fake: {"seconds": slow[fake.count["steps"] - 1] / 2}
+    slow = {"torch": iter([2.0, 4.0, 6.0]), "ours": iter([1.0, 2.0, 3.0])}
+
+    def steps(fake):  # two warm-ups in every process, then the round's
+        return {"seconds": 9 if fake.count["steps"] <= 2 else next(slow[fake.label])}
+
+    answers["torch", "steps"] = answers["ours", "steps"] = steps
+    starts = iter([0.9, 0.3, 0.5])
+    answers["ours", "prepare"] = lambda fake: {"compile_seconds": next(starts)}
     found = rounds.race(Task("mlp"), (OURS, TORCH), rounds=3, steps=10)
-    raced = [label for label, do in turns if do == "steps"]
-    assert raced == ["matmul", "ours", "torch"] * 5
+    order = [label for label, do in turns if do == "prepare"]
+    assert order == ["matmul", "ours", "torch"] * 3  # a fresh process each
+    assert [label for label, do in turns if do == "epoch"] == ["ours", "torch"]
     ours, torch = found
     assert torch["step_seconds"] == [0.2, 0.4, 0.6] and ours["step_ms"]["median"] == 200
+    assert ours["compile_seconds"] == 0.5  # the median
     faster = {"median": 2.0, "low": 2.0, "high": 2.0, "n": 3, "noisy": False}
     assert torch["ours_times_faster"] == {"ours": faster}  # though their own spread is wide
     assert torch["step_ms"]["noisy"] and torch["samples_per_second"]["median"] == 320
@@ -80,8 +86,11 @@ def test_wrong_learning_is_flagged(contest):
 def test_one_that_is_missing_or_ends_is_recorded_and_the_others_go_on(contest):
     _, answers = contest
 
+    processes = set()
+
     def end(fake):
-        if fake.count["steps"] == 4:
+        processes.add(fake)
+        if len(processes) == 2:
             raise LeftOut("its process ended with status -9:")
         return {}
 
