@@ -7,6 +7,7 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 from equinox import nn
+from jax.nn.initializers import lecun_normal
 
 from experiments.bench.cases import NORM_DECAY, NORM_EPSILON
 from experiments.bench.peers.choose import choose
@@ -25,8 +26,9 @@ def make(task: Task) -> Stepper:
 
 def network(task: Task) -> Network:
     """The network of the task's case with its first weights."""
-    keys = jax.random.split(jax.random.key(task.seed), 5)
-    model, state = nn.make_with_state(choose(task, CASES))(list(keys))
+    *keys, last = jax.random.split(jax.random.key(task.seed), 6)
+    model, state = nn.make_with_state(choose(task, CASES))(keys)
+    model = begin(model, last)
     params, static = eqx.partition(model, eqx.is_inexact_array)
 
     def apply(params, state, x, train):
@@ -35,6 +37,26 @@ def network(task: Task) -> Network:
         return batch(x.transpose(0, 3, 1, 2), state)
 
     return Network(params, state, apply)
+
+
+def begin(model: nn.Sequential, key: jax.Array) -> nn.Sequential:
+    """The model with first weights as in `cases`."""
+
+    def layers(model: nn.Sequential) -> list:
+        kinds = nn.Linear | nn.Conv2d
+        found = jax.tree.leaves(model, is_leaf=lambda node: isinstance(node, kinds))
+        return [node for node in found if isinstance(node, kinds)]
+
+    def weights(model: nn.Sequential) -> list:
+        return [layer.weight for layer in layers(model)]
+
+    def biases(model: nn.Sequential) -> list:
+        return [layer.bias for layer in layers(model) if layer.bias is not None]
+
+    keys, draw = jax.random.split(key, len(layers(model))), lecun_normal(in_axis=1, out_axis=0)
+    kernels = [draw(key, w.shape) for key, w in zip(keys, weights(model), strict=True)]
+    model = eqx.tree_at(weights, model, kernels)
+    return eqx.tree_at(biases, model, [jnp.zeros_like(bias) for bias in biases(model)])
 
 
 def mlp(keys: list[jax.Array]) -> nn.Sequential:

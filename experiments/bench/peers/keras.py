@@ -2,6 +2,7 @@
 
 import os
 import time
+from typing import Any
 
 os.environ["KERAS_BACKEND"] = "jax"  # read when Keras is imported
 
@@ -16,6 +17,7 @@ from experiments.bench.peers.images import TESTED, images
 from experiments.bench.task import Task
 
 NEEDS = ("keras",)
+KERNELS = "lecun_normal"  # as in `cases`
 POLICIES = {"float32": "float32", "bfloat16": "mixed_bfloat16"}
 
 
@@ -34,7 +36,7 @@ class Fit:
         self.train, self.test = images(task)
         self.batch_size = task.batch_size
         self.epoch_steps = len(self.train.y) // task.batch_size
-        head = layers.Dense(10, dtype="float32")
+        head = layers.Dense(10, kernel_initializer=KERNELS, dtype="float32")
         scale = layers.Rescaling(1 / 255)
         self.model = keras.Sequential([layers.Input((28, 28, 1)), scale, *network(), head])
         loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
@@ -94,7 +96,7 @@ def cnn_5x5() -> list[layers.Layer]:
         layer
         for features in (32, 64)
         for layer in (
-            layers.Conv2D(features, 5, padding="same", activation="relu"),
+            conv(features, 5, activation="relu"),
             layers.MaxPool2D(),
         )
     ]
@@ -103,14 +105,18 @@ def cnn_5x5() -> list[layers.Layer]:
 
 def normed(features: int) -> list[layers.Layer]:
     """A 3x3 convolution without a bias, batch norm and ReLU."""
-    conv = layers.Conv2D(features, 3, padding="same", use_bias=False)
     norm = layers.BatchNormalization(momentum=NORM_DECAY, epsilon=NORM_EPSILON)
-    return [conv, norm, layers.ReLU()]
+    return [conv(features, 3, use_bias=False), norm, layers.ReLU()]
+
+
+def conv(features: int, size: int, **options: Any) -> layers.Layer:
+    """A convolution of all positions."""
+    return layers.Conv2D(features, size, padding="same", kernel_initializer=KERNELS, **options)
 
 
 def dense(features: int) -> layers.Layer:
     """A dense layer and ReLU."""
-    return layers.Dense(features, activation="relu")
+    return layers.Dense(features, activation="relu", kernel_initializer=KERNELS)
 
 
 CASES = {"mlp": mlp, "cnn_bn": cnn_bn, "cnn_5x5": cnn_5x5}

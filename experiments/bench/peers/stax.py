@@ -3,9 +3,11 @@
 Its batch norm keeps no running statistics: it is evaluated on those of the batch, too.
 """
 
+from functools import partial
+
 import jax
 from jax.example_libraries import stax
-from jax.nn.initializers import glorot_normal
+from jax.nn.initializers import lecun_normal, zeros
 
 from experiments.bench.cases import NORM_EPSILON
 from experiments.bench.peers.choose import choose
@@ -33,10 +35,10 @@ def network(task: Task) -> Network:
 
 
 def conv(features: int, size: int) -> tuple:
-    """A convolution without a bias, which stax has not; it starts as stax's own."""
+    """A convolution without a bias, which stax has not."""
 
     def init(key: Array, shape: tuple[int, ...]) -> tuple[tuple[int, ...], Array]:
-        return (*shape[:-1], features), glorot_normal()(key, (size, size, shape[-1], features))
+        return (*shape[:-1], features), lecun_normal()(key, (size, size, shape[-1], features))
 
     def apply(kernel: Array, x: Array, **_: object) -> Array:
         axes = ("NHWC", "HWIO", "NHWC")
@@ -50,19 +52,22 @@ def normed(features: int) -> tuple:
     return stax.serial(conv(features, 3), stax.BatchNorm(epsilon=NORM_EPSILON), stax.Relu)
 
 
+kernels = {"W_init": lecun_normal(), "b_init": zeros}  # as in `cases`
+dense = partial(stax.Dense, **kernels)
+conv_5x5 = partial(stax.Conv, filter_shape=(5, 5), padding="SAME", **kernels)
 pool = stax.MaxPool((2, 2), strides=(2, 2))
 CASES = {
     "mlp": stax.serial(
-        *[stax.Flatten, stax.Dense(500), stax.Relu],
-        *[stax.Dense(300), stax.Relu, stax.Dense(10)],
+        *[stax.Flatten, dense(500), stax.Relu],
+        *[dense(300), stax.Relu, dense(10)],
     ),
     "cnn_bn": stax.serial(
         *[normed(16), pool, normed(32), pool, normed(64)],
-        *[stax.Flatten, stax.Dense(50), stax.Relu, stax.Dense(10)],
+        *[stax.Flatten, dense(50), stax.Relu, dense(10)],
     ),
     "cnn_5x5": stax.serial(
-        *[stax.Conv(32, (5, 5), padding="SAME"), stax.Relu, pool],
-        *[stax.Conv(64, (5, 5), padding="SAME"), stax.Relu, pool],
-        *[stax.Flatten, stax.Dense(256), stax.Relu, stax.Dense(10)],
+        *[conv_5x5(32), stax.Relu, pool],
+        *[conv_5x5(64), stax.Relu, pool],
+        *[stax.Flatten, dense(256), stax.Relu, dense(10)],
     ),
 }

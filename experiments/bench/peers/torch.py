@@ -14,7 +14,7 @@ from torch.nn import functional
 from experiments.bench.cases import LEARNING_RATE
 from experiments.bench.peers.choose import choose
 from experiments.bench.peers.images import TESTED, Split, epochs, images
-from experiments.bench.peers.torch_networks import CASES
+from experiments.bench.peers.torch_networks import CASES, begin
 from experiments.bench.task import Task
 
 NEEDS = ("torch",)
@@ -39,7 +39,7 @@ class Way:
         self.y = torch.tensor(train.y, device=DEVICE).long()
         layout = torch.channels_last if nhwc else torch.contiguous_format
         torch.manual_seed(task.seed)
-        self.model = choose(task, CASES)().to(DEVICE, memory_format=layout)
+        self.model = choose(task, CASES)().apply(begin).to(DEVICE, memory_format=layout)
         self.first = deepcopy(self.model.state_dict())
         self.loss = wrap(lambda x, y: functional.cross_entropy(self.logits(x), y))
         self.restart()

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from experiments.bench.cases import NORM_DECAY, NORM_EPSILON
 
+CUT = 0.87962566  # the standard deviation of a standard normal number cut off at 2
 relu = partial(nn.ReLU, inplace=True)
 
 
@@ -113,6 +114,15 @@ def normed(before: int, after: int, size: int, stride: int = 1) -> list[nn.Modul
     """A convolution without a bias, and batch norm."""
     conv = nn.Conv2d(before, after, size, stride, padding=size // 2, bias=False)
     return [conv, nn.BatchNorm2d(after, eps=NORM_EPSILON, momentum=1 - NORM_DECAY)]
+
+
+def begin(module: nn.Module) -> None:
+    """Draw a layer's first weights as in `experiments.bench.cases`."""
+    if isinstance(module, nn.Conv2d | nn.Linear):
+        std = module.weight[0].numel() ** -0.5 / CUT
+        nn.init.trunc_normal_(module.weight, std=std, a=-2 * std, b=2 * std)
+        if module.bias is not None:
+            nn.init.zeros_(module.bias)
 
 
 def dense(before: int, after: int) -> list[nn.Module]:

@@ -16,7 +16,7 @@ from experiments.bench.task import Task
 
 # Each peer's import. What they do inside is not ours to check: rank promotion is allowed there.
 IN_JAX = {"linen": "flax", "nnx": "flax", "stax": "jax", "equinox": "equinox"}
-PEERS = {**IN_JAX, "stax_scan": "jax", "keras": "keras", "torch": "torch"}
+PEERS = {**IN_JAX, "stax_scan": "jax", "keras": "keras", "torch": "torch", "ours": "jax"}
 
 # mlp: 784 * 500 + 500, 500 * 300 + 300, 300 * 10 + 10.
 # cnn_bn: 9 * 16 + 2 * 16, 9 * 16 * 32 + 2 * 32, 9 * 32 * 64 + 2 * 64, 7 * 7 * 64 * 50 + 50,
@@ -119,6 +119,37 @@ def test_torch_has_as_many_parameters_as_we(case):
 def test_keras_has_as_many_parameters_as_we(case, small_mnist):
     model = peer("keras").make(task(case, str(small_mnist))).model
     assert sum(variable.value.size for variable in model.trainable_variables) == COUNTS[case]
+
+
+@pytest.mark.parametrize("case", COUNTS)
+@pytest.mark.parametrize("name", ["ours", *IN_JAX, "keras", "torch"])
+def test_all_begin_with_kernels_of_one_distribution_and_biases_of_zero(name, case, small_mnist):
+    trainer = peer(name).make(task(case, str(small_mnist)))
+    kernels = [leaf for leaf in first_weights(name, trainer) if leaf.ndim > 1]
+    features_last = name not in ("equinox", "torch")
+    found, largest = [], []
+    for kernel in kernels:
+        fan_in = kernel.size / kernel.shape[-1 if features_last else 0]
+        found.append(kernel.std() * fan_in**0.5)
+        largest.append(abs(kernel).max() * fan_in**0.5)
+    sizes = np.array([kernel.size for kernel in kernels])
+    assert (abs(np.array(found) - 1) < 4 / np.sqrt(2 * sizes)).all()  # of its standard error
+    assert 2 < max(largest) < 2.28  # 2 / 0.87962566
+    ones = [leaf for leaf in first_weights(name, trainer) if leaf.ndim == 1 and leaf.any()]
+    assert len(ones) == (3 if case == "cnn_bn" else 0)  # scales of batch norm
+    assert all((leaf == 1).all() for leaf in ones)
+
+
+def first_weights(name, trainer):
+    """The parameters as NumPy arrays, without axes of one."""
+    if name == "torch":
+        (way, *_) = trainer.ways.values()
+        params = [parameter.detach().numpy() for parameter in way.model.parameters()]
+    elif name == "keras":
+        params = [variable.value for variable in trainer.model.trainable_variables]
+    else:
+        params = trainer.train_state.params if name == "ours" else trainer.carry.params
+    return [np.squeeze(leaf) for leaf in jax.tree.leaves(params)]
 
 
 def test_torch_begins_with_its_first_weights_whatever_it_tried(small_mnist):
