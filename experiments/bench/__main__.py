@@ -19,9 +19,9 @@ from experiments.bench.cases import CASES
 from experiments.bench.options import Config, check
 from experiments.bench.process import Contender
 from experiments.bench.reach import reach
-from experiments.bench.records import Record, machine, write
+from experiments.bench.records import Record, machine, setting, write
 from experiments.bench.rounds import race
-from experiments.bench.table import tables
+from experiments.bench.table import heading, tables
 from experiments.bench.task import Task
 from experiments.bench.whole import whole
 
@@ -31,10 +31,10 @@ def experiment(config: Config) -> None:
     tasks, contenders = check(config)
     on, found = machine(), []
     try:
-        for case, batch_size, dtype in tasks:
-            task = Task(case, batch_size or default_batch_size(case, on["platform"]), dtype)
-            task = task._replace(data_dir=config.data_dir and str(config.data_dir.resolve()))
-            print(f"{case}, batch {task.batch_size}, {dtype}", flush=True)
+        for task in tasks:
+            size = task.batch_size or default_batch_size(task.case, on["platform"])
+            task = task._replace(batch_size=size)
+            print(heading(setting(task)), flush=True)
             records = [{**record, "machine": on} for record in measure(config, task, contenders)]
             for record in records:
                 if "left_out" in record:

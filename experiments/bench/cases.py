@@ -34,6 +34,7 @@ CASES = {
     "cnn_5x5": Case(  # ReLU after every convolution
         "conv 5x5x32, pool, conv 5x5x64, pool, dense 256, dense 10", (28, 28, 1), True
     ),
+    "population": Case("784-32-10, ReLU, of every member", (28, 28, 1), True),
     "alexnet": Case("AlexNet, two groups", (227, 227, 3), False),
     "vgg16": Case("VGG-16", (224, 224, 3), False),
     "resnet18": Case("ResNet-18", (224, 224, 3), False),

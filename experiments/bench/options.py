@@ -10,6 +10,7 @@ import tyro
 
 from experiments.bench.cases import CASES
 from experiments.bench.process import Contender
+from experiments.bench.task import Task
 from jaxnets.training import RunError
 
 PEERS = ("torch", "torch_compile", "keras", "linen", "nnx", "equinox", "stax", "stax_scan")
@@ -22,7 +23,8 @@ class Config:
     """What to measure; lists are separated by commas."""
 
     cases: str = "mlp,cnn_bn,cnn_5x5"
-    """Networks: mlp, cnn_bn and cnn_5x5 on MNIST; alexnet, vgg16, resnet18, resnet50 on noise."""
+    """Networks: mlp, cnn_bn, cnn_5x5, population on MNIST; alexnet, vgg16, resnet18, resnet50 on
+    noise."""
     peers: str = ",".join(PEERS)
     """Whom to measure beside ours; may be empty."""
     batch_sizes: str = ""
@@ -31,6 +33,8 @@ class Config:
     """float32, or bfloat16 for mixed precision."""
     devices: str = "1"
     """Over how many devices ours divides a batch; a CPU becomes as many. Peers have one."""
+    population: str = "64"
+    """Members of the case population, trained together on the same batches."""
     steps: int | None = None
     """Steps a round; by default as many as last about a second."""
     repeats: int = 5
@@ -49,13 +53,14 @@ class Config:
     """The file of JSON lines to write, a new one; the table is printed in any case."""
 
 
-def check(config: Config) -> tuple[list[tuple[str, int, str]], list[Contender]]:
-    """The tasks, as (case, batch size or 0, dtype), and the contenders; all options checked."""
+def check(config: Config) -> tuple[list[Task], list[Contender]]:
+    """The tasks, whose batch size may still be 0, and the contenders; all options checked."""
     cases = names("--cases", config.cases, tuple(CASES))
     dtypes = names("--dtypes", config.dtypes, DTYPES)
     peers = names("--peers", config.peers, PEERS) if config.peers else []
     batch_sizes = numbers("--batch-sizes", config.batch_sizes) if config.batch_sizes else [0]
     devices = numbers("--devices", config.devices)
+    members = numbers("--population", config.population)
     for name in ("repeats", "seeds", "steps"):
         if (value := getattr(config, name)) is not None and value < 1:
             raise RunError(f"--{name} expects a number of 1 or more, but got {value}")
@@ -65,7 +70,14 @@ def check(config: Config) -> tuple[list[tuple[str, int, str]], list[Contender]]:
             f"--data-dir expects a folder, but got {config.data_dir}; make it, or name another"
         )
     check_out(config.out)
-    tasks = [(c, b, d) for c in cases for b in batch_sizes for d in dtypes]
+    folder = config.data_dir and str(config.data_dir.resolve())
+    tasks = [
+        Task(case, size, dtype, members=n, data_dir=folder)
+        for case in cases
+        for n in (members if case == "population" else [1])
+        for size in batch_sizes
+        for dtype in dtypes
+    ]
     contenders = [*(Contender("ours", n) for n in devices), *map(Contender, peers)]
     return tasks, contenders
 

@@ -109,13 +109,14 @@ def population(result: dict[str, Any]) -> Figure:
 def _panels(
     records: Sequence[Record], title: str
 ) -> tuple[Figure, list[tuple[Axes, list[Record]]]]:
-    """A figure with a panel for each case, dtype and device."""
-    groups = list(_by(records, "case", "dtype", "device"))
+    """A figure with a panel for each case, size of a population, dtype and device."""
+    groups = list(_by(records, "case", "members", "dtype", "device"))
     figure = Figure(figsize=(5 * len(groups), 4), layout="constrained")
     figure.suptitle(title)
     axes = figure.subplots(1, len(groups), squeeze=False)[0]
-    for panel, ((case, dtype, device), _) in zip(axes, groups, strict=True):
-        panel.set_title(f"{case}, {dtype}, {device}", fontsize=10)
+    for panel, ((case, members, dtype, device), _) in zip(axes, groups, strict=True):
+        of = f" of {members}" if case == "population" else ""
+        panel.set_title(f"{case}{of}, {dtype}, {device}", fontsize=10)
         panel.grid(alpha=0.3)
         panel.set_axisbelow(True)
     return figure, [(panel, its) for panel, (_, its) in zip(axes, groups, strict=True)]

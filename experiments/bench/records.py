@@ -19,7 +19,8 @@ FLAGS = ("XLA_", "JAX_", "OMP_", "MKL_", "KMP_", "OPENBLAS_", "TORCH", "KERAS_",
 
 def setting(task: Task) -> Record:
     """What all contenders of a run have in common."""
-    return {"case": task.case, "batch_size": task.batch_size, "dtype": task.dtype}
+    names = ("case", "members", "batch_size", "dtype")
+    return {name: getattr(task, name) for name in names}
 
 
 def left_out(kind: str, reasons: Mapping[str, str]) -> list[Record]:
@@ -65,7 +66,7 @@ def read(paths: Sequence[Path]) -> list[Record]:
         for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), start=1):
             try:
                 record = json.loads(line)
-                found.append({"kind": record["kind"], **record})
+                found.append({"kind": record["kind"], "members": 1, **record})
             except (ValueError, LookupError, TypeError) as error:
                 raise RunError(
                     f"{path}, line {number}, is no record of experiments.bench ({error!r}); "

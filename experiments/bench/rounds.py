@@ -112,7 +112,7 @@ def _records(task: Task, racers: Sequence[Racer]) -> list[Record]:
     limits = [racer for racer in racers if racer.contender == LIMIT]
     racers = [racer for racer in racers if racer.contender != LIMIT]
     ours = {r.contender.label: r.seconds for r in racers if r.contender.peer == "ours"}
-    told = [racer.told() for racer in racers]
+    told, examples = [racer.told() for racer in racers], task.members * task.batch_size
     best = max((found.get("accuracy", 0.0) for found in told), default=0.0)
     matmul = max(
         (flops_per_product(r.found[0]["platform"]) / min(r.seconds) for r in limits), default=0.0
@@ -124,7 +124,7 @@ def _records(task: Task, racers: Sequence[Racer]) -> list[Record]:
             "steps_a_round": racer.steps,
             "step_seconds": racer.seconds,
             "step_ms": spread([1000 * s for s in racer.seconds]),
-            "samples_per_second": spread([task.batch_size / s for s in racer.seconds]),
+            "samples_per_second": spread([examples / s for s in racer.seconds]),
             "ours_times_faster": {k: ratio(racer.seconds, s) for k, s in ours.items()},
             "accuracy_low": found.get("accuracy", best) < best - LOW,
             "loss_finite": math.isfinite(found["loss"]),
@@ -137,7 +137,7 @@ def _records(task: Task, racers: Sequence[Racer]) -> list[Record]:
 
 def _arithmetic(task: Task, seconds: Sequence[float], device: str, matmul: float) -> Record:
     """FLOP/s, and their share of the best matmul measured and of the data sheet's peak."""
-    flops = flops_per_step(task.case, task.batch_size)
+    flops = task.members * flops_per_step(task.case, task.batch_size)
     speed = flops / spread(seconds)["median"]
     sheet = datasheet(device, task.dtype)
     return {

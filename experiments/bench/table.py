@@ -20,7 +20,7 @@ from experiments.bench.records import Record, read
 from jaxnets.training import RunError
 
 RESULTS = Path("experiments/results")
-SETTING = ("kind", "case", "batch_size", "dtype")
+SETTING = ("kind", "case", "members", "batch_size", "dtype")
 Column = tuple[str, Callable[[Record], str]]
 
 
@@ -64,10 +64,9 @@ def table(records: Sequence[Record]) -> str:
     first = records[0]
     measured = [record for record in records if "left_out" not in record]
     columns = COLUMNS[first["kind"]](measured)
-    heading = f"{first['case']}, batch {first['batch_size']}, {first['dtype']}"
     return "\n".join(
         [
-            f"**{heading}: {TITLES[first['kind']]}**\n",
+            f"**{heading(first)}: {TITLES[first['kind']]}**\n",
             _row(name for name, _ in columns),
             _row("---" for _ in columns),
             *(_row(cell(record) for _, cell in columns) for record in measured),
@@ -77,6 +76,12 @@ def table(records: Sequence[Record]) -> str:
             "- " + _found_on(measured, first["machine"]),
         ]
     )
+
+
+def heading(setting: Record) -> str:
+    """What was trained."""
+    of = f" of {setting['members']}" if setting["case"] == "population" else ""
+    return f"{setting['case']}{of}, batch {setting['batch_size']}, {setting['dtype']}"
 
 
 def _speed(records: Sequence[Record]) -> list[Column]:

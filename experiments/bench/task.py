@@ -12,6 +12,8 @@ class Task(NamedTuple):
       dtype: "float32", or "bfloat16" for mixed precision: parameters, optimizer and loss stay
         float32.
       devices: over how many devices a batch is divided.
+      members: how many networks are trained together, on the same batches, each from weights of
+        its own; more than one in the case "population" alone.
       seed: decides the weights, the order, and all chance.
       data_dir: a folder with MNIST's IDX files, instead of those packaged with jaxnets.
     """
@@ -20,6 +22,7 @@ class Task(NamedTuple):
     batch_size: int = 128
     dtype: str = "float32"
     devices: int = 1
+    members: int = 1
     seed: int = 0
     data_dir: str | None = None
 

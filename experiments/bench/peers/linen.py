@@ -7,7 +7,7 @@ from flax import linen as nn
 
 from experiments.bench.cases import NORM_DECAY, NORM_EPSILON
 from experiments.bench.peers.choose import choose
-from experiments.bench.peers.stepping import Array, Network, Stepper
+from experiments.bench.peers.stepping import Array, Network, Stepper, members
 from experiments.bench.task import Task
 
 NEEDS = ("flax",)
@@ -17,7 +17,7 @@ pool = partial(nn.max_pool, window_shape=(2, 2), strides=(2, 2))
 
 def make(task: Task) -> Stepper:
     """The network of the task's case, to be trained."""
-    return Stepper(task, network(task))
+    return Stepper(task, members(task, network))
 
 
 def network(task: Task) -> Network:
@@ -37,14 +37,16 @@ def network(task: Task) -> Network:
 
 
 class MLP(nn.Module):
-    """784-500-300-10 with ReLU."""
+    """Dense layers with ReLU between them."""
+
+    hidden: tuple[int, ...] = (500, 300)
 
     @nn.compact
     def __call__(self, x: Array, train: bool) -> Array:
         """Logits of images."""
         x = x.reshape(len(x), -1)
-        x = nn.relu(nn.Dense(500)(x))
-        x = nn.relu(nn.Dense(300)(x))
+        for features in self.hidden:
+            x = nn.relu(nn.Dense(features)(x))
         return nn.Dense(10)(x)
 
 
@@ -74,4 +76,9 @@ class CNN(nn.Module):
         return nn.Dense(10)(nn.relu(nn.Dense(256)(x)))
 
 
-CASES = {"mlp": MLP, "cnn_bn": BatchNormCNN, "cnn_5x5": CNN}
+CASES = {
+    "mlp": MLP,
+    "population": partial(MLP, hidden=(32,)),
+    "cnn_bn": BatchNormCNN,
+    "cnn_5x5": CNN,
+}

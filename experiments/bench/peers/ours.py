@@ -29,10 +29,14 @@ from jaxnets import (
 from jaxnets.devices import everywhere, home, mesh_of, using
 from jaxnets.training import evaluate, make_update
 from jaxnets.training.chunk import chunk_program, no_sums, steps_per_epoch
+from jaxnets.training.course import Strategy
 from jaxnets.training.pace import CAPACITY
+from jaxnets.training.population.evaluate import evaluate_population
+from jaxnets.training.population.programs import Programs
 from jaxnets.training.program import Program
 
 NEEDS = ("jax", "jaxlib", "optax")
+DTYPES = {"float32": None, "bfloat16": jnp.bfloat16}
 
 
 def cnn_bn() -> Layer:
@@ -60,6 +64,7 @@ def cnn_5x5() -> Layer:
 
 NETWORKS: dict[str, Callable[[], Layer]] = {
     "mlp": lambda: models.mlp((500, 300, 10)),
+    "population": lambda: models.mlp((32, 10)),
     "cnn_bn": cnn_bn,
     "cnn_5x5": cnn_5x5,
     "alexnet": models.alexnet,
@@ -87,7 +92,7 @@ class Ours:
             model(task.case),
             optax.adam(LEARNING_RATE),
             losses.softmax_cross_entropy,
-            compute_dtype={"float32": None, "bfloat16": jnp.bfloat16}[task.dtype],
+            compute_dtype=DTYPES[task.dtype],
         )
         self.task, self.done = task, 0
         first = Program(self.update, self.train, None, None, task.batch_size, "drop", "ignore")
@@ -131,6 +136,62 @@ class Ours:
         self.steps(steps_per_epoch(len(self.train[0]), self.task.batch_size, "drop"))
 
 
-def make(task: Task) -> Ours:
+class Population:
+    """A `Trainer` of many networks in one program."""
+
+    def __init__(self, task: Task):
+        if task.devices != 1:
+            raise NotImplementedError(
+                f"a population is trained on one device, but the task has {task.devices}"
+            )
+        train, self.test = images(task)
+        update = make_update(
+            model(task.case),
+            lambda hyper: optax.adam(hyper["learning_rate"]),
+            losses.softmax_cross_entropy,
+            compute_dtype=DTYPES[task.dtype],
+        )
+        data = (jnp.asarray(train.x), jnp.asarray(train.y))
+        order, keys = jax.random.split(jax.random.key(task.seed))
+        options = {"batch_size": task.batch_size, "remainder": "drop", "capacity": CAPACITY}
+        hypers = {"learning_rate": jnp.full(task.members, LEARNING_RATE)}
+        self.programs = Programs(update, data, hypers, order, options)
+        self.states = self.programs.start(jax.random.split(keys, task.members))
+        self.sums = self.programs.no_sums(task.members)
+        self.task, self.done = task, 0
+        self.strategy: Strategy = "vmap"
+
+    def prepare(self) -> dict[str, float]:
+        """Compile, and measure the strategies, as `fit_population` does."""
+        began = time.perf_counter()
+        self.strategy = self.programs.fastest(self.states, 0)
+        self.notes = f"strategy: {self.strategy}"
+        return {"trace": 0.0, "compile": time.perf_counter() - began}
+
+    def steps(self, n: int) -> float:
+        """As many chunks as it takes; the mean loss of the members."""
+        for stop in [*range(self.done + CAPACITY, self.done + n, CAPACITY), self.done + n]:
+            self.states, _, objectives = self.programs.run(
+                self.strategy, self.states, self.sums, self.done, stop
+            )
+            last, self.done = stop - self.done - 1, stop
+        return float(jax.block_until_ready(objectives)[:, last].mean())
+
+    def accuracy(self) -> float:
+        """The members' mean, exact over the test images."""
+        found = evaluate_population(
+            self.programs.update.model,
+            *(self.states.params, self.states.state, self.test, {"accuracy": metrics.accuracy}),
+            hypers=self.programs.hypers,
+            strategy=self.strategy,
+        )
+        return float(found["accuracy"].mean())
+
+    def epoch(self) -> None:
+        """An epoch of steps."""
+        self.steps(steps_per_epoch(len(self.programs.data[0]), self.task.batch_size, "drop"))
+
+
+def make(task: Task) -> Ours | Population:
     """A trainer of the task."""
-    return Ours(task)
+    return Population(task) if task.case == "population" else Ours(task)

@@ -11,7 +11,7 @@ from jax.nn.initializers import lecun_normal, zeros
 
 from experiments.bench.cases import NORM_EPSILON
 from experiments.bench.peers.choose import choose
-from experiments.bench.peers.stepping import Array, Network, Stepper
+from experiments.bench.peers.stepping import Array, Network, Stepper, members
 from experiments.bench.task import Task
 
 NEEDS = ("jax",)
@@ -19,7 +19,7 @@ NEEDS = ("jax",)
 
 def make(task: Task) -> Stepper:
     """The network of the task's case, to be trained."""
-    return Stepper(task, network(task))
+    return Stepper(task, members(task, network))
 
 
 def network(task: Task) -> Network:
@@ -61,6 +61,7 @@ CASES = {
         *[stax.Flatten, dense(500), stax.Relu],
         *[dense(300), stax.Relu, dense(10)],
     ),
+    "population": stax.serial(stax.Flatten, dense(32), stax.Relu, dense(10)),
     "cnn_bn": stax.serial(
         *[normed(16), pool, normed(32), pool, normed(64)],
         *[stax.Flatten, dense(50), stax.Relu, dense(10)],

@@ -10,7 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from experiments.bench.peers.stax import network
-from experiments.bench.peers.stepping import Array, Carry, Stepper
+from experiments.bench.peers.stepping import Array, Carry, Stepper, members
 from experiments.bench.task import Task
 
 NEEDS = ("jax",)
@@ -20,7 +20,7 @@ SCANNED = 20  # steps a program
 
 def make(task: Task) -> "Scanner":
     """The network of the task's case, to be trained."""
-    return Scanner(task, network(task))
+    return Scanner(task, members(task, network))
 
 
 class Scanner(Stepper):

@@ -26,6 +26,22 @@ class Network(NamedTuple):
     # apply(params, state, images, train) -> (logits, state)
 
 
+def members(task: Task, network: Callable[[Task], Network]) -> Network:
+    """The task's network, or as many as it has members, of one seed after another, by `vmap`.
+
+    The batches are shared; the logits of several networks have a leading axis. None has a state.
+    """
+    if task.members == 1:
+        return network(task)
+    params = jax.jit(jax.vmap(lambda seed: network(task._replace(seed=seed)).params))
+    one = network(task)
+
+    def apply(params: Any, state: Any, x: Array, train: bool) -> tuple[Array, Any]:
+        return jax.vmap(lambda own: one.apply(own, state, x, train)[0])(params), state
+
+    return Network(params(task.seed + jnp.arange(task.members)), one.state, apply)
+
+
 class Carry(NamedTuple):
     """What one step hands to the next."""
 
@@ -38,7 +54,7 @@ class Stepper:
     """A `Trainer` of a network by Adam, its data on the device as uint8."""
 
     def __init__(self, task: Task, network: Network):
-        self.dtype, self.apply = jnp.dtype(task.dtype), network.apply
+        self.dtype, self.apply, self.members = jnp.dtype(task.dtype), network.apply, task.members
         train, self.test = images(task)
         self.train, examples = jax.device_put(train), len(train.y)
         self.batch_size, self.epoch_steps = task.batch_size, examples // task.batch_size
@@ -60,15 +76,17 @@ class Stepper:
 
         def loss(params: Any) -> tuple[Array, Any]:
             logits, state = self.forward(params, carry.state, x[rows], True)
-            losses = optax.softmax_cross_entropy_with_integer_labels(logits, y[rows])
-            return losses.mean(), state
+            labels = jnp.broadcast_to(y[rows], logits.shape[:-1])
+            losses = optax.softmax_cross_entropy_with_integer_labels(logits, labels)
+            return losses.mean(axis=-1).sum(), state  # each member's gradient is its own
 
         (value, state), gradients = jax.value_and_grad(loss, has_aux=True)(carry.params)
         updates, opt_state = self.tx.update(gradients, carry.opt_state)
-        return Carry(optax.apply_updates(carry.params, updates), state, opt_state), value
+        params = optax.apply_updates(carry.params, updates)
+        return Carry(params, state, opt_state), value / self.members
 
     def rightly(self, params: Any, state: Any, x: Array, y: Array) -> Array:
-        """How many of a batch are classified rightly."""
+        """How many of a batch are classified rightly, by all members."""
         logits, _ = self.forward(params, state, x, False)
         return (logits.argmax(axis=-1) == y).sum()
 
@@ -101,4 +119,4 @@ class Stepper:
         (params, state, _), (x, y) = self.carry, self.test
         batches = (slice(start, start + TESTED) for start in range(0, len(y), TESTED))
         counts = [self.counting(params, state, x[batch], y[batch]) for batch in batches]
-        return sum(map(int, counts)) / len(y)
+        return sum(map(int, counts)) / len(y) / self.members

@@ -39,9 +39,11 @@ class Way:
         self.y = torch.tensor(train.y, device=DEVICE).long()
         layout = torch.channels_last if nhwc else torch.contiguous_format
         torch.manual_seed(task.seed)
-        self.model = choose(task, CASES)().apply(begin).to(DEVICE, memory_format=layout)
+        members = [task.members] if task.case == "population" else []
+        model = choose(task, CASES)(*members).apply(begin)
+        self.model = model.to(DEVICE, memory_format=layout)
         self.first = deepcopy(self.model.state_dict())
-        self.loss = wrap(lambda x, y: functional.cross_entropy(self.logits(x), y))
+        self.loss = wrap(lambda x, y: cross_entropy(self.logits(x), y))
         self.restart()
 
     def restart(self) -> None:
@@ -73,6 +75,14 @@ class Way:
         return loss.detach()
 
 
+def cross_entropy(logits: Tensor, y: Tensor) -> Tensor:
+    """The mean over a batch; of several networks' logits (members, batch, classes) the sum."""
+    losses = functional.cross_entropy(
+        logits.flatten(0, -2), y.expand(logits.shape[:-1]).flatten(), reduction="none"
+    )
+    return losses.mean() * (logits.shape[0] if logits.ndim == 3 else 1)
+
+
 class Loop:
     """A `Trainer` that tries every way in `prepare` and keeps the fastest.
 
@@ -82,10 +92,14 @@ class Loop:
     def __init__(self, task: Task, wraps: Mapping[str, Wrap]):
         torch.backends.cudnn.benchmark = True  # all batches have one shape
         train, self.test = images(task)
-        self.epoch_steps = len(train.y) // task.batch_size
+        self.epoch_steps, self.members = len(train.y) // task.batch_size, task.members
         orders = (torch.tensor(order, device=DEVICE) for order in epochs(len(train.y), task))
         self.batches: Iterator[Tensor] = chain.from_iterable(orders)
-        layouts = {"NCHW": False} if task.case == "mlp" else {"NCHW": False, "channels_last": True}
+        layouts = (
+            {"NCHW": False}
+            if task.case in ("mlp", "population")
+            else {"NCHW": False, "channels_last": True}
+        )
         self.ways = {
             f"{layout}, {name}": Way(task, train, nhwc, wrap)
             for layout, nhwc in layouts.items()
@@ -113,7 +127,7 @@ class Loop:
 
     def steps(self, n: int) -> float:
         """Train n steps; the loss of the last."""
-        return self.way.train(islice(self.batches, n)).item()
+        return self.way.train(islice(self.batches, n)).item() / self.members
 
     def epoch(self) -> None:
         """Train one epoch."""
@@ -125,9 +139,9 @@ class Loop:
         way, (x, y) = self.way, self.test
         way.model.eval()
         batches = (slice(start, start + TESTED) for start in range(0, len(y), TESTED))
-        found = [way.logits(way.laid_out(x[batch])).argmax(dim=1).cpu() for batch in batches]
+        found = [way.logits(way.laid_out(x[batch])).argmax(dim=-1).cpu() for batch in batches]
         way.model.train()
-        return float((torch.cat(found).numpy() == y).mean())
+        return float((torch.cat(found, dim=-1).numpy() == y).mean())
 
 
 def told(best: str, seconds: Mapping[str, float]) -> str:

@@ -21,6 +21,21 @@ def mlp() -> nn.Module:
     return nn.Sequential(nn.Flatten(), *dense(784, 500), *dense(500, 300), nn.Linear(300, 10))
 
 
+class Population(nn.Module):
+    """So many networks 784-32-10; their first layers are one wide matmul, for they see the same."""
+
+    def __init__(self, members: int):
+        super().__init__()
+        self.members, self.hidden = members, nn.Linear(784, members * 32)
+        self.kernels = nn.Parameter(kernel(torch.empty(members, 32, 10), 32))
+        self.biases = nn.Parameter(torch.zeros(members, 1, 10))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Logits (members, batch, 10)."""
+        hidden = torch.relu(self.hidden(x.flatten(1))).unflatten(1, (self.members, 32))
+        return torch.baddbmm(self.biases, hidden.transpose(0, 1), self.kernels)
+
+
 def cnn_bn() -> nn.Module:
     """Three 3x3 convolutions with batch norm, two dense layers."""
     return nn.Sequential(
@@ -119,10 +134,15 @@ def normed(before: int, after: int, size: int, stride: int = 1) -> list[nn.Modul
 def begin(module: nn.Module) -> None:
     """Draw a layer's first weights as in `experiments.bench.cases`."""
     if isinstance(module, nn.Conv2d | nn.Linear):
-        std = module.weight[0].numel() ** -0.5 / CUT
-        nn.init.trunc_normal_(module.weight, std=std, a=-2 * std, b=2 * std)
+        kernel(module.weight, module.weight[0].numel())
         if module.bias is not None:
             nn.init.zeros_(module.bias)
+
+
+def kernel(weights: Tensor, fan_in: int) -> Tensor:
+    """The tensor, filled with first weights."""
+    std = fan_in**-0.5 / CUT
+    return nn.init.trunc_normal_(weights, std=std, a=-2 * std, b=2 * std)
 
 
 def dense(before: int, after: int) -> list[nn.Module]:
@@ -136,4 +156,6 @@ def classifier(features: int) -> list[nn.Module]:
     return [nn.Flatten(), *hidden, nn.Linear(4096, 1000)]
 
 
-CASES = {make.__name__: make for make in (mlp, cnn_bn, cnn_5x5, alexnet, vgg16, resnet18, resnet50)}
+CASES: dict[str, Callable[..., nn.Module]] = {
+    make.__name__: make for make in (mlp, cnn_bn, cnn_5x5, alexnet, vgg16, resnet18, resnet50)
+} | {"population": Population}

@@ -1,7 +1,6 @@
 """The training loop of a population: that of `fit`, for all members at once."""
 
 import time
-from functools import partial
 from typing import Any, NamedTuple
 
 import jax
@@ -17,7 +16,7 @@ from jaxnets.training.interrupt import first_signal
 from jaxnets.training.pace import CAPACITY, Pace
 from jaxnets.training.population.advance import advance
 from jaxnets.training.population.evaluate import evaluate_population, member_values
-from jaxnets.training.population.members import count_members, over_members
+from jaxnets.training.population.members import count_members
 from jaxnets.training.population.programs import Programs
 from jaxnets.training.report import Progress, Reporter, silent
 from jaxnets.training.resume import Saver, identity
@@ -123,7 +122,7 @@ def fit_population(
     options = {**sizes, "share_batches": share_batches, "strategy": strategy}
     about = {} if checkpoints is None else identity(train, validation, hypers, key=keys, **options)
     saver = Saver(checkpoints, about)
-    states = copy(start) if start else _init(update, keys, data[0][:1], hypers)
+    states = copy(start) if start else programs.start(keys)
     step = int(states.step.max())  # of a member that diverged it is less
     course = Course(states, step, programs.no_sums(n), diverged=[-1] * n, strategy=strategy)
     course = saver.restored(course) if resume else course
@@ -180,13 +179,6 @@ def fit_population(
     if signal is not None:
         raise Interrupted(fitted(), signal)
     return fitted()
-
-
-@partial(jax.jit, static_argnums=0)
-def _init(update: Update, keys: Key, x: Any, hypers: Hyper) -> TrainState:
-    """One after another, so that a member starts from the bits that it would have alone."""
-    member = over_members(lambda own, x: update.init(own[0], x, own[1]), "map")
-    return member((keys, hypers), x)
 
 
 def _known(values: dict[str, np.ndarray] | None, course: Course) -> Any:

@@ -1,7 +1,7 @@
 """The compiled program of a population: made once, measured, and held against the memory."""
 
 import time
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import Any, NamedTuple
 
 import jax
@@ -15,6 +15,7 @@ from jaxnets.training.chunk import no_sums
 from jaxnets.training.course import Strategy
 from jaxnets.training.memory import free_bytes, needed_bytes
 from jaxnets.training.population.chunk import run_population_chunk
+from jaxnets.training.population.members import over_members
 from jaxnets.training.update import Hyper, Sums, TrainState, Update
 
 PROBE = 8  # steps to learn which strategy is faster
@@ -36,6 +37,10 @@ class Programs(NamedTuple):
     hypers: Hyper
     order_key: Key | None
     options: dict[str, Any]
+
+    def start(self, keys: Key) -> TrainState:
+        """The members' first states, from their keys (N,)."""
+        return _init(self.update, keys, self.data[0][:1], self.hypers)
 
     def run(
         self, strategy: Strategy, states: TrainState, sums: Sums, start: int, stop: int
@@ -110,6 +115,13 @@ class Programs(NamedTuple):
         specs = tuple(jax.ShapeDtypeStruct(leaf.shape, leaf.dtype) for leaf in leaves)
         options = tuple(self.options.items())
         return _compile(self.update, structure, specs, strategy, options)
+
+
+@partial(jax.jit, static_argnums=0)
+def _init(update: Update, keys: Key, x: Any, hypers: Hyper) -> TrainState:
+    """One after another, so that a member starts from the bits that it would have alone."""
+    member = over_members(lambda own, x: update.init(own[0], x, own[1]), "map")
+    return member((keys, hypers), x)
 
 
 @lru_cache(maxsize=64)

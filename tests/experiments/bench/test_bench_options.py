@@ -8,6 +8,7 @@ from experiments import common
 from experiments.bench.__main__ import default_batch_size, experiment
 from experiments.bench.options import Config, check
 from experiments.bench.process import Contender
+from experiments.bench.task import Task
 
 
 @pytest.mark.parametrize(
@@ -18,6 +19,7 @@ from experiments.bench.process import Contender
         (["--dtypes=float16"], "--dtypes expects some of float32, bfloat16, but got 'float16'"),
         (["--batch-sizes=1,,8"], "--batch-sizes expects numbers of 1 or more"),
         (["--batch-sizes=0"], "as in 1,8,128, but got '0'"),
+        (["--population=1,x"], "--population expects numbers of 1 or more"),
         (["--devices=two"], "--devices expects numbers of 1 or more"),
         (["--repeats=0"], "--repeats expects a number of 1 or more, but got 0"),
         (["--steps=-1"], "--steps expects a number of 1 or more, but got -1"),
@@ -28,7 +30,7 @@ from experiments.bench.process import Contender
         (["--time-to-accuracy=0.9", "--processes"], "ask for one"),
         (
             ["--time-to-accuracy=0.9", "--cases=vgg16"],
-            "choose from mlp, cnn_bn, cnn_5x5 by --cases",
+            "choose from mlp, cnn_bn, cnn_5x5, population by --cases",
         ),
         (["--data-dir=/nowhere"], "--data-dir expects a folder, but got /nowhere; make it"),
         (["--out=/dev/null/a"], "cannot write to /dev/null/a: File exists; choose another"),
@@ -51,9 +53,16 @@ def test_an_option_that_makes_no_sense_is_refused(monkeypatch, capsys, tmp_path,
 def test_the_lists_are_all_combined_and_only_ours_has_several_devices():
     config = Config(cases="mlp,vgg16", peers="torch", batch_sizes="1,8", devices="1,2")
     tasks, contenders = check(config)
-    assert tasks == [(c, b, "float32") for c in ("mlp", "vgg16") for b in (1, 8)]
+    assert tasks == [Task(c, b, "float32") for c in ("mlp", "vgg16") for b in (1, 8)]
     assert contenders == [Contender("ours", 1), Contender("ours", 2), Contender("torch", 1)]
     assert [c.label for c in contenders] == ["ours", "ours, 2 devices", "torch"]
+
+
+def test_only_a_population_has_several_members():
+    tasks, _ = check(Config(cases="mlp,population", population="1,64"))
+    assert [(task.case, task.members) for task in tasks] == [
+        *[("mlp", 1), ("population", 1), ("population", 64)]
+    ]
 
 
 def test_large_images_come_in_small_batches_on_a_cpu():

@@ -26,6 +26,7 @@ def speed(peer, ms, batch_size=128, **more):
     return {
         "kind": "speed",
         "case": "mlp",
+        "members": 1,
         "batch_size": batch_size,
         "dtype": "float32",
         "peer": peer,
@@ -51,8 +52,8 @@ def speed(peer, ms, batch_size=128, **more):
 
 
 def left_out(peer, why):
-    setting = {"kind": "speed", "case": "mlp", "batch_size": 128, "dtype": "float32"}
-    return {**setting, "peer": peer, "left_out": why, "machine": MACHINE}
+    setting = {"case": "mlp", "members": 1, "batch_size": 128, "dtype": "float32"}
+    return {"kind": "speed", **setting, "peer": peer, "left_out": why, "machine": MACHINE}
 
 
 def reached(peer, seconds):
@@ -110,6 +111,11 @@ def test_a_table_has_a_row_a_contender_and_tells_what_is_wrong_with_it(file):
         assert part in first
     assert second.startswith("mlp, batch 32") and "| 0.500 (" in second
     assert "| ours | 1.00 (0.900 to 1.10) | 2, 2 | 98% |" in third
+
+
+def test_a_population_is_told_with_its_size():
+    setting = {"case": "population", "members": 64, "batch_size": 128, "dtype": "float32"}
+    assert table.heading(setting) == "population of 64, batch 128, float32"
 
 
 def test_two_runs_of_one_setting_are_two_tables(file, tmp_path):

@@ -76,6 +76,13 @@ def test_a_race_is_interleaved_and_its_ratios_are_paired(contest):
     assert ours["share_of_matmul"] == pytest.approx(318_208_000 / 0.2 / (20 * 2048**3))
 
 
+def test_a_population_s_work_is_its_members_together(contest):
+    (ours,) = rounds.race(Task("population", members=5), (OURS,), rounds=1, steps=1)
+    assert ours["samples_per_second"]["median"] == 5 * 128 / 1.0
+    # forward, and backward but for the images' gradient
+    assert ours["flops_per_step"] == 5 * 128 * (3 * 2 * (784 * 32 + 32 * 10) - 2 * 784 * 32)
+
+
 def test_wrong_learning_is_flagged(contest):
     _, answers = contest
     answers["torch", "accuracy"] = lambda fake: {"accuracy": 0.949}

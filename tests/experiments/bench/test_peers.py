@@ -87,6 +87,43 @@ def test_steps_in_a_scan_are_the_steps_one_by_one(trained):
 
 
 @pytest.mark.usefixtures("unoptimised")
+@pytest.mark.parametrize("name", ["ours", "linen", "stax", "stax_scan", "torch"])
+def test_every_member_of_a_population_learns(name, small_mnist):
+    trainer = peer(name).make(task("population", str(small_mnist), members=3))
+    trainer.prepare()
+    first, last = trainer.steps(1), trainer.steps(99)
+    assert 2 < first < 3 and last < first / 2  # means of the members
+    assert 0.6 < trainer.accuracy() <= 1
+
+
+@pytest.mark.usefixtures("unoptimised")
+@pytest.mark.parametrize("name", ["linen", "stax"])
+def test_a_member_of_a_jax_peer_s_population_is_the_network_of_its_seed(name, small_mnist):
+    def after_steps(**options):
+        trainer = peer(name).make(task("population", str(small_mnist), **options))
+        trainer.steps(5)
+        return jax.tree.leaves(trainer.carry.params)
+
+    together, alone = after_steps(members=2), after_steps()
+    for both, first in zip(together, alone, strict=True):
+        np.testing.assert_allclose(both[0], first, atol=1e-5)
+        assert both.ndim == 2 or (both[0] != both[1]).any()  # biases begin alike
+
+
+def test_a_member_of_torch_s_population_is_its_own_network():
+    networks, torch = peer("torch_networks"), import_module("torch")
+    x, y = torch.rand(5, 1, 28, 28), torch.arange(5)
+    both = networks.Population(2).apply(networks.begin)
+    first = (both.hidden.weight[:32], both.kernels[0])
+    logits = torch.relu(x.flatten(1) @ first[0].T) @ first[1]
+    torch.testing.assert_close(both(x)[0], logits)  # biases are still zero
+    loss = peer("torch").cross_entropy
+    expected = torch.autograd.grad(loss(logits, y), first)
+    found = torch.autograd.grad(loss(both(x), y), (both.hidden.weight, both.kernels))
+    torch.testing.assert_close((found[0][:32], found[1][0]), expected)
+
+
+@pytest.mark.usefixtures("unoptimised")
 def test_ours_divides_a_batch_over_two_devices(small_mnist):
     losses = []
     for devices in (1, 2):
@@ -192,8 +229,8 @@ def test_images_are_mnist_s_and_noise_is_of_its_seed(small_mnist):
     for found, wanted in ((train, expected.train), (test, expected.test)):
         np.testing.assert_array_equal(found.x, wanted.x, strict=True)
         np.testing.assert_array_equal(found.y, wanted.y, strict=True)
-    noise, _ = images(Task("resnet18", 2, "float32", 1, 3, None))
-    again, _ = images(Task("resnet18", 2, "float32", 1, 3, None))
+    noise, _ = images(Task("resnet18", 2, seed=3))
+    again, _ = images(Task("resnet18", 2, seed=3))
     assert noise.x.shape[1:] == (224, 224, 3)
     np.testing.assert_array_equal(noise.x, again.x)
 
