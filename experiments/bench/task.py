@@ -14,6 +14,8 @@ class Task(NamedTuple):
       devices: over how many devices a batch is divided.
       members: how many networks are trained together, on the same batches, each from weights of
         its own; more than one in the case "population" alone.
+      epochs: over how many the learning rate decays to zero, by half a cosine; None leaves it as it
+        is.
       seed: decides the weights, the order, and all chance.
       data_dir: a folder with MNIST's IDX files, instead of those packaged with jaxnets.
     """
@@ -23,6 +25,7 @@ class Task(NamedTuple):
     dtype: str = "float32"
     devices: int = 1
     members: int = 1
+    epochs: int | None = None
     seed: int = 0
     data_dir: str | None = None
 

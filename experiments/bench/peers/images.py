@@ -55,6 +55,11 @@ def read(path: Path) -> bytes:
     return gzip.decompress(path.with_name(f"{path.name}.gz").read_bytes())
 
 
+def decay_steps(task: Task, rows: int) -> int | None:
+    """Over how many steps the learning rate decays."""
+    return task.epochs and task.epochs * (rows // task.batch_size)
+
+
 def epochs(rows: int, task: Task) -> Iterator[np.ndarray]:
     """For each epoch the rows of its batches, int32 (steps, batch_size), without end.
 

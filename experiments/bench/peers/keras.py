@@ -13,7 +13,7 @@ from keras import layers
 
 from experiments.bench.cases import LEARNING_RATE, NORM_DECAY, NORM_EPSILON
 from experiments.bench.peers.choose import choose
-from experiments.bench.peers.images import TESTED, images
+from experiments.bench.peers.images import TESTED, decay_steps, images
 from experiments.bench.task import Task
 
 NEEDS = ("keras",)
@@ -40,7 +40,9 @@ class Fit:
         scale = layers.Rescaling(1 / 255)
         self.model = keras.Sequential([layers.Input((28, 28, 1)), scale, *network(), head])
         loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
-        self.model.compile(keras.optimizers.Adam(LEARNING_RATE), loss)
+        steps, rate = decay_steps(task, len(self.train.y)), LEARNING_RATE
+        decay = keras.optimizers.schedules.CosineDecay(rate, steps) if steps else rate
+        self.model.compile(keras.optimizers.Adam(decay), loss)
         self.model.optimizer.build(self.model.trainable_variables)
 
     def prepare(self) -> dict[str, float]:

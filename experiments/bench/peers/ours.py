@@ -11,7 +11,8 @@ import optax
 from jax.nn import relu
 
 from experiments.bench.cases import LEARNING_RATE, NORM_DECAY, NORM_EPSILON
-from experiments.bench.peers.images import images
+from experiments.bench.peers.images import decay_steps, images
+from experiments.bench.peers.stepping import rate
 from experiments.bench.task import Task
 from jaxnets import (
     Layer,
@@ -90,7 +91,7 @@ class Ours:
         self.train = everywhere(self.mesh, (jnp.asarray(train.x), jnp.asarray(train.y)))
         self.update = make_update(
             model(task.case),
-            optax.adam(LEARNING_RATE),
+            optax.adam(rate(LEARNING_RATE, decay_steps(task, len(train.y)))),
             losses.softmax_cross_entropy,
             compute_dtype=DTYPES[task.dtype],
         )
@@ -145,9 +146,10 @@ class Population:
                 f"a population is trained on one device, but the task has {task.devices}"
             )
         train, self.test = images(task)
+        decay = decay_steps(task, len(train.y))
         update = make_update(
             model(task.case),
-            lambda hyper: optax.adam(hyper["learning_rate"]),
+            lambda hyper: optax.adam(rate(hyper["learning_rate"], decay)),
             losses.softmax_cross_entropy,
             compute_dtype=DTYPES[task.dtype],
         )

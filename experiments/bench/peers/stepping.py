@@ -11,7 +11,7 @@ import numpy as np
 import optax
 
 from experiments.bench.cases import LEARNING_RATE
-from experiments.bench.peers.images import TESTED, epochs, images
+from experiments.bench.peers.images import TESTED, decay_steps, epochs, images
 from experiments.bench.task import Task
 
 Array = jax.Array
@@ -42,6 +42,11 @@ def members(task: Task, network: Callable[[Task], Network]) -> Network:
     return Network(params(task.seed + jnp.arange(task.members)), one.state, apply)
 
 
+def rate(first: Any, steps: int | None) -> Any:
+    """A learning rate, as optax takes it: the first, decaying over so many steps if any."""
+    return optax.cosine_decay_schedule(first, steps) if steps else first
+
+
 class Carry(NamedTuple):
     """What one step hands to the next."""
 
@@ -59,7 +64,7 @@ class Stepper:
         self.train, examples = jax.device_put(train), len(train.y)
         self.batch_size, self.epoch_steps = task.batch_size, examples // task.batch_size
         self.batches: Iterator[np.ndarray] = chain.from_iterable(epochs(examples, task))
-        self.tx = optax.adam(LEARNING_RATE)
+        self.tx = optax.adam(rate(LEARNING_RATE, decay_steps(task, examples)))
         opt_state = jax.jit(self.tx.init)(network.params)
         self.carry = Carry(network.params, network.state, opt_state)
         self.jitted = jax.jit(self.step, donate_argnums=0)

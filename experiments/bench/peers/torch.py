@@ -1,5 +1,6 @@
 """PyTorch, eager, in the faster of its two memory formats."""
 
+import math
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from copy import deepcopy
@@ -10,10 +11,11 @@ import numpy as np
 import torch
 from torch import Tensor
 from torch.nn import functional
+from torch.optim.lr_scheduler import LambdaLR
 
 from experiments.bench.cases import LEARNING_RATE
 from experiments.bench.peers.choose import choose
-from experiments.bench.peers.images import TESTED, Split, epochs, images
+from experiments.bench.peers.images import TESTED, Split, decay_steps, epochs, images
 from experiments.bench.peers.torch_networks import CASES, begin
 from experiments.bench.task import Task
 
@@ -35,6 +37,7 @@ class Way:
 
     def __init__(self, task: Task, train: Split, nhwc: bool, wrap: Wrap):
         self.nhwc, self.mixed = nhwc, task.dtype == "bfloat16"
+        self.steps = decay_steps(task, len(train.y))
         self.x = self.laid_out(train.x)
         self.y = torch.tensor(train.y, device=DEVICE).long()
         layout = torch.channels_last if nhwc else torch.contiguous_format
@@ -50,6 +53,9 @@ class Way:
         """Go back to the first weights."""
         self.model.load_state_dict(self.first)
         self.optimizer = torch.optim.Adam(self.model.parameters(), lr=LEARNING_RATE, fused=True)
+        self.decay = self.steps and LambdaLR(
+            self.optimizer, lambda step: 0.5 + 0.5 * math.cos(math.pi * min(step / self.steps, 1))
+        )
 
     def laid_out(self, x: np.ndarray) -> Tensor:
         """NHWC images on the device, in the order of axes that this way keeps them in."""
@@ -70,6 +76,8 @@ class Way:
             self.optimizer.zero_grad(set_to_none=True)
             loss.backward()
             self.optimizer.step()
+            if self.decay is not None:
+                self.decay.step()
         if DEVICE.type == "cuda":
             torch.cuda.synchronize()
         return loss.detach()

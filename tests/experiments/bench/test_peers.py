@@ -87,6 +87,20 @@ def test_steps_in_a_scan_are_the_steps_one_by_one(trained):
 
 
 @pytest.mark.usefixtures("unoptimised")
+@pytest.mark.parametrize("name", PEERS)
+def test_the_rate_decays_to_zero_over_the_epochs(name, small_mnist):
+    trainer = peer(name).make(task(data_dir=str(small_mnist), epochs=2))
+    trainer.prepare()
+    moved, weights = [], first_weights(name, trainer)
+    for _ in range(3):
+        trainer.epoch()
+        before, weights = weights, first_weights(name, trainer)
+        moved.append(max(abs(a - b).max() for a, b in zip(weights, before, strict=True)))
+    assert moved[0] > 2 * moved[1] > 0
+    assert moved[2] < 1e-6  # there is nothing left of it
+
+
+@pytest.mark.usefixtures("unoptimised")
 @pytest.mark.parametrize("name", ["ours", "linen", "stax", "stax_scan", "torch"])
 def test_every_member_of_a_population_learns(name, small_mnist):
     trainer = peer(name).make(task("population", str(small_mnist), members=3))
@@ -180,8 +194,8 @@ def test_all_begin_with_kernels_of_one_distribution_and_biases_of_zero(name, cas
 def first_weights(name, trainer):
     """The parameters as NumPy arrays, without axes of one."""
     if name == "torch":
-        (way, *_) = trainer.ways.values()
-        params = [parameter.detach().numpy() for parameter in way.model.parameters()]
+        way = next(iter(trainer.ways.values()), trainer.way)
+        params = [parameter.detach().numpy().copy() for parameter in way.model.parameters()]
     elif name == "keras":
         params = [variable.value for variable in trainer.model.trainable_variables]
     else:
