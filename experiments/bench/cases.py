@@ -8,7 +8,6 @@ their defaults, and with them in how many epochs an accuracy takes.
 from typing import NamedTuple
 
 LEARNING_RATE = 1e-3  # of Adam, with 0.9, 0.999 and 1e-8 otherwise
-EPOCHS = 5  # until an accuracy is reached: the rate decays to zero over them
 NORM_DECAY = 0.9  # the weight of the old running statistics: what PyTorch calls a momentum of 0.1
 NORM_EPSILON = 1e-5
 
@@ -20,24 +19,22 @@ class Case(NamedTuple):
       network: what it is, for people; every convolution is padded as "SAME".
       shape: (height, width, channels) of an image.
       learns: whether its images are MNIST, so that accuracy means something, and not noise.
-      epochs: in which a given accuracy is to be reached.
     """
 
     network: str
     shape: tuple[int, int, int]
     learns: bool
-    epochs: int | None = None
 
 
 CASES = {
-    "mlp": Case("784-500-300-10, ReLU", (28, 28, 1), True, EPOCHS),
+    "mlp": Case("784-500-300-10, ReLU", (28, 28, 1), True),
     "cnn_bn": Case(  # batch norm and ReLU after every convolution, which has no bias
         "conv 3x3x16, pool, conv 3x3x32, pool, conv 3x3x64, dense 50, dense 10", (28, 28, 1), True
     ),
     "cnn_5x5": Case(  # ReLU after every convolution
         "conv 5x5x32, pool, conv 5x5x64, pool, dense 256, dense 10", (28, 28, 1), True
     ),
-    "population": Case("784-32-10, ReLU, of every member", (28, 28, 1), True, EPOCHS),
+    "population": Case("784-32-10, ReLU, of every member", (28, 28, 1), True),
     "alexnet": Case("AlexNet, two groups", (227, 227, 3), False),
     "vgg16": Case("VGG-16", (224, 224, 3), False),
     "resnet18": Case("ResNet-18", (224, 224, 3), False),

@@ -5,7 +5,6 @@ from collections import defaultdict
 import pytest
 
 from experiments.bench import process, reach, rounds, whole
-from experiments.bench.cases import EPOCHS
 from experiments.bench.process import Contender, LeftOut
 from experiments.bench.spread import ratio, spread
 from experiments.bench.task import Task
@@ -136,7 +135,7 @@ def test_the_time_to_an_accuracy_counts_compiling_and_looking_but_no_trials(cont
     assert torch["seconds"]["median"] == 2 + 3 * 2.25 and torch["seconds"]["n"] == 2
     assert torch["ours_times_faster"]["ours"]["median"] == pytest.approx(8.75 / 4.25)
     assert linen["seconds"] is None and linen["ours_times_faster"] == {}
-    assert len(linen["curves"][0]) == EPOCHS  # then the rate is zero
+    assert len(linen["curves"][0]) == reach.EPOCHS  # then the rate is zero
     assert [label for label, do in turns if do == "prepare"] == ["ours", "torch", "linen"] * 2
 
 
