@@ -1,12 +1,13 @@
 """Training by jaxnets beside training by its peers, on the same work, in one interleaved run.
 
 python -m experiments.bench --cases mlp,cnn_bn --peers torch,linen --out speed.jsonl
+python -m experiments.bench --cases population --population 8,64 --peers torch --out members.jsonl
 python -m experiments.bench --cases mlp --peers torch --time-to-accuracy 0.98 --out reach.jsonl
 python -m experiments.bench --cases mlp --peers torch --processes --out whole.jsonl
 python -m experiments.bench.table speed.jsonl reach.jsonl whole.jsonl
 
 Ours always takes part. A peer that is not installed is named and left out; `pip install -e
-".[bench]"` has them all. Every contender is a fresh process; on a CPU let nothing else run.
+".[bench]"` has them all. Every turn is a fresh process; on a CPU let nothing else run.
 """
 
 import sys
