@@ -1,8 +1,8 @@
 """Time to an accuracy: what a person waits for, with compiling, from the data to the answer.
 
-The learning rate decays to zero in a few epochs. At a constant one the accuracies of
-single epochs scatter about what they tend to, and when the first of them happens to be high enough
-is luck: 99 % with batch norm took 2 to 12 epochs.
+The learning rate decays to zero in a few epochs. At a constant one the accuracies of single epochs
+scatter about what they tend to, and when the first of them happens to be high enough is luck: 99 %
+with batch norm took 2 to 12 epochs.
 """
 
 from collections.abc import Sequence
@@ -21,11 +21,10 @@ def reach(
 ) -> list[Record]:
     """A record a contender: the seconds that each seed took, in a process of its own.
 
-    A seed that has not reached the target when the rate is zero does not.
-
     They begin when the imports are done, end when the accuracy on the test images, looked at after
     every epoch, is the target's, and count loading, compiling and looking, but not a peer's search
-    for its own best way. Contenders take turns.
+    for its own best way. A seed that is not there when the rate is zero never is. Contenders take
+    turns.
     """
     curves: dict[Contender, list] = {contender: [] for contender in contenders}
     about, reasons = {}, {}
