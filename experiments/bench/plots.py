@@ -9,7 +9,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator, NullLocator
 
-from experiments.bench.records import Record
+from experiments.bench.records import Record, network
 
 POPULATION = Path("experiments/results/population.json")
 
@@ -114,9 +114,8 @@ def _panels(
     figure = Figure(figsize=(5 * len(groups), 4), layout="constrained")
     figure.suptitle(title)
     axes = figure.subplots(1, len(groups), squeeze=False)[0]
-    for panel, ((case, members, dtype, device), _) in zip(axes, groups, strict=True):
-        of = f" of {members}" if case == "population" else ""
-        panel.set_title(f"{case}{of}, {dtype}, {device}", fontsize=10)
+    for panel, (_, (first, *_)) in zip(axes, groups, strict=True):
+        panel.set_title(f"{network(first)}, {first['dtype']}, {first['device']}", fontsize=10)
         panel.grid(alpha=0.3)
         panel.set_axisbelow(True)
     return figure, [(panel, its) for panel, (_, its) in zip(axes, groups, strict=True)]

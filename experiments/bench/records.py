@@ -23,6 +23,12 @@ def setting(task: Task) -> Record:
     return {name: getattr(task, name) for name in names}
 
 
+def network(setting: Record) -> str:
+    """What was trained, as "mlp" or "population of 64"."""
+    of = f" of {setting['members']}" if setting["case"] == "population" else ""
+    return f"{setting['case']}{of}"
+
+
 def left_out(kind: str, reasons: Mapping[str, str]) -> list[Record]:
     """The records of contenders that are left out, with the reasons."""
     return [{"kind": kind, "peer": label, "left_out": why} for label, why in reasons.items()]

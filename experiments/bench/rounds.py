@@ -1,9 +1,9 @@
 """Speed: rounds in which the contenders take turns, each turn in a fresh process.
 
-Where a process finds its memory can change its speed by half, for all of its life; so every round
-has new ones. A process makes its trainer and compiles, warms up twice, and then trains some steps.
-In the first round it trains an epoch before, whose accuracy is checked, so that speed never hides
-wrong learning.
+One process can be slower by half than the next, for all of its life, with nothing changed; so every
+round has new ones. A process makes its trainer and compiles, warms up twice, and then trains some
+steps. In the first round it trains an epoch before, whose accuracy is checked, so that speed never
+hides wrong learning.
 """
 
 import math
@@ -112,8 +112,8 @@ def _records(task: Task, racers: Sequence[Racer]) -> list[Record]:
     limits = [racer for racer in racers if racer.contender == LIMIT]
     racers = [racer for racer in racers if racer.contender != LIMIT]
     ours = {r.contender.label: r.seconds for r in racers if r.contender.peer == "ours"}
-    told, examples = [racer.told() for racer in racers], task.members * task.batch_size
-    best = max((found.get("accuracy", 0.0) for found in told), default=0.0)
+    answers, examples = [racer.told() for racer in racers], task.members * task.batch_size
+    best = max((found.get("accuracy", 0.0) for found in answers), default=0.0)
     matmul = max(
         (flops_per_product(r.found[0]["platform"]) / min(r.seconds) for r in limits), default=0.0
     )
@@ -131,7 +131,7 @@ def _records(task: Task, racers: Sequence[Racer]) -> list[Record]:
             **_arithmetic(task, racer.seconds, found["device"], matmul),
             **found,
         }
-        for racer, found in zip(racers, told, strict=True)
+        for racer, found in zip(racers, answers, strict=True)
     ]
 
 

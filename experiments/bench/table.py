@@ -16,7 +16,7 @@ from typing import Annotated
 import tyro
 
 from experiments import common
-from experiments.bench.records import Record, read
+from experiments.bench.records import Record, network, read
 from jaxnets.training import RunError
 
 RESULTS = Path("experiments/results")
@@ -79,9 +79,8 @@ def table(records: Sequence[Record]) -> str:
 
 
 def heading(setting: Record) -> str:
-    """What was trained."""
-    of = f" of {setting['members']}" if setting["case"] == "population" else ""
-    return f"{setting['case']}{of}, batch {setting['batch_size']}, {setting['dtype']}"
+    """What was trained, and how."""
+    return f"{network(setting)}, batch {setting['batch_size']}, {setting['dtype']}"
 
 
 def _speed(records: Sequence[Record]) -> list[Column]:

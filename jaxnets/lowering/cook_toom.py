@@ -21,8 +21,8 @@ from jaxnets.lowering.padding import Pairs
 
 MOST_PRODUCTS = 9  # of a tile along an axis: with more, float32 loses digits
 MOST_STRIPS = 8  # of an image: each is some operations more to compile
-# The finite points of a tile with so many products; one with fewer takes the first of them. They
-# are the fractions up to 4 whose float32 errors were smallest over tiles, both gradients included.
+# The finite points of a tile with so many products; one with fewer takes the first of them. Those
+# of 9 had the smallest worst error of the sets measured in float32, both gradients included.
 POINTS = {8: "0 1 -1 1/2 -2 2 -1/2", 9: "0 1 -1 1/3 -2/3 3/4 -3/2 3"}
 
 

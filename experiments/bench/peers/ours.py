@@ -75,6 +75,11 @@ NETWORKS: dict[str, Callable[[], Layer]] = {
 }
 
 
+def stops(done: int, n: int) -> list[int]:
+    """Where the chunks of n further steps end."""
+    return [*range(done + CAPACITY, done + n, CAPACITY), done + n]
+
+
 def model(case: str) -> Layer:
     """The network of a case, from pixels in 0..255 to logits."""
     return serial(scale_pixels(), ("net", NETWORKS[case]()))
@@ -115,7 +120,7 @@ class Ours:
 
     def steps(self, n: int) -> float:
         """As many chunks as it takes, of at most `CAPACITY` steps."""
-        for stop in [*range(self.done + CAPACITY, self.done + n, CAPACITY), self.done + n]:
+        for stop in stops(self.done, n):
             self.train_state, _, objectives = self.program(
                 self.train_state, self.train, None, self.step(stop), sums=self.sums
             )
@@ -172,7 +177,7 @@ class Population:
 
     def steps(self, n: int) -> float:
         """As many chunks as it takes; the mean loss of the members."""
-        for stop in [*range(self.done + CAPACITY, self.done + n, CAPACITY), self.done + n]:
+        for stop in stops(self.done, n):
             self.states, _, objectives = self.programs.run(
                 self.strategy, self.states, self.sums, self.done, stop
             )

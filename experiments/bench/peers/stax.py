@@ -52,9 +52,9 @@ def normed(features: int) -> tuple:
     return stax.serial(conv(features, 3), stax.BatchNorm(epsilon=NORM_EPSILON), stax.Relu)
 
 
-kernels = {"W_init": lecun_normal(), "b_init": zeros}  # as in `cases`
-dense = partial(stax.Dense, **kernels)
-conv_5x5 = partial(stax.Conv, filter_shape=(5, 5), padding="SAME", **kernels)
+first = {"W_init": lecun_normal(), "b_init": zeros}  # as in `cases`
+dense = partial(stax.Dense, **first)
+conv_5x5 = partial(stax.Conv, filter_shape=(5, 5), padding="SAME", **first)
 pool = stax.MaxPool((2, 2), strides=(2, 2))
 CASES = {
     "mlp": stax.serial(
