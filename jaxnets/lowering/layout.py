@@ -19,11 +19,11 @@ from jax import lax
 from jax.extend.core import ClosedJaxpr, jaxpr_as_fun
 from jax.extend.source_info_util import user_context
 
-from jaxnets.devices import on_each
 from jaxnets.layer import Array
 from jaxnets.lowering import inside
 from jaxnets.lowering.blocks import blocks_max_pool
 from jaxnets.lowering.cook_toom import cook_toom_conv
+from jaxnets.sharding import on_each
 from jaxnets.walk import ELEMENTWISE, Operation, Walk, branch_for, compute
 
 INSIDE, OUTSIDE = (1, 2, 0, 3), (2, 0, 1, 3)  # to batch inside, and back

@@ -1,7 +1,7 @@
 """Training: a pure step, chunks of steps as one program, and the ordinary loop around them."""
 
+from jaxnets.errors import RunError
 from jaxnets.training import monitors
-from jaxnets.training.check import RunError
 from jaxnets.training.checkpoint import (
     CheckpointError,
     Checkpoints,
@@ -12,31 +12,35 @@ from jaxnets.training.checkpoint import (
 from jaxnets.training.descent import Trajectory, descend
 from jaxnets.training.ema import params_ema
 from jaxnets.training.evaluate import evaluate, predict, predict_outputs, predict_proba
-from jaxnets.training.fit import Fit, fit
+from jaxnets.training.exceptions import Interrupted, NonFiniteLoss, SavingFailed
+from jaxnets.training.fit import FitResult, fit
 from jaxnets.training.momentum import momentum
 from jaxnets.training.rate_finder import RangeTest, find_learning_rate
 from jaxnets.training.report import Progress, console, json_lines, together
-from jaxnets.training.stops import Interrupted, NonFiniteLoss, SavingFailed
+from jaxnets.training.run import Run, advance
+from jaxnets.training.start import start_run
+from jaxnets.training.train_step import Batch, TrainState, TrainStep, make_train_step
 from jaxnets.training.transfer import by_name, in_evaluation, transplant
-from jaxnets.training.update import Batch, TrainState, Update, make_update, of_hyper
 
 __all__ = [
     "Batch",
     "CheckpointError",
     "CheckpointWarning",
     "Checkpoints",
-    "Fit",
+    "FitResult",
     "Interrupted",
     "NonFiniteLoss",
     "Progress",
     "RangeTest",
     "Restored",
+    "Run",
     "RunError",
     "SavingFailed",
     "ShardedCheckpoints",
     "TrainState",
+    "TrainStep",
     "Trajectory",
-    "Update",
+    "advance",
     "by_name",
     "console",
     "descend",
@@ -45,14 +49,14 @@ __all__ = [
     "fit",
     "in_evaluation",
     "json_lines",
-    "make_update",
+    "make_train_step",
     "momentum",
     "monitors",
-    "of_hyper",
     "params_ema",
     "predict",
     "predict_outputs",
     "predict_proba",
+    "start_run",
     "together",
     "transplant",
 ]

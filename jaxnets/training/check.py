@@ -6,14 +6,13 @@ import jax
 import numpy as np
 from jax.sharding import Mesh
 
-from jaxnets.devices import mesh_of
+from jaxnets.errors import RunError
+from jaxnets.sharding import mesh_of
 from jaxnets.training.checkpoint import Checkpoints
-from jaxnets.training.chunk import Remainder
-from jaxnets.training.update import Hyper, TrainState, Update
-
-
-class RunError(ValueError):
-    """A run was set up wrongly; says what was expected, what came, and the cure."""
+from jaxnets.training.compiled_loop import CompiledLoop
+from jaxnets.training.runners import OneModel
+from jaxnets.training.source import Remainder
+from jaxnets.training.train_step import Hparams, resolve
 
 
 def check_run(
@@ -76,24 +75,29 @@ def check_devices(devices: int, batch_size: int) -> Mesh | None:
 
 
 def check_labels(
-    update: Update,
-    train_state: TrainState,
-    hyper: Hyper,
-    train: tuple[Any, Any],
-    validation: tuple[Any, Any] | None,
+    loop: CompiledLoop, train_state: Any, hparams: Hparams, data: Any, validation: Any
 ) -> None:
     """Refuse class numbers that the model has no output for.
 
-    Labels are class numbers where they are integers with one axis less than the outputs.
+    Labels are class numbers where they are integers with one axis less than the outputs. A train
+    step without `predict_batch` is asked nothing.
     """
-    model, _ = update.build(hyper)
-    example = jax.ShapeDtypeStruct((1, *train[0].shape[1:]), train[0].dtype)
-    outputs = jax.eval_shape(model.apply, train_state.params, train_state.state, example)[0]
-    for name, split in (("train", train), ("validation", validation)):
+
+    def outputs_of(own: Any, x: Any) -> Any:
+        train_state, hparams = own
+        step, _ = resolve(loop.train_step, hparams)
+        return step.predict_batch(train_state, x) if hasattr(step, "predict_batch") else None
+
+    own, x = (train_state, hparams), loop.source.example.x
+    outputs = jax.eval_shape(loop.runner.each(outputs_of), own, x)
+    if not isinstance(outputs, jax.ShapeDtypeStruct):
+        return
+    shape = outputs.shape if isinstance(loop.runner, OneModel) else outputs.shape[1:]
+    for name, split in (("train", data), ("validation", validation)):
         labels = np.asarray([] if split is None else split[1])
-        if labels.ndim != len(outputs.shape) - 1 or labels.dtype.kind not in "iu":
+        if labels.ndim != len(shape) - 1 or labels.dtype.kind not in "iu":
             continue
-        classes = outputs.shape[-1]
+        classes = shape[-1]
         if wrong := np.flatnonzero((labels < 0) | (labels >= classes)).tolist():
             raise RunError(
                 f"the {name} labels must be classes 0 to {classes - 1}, since the model has "

@@ -7,8 +7,8 @@ import jax
 import jax.numpy as jnp
 import optax
 
+from jaxnets.errors import RunError
 from jaxnets.layer import Array
-from jaxnets.training.check import RunError
 
 
 class Trajectory(NamedTuple):

@@ -1,64 +1,105 @@
 """Evaluation and prediction in fixed, padded blocks: any number of rows compiles once."""
 
-from collections.abc import Callable, Iterator, Mapping
-from functools import partial
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jaxnets.devices import divided
-from jaxnets.layer import Array, Layer, Params, State
-from jaxnets.lowering import batch_inside
+from jaxnets.errors import RunError
+from jaxnets.layer import Array
 from jaxnets.metrics import Metric, classes
-from jaxnets.training.update import Hyper, build
+from jaxnets.training.programs import program
+from jaxnets.training.runners import OneModel, Runner
+from jaxnets.training.train_step import Batch, Hparams, Sums, resolve
 
 BLOCK = 500  # rows
+Named = tuple[tuple[str, Metric], ...]
 
 
 def evaluate(
-    model: Layer | Callable[[Hyper], Layer],
-    params: Params,
-    state: State,
-    split: tuple[Any, Any],
-    metrics: Mapping[str, Metric],
+    train_step: Any,
+    train_state: Any,
+    split: Any,
     *,
-    hyper: Hyper = None,
+    hparams: Hparams = None,
+    metrics: Mapping[str, Metric] | None = None,
     block_size: int = BLOCK,
 ) -> dict[str, Any]:
     """Each metric over the whole split, exact: sums over blocks, the last one masked.
 
     Args:
-      model: the network, or a function of `hyper` that returns it; it runs with `train=False`.
-      params: its parameters.
-      state: its state.
+      train_step: as `fit` takes it; its model runs with `train=False`.
+      train_state: what `fit` left, in `FitResult.train_state`.
       split: inputs (n, ...) and labels (n, ...), n at least 1.
-      metrics: what to compute, by name.
-      hyper: traced hyperparameters of the model, if it has any.
-      block_size: rows a block; it bounds memory and changes no result.
+      hparams: what the train step is a function of, if it is one.
+      metrics: what to compute, by name; by default the metrics of the train step.
+      block_size: rows per block; it bounds memory and changes no result.
 
     Returns:
       The values by name: floats, and NumPy arrays for what is no scalar.
     """
+    options = {"metrics": metrics, "block_size": block_size}
+    return evaluate_members(train_step, train_state, split, hparams, OneModel(), **options)
+
+
+def evaluate_members(
+    train_step: Any,
+    train_state: Any,
+    split: Any,
+    hparams: Hparams,
+    runner: Runner,
+    diverged: Sequence[int] = (),
+    *,
+    metrics: Mapping[str, Metric] | None = None,
+    block_size: int = BLOCK,
+) -> dict[str, Any]:
+    """`evaluate` by a runner: of a population, arrays with a leading axis of members."""
+    named = None if metrics is None else tuple(metrics.items())
+    block_sums = program(train_step, _make_block_sums, runner, named)
     x, y = split
     if len(x) == 0 or len(x) != len(y):
         raise ValueError(
             f"evaluate expects as many labels as inputs, at least one, but got {len(x)} inputs "
             f"and {len(y)} labels"
         )
-    named = tuple(metrics.items())
-    sums = [
-        _block_sums(model, named, hyper, params, state, *block)
-        for block in blocks(block_size, x, y)
-    ]
-    return values(metrics, jax.tree.map(lambda *parts: jnp.stack(parts).sum(0), *sums))
+    own = (train_state, hparams)
+    sums = [block_sums(own, Batch(*block)) for block in blocks(block_size, x, y)]
+    total = jax.tree.map(lambda *parts: jnp.stack(parts).sum(0), *sums)
+    return values(train_step, total, hparams, runner, diverged, named=named)
 
 
-def values(metrics: Mapping[str, Metric], sums: Mapping[str, Any]) -> dict[str, Any]:
-    """Each metric's value from its sums: floats, and NumPy arrays for what is no scalar."""
-    arrays = {name: np.asarray(metric.value(sums[name])) for name, metric in metrics.items()}
-    return {name: a.item() if a.ndim == 0 else a for name, a in arrays.items()}
+def values(
+    train_step: Any,
+    sums: Sums,
+    hparams: Hparams,
+    runner: Runner,
+    diverged: Sequence[int] = (),
+    *,
+    named: Named | None = None,
+) -> dict[str, Any]:
+    """Each figure from its sums: floats, and NumPy arrays for what is no scalar.
+
+    Of a population each has a leading axis of members, and is NaN for those that diverged.
+    """
+
+    def member(own: tuple[Sums, Hparams], shared: None) -> dict[str, Array]:
+        del shared
+        step = _with_metrics(resolve(train_step, own[1])[0], named)
+        return step.values(own[0]) if hasattr(step, "values") else {}
+
+    if isinstance(runner, OneModel):
+        arrays = {name: np.asarray(v) for name, v in member((sums, hparams), None).items()}
+        return {name: a.item() if a.ndim == 0 else a for name, a in arrays.items()}
+    arrays = jax.vmap(member, in_axes=(0, None))((sums, hparams), None)
+    lost = np.array(diverged or [-1] * runner.members) >= 0
+    return {
+        name: np.where(lost.reshape(-1, *[1] * (value.ndim - 1)), np.nan, value)
+        if lost.any()
+        else np.asarray(value)
+        for name, value in arrays.items()
+    }
 
 
 def probabilities(outputs: Array) -> Array:
@@ -69,55 +110,96 @@ def probabilities(outputs: Array) -> Array:
 
 
 def predict_outputs(
-    model: Layer, params: Params, state: State, x: Any, *, block_size: int = BLOCK
+    train_step: Any,
+    train_state: Any,
+    x: Any,
+    *,
+    hparams: Hparams = None,
+    block_size: int = BLOCK,
 ) -> np.ndarray:
     """The model's own outputs, (n, ...): logits, or the values themselves in regression."""
-    return _map_blocks(jax.nn.identity, model, params, state, x, block_size)
+    own = (train_state, hparams)
+    return predict_members(jax.nn.identity, train_step, own, x, OneModel(), block_size)
 
 
 def predict_proba(
-    model: Layer, params: Params, state: State, x: Any, *, block_size: int = BLOCK
+    train_step: Any,
+    train_state: Any,
+    x: Any,
+    *,
+    hparams: Hparams = None,
+    block_size: int = BLOCK,
 ) -> np.ndarray:
     """The probability of each class, (n, classes); of class 1, (n,), for a single logit."""
-    return _map_blocks(probabilities, model, params, state, x, block_size)
+    own = (train_state, hparams)
+    return predict_members(probabilities, train_step, own, x, OneModel(), block_size)
 
 
 def predict(
-    model: Layer, params: Params, state: State, x: Any, *, block_size: int = BLOCK
+    train_step: Any,
+    train_state: Any,
+    x: Any,
+    *,
+    hparams: Hparams = None,
+    block_size: int = BLOCK,
 ) -> np.ndarray:
     """The most probable class of each row, int32 (n,)."""
-    return _map_blocks(classes, model, params, state, x, block_size).astype(np.int32)
+    own = (train_state, hparams)
+    found = predict_members(classes, train_step, own, x, OneModel(), block_size)
+    return found.astype(np.int32)
 
 
-@partial(jax.jit, static_argnums=(0, 1))
-def _block_sums(
-    model: Layer | Callable[[Hyper], Layer],
-    metrics: tuple[tuple[str, Metric], ...],
-    hyper: Hyper,
-    params: Params,
-    state: State,
-    x: Array,
-    y: Array,
-    weights: Array,
-) -> dict[str, Any]:
-    x, y, weights = divided((x, y, weights))
-    outputs, _ = batch_inside(build(model, hyper).apply)(params, state, x)
-    return {name: metric.sums(outputs, y, weights) for name, metric in metrics}
-
-
-@partial(jax.jit, static_argnums=(0, 1))
-def _block_outputs(finish: Any, model: Layer, params: Params, state: State, x: Array) -> Array:
-    return finish(batch_inside(model.apply)(params, state, x)[0])
-
-
-def _map_blocks(
-    finish: Any, model: Layer, params: Params, state: State, x: Any, block_size: int
+def predict_members(
+    finish: Callable[[Array], Array],
+    train_step: Any,
+    own: tuple[Any, Hparams],
+    x: Any,
+    runner: Runner,
+    block_size: int = BLOCK,
 ) -> np.ndarray:
-    found = [
-        _block_outputs(finish, model, params, state, x_block)
-        for x_block, _ in blocks(block_size, x)
-    ]
-    return np.concatenate(found)[: len(x)]
+    """`finish` of the outputs; of a population with a leading axis of members."""
+    block_outputs = program(train_step, _make_block_outputs, runner, finish)
+    axis = 0 if isinstance(runner, OneModel) else 1
+    found = [block_outputs(own, block) for block, _ in blocks(block_size, x)]
+    return np.concatenate(found, axis).take(np.arange(len(x)), axis)
+
+
+def _make_block_sums(
+    step: Callable[[], Any], runner: Runner, named: Named | None
+) -> Callable[..., Sums]:
+    def member(own: Any, batch: Batch) -> Sums:
+        train_state, hparams = own
+        train_step = _with_metrics(resolve(step(), hparams)[0], named)
+        return train_step.evaluate_batch(train_state, batch)
+
+    def block_sums(own: Any, batch: Batch) -> Sums:
+        return runner.each(member, len(batch.weights))(own, batch)
+
+    return block_sums
+
+
+def _make_block_outputs(
+    step: Callable[[], Any], runner: Runner, finish: Callable[[Array], Array]
+) -> Callable[..., Array]:
+    def member(own: Any, x: Any) -> Array:
+        train_state, hparams = own
+        return finish(resolve(step(), hparams)[0].predict_batch(train_state, x))
+
+    def block_outputs(own: Any, x: Any) -> Array:
+        return runner.each(member, len(jax.tree.leaves(x)[0]))(own, x)
+
+    return block_outputs
+
+
+def _with_metrics(train_step: Any, named: Named | None) -> Any:
+    if named is None:
+        return train_step
+    if not hasattr(train_step, "with_metrics"):
+        raise RunError(
+            f"metrics={[name for name, _ in named]} are for a TrainStep, but this train step is a "
+            f"{type(train_step).__name__}, which says itself what to evaluate; leave metrics out"
+        )
+    return train_step.with_metrics(dict(named))
 
 
 def blocks(size: int, *arrays: Any) -> Iterator[tuple[np.ndarray, ...]]:

@@ -1,42 +1,39 @@
-"""The ordinary training loop: the host wakes between chunks, and only then."""
+"""`fit`: train one model, with evaluation, reports and checkpoints."""
 
 import time
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
-import jax
-import jax.numpy as jnp
-import numpy as np
-
-from jaxnets.devices import everywhere, home
+from jaxnets.keys import stream
 from jaxnets.layer import Key
-from jaxnets.training.check import check_devices, check_labels, check_run, check_saving
-from jaxnets.training.checkpoint import CheckpointError, Checkpoints
-from jaxnets.training.chunk import Remainder
-from jaxnets.training.course import copy
-from jaxnets.training.interrupt import first_signal
+from jaxnets.sharding import unshard
+from jaxnets.training.check import check_labels, check_run, check_saving
+from jaxnets.training.checkpoint import Checkpoints
+from jaxnets.training.compiled_loop import OnNonFinite
+from jaxnets.training.loop import Plan, train, validate
 from jaxnets.training.monitors import Monitor
-from jaxnets.training.pace import Pace
-from jaxnets.training.program import OnNonFinite, Program
+from jaxnets.training.record import Record
 from jaxnets.training.report import Progress, Reporter, silent
 from jaxnets.training.resume import Saver, identity
-from jaxnets.training.stops import Interrupted, NonFiniteLoss, SavingFailed
-from jaxnets.training.update import Hyper, TrainState, Update
+from jaxnets.training.source import Remainder
+from jaxnets.training.start import Every, as_arrays, first_run, make_loop
+from jaxnets.training.train_step import Hparams
 
 
-class Fit(NamedTuple):
+class FitResult(NamedTuple):
     """What a run leaves.
 
     Attributes:
-      train_state: the last one or, with `patience`, that of the best epoch.
-      history: the last report of each epoch, of an unfinished one too.
+      train_state: the last one or, with `patience`, that of the best evaluation.
+      history: the last report of each period, of an unfinished one too; a period is an epoch
+        unless `evaluate_every` says otherwise.
       best_epoch: with `patience`, the epoch of the smallest validation loss, from 1; else None.
-      compile_seconds: time to initialise, trace and compile.
-      train_seconds: time of the updates alone.
-      samples_per_second: examples trained on a second, over the whole run.
+      compile_seconds: time to initialize, trace and compile.
+      train_seconds: time of the steps alone.
+      samples_per_second: examples trained per second, over the whole run.
     """
 
-    train_state: TrainState
+    train_state: Any
     history: tuple[Progress, ...]
     best_epoch: int | None
     compile_seconds: float
@@ -45,56 +42,61 @@ class Fit(NamedTuple):
 
 
 def fit(
-    update: Update,
-    train: tuple[Any, Any],
+    train_step: Any,
+    data: Any,
     *,
     key: Key,
-    epochs: int,
+    epochs: int | None = None,
+    steps: int | None = None,
     batch_size: int,
-    start: TrainState | None = None,
-    hyper: Hyper = None,
-    validation: tuple[Any, Any] | None = None,
+    start: Any = None,
+    hparams: Hparams = None,
+    validation: Any = None,
+    evaluate_every: Every = (1, "epochs"),
     patience: int | None = None,
     remainder: Remainder = "drop",
     on_nonfinite: OnNonFinite = "stop",
     checkpoints: Checkpoints | None = None,
     resume: bool = False,
     report: Reporter = silent,
-    monitors: Sequence[Monitor] = (),
+    callbacks: Sequence[Monitor] = (),
     chunk_seconds: float = 1.0,
     devices: int = 1,
-) -> Fit:
+) -> FitResult:
     """Train, and evaluate after every epoch where there is a validation split.
 
     Args:
-      update: one step; see `make_update`.
-      train: inputs (n, ...) and labels (n, ...); they stay on the device in their own dtype.
-      key: decides initial weights, order, and all chance: same key, same run.
-      epochs: passes over the data, those behind `start` included.
-      batch_size: examples a step, at most n.
-      start: a train state to go on from, by default `update.init(key, ...)`; it is copied, and
-        `key` goes unused.
-      hyper: a pytree of numbers, passed on to the model and the optimizer; new values do not
+      train_step: one step, or a function of `hparams` that makes it; see `make_train_step`.
+      data: inputs (n, ...) and labels (n, ...); they stay on the device in their own dtype.
+      key: decides initial weights, order, and all else that is random: same key, same run.
+      epochs: passes over the data, those behind `start` included; or `steps`.
+      steps: steps, those behind `start` included; or `epochs`.
+      batch_size: examples per step, at most n.
+      start: a train state to go on from, by default `train_step.init(key, ...)`; it is copied,
+        and its `step`, if it has one, says how much of the run is behind it.
+      hparams: a pytree of numbers, what the train step is a function of; new values do not
         recompile.
-      validation: a split to evaluate on after every epoch.
-      patience: stop after so many epochs without a smaller validation loss, and go back to the
-        parameters of the best.
+      validation: a split to evaluate on.
+      evaluate_every: when to evaluate: `(2, "epochs")` or `(500, "steps")`, and after the last
+        step.
+      patience: stop after this many evaluations without a smaller validation loss, and go back to
+        the parameters of the best.
       remainder: "drop" the last, smaller batch of an epoch, or "pad" and mask it.
-      on_nonfinite: what an objective that is NaN or infinite does: "stop" the run, "skip" that
-        update, or "ignore" it.
-      checkpoints: where to save the run, at least every 5 s of training and when it ends.
+      on_nonfinite: what an objective or a train state that is NaN or infinite does: "stop" the
+        run, "skip" that step, or "ignore" it.
+      checkpoints: where and how often to save the run; it is also saved when it ends.
       resume: go on, bit for bit, from the newest of the `checkpoints`, or start where there is
-        none. Only `epochs`, `devices` and what merely reports may differ from the run that saved
-        it.
+        none. Only `epochs`, `steps`, `devices` and what merely reports may differ from the run
+        that saved it.
       report: called with a `Progress` after every chunk.
-      monitors: each is called with the train state and the chunk's objectives after every chunk;
-        what it says is reported as warnings.
-      chunk_seconds: how long the device works between two looks at signals and losses.
+      callbacks: each is called with the train state and the chunk's objectives after every chunk,
+        and returns warnings to report.
+      chunk_seconds: how long the device works between two checks for signals.
       devices: over how many of JAX's devices each batch is divided; parameters and data are on
         each. The run is that of one device, but for the rounding of sums.
 
     Returns:
-      A `Fit`.
+      A `FitResult`.
 
     Raises:
       RunError: data, labels or sizes that do not fit, found before anything is trained; or
@@ -102,58 +104,40 @@ def fit(
       CheckpointError: a checkpoint cannot be restored.
       NonFiniteLoss: the objective became NaN or infinite, and `on_nonfinite` is "stop"; the last
         good state is saved.
-      Interrupted: Ctrl-C or SIGTERM, after the current chunk; it holds the `Fit` so far.
-      SavingFailed: a checkpoint cannot be written; it holds the `Fit` so far.
+      Interrupted: Ctrl-C or SIGTERM, after the current chunk; it holds the `FitResult` so far.
+      SavingFailed: a checkpoint cannot be written; it holds the `FitResult` so far.
     """
-    check_run(train, validation, epochs, batch_size, patience, remainder)
+    check_run(data, validation, epochs, batch_size, patience, remainder)
     check_saving(on_nonfinite, checkpoints, resume)
-    mesh = check_devices(devices, batch_size)
-    hyper = jax.tree.map(lambda value: jnp.asarray(np.asarray(value)), hyper)
-    data = everywhere(mesh, (jnp.asarray(train[0]), jnp.asarray(train[1])))
-    program = Program(update, data, validation, hyper, batch_size, remainder, on_nonfinite, mesh)
-
+    hparams = as_arrays(hparams)
+    sizes = {"batch_size": batch_size, "remainder": remainder, "evaluate_every": evaluate_every}
     began = time.perf_counter()
-    train_state = copy(start) if start else program.start(key)
-    check_labels(update, train_state, hyper, train, validation)
-    course = program.compiled(train_state, patience)
+    options = {**sizes, "on_nonfinite": on_nonfinite, "devices": devices}
+    loop = make_loop(train_step, data, stream(key, "train"), **options)
+    run = first_run(loop, key, hparams, start)
+    check_labels(loop, run.train_state, hparams, data, validation)
+    total = epochs * loop.steps_per_epoch if steps is None else steps
+    facts = identity(data, validation, hparams, key=key, patience=patience, **sizes)
+    saver = Saver(checkpoints, facts)
+    plan = Plan(total, hparams, validation, saver, report, callbacks, chunk_seconds)
+    run = run.compiled(hparams)
+    validate(run, plan, rows=1)
+    record = Record.of(run, patience)
     compile_seconds = time.perf_counter() - began
+    if resume:
+        saver.restore(record)
+    first = record.run
 
-    options = {"batch_size": batch_size, "remainder": remainder, "patience": patience}
-    about = {} if checkpoints is None else identity(train, validation, hyper, key=key, **options)
-    saver = Saver(checkpoints, about)
-    course = saver.restored(course) if resume else course
-    pace = Pace(chunk_seconds, batch_size, seconds=course.seconds)
-    first_step, first_second, total = course.step, course.seconds, program.steps * epochs
-    signal = None
-
-    def fitted() -> Fit:
-        trained = (course.step - first_step) * batch_size
-        last = course.best if course.best and course.best_epoch else course.train_state
-        return Fit(
-            train_state=home(mesh, last),
-            history=course.history,
-            best_epoch=course.best_epoch,
+    def result() -> FitResult:
+        run = record.run
+        trained = (run.step - first.step) * batch_size
+        return FitResult(
+            train_state=unshard(loop.mesh, record.train_state),
+            history=record.history,
+            best_epoch=record.best_epoch[0] or None,
             compile_seconds=compile_seconds,
-            train_seconds=course.seconds,
-            samples_per_second=trained / max(course.seconds - first_second, 1e-9),
+            train_seconds=run.seconds,
+            samples_per_second=trained / max(run.seconds - first.seconds, 1e-9),
         )
 
-    with first_signal() as signalled:
-        try:
-            while course.step < total and signal is None and not course.patience_is_over:
-                stop = min(course.step + pace.length, program.end_of_epoch(course.step))
-                objectives = program.advance(course, stop, pace)
-                said = [s for monitor in monitors for s in monitor(course.train_state, objectives)]
-                report(program.progress(course, epochs, pace, tuple(said)))
-                signal = signalled()
-                saver.save(course, now=signal is not None)
-            saver.save(course, now=True)
-            saver.wait()
-        except NonFiniteLoss as error:
-            saver.save_instead(course, error)
-            raise
-        except CheckpointError as error:
-            raise SavingFailed(fitted(), error) from error
-    if signal is not None:
-        raise Interrupted(fitted(), signal)
-    return fitted()
+    return train(record, plan, result)

@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxnets.layer import Array, Layer, Params, State
-from jaxnets.training.update import TrainState
+from jaxnets.training.train_step import TrainState
 
 Monitor = Callable[[TrainState, np.ndarray], Sequence[str]]
 
@@ -77,7 +77,7 @@ def dead_units(model: Layer, x: Any, *, share: float = 0.5) -> Monitor:
 
     def monitor(train_state: TrainState, objectives: np.ndarray) -> list[str]:
         del objectives
-        found = shares(train_state.params, train_state.state)
+        found = shares(train_state.params, train_state.model_state)
         dead = {n: float(s) for n, s in found.items() if n not in told and s > share}
         told.update(dead)
         step = int(train_state.step)

@@ -32,17 +32,18 @@ def first_bad_step(objectives: np.ndarray, start: int, stop: int, finite: Any) -
     return None if finite else stop - 1
 
 
-def last_good(advance: Callable[[int], tuple], bad: int) -> tuple:
-    """What a chunk gives that stops at the last train state that is all finite.
+def last_good(rerun: Callable[[int], tuple], bad: int) -> tuple[Any, Any, int]:
+    """The last train state of a chunk that is all finite, the sums there, and its step.
 
-    That is at step `bad` or, where the update before had spoilt the parameters, the one before.
-
-    The update before a bad step may have been what spoilt the parameters.
+    That is step `bad` or, where the step before had spoilt the train state, the one before.
 
     Args:
-      advance: reruns the chunk from its start up to the step it is given; what it returns begins
-        with the train state.
-      bad: the first step whose objective, or whose update, was not finite.
+      rerun: runs the chunk from its start until the step it is given; what it returns begins with
+        the train state and the sums.
+      bad: the first step whose objective, or whose result, was not finite.
     """
-    found = advance(bad)
-    return found if all_finite(found[0][1:4]) else advance(bad - 1)
+    train_state, sums, *_ = rerun(bad)
+    if all_finite(train_state):
+        return train_state, sums, bad
+    train_state, sums, *_ = rerun(bad - 1)
+    return train_state, sums, bad - 1

@@ -1,22 +1,22 @@
 """A learning rate from one short run in which it rises."""
 
-from collections.abc import Mapping
-from functools import partial
+from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
+from jaxnets.errors import RunError
 from jaxnets.keys import stream
 from jaxnets.layer import Array
-from jaxnets.training.check import RunError
-from jaxnets.training.update import Batch, Hyper, TrainState, Update
+from jaxnets.training.programs import program
+from jaxnets.training.train_step import Batch, Hparams, resolve
 
 WINDOW = 5  # losses averaged into one; odd, so that the average belongs to the middle one's rate
 CURE = (
-    'write make_update(model, lambda hyper: optax.adam(hyper["learning_rate"]), loss) and pass '
-    'hyper={"learning_rate": 1e-3}'
+    'write lambda hparams: make_train_step(model, optax.adam(hparams["learning_rate"]), loss) and '
+    'pass hparams={"learning_rate": 1e-3}'
 )
 
 
@@ -36,11 +36,11 @@ class RangeTest(NamedTuple):
 
 
 def find_learning_rate(
-    update: Update,
-    train_state: TrainState,
-    train: tuple[Any, Any],
-    hyper: Mapping[str, Any],
+    train_step: Any,
+    train_state: Any,
+    data: tuple[Any, Any],
     *,
+    hparams: Mapping[str, Any],
     batch_size: int,
     smallest: float = 1e-6,
     largest: float = 10.0,
@@ -54,12 +54,12 @@ def find_learning_rate(
     Where the minimum lies at `largest`, try again with a larger one.
 
     Args:
-      update: one step, its optimizer a function of `hyper["learning_rate"]`. A schedule multiplies
-        in: leave it out of this update.
-      train_state: where to start from, as `update.init` returns it.
-      train: inputs (n, ...) and labels (n, ...), from which batches are drawn in shuffled order.
-      hyper: as the update takes it; its learning rate is replaced.
-      batch_size: examples a step, at most n; a suggestion holds for its batch size.
+      train_step: a function of `hparams` that makes a train step, whose optimizer reads
+        `hparams["learning_rate"]`. A schedule multiplies in: leave it out.
+      train_state: where to start from, as `TrainStep.init` returns it.
+      data: inputs (n, ...) and labels (n, ...), from which batches are drawn in shuffled order.
+      hparams: as the train step takes it; its learning rate is replaced.
+      batch_size: examples per step, at most n; a suggestion holds for its batch size.
       smallest: the first rate.
       largest: the last rate.
       steps: how many rates, at least 5.
@@ -71,35 +71,34 @@ def find_learning_rate(
     Source: Smith 2017, Cyclical learning rates for training neural networks, section 3.3, where
     the rate rises linearly.
     """
-    _check(update, hyper, train, batch_size, smallest, largest, steps)
+    _check(train_step, hparams, data, batch_size, smallest, largest, steps)
     rates = np.geomspace(smallest, largest, steps, dtype=np.float32)
-    data = (jnp.asarray(train[0]), jnp.asarray(train[1]))
-    losses = _run(update, train_state, data, dict(hyper), jnp.asarray(rates), batch_size)
+    x, y = map(jnp.asarray, data)
+    objectives = program(train_step, _make_objectives, batch_size)
+    losses = objectives(train_state, x, y, dict(hparams), jnp.asarray(rates))
     losses = np.asarray(jax.block_until_ready(losses))
     return RangeTest(rates, losses, _suggest(rates, losses))
 
 
-@partial(jax.jit, static_argnames=("update", "batch_size"))
-def _run(
-    update: Update,
-    train_state: TrainState,
-    data: tuple[Array, Array],
-    hyper: dict[str, Any],
-    rates: Array,
-    batch_size: int,
-) -> Array:
-    """The objective of each step, the nth at the nth rate."""
-    x, y = data
-    order = jax.random.permutation(stream(train_state.key, "range test"), len(x))
-    batches = jnp.resize(order, (len(rates), batch_size))  # repeats the order where it is short
+def _make_objectives(step: Callable[[], Any], batch_size: int) -> Callable[..., Array]:
+    """A function that gives the objective of each step, the nth at the nth rate."""
 
-    def step(train_state: TrainState, now: tuple[Array, Array]) -> tuple[TrainState, Array]:
-        rate, rows = now
-        batch = Batch(x[rows], y[rows], jnp.ones(batch_size))
-        train_state, sums = update(train_state, batch, hyper | {"learning_rate": rate})
-        return train_state, sums["objective"]
+    def objectives(
+        train_state: Any, x: Array, y: Array, hparams: dict[str, Any], rates: Array
+    ) -> Array:
+        order = jax.random.permutation(stream(train_state.key, "range test"), len(x))
+        batches = jnp.resize(order, (len(rates), batch_size))  # repeats the order where it is short
 
-    return jax.lax.scan(step, train_state, (rates, batches))[1]
+        def at_rate(train_state: Any, now: tuple[Array, Array]) -> tuple[Any, Array]:
+            rate, rows = now
+            batch = Batch(x[rows], y[rows], jnp.ones(batch_size))
+            train_step, given = resolve(step(), hparams | {"learning_rate": rate})
+            train_state, sums = train_step(train_state, batch, given)
+            return train_state, sums["objective"]
+
+        return jax.lax.scan(at_rate, train_state, (rates, batches))[1]
+
+    return objectives
 
 
 def _suggest(rates: np.ndarray, losses: np.ndarray) -> float:
@@ -116,28 +115,28 @@ def _suggest(rates: np.ndarray, losses: np.ndarray) -> float:
 
 
 def _check(
-    update: Update,
-    hyper: Hyper,
-    train: tuple[Any, Any],
+    train_step: Any,
+    hparams: Hparams,
+    data: tuple[Any, Any],
     batch_size: int,
     smallest: float,
     largest: float,
     steps: int,
 ) -> None:
-    if not isinstance(hyper, Mapping) or "learning_rate" not in hyper:
+    if not isinstance(hparams, Mapping) or "learning_rate" not in hparams:
         raise RunError(
-            f'the range test expects a hyper with "learning_rate", but got {hyper!r}; {CURE}'
+            f'the range test expects hparams with "learning_rate", but got {hparams!r}; {CURE}'
         )
-    if not callable(update.tx):
+    if hasattr(train_step, "init"):
         raise RunError(
-            f"the range test expects an optimizer that is a function of hyper, but this one's "
-            f"learning rate is fixed; {CURE}"
+            f"the range test expects a function of hparams that makes the train step, but the "
+            f"learning rate of this one is fixed; {CURE}"
         )
     if not 0 < smallest < largest:
         raise RunError(
             f"the range test expects 0 < smallest < largest, but got {smallest} and {largest}"
         )
-    examples, labels = len(train[0]), len(train[1])
+    examples, labels = len(data[0]), len(data[1])
     if examples != labels or not 1 <= batch_size <= examples or steps < WINDOW:
         raise RunError(
             f"the range test expects as many labels as inputs, batches no larger than that and at "

@@ -8,49 +8,51 @@ from typing import Any
 import jax
 import numpy as np
 
+from jaxnets.errors import RunError
 from jaxnets.layer import Key
-from jaxnets.training.check import RunError
 from jaxnets.training.checkpoint import CheckpointError, Checkpoints
-from jaxnets.training.course import Course
+from jaxnets.training.record import Record
 from jaxnets.training.report import Progress, to_json
-from jaxnets.training.update import Hyper
+from jaxnets.training.train_step import Hparams
 
-# What is saved of a course as JSON.
-TOLD = ("best_epoch", "best_loss", "history", "seconds", "nonfinite", "diverged", "strategy")
-
-
-SAVE_SECONDS = 4.0  # of training between saves: with a chunk of one second, at most every 5
+FORMAT = 2  # of what is saved; 1 named the parts of a train state otherwise
+OF_RUN = ("seconds", "nonfinite", "diverged")
+OF_RECORD = ("best_epoch", "best_loss", "stale")
 
 
 class Saver:
-    """Saves where a run stands, and finds it again; does nothing where there are no checkpoints."""
+    """Saves a record, and restores it; does nothing where there are no checkpoints."""
 
     def __init__(self, checkpoints: Checkpoints | None, identity: dict[str, Any]):
         self.checkpoints, self.identity = checkpoints, identity
         self.saved_at = 0.0  # seconds of training
         self.saved_step = -1
 
-    def save(self, course: Course, *, now: bool = False) -> None:
-        """Save if the last time is `SAVE_SECONDS` of training ago, or `now`.
+    def save(self, record: Record, *, now: bool = False) -> None:
+        """Save if the last time is `checkpoints.every` seconds of training ago, or `now`.
 
         The score is the last validation loss, where there is one.
         """
-        due = now or course.seconds - self.saved_at >= SAVE_SECONDS
-        if self.checkpoints is None or not due or course.step == self.saved_step:
+        run = record.run
+        if self.checkpoints is None or run.step == self.saved_step:
             return
-        last = course.history[-1] if course.history else None
+        if not now and run.seconds - self.saved_at < self.checkpoints.every:
+            return
+        last = record.history[-1] if record.history else None
         score = last.validation["loss"] if last is not None and last.validation else None
         score = score if isinstance(score, float) else None  # a population has no best
-        told = {name: getattr(course, name) for name in TOLD}
-        told["history"] = [progress._asdict() for progress in course.history]
-        told["identity"] = self.identity
-        self.checkpoints.save(course.step, _tree(course), to_json(told), score=score)
-        self.saved_at, self.saved_step = course.seconds, course.step
+        metadata = {name: getattr(run, name) for name in OF_RUN}
+        metadata |= {name: getattr(record, name) for name in OF_RECORD}
+        metadata["history"] = [progress._asdict() for progress in record.history]
+        metadata["strategy"] = getattr(run.loop.runner, "strategy", None)
+        metadata |= {"identity": self.identity, "format": FORMAT}
+        self.checkpoints.save(run.step, _tree(record), to_json(metadata), score=score)
+        self.saved_at, self.saved_step = run.seconds, run.step
 
-    def save_instead(self, course: Course, error: Exception) -> None:
-        """Save although the run ends in `error`, which is told if that fails too."""
+    def save_instead(self, record: Record, error: Exception) -> None:
+        """Save although the run ends in `error`; a failure of that is added to it as a note."""
         try:
-            self.save(course, now=True)
+            self.save(record, now=True)
             self.wait()
         except CheckpointError as failure:
             error.add_note(str(failure))
@@ -60,48 +62,49 @@ class Saver:
         if self.checkpoints is not None:
             self.checkpoints.wait()
 
-    def restored(self, fresh: Course) -> Course:
-        """Where the run stood; `fresh` where nothing is saved.
+    def restore(self, record: Record) -> dict[str, Any] | None:
+        """Set the record to where the run stood, and return the metadata; None if none is saved.
 
         Raises:
           RunError: it was another run; names what differs.
           CheckpointError: what is saved is damaged, or has other leaves.
         """
         assert self.checkpoints is not None
-        found = self.checkpoints.restore(_tree(fresh))
+        found = self.checkpoints.restore(_tree(record))
         if found is None:
-            return fresh
-        told = found.metadata
-        _require_same(told["identity"], self.identity, self.checkpoints)
-        course = replace(fresh, step=found.step, **found.tree, **{n: told[n] for n in TOLD})
-        course.best_loss = math.inf if course.best_loss is None else course.best_loss
-        course.history = tuple(_progress(entry) for entry in told["history"])
-        self.saved_at, self.saved_step = course.seconds, course.step
-        return course
+            return None
+        saved = found.metadata
+        _require_same(saved["identity"], self.identity, self.checkpoints)
+        tree = dict(found.tree)
+        record.best = tree.pop("best", None)
+        diverged = tuple(saved["diverged"])
+        fields = {name: saved[name] for name in OF_RUN} | {"diverged": diverged}
+        record.run = replace(record.run, step=found.step, **tree, **fields)
+        for name in OF_RECORD:
+            setattr(record, name, saved[name])
+        record.best_loss = [math.inf if loss is None else loss for loss in record.best_loss]
+        record.history = tuple(_progress(entry) for entry in saved["history"])
+        self.saved_at, self.saved_step = record.run.seconds, record.run.step
+        return saved
 
 
 def identity(
-    train: tuple[Any, Any],
-    validation: tuple[Any, Any] | None,
-    hyper: Hyper,
-    *,
-    key: Key,
-    **options: Any,
+    data: Any, validation: Any, hparams: Hparams, *, key: Key, **options: Any
 ) -> dict[str, Any]:
     """What must not differ where a run goes on, by name, in JSON's types."""
-    named = jax.tree.leaves_with_path(hyper)
+    named = jax.tree.leaves_with_path(hparams)
     return {
-        **options,
+        **to_json(options),
         "key": np.asarray(jax.random.key_data(jax.random.clone(key))).tolist(),
-        **{f"hyper{jax.tree_util.keystr(path)}": to_json(np.asarray(v)) for path, v in named},
-        "train": _digest(train),
+        **{f"hparams{jax.tree_util.keystr(path)}": to_json(np.asarray(v)) for path, v in named},
+        "data": _digest(data),
         "validation": None if validation is None else _digest(validation),
     }
 
 
-def _tree(course: Course) -> dict[str, Any]:
-    tree = {"train_state": course.train_state, "sums": course.sums}
-    return tree if course.best is None else {**tree, "best": course.best}
+def _tree(record: Record) -> dict[str, Any]:
+    tree = {"train_state": record.run.train_state, "sums": record.run.sums}
+    return tree if record.best is None else {**tree, "best": record.best}
 
 
 def _require_same(saved: dict[str, Any], given: dict[str, Any], where: Checkpoints) -> None:
@@ -114,9 +117,9 @@ def _require_same(saved: dict[str, Any], given: dict[str, Any], where: Checkpoin
         )
 
 
-def _digest(split: tuple[Any, Any]) -> list[str]:
+def _digest(split: Any) -> list[str]:
     """Shape, dtype and the start of the SHA-256 of inputs and labels."""
-    arrays = [np.ascontiguousarray(array) for array in split]
+    arrays = [np.ascontiguousarray(array) for array in jax.tree.leaves(split)]
     return [f"{a.dtype}{list(a.shape)} {hashlib.sha256(a.data).hexdigest()[:16]}" for a in arrays]
 
 

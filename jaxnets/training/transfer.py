@@ -6,8 +6,8 @@ from typing import Any
 import jax
 import optax
 
+from jaxnets.errors import RunError
 from jaxnets.layer import Key, Layer, LayerError, Params, State
-from jaxnets.training.check import RunError
 from jaxnets.trees import Names, check_names, flatten_names, matches, unflatten_names
 
 

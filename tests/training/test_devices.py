@@ -10,7 +10,7 @@ from helpers import assert_close
 from jax.nn import relu
 
 from jaxnets import batch_norm, conv, dense, dropout, flatten, losses, max_pool, metrics, serial
-from jaxnets.devices import everywhere, mesh_of, using
+from jaxnets.sharding import everywhere, mesh_of, using
 from jaxnets.training import Checkpoints, RunError, fit, make_update
 from jaxnets.training.chunk import chunk_program
 

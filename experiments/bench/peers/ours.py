@@ -27,7 +27,7 @@ from jaxnets import (
     scale_pixels,
     serial,
 )
-from jaxnets.devices import everywhere, home, mesh_of, using
+from jaxnets.sharding import everywhere, home, mesh_of, using
 from jaxnets.training import evaluate, make_update
 from jaxnets.training.chunk import chunk_program, no_sums, steps_per_epoch
 from jaxnets.training.course import Strategy

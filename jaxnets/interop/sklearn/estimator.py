@@ -16,12 +16,11 @@ from jaxnets.interop.sklearn.network import (
     ACTIVATIONS,
     Architecture,
     Build,
-    network,
     to_device,
     to_host,
-    update_of,
+    train_step_of,
 )
-from jaxnets.training import TrainState, Update, fit, predict_outputs
+from jaxnets.training import TrainState, fit, predict_outputs
 
 
 class NetworkEstimator(BaseEstimator):
@@ -105,7 +104,7 @@ class NetworkEstimator(BaseEstimator):
         self._architecture = Architecture(self.build, sizes, self.activation, x.shape[1], outputs)
         self.history_ = ()
         key = jax.random.key(chance.randint(np.iinfo(np.int32).max))
-        return self._update().init(key, x[:1], {"learning_rate": 1.0, "l2": 0.0})
+        return self._train_step()({"learning_rate": 1.0, "l2": 0.0}).init(key, x[:1])
 
     def _train(
         self,
@@ -121,13 +120,13 @@ class NetworkEstimator(BaseEstimator):
         steps = -(-len(x) // batch_size)
         done = -(-int(start.step) // steps)
         fitted = fit(
-            self._update(),
+            self._train_step(),
             (x, targets),
             key=start.key,
             epochs=done + epochs,
             batch_size=batch_size,
             start=start._replace(step=jnp.int32(done * steps)),
-            hyper={
+            hparams={
                 "learning_rate": np.float32(self.learning_rate_init),
                 "l2": np.float32(self.alpha / (2 * batch_size)),
             },
@@ -141,12 +140,13 @@ class NetworkEstimator(BaseEstimator):
         self.n_iter_ = len(self.history_)
         return self
 
-    def _update(self) -> Update:
-        return update_of(self._architecture, self._loss, self._metrics)
+    def _train_step(self) -> Any:
+        return train_step_of(self._architecture, self._loss, tuple(self._metrics.items()))
 
     def _outputs(self, X: Any) -> np.ndarray:
         """What the network says of each row, (n, outputs), the same whatever rows are beside it."""
         check_is_fitted(self, "n_iter_")
         x = validate_data(self, X, dtype=np.float32, reset=False)
-        _, params, state, *_ = self._train_state
-        return predict_outputs(network(self._architecture), params, state, x).astype(np.float64)
+        state = to_device(self._train_state)
+        rates = {"learning_rate": 0.0, "l2": 0.0}  # not used by a prediction
+        return predict_outputs(self._train_step(), state, x, hparams=rates).astype(np.float64)

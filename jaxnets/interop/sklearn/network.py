@@ -1,7 +1,7 @@
-"""From an estimator's settings to a network, its update, and a train state that can be pickled."""
+"""From an estimator's settings to a network, its train step, and a train state that can be pickled."""
 
 from collections.abc import Callable
-from functools import cache
+from functools import lru_cache
 from typing import NamedTuple
 
 import jax
@@ -9,11 +9,11 @@ import jax.numpy as jnp
 import optax
 
 from jaxnets import losses
-from jaxnets.layer import Array, Layer, Params
+from jaxnets.layer import Array, Layer
 from jaxnets.metrics import Metric
 from jaxnets.models import mlp
-from jaxnets.training import TrainState, Update, make_update
-from jaxnets.training.update import Loss
+from jaxnets.training import TrainState, TrainStep, make_train_step
+from jaxnets.training.train_step import Loss
 
 Build = Callable[[int, int], Layer]
 
@@ -35,7 +35,6 @@ class Architecture(NamedTuple):
     outputs: int
 
 
-@cache  # so that equal architectures are one network, and share what is compiled for it
 def network(architecture: Architecture) -> Layer:
     """What the builder returns or, without one, the MLP; maps (n, inputs) to (n, outputs)."""
     build, hidden, activation, inputs, outputs = architecture
@@ -54,9 +53,23 @@ def network(architecture: Architecture) -> Layer:
     return model
 
 
-def update_of(architecture: Architecture, loss: Loss, metrics: dict[str, Metric]) -> Update:
-    """Adam on the mean loss plus l2 |W|^2, both rates traced; equal arguments, equal update."""
-    return make_update(network(architecture), _adam, loss, metrics=metrics, penalty=_penalty)
+@lru_cache(maxsize=16)  # equal arguments give one train step, with what is compiled for it
+def train_step_of(
+    architecture: Architecture, loss: Loss, metrics: tuple[tuple[str, Metric], ...]
+) -> Callable[[dict[str, Array]], TrainStep]:
+    """Adam on the mean loss plus l2 |W|^2, a function of both rates."""
+    model = network(architecture)
+
+    def train_step(hparams: dict[str, Array]) -> TrainStep:
+        return make_train_step(
+            model,
+            optax.adam(hparams["learning_rate"]),
+            loss,
+            metrics=dict(metrics),
+            penalty=lambda params: losses.l2(params, hparams["l2"]),
+        )
+
+    return train_step
 
 
 def to_host(train_state: TrainState) -> TrainState:
@@ -68,11 +81,3 @@ def to_device(train_state: TrainState) -> TrainState:
     """The inverse of `to_host`."""
     train_state = jax.tree.map(jnp.asarray, train_state)
     return train_state._replace(key=jax.random.wrap_key_data(train_state.key))
-
-
-def _adam(hyper: dict[str, Array]) -> optax.GradientTransformation:
-    return optax.adam(hyper["learning_rate"])
-
-
-def _penalty(params: Params, hyper: dict[str, Array]) -> Array:
-    return losses.l2(params, hyper["l2"])

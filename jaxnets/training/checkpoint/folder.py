@@ -45,10 +45,10 @@ class Checkpoints:
 
     _store_type: ClassVar[type[FileStore] | type[ShardedStore]] = FileStore
 
-    def __init__(self, folder: str | Path, *, keep: int = 3):
+    def __init__(self, folder: str | Path, *, every: float = 4.0, keep: int = 3):
         if keep < 1:
             raise CheckpointError(f"Checkpoints expects to keep at least 1, but got {keep}")
-        self.folder, self.keep = Path(folder), keep
+        self.folder, self.every, self.keep = Path(folder), every, keep
         self._store: Store = self._store_type(self.folder)
         self._writer = ThreadPoolExecutor(1, thread_name_prefix="checkpoint")
         self._saving: Future | None = None

@@ -2,11 +2,11 @@
 
 from jaxnets.training.population.ensemble import average, vote
 from jaxnets.training.population.evaluate import evaluate_population, predict_proba_population
-from jaxnets.training.population.fit import PopulationFit, fit_population
+from jaxnets.training.population.fit import PopulationResult, fit_population
 from jaxnets.training.population.spread import Spread, spread
 
 __all__ = [
-    "PopulationFit",
+    "PopulationResult",
     "Spread",
     "average",
     "evaluate_population",

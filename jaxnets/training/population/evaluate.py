@@ -1,78 +1,46 @@
 """Evaluation and prediction of every member, in the blocks that a single model is evaluated in."""
 
-from collections.abc import Callable, Mapping
-from functools import partial
+from collections.abc import Mapping
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 
-from jaxnets.layer import Array, Layer, Params, State
 from jaxnets.metrics import Metric
-from jaxnets.training.course import Strategy
-from jaxnets.training.evaluate import BLOCK, blocks, probabilities
-from jaxnets.training.population.members import over_members
-from jaxnets.training.update import Hyper, build
-
-Model = Layer | Callable[[Hyper], Layer]
+from jaxnets.training.evaluate import evaluate_members, predict_members, probabilities
+from jaxnets.training.runners import Members, Strategy
+from jaxnets.training.train_step import Hparams
 
 
 def evaluate_population(
-    model: Model,
-    params: Params,
-    state: State,
-    split: tuple[Any, Any],
-    metrics: Mapping[str, Metric],
+    train_step: Any,
+    train_states: Any,
+    split: Any,
     *,
-    hypers: Hyper = None,
+    hparams: Hparams = None,
+    metrics: Mapping[str, Metric] | None = None,
     strategy: Strategy = "vmap",
 ) -> dict[str, np.ndarray]:
     """Each metric of each member over the whole split, exact; arrays (N, ...) by name.
 
-    As `evaluate`, with a leading axis N on `params`, `state` and `hypers`.
+    As `evaluate`, with a leading axis N on `train_states` and `hparams`.
     """
-    named, members = tuple(metrics.items()), (params, state, hypers)
-    sums = [_block_sums(model, named, strategy, members, block) for block in blocks(BLOCK, *split)]
-    return member_values(metrics, jax.tree.map(lambda *parts: jnp.stack(parts).sum(0), *sums))
-
-
-def member_values(metrics: Mapping[str, Metric], sums: Mapping[str, Any]) -> dict[str, np.ndarray]:
-    """Each metric's value for each member, from sums with the leading axis N."""
-    return {name: np.asarray(jax.vmap(m.value)(sums[name])) for name, m in metrics.items()}
+    runner = Members(_count(train_states), strategy)
+    return evaluate_members(train_step, train_states, split, hparams, runner, metrics=metrics)
 
 
 def predict_proba_population(
-    model: Model,
-    params: Params,
-    state: State,
+    train_step: Any,
+    train_states: Any,
     x: Any,
     *,
-    hypers: Hyper = None,
+    hparams: Hparams = None,
     strategy: Strategy = "vmap",
 ) -> np.ndarray:
     """Each member's probability of each class, (N, n, classes); of class 1 for a single logit."""
-    members = (params, state, hypers)
-    found = [_block_probabilities(model, strategy, members, block) for block, _ in blocks(BLOCK, x)]
-    return np.concatenate(found, axis=1)[:, : len(x)]
+    runner = Members(_count(train_states), strategy)
+    return predict_members(probabilities, train_step, (train_states, hparams), x, runner)
 
 
-@partial(jax.jit, static_argnums=(0, 1, 2))
-def _block_sums(
-    model: Model, metrics: tuple, strategy: Strategy, members: Any, block: Any
-) -> dict[str, Any]:
-    def member(own: Any, block: Any) -> dict[str, Any]:
-        (params, state, hyper), (x, y, weights) = own, block
-        outputs, _ = build(model, hyper).apply(params, state, x)
-        return {name: metric.sums(outputs, y, weights) for name, metric in metrics}
-
-    return over_members(member, strategy, BLOCK)(members, block)
-
-
-@partial(jax.jit, static_argnums=(0, 1))
-def _block_probabilities(model: Model, strategy: Strategy, members: Any, x: Array) -> Array:
-    def member(own: Any, x: Array) -> Array:
-        params, state, hyper = own
-        return probabilities(build(model, hyper).apply(params, state, x)[0])
-
-    return over_members(member, strategy, BLOCK)(members, x)
+def _count(train_states: Any) -> int:
+    return len(jax.tree.leaves(train_states)[0])

@@ -1,46 +1,53 @@
-"""The training loop of a population: that of `fit`, for all members at once."""
+"""`fit_population`: train many models in one program."""
 
 import time
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 
+from jaxnets.keys import stream
 from jaxnets.layer import Key
+from jaxnets.sharding import unshard
 from jaxnets.training.check import check_labels, check_run, check_saving
-from jaxnets.training.checkpoint import CheckpointError, Checkpoints
-from jaxnets.training.chunk import Remainder, steps_per_epoch
-from jaxnets.training.course import Course, Strategy, copy
-from jaxnets.training.interrupt import first_signal
-from jaxnets.training.pace import CAPACITY, Pace
-from jaxnets.training.population.advance import advance
-from jaxnets.training.population.evaluate import evaluate_population, member_values
+from jaxnets.training.checkpoint import Checkpoints
+from jaxnets.training.compiled_loop import OnNonFinite
+from jaxnets.training.loop import Plan, train, validate
+from jaxnets.training.monitors import Monitor
 from jaxnets.training.population.members import count_members
-from jaxnets.training.population.programs import Programs
+from jaxnets.training.population.strategy import by_strategy, check_memory, fastest
+from jaxnets.training.record import Record
 from jaxnets.training.report import Progress, Reporter, silent
 from jaxnets.training.resume import Saver, identity
-from jaxnets.training.stops import Interrupted, SavingFailed
-from jaxnets.training.update import Hyper, TrainState, Update
+from jaxnets.training.run import Run
+from jaxnets.training.runners import Members, Strategy
+from jaxnets.training.source import Remainder
+from jaxnets.training.start import Every, as_arrays, first_run, make_loop
+from jaxnets.training.train_step import Hparams
 
 
-class PopulationFit(NamedTuple):
+class PopulationResult(NamedTuple):
     """What a population's run leaves; each leaf of `train_states` has the leading axis N.
 
     Attributes:
-      train_states: the members' last ones; of a member that diverged the last that was finite.
-      history: the last report of each epoch; its metrics are arrays (N,), NaN once diverged.
-      diverged: the step at which each member's objective or update was first not finite; -1
+      train_states: the members' last ones or, with `patience`, those of their best evaluations; of
+        a member that diverged the last that was finite.
+      history: the last report of each period; its metrics are arrays (N,), NaN once diverged.
+      diverged: the step at which each member's objective or train state was first not finite; -1
         where none was; int (N,).
+      best_epoch: with `patience`, each member's epoch of the smallest validation loss, from 1, and
+        0 where there is none; int (N,); else None.
       strategy: "vmap" or "map", chosen or measured.
-      compile_seconds: time to initialise, trace, compile, and measure.
-      train_seconds: time of the updates alone.
-      samples_per_second: examples trained on a second, over all members.
+      compile_seconds: time to initialize, trace, compile, and measure.
+      train_seconds: time of the steps alone.
+      samples_per_second: examples trained per second, over all members.
     """
 
-    train_states: TrainState
+    train_states: Any
     history: tuple[Progress, ...]
     diverged: np.ndarray
+    best_epoch: np.ndarray | None
     strategy: Strategy
     compile_seconds: float
     train_seconds: float
@@ -48,152 +55,116 @@ class PopulationFit(NamedTuple):
 
 
 def fit_population(
-    update: Update,
-    train: tuple[Any, Any],
+    train_step: Any,
+    data: Any,
     *,
     keys: Key,
-    epochs: int,
+    epochs: int | None = None,
+    steps: int | None = None,
     batch_size: int,
-    hypers: Hyper = None,
-    start: TrainState | None = None,
-    validation: tuple[Any, Any] | None = None,
+    start: Any = None,
+    hparams: Hparams = None,
+    validation: Any = None,
+    evaluate_every: Every = (1, "epochs"),
+    patience: int | None = None,
     share_batches: bool = False,
     strategy: Strategy | None = None,
     remainder: Remainder = "drop",
+    on_nonfinite: OnNonFinite = "stop",
     checkpoints: Checkpoints | None = None,
     resume: bool = False,
     report: Reporter = silent,
+    callbacks: Sequence[Monitor] = (),
     chunk_seconds: float = 1.0,
-) -> PopulationFit:
+    devices: int = 1,
+) -> PopulationResult:
     """Train N models in one program, each with its own key and hyperparameters.
 
-    A member is what `fit` makes of its key and hyperparameters, up to rounding; one that diverges
-    is put back to its last finite state, and harms no other.
+    A member is what `fit` makes of its key and hyperparameters, up to rounding. The arguments are
+    those of `fit`, but for:
 
     Args:
-      update: one step of one member; see `make_update`.
-      train: inputs (n, ...) and labels (n, ...), the same for all.
+      train_step: one step of one member, or a function of its `hparams` that makes it.
+      data: inputs (n, ...) and labels (n, ...), the same for all.
       keys: typed keys (N,), as of `jax.random.split(key, N)`.
-      epochs: passes over the data, those behind `start` included.
-      batch_size: examples a step and member.
-      hypers: a pytree of numbers as `fit` takes it, each with the leading axis N.
-      start: train states to go on from, each leaf with the leading axis N; they are copied.
-      validation: a split to evaluate every member on after every epoch.
+      epochs: as `fit` takes it.
+      steps: as `fit` takes it.
+      batch_size: examples per step and member.
+      start: train states to go on from, each leaf with the leading axis N.
+      hparams: a pytree of numbers as `fit` takes it, each with the leading axis N.
+      validation: a split to evaluate every member on.
+      evaluate_every: as `fit` takes it.
+      patience: as `fit` takes it, for each member; the run ends when no member has any left.
       share_batches: one order, drawn from the first key, for all: much less memory traffic, but
         then the seeds' spread leaves out what the order does.
       strategy: "vmap" trains all at once and "map" one after another in the same program;
         by default both are timed for a few steps and the faster is taken. They may round
         differently.
-      remainder: "drop" the last, smaller batch of an epoch, or "pad" and mask it.
-      checkpoints: where to save the population, as `fit` saves a run.
-      resume: go on from the newest of the `checkpoints`, as `fit` does.
+      remainder: as `fit` takes it.
+      on_nonfinite: "stop" puts a member that diverges back to its last finite state, and leaves
+        it there; it harms no other. "skip" and "ignore" are as `fit` takes them.
+      checkpoints: as `fit` takes it.
+      resume: as `fit` takes it.
       report: called after every chunk with a `Progress` of the median over members not diverged.
-      chunk_seconds: how long the device works between two looks at signals and losses.
+      callbacks: as `fit` takes them; train states and objectives have the leading axis N.
+      chunk_seconds: as `fit` takes it.
+      devices: as `fit` takes it.
 
     Raises:
       RunError: sizes that do not fit, leading axes that differ, or a population too large for
         the memory, found before it is trained; or checkpoints of another population.
       CheckpointError: a checkpoint cannot be restored.
-      Interrupted: Ctrl-C or SIGTERM, after the current chunk; it holds the `PopulationFit` so far.
-      SavingFailed: a checkpoint cannot be written; it holds the `PopulationFit` so far.
+      Interrupted: Ctrl-C or SIGTERM, after the current chunk; it holds the `PopulationResult`.
+      SavingFailed: a checkpoint cannot be written; it holds the `PopulationResult` so far.
     """
-    check_run(train, validation, epochs, batch_size, None, remainder)
-    check_saving("stop", checkpoints, resume)
-    n = count_members(keys, hypers)
-    hypers = jax.tree.map(lambda value: jnp.asarray(np.asarray(value)), hypers)
-    data = (jnp.asarray(train[0]), jnp.asarray(train[1]))
-    sizes = {"batch_size": batch_size, "remainder": remainder}
-    steps = steps_per_epoch(len(data[0]), **sizes)
-    order_key = jax.random.key(0) if share_batches else None
-    programs = Programs(update, data, hypers, order_key, {**sizes, "capacity": CAPACITY})
-
-    def validate(strategy: Strategy, rows: int | None = None) -> dict[str, np.ndarray] | None:
-        if validation is None:
-            return None
-        split = (validation[0][:rows], validation[1][:rows])
-        found = (course.train_state.params, course.train_state.state, split, update.metrics)
-        return evaluate_population(update.model, *found, hypers=hypers, strategy=strategy)
-
+    check_run(data, validation, epochs, batch_size, patience, remainder)
+    check_saving(on_nonfinite, checkpoints, resume)
+    n = count_members(keys, hparams)
+    hparams = as_arrays(hparams)
+    sizes = {"batch_size": batch_size, "remainder": remainder, "evaluate_every": evaluate_every}
     began = time.perf_counter()
-    hyper = jax.tree.map(lambda leaf: leaf[0], hypers)
-    spec = jax.eval_shape(update.init, jax.random.key(0), data[0][:1], hyper)
-    check_labels(update, spec, hyper, train, validation)
-    programs.check_memory(spec, n, strategy or "vmap")
-    options = {**sizes, "share_batches": share_batches, "strategy": strategy}
-    about = {} if checkpoints is None else identity(train, validation, hypers, key=keys, **options)
-    saver = Saver(checkpoints, about)
-    states = copy(start) if start else programs.start(keys)
-    step = int(states.step.max())  # of a member that diverged it is less
-    course = Course(states, step, programs.no_sums(n), diverged=[-1] * n, strategy=strategy)
-    course = saver.restored(course) if resume else course
-    if share_batches:
-        programs = programs._replace(order_key=jax.random.clone(course.train_state.key)[0])
-    chosen = course.strategy or programs.fastest(course.train_state, course.step)
-    course.strategy = chosen
-    states = copy(course.train_state)
-    programs.run(chosen, states, course.sums, course.step, course.step)  # only compiles
-    validate(chosen, rows=1)
-    compile_seconds = time.perf_counter() - began
+    order_key = jax.vmap(lambda key: stream(key, "train"))(keys)
+    loop = make_loop(
+        *(train_step, data, order_key[0] if share_batches else order_key),
+        **sizes,
+        on_nonfinite=on_nonfinite,
+        devices=devices,
+        runner=Members(n, strategy or "vmap"),
+    )
+    shapes = loop.init_shapes(keys, hparams)
+    check_labels(loop, shapes, hparams, data, validation)
+    check_memory(Run.at(loop, shapes, hparams, 0), hparams, strategy or "vmap")
+    options = {**sizes, "patience": patience, "share_batches": share_batches, "strategy": strategy}
+    saver = Saver(checkpoints, identity(data, validation, hparams, key=keys, **options))
+    record = Record.of(first_run(loop, keys, hparams, start), patience)
+    saved = saver.restore(record) if resume else None
+    chosen = strategy or (saved or {}).get("strategy") or fastest(record.run, hparams)
+    record.run = record.run.by(by_strategy(loop, chosen)).compiled(hparams)
+    total = epochs * loop.steps_per_epoch if steps is None else steps
+    settings = (_median(report), callbacks, chunk_seconds)
+    plan = Plan(total, hparams, validation, saver, *settings)
+    validate(record.run, plan, rows=1)
+    first, compile_seconds = record.run, time.perf_counter() - began
 
-    pace = Pace(chunk_seconds, n * batch_size, seconds=course.seconds)
-    first_step, first_second, signal = course.step, course.seconds, None
-
-    def fitted() -> PopulationFit:
-        trained = (course.step - first_step) * n * batch_size
-        return PopulationFit(
-            train_states=course.train_state,
-            history=course.history,
-            diverged=np.array(course.diverged),
+    def result() -> PopulationResult:
+        run = record.run
+        trained = (run.step - first.step) * n * batch_size
+        return PopulationResult(
+            train_states=unshard(loop.mesh, record.train_state),
+            history=record.history,
+            diverged=np.array(run.diverged),
+            best_epoch=None if patience is None else np.array(record.best_epoch),
             strategy=chosen,
             compile_seconds=compile_seconds,
-            train_seconds=course.seconds,
-            samples_per_second=trained / max(course.seconds - first_second, 1e-9),
+            train_seconds=run.seconds,
+            samples_per_second=trained / max(run.seconds - first.seconds, 1e-9),
         )
 
-    with first_signal() as signalled:
-        try:
-            while course.step < steps * epochs and signal is None:
-                epoch = course.step // steps
-                stop = min(course.step + pace.length, (epoch + 1) * steps)
-                advance(programs, course, stop, pace, fresh=course.step % steps == 0)
-                done = stop % steps == 0
-                progress = Progress(
-                    step=stop,
-                    steps=steps * epochs,
-                    epoch=epoch + 1,
-                    epochs=epochs,
-                    epoch_done=done,
-                    train=_known(member_values(update.metrics, course.sums), course),
-                    validation=_known(validate(chosen), course) if done else None,
-                    seconds=course.seconds,
-                    samples_per_second=pace.samples_per_second,
-                )
-                course.record(progress)
-                report(_median(progress))
-                signal = signalled()
-                saver.save(course, now=signal is not None)
-            saver.save(course, now=True)
-            saver.wait()
-        except CheckpointError as error:
-            raise SavingFailed(fitted(), error) from error
-    if signal is not None:
-        raise Interrupted(fitted(), signal)
-    return fitted()
+    return train(record, plan, result)
 
 
-def _known(values: dict[str, np.ndarray] | None, course: Course) -> Any:
-    """The values with NaN for members that diverged."""
-    if values is None:
-        return None
-    lost = np.array(course.diverged) >= 0
-    return {
-        name: np.where(lost.reshape(-1, *[1] * (value.ndim - 1)), np.nan, value)
-        for name, value in values.items()
-    }
-
-
-def _median(progress: Progress) -> Progress:
-    """The progress with each metric's median over the members that have not diverged."""
+def _median(report: Reporter) -> Reporter:
+    """Report each metric's median over the members that have not diverged."""
 
     def medians(values: Any) -> Any:
         if values is None:
@@ -201,4 +172,8 @@ def _median(progress: Progress) -> Progress:
         known = {name: value[~np.isnan(value)] for name, value in values.items() if value.ndim == 1}
         return {name: float(np.median(v)) if v.size else np.nan for name, v in known.items()}
 
-    return progress._replace(train=medians(progress.train), validation=medians(progress.validation))
+    def median(progress: Progress) -> None:
+        train, validation = medians(progress.train), medians(progress.validation)
+        report(progress._replace(train=train, validation=validation))
+
+    return median

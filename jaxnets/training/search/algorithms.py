@@ -3,9 +3,9 @@
 from collections.abc import Iterator
 from pathlib import Path
 
+from jaxnets.errors import RunError
 from jaxnets.layer import Key
-from jaxnets.training.check import RunError
-from jaxnets.training.fit import Fit, fit
+from jaxnets.training.fit import FitResult, fit
 from jaxnets.training.report import Reporter, silent
 from jaxnets.training.search.problem import Problem
 from jaxnets.training.search.race import Rungs, race, trial_key
@@ -134,11 +134,11 @@ def halvings(trials: int, epochs: int, eta: int, s: int) -> Rungs:
     return [(trials // eta**i, epochs // eta ** (s - i)) for i in range(s + 1)]
 
 
-def retrain(problem: Problem, trial: Trial, *, key: Key) -> Fit:
+def retrain(problem: Problem, trial: Trial, *, key: Key) -> FitResult:
     """Train a trial of a search alone: the network that it was then, up to rounding.
 
-    Its hyperparameters for evaluating are `problem.traced(trial.setting)`, its model that of
-    `problem.update_for(problem.structure(trial.setting))`.
+    Its hyperparameters for evaluating are `problem.traced(trial.setting)`, its train step is
+    `problem.train_step_for(problem.structure(trial.setting))`.
 
     Args:
       problem: the search's.
@@ -149,12 +149,12 @@ def retrain(problem: Problem, trial: Trial, *, key: Key) -> Fit:
       NonFiniteLoss: it diverged, as it may have in the search.
     """
     return fit(
-        problem.update_for(problem.structure(trial.setting)),
+        problem.train_step_for(problem.structure(trial.setting)),
         problem.train,
         key=trial_key(key, trial.number),
         epochs=trial.epochs,
         batch_size=problem.batch_size,
-        hyper=problem.traced(trial.setting),
+        hparams=problem.traced(trial.setting),
     )
 
 

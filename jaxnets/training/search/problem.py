@@ -1,19 +1,19 @@
 """What a search trains, and by what it judges."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
-from inspect import signature
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
+from jaxnets.errors import RunError
 from jaxnets.layer import LayerError
-from jaxnets.training.check import RunError
-from jaxnets.training.course import Strategy
+from jaxnets.training.runners import Strategy
 from jaxnets.training.search.space import Distribution, Setting, Space
-from jaxnets.training.update import Batch, Update
+from jaxnets.training.start import as_arrays
+from jaxnets.training.train_step import Batch, resolve
 
 Values = tuple  # of the structural names, in their order
 
@@ -23,46 +23,43 @@ class Problem:
     """What every trial of a search has in common.
 
     Attributes:
-      update: one step, which reads its hyperparameters as `hyper[name]`: traced, so that no value
-        of them compiles anew. Where some decide the shapes (depth, units), it is a function of
-        those that makes the update, `build(depth, units)`: its arguments' names are the
-        structural ones, and every setting of them is compiled for itself.
+      train_step: one step, a function of `hparams` that makes it: traced, so that no value of
+        them recompiles. Where `structural` has names, it is a function of those that makes the
+        train step, `build(depth, units)`, and every setting of them is compiled for itself.
       train: inputs (n, ...) and labels (n, ...).
       validation: a split apart, the only one that decides.
       batch_size: examples a step and trial.
-      objective: the name of the metric to judge by, of `update.metrics`; "loss" is always one.
+      objective: the name of the metric to judge by, of the train step's; "loss" is always one.
       smaller_is_better: True for a loss, False for an accuracy.
       strategy: how a population runs; by default measured once for each structural setting.
+      structural: the names that decide shapes.
     """
 
-    update: Update | Callable[..., Update]
+    train_step: Any
     train: tuple[Any, Any]
     validation: tuple[Any, Any]
     batch_size: int
     objective: str
     smaller_is_better: bool
     strategy: Strategy | None = None
-    _built: dict[Values, Update] = field(default_factory=dict, init=False, repr=False)
-
-    @property
-    def structural(self) -> tuple[str, ...]:
-        """The names that decide shapes."""
-        return () if isinstance(self.update, Update) else tuple(signature(self.update).parameters)
+    structural: tuple[str, ...] = ()
+    _built: dict[Values, Any] = field(default_factory=dict, init=False, repr=False)
 
     def structure(self, setting: Setting) -> Values:
         """The setting's structural values, which those have in common that share a program."""
         return tuple(setting[name] for name in self.structural)
 
     def traced(self, setting: Setting) -> Setting:
-        """The rest of the setting: what `hyper` holds."""
+        """The rest of the setting: what `hparams` holds."""
         return {name: value for name, value in setting.items() if name not in self.structural}
 
-    def update_for(self, structure: Values) -> Update:
-        """The update of that structure: the same object each time, so that it compiles once."""
-        if isinstance(self.update, Update):
-            return self.update
+    def train_step_for(self, structure: Values) -> Any:
+        """The train step of that structure: the same object each time, so that it compiles once."""
+        if not self.structural:
+            return self.train_step
         if structure not in self._built:
-            self._built[structure] = self.update(*structure)
+            named = dict(zip(self.structural, structure, strict=True))
+            self._built[structure] = self.train_step(**named)
         return self._built[structure]
 
 
@@ -80,7 +77,7 @@ def check_problem(problem: Problem, space: Space, settings: Sequence[Setting]) -
         )
     if missing := [name for name in problem.structural if name not in space]:
         raise RunError(
-            f"the update is built from {list(problem.structural)}, but the space lacks {missing}; "
+            f"the train step is built from {list(problem.structural)}, but the space lacks {missing}; "
             "add them to the space, or a choice of one option each"
         )
     for name in problem.traced(dict(space)):
@@ -88,18 +85,20 @@ def check_problem(problem: Problem, space: Space, settings: Sequence[Setting]) -
     structures = dict.fromkeys(map(problem.structure, settings))
     unused = set(problem.traced(settings[0]))
     for structure in structures:
-        update = problem.update_for(structure)
-        if problem.objective not in update.metrics:
+        train_step = problem.train_step_for(structure)
+        hparams = as_arrays(problem.traced(settings[0]))
+        metrics = resolve(train_step, hparams)[0].metrics
+        if problem.objective not in metrics:
             raise RunError(
-                f"a search expects its objective among the metrics {list(update.metrics)}, but "
-                f"got {problem.objective!r}; pass it to make_update as metrics={{...}}"
+                f"a search expects its objective among the metrics {list(metrics)}, but got "
+                f"{problem.objective!r}; pass it to make_train_step as metrics={{...}}"
             )
         if unused:  # what one structure leaves alone another may use
-            unused -= _used(update, problem, problem.traced(settings[0]))
+            unused -= _used(train_step, problem, hparams)
     if unused:
         raise RunError(
             f"the space has {sorted(unused)}, but neither model, optimizer, loss nor augmentation "
-            "depends on them; read them there as hyper[name], or take them out of the space"
+            "depends on them; read them there as hparams[name], or take them out of the space"
         )
 
 
@@ -108,32 +107,31 @@ def _check_traceable(name: str, distribution: Distribution) -> None:
     if not all(isinstance(value, int | float) for value in values):
         raise RunError(
             f"a hyperparameter that is traced is a number, but {name!r} is one of {values}; make "
-            f"it structural: an argument of a function that builds the update, build({name})"
+            f"it structural: Problem(build, ..., structural=({name!r},))"
         )
 
 
-def _used(update: Update, problem: Problem, hyper: Setting) -> frozenset[str]:
+def _used(train_step: Any, problem: Problem, hparams: dict[str, Any]) -> frozenset[str]:
     """The names on which anything depends that training or evaluating computes."""
     from jaxnets.walk import Walk
 
-    def everything(key: Any, x: Any, y: Any, hyper: Any) -> Any:
-        start = update.init(key, x, hyper)
-        end, sums = update(start, Batch(x, y, jnp.ones(len(x))), hyper)
-        model, _ = update.build(hyper)
-        return end._replace(key=0), sums, model.apply(start.params, start.state, x)[0]
+    def everything(key: Any, x: Any, y: Any, hparams: Any) -> Any:
+        step, hparams = resolve(train_step, hparams)
+        start = step.init(key, x)
+        end, sums = step(start, Batch(x, y, jnp.ones(len(x))), hparams)
+        return end._replace(key=0), sums, step.predict_batch(start, x)
 
     example = [jnp.asarray(np.asarray(part[:1])) for part in problem.train]
-    hyper = {name: jnp.asarray(value) for name, value in hyper.items()}
     try:
-        program = jax.make_jaxpr(everything)(jax.random.key(0), *example, hyper)
+        program = jax.make_jaxpr(everything)(jax.random.key(0), *example, hparams)
     except (jax.errors.JAXTypeError, LayerError) as error:
         error.add_note(
-            f"{sorted(hyper)} are traced; one that decides a shape must be structural: an argument "
-            "of a function that builds the update"
+            f"{sorted(hparams)} are traced; one that decides a shape must be structural: "
+            "Problem(build, ..., structural=(name, ...))"
         )
         raise
     nothing = frozenset()
-    inputs = [nothing] * 3 + [frozenset({name}) for name in sorted(hyper)]
+    inputs = [nothing] * 3 + [frozenset({name}) for name in sorted(hparams)]
 
     def visit(operation: Any, operands: list[frozenset[str]]) -> list[frozenset[str]]:
         return [nothing.union(*operands)] * len(operation.eqn.outvars)

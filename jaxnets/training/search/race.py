@@ -9,18 +9,18 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from jaxnets.errors import RunError
 from jaxnets.keys import stream
 from jaxnets.layer import Key
-from jaxnets.training.check import RunError
-from jaxnets.training.course import Strategy
+from jaxnets.training.exceptions import Interrupted
 from jaxnets.training.population import evaluate_population, fit_population
 from jaxnets.training.report import Reporter
 from jaxnets.training.resume import identity
+from jaxnets.training.runners import Strategy
 from jaxnets.training.search.problem import Problem, Values, check_problem
 from jaxnets.training.search.results import Results, Trial, ranked
 from jaxnets.training.search.space import Setting, Space
-from jaxnets.training.stops import Interrupted
-from jaxnets.training.update import TrainState
+from jaxnets.training.train_step import TrainState
 
 Rungs = Sequence[tuple[int, int]]  # how many trials, and the epochs behind them at its end
 
@@ -84,7 +84,7 @@ class Group:
       structure: the structural values they share.
       numbers: the trials'.
       keys: (N,).
-      hypers: the values of each traced name, (N,).
+      hparams: the values of each traced name, (N,).
       strategy: how they run; None until it is measured.
       states: where they stand, leading axis N; None before the first rung.
       diverged: which of them stopped being finite, in the last rung.
@@ -93,7 +93,7 @@ class Group:
     structure: Values
     numbers: tuple[int, ...]
     keys: Key
-    hypers: dict[str, jax.Array]
+    hparams: dict[str, jax.Array]
     strategy: Strategy | None
     states: TrainState | None = None
     diverged: tuple[bool, ...] = ()
@@ -101,11 +101,11 @@ class Group:
     def only(self, numbers: set[int]) -> "Group":
         """The group without the other trials, stacked anew on the device."""
         rows = np.flatnonzero([number in numbers for number in self.numbers])
-        keys, hypers, states = jax.tree.map(
-            lambda leaf: leaf[rows], (self.keys, self.hypers, self.states)
+        keys, hparams, states = jax.tree.map(
+            lambda leaf: leaf[rows], (self.keys, self.hparams, self.states)
         )
         kept = tuple(self.numbers[i] for i in rows)
-        return replace(self, numbers=kept, keys=keys, hypers=hypers, states=states)
+        return replace(self, numbers=kept, keys=keys, hparams=hparams, states=states)
 
 
 def _groups(
@@ -118,9 +118,9 @@ def _groups(
     def group(structure: Values, numbers: list[int]) -> Group:
         keys = jax.vmap(lambda number: trial_key(key, number))(jnp.array(numbers))
         traced = [problem.traced(settings[number]) for number in numbers]
-        hypers = {name: jnp.array([values[name] for values in traced]) for name in traced[0]}
+        hparams = {name: jnp.array([values[name] for values in traced]) for name in traced[0]}
         strategy = known.get(structure) or problem.strategy
-        return Group(structure, tuple(numbers), keys, hypers, strategy)
+        return Group(structure, tuple(numbers), keys, hparams, strategy)
 
     return [group(structure, numbers) for structure, numbers in members.items()]
 
@@ -152,12 +152,12 @@ def _bracket(
 def _trained(problem: Problem, group: Group, epochs: int, report: Reporter) -> Group:
     """The group when `epochs` are behind it."""
     fitted = fit_population(
-        problem.update_for(group.structure),
+        problem.train_step_for(group.structure),
         problem.train,
         keys=group.keys,
         epochs=epochs,
         batch_size=problem.batch_size,
-        hypers=group.hypers,
+        hparams=group.hparams,
         start=group.states,
         strategy=group.strategy,
         report=report,
@@ -169,14 +169,11 @@ def _trained(problem: Problem, group: Group, epochs: int, report: Reporter) -> G
 def _scores(problem: Problem, group: Group, strategy: Strategy) -> list[float]:
     """Each trial's objective on the validation split; NaN where it is not finite, or diverged."""
     assert group.states is not None
-    update = problem.update_for(group.structure)
     found = evaluate_population(
-        update.model,
-        group.states.params,
-        group.states.state,
+        problem.train_step_for(group.structure),
+        group.states,
         problem.validation,
-        {problem.objective: update.metrics[problem.objective]},
-        hypers=group.hypers,
+        hparams=group.hparams,
         strategy=strategy,
     )[problem.objective]
     if found.ndim > 1:

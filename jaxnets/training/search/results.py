@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from jaxnets.errors import RunError
 from jaxnets.files import written_whole
-from jaxnets.training.check import RunError
-from jaxnets.training.course import Strategy
 from jaxnets.training.report import to_json
+from jaxnets.training.runners import Strategy
 from jaxnets.training.search.space import Distribution, Setting
 
 

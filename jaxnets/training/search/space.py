@@ -9,9 +9,9 @@ from typing import Any
 import jax
 import numpy as np
 
+from jaxnets.errors import RunError
 from jaxnets.keys import stream
 from jaxnets.layer import Key
-from jaxnets.training.check import RunError
 
 Setting = dict[str, Any]  # a value for each name of a space
 

@@ -33,22 +33,22 @@ def mesh_of(devices: int) -> Mesh | None:
     return jax.make_mesh((devices,), (AXIS,), axis_types=(AxisType.Auto,), devices=found[:devices])
 
 
-def using(mesh: Mesh | None) -> AbstractContextManager[Any]:
+def use_mesh(mesh: Mesh | None) -> AbstractContextManager[Any]:
     """In this context, what is traced is for these devices."""
     return nullcontext() if mesh is None else jax.set_mesh(mesh)
 
 
-def everywhere(mesh: Mesh | None, tree: Any) -> Any:
+def replicate(mesh: Mesh | None, tree: Any) -> Any:
     """The tree with all of it on each device."""
     return tree if mesh is None else jax.device_put(tree, NamedSharding(mesh, PartitionSpec()))
 
 
-def home(mesh: Mesh | None, tree: Any) -> Any:
+def unshard(mesh: Mesh | None, tree: Any) -> Any:
     """The tree on the first device alone."""
     return tree if mesh is None else jax.device_put(tree, mesh.devices.flat[0])
 
 
-def divided(tree: Any) -> Any:
+def shard_batch(tree: Any) -> Any:
     """The tree, traced, with the first axis of each array divided over the devices in use."""
     constrain = jax.lax.with_sharding_constraint
     spec = PartitionSpec(AXIS)

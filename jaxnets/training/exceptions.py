@@ -3,7 +3,6 @@
 from typing import Any
 
 from jaxnets.training.checkpoint import CheckpointError
-from jaxnets.training.update import TrainState
 
 
 class Interrupted(KeyboardInterrupt):
@@ -19,24 +18,25 @@ class Interrupted(KeyboardInterrupt):
 
 
 class NonFiniteLoss(ArithmeticError):
-    """The objective, or an update, became NaN or infinite.
+    """The objective, or the result of a step, became NaN or infinite.
 
     Attributes:
-      train_state: the last one that was all finite.
-      step: its step, whose objective or update was not.
+      run: the `Run` at the last good step.
+      train_state: its train state, which is all finite.
+      step: its step, whose objective or result was not finite.
       culprit: what made the first non-finite number in that step, an `inspect.Culprit`, or None
         where the computation done anew, one operation after another, stays finite.
     """
 
-    def __init__(self, train_state: TrainState, culprit: Any):
-        step = int(train_state.step)
+    def __init__(self, run: Any, culprit: Any):
         found = "" if culprit is None else f", first in {culprit}"
         super().__init__(
-            f"the loss stopped being finite at step {step}{found}; lower the learning rate, clip "
-            "the gradient (optax.clip_by_global_norm), or keep a logarithm, a root or a division "
-            "off its edge"
+            f"the loss stopped being finite at step {run.step}{found}; lower the learning rate, "
+            "clip the gradient (optax.clip_by_global_norm), or keep a logarithm, a root or a "
+            "division off its edge"
         )
-        self.step, self.train_state, self.culprit = step, train_state, culprit
+        self.run, self.culprit = run, culprit
+        self.step, self.train_state = run.step, run.train_state
 
 
 class SavingFailed(CheckpointError):

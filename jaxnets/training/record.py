@@ -1,0 +1,82 @@
+"""What a run has reported, and its best evaluation so far."""
+
+import math
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from jaxnets.training.report import Progress
+from jaxnets.training.run import Run, copy
+
+
+@dataclass
+class Record:
+    """A run, with what its result depends on beside its train state.
+
+    Attributes:
+      run: where it stands.
+      patience: evaluations to wait for a smaller validation loss; None waits for ever.
+      history: the last report of each period.
+      best: with `patience`, the train state of the best evaluation, of each member; the first
+        until there is one.
+      best_epoch: of each member the epoch of its best evaluation, from 1; 0 until there is one.
+      best_loss: its validation loss.
+      stale: of each member the evaluations since its best.
+    """
+
+    run: Run
+    patience: int | None = None
+    history: tuple[Progress, ...] = ()
+    best: Any = None
+    best_epoch: list[int] = field(default_factory=list)
+    best_loss: list[float] = field(default_factory=list)
+    stale: list[int] = field(default_factory=list)
+
+    @staticmethod
+    def of(run: Run, patience: int | None) -> "Record":
+        """The record of a run that begins."""
+        n = run.loop.runner.members
+        best = None if patience is None else copy(run.train_state)
+        return Record(run, patience, (), best, [0] * n, [math.inf] * n, [0] * n)
+
+    @property
+    def finished(self) -> np.ndarray:
+        """Whether a member has no patience left, bool (members,)."""
+        return np.array(self.stale) >= (math.inf if self.patience is None else self.patience)
+
+    @property
+    def is_over(self) -> bool:
+        """Whether nothing is left to train: each member has run out of patience or diverged."""
+        if self.patience is None:
+            return False
+        return bool((self.finished | (np.array(self.run.diverged) >= 0)).all())
+
+    @property
+    def train_state(self) -> Any:
+        """The last train state or, of members that have one, that of the best evaluation."""
+        if self.patience is None:
+            return self.run.train_state
+        has_best = np.array(self.best_epoch) > 0
+        return self.run.loop.runner.select(has_best, self.best, self.run.train_state)
+
+    def add(self, progress: Progress) -> None:
+        """Append a report; the last of a period stays, and may be the best."""
+        period = self.run.loop.period
+        same = bool(self.history) and (self.history[-1].step - 1) // period == (
+            progress.step - 1
+        ) // period
+        self.history = (*self.history[: -1 if same else None], progress)
+        if self.patience is not None and progress.validation is not None:
+            self._compare(np.atleast_1d(progress.validation["loss"]), progress.epoch)
+
+    def _compare(self, losses: np.ndarray, epoch: int) -> None:
+        """Keep the train states of members whose loss is their smallest; NaN never is."""
+        waiting = ~self.finished
+        better = waiting & (losses < np.array(self.best_loss))
+        for i in np.flatnonzero(waiting).tolist():
+            self.stale[i] = 0 if better[i] else self.stale[i] + 1
+        for i in np.flatnonzero(better).tolist():
+            self.best_loss[i], self.best_epoch[i] = float(losses[i]), epoch
+        if better.any():
+            self.best = self.run.loop.runner.select(better, copy(self.run.train_state), self.best)

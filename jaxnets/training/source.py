@@ -1,0 +1,142 @@
+"""What a run reads: batch i as a function of the step alone."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from typing import Any, Literal, Protocol
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from jaxnets.keys import stream
+from jaxnets.layer import Array, Key
+from jaxnets.sharding import replicate, shard_batch
+from jaxnets.training.order import permutation
+from jaxnets.training.train_step import Batch
+
+Remainder = Literal["drop", "pad"]
+Body = Callable[[Array, Batch, Any], Any]  # (step, batch, carry) -> carry
+
+
+@dataclass(frozen=True)
+class Epochs:
+    """How examples are cut into batches, epoch after epoch.
+
+    Attributes:
+      examples: how many there are.
+      batch_size: examples per step.
+      remainder: "drop" leaves out the last, smaller batch of an epoch; "pad" fills it with the
+        first examples of the same order, at weight 0.
+    """
+
+    examples: int
+    batch_size: int
+    remainder: Remainder
+
+    @property
+    def steps(self) -> int:
+        """Steps per epoch."""
+        whole = self.examples // self.batch_size
+        return whole if self.remainder == "drop" else -(-self.examples // self.batch_size)
+
+    def order(self, key: Key, epoch: Array) -> Array:
+        """The rows of an epoch's batches, int32 (steps * batch_size,); -1 - i pads with row i.
+
+        Epoch e draws its order from `stream(key, "order", e)`, so a batch is a function of the
+        step alone, and where one chunk ends and the next begins changes nothing.
+        """
+        order = permutation(stream(key, "order", epoch), self.examples)
+        return jnp.concatenate([order, -1 - order])[: self.steps * self.batch_size]
+
+    def rows(self, order: Array, index: Array | int) -> tuple[Array, Array]:
+        """The rows of an epoch's batch, int32 (batch_size,), and their weights: 0 for padding."""
+        rows = jax.lax.dynamic_slice(order, (index * self.batch_size,), (self.batch_size,))
+        return jnp.where(rows < 0, -1 - rows, rows), (rows >= 0).astype(jnp.float32)
+
+
+class Reader(Protocol):
+    """The traced half of a source, hashable: a part of the compiled program."""
+
+    epochs: Epochs
+
+    def loop(
+        self, arrays: Any, key: Key | None, start: Array, stop: Array, body: Body, carry: Any
+    ) -> Any:
+        """`body` for every step from `start` until `stop`, which are traced, on its batch."""
+        ...
+
+
+class Source(Protocol):
+    """The half of a source that runs in Python."""
+
+    reader: Reader
+    example: Batch  # of jax.ShapeDtypeStruct, one row
+
+    def read(self, start: int, stop: int) -> tuple[Any, int]:
+        """The arrays that hold the steps from `start` on, and up to which step, `stop` at most."""
+        ...
+
+    def close(self) -> None:
+        """Release threads and memory."""
+        ...
+
+
+@dataclass(frozen=True)
+class ResidentReader:
+    """Draws the order and gathers each batch inside the program."""
+
+    epochs: Epochs
+
+    def loop(
+        self, arrays: Any, key: Key | None, start: Array, stop: Array, body: Body, carry: Any
+    ) -> Any:
+        """An outer loop over epochs, each with its order, and an inner one over steps."""
+        steps = self.epochs.steps
+
+        def step(epoch: Array, order: Array, index: Array, carry: Any) -> Any:
+            rows, weights = self.epochs.rows(order, index)
+            return body(epoch * steps + index, gather(arrays, rows, weights), carry)
+
+        def epoch(number: Array, carry: Any) -> Any:
+            order = self.epochs.order(key, number)
+            first = jnp.maximum(start - number * steps, 0)
+            last = jnp.minimum(stop - number * steps, steps)
+            return jax.lax.fori_loop(first, last, partial(step, number, order), carry)
+
+        return jax.lax.fori_loop(start // steps, -(-stop // steps), epoch, carry)
+
+
+class Resident:
+    """A `Source` whose examples all lie on the device."""
+
+    def __init__(
+        self, data: Batch, epochs: Epochs, mesh: jax.sharding.Mesh | None = None
+    ):
+        self.reader = ResidentReader(epochs)
+        self.arrays = replicate(mesh, jax.tree.map(jnp.asarray, data))
+        self.example = example_of(self.arrays)
+
+    def read(self, start: int, stop: int) -> tuple[Any, int]:
+        """All examples, which hold every step."""
+        del start
+        return self.arrays, stop
+
+    def close(self) -> None:
+        """Nothing to release."""
+
+
+def gather(arrays: Batch, rows: Array, weights: Array) -> Batch:
+    """The batch of these rows; the examples' own weights, where they have any, count too."""
+    x, y, own = jax.tree.map(lambda a: a.at[rows].get(mode="promise_in_bounds"), arrays)
+    return shard_batch(Batch(x, y, weights if own is None else weights * own))
+
+
+def example_of(arrays: Batch) -> Batch:
+    """The shapes and dtypes of a batch of one example."""
+
+    def one(array: Any) -> jax.ShapeDtypeStruct:
+        return jax.ShapeDtypeStruct((1, *array.shape[1:]), array.dtype)
+
+    x, y, _ = jax.tree.map(one, arrays)
+    return Batch(x, y, jax.ShapeDtypeStruct((1,), np.dtype("float32")))

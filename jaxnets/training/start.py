@@ -1,0 +1,86 @@
+"""How a run begins."""
+
+from typing import Any, Literal
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from jaxnets.keys import stream
+from jaxnets.layer import Key
+from jaxnets.training.check import check_devices
+from jaxnets.training.compiled_loop import CompiledLoop, OnNonFinite
+from jaxnets.training.run import Run, copy
+from jaxnets.training.runners import OneModel, Runner
+from jaxnets.training.source import Epochs, Remainder, Resident
+from jaxnets.training.train_step import Batch, Hparams
+
+Every = tuple[int, Literal["steps", "epochs"]]
+
+
+def start_run(
+    train_step: Any,
+    data: Any,
+    *,
+    key: Key,
+    batch_size: int,
+    hparams: Hparams = None,
+    start: Any = None,
+    remainder: Remainder = "drop",
+    on_nonfinite: OnNonFinite = "stop",
+    evaluate_every: Every = (1, "epochs"),
+    devices: int = 1,
+) -> Run:
+    """A run at its first step, compiled, for `advance` to take on.
+
+    Its arguments are those of `fit`; `evaluate_every` is how often the figures begin anew.
+
+        run = start_run(train_step, mnist.train, key=jax.random.key(0), batch_size=128)
+        while run.step < 1000:
+            run, progress = advance(run, run.step + 100)
+    """
+    loop = make_loop(
+        *(train_step, data, stream(key, "train")),
+        batch_size=batch_size,
+        remainder=remainder,
+        on_nonfinite=on_nonfinite,
+        evaluate_every=evaluate_every,
+        devices=devices,
+    )
+    hparams = as_arrays(hparams)
+    return first_run(loop, key, hparams, start).compiled(hparams)
+
+
+def make_loop(
+    train_step: Any,
+    data: Any,
+    order_key: Key,
+    *,
+    batch_size: int,
+    remainder: Remainder,
+    on_nonfinite: OnNonFinite,
+    evaluate_every: Every,
+    devices: int,
+    runner: Runner = OneModel(),
+) -> CompiledLoop:
+    """The loop of these arguments of `fit`, nothing of which is compiled."""
+    mesh = check_devices(devices, batch_size)
+    x, y = data
+    epochs = Epochs(len(x), batch_size, remainder)
+    source = Resident(Batch(x, y, None), epochs, mesh)
+    count, unit = evaluate_every
+    period = count * epochs.steps if unit == "epochs" else count
+    return CompiledLoop(train_step, source, order_key, period, on_nonfinite, runner, mesh)
+
+
+def first_run(loop: CompiledLoop, keys: Key, hparams: Hparams, start: Any) -> Run:
+    """The run at `start` or, where that is None, at the train state that the keys make."""
+    train_state = loop.init(keys, hparams) if start is None else copy(start)
+    # Of a member that diverged the step is less.
+    step = int(np.max(getattr(train_state, "step", 0)))
+    return Run.at(loop, train_state, hparams, step)
+
+
+def as_arrays(hparams: Hparams) -> Hparams:
+    """The hyperparameters as arrays on the device: traced, whatever numbers they were."""
+    return jax.tree.map(lambda value: jnp.asarray(np.asarray(value)), hparams)
