@@ -24,7 +24,7 @@ def check_run(
     remainder: Remainder,
 ) -> None:
     """Refuse sizes and splits that do not fit, each with what was expected and the cure."""
-    for name, value in (("epochs", epochs), ("batch_size", batch_size), ("patience", patience)):
+    for name, value in (("batch_size", batch_size), ("patience", patience)):
         whole = isinstance(value, int) and not isinstance(value, bool) and value > 0
         if not whole and not (name == "patience" and value is None):
             raise RunError(f"fit expects {name} to be a positive integer, but got {value!r}")
@@ -33,12 +33,12 @@ def check_run(
     if patience is not None and validation is None:
         raise RunError("patience watches the validation loss; pass validation=(x, y) as well")
     for name, split in (("train", train), ("validation", validation)):
-        if split is not None and (len(split[0]) != len(split[1]) or len(split[0]) == 0):
+        if isinstance(split, tuple) and (len(split[0]) != len(split[1]) or len(split[0]) == 0):
             raise RunError(
                 f"fit expects as many labels as inputs in {name}, at least one, but got "
                 f"{len(split[0])} inputs and {len(split[1])} labels"
             )
-    if batch_size > len(train[0]):
+    if isinstance(train, tuple) and batch_size > len(train[0]):
         raise RunError(
             f"fit expects a batch no larger than the data, but got batch_size={batch_size} for "
             f"{len(train[0])} examples; use at most {len(train[0])}"
@@ -94,7 +94,7 @@ def check_labels(
         return
     shape = outputs.shape if isinstance(loop.runner, OneModel) else outputs.shape[1:]
     for name, split in (("train", data), ("validation", validation)):
-        labels = np.asarray([] if split is None else split[1])
+        labels = np.asarray(split[1] if isinstance(split, tuple) else [])
         if labels.ndim != len(shape) - 1 or labels.dtype.kind not in "iu":
             continue
         classes = shape[-1]

@@ -57,9 +57,16 @@ def make_chunk(
 
         def body(number: Array, batch: Batch, carry: tuple) -> tuple:
             before, sums, objectives = carry
+            counts = batch.weights.sum() > 0 if reader.weighted else None
+            if counts is not None:  # the step of a batch that does not count is left out
+                weights = jnp.where(counts, batch.weights, 1)
+                batch = batch._replace(weights=weights)
             after, new = step_program(step())(before, batch, hparams)
+            if counts is not None:
+                after, new = _if(counts, before, after, new, 0.0)
             if skip_nonfinite:
-                after, new = _unless_nonfinite(before, after, new)
+                good = jnp.isfinite(new["objective"]) & all_finite(after)
+                after, new = _if(good, before, after, new, jnp.nan)
             objectives = objectives.at[number - start].set(new.pop("objective"))
             return after, jax.tree.map(jnp.add, sums, new), objectives
 
@@ -108,17 +115,15 @@ def zero_sums(train_step: Any, train_state: Any, example: Batch, rows: int, hpar
     return {name: shape for name, shape in sums.items() if name != "objective"}
 
 
-def _unless_nonfinite(before: Any, after: Any, sums: Sums) -> tuple[Any, Sums]:
-    """The step that was taken or, where it is not all finite, one that changes nothing."""
-    good = jnp.isfinite(sums["objective"]) & all_finite(after)
+def _if(
+    taken: Array, before: Any, after: Any, sums: Sums, objective: float
+) -> tuple[Any, Sums]:
+    """The step where it is `taken`; else one that changes nothing, with that objective.
 
-    def kept(new: Array, old: Array) -> Array:
-        is_key = jnp.issubdtype(new.dtype, jax.dtypes.prng_key)
-        return new if is_key else jnp.where(good, new, old)
-
-    state = jax.tree.map(kept, after, before)
-    if hasattr(after, "step"):  # a step that is left out counts, so that the next draws anew
+    A train state's `step` counts it all the same, so that the next step draws anew.
+    """
+    state = jax.tree.map(lambda new, old: jnp.where(taken, new, old), after, before)
+    if hasattr(after, "step"):
         state = state._replace(step=after.step)
-    objective = jnp.where(good, sums["objective"], jnp.nan)
-    sums = jax.tree.map(lambda value: jnp.where(good, value, 0), sums)
-    return state, sums | {"objective": objective}
+    kept = jax.tree.map(lambda value: jnp.where(taken, value, 0), sums)
+    return state, kept | {"objective": jnp.where(taken, sums["objective"], objective)}

@@ -111,11 +111,9 @@ class Members:
         return Members(1, "map"), lambda tree: jax.tree.map(lambda leaf: leaf[rows], tree)
 
     def select(self, chosen: np.ndarray, tree: Any, other: Any) -> Any:
-        """Leaf by leaf; `tree` may be a population of one. Keys are the same in both."""
+        """Leaf by leaf; `tree` may be a population of one."""
 
         def leaf(a: Any, b: Any) -> Any:
-            if jnp.issubdtype(b.dtype, jax.dtypes.prng_key):
-                return b
             return jnp.where(chosen.reshape(-1, *[1] * (b.ndim - 1)), a, b)
 
         return jax.tree.map(leaf, tree, other)

@@ -59,6 +59,7 @@ class Reader(Protocol):
     """The traced half of a source, hashable: a part of the compiled program."""
 
     epochs: Epochs
+    weighted: bool  # whether the examples have weights of their own, which may all be 0
 
     def loop(
         self, arrays: Any, key: Key | None, start: Array, stop: Array, body: Body, carry: Any
@@ -87,6 +88,7 @@ class ResidentReader:
     """Draws the order and gathers each batch inside the program."""
 
     epochs: Epochs
+    weighted: bool
 
     def loop(
         self, arrays: Any, key: Key | None, start: Array, stop: Array, body: Body, carry: Any
@@ -113,7 +115,7 @@ class Resident:
     def __init__(
         self, data: Batch, epochs: Epochs, mesh: jax.sharding.Mesh | None = None
     ):
-        self.reader = ResidentReader(epochs)
+        self.reader = ResidentReader(epochs, data.weights is not None)
         self.arrays = replicate(mesh, jax.tree.map(jnp.asarray, data))
         self.example = example_of(self.arrays)
 

@@ -6,13 +6,15 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from jaxnets.data.stream import Stream
 from jaxnets.keys import stream
 from jaxnets.layer import Key
 from jaxnets.training.check import check_devices
 from jaxnets.training.compiled_loop import CompiledLoop, OnNonFinite
 from jaxnets.training.run import Run, copy
 from jaxnets.training.runners import OneModel, Runner
-from jaxnets.training.source import Epochs, Remainder, Resident
+from jaxnets.training.source import Epochs, Remainder, Resident, Source
+from jaxnets.training.stream_source import StreamSource
 from jaxnets.training.train_step import Batch, Hparams
 
 Every = tuple[int, Literal["steps", "epochs"]]
@@ -65,9 +67,14 @@ def make_loop(
 ) -> CompiledLoop:
     """The loop of these arguments of `fit`, nothing of which is compiled."""
     mesh = check_devices(devices, batch_size)
-    x, y = data
-    epochs = Epochs(len(x), batch_size, remainder)
-    source = Resident(Batch(x, y, None), epochs, mesh)
+    source: Source
+    if isinstance(data, Stream):
+        epochs = Epochs(len(data), batch_size, remainder)
+        source = StreamSource(data, epochs, order_key, mesh)
+    else:
+        batch = Batch(*data) if len(data) == 3 else Batch(*data, None)
+        epochs = Epochs(len(jax.tree.leaves(batch.x)[0]), batch_size, remainder)
+        source = Resident(batch, epochs, mesh)
     count, unit = evaluate_every
     period = count * epochs.steps if unit == "epochs" else count
     return CompiledLoop(train_step, source, order_key, period, on_nonfinite, runner, mesh)

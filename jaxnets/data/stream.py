@@ -1,0 +1,115 @@
+"""Data that is read while it is trained on: anything with a length and rows by number."""
+
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, NamedTuple
+
+import jax
+import numpy as np
+
+from jaxnets.data.dataset import DataError
+
+
+class Examples(NamedTuple):
+    """Inputs, labels and, where there are any, weights: pytrees of arrays, or None."""
+
+    x: Any
+    y: Any
+    weights: Any = None
+
+
+class Stream:
+    """Examples that are read by number, in threads, while the device trains on those before.
+
+    For data larger than the device or the host: memory maps, array_record, TFDS's `data_source`,
+    PyTorch's map-style datasets, a folder of files. A run on a stream is bit for bit the run on
+    the same data in memory, whatever `workers` and `ahead` are.
+
+    Args:
+      source: a tuple `(x, y)` or `(x, y, weights)` of pytrees of arrays that are indexed by an
+        array of rows, such as `numpy.memmap`; or an object with `__len__` and `__getitem__` whose
+        items are such tuples.
+      item: makes `(x, y)` or `(x, y, weights)` of an item that is something else, as in
+        `lambda item: (item["image"], item["label"])`.
+      workers: threads that read. Items must be safe to read from several threads, or it is 1.
+      ahead: blocks that are read before they are needed; each has about `block_bytes`.
+      block_bytes: the size of a block, which one compiled chunk consumes at most.
+
+    Raises:
+      DataError: the source has no length or no rows by number, its parts differ in length, or an
+        item is something else.
+    """
+
+    def __init__(
+        self,
+        source: Any,
+        *,
+        item: Callable[[Any], tuple] | None = None,
+        workers: int = 2,
+        ahead: int = 2,
+        block_bytes: int = 2**25,
+    ):
+        for name, value in (("workers", workers), ("ahead", ahead), ("block_bytes", block_bytes)):
+            if not isinstance(value, int) or isinstance(value, bool) or value < 1:
+                raise DataError(
+                    f"a stream expects {name} to be a positive integer, but got {value!r}"
+                )
+        self.workers, self.ahead, self.block_bytes = workers, ahead, block_bytes
+        self._arrays = Examples(*source) if isinstance(source, tuple) and item is None else None
+        self._source, self._item = source, item
+        self._pool = ThreadPoolExecutor(workers, thread_name_prefix="stream")
+        self._length = _length(source) if self._arrays is None else _common_length(self._arrays)
+        if self._length == 0:
+            raise DataError("a stream expects at least one example, but its source is empty")
+        self.example: Examples = self.read(np.zeros(1, int))  # one row, for shapes and dtypes
+
+    def __len__(self) -> int:
+        return self._length
+
+    def read(self, rows: np.ndarray) -> Examples:
+        """The examples of these rows, in their order, as new NumPy arrays."""
+        parts = np.array_split(rows, min(self.workers, len(rows)))
+        read = self._gather if self._arrays is not None else self._collate
+        found = list(self._pool.map(read, parts))
+        return jax.tree.map(lambda *arrays: np.concatenate(arrays), *found)
+
+    def _gather(self, rows: np.ndarray) -> Examples:
+        # In ascending order, which a memory map and a file read fastest.
+        order = np.argsort(rows, kind="stable")
+        back = np.argsort(order, kind="stable")
+        return jax.tree.map(lambda array: np.asarray(array[rows[order]])[back], self._arrays)
+
+    def _collate(self, rows: np.ndarray) -> Examples:
+        read_many = getattr(self._source, "__getitems__", None)  # TFDS's and PyTorch's name for it
+        numbers = rows.tolist()
+        items = read_many(numbers) if read_many else [self._source[row] for row in numbers]
+        examples = [self._examples(item, row) for item, row in zip(items, numbers, strict=True)]
+        return jax.tree.map(lambda *leaves: np.stack([np.asarray(v) for v in leaves]), *examples)
+
+    def _examples(self, item: Any, row: int) -> Examples:
+        item = item if self._item is None else self._item(item)
+        if not isinstance(item, tuple | list) or len(item) not in (2, 3):
+            raise DataError(
+                f"a stream expects items (x, y) or (x, y, weight), but row {row} is of type "
+                f"{type(item).__name__}; pass item=lambda item: (...), which makes them"
+            )
+        return Examples(*item)
+
+
+def _length(source: Any) -> int:
+    if not hasattr(source, "__len__") or not hasattr(source, "__getitem__"):
+        raise DataError(
+            f"a stream expects __len__ and __getitem__, so that any row can be read again, but got "
+            f"{type(source).__name__}; write an iterator's items to an array or to files once"
+        )
+    return len(source)
+
+
+def _common_length(arrays: Examples) -> int:
+    lengths = {len(leaf) for leaf in jax.tree.leaves(arrays)}
+    if len(lengths) != 1:
+        raise DataError(
+            f"a stream expects arrays of one length, but got {sorted(lengths)}; cut them to equal "
+            "lengths"
+        )
+    return lengths.pop()

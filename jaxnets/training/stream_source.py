@@ -1,0 +1,132 @@
+"""A source that reads blocks of steps from a `data.Stream`, ahead of the device."""
+
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from jaxnets.data.stream import Stream
+from jaxnets.errors import RunError
+from jaxnets.layer import Array, Key
+from jaxnets.sharding import replicate, shard_batch
+from jaxnets.training.source import Body, Epochs
+from jaxnets.training.train_step import Batch
+
+MOST_STEPS = 256  # of a block
+
+
+@dataclass(frozen=True)
+class StreamReader:
+    """Takes each batch from a block of them."""
+
+    epochs: Epochs
+    weighted: bool
+
+    def loop(
+        self, arrays: Any, key: Key | None, start: Array, stop: Array, body: Body, carry: Any
+    ) -> Any:
+        """One loop over steps; the order was drawn when the block was read."""
+        del key
+        block, first = arrays
+
+        def step(number: Array, carry: Any) -> Any:
+            index = number - first
+            batch = jax.tree.map(
+                lambda b: jax.lax.dynamic_index_in_dim(b, index, keepdims=False), block
+            )
+            return body(number, shard_batch(batch), carry)
+
+        return jax.lax.fori_loop(start, stop, step, carry)
+
+
+class StreamSource:
+    """A `Source` that holds a few blocks of steps; block b is a function of b alone."""
+
+    def __init__(
+        self, data: Stream, epochs: Epochs, key: Key, mesh: jax.sharding.Mesh | None = None
+    ):
+        if key.ndim:
+            raise RunError(
+                "a population on a stream expects one order for all members, since each batch is "
+                "read once; pass share_batches=True"
+            )
+        x, y, weights = data.example
+        self.reader = StreamReader(epochs, weights is not None)
+        self.example = jax.tree.map(_shape, Batch(x, y, np.zeros(1, np.float32)))
+        row_bytes = sum(leaf.nbytes for leaf in jax.tree.leaves(data.example))
+        steps = data.block_bytes // max(row_bytes * epochs.batch_size, 1)
+        self.length = int(min(max(steps, 1), MOST_STEPS, epochs.steps))  # steps per block
+        self._data, self._key, self._mesh = data, key, mesh
+        self._order: tuple[int, np.ndarray] = (-1, np.zeros(0, int))
+        self._reading: dict[int, Future] = {}
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="blocks")
+
+    def read(self, start: int, stop: int) -> tuple[Any, int]:
+        """The block that holds step `start`, and where it ends; the next are being read."""
+        number, first, last = self._block_at(start)
+        wanted = [number]
+        for _ in range(self._data.ahead):
+            wanted.append(wanted[-1] + 1)
+        self._reading = {
+            n: self._reading.get(n) or self._thread.submit(self._read, n) for n in wanted
+        }
+        return (self._reading[number].result(), np.int32(first)), min(stop, last)
+
+    def close(self) -> None:
+        """Drop what has been read, and stop reading."""
+        self._thread.shutdown(cancel_futures=True)
+        self._reading = {}
+
+    def _block_at(self, step: int) -> tuple[int, int, int]:
+        """The number of a step's block, its first step, and the step after its last."""
+        steps = self.reader.epochs.steps
+        epoch, index = divmod(step, steps)
+        per_epoch = -(-steps // self.length)
+        first = epoch * steps + index // self.length * self.length
+        return epoch * per_epoch + index // self.length, first, min(
+            first + self.length, (epoch + 1) * steps
+        )
+
+    def _read(self, number: int) -> Batch:
+        """Block `number`: leaves (length, batch, ...), zeros past the end of its epoch."""
+        epochs = self.reader.epochs
+        epoch, index = divmod(number, -(-epochs.steps // self.length))
+        start = index * self.length * epochs.batch_size
+        order = self._order_of(epoch)[start : start + self.length * epochs.batch_size]
+        x, y, own = self._data.read(np.where(order < 0, -1 - order, order))
+        weights = (order >= 0).astype(np.float32)
+        batch = Batch(x, y, weights if own is None else weights * _checked(own))
+        shape = (self.length, epochs.batch_size)
+
+        def block(array: np.ndarray) -> np.ndarray:
+            rest = shape[0] * shape[1] - len(array)
+            padded = np.pad(array, [(0, rest)] + [(0, 0)] * (array.ndim - 1))
+            return padded.reshape(*shape, *array.shape[1:])
+
+        return replicate(self._mesh, jax.tree.map(lambda a: jnp.asarray(block(a)), batch))
+
+    def _order_of(self, epoch: int) -> np.ndarray:
+        if self._order[0] != epoch:
+            order = _order(self.reader.epochs, self._key, jnp.int32(epoch))
+            self._order = (epoch, np.asarray(order))
+        return self._order[1]
+
+
+_order = jax.jit(Epochs.order, static_argnums=0)
+
+
+def _shape(array: np.ndarray) -> jax.ShapeDtypeStruct:
+    dtype = jax.dtypes.canonicalize_dtype(array.dtype)
+    return jax.ShapeDtypeStruct((1, *array.shape[1:]), dtype)
+
+
+def _checked(weights: np.ndarray) -> np.ndarray:
+    if not (np.isfinite(weights).all() and (weights >= 0).all()):
+        raise RunError(
+            f"weights must be finite and at least 0, but a row has "
+            f"{weights[~(np.isfinite(weights) & (weights >= 0))][0]}"
+        )
+    return weights.astype(np.float32)
