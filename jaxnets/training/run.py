@@ -49,6 +49,11 @@ class Run:
         n, sums = loop.runner.members, loop.zero_sums(train_state, hparams)
         return Run(loop, train_state, step, sums, np.zeros((n, 0)), 0.0, 0, (-1,) * n)
 
+    @property
+    def strategy(self) -> str | None:
+        """Of a population, "vmap" or "map"."""
+        return getattr(self.loop.runner, "strategy", None)
+
     def by(self, loop: CompiledLoop) -> "Run":
         """The same run, to go on by another loop."""
         return replace(self, loop=loop)

@@ -1,12 +1,11 @@
 """jaxnets: a chunk of steps is one compiled program, its state donated, its data on the device."""
 
 import time
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 import optax
 from jax.nn import relu
 
@@ -27,17 +26,13 @@ from jaxnets import (
     scale_pixels,
     serial,
 )
-from jaxnets.sharding import everywhere, home, mesh_of, using
-from jaxnets.training import evaluate, make_update
-from jaxnets.training.chunk import chunk_program, no_sums, steps_per_epoch
-from jaxnets.training.course import Strategy
-from jaxnets.training.pace import CAPACITY
-from jaxnets.training.population.evaluate import evaluate_population
-from jaxnets.training.population.programs import Programs
-from jaxnets.training.program import Program
+from jaxnets.sharding import unshard
+from jaxnets.training import TrainStep, advance, evaluate, make_train_step, start_run
+from jaxnets.training.population import evaluate_population, start_population
 
 NEEDS = ("jax", "jaxlib", "optax")
 DTYPES = {"float32": None, "bfloat16": jnp.bfloat16}
+NEVER = (2**30, "steps")  # so that a chunk ends where it is told to
 
 
 def cnn_bn() -> Layer:
@@ -75,11 +70,6 @@ NETWORKS: dict[str, Callable[[], Layer]] = {
 }
 
 
-def stops(done: int, n: int) -> list[int]:
-    """Where the chunks of n further steps end."""
-    return [*range(done + CAPACITY, done + n, CAPACITY), done + n]
-
-
 def model(case: str) -> Layer:
     """The network of a case, from pixels in 0..255 to logits."""
     return serial(scale_pixels(), ("net", NETWORKS[case]()))
@@ -89,57 +79,47 @@ class Ours:
     """A `Trainer`."""
 
     def __init__(self, task: Task):
-        self.mesh = mesh_of(task.devices)
-        train, self.test = images(task)
-        if task.batch_size > len(train.y):
-            raise ValueError(f"{len(train.y)} images do not fill a batch of {task.batch_size}")
-        self.train = everywhere(self.mesh, (jnp.asarray(train.x), jnp.asarray(train.y)))
-        self.update = make_update(
+        self.train, self.test = images(task)
+        if task.batch_size > len(self.train.y):
+            raise ValueError(f"{len(self.train.y)} images do not fill a batch of {task.batch_size}")
+        self.task = task
+        self.train_step = make_train_step(
             model(task.case),
-            optax.adam(rate(LEARNING_RATE, decay_steps(task, len(train.y)))),
+            optax.adam(rate(LEARNING_RATE, decay_steps(task, len(self.train.y)))),
             losses.softmax_cross_entropy,
+            metrics={"accuracy": metrics.accuracy},
             compute_dtype=DTYPES[task.dtype],
         )
-        self.task, self.done = task, 0
-        first = Program(self.update, self.train, None, None, task.batch_size, "drop", "ignore")
-        self.train_state = everywhere(self.mesh, first.start(jax.random.key(task.seed)))
 
     def prepare(self) -> dict[str, float]:
         """Compile the program of a chunk, which serves every number of steps."""
-        sizes = {"batch_size": self.task.batch_size, "remainder": "drop", "capacity": CAPACITY}
-        began = time.perf_counter()
-        sums = no_sums(self.update, self.train_state, self.train, None, self.task.batch_size)
-        self.sums = everywhere(self.mesh, sums)
-        arguments = (self.update, self.train_state, self.train, None, self.step(0))
-        with using(self.mesh):
-            program = chunk_program(self.train_state.params)
-            lowered = program.lower(*arguments, **sizes, sums=self.sums)
-        traced = time.perf_counter()
-        self.program = lowered.compile()
-        return {"trace": traced - began, "compile": time.perf_counter() - traced}
+        with compiling() as seconds:
+            self.run = start_run(
+                self.train_step,
+                self.train,
+                key=jax.random.key(self.task.seed),
+                batch_size=self.task.batch_size,
+                on_nonfinite="ignore",
+                evaluate_every=NEVER,
+                devices=self.task.devices,
+            )
+        return seconds
 
     def steps(self, n: int) -> float:
-        """As many chunks as it takes, of at most `CAPACITY` steps."""
-        for stop in stops(self.done, n):
-            self.train_state, _, objectives = self.program(
-                self.train_state, self.train, None, self.step(stop), sums=self.sums
-            )
-            last, self.done = stop - self.done - 1, stop
-        return float(jax.block_until_ready(objectives)[last])
-
-    def step(self, number: int) -> Any:
-        """The number of a step, where the program takes it from."""
-        return everywhere(self.mesh, np.int32(number))
+        """As many chunks as it takes; the last loss."""
+        stop = self.run.step + n
+        while self.run.step < stop:
+            self.run, _ = advance(self.run, stop)
+        return float(self.run.objectives[0, -1])
 
     def accuracy(self) -> float:
         """Exact over the test images."""
-        trained, wanted = home(self.mesh, self.train_state), {"accuracy": metrics.accuracy}
-        found = evaluate(self.update.model, trained.params, trained.state, self.test, wanted)
-        return found["accuracy"]
+        trained = unshard(self.run.loop.mesh, self.run.train_state)
+        return evaluate(self.train_step, trained, self.test)["accuracy"]
 
     def epoch(self) -> None:
         """An epoch of steps."""
-        self.steps(steps_per_epoch(len(self.train[0]), self.task.batch_size, "drop"))
+        self.steps(self.run.loop.steps_per_epoch)
 
 
 class Population:
@@ -150,53 +130,77 @@ class Population:
             raise NotImplementedError(
                 f"a population is trained on one device, but the task has {task.devices}"
             )
-        train, self.test = images(task)
-        decay = decay_steps(task, len(train.y))
-        update = make_update(
-            model(task.case),
-            lambda hyper: optax.adam(rate(hyper["learning_rate"], decay)),
-            losses.softmax_cross_entropy,
-            compute_dtype=DTYPES[task.dtype],
-        )
-        data = (jnp.asarray(train.x), jnp.asarray(train.y))
-        order, keys = jax.random.split(jax.random.key(task.seed))
-        options = {"batch_size": task.batch_size, "remainder": "drop", "capacity": CAPACITY}
-        hypers = {"learning_rate": jnp.full(task.members, LEARNING_RATE)}
-        self.programs = Programs(update, data, hypers, order, options)
-        self.states = self.programs.start(jax.random.split(keys, task.members))
-        self.sums = self.programs.no_sums(task.members)
-        self.task, self.done = task, 0
-        self.strategy: Strategy = "vmap"
+        self.train, self.test = images(task)
+        decay = decay_steps(task, len(self.train.y))
+        network = model(task.case)
+
+        def train_step(hparams: dict[str, jax.Array]) -> TrainStep:
+            return make_train_step(
+                network,
+                optax.adam(rate(hparams["learning_rate"], decay)),
+                losses.softmax_cross_entropy,
+                metrics={"accuracy": metrics.accuracy},
+                compute_dtype=DTYPES[task.dtype],
+            )
+
+        self.task, self.train_step = task, train_step
+        self.hparams = {"learning_rate": jnp.full(task.members, LEARNING_RATE)}
 
     def prepare(self) -> dict[str, float]:
         """Compile, and measure the strategies, as `fit_population` does."""
-        began = time.perf_counter()
-        self.strategy = self.programs.fastest(self.states, 0)
-        self.notes = f"strategy: {self.strategy}"
-        return {"trace": 0.0, "compile": time.perf_counter() - began}
+        with compiling() as seconds:
+            self.run = start_population(
+                self.train_step,
+                self.train,
+                keys=jax.random.split(jax.random.key(self.task.seed), self.task.members),
+                batch_size=self.task.batch_size,
+                hparams=self.hparams,
+                on_nonfinite="ignore",
+                evaluate_every=NEVER,
+                share_batches=True,
+            )
+        self.notes = f"strategy: {self.run.strategy}"
+        return seconds
 
     def steps(self, n: int) -> float:
-        """As many chunks as it takes; the mean loss of the members."""
-        for stop in stops(self.done, n):
-            self.states, _, objectives = self.programs.run(
-                self.strategy, self.states, self.sums, self.done, stop
-            )
-            last, self.done = stop - self.done - 1, stop
-        return float(jax.block_until_ready(objectives)[:, last].mean())
+        """As many chunks as it takes; the mean of the members' last losses."""
+        stop = self.run.step + n
+        while self.run.step < stop:
+            self.run, _ = advance(self.run, stop, self.hparams)
+        return float(self.run.objectives[:, -1].mean())
 
     def accuracy(self) -> float:
         """The members' mean, exact over the test images."""
         found = evaluate_population(
-            self.programs.update.model,
-            *(self.states.params, self.states.state, self.test, {"accuracy": metrics.accuracy}),
-            hypers=self.programs.hypers,
-            strategy=self.strategy,
+            self.train_step,
+            self.run.train_state,
+            self.test,
+            hparams=self.hparams,
+            strategy=self.run.strategy,
         )
         return float(found["accuracy"].mean())
 
     def epoch(self) -> None:
         """An epoch of steps."""
-        self.steps(steps_per_epoch(len(self.programs.data[0]), self.task.batch_size, "drop"))
+        self.steps(self.run.loop.steps_per_epoch)
+
+
+@contextmanager
+def compiling() -> Iterator[dict[str, float]]:
+    """The seconds that the block takes: "compile" those of XLA's compiler, "trace" the rest."""
+    seconds = {"trace": 0.0, "compile": 0.0}
+
+    def listen(event: str, duration: float, **_: object) -> None:
+        if event == "/jax/core/compile/backend_compile_duration":
+            seconds["compile"] += duration
+
+    jax.monitoring.register_event_duration_secs_listener(listen)
+    began = time.perf_counter()
+    try:
+        yield seconds
+    finally:
+        jax.monitoring.unregister_event_duration_listener(listen)
+    seconds["trace"] = time.perf_counter() - began - seconds["compile"]
 
 
 def make(task: Task) -> Ours | Population:

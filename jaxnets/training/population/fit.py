@@ -4,10 +4,8 @@ import time
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
-import jax
 import numpy as np
 
-from jaxnets.keys import stream
 from jaxnets.layer import Key
 from jaxnets.sharding import unshard
 from jaxnets.training.check import check_labels, check_run, check_saving
@@ -15,15 +13,14 @@ from jaxnets.training.checkpoint import Checkpoints
 from jaxnets.training.compiled_loop import OnNonFinite
 from jaxnets.training.loop import Plan, train, validate
 from jaxnets.training.monitors import Monitor
-from jaxnets.training.population.members import count_members
-from jaxnets.training.population.strategy import by_strategy, check_memory, fastest
+from jaxnets.training.population.start import population_loop
+from jaxnets.training.population.strategy import by_strategy, fastest
 from jaxnets.training.record import Record
 from jaxnets.training.report import Progress, Reporter, silent
 from jaxnets.training.resume import Saver, identity
-from jaxnets.training.run import Run
-from jaxnets.training.runners import Members, Strategy
+from jaxnets.training.runners import Strategy
 from jaxnets.training.source import Remainder
-from jaxnets.training.start import Every, as_arrays, first_run, make_loop
+from jaxnets.training.start import Every, as_arrays, first_run
 from jaxnets.training.train_step import Hparams
 
 
@@ -119,21 +116,17 @@ def fit_population(
     """
     check_run(data, validation, epochs, batch_size, patience, remainder)
     check_saving(on_nonfinite, checkpoints, resume)
-    n = count_members(keys, hparams)
     hparams = as_arrays(hparams)
     sizes = {"batch_size": batch_size, "remainder": remainder, "evaluate_every": evaluate_every}
     began = time.perf_counter()
-    order_key = jax.vmap(lambda key: stream(key, "train"))(keys)
-    loop = make_loop(
-        *(train_step, data, order_key[0] if share_batches else order_key),
+    loop = population_loop(
+        *(train_step, data, keys, hparams, strategy or "vmap"),
         **sizes,
+        share_batches=share_batches,
         on_nonfinite=on_nonfinite,
         devices=devices,
-        runner=Members(n, strategy or "vmap"),
     )
-    shapes = loop.init_shapes(keys, hparams)
-    check_labels(loop, shapes, hparams, data, validation)
-    check_memory(Run.at(loop, shapes, hparams, 0), hparams, strategy or "vmap")
+    check_labels(loop, loop.init_shapes(keys, hparams), hparams, data, validation)
     options = {**sizes, "patience": patience, "share_batches": share_batches, "strategy": strategy}
     saver = Saver(checkpoints, identity(data, validation, hparams, key=keys, **options))
     record = Record.of(first_run(loop, keys, hparams, start), patience)
@@ -148,7 +141,7 @@ def fit_population(
 
     def result() -> PopulationResult:
         run = record.run
-        trained = (run.step - first.step) * n * batch_size
+        trained = (run.step - first.step) * loop.runner.members * batch_size
         return PopulationResult(
             train_states=unshard(loop.mesh, record.train_state),
             history=record.history,
