@@ -9,6 +9,8 @@ from pathlib import Path
 from secrets import token_hex
 from typing import BinaryIO
 
+from jaxnets.messages import printable
+
 
 @contextmanager
 def written_whole(path: str | Path) -> Iterator[BinaryIO]:
@@ -55,7 +57,7 @@ def regular_file(path: str | Path) -> Iterator[BinaryIO]:
     # Without O_NONBLOCK, opening a pipe waits for someone to write into it.
     with open(path, "rb", opener=lambda name, flags: os.open(name, flags | os.O_NONBLOCK)) as file:
         if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
-            raise OSError(f"{path} is no regular file")
+            raise OSError(f"{printable(path)} is no regular file")
         yield file
 
 

@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, ClassVar, NamedTuple, Self
 
+from jaxnets.json_files import decode
 from jaxnets.training.checkpoint.errors import CheckpointError, CheckpointWarning, DamagedError
 from jaxnets.training.checkpoint.file import Content
 from jaxnets.training.checkpoint.leaves import (
@@ -212,7 +213,7 @@ def _content(step: int, tree: Any, metadata: Mapping[str, Any], score: float | N
     if step < 0:
         raise CheckpointError(f"a checkpoint expects a step of at least 0, but got {step}")
     try:
-        as_json = json.loads(json.dumps(dict(metadata)))
+        as_json = decode(json.dumps(dict(metadata)), nonfinite=True)
     except (TypeError, ValueError) as error:
         raise CheckpointError(f"a checkpoint expects metadata for JSON, but {error}") from error
     leaves = described(tree)
