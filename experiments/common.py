@@ -20,6 +20,8 @@ from jaxnets import Layer, LayerError, metrics
 from jaxnets.data import DataError, Dataset
 from jaxnets.inspect import plots
 from jaxnets.interop import safetensors
+from jaxnets.json_files import JSONError
+from jaxnets.messages import printable
 from jaxnets.training import (
     CheckpointError,
     Checkpoints,
@@ -168,10 +170,10 @@ def main(experiment: Callable[[Any], Any], config_type: type) -> None:
         _fail(f"{error}\nThe state before that step is saved; with --resume it is run again.")
     except SavingFailed as error:
         _fail(f"{error}\n{_saved_elsewhere(error.fit)}")
-    except (DataError, LayerError, RunError, CheckpointError) as error:
+    except (DataError, JSONError, LayerError, RunError, CheckpointError) as error:
         _fail(str(error))
     except OSError as error:
-        _fail(f"{error.filename}: {error.strerror}")
+        _fail(f"{printable(error.filename)}: {error.strerror}" if error.filename else str(error))
     except Interrupted as interrupted:
         print("interrupted; what was learnt so far is saved, --resume goes on", file=sys.stderr)
         sys.exit(130 if interrupted.signal == signal.SIGINT else 75)

@@ -14,11 +14,15 @@ from typing import Any
 
 import jax
 
+from jaxnets import json_files
 from jaxnets.data import Dataset
 from jaxnets.files import written_whole
+from jaxnets.json_files import JSONError, damaged, decode
+from jaxnets.messages import printable
 from jaxnets.training import RunError
 from jaxnets.training.report import to_json
 
+CURE = "start afresh in another folder"
 MAY_CHANGE = ("epochs", "out", "resume")  # options that a resumed run need not repeat
 
 
@@ -104,15 +108,20 @@ def check_same_run(path: Path, about: dict[str, Any]) -> None:
       about: what it would hold if the run began now.
     """
     try:
-        saved = json.loads(path.read_text(encoding="utf-8"))
-        then, now = (_settings(run) for run in (saved, json.loads(json.dumps(about, default=str))))
-    except (ValueError, LookupError, TypeError, AttributeError) as error:
-        raise RunError(f"{path} is damaged ({error}); start afresh in another folder") from error
+        saved = json_files.read(path, cure=CURE)
+        with damaged(path, CURE):
+            then = _settings(saved)
+    except JSONError as error:
+        raise RunError(str(error)) from error
+    now = _settings(decode(json.dumps(about, default=str)))
     if wrong := [name for name in {**then, **now} if then.get(name) != now.get(name)]:
-        lines = "\n".join(f"  {n}: saved {then.get(n)}, given {now.get(n)}" for n in wrong)
+        lines = "\n".join(
+            f"  {printable(n)}: saved {printable(then.get(n))}, given {printable(now.get(n))}"
+            for n in wrong
+        )
         raise RunError(
-            f"the run in {path.parent} was started with other options:\n{lines}\nRepeat them, or "
-            "start afresh in another folder with --out."
+            f"the run in {printable(path.parent)} was started with other options:\n{lines}\n"
+            "Repeat them, or start afresh in another folder with --out."
         )
     if saved.get("versions") != about["versions"] or saved.get("device") != about["device"]:
         print(
@@ -134,7 +143,7 @@ def cut(log: Path, step: int) -> None:
 def _is_until(step: int, line: bytes) -> bool:
     """Whether a line of a log is whole and of no later step."""
     with suppress(ValueError, LookupError, TypeError):
-        return line.endswith(b"\n") and json.loads(line)["step"] <= step
+        return line.endswith(b"\n") and decode(line)["step"] <= step
     return False
 
 

@@ -7,6 +7,7 @@ import json
 import math
 import os
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -95,6 +96,23 @@ def decode(text: str | bytes, *, nonfinite: bool = False) -> Any:
     return value
 
 
+@contextmanager
+def damaged(where: object, cure: str) -> Iterator[None]:
+    """Whatever the use of a file's values raises, since they are of other kinds, as a JSONError.
+
+    Args:
+      where: the file, and the line in it.
+      cure: what to do, which ends the error.
+    """
+    try:
+        yield
+    except JSONError:
+        raise
+    except (ValueError, LookupError, TypeError, AttributeError, ArithmeticError) as error:
+        reason = f"it has no entry {error}" if isinstance(error, KeyError) else repr(error)
+        raise JSONError(where, error if isinstance(error, ValueError) else reason, cure) from error
+
+
 def _object(content: bytes) -> dict[str, Any]:
     if not content.strip():
         raise ValueError("it is empty")
@@ -108,6 +126,9 @@ def _reason(error: Exception) -> str:
     """The system's or the parser's words, without the path that stands before them already."""
     if isinstance(error, OSError) and error.strerror:
         return f"it cannot be read ({error.strerror})"
+    if isinstance(error, json.JSONDecodeError):
+        line = f"line {error.lineno}, " if "\n" in error.doc else ""
+        return f"{error.msg} at {line}column {error.colno}"
     return str(error)
 
 

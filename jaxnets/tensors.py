@@ -44,7 +44,7 @@ def to_pieces(arrays: Mapping[str, Any], metadata: Mapping[str, str]) -> list[An
     if METADATA in arrays:
         raise ValueError(f"safetensors keeps the name {METADATA!r} for itself; choose another name")
     if other := {n: v for n, v in metadata.items() if not isinstance(v, str)}:
-        raise ValueError(f"safetensors expects strings as metadata, but got {other}; write str(...)")
+        raise ValueError(f"safetensors expects strings as metadata, but got {other}; use str(...)")
     header: dict[str, Any] = {METADATA: dict(metadata)}
     pieces, end = [], 0
     # The widest dtype first, so that every array begins at a multiple of its own width.
@@ -118,6 +118,6 @@ def _data_bytes(header: bytes) -> int:
 
 def _array(tensor: dict[str, Any]) -> np.ndarray:
     data, dtype = tensor["data"], CODES[tensor["dtype"]]
-    if dtype == bool and np.frombuffer(data, np.uint8).max(initial=0) > 1:
+    if dtype.kind == "b" and np.frombuffer(data, np.uint8).max(initial=0) > 1:
         raise ValueError("an array of booleans holds other bytes than 0 and 1")
     return np.frombuffer(data, dtype).reshape(tensor["shape"])

@@ -1,6 +1,5 @@
 """Plots of what the benchmark measured, as PNG."""
 
-import json
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
@@ -10,6 +9,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator, NullLocator
 
 from experiments.bench.records import Record, network
+from jaxnets import json_files
 
 POPULATION = Path("experiments/results/population.json")
 
@@ -23,7 +23,7 @@ def write_plots(records: Sequence[Record], folder: Path) -> list[Path]:
         "throughput": throughput(speed) if speed else None,
         "share_of_limit": shares(speed) if speed else None,
         "time_to_accuracy": reaching(reached) if reached else None,
-        "population": population(json.loads(POPULATION.read_text(encoding="utf-8"))),
+        "population": _of_population_sizes(),
     }
     folder.mkdir(parents=True, exist_ok=True)
     written = []
@@ -32,6 +32,13 @@ def write_plots(records: Sequence[Record], folder: Path) -> list[Path]:
             written.append(folder / f"bench_{name}.png")
             figure.savefig(written[-1], dpi=120)
     return written
+
+
+def _of_population_sizes() -> Figure:
+    cure = "restore it, or run python -m experiments.bench.population"
+    result = json_files.read(POPULATION, cure=cure)
+    with json_files.damaged(POPULATION, cure):
+        return population(result)
 
 
 def throughput(records: Sequence[Record]) -> Figure | None:

@@ -16,6 +16,7 @@ import numpy as np
 
 from jaxnets.data.dataset import DataError, read_only
 from jaxnets.files import regular_file
+from jaxnets.messages import printable
 
 UINT8 = 0x08
 LIMIT = 2**30  # bytes: no set for memory is so large, but a small .gz can unpack to far more
@@ -34,11 +35,13 @@ def read(path: Path, rank: int) -> tuple[np.ndarray, str]:
             shape = _shape(header, rank, path)
             content = header + _at_most(file, math.prod(shape) + 1)
     except (OSError, EOFError, zlib.error) as error:
-        raise DataError(f"{path} cannot be read: {error}.") from error
+        raise DataError(f"{printable(path)} cannot be read: {printable(error)}.") from error
     values, announced = len(content) - len(header), math.prod(shape)
     if values != announced:
         found = "more" if values > announced else f"only {values}"
-        raise DataError(f"{path} announces {announced} values, {shape}, but holds {found}.")
+        raise DataError(
+            f"{printable(path)} announces {announced} values, {shape}, but holds {found}."
+        )
     array = np.frombuffer(content, np.uint8, offset=len(header)).reshape(shape)
     return read_only(array), hashlib.sha256(content).hexdigest()
 
@@ -47,14 +50,16 @@ def _shape(header: bytes, rank: int, path: Path) -> tuple[int, ...]:
     expected = bytes([0, 0, UINT8, rank])
     if header[:4] != expected:
         raise DataError(
-            f"{path} begins with the bytes {header[:4].hex(' ') or '(none)'}, but an IDX file of "
-            f"unsigned bytes with {rank} axes begins with {expected.hex(' ')}."
+            f"{printable(path)} begins with the bytes {header[:4].hex(' ') or '(none)'}, but an IDX "
+            f"file of unsigned bytes with {rank} axes begins with {expected.hex(' ')}."
         )
     if len(header) < 4 + 4 * rank:
-        raise DataError(f"{path} ends within its header, after {len(header)} bytes.")
+        raise DataError(f"{printable(path)} ends within its header, after {len(header)} bytes.")
     shape = struct.unpack(f">{rank}I", header[4:])
     if math.prod(shape) > LIMIT:
-        raise DataError(f"{path} announces {shape}, but no more than {LIMIT} values are read.")
+        raise DataError(
+            f"{printable(path)} announces {shape}, but no more than {LIMIT} values are read."
+        )
     return shape
 
 

@@ -11,6 +11,7 @@ from typing import TypeVar
 from jaxnets.data import download, files, tfds
 from jaxnets.data.catalogue import CATALOGUE, Published
 from jaxnets.data.dataset import Absent, DataError, Dataset
+from jaxnets.messages import printable
 
 DEBIAN = Path("/usr/share/datasets")
 Source = Callable[[Published, Path | None], Dataset]  # raises Absent if it does not have the set
@@ -25,9 +26,10 @@ def load(
     The first to have the set, asked in this order, gives it:
 
     - `data_dir`, else the environment variable `JAXNETS_DATA_DIR`: your own copy as the four IDX
-      files, raw or .gz, in a subfolder named like the set or in the folder itself; or what TFDS
-      prepared there. If `data_dir` lacks the set, that is an error; `JAXNETS_DATA_DIR` is passed
-      over. A folder that does not exist, or holds but some of the files, is an error in both.
+      files, raw or .gz, in a subfolder named like the set, in the folder itself, or where PyTorch
+      leaves them ("MNIST/raw"); or what TFDS prepared there. If `data_dir` lacks the set, that is
+      an error; `JAXNETS_DATA_DIR` is passed over. A folder that does not exist, or holds but some
+      of the files, is an error in both.
     - The files packaged with jaxnets (MNIST); those of Debian's `dataset-fashion-mnist`; those
       downloaded before into `~/.cache/jaxnets` (`XDG_CACHE_HOME` is honoured); the mirrors.
 
@@ -59,10 +61,14 @@ def _folder(data_dir: str | os.PathLike[str] | None) -> Path | None:
     named = data_dir if data_dir is not None else os.environ.get("JAXNETS_DATA_DIR")
     if not named:
         return None
+    if not isinstance(named, str | os.PathLike):
+        raise DataError(f"data_dir should be the path of a folder, but is {named!r}.")
     folder = Path(os.path.expanduser(named))
     if not os.path.isdir(folder):
         by = "data_dir" if data_dir is not None else "the environment variable JAXNETS_DATA_DIR"
-        raise DataError(f"{folder}, named by {by}, is no folder: make it, or name another.")
+        raise DataError(
+            f"{printable(folder)}, named by {by}, is no folder: make it, or name another."
+        )
     return folder
 
 
@@ -86,6 +92,7 @@ def from_idx(published: Published, folder: Path | None) -> Dataset:
     """A person's own four files in the folder."""
     folder = _given(folder)
     folders = [*(folder / name for name in published.folders), folder]
+    folders += [folder / published.torch_folder / "raw", folder / "raw"]
     return files.read_own(published, files.locate(published, folders))
 
 
@@ -129,7 +136,7 @@ def from_debian(published: Published, folder: Path | None) -> Dataset:
     return files.read_published(
         published,
         paths,
-        source=f"installed by Debian in {paths[0].parent}",
+        source=f"installed by Debian in {printable(paths[0].parent)}",
         cure="Install Debian's package again.",
     )
 
@@ -143,17 +150,22 @@ def from_download(published: Published, folder: Path | None) -> Dataset:
             try:
                 download.fetch(file, published.mirrors, cache)
             except ConnectionError as error:  # where one file fails the other three would: stop
-                raise Absent(f"{cache}, nor can it be downloaded: {error}") from error
+                reason = f"{printable(cache)}, nor can it be downloaded: {error}"
+                raise Absent(reason) from error
     return files.read_published(
         published,
         files.locate(published, [cache]),
-        source=f"downloaded to {cache}",
+        source=f"downloaded to {printable(cache)}",
         cure="Delete this file to have it downloaded again.",
     )
 
 
 def _cache(name: str) -> Path:
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "jaxnets" / name
+    try:
+        caches = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+    except RuntimeError as error:  # neither HOME nor an entry of the user's
+        raise Absent("the cache: you have no home folder; set XDG_CACHE_HOME") from error
+    return caches / "jaxnets" / name
 
 
 IN_FOLDER = (from_idx, from_prepared)

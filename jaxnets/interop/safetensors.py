@@ -18,9 +18,9 @@ DEPTH = 100  # dicts in one another: no network has so many, and one name could 
 def save(path: str | Path, tree: dict[str, Any], metadata: dict[str, str] | None = None) -> None:
     """Write `tree` to `path`, whole or not at all.
 
-    `{"params": {"fc1": {"kernel": k}}}` becomes the tensor "params/fc1/kernel". JAX and NumPy arrays
-    keep their dtype, 64 bits too; Python's own numbers get JAX's default one. The bytes go to a
-    temporary file beside `path`, which takes the name only when they are on the disk.
+    `{"params": {"fc1": {"kernel": k}}}` becomes the tensor "params/fc1/kernel". JAX and NumPy
+    arrays keep their dtype, 64 bits too; Python's own numbers get JAX's default one. The bytes go
+    to a temporary file beside `path`, which takes the name only when they are on the disk.
 
     Raises:
       OSError: the system's own, as for a full disk.

@@ -9,6 +9,7 @@ import jax
 import numpy as np
 
 from jaxnets.layer import Key
+from jaxnets.messages import printable
 from jaxnets.training.check import RunError
 from jaxnets.training.checkpoint import CheckpointError, Checkpoints
 from jaxnets.training.course import Course
@@ -107,9 +108,12 @@ def _tree(course: Course) -> dict[str, Any]:
 def _require_same(saved: dict[str, Any], given: dict[str, Any], where: Checkpoints) -> None:
     names = [name for name in {**saved, **given} if saved.get(name) != given.get(name)]
     if names:
-        lines = "\n".join(f"  {n}: saved {saved.get(n)}, given {given.get(n)}" for n in names)
+        lines = "\n".join(
+            f"  {printable(n)}: saved {printable(saved.get(n))}, given {printable(given.get(n))}"
+            for n in names
+        )
         raise RunError(
-            f"the run in {where.folder} cannot go on with other settings:\n{lines}\n"
+            f"the run in {printable(where.folder)} cannot go on with other settings:\n{lines}\n"
             "Give those it was started with, or start afresh in another folder."
         )
 

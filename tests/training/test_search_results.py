@@ -70,7 +70,7 @@ def test_the_file_is_json_without_nan_and_reads_back(tmp_path):
 def test_a_file_of_something_else_is_refused(tmp_path, content):
     path = tmp_path / "results.jsonl"
     path.write_text(content, encoding="latin-1")
-    with pytest.raises(RunError, match=r"is not what a search writes .* a new file"):
+    with pytest.raises(RunError, match=r"is not what a search writes.* a new file"):
         Results.from_json_lines(path)
 
 

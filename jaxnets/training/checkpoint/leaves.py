@@ -105,9 +105,9 @@ def require_fit(expected: Mapping[str, Leaf], found: Mapping[str, Leaf], where: 
     ]
     if lines:
         raise CheckpointError(
-            f"{printable(where)} does not fit what is to be restored:\n" + "\n".join(lines) + "\nRestore it "
-            "with the model, optimizer, dtypes and key that it was saved with, or start afresh in "
-            "another folder."
+            "\n".join([f"{printable(where)} does not fit what is to be restored:", *lines])
+            + "\nRestore it with the model, optimizer, dtypes and key that it was saved with, or "
+            "start afresh in another folder."
         )
 
 
