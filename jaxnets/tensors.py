@@ -64,27 +64,16 @@ def read_header(file: BinaryIO) -> bytes:
     """The first bytes of an open file: the length of the header, and the header.
 
     Raises:
-      ValueError: there are not so many, and nothing is allocated for them.
+      ValueError: the file is shorter or longer than it says, and no more of it was read.
     """
     size, start = os.fstat(file.fileno()).st_size, file.read(8)
     length = int.from_bytes(start, "little")
     if len(start) < 8 or length > min(size - 8, HEADER_LIMIT):
         raise ValueError(f"it has {size} bytes, and its header claims {length}")
-    return start + file.read(length)
-
-
-def from_file(file: BinaryIO) -> Tensors:
-    """What an open file holds; read only where it is as long as its header announces.
-
-    Raises:
-      ValueError: as for `from_bytes`.
-    """
-    header = read_header(file)
-    announced, size = len(header) + _data_bytes(header), os.fstat(file.fileno()).st_size
-    if size != announced:
+    header = start + file.read(length)
+    if size != (announced := len(header) + _data_bytes(header)):
         raise ValueError(f"it has {size} bytes, and its header announces {announced}")
-    file.seek(0)
-    return from_bytes(file.read())
+    return header
 
 
 def from_bytes(content: bytes) -> Tensors:

@@ -30,7 +30,8 @@ def locate(published: Published, folders: Iterable[Path]) -> list[Path]:
         if len(missing) < len(paths):
             raise DataError(
                 f"{printable(folder)} holds {published.name} in part, without "
-                f"{' and '.join(missing)} (raw or .gz). Put all four files there, or take the others away."
+                f"{' and '.join(missing)} (raw or .gz). Put all four files there, or take the "
+                "others away."
             )
     raise Absent(f"{' or '.join(map(printable, folders))}: none of the four files")
 

@@ -50,7 +50,7 @@ def load(
 
 
 def _choose(kind: str, name: str, options: Mapping[str, Option]) -> Option:
-    if name in options:
+    if isinstance(name, str) and name in options:
         return options[name]
     close = difflib.get_close_matches(str(name).lower(), options, n=1)
     hint = f" Did you mean {close[0]!r}?" if close else ""
@@ -93,7 +93,7 @@ def from_idx(published: Published, folder: Path | None) -> Dataset:
     folder = _given(folder)
     folders = [*(folder / name for name in published.folders), folder]
     folders += [folder / published.torch_folder / "raw", folder / "raw"]
-    return files.read_own(published, files.locate(published, folders))
+    return files.read_own(published, files.locate(published, dict.fromkeys(folders)))
 
 
 def from_prepared(published: Published, folder: Path | None) -> Dataset:

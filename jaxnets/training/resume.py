@@ -73,11 +73,16 @@ class Saver:
         if found is None:
             return fresh
         told = found.metadata
+        if not isinstance(told.get("identity"), dict):
+            raise _no_run(self.checkpoints, "it has no identity")
         _require_same(told["identity"], self.identity, self.checkpoints)
-        course = replace(fresh, step=found.step, **found.tree, **{n: told[n] for n in TOLD})
-        course.best_loss = math.inf if course.best_loss is None else course.best_loss
-        course.history = tuple(_progress(entry) for entry in told["history"])
-        self.saved_at, self.saved_step = course.seconds, course.step
+        try:
+            course = replace(fresh, step=found.step, **found.tree, **{n: told[n] for n in TOLD})
+            course.best_loss = math.inf if course.best_loss is None else float(course.best_loss)
+            course.history = tuple(_progress(entry) for entry in told["history"])
+            self.saved_at, self.saved_step = float(course.seconds), course.step
+        except (LookupError, TypeError, ValueError, AttributeError) as error:
+            raise _no_run(self.checkpoints, repr(error)) from error
         return course
 
 
@@ -98,6 +103,13 @@ def identity(
         "train": _digest(train),
         "validation": None if validation is None else _digest(validation),
     }
+
+
+def _no_run(checkpoints: Checkpoints, reason: str) -> CheckpointError:
+    return CheckpointError(
+        f"the checkpoint in {printable(checkpoints.folder)} was not saved by a run "
+        f"({printable(reason)}); start afresh in another folder"
+    )
 
 
 def _tree(course: Course) -> dict[str, Any]:
