@@ -15,7 +15,7 @@ from jaxnets.files import regular_file
 from jaxnets.messages import printable
 
 FILE_LIMIT = 2**26  # bytes of a file of one value
-LINE_LIMIT = 2**24  # bytes of one line of JSON lines, of which a file may hold any number
+LINE_LIMIT = 2**21  # bytes of one line of JSON lines, of which a file may hold any number
 DEPTH = 100  # of lists and objects: code that recurses over a value stays far from Python's limit
 
 
@@ -44,7 +44,7 @@ def read(path: str | Path, *, cure: str) -> dict[str, Any]:
             size = os.fstat(file.fileno()).st_size
             if size > FILE_LIMIT:
                 raise ValueError(f"it has {size} bytes, and no more than {FILE_LIMIT} are read")
-            return _object(file.read(FILE_LIMIT))
+            return _object(file.read(size))
     except (OSError, ValueError) as error:
         raise JSONError(path, _reason(error), cure) from error
 
@@ -65,6 +65,8 @@ def read_lines(path: str | Path, *, cure: str) -> Iterator[tuple[int, dict[str, 
                 if len(line) > LINE_LIMIT:
                     raise ValueError(f"it has more than {LINE_LIMIT} bytes")
                 yield number, _object(line.removesuffix(b"\n"))
+            if not number:
+                raise ValueError("it is empty")
     except (OSError, ValueError) as error:
         raise JSONError(where, _reason(error), cure) from error
 

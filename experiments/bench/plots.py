@@ -23,7 +23,7 @@ def write_plots(records: Sequence[Record], folder: Path) -> list[Path]:
         "throughput": throughput(speed) if speed else None,
         "share_of_limit": shares(speed) if speed else None,
         "time_to_accuracy": reaching(reached) if reached else None,
-        "population": _of_population_sizes(),
+        "population": of_population_sizes(),
     }
     folder.mkdir(parents=True, exist_ok=True)
     written = []
@@ -34,7 +34,8 @@ def write_plots(records: Sequence[Record], folder: Path) -> list[Path]:
     return written
 
 
-def _of_population_sizes() -> Figure:
+def of_population_sizes() -> Figure:
+    """The plot of the population experiment's result."""
     cure = "restore it, or run python -m experiments.bench.population"
     result = json_files.read(POPULATION, cure=cure)
     with json_files.damaged(POPULATION, cure):

@@ -66,8 +66,6 @@ def read(path: str | Path) -> tuple[Line, list[Line]]:
                 else:
                     trials[number] = _trial(line, search, header["space"])
         with damaged(path, CURE):
-            if not header:
-                raise ValueError("it is empty")
             _check_brackets(trials)
     except JSONError as error:
         raise RunError(str(error)) from error
