@@ -16,6 +16,7 @@ from jaxnets.training import (
     make_update,
     resume,
 )
+from jaxnets.training.checkpoint import file
 
 
 def cut(folder, at, **options):
@@ -95,6 +96,7 @@ def test_a_folder_with_a_run_is_not_written_over(tmp_path):
         ({"remainder": "pad", "batch_size": 13}, ["batch_size", "remainder: saved drop"]),
         ({"seed": 1}, ["key: "]),
         ({"train": (TRAIN[0] + 1, TRAIN[1])}, ["train: "]),
+        ({"train": (TRAIN[0], (TRAIN[1] + 1) % 3)}, ["train: "]),
         ({"validation": VALIDATION}, ["validation: saved None"]),
     ],
 )
@@ -104,6 +106,32 @@ def test_another_run_is_refused_and_every_difference_named(tmp_path, changed, fi
         resumed(tmp_path, **changed)
     for field in fields:
         assert error.match(field)
+
+
+def test_other_validation_labels_are_refused(tmp_path):
+    run(checkpoints=Checkpoints(tmp_path), validation=VALIDATION)
+    x, y = VALIDATION
+    with pytest.raises(RunError, match="cannot go on with other settings:\n  validation: "):
+        resumed(tmp_path, validation=(x, (y + 1) % 3))
+
+
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        ({"identity": None}, "it has no identity"),
+        ({"history": 3}, "TypeError"),
+        ({"history": [{}]}, "KeyError"),
+        ({"seconds": "\x1b[2J"}, "ValueError"),
+    ],
+)
+def test_a_checkpoint_that_no_run_saved_is_refused_in_one_line(tmp_path, change, reason):
+    run(checkpoints=Checkpoints(tmp_path))
+    path = max(tmp_path.iterdir())
+    content = file.read(path)
+    file.write(path, content._replace(metadata=content.metadata | change))
+    with pytest.raises(CheckpointError, match=f"was not saved by a run .*{reason}") as raised:
+        resumed(tmp_path)
+    assert str(raised.value).isprintable()
 
 
 def test_another_model_or_optimizer_is_refused_and_every_leaf_named(tmp_path):
