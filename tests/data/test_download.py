@@ -188,9 +188,9 @@ def test_a_server_that_drips_is_given_up_on_at_the_deadline(mirror, tmp_path, st
 
 
 def test_the_connection_of_a_server_that_drips_is_closed(mirror, tmp_path):
-    mirror.answer, mirror.left = drip(OK + b"Content-Length: 99\r\n\r\n", b"w"), False
-    with pytest.raises(ConnectionError, match=r"did not come whole within 0\.2"):
-        fetch(FILE._replace(gz_bytes=99), (mirror.url,), tmp_path, timeout=0.2)
+    mirror.answer, mirror.left = drip(OK + b"Content-Length: 9999\r\n\r\n", b"w"), False
+    with pytest.raises(ConnectionError, match=r"did not come whole within 0\.3"):
+        fetch(FILE._replace(gz_bytes=10_000), (mirror.url,), tmp_path, timeout=0.2, rate=1e5)
     end = time.monotonic() + 5
     while not mirror.left and time.monotonic() < end:
         time.sleep(0.01)

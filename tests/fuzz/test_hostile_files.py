@@ -279,6 +279,17 @@ def test_a_wrong_kind_in_the_place_of_each_entry_is_read_or_refused(reader, whol
     assert refused or reader.name in ("any.json", "any.jsonl")
 
 
+def test_what_is_longer_than_the_limits_is_refused_with_the_limit(tmp_path, monkeypatch):
+    path = tmp_path / "a.json"
+    path.write_text('{"name": "value"}\n')
+    monkeypatch.setattr("jaxnets.json_files.LINE_LIMIT", 10)
+    monkeypatch.setattr("jaxnets.json_files.FILE_LIMIT", 11)
+    with pytest.raises(JSONError, match="line 1, is damaged: it has more than 10 bytes; -"):
+        list(read_lines(path, cure="-"))
+    with pytest.raises(JSONError, match="it has 18 bytes, and no more than 11 are read; -"):
+        read(path, cure="-")
+
+
 def test_a_log_of_hostile_lines_is_cut_before_them(tmp_path):
     log = tmp_path / "metrics.jsonl"
     for line in (

@@ -57,12 +57,13 @@ def read(path: str | Path) -> tuple[Line, list[Line]]:
       RunError: a line is not as it was written, is there twice, or is missing.
     """
     header: Line = {}
+    search = ""
     trials: dict[int, Line] = {}  # by the numbers of their lines
     try:
         for number, line in read_lines(path, cure=CURE):
             with damaged(f"{path}, line {number},", CURE):
                 if not header:
-                    search, header = line.get("sha256"), _header(line)
+                    header, search = _header(line), line["sha256"]
                 else:
                     trials[number] = _trial(line, search, header["space"])
         with damaged(path, CURE):
