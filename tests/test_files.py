@@ -6,7 +6,8 @@ import sys
 
 import pytest
 
-from jaxnets.files import regular_file, sweep, written_whole
+from jaxnets import locks
+from jaxnets.files import appended, create, regular_file, sweep, written_whole
 
 
 def test_a_file_has_its_name_only_at_the_end_and_all_its_bytes_then(tmp_path):
@@ -72,17 +73,15 @@ with written_whole(sys.argv[1]) as file:
 
 
 def test_a_file_swept_before_it_was_locked_is_made_again(monkeypatch, tmp_path):
-    from jaxnets import files
-
-    usual, swept = files.fcntl.flock, []
+    usual, swept = locks.fcntl.flock, []
 
     def lock(file, how):
         if not swept:
-            swept.append(file.name)
-            os.unlink(file.name)
+            swept.extend(tmp_path.iterdir())
+            swept[0].unlink()
         usual(file, how)
 
-    monkeypatch.setattr(files.fcntl, "flock", lock)
+    monkeypatch.setattr(locks.fcntl, "flock", lock)
     with written_whole(tmp_path / "file") as file:
         file.write(b"all")
     assert swept
