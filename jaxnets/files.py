@@ -67,14 +67,18 @@ def appended(path: str | Path) -> Iterator[Callable[[bytes], None]]:
         yield append
 
 
-def create(path: str | Path) -> None:
-    """Create an empty file that only one process can claim.
+def user_cache() -> Path:
+    """The folder for what jaxnets keeps for a user, in XDG_CACHE_HOME or else in ~/.cache.
 
     Raises:
-      FileExistsError: there is one already.
-      OSError: the system's own.
+      OSError: the user has no home folder.
     """
-    open(path, "xb").close()
+    try:
+        return (
+            Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache").absolute() / "jaxnets"
+        )
+    except RuntimeError:  # neither HOME nor an entry for the user
+        raise OSError("there is no home folder; set XDG_CACHE_HOME to a folder") from None
 
 
 def sweep(folder: str | Path, names: str) -> None:

@@ -1,6 +1,7 @@
 """The one lock there is: on an open file, and released when its process ends, however it ends.
 
-POSIX systems have `flock`. Windows locks a range of bytes instead; there it is the first byte.
+POSIX systems have `flock`. Windows locks a range of bytes instead, which nobody else may then read
+or write; there it is one byte beyond any content.
 """
 
 import os
@@ -13,6 +14,7 @@ except ImportError:  # Windows
     fcntl = None
     import msvcrt
 
+BEYOND = 2**30
 POSIX = fcntl is not None  # elsewhere an open file can neither be renamed nor removed
 
 _held: dict[tuple[int, int], int] = {}  # device and inode: descriptor; until the process ends
@@ -28,8 +30,10 @@ def lock(descriptor: int) -> bool:
         if fcntl is not None:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         else:
-            os.lseek(descriptor, 0, os.SEEK_SET)
+            position = os.lseek(descriptor, 0, os.SEEK_CUR)
+            os.lseek(descriptor, BEYOND, os.SEEK_SET)
             msvcrt.locking(descriptor, msvcrt.LK_NBLCK, 1)  # pyright: ignore
+            os.lseek(descriptor, position, os.SEEK_SET)
     except (BlockingIOError, PermissionError):  # flock's, and that of Windows
         return False
     return True

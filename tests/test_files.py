@@ -7,7 +7,7 @@ import sys
 import pytest
 
 from jaxnets import locks
-from jaxnets.files import appended, create, regular_file, sweep, written_whole
+from jaxnets.files import appended, regular_file, sweep, written_whole
 
 
 def test_a_file_has_its_name_only_at_the_end_and_all_its_bytes_then(tmp_path):

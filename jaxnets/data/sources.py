@@ -11,6 +11,7 @@ from typing import TypeVar
 from jaxnets.data import download, files, tfds
 from jaxnets.data.catalogue import CATALOGUE, Published
 from jaxnets.data.dataset import Absent, DataError, Dataset
+from jaxnets.files import user_cache
 
 DEBIAN = Path("/usr/share/datasets")
 Source = Callable[[Published, Path | None], Dataset]  # raises Absent if it does not have the set
@@ -153,7 +154,10 @@ def from_download(published: Published, folder: Path | None) -> Dataset:
 
 
 def _cache(name: str) -> Path:
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "jaxnets" / name
+    try:
+        return user_cache() / name
+    except OSError as error:
+        raise Absent(f"the cache: {error}") from None
 
 
 IN_FOLDER = (from_idx, from_prepared)

@@ -30,6 +30,7 @@ class Remembering:
     memory: Memory = field(default_factory=dict)
 
     def __call__(self, train_state: TrainState, objectives: np.ndarray) -> Sequence[str]:
+        """The warnings of a chunk."""
         return self.look(self.memory, train_state, objectives)
 
 

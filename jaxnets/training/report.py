@@ -44,6 +44,11 @@ class Progress(NamedTuple):
     warnings: tuple[str, ...] = ()
 
     @property
+    def passes(self) -> float:
+        """Passes over the training data so far: `epoch` when that is done, and less before."""
+        return self.epochs * self.step / self.steps
+
+    @property
     def seconds_left(self) -> float:
         """An estimate from the pace of the run so far."""
         return self.seconds / self.step * (self.steps - self.step)
