@@ -48,7 +48,7 @@ def open_folder(name: str, config: Any) -> tuple[Path, bool]:
                 "with --out"
             )
         begun = _holds_run(folder, config.resume)  # the other may have begun and ended since
-        for names in ("*.json", "*.png", "*.safetensors"):
+        for names in ("*.json", "*.jsonl", "*.png", "*.safetensors"):
             sweep(folder, names)
     except OSError as error:
         raise RunError(
