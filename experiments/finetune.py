@@ -32,7 +32,7 @@ from jax.nn import relu
 
 from experiments import common, study
 from experiments.finetune_report import draw, tell
-from experiments.folder import begin, machine, write_json
+from experiments.folder import begin, machine, write_figure, write_json
 from jaxnets import (
     Layer,
     batch_norm,
@@ -288,7 +288,7 @@ def experiment(config: Config) -> None:
             tell(f"{direction}, {count} a class", results[direction][count])
     about = {"seeds": config.seeds, "updates": config.updates, "results": results}
     write_json(folder / "result.json", about | machine())
-    draw(results, config.seeds).savefig(folder / "finetune.png", dpi=120)
+    write_figure(folder / "finetune.png", draw(results, config.seeds))
     print(f"finetune.png and result.json are in {folder}")
 
 

@@ -26,9 +26,9 @@ from pathlib import Path
 
 import jax
 import numpy as np
-import tyro
 
 from experiments import common, mnist_mlp
+from experiments.folder import write_json
 from jaxnets.json_files import decode, read_lines
 from jaxnets.training import fit, resume
 from jaxnets.training.checkpoint import file
@@ -247,12 +247,9 @@ def main(config: Config) -> int:
     if config.out is not None:
         result = {**table, "right": right, "digest": expected, "config": asdict(config)}
         result |= {"jax": jax.__version__, "cores": os.cpu_count()}
-        config.out.write_text(json.dumps(result, indent=2, default=str) + "\n", encoding="utf-8")
+        write_json(config.out, result)
     return 0 if right else 1
 
 
 if __name__ == "__main__":
-    try:
-        sys.exit(main(tyro.cli(Config, description=__doc__)))
-    except KeyboardInterrupt:
-        sys.exit(130)
+    common.main(lambda config: sys.exit(main(config)), Config, keep_compiled=False)

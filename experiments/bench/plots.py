@@ -9,6 +9,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator, NullLocator
 
 from experiments.bench.records import Record, network
+from experiments.folder import write_figure
 from jaxnets import json_files
 
 POPULATION = Path("experiments/results/population.json")
@@ -30,7 +31,7 @@ def write_plots(records: Sequence[Record], folder: Path) -> list[Path]:
     for name, figure in figures.items():
         if figure is not None:
             written.append(folder / f"bench_{name}.png")
-            figure.savefig(written[-1], dpi=120)
+            write_figure(written[-1], figure)
     return written
 
 

@@ -10,6 +10,7 @@ from typing import Any
 
 from experiments.bench.process import Contender, Process
 from experiments.bench.task import Task
+from jaxnets.files import appended
 from jaxnets.json_files import JSONError, damaged, read_lines
 from jaxnets.training import RunError
 from jaxnets.training.report import to_json
@@ -58,9 +59,9 @@ def machine() -> Record:
 
 
 def write(path: Path, records: Iterable[Record]) -> None:
-    """Add the records to a file, one a line; NaN is null."""
-    with open(path, "a", encoding="utf-8") as file:
-        file.writelines(json.dumps(to_json(record)) + "\n" for record in records)
+    """Add the records to a file, one per line; NaN is null."""
+    with appended(path) as append:
+        append("".join(json.dumps(to_json(record)) + "\n" for record in records).encode())
 
 
 def read(paths: Sequence[Path]) -> list[Record]:

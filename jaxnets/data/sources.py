@@ -11,6 +11,7 @@ from typing import TypeVar
 from jaxnets.data import download, files, tfds
 from jaxnets.data.catalogue import CATALOGUE, Published
 from jaxnets.data.dataset import Absent, DataError, Dataset
+from jaxnets.files import user_cache
 from jaxnets.messages import printable
 
 DEBIAN = Path("/usr/share/datasets")
@@ -162,10 +163,9 @@ def from_download(published: Published, folder: Path | None) -> Dataset:
 
 def _cache(name: str) -> Path:
     try:
-        caches = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
-    except RuntimeError as error:  # neither HOME nor an entry of the user's
-        raise Absent("the cache: you have no home folder; set XDG_CACHE_HOME") from error
-    return caches / "jaxnets" / name
+        return user_cache() / name
+    except OSError as error:
+        raise Absent(f"the cache: {error}") from None
 
 
 IN_FOLDER = (from_idx, from_prepared)

@@ -120,7 +120,7 @@ def fit(
 
     options = {"batch_size": batch_size, "remainder": remainder, "patience": patience}
     about = {} if checkpoints is None else identity(train, validation, hyper, key=key, **options)
-    saver = Saver(checkpoints, about)
+    saver = Saver(checkpoints, about, monitors)
     course = saver.restored(course) if resume else course
     pace = Pace(chunk_seconds, batch_size, seconds=course.seconds)
     first_step, first_second, total = course.step, course.seconds, program.steps * epochs

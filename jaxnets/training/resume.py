@@ -2,6 +2,7 @@
 
 import hashlib
 import math
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -13,6 +14,7 @@ from jaxnets.messages import printable
 from jaxnets.training.check import RunError
 from jaxnets.training.checkpoint import CheckpointError, Checkpoints
 from jaxnets.training.course import Course
+from jaxnets.training.monitors import Monitor, memories, remind
 from jaxnets.training.report import Progress, to_json
 from jaxnets.training.update import Hyper
 
@@ -26,8 +28,13 @@ SAVE_SECONDS = 4.0  # of training between saves: with a chunk of one second, at 
 class Saver:
     """Saves where a run stands, and finds it again; does nothing where there are no checkpoints."""
 
-    def __init__(self, checkpoints: Checkpoints | None, identity: dict[str, Any]):
-        self.checkpoints, self.identity = checkpoints, identity
+    def __init__(
+        self,
+        checkpoints: Checkpoints | None,
+        identity: dict[str, Any],
+        monitors: Sequence[Monitor] = (),
+    ):
+        self.checkpoints, self.identity, self.monitors = checkpoints, identity, monitors
         self.saved_at = 0.0  # seconds of training
         self.saved_step = -1
 
@@ -45,6 +52,7 @@ class Saver:
         told = {name: getattr(course, name) for name in TOLD}
         told["history"] = [progress._asdict() for progress in course.history]
         told["identity"] = self.identity
+        told["monitors"] = memories(self.monitors)
         self.checkpoints.save(course.step, _tree(course), to_json(told), score=score)
         self.saved_at, self.saved_step = course.seconds, course.step
 
@@ -80,6 +88,7 @@ class Saver:
             course = replace(fresh, step=found.step, **found.tree, **{n: told[n] for n in TOLD})
             course.best_loss = math.inf if course.best_loss is None else float(course.best_loss)
             course.history = tuple(_progress(entry) for entry in told["history"])
+            remind(self.monitors, told.get("monitors", {}))  # which earlier versions did not save
             self.saved_at, self.saved_step = float(course.seconds), course.step
         except (LookupError, TypeError, ValueError, AttributeError) as error:
             raise _no_run(self.checkpoints, repr(error)) from error

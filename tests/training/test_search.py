@@ -251,6 +251,14 @@ def test_a_signal_ends_a_search_with_the_brackets_it_had(tmp_path):
     assert rows(random_search(PROBLEM, RATES, **options)) == rows(uninterrupted)
 
 
+def test_a_search_writes_its_file_where_it_was_told_to(tmp_path, monkeypatch):
+    (tmp_path / "elsewhere").mkdir()
+    monkeypatch.chdir(tmp_path)
+    options = {"key": KEY, "trials": 2, "epochs": 1, "path": "search.jsonl"}
+    random_search(PROBLEM, RATES, report=lambda _: os.chdir(tmp_path / "elsewhere"), **options)
+    assert sorted(os.listdir(tmp_path)) == ["elsewhere", "search.jsonl"]
+
+
 def test_a_measured_strategy_is_kept_when_resumed(tmp_path, monkeypatch):
     path = tmp_path / "search.jsonl"
     options = {"key": KEY, "trials": 4, "epochs": 1, "together": 2, "path": path}

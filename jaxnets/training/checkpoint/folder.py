@@ -5,7 +5,7 @@ import math
 import warnings
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, ClassVar, NamedTuple, Self
 
@@ -49,7 +49,7 @@ class Checkpoints:
     def __init__(self, folder: str | Path, *, keep: int = 3):
         if keep < 1:
             raise CheckpointError(f"Checkpoints expects to keep at least 1, but got {keep}")
-        self.folder, self.keep = Path(folder), keep
+        self.folder, self.keep = Path(folder).absolute(), keep  # a later chdir changes nothing
         self._store: Store = self._store_type(self.folder)
         self._writer = ThreadPoolExecutor(1, thread_name_prefix="checkpoint")
         self._saving: Future | None = None
@@ -98,6 +98,13 @@ class Checkpoints:
     def latest(self) -> int | None:
         """The newest step that has a file; None in an empty or missing folder."""
         return max(self._store.steps(), default=None)
+
+    def latest_whole(self) -> int | None:
+        """The newest step whose file is whole, which is the one that `restore` returns."""
+        for step in sorted(self._store.steps(), reverse=True):
+            with suppress(DamagedError):
+                return self._read(step).step
+        return None
 
     def restore(self, template: Any, *, step: int | None = None) -> Restored | None:
         """The newest checkpoint, or that of `step`; None if there is none at all.

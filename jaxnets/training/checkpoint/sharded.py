@@ -30,7 +30,7 @@ class ShardedStore:
     """One folder of Orbax's `CheckpointManager` for a step."""
 
     def __init__(self, folder: Path):
-        self.folder = folder.absolute()  # Orbax takes no other
+        self.folder = folder  # an absolute path: Orbax takes no other
         self._manager: Any = None
 
     def path(self, step: int) -> Path:

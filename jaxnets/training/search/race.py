@@ -47,6 +47,7 @@ def race(
       Interrupted: Ctrl-C or SIGTERM; it holds the `Results` of the brackets that were finished.
     """
     check_problem(problem, space, settings)
+    path = None if path is None else Path(path).absolute()  # a later chdir changes nothing
     options = {"batch_size": problem.batch_size, "strategy": problem.strategy, **algorithm}
     same = identity(problem.train, problem.validation, None, key=key, **options)
     results = Results((), problem.objective, problem.smaller_is_better, dict(space), same)
