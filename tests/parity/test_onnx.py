@@ -47,6 +47,11 @@ FIRST_OUTPUTS = {
     "MaxPool": 1,  # not where the largest values are
     "SoftmaxCrossEntropyLoss": 1,  # not the logarithms of the probabilities
 }
+# Cases whose outputs are rounded, to four decimals and to float16; ONNX's tolerance is for them.
+ROUNDED = {
+    "test_averagepool_2d_ceil_last_window_starts_on_pad",
+    "test_causal_conv_with_state_silu_fp16",
+}
 
 
 @pytest.fixture(scope="session")
@@ -79,11 +84,10 @@ def outputs_of(case):
 
 def difference(case):
     """What is wrong with our outputs in a case; empty where nothing is."""
+    tolerance = (case.rtol, case.atol) if case.name in ROUNDED else (1e-5, 1e-6)
     try:
         for actual, expected in outputs_of(case):
-            np.testing.assert_allclose(
-                np.asarray(actual), expected, case.rtol, case.atol, strict=True
-            )
+            np.testing.assert_allclose(np.asarray(actual), expected, *tolerance, strict=True)
     except (AssertionError, ValueError) as error:
         return str(error)
     return ""
