@@ -17,6 +17,7 @@ CORE = {"layer", "keys", "compose", "lowering", "layers"}
 ARROWS = {
     "layer": set(),
     "keys": {"layer"},
+    "arrays": set(),
     "files": set(),
     "tensors": set(),
     "trees": {"layer"},
@@ -28,10 +29,21 @@ ARROWS = {
     "metrics": {"layer", "trees"},
     "losses": {"layer", "trees", "metrics"},
     "models": CORE,
-    "data": {"layer", "keys", "files"},
+    "data": {"layer", "keys", "files", "arrays"},
     # Of inspect it is what says where a NaN came from, when one has.
     "training": CORE
-    | {"trees", "losses", "metrics", "data", "files", "tensors", "walk", "inspect", "devices"},
+    | {
+        "arrays",
+        "trees",
+        "losses",
+        "metrics",
+        "data",
+        "files",
+        "tensors",
+        "walk",
+        "inspect",
+        "devices",
+    },
     "inspect": CORE | {"trees", "training", "walk"},
     "interop": CORE | {"trees", "training", "files", "tensors", "losses", "metrics", "models"},
 }

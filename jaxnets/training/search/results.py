@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from jaxnets.files import written_whole
-from jaxnets.training.check import RunError
+from jaxnets.training.arguments import RunError
 from jaxnets.training.course import Strategy
 from jaxnets.training.report import to_json
 from jaxnets.training.search.space import Distribution, Setting
