@@ -82,7 +82,9 @@ def _converted(value: Any, refuse: Refuse) -> np.ndarray | jax.Array:
         raise refuse("a masked array, whose mask would be lost", "fill it first: x.filled(0)")
     if isinstance(value, jax.Array):
         return value
-    listed = isinstance(value, list | tuple)
+    if isinstance(value, tuple) and any(isinstance(v, jax.Array | np.ndarray) for v in value):
+        raise refuse(_kind(value), "pass one array alone, or np.stack(x) for a tuple of rows")
+    listed = isinstance(value, list | tuple | int | float)
     if not listed and not hasattr(value, "__array__") and not hasattr(value, "to_numpy"):
         raise refuse(_kind(value), "convert it to NumPy first, as x.numpy() or np.asarray(x) does")
     try:

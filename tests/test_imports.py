@@ -45,7 +45,8 @@ ARROWS = {
         "devices",
     },
     "inspect": CORE | {"trees", "training", "walk"},
-    "interop": CORE | {"trees", "training", "files", "tensors", "losses", "metrics", "models"},
+    "interop": CORE
+    | {"arrays", "trees", "training", "files", "tensors", "losses", "metrics", "models"},
 }
 
 

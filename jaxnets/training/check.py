@@ -11,7 +11,7 @@ from jax.sharding import Mesh
 
 from jaxnets.arrays import as_split
 from jaxnets.devices import mesh_of
-from jaxnets.layer import Layer, LayerError
+from jaxnets.layer import Layer
 from jaxnets.training.arguments import RunError, count
 from jaxnets.training.checkpoint import Checkpoints, ShardedCheckpoints
 from jaxnets.training.chunk import Remainder
@@ -32,10 +32,10 @@ def check_update(where: str, update: Any, start: Any = None) -> None:
     """Refuse what is no `Update`, and a start that is no `TrainState`."""
     if not isinstance(update, Update):
         cure = "make one: make_update(model, optax.adam(1e-3), losses.softmax_cross_entropy)"
-        raise RunError(f"{where} expects an Update, but got a {type(update).__name__}; {cure}")
+        raise RunError(f"{where} expects an Update, but got {type(update).__name__}; {cure}")
     if start is not None and not isinstance(start, TrainState):
         raise RunError(
-            f"{where} expects to start from a TrainState, but got a {type(start).__name__}; pass "
+            f"{where} expects to start from a TrainState, but got {type(start).__name__}; pass "
             "what update.init returned, or the train_state of another run"
         )
 
@@ -48,10 +48,10 @@ def check_model(where: str, model: Any, params: Any, *, of_hyper: bool = False) 
     elif not isinstance(model, Layer):
         cure = "call it with the hyperparameters first" if callable(model) else "pass the model"
     if cure and not (of_hyper and callable(model) and not isinstance(model, Update)):
-        raise RunError(f"{where} expects a Layer, but got a {type(model).__name__}; {cure}")
+        raise RunError(f"{where} expects a Layer, but got {type(model).__name__}; {cure}")
     if isinstance(params, TrainState) or hasattr(params, "train_state"):
         raise RunError(
-            f"{where} expects params and state, but got a {type(params).__name__}; pass "
+            f"{where} expects params and state, but got {type(params).__name__}; pass "
             "train_state.params and train_state.state"
         )
 
@@ -145,7 +145,7 @@ def check_reporting(where: str, report: Any, monitors: Any, chunk_seconds: Any) 
 def check_strategy(where: str, strategy: Any) -> None:
     """Refuse a way to run a population that there is not."""
     if strategy not in ("vmap", "map", None):
-        raise RunError(f'{where} expects strategy "vmap" or "map", but got {strategy!r}')
+        raise RunError(f'{where} expects strategy "vmap", "map" or None, but got {strategy!r}')
 
 
 def check_devices(devices: Any, batch_size: int) -> Mesh | None:
@@ -172,8 +172,8 @@ def explained(where: str, forward: Callable[[Any], Any], x: Any) -> Iterator[Non
     try:
         yield
     except (TypeError, ValueError):
-        own = _refusal(forward, x.shape, x.dtype)
-        if own is None:
+        block = _refusal(forward, (len(x) + 1, *x.shape[1:]), x.dtype)
+        if block is None:
             raise
         one, single = (1, *x.shape), (*x.shape, 1)
         shapes = {"x[None]": one, "x[..., None]": single, "x[None, ..., None]": (*one, 1)}
@@ -183,14 +183,15 @@ def explained(where: str, forward: Callable[[Any], Any], x: Any) -> Iterator[Non
                     f"{where} expects a batch of examples, but the model refuses inputs "
                     f"{x.shape}; pass {cure}, which it accepts"
                 ) from None
-        raise own from None
+        raise _refusal(forward, x.shape, x.dtype) or block from None
 
 
 def _refusal(forward: Callable[[Any], Any], shape: tuple, dtype: Any) -> Exception | None:
     """What `forward` raises for an input of this shape."""
     try:
         jax.eval_shape(forward, jax.ShapeDtypeStruct(shape, jax.dtypes.canonicalize_dtype(dtype)))
-    except (TypeError, ValueError, LayerError) as error:
+    except (TypeError, ValueError) as error:
+        error.__dict__.pop("__notes__", None)  # JAX's, on how it filters tracebacks
         return error
     return None
 

@@ -178,7 +178,10 @@ def make_update(
         augment=(None if isinstance(augment, OfHyper) else augment, "see jaxnets.data.augment"),
     )
     if not callable(loss) and not isinstance(loss, OfHyper):
-        raise TypeError(f"make_update expects a loss function, but got {loss!r}")
+        raise TypeError(
+            f"make_update expects a loss function, but got {loss!r}; pass "
+            "losses.softmax_cross_entropy, or a function of (outputs, labels)"
+        )
     if isinstance(loss, OfHyper) and "loss" not in named:
         raise TypeError(
             "a loss of the hyperparameters differs from run to run, so make_update expects the one "
