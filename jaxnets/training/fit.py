@@ -126,7 +126,7 @@ def fit(
     program = Program(update, data, validation, hyper, batch_size, remainder, on_nonfinite, mesh)
 
     began = time.perf_counter()
-    check_labels("fit", update, start or program.spec(key), hyper, train, validation, batch_size)
+    check_labels("fit", update, start or program.spec(key), hyper, data, validation, batch_size)
     train_state = copy(start) if start else program.start(key)
     course = program.compiled(train_state, patience)
     compile_seconds = time.perf_counter() - began

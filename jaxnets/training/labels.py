@@ -11,6 +11,7 @@ import numpy as np
 from jaxnets.layer import Array
 from jaxnets.metrics import Metric
 from jaxnets.training.arguments import RunError
+from jaxnets.training.chunk import no_sums
 from jaxnets.training.update import Hyper, OfHyper, TrainState, Update
 
 Judge = Metric | OfHyper | Callable[[Array, Array], Array]  # a metric or a loss
@@ -21,21 +22,22 @@ def check_labels(
     update: Update,
     train_state: TrainState,
     hyper: Hyper,
-    train: tuple[Any, Any],
+    train: tuple[Array, Array],
     validation: tuple[Any, Any] | None,
     batch_size: int,
 ) -> None:
-    """Refuse labels, and inputs to validate on, that model, loss or metrics cannot take."""
+    """Refuse labels, and inputs to validate on, that model, loss or metrics cannot take.
+
+    Only shapes and dtypes of the train state matter; the update is traced, and not compiled.
+    """
     model, _ = update.build(hyper)
-    judges = judges_of(update.metrics)
-    splits = {"train": (train, judges | {"the loss": update.loss}, batch_size)}
-    if update.augment is not None:  # it may change labels, as mixing does
-        splits = {"train": (train, {}, batch_size)}
-    if validation is not None:
-        splits["validation"] = (validation, judges, batch_size)
-    for name, ((x, y), each, rows) in splits.items():
+    reported = judges_of(update.metrics)
+    # An augmentation may change labels, as mixing does: what the loss sees is then unknown.
+    minimised = {} if update.augment else reported | {"the loss": update.loss}
+    splits = {"train": train} | ({} if validation is None else {"validation": validation})
+    for name, (x, y) in splits.items():
         dtype = jax.dtypes.canonicalize_dtype(x.dtype)
-        spec = jax.ShapeDtypeStruct((rows, *x.shape[1:]), dtype)
+        spec = jax.ShapeDtypeStruct((batch_size, *x.shape[1:]), dtype)
         try:
             outputs = jax.eval_shape(model.apply, *train_state[1:3], spec)[0]
         except (TypeError, ValueError) as error:
@@ -44,8 +46,29 @@ def check_labels(
                 f"take the {name} inputs {x.shape}: {_first_line(error)}"
             ) from error
         _check_classes(name, outputs, np.asarray(y))
-        _check_shapes(where, name, outputs, y, each, hyper)
-        check_binary(where, name, outputs, y, each, hyper)
+        judges = minimised if name == "train" else reported
+        if name == "validation":
+            _check_shapes(where, name, outputs, y, judges, hyper)
+        else:
+            _check_update(where, update, train_state, train, hyper, outputs, judges)
+        check_binary(where, name, outputs, y, judges, hyper)
+
+
+def _check_update(
+    where: str,
+    update: Update,
+    train_state: TrainState,
+    train: tuple[Array, Array],
+    hyper: Hyper,
+    outputs: jax.ShapeDtypeStruct,
+    judges: Mapping[str, Judge],
+) -> None:
+    """Trace the update, as the run will, and name the loss or metric that refuses the labels."""
+    try:
+        no_sums(update, train_state, train, hyper, outputs.shape[0])
+    except (TypeError, ValueError):
+        _check_shapes(where, "train", outputs, train[1], judges, hyper)
+        raise
 
 
 def judges_of(metrics: Mapping[str, Metric]) -> dict[str, Judge]:

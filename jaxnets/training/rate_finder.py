@@ -82,9 +82,9 @@ def find_learning_rate(
     train, _ = splits(where, train, None)
     _check(update, hyper, train, batch_size, smallest, largest, steps)
     hyper = numbers(where, "hyper", dict(hyper))
-    check_labels(where, update, train_state, hyper, train, None, batch_size)
-    rates = np.geomspace(smallest, largest, steps, dtype=np.float32)
     data = (jnp.asarray(train[0]), jnp.asarray(train[1]))
+    check_labels(where, update, train_state, hyper, data, None, batch_size)
+    rates = np.geomspace(smallest, largest, steps, dtype=np.float32)
     with undefined_is_no_fault():  # at the largest rates the loss is to become infinite
         losses = _run(update, train_state, data, hyper, jnp.asarray(rates), batch_size)
         losses = np.asarray(jax.block_until_ready(losses))

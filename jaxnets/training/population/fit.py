@@ -134,7 +134,7 @@ def fit_population(
     began = time.perf_counter()
     hyper = jax.tree.map(lambda leaf: leaf[0], hypers)
     spec = jax.eval_shape(update.init, jax.random.key(0), data[0][:1], hyper)
-    check_labels("fit_population", update, spec, hyper, train, validation, batch_size)
+    check_labels("fit_population", update, spec, hyper, data, validation, batch_size)
     programs.check_memory(spec, n, strategy or "vmap")
     options = {**sizes, "share_batches": share_batches, "strategy": strategy}
     about = {} if checkpoints is None else identity(train, validation, hypers, key=keys, **options)

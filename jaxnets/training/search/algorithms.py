@@ -150,10 +150,11 @@ def retrain(problem: Problem, trial: Trial, *, key: Key) -> Fit:
     Raises:
       NonFiniteLoss: it diverged, as it may have in the search.
     """
+    key = single_key("retrain", key)
     return fit(
         problem.update_for(problem.structure(trial.setting)),
         problem.train,
-        key=trial_key(single_key("retrain", key), trial.number),
+        key=trial_key(key, trial.number),
         epochs=trial.epochs,
         batch_size=problem.batch_size,
         hyper=problem.traced(trial.setting),
