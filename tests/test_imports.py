@@ -18,6 +18,7 @@ ARROWS = {
     "layer": set(),
     "keys": {"layer"},
     "messages": set(),
+    "arrays": set(),
     "files": {"messages"},
     "json_files": {"files", "messages"},
     "tensors": {"json_files"},
@@ -30,14 +31,14 @@ ARROWS = {
     "metrics": {"layer", "trees"},
     "losses": {"layer", "trees", "metrics"},
     "models": CORE,
-    "data": {"layer", "keys", "files", "messages"},
+    "data": {"layer", "keys", "files", "messages", "arrays"},
     # Of inspect it is what says where a NaN came from, when one has.
     "training": CORE
-    | {"trees", "losses", "metrics", "data", "walk", "inspect", "devices"}
+    | {"arrays", "trees", "losses", "metrics", "data", "walk", "inspect", "devices"}
     | {"files", "json_files", "messages", "tensors"},
     "inspect": CORE | {"trees", "training", "walk"},
     "interop": CORE
-    | {"trees", "training", "losses", "metrics", "models"}
+    | {"arrays", "trees", "training", "losses", "metrics", "models"}
     | {"files", "messages", "tensors"},
 }
 

@@ -1,7 +1,7 @@
 """Training: a pure step, chunks of steps as one program, and the ordinary loop around them."""
 
 from jaxnets.training import monitors
-from jaxnets.training.check import RunError
+from jaxnets.training.arguments import RunError
 from jaxnets.training.checkpoint import (
     CheckpointError,
     Checkpoints,

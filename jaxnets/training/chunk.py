@@ -58,7 +58,7 @@ def run_chunk(
         rounds the same.
 
     Returns:
-      `(train_state, sums, objectives)`; `objectives` (capacity,) holds NaN past the last step.
+      `(train_state, sums, objectives)`; `objectives` (capacity,) holds 0 past the last step.
     """
     return chunk(
         update,
@@ -132,7 +132,7 @@ def chunk(
         return jax.lax.fori_loop(first, last, partial(step, number, order), carry)
 
     sums = no_sums(update, train_state, data, hyper, batch_size) if sums is None else sums
-    carry = (train_state, sums, jnp.full(capacity, jnp.nan))
+    carry = (train_state, sums, jnp.zeros(capacity))
     return jax.lax.fori_loop(start // steps, -(-stop // steps), epoch, carry)
 
 

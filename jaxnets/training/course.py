@@ -24,7 +24,7 @@ class Course:
       patience: epochs to wait for a smaller validation loss; None waits for ever.
       best: with `patience`, the train state of the best epoch, and the first until there is one.
       best_epoch: its number, from 1; None until there is one.
-      best_loss: its validation loss.
+      best_loss: its validation loss; infinity until there is one, for only a finite loss can be.
       history: the last report of each epoch.
       seconds: spent training.
       nonfinite: steps whose objective was NaN or infinite.
@@ -51,16 +51,18 @@ class Course:
         self.history = (*self.history[: -1 if same else None], progress)
         if self.patience is None or progress.validation is None:
             return
-        if self.best_epoch is None or progress.validation["loss"] < self.best_loss:
-            self.best_loss, self.best_epoch = progress.validation["loss"], progress.epoch
+        loss = progress.validation["loss"]
+        if math.isfinite(loss) and loss < self.best_loss:
+            self.best_loss, self.best_epoch = loss, progress.epoch
             self.best = copy(self.train_state)
 
     @property
     def patience_is_over(self) -> bool:
-        """Whether the best epoch is `patience` epochs ago."""
-        if self.patience is None or self.best_epoch is None or not self.history[-1].epoch_done:
+        """Whether the best epoch, or the start where there is none, is `patience` epochs ago."""
+        if self.patience is None or not self.history or not self.history[-1].epoch_done:
             return False
-        return self.history[-1].epoch - self.best_epoch >= self.patience
+        since = self.best_epoch or self.history[0].epoch - 1
+        return self.history[-1].epoch - since >= self.patience
 
 
 @jax.jit  # one program, where leaf by leaf would be one a shape

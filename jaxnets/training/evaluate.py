@@ -1,6 +1,7 @@
 """Evaluation and prediction in fixed, padded blocks: any number of rows compiles once."""
 
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from functools import partial
 from typing import Any
 
@@ -8,15 +9,20 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from jaxnets.arrays import as_rows, as_split
 from jaxnets.devices import divided
 from jaxnets.layer import Array, Layer, Params, State
 from jaxnets.lowering import batch_inside
 from jaxnets.metrics import Metric, classes
+from jaxnets.training.arguments import RunError, check_metrics, count, one_split
+from jaxnets.training.check import check_model, explained
+from jaxnets.training.labels import beyond_one, check_binary, judges_of
 from jaxnets.training.update import Hyper, build
 
 BLOCK = 500  # rows
 
 
+@one_split
 def evaluate(
     model: Layer | Callable[[Hyper], Layer],
     params: Params,
@@ -40,25 +46,38 @@ def evaluate(
 
     Returns:
       The values by name: floats, and NumPy arrays for what is no scalar.
+
+    Raises:
+      RunError: a split, labels or sizes that do not fit, found before anything is compiled.
+      TypeError: metrics that are none.
     """
-    x, y = split
-    if len(x) == 0 or len(x) != len(y):
-        raise ValueError(
-            f"evaluate expects as many labels as inputs, at least one, but got {len(x)} inputs "
-            f"and {len(y)} labels"
-        )
+    check_model("evaluate", model, params, of_hyper=True)
+    metrics = check_metrics("evaluate", metrics)
+    block_size = count("evaluate", "block_size", block_size)
+    x, y = as_split("evaluate", "split", split, RunError)
     named = tuple(metrics.items())
-    sums = [
-        _block_sums(model, named, hyper, params, state, *block)
-        for block in blocks(block_size, x, y)
-    ]
+    forward = partial(_forward.eval_shape, model, hyper, params, state)
+    with explained("evaluate", forward, x):
+        check_values("evaluate", forward, x, y, metrics, block_size)
+        sums = [
+            _block_sums(model, named, hyper, params, state, *block)
+            for block in blocks(block_size, x, y)
+        ]
     return values(metrics, jax.tree.map(lambda *parts: jnp.stack(parts).sum(0), *sums))
 
 
 def values(metrics: Mapping[str, Metric], sums: Mapping[str, Any]) -> dict[str, Any]:
     """Each metric's value from its sums: floats, and NumPy arrays for what is no scalar."""
-    arrays = {name: np.asarray(metric.value(sums[name])) for name, metric in metrics.items()}
+    with undefined_is_no_fault():
+        arrays = {name: np.asarray(metric.value(sums[name])) for name, metric in metrics.items()}
     return {name: a.item() if a.ndim == 0 else a for name, a in arrays.items()}
+
+
+@contextmanager
+def undefined_is_no_fault() -> Iterator[None]:
+    """In this context JAX_DEBUG_NANS and JAX_DEBUG_INFS are off: a metric may have no value."""
+    with jax.debug_nans(False), jax.debug_infs(False):
+        yield
 
 
 def probabilities(outputs: Array) -> Array:
@@ -101,8 +120,31 @@ def _block_sums(
     weights: Array,
 ) -> dict[str, Any]:
     x, y, weights = divided((x, y, weights))
-    outputs, _ = batch_inside(build(model, hyper).apply)(params, state, x)
+    outputs = _forward(model, hyper, params, state, x)
     return {name: metric.sums(outputs, y, weights) for name, metric in metrics}
+
+
+# What is traced for its shape alone need not be traced again for the blocks.
+@partial(jax.jit, static_argnums=0, inline=True)
+def _forward(
+    model: Layer | Callable[[Hyper], Layer], hyper: Hyper, params: Params, state: State, x: Array
+) -> Array:
+    return batch_inside(build(model, hyper).apply)(params, state, x)[0]
+
+
+def check_values(
+    where: str,
+    forward: Callable[[Any], Any],
+    x: Any,
+    y: Any,
+    metrics: Mapping[str, Metric],
+    rows: int,
+) -> None:
+    """Refuse binary labels outside [-1, 1]; the shape of the outputs matters to such alone."""
+    if beyond_one(np.asarray(y)):
+        dtype = jax.dtypes.canonicalize_dtype(x.dtype)
+        outputs = forward(jax.ShapeDtypeStruct((rows, *x.shape[1:]), dtype))
+        check_binary(where, "split", outputs, y, judges_of(metrics))
 
 
 @partial(jax.jit, static_argnums=(0, 1))
@@ -113,10 +155,14 @@ def _block_outputs(finish: Any, model: Layer, params: Params, state: State, x: A
 def _map_blocks(
     finish: Any, model: Layer, params: Params, state: State, x: Any, block_size: int
 ) -> np.ndarray:
-    found = [
-        _block_outputs(finish, model, params, state, x_block)
-        for x_block, _ in blocks(block_size, x)
-    ]
+    check_model("predict", model, params)
+    block_size = count("predict", "block_size", block_size)
+    x = as_rows("predict", "the inputs", x, RunError)
+    with explained("predict", partial(model.apply, params, state), x):
+        found = [
+            _block_outputs(finish, model, params, state, x_block)
+            for x_block, _ in blocks(block_size, x)
+        ]
     return np.concatenate(found)[: len(x)]
 
 

@@ -4,17 +4,24 @@ import time
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
-import jax
 import jax.numpy as jnp
-import numpy as np
 
 from jaxnets.devices import everywhere, home
 from jaxnets.layer import Key
-from jaxnets.training.check import check_devices, check_labels, check_run, check_saving
+from jaxnets.training.arguments import numbers, one_split, single_key
+from jaxnets.training.check import (
+    check_devices,
+    check_reporting,
+    check_run,
+    check_saving,
+    check_update,
+    splits,
+)
 from jaxnets.training.checkpoint import CheckpointError, Checkpoints
 from jaxnets.training.chunk import Remainder
 from jaxnets.training.course import copy
 from jaxnets.training.interrupt import first_signal
+from jaxnets.training.labels import check_labels
 from jaxnets.training.monitors import Monitor
 from jaxnets.training.pace import Pace
 from jaxnets.training.program import OnNonFinite, Program
@@ -44,6 +51,7 @@ class Fit(NamedTuple):
     samples_per_second: float
 
 
+@one_split
 def fit(
     update: Update,
     train: tuple[Any, Any],
@@ -68,7 +76,8 @@ def fit(
 
     Args:
       update: one step; see `make_update`.
-      train: inputs (n, ...) and labels (n, ...); they stay on the device in their own dtype.
+      train: inputs (n, ...) and labels (n, ...), as arrays or what converts to them; they stay on
+        the device in their own dtype, 64-bit ones in 32 bits.
       key: decides initial weights, order, and all chance: same key, same run.
       epochs: passes over the data, those behind `start` included.
       batch_size: examples a step, at most n.
@@ -78,7 +87,7 @@ def fit(
         recompile.
       validation: a split to evaluate on after every epoch.
       patience: stop after so many epochs without a smaller validation loss, and go back to the
-        parameters of the best.
+        parameters of the best. A loss that is not finite is never the best.
       remainder: "drop" the last, smaller batch of an epoch, or "pad" and mask it.
       on_nonfinite: what an objective that is NaN or infinite does: "stop" the run, "skip" that
         update, or "ignore" it.
@@ -105,16 +114,20 @@ def fit(
       Interrupted: Ctrl-C or SIGTERM, after the current chunk; it holds the `Fit` so far.
       SavingFailed: a checkpoint cannot be written; it holds the `Fit` so far.
     """
-    check_run(train, validation, epochs, batch_size, patience, remainder)
-    check_saving(on_nonfinite, checkpoints, resume)
+    check_update("fit", update, start)
+    key, hyper = single_key("fit", key), numbers("fit", "hyper", hyper)
+    train, validation = splits("fit", train, validation)
+    sizes = check_run("fit", train, validation, epochs, batch_size, patience, remainder)
+    epochs, batch_size, patience = sizes
+    check_saving("fit", on_nonfinite, checkpoints, resume)
+    check_reporting("fit", report, monitors, chunk_seconds)
     mesh = check_devices(devices, batch_size)
-    hyper = jax.tree.map(lambda value: jnp.asarray(np.asarray(value)), hyper)
     data = everywhere(mesh, (jnp.asarray(train[0]), jnp.asarray(train[1])))
     program = Program(update, data, validation, hyper, batch_size, remainder, on_nonfinite, mesh)
 
     began = time.perf_counter()
+    check_labels("fit", update, start or program.spec(key), hyper, data, validation, batch_size)
     train_state = copy(start) if start else program.start(key)
-    check_labels(update, train_state, hyper, train, validation)
     course = program.compiled(train_state, patience)
     compile_seconds = time.perf_counter() - began
 

@@ -8,7 +8,7 @@ import optax
 from jax.core import Tracer
 
 from jaxnets.layer import Array
-from jaxnets.training.check import RunError
+from jaxnets.training.arguments import RunError
 
 
 class MomentumState(NamedTuple):

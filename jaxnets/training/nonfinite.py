@@ -7,6 +7,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from jaxnets.arrays import nonfinite_rows
 from jaxnets.layer import Array
 
 
@@ -46,3 +47,26 @@ def last_good(advance: Callable[[int], tuple], bad: int) -> tuple:
     """
     found = advance(bad)
     return found if all_finite(found[0][1:4]) else advance(bad - 1)
+
+
+def nonfinite_data(name: str, split: tuple[Any, Any]) -> str | None:
+    """Which row of a split is not finite, as a clause; None where all inputs and labels are."""
+    parts = zip(("inputs", "labels"), split, strict=True)
+    return next(
+        (rows for part, array in parts if (rows := nonfinite_rows(f"the {name} {part}", array))),
+        None,
+    )
+
+
+def not_finite(values: dict[str, Any] | None, split: Any) -> tuple[str, ...]:
+    """The warning that a validation loss deserves which is not finite.
+
+    Args:
+      values: the metrics over the split, each a number or one per member of a population.
+      split: inputs and labels.
+    """
+    if values is None or np.ndim(values["loss"]) > 1 or np.isfinite(values["loss"]).all():
+        return ()
+    cause = nonfinite_data("validation", split)
+    why = f"; {cause}" if cause else ""
+    return (f"the validation loss is {values['loss']}, which is never the best{why}",)

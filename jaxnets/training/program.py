@@ -10,10 +10,17 @@ import numpy as np
 
 from jaxnets.devices import everywhere, using
 from jaxnets.layer import Array, Key
+from jaxnets.training.arguments import RunError
 from jaxnets.training.chunk import Remainder, batch_of, chunk_program, no_sums, steps_per_epoch
 from jaxnets.training.course import Course, copy
 from jaxnets.training.evaluate import evaluate, values
-from jaxnets.training.nonfinite import all_finite, first_bad_step, last_good
+from jaxnets.training.nonfinite import (
+    all_finite,
+    first_bad_step,
+    last_good,
+    nonfinite_data,
+    not_finite,
+)
 from jaxnets.training.pace import CAPACITY, Pace
 from jaxnets.training.report import Progress
 from jaxnets.training.stops import NonFiniteLoss
@@ -46,15 +53,28 @@ class Program:
 
     def start(self, key: Key) -> TrainState:
         """The train state of step 0."""
+        return _init(self.update, self._example, key, self.hyper)
+
+    def spec(self, key: Key) -> TrainState:
+        """Its shapes and dtypes, which are known without compiling."""
+        return _init.eval_shape(self.update, self._example, key, self.hyper)
+
+    @property
+    def _example(self) -> jax.ShapeDtypeStruct:
         x = self.data[0]
-        return _init(self.update, jax.ShapeDtypeStruct((1, *x.shape[1:]), x.dtype), key, self.hyper)
+        return jax.ShapeDtypeStruct((1, *x.shape[1:]), x.dtype)
 
     def compiled(self, train_state: TrainState, patience: int | None) -> Course:
         """A course from here, for which everything is compiled and no step is made."""
         step = int(train_state.step)
         zeros = no_sums(self.update, train_state, self.data, self.hyper, self.batch_size)
         train_state, sums, _ = self._run(train_state, jax.device_put(zeros), step)
-        self.validate(train_state, rows=1)
+        validation = self.validate(train_state, rows=1)
+        if patience and validation and not isinstance(validation["loss"], int | float):
+            raise RunError(
+                'patience expects the metric "loss" to be one number, but got an array of shape '
+                f"{validation['loss'].shape}; name that metric otherwise"
+            )
         best = copy(train_state) if patience else None
         return Course(train_state, step, sums, patience, best)
 
@@ -81,7 +101,7 @@ class Program:
             bad, course.nonfinite = None, course.nonfinite + int((~np.isfinite(objectives)).sum())
         course.train_state, course.step, course.sums = after, int(after.step), summed
         if bad is not None:
-            raise NonFiniteLoss(after, self._culprit(after))
+            raise NonFiniteLoss(after, *self._cause(after))
         return objectives
 
     def progress(
@@ -90,6 +110,7 @@ class Program:
         """The report of where the course stands, entered into its history."""
         epoch, rest = divmod(course.step - 1, self.steps)
         done = rest + 1 == self.steps
+        validation = self.validate(course.train_state) if done else None
         progress = Progress(
             step=course.step,
             steps=self.steps * epochs,
@@ -97,11 +118,11 @@ class Program:
             epochs=epochs,
             epoch_done=done,
             train=values(self.update.metrics, course.sums),
-            validation=self.validate(course.train_state) if done else None,
+            validation=validation,
             seconds=course.seconds,
             samples_per_second=pace.samples_per_second,
             nonfinite=course.nonfinite,
-            warnings=warnings,
+            warnings=warnings + not_finite(validation, self.validation),
         )
         course.record(progress)
         return progress
@@ -135,13 +156,14 @@ class Program:
         # Waiting before reading: a read cannot be interrupted, and a wait can.
         return train_state, sums, np.asarray(jax.block_until_ready(objectives))
 
-    def _culprit(self, good: TrainState) -> Any:
-        """What made the first non-finite number in the update after the last good state."""
+    def _cause(self, good: TrainState) -> tuple[Any, str | None]:
+        """What made the first non-finite number in the next update, and whether the data did."""
         from jaxnets.inspect import first_nonfinite
 
         sizes = {"batch_size": self.batch_size, "remainder": self.remainder}
         batch = batch_of(good, self.data, **sizes)
-        return first_nonfinite(self.update, good, batch, self.hyper)
+        culprit = first_nonfinite(self.update, good, batch, self.hyper)
+        return culprit, None if all_finite(batch) else nonfinite_data("train", self.data)
 
 
 # It runs once, in milliseconds, and optimising it in full would take longer than compiling it.

@@ -10,7 +10,11 @@ import numpy as np
 
 from jaxnets.keys import stream
 from jaxnets.layer import Array
-from jaxnets.training.check import RunError
+from jaxnets.training.arguments import RunError, count, numbers, one_split
+from jaxnets.training.check import check_batch, check_update, splits
+from jaxnets.training.evaluate import undefined_is_no_fault
+from jaxnets.training.labels import check_labels
+from jaxnets.training.nonfinite import nonfinite_data
 from jaxnets.training.update import Batch, Hyper, TrainState, Update
 
 WINDOW = 5  # losses averaged into one; odd, so that the average belongs to the middle one's rate
@@ -35,6 +39,7 @@ class RangeTest(NamedTuple):
     suggestion: float
 
 
+@one_split
 def find_learning_rate(
     update: Update,
     train_state: TrainState,
@@ -71,12 +76,19 @@ def find_learning_rate(
     Source: Smith 2017, Cyclical learning rates for training neural networks, section 3.3, where
     the rate rises linearly.
     """
+    where = "the range test"
+    check_update(where, update, train_state)
+    batch_size, steps = count(where, "batch_size", batch_size), count(where, "steps", steps)
+    train, _ = splits(where, train, None)
     _check(update, hyper, train, batch_size, smallest, largest, steps)
-    rates = np.geomspace(smallest, largest, steps, dtype=np.float32)
+    hyper = numbers(where, "hyper", dict(hyper))
     data = (jnp.asarray(train[0]), jnp.asarray(train[1]))
-    losses = _run(update, train_state, data, dict(hyper), jnp.asarray(rates), batch_size)
-    losses = np.asarray(jax.block_until_ready(losses))
-    return RangeTest(rates, losses, _suggest(rates, losses))
+    check_labels(where, update, train_state, hyper, data, None, batch_size)
+    rates = np.geomspace(smallest, largest, steps, dtype=np.float32)
+    with undefined_is_no_fault():  # at the largest rates the loss is to become infinite
+        losses = _run(update, train_state, data, hyper, jnp.asarray(rates), batch_size)
+        losses = np.asarray(jax.block_until_ready(losses))
+    return RangeTest(rates, losses, _suggest(rates, losses, data))
 
 
 @partial(jax.jit, static_argnames=("update", "batch_size"))
@@ -102,14 +114,19 @@ def _run(
     return jax.lax.scan(step, train_state, (rates, batches))[1]
 
 
-def _suggest(rates: np.ndarray, losses: np.ndarray) -> float:
+def _suggest(rates: np.ndarray, losses: np.ndarray, data: tuple[Array, Array]) -> float:
     with np.errstate(invalid="ignore", over="ignore"):
         smooth = np.lib.stride_tricks.sliding_window_view(losses, WINDOW).mean(-1)
     if not np.isfinite(smooth).any():
+        cause = nonfinite_data("train", data)
+        cure = (
+            f"{cause}: drop those rows or fill them in"
+            if cause
+            else ("start from a smaller one, or look for a logarithm or division in the model")
+        )
         raise RunError(
             f"the range test expects a finite loss at its first {WINDOW} rates, {rates[0]:g} to "
-            f"{rates[WINDOW - 1]:g}, but got {losses[:WINDOW].tolist()}; start from a smaller one, "
-            f"or look for a logarithm or division in the model"
+            f"{rates[WINDOW - 1]:g}, but got {losses[:WINDOW].tolist()}; {cure}"
         )
     lowest = int(np.where(np.isfinite(smooth), smooth, np.inf).argmin())
     return float(rates[lowest + WINDOW // 2]) / 10
@@ -133,14 +150,12 @@ def _check(
             f"the range test expects an optimizer that is a function of hyper, but this one's "
             f"learning rate is fixed; {CURE}"
         )
-    if not 0 < smallest < largest:
+    if not 0 < smallest < largest < np.inf:
         raise RunError(
             f"the range test expects 0 < smallest < largest, but got {smallest} and {largest}"
         )
-    examples, labels = len(train[0]), len(train[1])
-    if examples != labels or not 1 <= batch_size <= examples or steps < WINDOW:
+    check_batch("the range test", train, batch_size)
+    if steps < WINDOW:
         raise RunError(
-            f"the range test expects as many labels as inputs, batches no larger than that and at "
-            f"least {WINDOW} steps, but got {examples} inputs, {labels} labels, "
-            f"batch_size={batch_size} and steps={steps}"
+            f"the range test expects at least {WINDOW} steps, but got {steps}; 100 is usual"
         )

@@ -11,7 +11,7 @@ import numpy as np
 
 from jaxnets.layer import Key
 from jaxnets.messages import printable
-from jaxnets.training.check import RunError
+from jaxnets.training.arguments import RunError
 from jaxnets.training.checkpoint import CheckpointError, Checkpoints
 from jaxnets.training.course import Course
 from jaxnets.training.monitors import Monitor, memories, remind
@@ -53,7 +53,7 @@ class Saver:
         told["history"] = [progress._asdict() for progress in course.history]
         told["identity"] = self.identity
         told["monitors"] = memories(self.monitors)
-        self.checkpoints.save(course.step, _tree(course), to_json(told), score=score)
+        self.checkpoints.save(course.step, _tree(course), to_json(_exact(told)), score=score)
         self.saved_at, self.saved_step = course.seconds, course.step
 
     def save_instead(self, course: Course, error: Exception) -> None:
@@ -152,6 +152,17 @@ def _progress(entry: dict[str, Any]) -> Progress:
     return Progress(**fields)
 
 
+def _exact(value: Any) -> Any:
+    """The value with infinities as strings: as null, which JSON has for them, they would be NaN."""
+    if isinstance(value, dict):
+        return {name: _exact(part) for name, part in value.items()}
+    if isinstance(value, np.ndarray):
+        return _exact(value.tolist())
+    if isinstance(value, list | tuple):
+        return [_exact(part) for part in value]
+    return str(value) if isinstance(value, float) and math.isinf(value) else value
+
+
 def _figures(values: dict[str, Any] | None) -> Any:
     """A report's figures as they were before JSON: NaN is null there, and an array a list."""
     if values is None:
@@ -159,7 +170,7 @@ def _figures(values: dict[str, Any] | None) -> Any:
 
     def figure(value: Any) -> Any:
         if not isinstance(value, list):
-            return value
+            return float(value) if isinstance(value, str) else value
         counts = np.asarray(value).dtype.kind == "i"
         return np.asarray(value, np.int32 if counts else np.float32)
 

@@ -28,14 +28,16 @@ class NonFiniteLoss(ArithmeticError):
         where the computation done anew, one operation after another, stays finite.
     """
 
-    def __init__(self, train_state: TrainState, culprit: Any):
+    def __init__(self, train_state: TrainState, culprit: Any, data: str | None = None):
         step = int(train_state.step)
-        found = "" if culprit is None else f", first in {culprit}"
-        super().__init__(
-            f"the loss stopped being finite at step {step}{found}; lower the learning rate, clip "
-            "the gradient (optax.clip_by_global_norm), or keep a logarithm, a root or a division "
-            "off its edge"
+        first = "" if culprit is None else f", first in {culprit}"
+        cure = (
+            "lower the learning rate, clip the gradient (optax.clip_by_global_norm), or keep a "
+            "logarithm, a root or a division off its edge"
         )
+        if data is not None:
+            cure = f"{data}: drop those rows or fill them in"
+        super().__init__(f"the loss stopped being finite at step {step}{first}; {cure}")
         self.step, self.train_state, self.culprit = step, train_state, culprit
 
 

@@ -7,7 +7,7 @@ import jax
 import optax
 
 from jaxnets.layer import Key, Layer, LayerError, Params, State
-from jaxnets.training.check import RunError
+from jaxnets.training.arguments import RunError
 from jaxnets.trees import Names, check_names, flatten_names, matches, unflatten_names
 
 

@@ -13,6 +13,7 @@ from jaxnets.keys import stream
 from jaxnets.layer import Array, Key, Layer, Params, State
 from jaxnets.lowering import batch_inside
 from jaxnets.metrics import Metric
+from jaxnets.training.arguments import check_metrics, check_parts, from_hyper, reading_hyper
 
 Hyper = Any  # a pytree of numbers: traced, so that a new value never recompiles
 Loss = Callable[[Array, Array], Array]
@@ -119,15 +120,22 @@ class Update:
             outputs = _cast(outputs, self.compute_dtype and jnp.float32)
             losses = _made(self.loss, hyper)(outputs, y)
             mean = jnp.where(weights > 0, losses * weights, 0).sum() / weights.sum()
-            penalty = 0.0 if self.penalty is None else self.penalty(params, hyper)
-            return mean + penalty, (outputs, new_state)
+            return mean + self._penalty(params, hyper), (outputs, new_state)
 
         (value, (outputs, state)), gradient = jax.value_and_grad(objective, has_aux=True)(params)
-        updates, opt_state = tx.update(gradient, opt_state, params)
+        extra = {"value": value, "grad": gradient, "value_fn": lambda params: objective(params)[0]}
+        tx = optax.with_extra_args_support(tx)  # drops them where it takes none
+        updates, opt_state = tx.update(gradient, opt_state, params, **extra)
         sums = {name: m.sums(outputs, y, weights) for name, m in self.named_metrics}
         next_params: Any = optax.apply_updates(params, updates)
         next_state = TrainState(step + 1, next_params, state, opt_state, key)
         return next_state, {"objective": value, **sums}
+
+    def _penalty(self, params: Params, hyper: Hyper) -> Array | float:
+        penalty = self.penalty
+        if penalty is None:
+            return 0.0
+        return reading_hyper("the penalty", hyper, lambda: penalty(params, hyper))
 
 
 def make_update(
@@ -146,7 +154,8 @@ def make_update(
       model: a `Layer`, or a function of the hyperparameters that returns one.
       tx: an optax transformation, or a function of the hyperparameters that returns one, as in
         `lambda hyper: optax.adam(hyper["learning_rate"])`. Both run inside the trace, so a new
-        learning rate or dropout rate is a new input to the same program.
+        learning rate or dropout rate is a new input to the same program. An optimizer that takes
+        extra arguments, such as `optax.lbfgs`, gets the step's `value`, `grad` and `value_fn`.
       loss: `loss(outputs, labels)`, one number an example, or an `of_hyper` that makes it.
       metrics: what to report beside the loss, by name; "loss" replaces the loss in reports.
       penalty: `penalty(params, hyper)`, added to the mean loss, as in
@@ -156,10 +165,23 @@ def make_update(
       compute_dtype: the dtype of the forward and backward pass, by default that of the params.
         `jnp.bfloat16` is mixed precision (Micikevicius et al. 2018): params, optimizer and loss
         stay float32.
+
+    Raises:
+      TypeError: a part of another kind, such as a string for an optimizer.
     """
-    named = dict(metrics or {})
+    named = check_metrics("make_update", {} if metrics is None else metrics)
+    check_parts(
+        model,
+        tx,
+        compute_dtype,
+        penalty=(penalty, "write lambda params, hyper: losses.l2(params, 1e-4)"),
+        augment=(None if isinstance(augment, OfHyper) else augment, "see jaxnets.data.augment"),
+    )
     if not callable(loss) and not isinstance(loss, OfHyper):
-        raise TypeError(f"make_update expects a loss function, but got {loss!r}")
+        raise TypeError(
+            f"make_update expects a loss function, but got {loss!r}; pass "
+            "losses.softmax_cross_entropy, or a function of (outputs, labels)"
+        )
     if isinstance(loss, OfHyper) and "loss" not in named:
         raise TypeError(
             "a loss of the hyperparameters differs from run to run, so make_update expects the one "
@@ -172,11 +194,13 @@ def make_update(
 
 def build(part: Any, hyper: Hyper) -> Any:
     """The part itself, or what it makes of the hyperparameters where it is a function of them."""
-    return part(hyper) if callable(part) else part
+    return from_hyper(part, hyper) if callable(part) else part
 
 
 def _made(part: Any, hyper: Hyper) -> Any:
-    return part.make(hyper) if isinstance(part, OfHyper) else part
+    if not isinstance(part, OfHyper):
+        return part
+    return reading_hyper("of_hyper's function", hyper, lambda: part.make(hyper))
 
 
 def _cast(tree: Any, dtype: Any) -> Any:

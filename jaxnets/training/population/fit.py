@@ -8,11 +8,21 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxnets.layer import Key
-from jaxnets.training.check import check_labels, check_run, check_saving
+from jaxnets.training.arguments import member_keys, numbers, one_split
+from jaxnets.training.check import (
+    check_reporting,
+    check_run,
+    check_saving,
+    check_strategy,
+    check_update,
+    splits,
+)
 from jaxnets.training.checkpoint import CheckpointError, Checkpoints
 from jaxnets.training.chunk import Remainder, steps_per_epoch
 from jaxnets.training.course import Course, Strategy, copy
 from jaxnets.training.interrupt import first_signal
+from jaxnets.training.labels import check_labels
+from jaxnets.training.nonfinite import nonfinite_data, not_finite
 from jaxnets.training.pace import CAPACITY, Pace
 from jaxnets.training.population.advance import advance
 from jaxnets.training.population.evaluate import evaluate_population, member_values
@@ -47,6 +57,7 @@ class PopulationFit(NamedTuple):
     samples_per_second: float
 
 
+@one_split
 def fit_population(
     update: Update,
     train: tuple[Any, Any],
@@ -97,10 +108,16 @@ def fit_population(
       Interrupted: Ctrl-C or SIGTERM, after the current chunk; it holds the `PopulationFit` so far.
       SavingFailed: a checkpoint cannot be written; it holds the `PopulationFit` so far.
     """
-    check_run(train, validation, epochs, batch_size, None, remainder)
-    check_saving("stop", checkpoints, resume)
+    check_update("fit_population", update, start)
+    keys = member_keys("fit_population", keys)
+    hypers = numbers("fit_population", "hypers", hypers)
+    train, validation = splits("fit_population", train, validation)
+    sizes = check_run("fit_population", train, validation, epochs, batch_size, None, remainder)
+    epochs, batch_size, _ = sizes
+    check_saving("fit_population", "stop", checkpoints, resume)
+    check_reporting("fit_population", report, (), chunk_seconds)
+    check_strategy("fit_population", strategy)
     n = count_members(keys, hypers)
-    hypers = jax.tree.map(lambda value: jnp.asarray(np.asarray(value)), hypers)
     data = (jnp.asarray(train[0]), jnp.asarray(train[1]))
     sizes = {"batch_size": batch_size, "remainder": remainder}
     steps = steps_per_epoch(len(data[0]), **sizes)
@@ -117,7 +134,7 @@ def fit_population(
     began = time.perf_counter()
     hyper = jax.tree.map(lambda leaf: leaf[0], hypers)
     spec = jax.eval_shape(update.init, jax.random.key(0), data[0][:1], hyper)
-    check_labels(update, spec, hyper, train, validation)
+    check_labels("fit_population", update, spec, hyper, data, validation, batch_size)
     programs.check_memory(spec, n, strategy or "vmap")
     options = {**sizes, "share_batches": share_batches, "strategy": strategy}
     about = {} if checkpoints is None else identity(train, validation, hypers, key=keys, **options)
@@ -157,6 +174,7 @@ def fit_population(
                 stop = min(course.step + pace.length, (epoch + 1) * steps)
                 advance(programs, course, stop, pace, fresh=course.step % steps == 0)
                 done = stop % steps == 0
+                validated = _known(validate(chosen), course) if done else None
                 progress = Progress(
                     step=stop,
                     steps=steps * epochs,
@@ -164,9 +182,10 @@ def fit_population(
                     epochs=epochs,
                     epoch_done=done,
                     train=_known(member_values(update.metrics, course.sums), course),
-                    validation=_known(validate(chosen), course) if done else None,
+                    validation=validated,
                     seconds=course.seconds,
                     samples_per_second=pace.samples_per_second,
+                    warnings=_warnings(validated, course, data, validation),
                 )
                 course.record(progress)
                 report(_median(progress))
@@ -190,6 +209,17 @@ def _known(values: dict[str, np.ndarray] | None, course: Course) -> Any:
         name: np.where(lost.reshape(-1, *[1] * (value.ndim - 1)), np.nan, value)
         for name, value in values.items()
     }
+
+
+def _warnings(values: Any, course: Course, data: Any, validation: Any) -> tuple[str, ...]:
+    """What explains that all members diverged, or that one's validation loss is not finite."""
+    known = np.array(course.diverged) < 0
+    if not known.any():
+        cause = nonfinite_data("train", data)
+        return (f"all members diverged; {cause}",) if cause else ()
+    if values is None or values["loss"].ndim > 1:
+        return ()
+    return not_finite({"loss": values["loss"][known]}, validation)
 
 
 def _median(progress: Progress) -> Progress:

@@ -7,7 +7,7 @@ import jax
 import numpy as np
 
 from jaxnets.layer import Key
-from jaxnets.training.check import RunError
+from jaxnets.training.arguments import RunError
 from jaxnets.training.course import Strategy
 from jaxnets.training.update import Hyper
 

@@ -10,7 +10,7 @@ import numpy as np
 
 from jaxnets.layer import Array, Key
 from jaxnets.lowering import compiler_options
-from jaxnets.training.check import RunError
+from jaxnets.training.arguments import RunError
 from jaxnets.training.chunk import no_sums
 from jaxnets.training.course import Strategy
 from jaxnets.training.memory import free_bytes, needed_bytes

@@ -10,7 +10,8 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxnets.layer import LayerError
-from jaxnets.training.check import RunError
+from jaxnets.training.arguments import RunError, count
+from jaxnets.training.check import check_batch, check_strategy, check_update, splits
 from jaxnets.training.course import Strategy
 from jaxnets.training.search.space import Distribution, Setting, Space
 from jaxnets.training.update import Batch, Update
@@ -43,6 +44,20 @@ class Problem:
     smaller_is_better: bool
     strategy: Strategy | None = None
     _built: dict[Values, Update] = field(default_factory=dict, init=False, repr=False)
+
+    def __post_init__(self):
+        """Convert the splits and the batch size, or refuse them."""
+        if not callable(self.update):
+            check_update("a search", self.update)
+        train, validation = splits("a search", self.train, self.validation)
+        batch_size = count("a search", "batch_size", self.batch_size)
+        check_batch("a search", train, batch_size)
+        if validation is None:
+            raise RunError("a search expects validation=(x, y), which decides, but got None")
+        check_strategy("a search", self.strategy)
+        checked = {"train": train, "validation": validation, "batch_size": batch_size}
+        for name, value in checked.items():
+            object.__setattr__(self, name, value)
 
     @property
     def structural(self) -> tuple[str, ...]:

@@ -13,7 +13,7 @@ import numpy as np
 from jaxnets.keys import stream
 from jaxnets.layer import Key
 from jaxnets.messages import printable
-from jaxnets.training.check import RunError
+from jaxnets.training.arguments import RunError
 from jaxnets.training.course import Strategy
 from jaxnets.training.population import evaluate_population, fit_population
 from jaxnets.training.report import Reporter
