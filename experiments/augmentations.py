@@ -14,9 +14,10 @@ from pathlib import Path
 import jax
 import jax.numpy as jnp
 import numpy as np
-import tyro
 from matplotlib.figure import Figure
 
+from experiments import common
+from experiments.folder import write_figure
 from experiments.look_inside import fitted_in, load_photo
 from jaxnets import data
 from jaxnets.data import augment
@@ -115,9 +116,9 @@ def experiment(config: Config) -> None:
         ),
     }
     for name, figure in sheets.items():
-        figure.savefig(config.out / f"{name}.png", dpi=110)
+        write_figure(config.out / f"{name}.png", figure, dpi=110)
     print(f"digit.png and photo.png are in {config.out}")
 
 
 if __name__ == "__main__":
-    experiment(tyro.cli(Config, description=__doc__))
+    common.main(experiment, Config)

@@ -6,26 +6,31 @@ import sys
 import tempfile
 import time
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal, NoReturn
 
 import jax
+import numpy as np
 import optax
 import tyro
 
-from experiments.folder import begin, cut, write_json
+from experiments.folder import begin, cut, write_figure, write_json
 from jaxnets import Layer, LayerError, metrics
 from jaxnets.data import DataError, Dataset
+from jaxnets.files import user_cache
 from jaxnets.inspect import plots
 from jaxnets.interop import safetensors
+from jaxnets.json_files import JSONError
+from jaxnets.messages import printable
 from jaxnets.training import (
     CheckpointError,
     Checkpoints,
     Fit,
     Interrupted,
     NonFiniteLoss,
+    Progress,
     RunError,
     SavingFailed,
     Update,
@@ -101,7 +106,7 @@ class Run:
         """`training.fit`, saved and reporting here; after Ctrl-C, what was learnt by then."""
         saved = self.saved("training")
         log = self.folder / "metrics.jsonl"
-        cut(log, saved["checkpoints"].latest() or 0)
+        cut(log, saved["checkpoints"].latest_whole() or 0)
         with console() as shown, json_lines(log) as written:
             try:
                 reported = {"report": together(shown, written), "monitors": [loss_spikes()]}
@@ -138,10 +143,12 @@ class Run:
         }
         write_json(self.folder / "result.json", result)
         title = f"{self.name} on {self.dataset.name}: test accuracy {test['accuracy']:.2%}"
+        if self.interrupted is not None:
+            title += cut_short(fitted.history)
         if fitted.history:
-            plots.curves(fitted.history, title).savefig(self.folder / "curves.png", dpi=120)
+            write_figure(self.folder / "curves.png", plots.curves(fitted.history, title))
         figure = plots.confusion(test["confusion"], classes, title)
-        figure.savefig(self.folder / "confusion.png", dpi=120)
+        write_figure(self.folder / "confusion.png", figure)
         print(
             f"test accuracy {test['accuracy']:.2%}, loss {test['loss']:.4f}, after {steps} steps "
             f"in {fitted.train_seconds:.1f} s of training "
@@ -153,31 +160,47 @@ class Run:
             raise self.interrupted
 
 
-def main(experiment: Callable[[Any], Any], config_type: type) -> None:
+def cut_short(history: Sequence[Progress]) -> str:
+    """What the title of a picture says of a run that was interrupted."""
+    after = f" after {history[-1].step:,} of {history[-1].steps:,} updates" if history else ""
+    return f"\ninterrupted{after}"
+
+
+def main(
+    experiment: Callable[[Any], Any], config_type: type, *, keep_compiled: bool = True
+) -> None:
     """Run `experiment` with options from the command line, and exit.
 
-    The status is 0, or 2 for a mistake of the user's, said in one message without a traceback,
-    or 130 after Ctrl-C and 75 after SIGTERM, with what was learnt so far saved.
+    The status is 0, or 2 for a mistake of the user's or a failure of the system, such as a full
+    disk, said in one message without a traceback, or 130 after Ctrl-C and 75 after SIGTERM, with
+    what was learnt so far saved.
+
+    Args:
+      experiment: called with the options.
+      config_type: their dataclass.
+      keep_compiled: keep compiled programs on disk, so that a second run starts sooner; what times
+        compiling does not.
     """
     config = tyro.cli(config_type, description=sys.modules["__main__"].__doc__)
-    _cache_compilations()
     warnings.showwarning = lambda message, *_: print(f"warning: {message}", file=sys.stderr)
     try:
+        if keep_compiled:
+            _cache_compilations()
         experiment(config)
     except NonFiniteLoss as error:
         _fail(f"{error}\nThe state before that step is saved; with --resume it is run again.")
     except SavingFailed as error:
         _fail(f"{error}\n{_saved_elsewhere(error.fit)}")
-    except (DataError, LayerError, RunError, CheckpointError) as error:
+    except (DataError, JSONError, LayerError, RunError, CheckpointError) as error:
         _fail(str(error))
     except OSError as error:
-        _fail(f"{error.filename}: {error.strerror}")
+        where = "" if error.filename is None else f"{printable(error.filename)}: "
+        _fail(str(error) if error.strerror is None else where + error.strerror)
     except Interrupted as interrupted:
-        print("interrupted; what was learnt so far is saved, --resume goes on", file=sys.stderr)
-        sys.exit(130 if interrupted.signal == signal.SIGINT else 75)
+        status = 130 if interrupted.signal == signal.SIGINT else 75
+        _interrupted("what was learnt so far is saved, --resume goes on", status)
     except KeyboardInterrupt:
-        print("interrupted outside of training; nothing new is saved", file=sys.stderr)
-        sys.exit(130)
+        _interrupted("nothing more is saved", 130)
 
 
 def _fail(message: str) -> NoReturn:
@@ -185,21 +208,32 @@ def _fail(message: str) -> NoReturn:
     sys.exit(2)
 
 
-def _saved_elsewhere(fitted: Fit) -> str:
+def _interrupted(message: str, status: int) -> NoReturn:
+    """Exit; another Ctrl-C does not wait for what the interpreter still does at its end."""
+    signal.signal(signal.SIGINT, lambda *_: os._exit(status))
+    print(f"interrupted; {message}", file=sys.stderr, flush=True)
+    sys.exit(status)
+
+
+def _saved_elsewhere(fitted: Any) -> str:
     """Save the train state where there may be room, and say where, or that it is lost."""
-    folder = Path(tempfile.mkdtemp(prefix="jaxnets-"))
+    state = fitted.train_state if isinstance(fitted, Fit) else fitted.train_states
     try:
+        folder = Path(tempfile.mkdtemp(prefix="jaxnets-"))
         with Checkpoints(folder) as checkpoints:
-            step = int(fitted.train_state.step)
-            checkpoints.save(step, fitted.train_state, {"saved": "since its own folder failed"})
-    except CheckpointError:
+            step = int(np.max(state.step))
+            checkpoints.save(step, state, {"saved": "since its own folder failed"})
+    except (CheckpointError, OSError):
         return "It could not be saved elsewhere either: what came after the last save is lost."
     return f"What was learnt by then is in {folder}; the last checkpoint before it can be resumed."
 
 
 def _cache_compilations() -> None:
     """Keep compiled programs on disk, small ones too, so that a second run starts sooner."""
-    if "JAX_COMPILATION_CACHE_DIR" not in os.environ:
-        cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
-        jax.config.update("jax_compilation_cache_dir", str(cache / "jaxnets" / "xla"))
     jax.config.update("jax_persistent_cache_min_compile_time_secs", 0)
+    if "JAX_COMPILATION_CACHE_DIR" in os.environ:
+        return
+    try:
+        jax.config.update("jax_compilation_cache_dir", str(user_cache() / "xla"))
+    except OSError as error:
+        warnings.warn(f"compiled programs are not kept: {error}", stacklevel=1)

@@ -16,7 +16,6 @@ Points gained with 10, 50 and 200 images a class, mean over 10 seeds: nine digit
 0.7; MNIST to Fashion-MNIST 0.9, 0.5, -0.1*; Fashion-MNIST to MNIST 1.9, -0.1*, 0.0* (*: or none).
 """
 
-import json
 import signal
 import sys
 from collections.abc import Callable, Iterable
@@ -33,7 +32,7 @@ from jax.nn import relu
 
 from experiments import common, study
 from experiments.finetune_report import draw, tell
-from experiments.folder import begin, machine, write_json
+from experiments.folder import begin, machine, write_figure, write_json
 from jaxnets import (
     Layer,
     batch_norm,
@@ -41,6 +40,7 @@ from jaxnets import (
     data,
     dense,
     flatten,
+    json_files,
     max_pool,
     scale_pixels,
     serial,
@@ -279,7 +279,7 @@ def experiment(config: Config) -> None:
     sets = load(config)
     folder, begun = begin("finetune", config, sets["Fashion-MNIST"])
     done = folder / "comparisons.json"
-    results = json.loads(done.read_text(encoding="utf-8")) if begun and done.exists() else {}
+    results = compared(done) if begun and done.exists() else {}
     for direction, task in tasks(config, sets, finished(config, results)):
         for count in map(str, config.images):
             if count not in results.setdefault(direction, {}):
@@ -288,8 +288,18 @@ def experiment(config: Config) -> None:
             tell(f"{direction}, {count} a class", results[direction][count])
     about = {"seeds": config.seeds, "updates": config.updates, "results": results}
     write_json(folder / "result.json", about | machine())
-    draw(results, config.seeds).savefig(folder / "finetune.png", dpi=120)
+    write_figure(folder / "finetune.png", draw(results, config.seeds))
     print(f"finetune.png and result.json are in {folder}")
+
+
+def compared(path: Path) -> dict[str, Any]:
+    """The comparisons in a file: by direction, by images per class."""
+    cure = "delete it, and everything is compared again"
+    results = json_files.read(path, cure=cure)
+    with json_files.damaged(path, cure):
+        if not all(isinstance(found, dict) for each in results.values() for found in each.values()):
+            raise ValueError("it holds something else than comparisons")
+    return results
 
 
 def finished(config: Config, results: dict[str, Any]) -> set[str]:

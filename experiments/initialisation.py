@@ -10,7 +10,6 @@ unit of 32 and 30.7 % test accuracy from zeros, 32 and 93.3 % from Glorot's; thr
 the gradient keeps its size from He's weights, and shrinks to 1e-22 of it from normal ones, sd 0.01.
 """
 
-import json
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
@@ -21,12 +20,13 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
-import tyro
 from jax import Array
 from jax.nn import initializers as init
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
+from experiments import common
+from experiments.folder import write_figure, write_json
 from jaxnets import Layer, data, dense, flatten, losses, metrics, scale_pixels, serial
 from jaxnets.data import Dataset
 from jaxnets.inspect import layer_norms
@@ -200,13 +200,13 @@ def experiment(config: Config) -> dict[str, Any]:
     config.out.mkdir(parents=True, exist_ok=True)
 
     runs = training(config, mnist)
-    draw_training(runs).savefig(config.out / "collapse.png", dpi=120)
+    write_figure(config.out / "collapse.png", draw_training(runs))
 
     norms = gradients(config, mnist)
-    draw_gradients(norms, config.depth).savefig(config.out / "gradients.png", dpi=120)
+    write_figure(config.out / "gradients.png", draw_gradients(norms, config.depth))
 
     result = {"training": runs, "gradient_norms": norms}
-    (config.out / "result.json").write_text(json.dumps(result, indent=2) + "\n", encoding="utf-8")
+    write_json(config.out / "result.json", result)
     for name, run in runs.items():
         print(
             f"{name}: {run['distinct_units'][-1]} distinct hidden units of {config.units}, their "
@@ -217,4 +217,4 @@ def experiment(config: Config) -> dict[str, Any]:
 
 
 if __name__ == "__main__":
-    experiment(tyro.cli(Config, description=__doc__))
+    common.main(experiment, Config)

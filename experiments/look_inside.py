@@ -27,6 +27,7 @@ from matplotlib.figure import Figure
 
 from experiments import common
 from experiments.decks.s4 import KERNELS
+from experiments.folder import write_figure
 from jaxnets import Layer, conv, data, losses, models, scale_pixels
 from jaxnets.data import Dataset
 from jaxnets.inspect import (
@@ -273,7 +274,7 @@ def experiment(config: Config) -> None:
     else:
         figures |= look_at_photo(config, view, photo)
     for name, figure in figures.items():
-        figure.savefig(config.out / f"{name}.png", dpi=120)
+        write_figure(config.out / f"{name}.png", figure)
     print(f"{', '.join(f'{name}.png' for name in figures)} are in {config.out}")
 
 

@@ -4,7 +4,6 @@
 is known of the first ones is written while the others train.
 """
 
-import json
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -14,10 +13,14 @@ import numpy as np
 from experiments import common
 from experiments.folder import machine, write_json
 from experiments.population import ensembles, percent, seed_keys
+from jaxnets import json_files
 from jaxnets.data import Split
 from jaxnets.interop import safetensors
+from jaxnets.json_files import JSONError
 from jaxnets.training import Update, predict_proba
 from jaxnets.training.population import spread
+
+CURE = "delete this seed's folder, and its network is trained again"
 
 
 @dataclass(frozen=True)
@@ -59,7 +62,13 @@ def experiment(
 def result_in(folder: Path) -> dict[str, Any]:
     """What the run in a folder has written of its result; nothing where it has not come so far."""
     path = folder / "result.json"
-    return json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
+    if not path.exists():
+        return {}
+    result = json_files.read(path, cure=CURE)
+    for name in ("steps", "test_accuracy", "train_seconds"):
+        if not isinstance(result.get(name), int | float):
+            raise JSONError(path, f"its {name} is {result.get(name)!r}", CURE)
+    return result
 
 
 def finish(

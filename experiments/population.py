@@ -13,7 +13,7 @@ from matplotlib.patches import Patch
 from matplotlib.ticker import MaxNLocator
 
 from experiments import common
-from experiments.folder import cut, write_json
+from experiments.folder import cut, write_figure, write_json
 from jaxnets import metrics
 from jaxnets.data import Split
 from jaxnets.interop import safetensors
@@ -59,7 +59,7 @@ def experiment(
     network diverged.
     """
     interrupted, saved, log = None, run.saved("training"), run.folder / "metrics.jsonl"
-    cut(log, saved["checkpoints"].latest() or 0)
+    cut(log, saved["checkpoints"].latest_whole() or 0)
     with console() as shown, json_lines(log) as written:
         try:
             fitted = fit_population(
@@ -107,7 +107,8 @@ def finish(
     accuracy = spread(test["accuracy"])
     if fitted.history:
         title = f"{run.name}, {config.seeds} seeds: test accuracy {percent(accuracy)}"
-        curves(fitted.history, title).savefig(run.folder / "curves.png", dpi=120)
+        title += common.cut_short(fitted.history) if interrupted else ""
+        write_figure(run.folder / "curves.png", curves(fitted.history, title))
     print(
         f"{config.seeds} networks by {fitted.strategy}, measured to be the faster way, in "
         f"{fitted.train_seconds:.1f} s of training and {fitted.compile_seconds:.1f} s of compiling"
@@ -178,14 +179,14 @@ def curves(history: Sequence[Progress], title: str) -> Figure:
     """Loss and accuracy by epoch, in training and validation, with bands over the members."""
     figure = Figure(figsize=(11, 4.6), layout="constrained")
     figure.suptitle(title, fontsize=15)
-    epochs = [progress.epoch for progress in history]
+    epochs = [progress.passes for progress in history]
     for axes, name in zip(figure.subplots(1, 2), ("loss", "accuracy"), strict=True):
         band(axes, epochs, [p.train[name] for p in history], "training", COLOURS[0])
         watched = [p for p in history if p.validation is not None]
         values = [p.validation[name] for p in watched if p.validation is not None]
         band(axes, [p.epoch for p in watched], values, "validation", COLOURS[1])
         axes.set(xlabel="epoch", ylabel=name + " (nats)" * (name == "loss"))
-        axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
+        axes.xaxis.set_major_locator(MaxNLocator(integer=history[-1].epoch_done, min_n_ticks=1))
         axes.grid(alpha=0.3)
         legend(axes)
     return figure

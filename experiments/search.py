@@ -27,7 +27,7 @@ from jax.nn import relu
 from jax.nn.initializers import lecun_normal
 
 from experiments import common
-from experiments.folder import begin, machine, write_json
+from experiments.folder import begin, machine, write_figure, write_json
 from jaxnets import Layer, data, dense, dropout, flatten, losses, metrics, scale_pixels, serial
 from jaxnets.data import Dataset
 from jaxnets.training import evaluate, make_update
@@ -146,9 +146,8 @@ def search(config: Config, mnist: Dataset, seed: int) -> dict[str, Any]:
 def draw(config: Config, results: Results, name: str) -> None:
     """Both plots of a search."""
     title = f"{name}: {len(results.trials)} settings of an MLP on MNIST"
-    scores(results, title).savefig(config.out / f"{name}-scores.png", dpi=120)
-    lines = parallel_coordinates(results, title)
-    lines.savefig(config.out / f"{name}-parallel.png", dpi=120)
+    write_figure(config.out / f"{name}-scores.png", scores(results, title))
+    write_figure(config.out / f"{name}-parallel.png", parallel_coordinates(results, title))
 
 
 def verdict(runs: list[dict[str, Any]]) -> dict[str, Any]:

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 import tyro
 from matplotlib.figure import Figure
 
-from experiments.folder import begin, machine, write_json
+from experiments.folder import begin, machine, write_figure, write_json
 from jaxnets import Layer, data, losses, metrics, models, scale_pixels, serial
 from jaxnets.data import Dataset, Split
 from jaxnets.training import Checkpoints, RunError, Update, console, make_update
@@ -87,7 +87,7 @@ def trained(
 
 def finish(config: Config, result: dict[str, Any], figure: Figure) -> dict[str, Any]:
     """Write result.json and the figure, result.png; return the result as it was written."""
-    figure.savefig(config.out / "result.png", dpi=120)
+    write_figure(config.out / "result.png", figure)
     whole = {
         "epochs": config.epochs,
         "examples": config.examples,

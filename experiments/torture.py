@@ -26,9 +26,10 @@ from pathlib import Path
 
 import jax
 import numpy as np
-import tyro
 
 from experiments import common, mnist_mlp
+from experiments.folder import write_json
+from jaxnets.json_files import decode, read_lines
 from jaxnets.training import fit, resume
 from jaxnets.training.checkpoint import file
 
@@ -99,8 +100,8 @@ class Torture:
         folder = self.folder / f"run{self.counts['runs']}"
         while not self._life(folder, ends):
             pass
-        with open(folder / "metrics.jsonl", encoding="utf-8") as lines:
-            steps = [json.loads(line)["step"] for line in lines]
+        log = read_lines(folder / "metrics.jsonl", cure="a resumed run should have mended it")
+        steps = [report["step"] for _, report in log]
         if steps != sorted(set(steps)):
             self.wrong.append(f"{folder}: metrics.jsonl does not have each step once and in order")
         return digest(folder)
@@ -201,7 +202,7 @@ def _reports(folder: Path) -> list[str]:
 def _trained(folder: Path) -> bool:
     """Whether all of a run's steps are made."""
     with suppress(ValueError, LookupError):  # a line cut short, or none
-        report = json.loads(_reports(folder)[-1])
+        report = decode(_reports(folder)[-1])
         return report["step"] == report["steps"]
     return False
 
@@ -246,12 +247,9 @@ def main(config: Config) -> int:
     if config.out is not None:
         result = {**table, "right": right, "digest": expected, "config": asdict(config)}
         result |= {"jax": jax.__version__, "cores": os.cpu_count()}
-        config.out.write_text(json.dumps(result, indent=2, default=str) + "\n", encoding="utf-8")
+        write_json(config.out, result)
     return 0 if right else 1
 
 
 if __name__ == "__main__":
-    try:
-        sys.exit(main(tyro.cli(Config, description=__doc__)))
-    except KeyboardInterrupt:
-        sys.exit(130)
+    common.main(lambda config: sys.exit(main(config)), Config, keep_compiled=False)

@@ -7,6 +7,7 @@ from jaxtyping import Array, Float, Integer, Real
 
 from jaxnets.layer import Params
 from jaxnets.metrics import correct
+from jaxnets.metrics.classification import check_binary
 from jaxnets.trees import select
 
 
@@ -44,6 +45,7 @@ def binary_cross_entropy(
 ) -> Float[Array, " batch"]:
     """Minus the log-probability of each 0/1 label under sigmoid(logits), summed by example."""
     _same_shape("binary_cross_entropy", logits, labels)
+    check_binary("binary_cross_entropy", labels)
     return _by_example(optax.sigmoid_binary_cross_entropy(logits, labels)).sum(-1)
 
 

@@ -5,12 +5,16 @@ array twice, so here a header goes before the arrays' own memory.
 """
 
 import json
+import os
 from collections.abc import Mapping
-from typing import Any, NamedTuple
+from typing import Any, BinaryIO, NamedTuple
 
 import jax.numpy as jnp
 import numpy as np
 
+from jaxnets.json_files import decode
+
+METADATA = "__metadata__"  # the header's entry that is no array
 HEADER_LIMIT = 10**8  # bytes: the library reads no longer one
 DTYPES = {
     "bool": "BOOL", "int8": "I8", "int16": "I16", "int32": "I32", "int64": "I64",
@@ -32,15 +36,21 @@ def to_pieces(arrays: Mapping[str, Any], metadata: Mapping[str, str]) -> list[An
     """The header and then every array as buffers of bytes, which joined are a file.
 
     Raises:
-      ValueError: the format has no code for the dtype of an array.
+      ValueError: the format has no code for the dtype of an array, or no place for a name or for
+        metadata that is no text.
     """
     if other := {name: str(a.dtype) for name, a in arrays.items() if a.dtype.name not in DTYPES}:
         raise ValueError(f"safetensors expects {', '.join(DTYPES)}, but got {other}; cast them")
-    header: dict[str, Any] = {"__metadata__": dict(metadata)}
+    if METADATA in arrays:
+        raise ValueError(f"safetensors keeps the name {METADATA!r} for itself; choose another name")
+    if other := {n: v for n, v in metadata.items() if not isinstance(v, str)}:
+        raise ValueError(f"safetensors expects strings as metadata, but got {other}; use str(...)")
+    header: dict[str, Any] = {METADATA: dict(metadata)}
     pieces, end = [], 0
     # The widest dtype first, so that every array begins at a multiple of its own width.
     for name in sorted(arrays, key=lambda name: (-arrays[name].dtype.itemsize, name)):
-        array, start = np.asarray(arrays[name], order="C"), end
+        little = arrays[name].dtype.newbyteorder("<")  # which NumPy's own arrays need not be
+        array, start = np.asarray(arrays[name], little, order="C"), end
         end += array.nbytes
         shape, code = array.shape, DTYPES[array.dtype.name]
         header[name] = {"dtype": code, "shape": shape, "data_offsets": (start, end)}
@@ -48,6 +58,22 @@ def to_pieces(arrays: Mapping[str, Any], metadata: Mapping[str, str]) -> list[An
     text = json.dumps(header, separators=(",", ":")).encode()
     text += b" " * (-len(text) % 8)
     return [len(text).to_bytes(8, "little") + text, *pieces]
+
+
+def read_header(file: BinaryIO) -> bytes:
+    """The first bytes of an open file: the length of the header, and the header.
+
+    Raises:
+      ValueError: the file is shorter or longer than it says, and no more of it was read.
+    """
+    size, start = os.fstat(file.fileno()).st_size, file.read(8)
+    length = int.from_bytes(start, "little")
+    if len(start) < 8 or length > min(size - 8, HEADER_LIMIT):
+        raise ValueError(f"it has {size} bytes, and its header claims {length}")
+    header = start + file.read(length)
+    if size != (announced := len(header) + _data_bytes(header)):
+        raise ValueError(f"it has {size} bytes, and its header announces {announced}")
+    return header
 
 
 def from_bytes(content: bytes) -> Tensors:
@@ -63,11 +89,24 @@ def from_bytes(content: bytes) -> Tensors:
         if unknown := {tensor["dtype"] for tensor in tensors.values()} - CODES.keys():
             raise ValueError(f"arrays of dtype {', '.join(unknown)}, which NumPy does not know")
         arrays = {name: _array(tensor) for name, tensor in tensors.items()}
-        header = json.loads(content[8 : 8 + int.from_bytes(content[:8], "little")])
-    except SafetensorError as error:
+        header = decode(content[8 : 8 + int.from_bytes(content[:8], "little")])
+    except (SafetensorError, OverflowError) as error:
         raise ValueError(str(error)) from error
-    return Tensors(arrays, header.get("__metadata__") or {})
+    return Tensors(arrays, header.get(METADATA) or {})
+
+
+def _data_bytes(header: bytes) -> int:
+    """How many bytes of data a header announces."""
+    try:
+        entries = decode(header[8:])
+        ends = [entry["data_offsets"][1] for name, entry in entries.items() if name != METADATA]
+        return max(ends, default=0)
+    except (LookupError, TypeError, AttributeError) as error:
+        raise ValueError("its header is not that of a safetensors file") from error
 
 
 def _array(tensor: dict[str, Any]) -> np.ndarray:
-    return np.frombuffer(tensor["data"], CODES[tensor["dtype"]]).reshape(tensor["shape"])
+    data, dtype = tensor["data"], CODES[tensor["dtype"]]
+    if dtype.kind == "b" and np.frombuffer(data, np.uint8).max(initial=0) > 1:
+        raise ValueError("an array of booleans holds other bytes than 0 and 1")
+    return np.frombuffer(data, dtype).reshape(tensor["shape"])

@@ -5,13 +5,25 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 from jaxnets.layer import Array, LayerError, Params
+from jaxnets.messages import printable
 
 Names = str | Callable[[str], bool]  # a regular expression to find in a path, or a predicate of it
 
 
 def flatten_names(tree: dict[str, Any]) -> dict[str, Any]:
-    """Every leaf by its path, the names joined with a slash."""
-    return dict(_walk((), tree))
+    """Every leaf by its path, the names joined with a slash.
+
+    Raises:
+      LayerError: a name is no string, or two leaves have the same path.
+    """
+    flat: dict[str, Any] = {}
+    for names, leaf in _walk((), tree):
+        if other := [name for name in names if not isinstance(name, str)]:
+            raise LayerError(f"names of arrays are strings, but got {other[0]!r}; rename it")
+        if (path := "/".join(names)) in flat:
+            raise LayerError(f"two arrays have the path {path!r}; use no slash in their names")
+        flat[path] = leaf
+    return flat
 
 
 def unflatten_names(flat: dict[str, Any]) -> dict[str, Any]:
@@ -55,7 +67,7 @@ def check_names(tree: dict[str, Any], expected: dict[str, Any]) -> None:
     """
     got, wanted = flatten_names(tree), flatten_names(expected)
     wrong = [f"{name} is missing" for name in wanted if name not in got]
-    wrong += [f"{name} is not in the model" for name in got if name not in wanted]
+    wrong += [f"{printable(name)} is not in the model" for name in got if name not in wanted]
     for name in got.keys() & wanted.keys():
         for kind in ("shape", "dtype"):
             is_, should = (getattr(leaf, kind) for leaf in (got[name], wanted[name]))
@@ -69,9 +81,9 @@ def check_names(tree: dict[str, Any], expected: dict[str, Any]) -> None:
         )
 
 
-def _walk(path: tuple[str, ...], tree: Any) -> Iterator[tuple[str, Any]]:
+def _walk(names: tuple[str, ...], tree: Any) -> Iterator[tuple[tuple[str, ...], Any]]:
     if isinstance(tree, dict):
         for name, subtree in tree.items():
-            yield from _walk((*path, name), subtree)
+            yield from _walk((*names, name), subtree)
     else:
-        yield "/".join(path), tree
+        yield names, tree

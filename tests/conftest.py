@@ -1,6 +1,9 @@
-"""Guards that hold in every test."""
+"""Guards that hold in every test, and what the summary of a run says of it."""
 
+import ctypes
+import gc
 import os
+import sys
 
 # Before JAX starts its backend: two CPU devices, so that placement is never an accident of one.
 os.environ["XLA_FLAGS"] = (
@@ -18,6 +21,18 @@ install_import_hook(
     ["jaxnets.keys", "jaxnets.losses", "jaxnets.lowering", "jaxnets.metrics"], "beartype.beartype"
 )
 
+PEAKS = {}  # worker of pytest-xdist -> its largest resident memory, in GB
+
+
+@pytest.fixture(scope="module", autouse=True)
+def memory_given_back():
+    """Free the programs that a module compiled: together they take gigabytes per worker."""
+    yield
+    jax.clear_caches()
+    gc.collect()
+    if sys.platform == "linux" and hasattr(libc := ctypes.CDLL(None), "malloc_trim"):
+        libc.malloc_trim(0)  # glibc keeps freed pages
+
 
 @pytest.fixture
 def unoptimised():
@@ -25,3 +40,31 @@ def unoptimised():
     jax.config.update("jax_disable_most_optimizations", True)
     yield
     jax.config.update("jax_disable_most_optimizations", False)
+
+
+def pytest_sessionfinish(session):
+    if hasattr(session.config, "workeroutput"):
+        session.config.workeroutput["peak"] = peak_memory()
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_testnodedown(node):
+    if output := getattr(node, "workeroutput", None):
+        PEAKS[node.gateway.id] = output["peak"]
+
+
+def pytest_terminal_summary(terminalreporter):
+    for report in terminalreporter.getreports("passed"):
+        for name, value in report.user_properties:
+            terminalreporter.write_line(f"{name}: {value}")
+    peaks = PEAKS or {"one process": peak_memory()}
+    peaks = ", ".join(f"{worker} {peak:.2f} GB" for worker, peak in peaks.items())
+    terminalreporter.write_line(f"peak memory: {peaks}")
+
+
+def peak_memory():
+    """The largest resident memory of this process so far, in GB."""
+    import resource  # not on Windows
+
+    bytes_per_unit = 1 if sys.platform == "darwin" else 1024
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * bytes_per_unit / 1e9

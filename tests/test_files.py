@@ -1,12 +1,26 @@
 """A file appears whole or not at all; what is no file is refused, not waited for."""
 
 import os
+import resource
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
-from jaxnets.files import regular_file, sweep, written_whole
+from jaxnets import locks
+from jaxnets.files import appended, regular_file, sweep, user_cache, written_whole
+
+LIMIT = 2**20  # bytes
+
+
+@pytest.fixture
+def small_files():
+    """A process that may write no file of more than `LIMIT`."""
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (LIMIT, before[1]))
+    yield
+    resource.setrlimit(resource.RLIMIT_FSIZE, before)
 
 
 def test_a_file_has_its_name_only_at_the_end_and_all_its_bytes_then(tmp_path):
@@ -72,17 +86,15 @@ with written_whole(sys.argv[1]) as file:
 
 
 def test_a_file_swept_before_it_was_locked_is_made_again(monkeypatch, tmp_path):
-    from jaxnets import files
-
-    usual, swept = files.fcntl.flock, []
+    usual, swept = locks.fcntl.flock, []
 
     def lock(file, how):
         if not swept:
-            swept.append(file.name)
-            os.unlink(file.name)
+            swept.extend(tmp_path.iterdir())
+            swept[0].unlink()
         usual(file, how)
 
-    monkeypatch.setattr(files.fcntl, "flock", lock)
+    monkeypatch.setattr(locks.fcntl, "flock", lock)
     with written_whole(tmp_path / "file") as file:
         file.write(b"all")
     assert swept
@@ -94,3 +106,68 @@ def test_a_pipe_a_device_and_a_folder_are_refused_at_once(tmp_path):
     for path in (tmp_path / "pipe", "/dev/zero", tmp_path):
         with pytest.raises(OSError, match=r"no regular file|Is a directory"), regular_file(path):
             pass
+
+
+def test_an_error_of_the_disk_names_the_file_and_leaves_what_was_there(tmp_path, small_files):
+    path = tmp_path / "file"
+    path.write_bytes(b"old")
+    with pytest.raises(OSError, match=f"File too large: '{path}'"), written_whole(path) as file:
+        file.write(bytes(LIMIT + 1))
+    assert path.read_bytes() == b"old"
+    assert os.listdir(tmp_path) == ["file"]
+
+
+def test_an_interrupt_is_not_hidden_by_bytes_that_find_no_room(tmp_path, small_files):
+    with pytest.raises(KeyboardInterrupt), written_whole(tmp_path / "file") as file:
+        file.raw.seek(LIMIT)
+        file.write(b"left in the buffer")
+        raise KeyboardInterrupt
+    assert os.listdir(tmp_path) == []
+
+
+def test_a_missing_folder_is_named_by_the_file_that_was_wanted(tmp_path):
+    path = tmp_path / "missing" / "file"
+    expected = pytest.raises(FileNotFoundError, match=f"No such file or directory: '{path}'$")
+    with expected, written_whole(path):
+        pass
+
+
+def test_a_file_is_written_where_it_was_asked_for_whatever_the_working_directory(
+    monkeypatch, tmp_path
+):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "elsewhere").mkdir()
+    with written_whole("file") as file, appended("log") as append:
+        monkeypatch.chdir(tmp_path / "elsewhere")
+        file.write(b"all")
+        append(b"line\n")
+    assert sorted(os.listdir(tmp_path)) == ["elsewhere", "file", "log"]
+    assert os.listdir(tmp_path / "elsewhere") == []
+
+
+def test_what_cannot_be_appended_whole_is_not_appended(tmp_path, small_files):
+    path = tmp_path / "log"
+    with appended(path) as append:
+        append(b"a line\n")
+        assert path.read_bytes() == b"a line\n"
+        with pytest.raises(OSError, match=f"File too large: '{path}'"):
+            append(bytes(LIMIT + 1))
+        append(b"another\n")
+    assert path.read_bytes() == b"a line\nanother\n"
+
+
+def test_appending_to_a_full_device_names_it():
+    with appended("/dev/full") as append, pytest.raises(OSError, match=r"No space .*/dev/full"):
+        append(b"a line\n")
+
+
+def test_a_user_without_a_home_has_no_cache_unless_one_is_named(monkeypatch):
+    def no_home():
+        raise RuntimeError("Could not determine home directory.")
+
+    monkeypatch.setattr(Path, "home", no_home)
+    monkeypatch.delenv("XDG_CACHE_HOME", raising=False)
+    with pytest.raises(OSError, match="no home folder; set XDG_CACHE_HOME"):
+        user_cache()
+    monkeypatch.setenv("XDG_CACHE_HOME", "caches")
+    assert user_cache() == Path.cwd() / "caches" / "jaxnets"

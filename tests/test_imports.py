@@ -17,9 +17,12 @@ CORE = {"layer", "keys", "compose", "lowering", "layers"}
 ARROWS = {
     "layer": set(),
     "keys": {"layer"},
-    "files": set(),
-    "tensors": set(),
-    "trees": {"layer"},
+    "messages": set(),
+    "arrays": set(),
+    "files": {"messages"},
+    "json_files": {"files", "messages"},
+    "tensors": {"json_files"},
+    "trees": {"layer", "messages"},
     "walk": set(),
     "devices": set(),
     "lowering": {"layer", "walk", "devices"},
@@ -28,12 +31,15 @@ ARROWS = {
     "metrics": {"layer", "trees"},
     "losses": {"layer", "trees", "metrics"},
     "models": CORE,
-    "data": {"layer", "keys", "files"},
+    "data": {"layer", "keys", "files", "messages", "arrays"},
     # Of inspect it is what says where a NaN came from, when one has.
     "training": CORE
-    | {"trees", "losses", "metrics", "data", "files", "tensors", "walk", "inspect", "devices"},
+    | {"arrays", "trees", "losses", "metrics", "data", "walk", "inspect", "devices"}
+    | {"files", "json_files", "messages", "tensors"},
     "inspect": CORE | {"trees", "training", "walk"},
-    "interop": CORE | {"trees", "training", "files", "tensors", "losses", "metrics", "models"},
+    "interop": CORE
+    | {"arrays", "trees", "training", "losses", "metrics", "models"}
+    | {"files", "messages", "tensors"},
 }
 
 

@@ -4,7 +4,6 @@ python -m experiments.bench.checkpoint --folder /a/folder/on/the/disk
 """
 
 import hashlib
-import json
 import os
 import platform
 import subprocess
@@ -18,9 +17,10 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
-import tyro
 
+from experiments import common
 from experiments.bench.import_time import quartiles
+from experiments.folder import write_json
 from jaxnets.training import Checkpoints
 
 
@@ -102,11 +102,11 @@ def report(config: Config, times: dict[str, np.ndarray]) -> None:
         "jax": jax.__version__,
     }
     config.out.parent.mkdir(parents=True, exist_ok=True)
-    config.out.write_text(json.dumps(result, indent=2) + "\n", encoding="utf-8")
+    write_json(config.out, result)
     for name in ("save / (dd + sha256)", "held / copy"):
         low, middle, high = result[name]
         print(f"{name}: {middle:.2f} (quartiles {low:.2f} to {high:.2f}, n = {config.repeats})")
 
 
 if __name__ == "__main__":
-    main(tyro.cli(Config, description=__doc__))
+    common.main(main, Config, keep_compiled=False)

@@ -15,8 +15,8 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
-import tyro
 
+from experiments import common
 from experiments.bench.spread import ratio, spread
 from experiments.bench.ways import in_turn, told, write
 from jaxnets import lowering
@@ -114,4 +114,4 @@ def main(config: Config) -> None:
 
 
 if __name__ == "__main__":
-    main(tyro.cli(Config, description=__doc__))
+    common.main(main, Config, keep_compiled=False)

@@ -3,7 +3,6 @@
 python -m experiments.bench.import_time
 """
 
-import json
 import platform
 import subprocess
 import sys
@@ -13,7 +12,9 @@ from pathlib import Path
 
 import jax
 import numpy as np
-import tyro
+
+from experiments import common
+from experiments.folder import write_json
 
 
 @dataclass(frozen=True)
@@ -29,7 +30,8 @@ class Config:
 def seconds(code: str) -> float:
     """The wall time of a Python process that runs `code`."""
     began = time.perf_counter()
-    subprocess.run([sys.executable, "-c", code], check=True)
+    # In a session of its own, so that Ctrl-C leaves no traceback of the child.
+    subprocess.run([sys.executable, "-c", code], check=True, start_new_session=True)
     return time.perf_counter() - began
 
 
@@ -50,7 +52,7 @@ def main(config: Config) -> None:
         "jax": jax.__version__,
     }
     config.out.parent.mkdir(parents=True, exist_ok=True)
-    config.out.write_text(json.dumps(result, indent=2) + "\n")
+    write_json(config.out, result)
     low, middle, high = result["ratio"]
     print(f"import jaxnets / import jax, optax: {middle:.3f} (quartiles {low:.3f} to {high:.3f})")
 
@@ -61,4 +63,4 @@ def quartiles(values: np.ndarray) -> list[float]:
 
 
 if __name__ == "__main__":
-    main(tyro.cli(Config, description=__doc__))
+    common.main(main, Config, keep_compiled=False)

@@ -3,7 +3,6 @@
 python -m experiments.bench.nonfinite
 """
 
-import json
 import os
 import platform
 from dataclasses import dataclass
@@ -14,9 +13,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
-import tyro
 
+from experiments import common
 from experiments.bench.import_time import quartiles
+from experiments.folder import write_json
 from jaxnets import data, losses, models, scale_pixels, serial
 from jaxnets.training import fit, make_update
 
@@ -56,10 +56,10 @@ def main(config: Config) -> None:
         "jax": jax.__version__,
     }
     config.out.parent.mkdir(parents=True, exist_ok=True)
-    config.out.write_text(json.dumps(result, indent=2) + "\n")
+    write_json(config.out, result)
     for choice, (low, middle, high) in ratios.items():
         print(f"{choice} / ignore: {middle:.3f} (quartiles {low:.3f} to {high:.3f})")
 
 
 if __name__ == "__main__":
-    main(tyro.cli(Config, description=__doc__))
+    common.main(main, Config, keep_compiled=False)

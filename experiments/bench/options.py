@@ -11,6 +11,7 @@ import tyro
 from experiments.bench.cases import CASES
 from experiments.bench.process import Contender
 from experiments.bench.task import Task
+from jaxnets.locks import hold
 from jaxnets.training import RunError
 
 PEERS = ("torch", "torch_compile", "keras", "linen", "nnx", "equinox", "stax", "stax_scan")
@@ -97,14 +98,15 @@ def check_accuracy(config: Config, noise: Sequence[str]) -> None:
 
 
 def check_out(out: Path | None) -> None:
-    """A file that is new and can be written: what was measured before is never written over."""
+    """Lock the file, which is new: what was measured before is never written over."""
     if out is None:
         return
-    if out.exists() and out.stat().st_size:
-        raise RunError(f"{out} is not empty; choose a new file with --out")
     try:
         out.parent.mkdir(parents=True, exist_ok=True)
-        out.touch()
+        if not hold(out):
+            raise RunError(f"another process is writing to {out}; choose a new file with --out")
+        if out.stat().st_size:
+            raise RunError(f"{out} is not empty; choose a new file with --out")
     except OSError as error:
         raise RunError(
             f"cannot write to {out}: {error.strerror}; choose another file with --out"

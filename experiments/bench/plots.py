@@ -1,6 +1,5 @@
 """Plots of what the benchmark measured, as PNG."""
 
-import json
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
@@ -10,6 +9,8 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator, NullLocator
 
 from experiments.bench.records import Record, network
+from experiments.folder import write_figure
+from jaxnets import json_files
 
 POPULATION = Path("experiments/results/population.json")
 
@@ -23,15 +24,23 @@ def write_plots(records: Sequence[Record], folder: Path) -> list[Path]:
         "throughput": throughput(speed) if speed else None,
         "share_of_limit": shares(speed) if speed else None,
         "time_to_accuracy": reaching(reached) if reached else None,
-        "population": population(json.loads(POPULATION.read_text(encoding="utf-8"))),
+        "population": of_population_sizes(),
     }
     folder.mkdir(parents=True, exist_ok=True)
     written = []
     for name, figure in figures.items():
         if figure is not None:
             written.append(folder / f"bench_{name}.png")
-            figure.savefig(written[-1], dpi=120)
+            write_figure(written[-1], figure)
     return written
+
+
+def of_population_sizes() -> Figure:
+    """The plot of the population experiment's result."""
+    cure = "restore it, or run python -m experiments.bench.population"
+    result = json_files.read(POPULATION, cure=cure)
+    with json_files.damaged(POPULATION, cure):
+        return population(result)
 
 
 def throughput(records: Sequence[Record]) -> Figure | None:

@@ -7,7 +7,6 @@ its seconds are told with and without that. Then the members trained in a second
 `--members`. The first round fills caches and is not counted.
 """
 
-import json
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -18,11 +17,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
-import tyro
 
-from experiments import study
+from experiments import common, study
 from experiments.bench.import_time import quartiles
-from experiments.folder import machine
+from experiments.folder import machine, write_json
 from experiments.population import seed_keys
 from jaxnets import data
 from jaxnets.data import Split
@@ -169,8 +167,8 @@ def main(config: Config) -> None:
     }
     if config.out is not None:
         config.out.parent.mkdir(parents=True, exist_ok=True)
-        config.out.write_text(json.dumps(result, indent=2) + "\n", encoding="utf-8")
+        write_json(config.out, result)
 
 
 if __name__ == "__main__":
-    main(tyro.cli(Config, description=__doc__))
+    common.main(main, Config, keep_compiled=False)

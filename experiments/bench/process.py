@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from experiments.bench.task import Task
+from jaxnets.json_files import decode
 
 ROOT = Path(__file__).parents[2]
 LAST_LINES = 5  # of a dead worker's stderr
@@ -92,7 +93,7 @@ class Process:
         assert self.process.stdout is not None
         if not (text := self.process.stdout.readline()):
             raise LeftOut(self._last_words())
-        answer = json.loads(text)
+        answer = decode(text, nonfinite=True)  # a loss may be NaN
         if "left_out" in answer:
             raise LeftOut(answer["left_out"])
         return answer

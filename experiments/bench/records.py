@@ -10,10 +10,13 @@ from typing import Any
 
 from experiments.bench.process import Contender, Process
 from experiments.bench.task import Task
+from jaxnets.files import appended
+from jaxnets.json_files import JSONError, damaged, read_lines
 from jaxnets.training import RunError
 from jaxnets.training.report import to_json
 
 Record = dict[str, Any]
+CURE = "it should be a record of experiments.bench: leave it out, or measure again"
 FLAGS = ("XLA_", "JAX_", "OMP_", "MKL_", "KMP_", "OPENBLAS_", "TORCH", "KERAS_", "GLIBC_", "CUDA_")
 
 
@@ -56,9 +59,9 @@ def machine() -> Record:
 
 
 def write(path: Path, records: Iterable[Record]) -> None:
-    """Add the records to a file, one a line; NaN is null."""
-    with open(path, "a", encoding="utf-8") as file:
-        file.writelines(json.dumps(to_json(record)) + "\n" for record in records)
+    """Add the records to a file, one per line; NaN is null."""
+    with appended(path) as append:
+        append("".join(json.dumps(to_json(record)) + "\n" for record in records).encode())
 
 
 def read(paths: Sequence[Path]) -> list[Record]:
@@ -68,16 +71,13 @@ def read(paths: Sequence[Path]) -> list[Record]:
       RunError: a line that is no record.
     """
     found = []
-    for path in paths:
-        for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), start=1):
-            try:
-                record = json.loads(line)
-                found.append({"kind": record["kind"], "members": 1, **record})
-            except (ValueError, LookupError, TypeError) as error:
-                raise RunError(
-                    f"{path}, line {number}, is no record of experiments.bench ({error!r}); "
-                    "leave it out, or measure again"
-                ) from error
+    try:
+        for path in paths:
+            for number, record in read_lines(path, cure=CURE):
+                with damaged(f"{path}, line {number},", CURE):
+                    found.append({"kind": record["kind"], "members": 1, **record})
+    except JSONError as error:
+        raise RunError(str(error)) from error
     return found
 
 

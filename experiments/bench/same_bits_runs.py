@@ -110,21 +110,23 @@ RUNS = {
     "mlp": lambda: fit(make(mlp(), optax.adam(1e-3)), validation=VALIDATION).train_state,
     "cnn": lambda: fit(make(cnn(), optax.adam(1e-3)), validation=VALIDATION).train_state,
     "ema": lambda: fit(make(mlp(), ema)).train_state,
-    "bfloat16": lambda: fit(
-        make(cnn(), optax.adam(1e-3), compute_dtype=jnp.bfloat16), epochs=1
-    ).train_state,
-    "patience": lambda: fit(
-        make(mlp(), optax.adam(3e-2)), epochs=20, validation=VALIDATION, patience=2
-    ).train_state,
+    "bfloat16": lambda: (
+        fit(make(cnn(), optax.adam(1e-3), compute_dtype=jnp.bfloat16), epochs=1).train_state
+    ),
+    "patience": lambda: (
+        fit(make(mlp(), optax.adam(3e-2)), epochs=20, validation=VALIDATION, patience=2).train_state
+    ),
     "pad": lambda: fit(make(cnn(), optax.adam(1e-3)), remainder="pad").train_state,
     "population_vmap": lambda: members("vmap"),
     "population_map": lambda: members("map"),
     "resumed": resumed,
     "two_devices": lambda: fit(make(cnn(), optax.adam(1e-3)), devices=2).train_state,
-    "sgd": lambda: fit(
-        make(mlp(), lambda hparams: optax.sgd(hparams["learning_rate"])),
-        **{HPARAMS: {"learning_rate": 0.1}},
-    ).train_state,
+    "sgd": lambda: (
+        fit(
+            make(mlp(), lambda hparams: optax.sgd(hparams["learning_rate"])),
+            **{HPARAMS: {"learning_rate": 0.1}},
+        ).train_state
+    ),
     "deck": deck,
 }
 

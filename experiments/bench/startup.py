@@ -7,7 +7,6 @@ see `experiments/bench/processes`. "warm" finds its compiled programs in JAX's c
 compiles them. `python -m experiments.bench --processes` has the peers' whole processes.
 """
 
-import json
 import os
 import subprocess
 import sys
@@ -15,12 +14,13 @@ import tempfile
 import time
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
-import tyro
 
+from experiments import common
 from experiments.bench.import_time import quartiles
-from experiments.folder import machine
+from experiments.folder import machine, write_json
 
 RATIOS = {
     "first steps, warm, jaxnets / by hand": ("first", "jaxnets, warm", "by hand, warm"),
@@ -63,7 +63,7 @@ def main(config: Config) -> None:
         **machine(),
     }
     config.out.parent.mkdir(parents=True, exist_ok=True)
-    config.out.write_text(json.dumps(result, indent=2) + "\n")
+    write_json(config.out, result)
     for name, (low, middle, high) in ratios.items():
         print(f"{name}: {middle:.3f} (quartiles {low:.3f} to {high:.3f})")
 
@@ -94,13 +94,16 @@ def run(module: str, cache: Path) -> tuple[float, float, float]:
     }
     command = [sys.executable, "-m", f"experiments.bench.processes.{module}"]
     began = time.perf_counter()
-    with subprocess.Popen(
-        command, env=os.environ | settings, stdout=subprocess.PIPE, text=True
-    ) as process:
-        assert process.stdout is not None
-        process.stdout.readline()
-        first = time.perf_counter() - began
-        *_, last = process.stdout.read().splitlines() or [""]
+    options: Any = {"stdout": subprocess.PIPE, "text": True}
+    options["start_new_session"] = True  # so that Ctrl-C leaves no traceback of the child
+    with subprocess.Popen(command, env=os.environ | settings, **options) as process:
+        try:
+            process.stdout.readline()
+            first = time.perf_counter() - began
+            *_, last = process.stdout.read().splitlines() or [""]
+        except BaseException:
+            process.kill()
+            raise
     whole = time.perf_counter() - began
     if process.returncode:
         raise subprocess.CalledProcessError(process.returncode, command)
@@ -108,4 +111,4 @@ def run(module: str, cache: Path) -> tuple[float, float, float]:
 
 
 if __name__ == "__main__":
-    main(tyro.cli(Config, description=__doc__))
+    common.main(main, Config, keep_compiled=False)

@@ -16,7 +16,9 @@ from typing import Annotated
 import tyro
 
 from experiments import common
-from experiments.bench.records import Record, network, read
+from experiments.bench.records import CURE, Record, network, read
+from jaxnets.json_files import damaged
+from jaxnets.messages import printable
 from jaxnets.training import RunError
 
 RESULTS = Path("experiments/results")
@@ -45,8 +47,10 @@ def main(config: Config) -> None:
             "--out FILE, or name a file"
         )
     records = read(files)
-    print(tables(records))
-    for path in write_plots(records, config.plots):
+    with damaged(", ".join(map(str, files)), CURE):
+        text, plots = tables(records), write_plots(records, config.plots)
+    print(text)
+    for path in plots:
         print(f"plot: {path}")
 
 
@@ -153,7 +157,7 @@ def percent(share: float | None, digits: int = 0) -> str:
 
 
 def _row(cells: Iterable[str]) -> str:
-    return f"| {' | '.join(cells)} |"
+    return f"| {' | '.join(map(printable, cells))} |"
 
 
 def _found_on(records: Sequence[Record], machine: Record) -> str:

@@ -3,9 +3,6 @@
 python -m experiments.decks.s3 --seeds 10 --data-dir FOLDER
 """
 
-import json
-import os
-import platform
 from collections.abc import Callable
 from typing import Any
 
@@ -14,6 +11,7 @@ import optax
 
 from experiments import common
 from experiments.decks import slides
+from experiments.folder import machine, write_json
 from jaxnets import Layer, data, losses, metrics
 from jaxnets.data import Dataset, Split
 from jaxnets.training import Update, evaluate, fit, make_update
@@ -48,12 +46,9 @@ def spread(config: Any, run: common.Run, model: Layer, fashion: Dataset) -> None
         "slide": {"test accuracy": 0.8824, "microseconds per sample": [84, 102], "runs": 1},
         "epochs": config.epochs,
         "runs": lines,
-        "jax": jax.__version__,
-        "python": platform.python_version(),
-        "device": f"{jax.devices()[0].device_kind} ({jax.default_backend()})",
-        "cores": os.cpu_count(),
+        **machine(),
     }
-    config.results.write_text(json.dumps(result, indent=2) + "\n", encoding="utf-8")
+    write_json(config.results, result)
     print(f"test accuracy over {config.seeds} seeds; the slide's one run: 0.8824, 84-102 us/sample")
     for name, line in lines.items():
         accuracy = slides.mean_and_spread(line["test accuracy"])

@@ -13,6 +13,7 @@ from matplotlib.figure import Figure
 
 from experiments import common
 from experiments.decks import slides
+from experiments.folder import write_figure
 from jaxnets import data, losses, metrics, models, scale_pixels, serial
 from jaxnets.data import Split
 from jaxnets.training import (
@@ -71,7 +72,7 @@ def experiment(config: Config) -> None:
     names = f"{config.optimizer} {config.learning_rate}", f"SGD {config.sgd_learning_rate}"
     title = "The 500 x 300 network on MNIST, on the digits held out"
     figure = slides.watched(dict(zip(names, (fitted, sgd), strict=True)), title)
-    figure.savefig(run.folder / "optimizers.png", dpi=120)
+    write_figure(run.folder / "optimizers.png", figure)
 
     slides.beside(
         run.folder,
@@ -109,7 +110,7 @@ def perceptrons(path: Path, seed: int) -> None:
     axes.set(xlim=(-5, 5), ylim=(-5, 5), xlabel="$x_1$", ylabel="$x_2$", aspect="equal")
     axes.set_title("A perceptron fires on one side of <x, w> = b:\nthe share it gets right")
     axes.legend(loc="lower right")
-    figure.savefig(path, dpi=120)
+    write_figure(path, figure)
 
 
 def show_mistakes(path: Path, test: Split, answers: np.ndarray, sure: np.ndarray) -> None:
@@ -123,7 +124,7 @@ def show_mistakes(path: Path, test: Split, answers: np.ndarray, sure: np.ndarray
         if row is not None:
             axes.imshow(test.x[row, :, :, 0], cmap="gray_r")
             axes.set_title(f"{test.y[row]}, taken for {answers[row]}", size=9)
-    figure.savefig(path, dpi=120)
+    write_figure(path, figure)
 
 
 if __name__ == "__main__":

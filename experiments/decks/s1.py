@@ -21,6 +21,7 @@ from matplotlib.figure import Figure
 
 from experiments import common
 from experiments.decks import slides
+from experiments.folder import write_figure
 from jaxnets import data, losses, metrics, models, scale_pixels, serial
 from jaxnets.data import Split
 from jaxnets.training import RunError, evaluate, fit, make_update, predict_proba
@@ -153,7 +154,7 @@ def logistic_regression(config: Config, mnist: data.Dataset, path: Path) -> tupl
     middle.set_axis_off()
     middle.set_title(f"Weights: red speaks for {config.pair[1]}, blue for {config.pair[0]}")
     figure.colorbar(image, ax=middle, label="weight")
-    figure.savefig(path, dpi=120)
+    write_figure(path, figure)
     return error, right
 
 
@@ -239,7 +240,7 @@ def show_roc(path: Path, by: dict[str, Classifier], labels: np.ndarray) -> None:
         axes.set(xlabel="false positive rate", ylabel="true positive rate")
         axes.grid(alpha=0.3)
         axes.legend(loc="lower right")
-    figure.savefig(path, dpi=120)
+    write_figure(path, figure)
 
 
 if __name__ == "__main__":

@@ -17,6 +17,7 @@ from matplotlib.figure import Figure
 
 from experiments import common
 from experiments.decks import slides
+from experiments.folder import write_figure
 from jaxnets import (
     data,
     losses,
@@ -179,7 +180,7 @@ def train_network(
                 flush=True,
             )
             checkpoints.save(step, train_state, {"looks": looks, "seconds": seconds})
-    pace = step * config.batch_size / seconds
+    pace = step * config.batch_size / max(seconds, 1e-9)
     fitted = Fit(train_state, (), None, compile_seconds, seconds, pace)
     return fitted if signalled() is None else Interrupted(fitted, signalled()), looks
 
@@ -187,19 +188,21 @@ def train_network(
 def show_progress(path: Path, config: Config, looks: list[Look], examples: int) -> None:
     """MATLAB's training-progress window: accuracy and loss by iteration, the epochs marked."""
     figure = Figure(figsize=(9, 6), layout="constrained")
-    figure.suptitle("Training progress of the MATLAB listing's network on MNIST")
-    iterations = [look.iteration for look in looks]
+    iterations, epoch = [look.iteration for look in looks], examples // config.batch_size
+    made, planned = max(iterations, default=0), config.epochs * epoch
+    cut_short = f"\ninterrupted after {made:,} of {planned:,} updates" if made < planned else ""
+    figure.suptitle(f"Training progress of the MATLAB listing's network on MNIST{cut_short}")
     for axes, name in zip(figure.subplots(2, 1, sharex=True), ("accuracy", "loss"), strict=True):
         axes.plot(iterations, [look.train[name] for look in looks], label="training")
         label = f"validation, every {config.validation_frequency} iterations"
         axes.plot(iterations, [look.validation[name] for look in looks], "k--o", ms=4, label=label)
-        for epoch in range(1, config.epochs):
-            axes.axvline(epoch * (examples // config.batch_size), color="gray", lw=0.8)
+        for end in range(epoch, made, epoch):
+            axes.axvline(end, color="gray", lw=0.8)
         axes.set_ylabel("loss (nats)" if name == "loss" else name)
         axes.grid(alpha=0.3)
         axes.legend()
     axes.set_xlabel("iteration (updates); a vertical line ends an epoch")
-    figure.savefig(path, dpi=120)
+    write_figure(path, figure)
 
 
 if __name__ == "__main__":

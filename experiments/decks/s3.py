@@ -20,6 +20,7 @@ from matplotlib.figure import Figure
 from experiments import common
 from experiments.decks import slides
 from experiments.decks.fashion_spread import spread
+from experiments.folder import write_figure
 from jaxnets import (
     Layer,
     batch_norm,
@@ -157,7 +158,7 @@ def variants(config: Config, run: common.Run, fashion: Dataset) -> None:
             flush=True,
         )
     title = f"Cures of overfitting: Fashion-MNIST, 784-128-10, batches of {batch_size}"
-    slides.watched(runs, title).savefig(run.folder / "variants.png", dpi=120)
+    write_figure(run.folder / "variants.png", slides.watched(runs, title))
     # The slides print 0.4960 and 0.8604 on 25,000 rows here: that is their network for reviews.
 
 
@@ -172,7 +173,7 @@ def show_prediction(path: Path, fashion: Dataset, row: int, probabilities: np.nd
     right.bar_label(bars, [f"{p:.1e}" for p in probabilities], padding=3)
     right.invert_yaxis()
     right.set(xlabel="probability", xlim=(0, 1.25), xticks=np.linspace(0, 1, 6), title="Prediction")
-    figure.savefig(path, dpi=120)
+    write_figure(path, figure)
 
 
 if __name__ == "__main__":

@@ -15,6 +15,7 @@ from matplotlib.figure import Figure
 
 from experiments import common
 from experiments.decks import slides
+from experiments.folder import write_figure
 from jaxnets import (
     conv,
     data,
@@ -123,7 +124,7 @@ def linear_regression(config: Config, path: Path) -> dict[str, str]:
     for axes in (left, right):
         axes.grid(alpha=0.3)
         axes.legend()
-    figure.savefig(path, dpi=120)
+    write_figure(path, figure)
     return far
 
 
@@ -150,7 +151,7 @@ def optimizers_on_a_contour(path: Path, steps: int = 300) -> dict[str, str]:
     axes.set(xlim=(-0.5, 4), ylim=(-1.3, 1.7), xlabel="$\\theta_1$", ylabel="$\\theta_2$")
     axes.set_title(f"{steps} steps on Beale's function")
     axes.legend(loc="lower right")
-    figure.savefig(path, dpi=120)
+    write_figure(path, figure)
     return taken
 
 
@@ -172,7 +173,7 @@ def filter_a_digit(path: Path, image: np.ndarray) -> None:
         axes.set_title(name)
         figure.colorbar(drawn, ax=axes, shrink=0.7)
     figure.suptitle("The kernels of the slide on a digit, ink from 0 to 1")
-    figure.savefig(path, dpi=120)
+    write_figure(path, figure)
 
 
 if __name__ == "__main__":

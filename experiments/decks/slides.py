@@ -1,6 +1,5 @@
 """What the deck scripts share: a constant learning rate, and results beside the slides'."""
 
-import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,6 +11,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from experiments import common
+from experiments.folder import write_json
 from jaxnets.training import Fit
 
 Optimizer = Literal[tuple(common.OPTIMIZERS)]  # type: ignore[valid-type]
@@ -45,8 +45,7 @@ def beside(folder: Path, *rows: Beside | tuple[str, str, str]) -> None:
     widths = [max(len(row[column]) for row in [Beside._fields, *table]) for column in (0, 1)]
     for row in [Beside("", "slide", "here"), *table]:
         print(f"{row.what:{widths[0]}}  {row.slide:{widths[1]}}  {row.here}", flush=True)
-    lines = json.dumps([row._asdict() for row in table], indent=2)
-    (folder / "slides.json").write_text(lines + "\n", encoding="utf-8")
+    write_json(folder / "slides.json", [row._asdict() for row in table])
 
 
 def mean_and_spread(values: Sequence[float]) -> str:

@@ -4,14 +4,13 @@ from jaxnets.data.dataset import DataError, Dataset, Split
 from jaxnets.data.scaling import Scaling, fit_range, fit_standard, one_hot
 from jaxnets.data.sources import load
 from jaxnets.data.splits import holdout
-from jaxnets.data.stream import Examples, Stream
+from jaxnets.data.stream import Stream
 from jaxnets.data.text import character_ngrams
 from jaxnets.data.toy import circle, gauss, points, spiral, xor
 
 __all__ = [
     "DataError",
     "Dataset",
-    "Examples",
     "Scaling",
     "Split",
     "Stream",

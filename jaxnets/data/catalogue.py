@@ -21,6 +21,12 @@ class File(NamedTuple):
         """The name it is published under."""
         return f"{self.name}.gz"
 
+    @property
+    def names(self) -> tuple[str, ...]:
+        """What it is called on disk: raw, which reads faster, and .gz; with "-idx" or ".idx"."""
+        dotted = self.name.replace("-idx", ".idx")
+        return self.name, dotted, self.gz_name, f"{dotted}.gz"
+
 
 class Published(NamedTuple):
     """A data set of four IDX files."""
@@ -34,6 +40,11 @@ class Published(NamedTuple):
     def folders(self) -> tuple[str, str]:
         """What a folder of this set is called: as in TFDS, as in Debian."""
         return self.name, self.name.replace("_", "-")
+
+    @property
+    def torch_folder(self) -> str:
+        """What torchvision calls its folder of this set, which has the files in "raw"."""
+        return {"mnist": "MNIST", "fashion_mnist": "FashionMNIST"}[self.name]
 
     @property
     def checksums(self) -> dict[str, str]:

@@ -9,11 +9,12 @@ import numpy as np
 from jaxnets.data import idx
 from jaxnets.data.catalogue import CATALOGUE, File, Published
 from jaxnets.data.dataset import Absent, DataError, Dataset, Split, read_only
+from jaxnets.messages import printable
 
 
 def path_of(file: File, folder: Path) -> Path | None:
-    """Where a folder holds a file, raw or .gz; raw first, for it is read faster."""
-    return next(filter(os.path.isfile, (folder / file.name, folder / file.gz_name)), None)
+    """Where a folder holds a file, under any of its names."""
+    return next(filter(os.path.isfile, (folder / name for name in file.names)), None)
 
 
 def locate(published: Published, folders: Iterable[Path]) -> list[Path]:
@@ -28,10 +29,11 @@ def locate(published: Published, folders: Iterable[Path]) -> list[Path]:
             return [path for path in paths.values() if path]
         if len(missing) < len(paths):
             raise DataError(
-                f"{folder} holds {published.name} in part, without {' and '.join(missing)} (raw or "
-                ".gz). Put all four files there, or take the others away."
+                f"{printable(folder)} holds {published.name} in part, without "
+                f"{' and '.join(missing)} (raw or .gz). Put all four files there, or take the "
+                "others away."
             )
-    raise Absent(f"{' or '.join(map(str, folders))}: none of the four files")
+    raise Absent(f"{' or '.join(map(printable, folders))}: none of the four files")
 
 
 def read_published(published: Published, paths: Sequence[Path], source: str, cure: str) -> Dataset:
@@ -41,8 +43,8 @@ def read_published(published: Published, paths: Sequence[Path], source: str, cur
         for path, file in zip(paths, published.files, strict=True):
             if dataset.checksums[file.name] != file.idx_sha256:
                 raise DataError(
-                    f"{path} has the SHA-256 {dataset.checksums[file.name]} (unpacked), not "
-                    f"{file.idx_sha256} as published."
+                    f"{printable(path)} has the SHA-256 {dataset.checksums[file.name]} (unpacked), "
+                    f"not {file.idx_sha256} as published."
                 )
     except DataError as error:
         raise DataError(f"{error} {cure}") from None
@@ -53,7 +55,7 @@ def read_own(published: Published, paths: Sequence[Path]) -> Dataset:
     """The data set in a person's own files: structure and labels are checked, content is not."""
     folder = paths[0].parent
     try:
-        dataset = _read(published, paths, f"IDX files in {folder}")
+        dataset = _read(published, paths, f"IDX files in {printable(folder)}")
     except DataError as error:
         raise DataError(
             f"{error} These are your own files, so only their structure is checked: correct it, or "
@@ -62,8 +64,8 @@ def read_own(published: Published, paths: Sequence[Path]) -> Dataset:
     for other in CATALOGUE.values():
         if other is not published and dataset.checksums == other.checksums:
             raise DataError(
-                f"{folder} holds {other.name}, not {published.name}; their files have the same "
-                f"names. Put each set into a subfolder of its name."
+                f"{printable(folder)} holds {other.name}, not {published.name}; their files have "
+                f"the same names. Put each set into a subfolder of its name."
             )
     same = dataset.checksums == published.checksums
     content = "as published" if same else "your own: structure checked, content not"
@@ -93,7 +95,7 @@ def checked_split(published: Published, x: np.ndarray, y: np.ndarray, where: str
     height, width = published.files[0].shape[1:]
     if x.shape[1:] != (height, width) or y.shape != x.shape[:1] or not y.size:
         raise DataError(
-            f"{where} holds labels of shape {y.shape} for images of shape {x.shape}; "
+            f"{printable(where)} holds labels of shape {y.shape} for images of shape {x.shape}; "
             f"{published.name} has (n,) for (n, {height}, {width}), and n at least 1."
         )
     last = len(published.classes) - 1
@@ -101,7 +103,7 @@ def checked_split(published: Published, x: np.ndarray, y: np.ndarray, where: str
     if wrong.any():
         row = int(wrong.argmax())
         raise DataError(
-            f"{where} holds the label {y[row]} at row {row}; {published.name} has "
+            f"{printable(where)} holds the label {y[row]} at row {row}; {published.name} has "
             f"{len(published.classes)} classes, 0 to {last}."
         )
     return Split(x=read_only(x[..., None]), y=read_only(y.astype(np.int32)))

@@ -4,6 +4,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from jaxnets.arrays import as_rows
 from jaxnets.data.dataset import DataError
 
 
@@ -27,8 +28,8 @@ class Scaling(NamedTuple):
         return (x * self.scale + self.center).astype(_float_dtype(x))
 
     def _rows(self, method: str, x: Any) -> np.ndarray:
-        x = np.asarray(x)
-        if x.shape[1:] != self.center.shape or x.ndim == 0:
+        x = np.asarray(as_rows(f"Scaling.{method}", "the rows", x, DataError, wide=True))
+        if x.shape[1:] != self.center.shape:
             raise DataError(
                 f"Scaling.{method} expects rows of the shape it was fitted on, "
                 f"{self.center.shape}, but got {x.shape}; fit again, or pass x[None] for one row."
@@ -95,8 +96,8 @@ def one_hot(labels: Any, n_classes: int) -> np.ndarray:
 
 def _columns(name: str, x: Any) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """The rows x, and each column's smallest and largest value as float64."""
-    x = np.asarray(x)
-    if x.ndim == 0 or len(x) == 0:
+    x = np.asarray(as_rows(name, "the rows", x, DataError, wide=True))
+    if len(x) == 0:
         raise DataError(f"{name} expects rows (n, ...), at least one, but got {x.shape}.")
     low, high = (np.asarray(bound, np.float64) for bound in (x.min(0), x.max(0)))
     if not np.all(finite := np.isfinite(low) & np.isfinite(high)):

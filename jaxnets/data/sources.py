@@ -11,6 +11,8 @@ from typing import TypeVar
 from jaxnets.data import download, files, tfds
 from jaxnets.data.catalogue import CATALOGUE, Published
 from jaxnets.data.dataset import Absent, DataError, Dataset
+from jaxnets.files import user_cache
+from jaxnets.messages import printable
 
 DEBIAN = Path("/usr/share/datasets")
 Source = Callable[[Published, Path | None], Dataset]  # raises Absent if it does not have the set
@@ -25,9 +27,10 @@ def load(
     The first to have the set, asked in this order, gives it:
 
     - `data_dir`, else the environment variable `JAXNETS_DATA_DIR`: your own copy as the four IDX
-      files, raw or .gz, in a subfolder named like the set or in the folder itself; or what TFDS
-      prepared there. If `data_dir` lacks the set, that is an error; `JAXNETS_DATA_DIR` is passed
-      over. A folder that does not exist, or holds but some of the files, is an error in both.
+      files, raw or .gz, in a subfolder named like the set, in the folder itself, or where PyTorch
+      leaves them ("MNIST/raw"); or what TFDS prepared there. If `data_dir` lacks the set, that is
+      an error; `JAXNETS_DATA_DIR` is passed over. A folder that does not exist, or holds but some
+      of the files, is an error in both.
     - The files packaged with jaxnets (MNIST); those of Debian's `dataset-fashion-mnist`; those
       downloaded before into `~/.cache/jaxnets` (`XDG_CACHE_HOME` is honoured); the mirrors.
 
@@ -48,7 +51,7 @@ def load(
 
 
 def _choose(kind: str, name: str, options: Mapping[str, Option]) -> Option:
-    if name in options:
+    if isinstance(name, str) and name in options:
         return options[name]
     close = difflib.get_close_matches(str(name).lower(), options, n=1)
     hint = f" Did you mean {close[0]!r}?" if close else ""
@@ -59,10 +62,14 @@ def _folder(data_dir: str | os.PathLike[str] | None) -> Path | None:
     named = data_dir if data_dir is not None else os.environ.get("JAXNETS_DATA_DIR")
     if not named:
         return None
+    if not isinstance(named, str | os.PathLike):
+        raise DataError(f"data_dir should be the path of a folder, but is {named!r}.")
     folder = Path(os.path.expanduser(named))
     if not os.path.isdir(folder):
         by = "data_dir" if data_dir is not None else "the environment variable JAXNETS_DATA_DIR"
-        raise DataError(f"{folder}, named by {by}, is no folder: make it, or name another.")
+        raise DataError(
+            f"{printable(folder)}, named by {by}, is no folder: make it, or name another."
+        )
     return folder
 
 
@@ -86,7 +93,8 @@ def from_idx(published: Published, folder: Path | None) -> Dataset:
     """A person's own four files in the folder."""
     folder = _given(folder)
     folders = [*(folder / name for name in published.folders), folder]
-    return files.read_own(published, files.locate(published, folders))
+    folders += [folder / published.torch_folder / "raw", folder / "raw"]
+    return files.read_own(published, files.locate(published, dict.fromkeys(folders)))
 
 
 def from_prepared(published: Published, folder: Path | None) -> Dataset:
@@ -129,7 +137,7 @@ def from_debian(published: Published, folder: Path | None) -> Dataset:
     return files.read_published(
         published,
         paths,
-        source=f"installed by Debian in {paths[0].parent}",
+        source=f"installed by Debian in {printable(paths[0].parent)}",
         cure="Install Debian's package again.",
     )
 
@@ -143,17 +151,21 @@ def from_download(published: Published, folder: Path | None) -> Dataset:
             try:
                 download.fetch(file, published.mirrors, cache)
             except ConnectionError as error:  # where one file fails the other three would: stop
-                raise Absent(f"{cache}, nor can it be downloaded: {error}") from error
+                reason = f"{printable(cache)}, nor can it be downloaded: {error}"
+                raise Absent(reason) from error
     return files.read_published(
         published,
         files.locate(published, [cache]),
-        source=f"downloaded to {cache}",
+        source=f"downloaded to {printable(cache)}",
         cure="Delete this file to have it downloaded again.",
     )
 
 
 def _cache(name: str) -> Path:
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "jaxnets" / name
+    try:
+        return user_cache() / name
+    except OSError as error:
+        raise Absent(f"the cache: {error}") from None
 
 
 IN_FOLDER = (from_idx, from_prepared)

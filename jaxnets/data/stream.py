@@ -2,20 +2,13 @@
 
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any, NamedTuple
+from typing import Any
 
 import jax
 import numpy as np
 
+from jaxnets.arrays import Examples
 from jaxnets.data.dataset import DataError
-
-
-class Examples(NamedTuple):
-    """Inputs, labels and, where there are any, weights: pytrees of arrays, or None."""
-
-    x: Any
-    y: Any
-    weights: Any = None
 
 
 class Stream:

@@ -17,6 +17,7 @@ import numpy as np
 from jaxnets.data.catalogue import Published
 from jaxnets.data.dataset import Absent, DataError, Dataset, Split
 from jaxnets.data.files import checked_split
+from jaxnets.messages import printable
 
 VERSION = "3.0.1"  # in TFDS, of mnist and of fashion_mnist
 BLOCK = 1_000  # rows read at once; one by one takes three times as long
@@ -29,9 +30,9 @@ def read(published: Published, folder: Path) -> Dataset:
     """
     where = folder / published.name / VERSION
     if not os.path.isfile(where / "dataset_info.json"):
-        raise Absent(f"{where}: nothing prepared by TFDS (no dataset_info.json)")
+        raise Absent(f"{printable(where)}: nothing prepared by TFDS (no dataset_info.json)")
     cure = "Delete it to prepare it anew in array_record format, or name another folder."
-    with _as_data_error(f"{where} cannot be read", cure):
+    with _as_data_error(f"{printable(where)} cannot be read", cure):
         import tensorflow_datasets
 
         rows: Any = tensorflow_datasets.data_source(published.name, data_dir=folder, download=False)
@@ -40,7 +41,7 @@ def read(published: Published, folder: Path) -> Dataset:
         train=checked_split(published, *arrays["train"], where=f"{where} (train)"),
         test=checked_split(published, *arrays["test"], where=f"{where} (test)"),
         name=published.name,
-        source=f"TFDS array_record in {where}",
+        source=f"TFDS array_record in {printable(where)}",
         checksums={
             f"{split}.{field} as an array": hashlib.sha256(array.data).hexdigest()
             for split, pair in arrays.items()
@@ -62,7 +63,7 @@ def prepare(dataset: Dataset, folder: Path) -> None:
 
     Raises DataError if it cannot be written.
     """
-    failure = f"{dataset.name} cannot be prepared in {folder}"
+    failure = f"{dataset.name} cannot be prepared in {printable(folder)}"
     with _as_data_error(failure, "Name a data_dir that can be written."):
         builder = _builder_of(dataset)(data_dir=folder, file_format="array_record")
         with contextlib.redirect_stdout(sys.stderr):  # where TFDS's progress bars go already
@@ -99,4 +100,5 @@ def _as_data_error(failure: str, cure: str) -> Iterator[None]:
         needed = "tensorflow-datasets array-record pillow importlib_resources"
         raise DataError(f"{failure}: {error}. Run `pip install {needed}`.") from error
     except Exception as error:
-        raise DataError(f"{failure}. {cure}\n{type(error).__name__}: {error}") from error
+        reason = printable(f"{type(error).__name__}: {error}")
+        raise DataError(f"{failure}. {cure} ({reason})") from error

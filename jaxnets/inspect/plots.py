@@ -12,14 +12,17 @@ if TYPE_CHECKING:
 
 
 def curves(history: Sequence["Progress"], title: str) -> "Figure":
-    """Every metric that is a number, by epoch, in training and validation, one panel a metric."""
+    """Every metric that is a number, by epoch, in training and validation, one panel per metric.
+
+    What is known of an unfinished epoch is drawn where it ended: after half an epoch at 0.5.
+    """
     from matplotlib.figure import Figure
     from matplotlib.ticker import MaxNLocator
 
     names = [name for name, value in history[0].train.items() if isinstance(value, float)]
     figure = Figure(figsize=(5 * len(names), 4), layout="constrained")
     figure.suptitle(title)
-    epochs = [progress.epoch for progress in history]
+    epochs = [progress.passes for progress in history]
     for axes, name in zip(figure.subplots(1, len(names), squeeze=False)[0], names, strict=True):
         axes.plot(epochs, [p.train[name] for p in history], "o-", label="training")
         watched = {p.epoch: p.validation[name] for p in history if p.validation is not None}
@@ -27,7 +30,7 @@ def curves(history: Sequence["Progress"], title: str) -> "Figure":
             axes.plot(list(watched), list(watched.values()), "s-", label="validation")
         unit = " (nats)" if name == "loss" else ""
         axes.set(xlabel="epoch", ylabel=name + unit)
-        axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
+        axes.xaxis.set_major_locator(MaxNLocator(integer=history[-1].epoch_done, min_n_ticks=1))
         axes.grid(alpha=0.3)
         axes.legend()
     return figure

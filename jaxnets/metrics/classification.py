@@ -1,6 +1,8 @@
 """Which class a network says, which is true, and how often they agree."""
 
 import jax.numpy as jnp
+import numpy as np
+from jax.core import Tracer
 from jaxtyping import Array, Bool, Float, Integer, Real
 
 from jaxnets.metrics.metric import Metric, mean, positive_integer
@@ -24,7 +26,8 @@ def label_classes(labels: Array, outputs: Array) -> Integer[Array, " batch"]:
     """The true class of each example, from class numbers, 0/1 labels or one-hot labels.
 
     Raises:
-      ValueError: the labels are neither one number an example nor one-hot.
+      ValueError: the labels are neither one number an example nor one-hot; or, where their values
+        can be seen (outside of `jit`), a label for a single logit is outside [-1, 1].
     """
     if labels.ndim == 2 and labels.shape[-1] > 1 and labels.shape == outputs.shape:
         return labels.argmax(-1)
@@ -34,7 +37,21 @@ def label_classes(labels: Array, outputs: Array) -> Integer[Array, " batch"]:
             f"one-hot labels of the outputs' shape {outputs.shape}, but got labels "
             f"{labels.shape}; drop or add an axis, or one-hot them"
         )
+    if outputs.ndim == 1 or outputs.shape[-1] == 1:
+        check_binary("label_classes", labels)
     return labels.reshape(-1).astype(jnp.int32)
+
+
+def check_binary(where: str, labels: Array) -> None:
+    """Refuse a binary label outside [-1, 1], where the values are no tracers."""
+    if isinstance(labels, Tracer):
+        return
+    values = np.asarray(labels, np.float32)
+    if (wrong := np.flatnonzero(np.abs(values) > 1)).size:
+        raise ValueError(
+            f"{where} expects binary labels from -1 to 1, but got {values.flat[wrong[0]]:g}; "
+            "number the two classes 0 and 1, or give the model one output per class"
+        )
 
 
 accuracy = mean(correct)

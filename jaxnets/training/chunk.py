@@ -45,7 +45,7 @@ def make_chunk(
 
     It returns `(train_state, sums, objectives)`: the sums are `sums` and those of the steps, added
     step by step, so that they round the same however long the chunks are, and `objectives`, a
-    trailing axis of `CAPACITY`, holds each step's objective.
+    trailing axis of `CAPACITY`, holds each step's objective, and 0 past the last.
 
     Where `skip_nonfinite`, a step whose objective or result is not all finite is left out: it
     counts as a step, adds nothing to the sums, and its objective is NaN.
@@ -71,7 +71,7 @@ def make_chunk(
             return after, jax.tree.map(jnp.add, sums, new), objectives
 
         key = own_key if shared_key is None else shared_key
-        carry = (train_state, sums, jnp.full(CAPACITY, jnp.nan))
+        carry = (train_state, sums, jnp.zeros(CAPACITY))
         return reader.loop(arrays, key, start, stop, body, carry)
 
     def chunk(
@@ -115,9 +115,7 @@ def zero_sums(train_step: Any, train_state: Any, example: Batch, rows: int, hpar
     return {name: shape for name, shape in sums.items() if name != "objective"}
 
 
-def _if(
-    taken: Array, before: Any, after: Any, sums: Sums, objective: float
-) -> tuple[Any, Sums]:
+def _if(taken: Array, before: Any, after: Any, sums: Sums, objective: float) -> tuple[Any, Sums]:
     """The step where it is `taken`; else one that changes nothing, with that objective.
 
     A train state's `step` counts it all the same, so that the next step draws anew.

@@ -9,6 +9,7 @@ import optax
 
 from jaxnets.errors import RunError
 from jaxnets.layer import Array
+from jaxnets.training.arguments import check_optimizer, count
 
 
 class Trajectory(NamedTuple):
@@ -46,12 +47,16 @@ def descend(
       RunError: `start` is not floating-point, `f` returns no scalar, or `steps` is no count.
     """
     start = jax.tree.map(_strong, start)
-    _check(f, start, steps)
+    check_optimizer("descend", tx)
+    steps = count("descend", "steps", steps)
+    _check(f, start)
 
     def step(carry: tuple, _: None) -> tuple[tuple, Trajectory]:
         point, memory = carry
         value, gradient = jax.value_and_grad(f)(point)
-        updates, memory = tx.update(gradient, memory, point)
+        extra = {"value": value, "grad": gradient, "value_fn": f}
+        update = optax.with_extra_args_support(tx).update  # drops them where it takes none
+        updates, memory = update(gradient, memory, point, **extra)
         return (optax.apply_updates(point, updates), memory), Trajectory(point, value)
 
     (end, _), passed = jax.lax.scan(step, (start, tx.init(start)), length=steps)
@@ -67,9 +72,7 @@ def _append(stacked: Array, last: Array) -> Array:
     return jnp.concatenate([stacked, last[None]])
 
 
-def _check(f: Callable[[Any], Array], start: Any, steps: int) -> None:
-    if not isinstance(steps, int) or isinstance(steps, bool) or steps < 1:
-        raise RunError(f"descend expects steps to be a positive integer, but got {steps!r}")
+def _check(f: Callable[[Any], Array], start: Any) -> None:
     for path, leaf in jax.tree.leaves_with_path(start):
         if not jnp.issubdtype(leaf.dtype, jnp.floating):
             where = jax.tree_util.keystr(path)

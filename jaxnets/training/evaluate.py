@@ -1,23 +1,30 @@
 """Evaluation and prediction in fixed, padded blocks: any number of rows compiles once."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
+from jaxnets.arrays import Examples, as_examples, as_tree
+from jaxnets.data.stream import Stream
 from jaxnets.errors import RunError
 from jaxnets.layer import Array
 from jaxnets.metrics import Metric, classes
+from jaxnets.training.arguments import check_metrics, count, one_split
+from jaxnets.training.check import check_train_state, check_train_step
+from jaxnets.training.labels import beyond_one, check_binary, explained, judges_of, shape_of
 from jaxnets.training.programs import program
 from jaxnets.training.runners import OneModel, Runner
-from jaxnets.training.train_step import Batch, Hparams, Sums, resolve
+from jaxnets.training.train_step import Batch, Hparams, Sums, TrainStep, resolve
 
 BLOCK = 500  # rows
 Named = tuple[tuple[str, Metric], ...]
 
 
+@one_split
 def evaluate(
     train_step: Any,
     train_state: Any,
@@ -32,13 +39,18 @@ def evaluate(
     Args:
       train_step: as `fit` takes it; its model runs with `train=False`.
       train_state: what `fit` left, in `FitResult.train_state`.
-      split: inputs (n, ...) and labels (n, ...), n at least 1.
+      split: inputs (n, ...), labels (n, ...) and, where examples count unequally, weights (n,),
+        n at least 1; or a `data.Stream`.
       hparams: what the train step is a function of, if it is one.
       metrics: what to compute, by name; by default the metrics of the train step.
       block_size: rows per block; it bounds memory and changes no result.
 
     Returns:
       The values by name: floats, and NumPy arrays for what is no scalar.
+
+    Raises:
+      RunError: a split, labels or sizes that do not fit, found before anything is compiled.
+      TypeError: metrics that are none.
     """
     options = {"metrics": metrics, "block_size": block_size}
     return evaluate_members(train_step, train_state, split, hparams, OneModel(), **options)
@@ -52,20 +64,23 @@ def evaluate_members(
     runner: Runner,
     diverged: Sequence[int] = (),
     *,
+    where: str = "evaluate",
     metrics: Mapping[str, Metric] | None = None,
     block_size: int = BLOCK,
 ) -> dict[str, Any]:
     """`evaluate` by a runner: of a population, arrays with a leading axis of members."""
-    named = None if metrics is None else tuple(metrics.items())
-    block_sums = program(train_step, _make_block_sums, runner, named)
-    x, y = split
-    if len(x) == 0 or len(x) != len(y):
-        raise ValueError(
-            f"evaluate expects as many labels as inputs, at least one, but got {len(x)} inputs "
-            f"and {len(y)} labels"
-        )
+    check_train_step(where, train_step)
+    check_train_state(where, train_state)
+    block_size = count(where, "block_size", block_size)
+    named = None if metrics is None else tuple(check_metrics(where, metrics).items())
+    if not isinstance(split, Stream):
+        split = as_examples(where, "split", split, RunError)
     own = (train_state, hparams)
-    sums = [block_sums(own, Batch(*block)) for block in blocks(block_size, x, y)]
+    block_sums = program(train_step, _make_block_sums, runner, named)
+    x = None if isinstance(split, Stream) else split.x
+    with explained(where, _first_outputs(train_step, own, runner), x):
+        _check_values(where, train_step, own, split, runner, named, block_size)
+        sums = [block_sums(own, block) for block in blocks(block_size, split)]
     total = jax.tree.map(lambda *parts: jnp.stack(parts).sum(0), *sums)
     return values(train_step, total, hparams, runner, diverged, named=named)
 
@@ -89,10 +104,12 @@ def values(
         step = _with_metrics(resolve(train_step, own[1])[0], named)
         return step.values(own[0]) if hasattr(step, "values") else {}
 
-    if isinstance(runner, OneModel):
-        arrays = {name: np.asarray(v) for name, v in member((sums, hparams), None).items()}
-        return {name: a.item() if a.ndim == 0 else a for name, a in arrays.items()}
-    arrays = jax.vmap(member, in_axes=(0, None))((sums, hparams), None)
+    # A metric may have no value: that is no fault, even under JAX_DEBUG_NANS.
+    with undefined_is_no_fault():
+        if isinstance(runner, OneModel):
+            arrays = {name: np.asarray(v) for name, v in member((sums, hparams), None).items()}
+            return {name: a.item() if a.ndim == 0 else a for name, a in arrays.items()}
+        arrays = jax.vmap(member, in_axes=(0, None))((sums, hparams), None)
     lost = np.array(diverged or [-1] * runner.members) >= 0
     return {
         name: np.where(lost.reshape(-1, *[1] * (value.ndim - 1)), np.nan, value)
@@ -156,12 +173,20 @@ def predict_members(
     x: Any,
     runner: Runner,
     block_size: int = BLOCK,
+    *,
+    where: str = "predict",
 ) -> np.ndarray:
     """`finish` of the outputs; of a population with a leading axis of members."""
+    check_train_step(where, train_step)
+    check_train_state(where, own[0])
+    block_size = count(where, "block_size", block_size)
+    x = as_tree(where, "the inputs", x, RunError)
     block_outputs = program(train_step, _make_block_outputs, runner, finish)
     axis = 0 if isinstance(runner, OneModel) else 1
-    found = [block_outputs(own, block) for block, _ in blocks(block_size, x)]
-    return np.concatenate(found, axis).take(np.arange(len(x)), axis)
+    with explained(where, _first_outputs(train_step, own, runner), x):
+        outputs = [block_outputs(own, block.x) for block in blocks(block_size, Examples(x, None))]
+    rows = len(jax.tree.leaves(x)[0])
+    return np.concatenate(outputs, axis).take(np.arange(rows), axis)
 
 
 def _make_block_sums(
@@ -170,6 +195,11 @@ def _make_block_sums(
     def member(own: Any, batch: Batch) -> Sums:
         train_state, hparams = own
         train_step = _with_metrics(resolve(step(), hparams)[0], named)
+        if not hasattr(train_step, "evaluate_batch"):
+            raise RunError(
+                f"to be evaluated, a {type(train_step).__name__} needs evaluate_batch(train_state, "
+                "batch) -> sums and values(sums); see Trainable"
+            )
         return train_step.evaluate_batch(train_state, batch)
 
     def block_sums(own: Any, batch: Batch) -> Sums:
@@ -183,12 +213,53 @@ def _make_block_outputs(
 ) -> Callable[..., Array]:
     def member(own: Any, x: Any) -> Array:
         train_state, hparams = own
-        return finish(resolve(step(), hparams)[0].predict_batch(train_state, x))
+        train_step, _ = resolve(step(), hparams)
+        if not hasattr(train_step, "predict_batch"):
+            raise RunError(
+                f"to predict, a {type(train_step).__name__} needs predict_batch(train_state, x) -> "
+                "outputs; see Trainable"
+            )
+        return finish(train_step.predict_batch(train_state, x))
 
     def block_outputs(own: Any, x: Any) -> Array:
         return runner.each(member, len(jax.tree.leaves(x)[0]))(own, x)
 
     return block_outputs
+
+
+def _first_outputs(train_step: Any, own: Any, runner: Runner) -> Callable[[Any], Any]:
+    """The first member's outputs, a function of which only the shape is asked."""
+
+    def forward(x: Any) -> Any:
+        train_state, hparams = own
+        if not isinstance(runner, OneModel):
+            train_state, hparams = jax.tree.map(lambda leaf: leaf[0], own)
+        step, _ = resolve(train_step, hparams)
+        return step.predict_batch(train_state, x) if hasattr(step, "predict_batch") else None
+
+    return forward
+
+
+def _check_values(
+    where: str,
+    train_step: Any,
+    own: Any,
+    split: Any,
+    runner: Runner,
+    named: Named | None,
+    rows: int,
+) -> None:
+    """Refuse binary labels outside [-1, 1]; the shape of the outputs matters to such alone."""
+    if isinstance(split, Stream) or not hasattr(split.y, "shape"):
+        return
+    if not beyond_one(np.asarray(split.y)):
+        return
+    hparams = own[1] if isinstance(runner, OneModel) else jax.tree.map(lambda h: h[0], own[1])
+    step = _with_metrics(resolve(train_step, hparams)[0], named)
+    if isinstance(step, TrainStep):
+        x = jax.tree.map(lambda leaf: shape_of(rows, leaf), split.x)
+        outputs = jax.eval_shape(_first_outputs(train_step, own, runner), x)
+        check_binary(where, "split", outputs, split.y, judges_of(step.metrics))
 
 
 def _with_metrics(train_step: Any, named: Named | None) -> Any:
@@ -202,13 +273,26 @@ def _with_metrics(train_step: Any, named: Named | None) -> Any:
     return train_step.with_metrics(dict(named))
 
 
-def blocks(size: int, *arrays: Any) -> Iterator[tuple[np.ndarray, ...]]:
-    """Blocks of `size` rows of each array, the last padded with zeros, and their weights."""
-    arrays = tuple(map(np.asarray, arrays))
-    rows = len(arrays[0])
+@contextmanager
+def undefined_is_no_fault() -> Iterator[None]:
+    """In this context JAX_DEBUG_NANS and JAX_DEBUG_INFS are off."""
+    with jax.debug_nans(False), jax.debug_infs(False):
+        yield
+
+
+def blocks(size: int, split: Any) -> Iterator[Batch]:
+    """Blocks of `size` examples, the last padded with zeros, whose weights there are 0."""
+    stream = isinstance(split, Stream)
+    rows = len(split) if stream else len(jax.tree.leaves(split.x)[0])
     for start in range(0, max(rows, 1), size):
-        parts = [array[start : start + size] for array in arrays]
-        rest = size - len(parts[0])
-        padded = [np.pad(part, [(0, rest)] + [(0, 0)] * (part.ndim - 1)) for part in parts]
-        weights = np.arange(start, start + size) < rows
-        yield *padded, weights.astype(np.float32)
+        stop = min(start + size, rows)
+        if stream:
+            part = split.read(np.arange(start, stop))
+        else:
+            part = jax.tree.map(lambda array: np.asarray(array[start:stop]), split)  # noqa: B023
+        weights = np.ones(stop - start, np.float32) if part.weights is None else part.weights
+
+        def padded(array: np.ndarray, rest: int = size - (stop - start)) -> np.ndarray:
+            return np.pad(array, [(0, rest)] + [(0, 0)] * (array.ndim - 1))
+
+        yield Batch(*jax.tree.map(padded, (part.x, part.y, weights)))

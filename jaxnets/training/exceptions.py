@@ -28,13 +28,15 @@ class NonFiniteLoss(ArithmeticError):
         where the computation done anew, one operation after another, stays finite.
     """
 
-    def __init__(self, run: Any, culprit: Any):
-        found = "" if culprit is None else f", first in {culprit}"
-        super().__init__(
-            f"the loss stopped being finite at step {run.step}{found}; lower the learning rate, "
-            "clip the gradient (optax.clip_by_global_norm), or keep a logarithm, a root or a "
-            "division off its edge"
+    def __init__(self, run: Any, culprit: Any, data: str | None = None):
+        first = "" if culprit is None else f", first in {culprit}"
+        cure = (
+            "lower the learning rate, clip the gradient (optax.clip_by_global_norm), or keep a "
+            "logarithm, a root or a division off its edge"
         )
+        if data is not None:
+            cure = f"{data}: drop those rows or fill them in"
+        super().__init__(f"the loss stopped being finite at step {run.step}{first}; {cure}")
         self.run, self.culprit = run, culprit
         self.step, self.train_state = run.step, run.train_state
 

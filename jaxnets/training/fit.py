@@ -7,16 +7,26 @@ from typing import Any, NamedTuple
 from jaxnets.keys import stream
 from jaxnets.layer import Key
 from jaxnets.sharding import unshard
-from jaxnets.training.check import check_labels, check_run, check_saving
+from jaxnets.training.arguments import numbers, one_split, single_key
+from jaxnets.training.check import (
+    check_reporting,
+    check_run,
+    check_saving,
+    check_start,
+    check_train_step,
+    check_watched,
+    splits,
+)
 from jaxnets.training.checkpoint import Checkpoints
 from jaxnets.training.compiled_loop import OnNonFinite
+from jaxnets.training.labels import check_data
 from jaxnets.training.loop import Plan, train, validate
 from jaxnets.training.monitors import Monitor
 from jaxnets.training.record import Record
 from jaxnets.training.report import Progress, Reporter, silent
 from jaxnets.training.resume import Saver, identity
 from jaxnets.training.source import Remainder
-from jaxnets.training.start import Every, as_arrays, first_run, make_loop
+from jaxnets.training.start import Every, first_run, make_loop
 from jaxnets.training.train_step import Hparams
 
 
@@ -41,6 +51,7 @@ class FitResult(NamedTuple):
     samples_per_second: float
 
 
+@one_split
 def fit(
     train_step: Any,
     data: Any,
@@ -67,7 +78,10 @@ def fit(
 
     Args:
       train_step: one step, or a function of `hparams` that makes it; see `make_train_step`.
-      data: inputs (n, ...) and labels (n, ...); they stay on the device in their own dtype.
+      data: inputs (n, ...), labels (n, ...) and, where examples count unequally, weights (n,), as
+        arrays or what converts to them; they stay on the device in their own dtype, 64-bit ones in
+        32 bits. Inputs and labels may be dicts or tuples of arrays. A `data.Stream` is read while
+        it is trained on.
       key: decides initial weights, order, and all else that is random: same key, same run.
       epochs: passes over the data, those behind `start` included; or `steps`.
       steps: steps, those behind `start` included; or `epochs`.
@@ -80,7 +94,7 @@ def fit(
       evaluate_every: when to evaluate: `(2, "epochs")` or `(500, "steps")`, and after the last
         step.
       patience: stop after this many evaluations without a smaller validation loss, and go back to
-        the parameters of the best.
+        the parameters of the best. A loss that is not finite is never the best.
       remainder: "drop" the last, smaller batch of an epoch, or "pad" and mask it.
       on_nonfinite: what an objective or a train state that is NaN or infinite does: "stop" the
         run, "skip" that step, or "ignore" it.
@@ -107,22 +121,30 @@ def fit(
       Interrupted: Ctrl-C or SIGTERM, after the current chunk; it holds the `FitResult` so far.
       SavingFailed: a checkpoint cannot be written; it holds the `FitResult` so far.
     """
-    check_run(data, validation, epochs, batch_size, patience, remainder)
-    check_saving(on_nonfinite, checkpoints, resume)
-    hparams = as_arrays(hparams)
-    sizes = {"batch_size": batch_size, "remainder": remainder, "evaluate_every": evaluate_every}
+    check_train_step("fit", train_step)
+    key, hparams = single_key("fit", key), numbers("fit", "hparams", hparams)
+    data, validation = splits("fit", data, validation)
+    options = {"batch_size": batch_size, "remainder": remainder, "evaluate_every": evaluate_every}
+    ends = {"epochs": epochs, "steps": steps, "patience": patience}
+    sizes = check_run("fit", data, validation, **options, **ends)
+    options |= {"batch_size": sizes.batch_size}
+    check_saving("fit", on_nonfinite, checkpoints, resume)
+    check_reporting("fit", report, callbacks, chunk_seconds)
+
     began = time.perf_counter()
-    options = {**sizes, "on_nonfinite": on_nonfinite, "devices": devices}
-    loop = make_loop(train_step, data, stream(key, "train"), **options)
-    run = first_run(loop, key, hparams, start)
-    check_labels(loop, run.train_state, hparams, data, validation)
-    total = epochs * loop.steps_per_epoch if steps is None else steps
-    facts = identity(data, validation, hparams, key=key, patience=patience, **sizes)
-    saver = Saver(checkpoints, facts)
-    plan = Plan(total, hparams, validation, saver, report, callbacks, chunk_seconds)
-    run = run.compiled(hparams)
-    validate(run, plan, rows=1)
-    record = Record.of(run, patience)
+    order_key = stream(key, "train")
+    settings = {**options, "on_nonfinite": on_nonfinite, "devices": devices}
+    loop = make_loop(train_step, data, order_key, **settings)
+    shapes = loop.init_shapes(key, hparams)
+    check_start("fit", start, shapes)
+    check_data("fit", train_step, hparams, shapes, data, validation, sizes.batch_size)
+    facts = {**options, "patience": sizes.patience}
+    saver = Saver(checkpoints, identity(data, validation, hparams, key=key, **facts), callbacks)
+    total = sizes.total(loop.steps_per_epoch)
+    plan = Plan(total, hparams, data, validation, saver, report, callbacks, chunk_seconds)
+    run = first_run(loop, key, hparams, start).compiled(hparams)
+    check_watched(validate(run, plan, rows=1), patience)
+    record = Record.of(run, sizes.patience)
     compile_seconds = time.perf_counter() - began
     if resume:
         saver.restore(record)
@@ -130,7 +152,7 @@ def fit(
 
     def result() -> FitResult:
         run = record.run
-        trained = (run.step - first.step) * batch_size
+        trained = (run.step - first.step) * sizes.batch_size
         return FitResult(
             train_state=unshard(loop.mesh, record.train_state),
             history=record.history,

@@ -19,7 +19,9 @@ def first_signal() -> Iterator[Callable[[], int | None]]:
     Yields a function that returns the signal's number, or None while none has come. Outside the
     main thread, where Python cannot handle signals, it always returns None. Where `jax.distributed`
     runs it is JAX's own preemption notice, so that all processes stop at the same look, which must
-    be at the same step: a handler of ours would take that notice away.
+    be at the same step: a handler of ours would take that notice away. A signal that is ignored, as
+    SIGINT is in a shell's background jobs, stays ignored; one whose handler is not Python's stays
+    with it, for Python could not put it back.
     """
     if jax.distributed.is_initialized():
         yield _preempted()
@@ -28,7 +30,8 @@ def first_signal() -> Iterator[Callable[[], int | None]]:
         yield lambda: None
         return
     noted: list[int] = []
-    before = {}
+    handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    before = {n: h for n, h in handlers.items() if h not in (signal.SIG_IGN, None)}
 
     def note(number: int, frame: object) -> None:
         noted.append(number)
@@ -38,9 +41,9 @@ def first_signal() -> Iterator[Callable[[], int | None]]:
         for number, handler in before.items():
             signal.signal(number, handler)
 
-    for number in (signal.SIGINT, signal.SIGTERM):
-        before[number] = signal.signal(number, note)
     try:
+        for number in before:
+            signal.signal(number, note)
         yield lambda: noted[0] if noted else None
     finally:
         restore()

@@ -6,16 +6,19 @@ from typing import Any, NamedTuple
 import jax
 import numpy as np
 
+from jaxnets.data.stream import Stream
 from jaxnets.sharding import use_mesh
 from jaxnets.training.checkpoint import CheckpointError
 from jaxnets.training.evaluate import evaluate_members
 from jaxnets.training.exceptions import Interrupted, NonFiniteLoss, SavingFailed
 from jaxnets.training.interrupt import first_signal
 from jaxnets.training.monitors import Monitor
+from jaxnets.training.nonfinite import nonfinite_data, not_finite
 from jaxnets.training.record import Record
 from jaxnets.training.report import Progress, Reporter
 from jaxnets.training.resume import Saver
 from jaxnets.training.run import Run, advance
+from jaxnets.training.runners import OneModel
 from jaxnets.training.timer import ChunkTimer
 from jaxnets.training.train_step import Hparams
 
@@ -26,6 +29,7 @@ class Plan(NamedTuple):
     Attributes:
       total: the steps of the whole run.
       hparams: what the train step is a function of.
+      data: what is trained on; looked at when it may be to blame.
       validation: a split to evaluate on at the end of every period, or None.
       saver: saves the record.
       report: called with a `Progress` after every chunk.
@@ -35,6 +39,7 @@ class Plan(NamedTuple):
 
     total: int
     hparams: Hparams
+    data: Any
     validation: Any
     saver: Saver
     report: Reporter
@@ -77,8 +82,11 @@ def validate(run: Run, plan: Plan, rows: int | None = None) -> dict[str, Any] | 
     """The metrics over the validation split, or over its first rows."""
     if plan.validation is None:
         return None
-    split = jax.tree.map(lambda array: array[:rows], plan.validation)
-    loop = run.loop
+    split, loop = plan.validation, run.loop
+    if rows is not None and isinstance(split, Stream):
+        split = split.read(np.arange(rows))
+    elif rows is not None:
+        split = jax.tree.map(lambda array: array[:rows], split)
     with use_mesh(loop.mesh):
         return evaluate_members(
             loop.train_step, run.train_state, split, plan.hparams, loop.runner, run.diverged
@@ -89,15 +97,24 @@ def _reported(record: Record, plan: Plan, progress: Progress) -> Progress:
     """The progress as the run's, evaluated at the end of a period, and added to the record."""
     run = record.run
     done = run.step % run.loop.period == 0 or run.step == plan.total
+    validation = validate(run, plan) if done else None
+    objectives = run.objectives[0] if isinstance(run.loop.runner, OneModel) else run.objectives
+    warnings = [w for call in plan.callbacks for w in call(run.train_state, objectives)]
     progress = progress._replace(
         steps=plan.total,
         epochs=-(-plan.total // run.loop.steps_per_epoch),
-        validation=validate(run, plan) if done else None,
-        warnings=tuple(
-            warning
-            for callback in plan.callbacks
-            for warning in callback(run.train_state, np.squeeze(run.objectives))
-        ),
+        validation=validation,
+        warnings=(*warnings, *_data_warnings(run, plan, validation)),
     )
     record.add(progress)
     return progress
+
+
+def _data_warnings(run: Run, plan: Plan, validation: dict[str, Any] | None) -> tuple[str, ...]:
+    """Why all members diverged, if the data are to blame, and a validation loss not finite."""
+    alive = np.array(run.diverged) < 0
+    if not alive.any():
+        cause = nonfinite_data("training", plan.data)
+        return (f"all members diverged; {cause}",) if cause else ()
+    loss = np.atleast_1d((validation or {}).get("loss", 0.0))
+    return not_finite(loss[alive] if loss.shape == alive.shape else loss, plan.validation)

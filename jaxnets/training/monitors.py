@@ -1,6 +1,7 @@
-"""Monitors: what a run should be told of between chunks, at little cost."""
+"""Monitors: callbacks between chunks that return warnings, at little cost."""
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 import jax
@@ -11,6 +12,38 @@ from jaxnets.layer import Array, Layer, Params, State
 from jaxnets.training.train_step import TrainState
 
 Monitor = Callable[[TrainState, np.ndarray], Sequence[str]]
+Memory = dict[str, Any]  # in JSON's types
+
+
+@dataclass
+class Remembering:
+    """A monitor with a memory, which `fit` saves and restores, so that a resumed run warns alike.
+
+    Attributes:
+      name: what is watched, and its options; a run's memories are told apart by it.
+      look: called with the memory, which it may change, the train state and the objectives.
+      memory: what the chunks so far have left; empty at first.
+    """
+
+    name: str
+    look: Callable[[Memory, TrainState, np.ndarray], Sequence[str]]
+    memory: Memory = field(default_factory=dict)
+
+    def __call__(self, train_state: TrainState, objectives: np.ndarray) -> Sequence[str]:
+        """The warnings of a chunk."""
+        return self.look(self.memory, train_state, objectives)
+
+
+def memories(monitors: Sequence[Monitor]) -> dict[str, Memory]:
+    """What the monitors remember, by their names."""
+    return {m.name: m.memory for m in monitors if isinstance(m, Remembering)}
+
+
+def remind(monitors: Sequence[Monitor], saved: dict[str, Memory]) -> None:
+    """Give the monitors the memories that were saved; one of which none was saved begins anew."""
+    for monitor in monitors:
+        if isinstance(monitor, Remembering):
+            monitor.memory = saved.get(monitor.name, {})
 
 
 def loss_spikes(*, factor: float = 10.0, window: int = 100) -> Monitor:
@@ -32,11 +65,10 @@ def loss_spikes(*, factor: float = 10.0, window: int = 100) -> Monitor:
             f"loss_spikes expects factor > 0 and window >= 4, but got factor={factor} and "
             f"window={window}"
         )
-    past = np.empty(0, np.float32)
-    quiet_until = 0
 
-    def monitor(train_state: TrainState, objectives: np.ndarray) -> list[str]:
-        nonlocal past, quiet_until
+    def look(memory: Memory, train_state: TrainState, objectives: np.ndarray) -> list[str]:
+        past = np.frombuffer(bytes.fromhex(memory.get("past", "")), "<f4")  # bit for bit, NaN too
+        quiet_until = memory.get("quiet_until", 0)
         series = np.concatenate([past, objectives])
         first_step = int(train_state.step) - len(series)
         said = []
@@ -51,10 +83,11 @@ def loss_spikes(*, factor: float = 10.0, window: int = 100) -> Monitor:
                         f"{window} steps before had {low[i]:.4g} to {high[i]:.4g}"
                     )
                     quiet_until = step + window
-        past = series[-window:]
+        memory["past"] = series[-window:].astype("<f4").tobytes().hex()
+        memory["quiet_until"] = quiet_until
         return said
 
-    return monitor
+    return Remembering(f"loss_spikes(factor={factor}, window={window})", look)
 
 
 def dead_units(model: Layer, x: Any, *, share: float = 0.5) -> Monitor:
@@ -67,7 +100,7 @@ def dead_units(model: Layer, x: Any, *, share: float = 0.5) -> Monitor:
     """
     if not 0 <= share < 1:
         raise ValueError(f"dead_units expects a share in [0, 1), but got {share}")
-    x, told = jnp.asarray(x), set()
+    x = jnp.asarray(x)
 
     @jax.jit
     def shares(params: Params, state: State) -> dict[str, Array]:
@@ -75,11 +108,12 @@ def dead_units(model: Layer, x: Any, *, share: float = 0.5) -> Monitor:
 
         return dead_units(model, params, state, x)
 
-    def monitor(train_state: TrainState, objectives: np.ndarray) -> list[str]:
+    def look(memory: Memory, train_state: TrainState, objectives: np.ndarray) -> list[str]:
         del objectives
+        reported = memory.setdefault("reported", [])
         found = shares(train_state.params, train_state.model_state)
-        dead = {n: float(s) for n, s in found.items() if n not in told and s > share}
-        told.update(dead)
+        dead = {n: float(s) for n, s in found.items() if n not in reported and s > share}
+        reported += dead
         step = int(train_state.step)
         return [
             f"{portion:.0%} of the units of layer {name!r} are dead at step {step}: no example "
@@ -87,4 +121,4 @@ def dead_units(model: Layer, x: Any, *, share: float = 0.5) -> Monitor:
             for name, portion in dead.items()
         ]
 
-    return monitor
+    return Remembering(f"dead_units(share={share})", look)

@@ -7,6 +7,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from jaxnets.arrays import Examples, nonfinite_rows
 from jaxnets.layer import Array
 
 
@@ -47,3 +48,24 @@ def last_good(rerun: Callable[[int], tuple], bad: int) -> tuple[Any, Any, int]:
         return train_state, sums, bad
     train_state, sums, *_ = rerun(bad - 1)
     return train_state, sums, bad - 1
+
+
+def nonfinite_data(name: str, data: Any) -> str | None:
+    """Which row of the data is not finite, as a clause; None where all that is in memory are."""
+    if not isinstance(data, Examples):
+        return None
+    for part, tree in (("inputs", data.x), ("labels", data.y)):
+        for leaf in jax.tree.leaves(tree):
+            if rows := nonfinite_rows(f"the {name} {part}", leaf):
+                return rows
+    return None
+
+
+def not_finite(loss: np.ndarray, validation: Any) -> tuple[str, ...]:
+    """The warning that validation losses deserve, of which one is not finite."""
+    if loss.ndim > 1 or np.isfinite(loss).all():
+        return ()
+    cause = nonfinite_data("validation", validation)
+    why = f"; {cause}" if cause else ""
+    got = loss if len(loss) > 1 else loss[0]
+    return (f"the validation loss is {got}, which is never the best{why}",)

@@ -10,6 +10,11 @@ import numpy as np
 from jaxnets.errors import RunError
 from jaxnets.keys import stream
 from jaxnets.layer import Array
+from jaxnets.training.arguments import count, numbers, one_split
+from jaxnets.training.check import check_batch, check_train_state, check_train_step, splits
+from jaxnets.training.evaluate import undefined_is_no_fault
+from jaxnets.training.labels import check_data
+from jaxnets.training.nonfinite import nonfinite_data
 from jaxnets.training.programs import program
 from jaxnets.training.train_step import Batch, Hparams, resolve
 
@@ -35,6 +40,7 @@ class RangeTest(NamedTuple):
     suggestion: float
 
 
+@one_split
 def find_learning_rate(
     train_step: Any,
     train_state: Any,
@@ -71,27 +77,35 @@ def find_learning_rate(
     Source: Smith 2017, Cyclical learning rates for training neural networks, section 3.3, where
     the rate rises linearly.
     """
-    _check(train_step, hparams, data, batch_size, smallest, largest, steps)
+    where = "the range test"
+    check_train_step(where, train_step)
+    check_train_state(where, train_state)
+    batch_size, steps = count(where, "batch_size", batch_size), count(where, "steps", steps)
+    examples, _ = splits(where, data, None)
+    _check(train_step, hparams, examples, batch_size, smallest, largest, steps)
+    hparams = numbers(where, "hparams", dict(hparams))
+    check_data(where, train_step, hparams, train_state, examples, None, batch_size)
     rates = np.geomspace(smallest, largest, steps, dtype=np.float32)
-    x, y = map(jnp.asarray, data)
     objectives = program(train_step, _make_objectives, batch_size)
-    losses = objectives(train_state, x, y, dict(hparams), jnp.asarray(rates))
-    losses = np.asarray(jax.block_until_ready(losses))
-    return RangeTest(rates, losses, _suggest(rates, losses))
+    arrays = jax.tree.map(jnp.asarray, Batch(*examples))
+    with undefined_is_no_fault():  # at the largest rates the loss is to become infinite
+        losses = objectives(train_state, arrays, hparams, jnp.asarray(rates))
+        losses = np.asarray(jax.block_until_ready(losses))
+    return RangeTest(rates, losses, _suggest(rates, losses, examples))
 
 
 def _make_objectives(step: Callable[[], Any], batch_size: int) -> Callable[..., Array]:
     """A function that gives the objective of each step, the nth at the nth rate."""
 
-    def objectives(
-        train_state: Any, x: Array, y: Array, hparams: dict[str, Any], rates: Array
-    ) -> Array:
-        order = jax.random.permutation(stream(train_state.key, "range test"), len(x))
+    def objectives(train_state: Any, data: Batch, hparams: dict[str, Any], rates: Array) -> Array:
+        n = len(jax.tree.leaves(data.x)[0])
+        order = jax.random.permutation(stream(train_state.key, "range test"), n)
         batches = jnp.resize(order, (len(rates), batch_size))  # repeats the order where it is short
 
         def at_rate(train_state: Any, now: tuple[Array, Array]) -> tuple[Any, Array]:
             rate, rows = now
-            batch = Batch(x[rows], y[rows], jnp.ones(batch_size))
+            x, y, own = jax.tree.map(lambda array: array[rows], data)
+            batch = Batch(x, y, jnp.ones(batch_size) if own is None else own)
             train_step, given = resolve(step(), hparams | {"learning_rate": rate})
             train_state, sums = train_step(train_state, batch, given)
             return train_state, sums["objective"]
@@ -101,14 +115,16 @@ def _make_objectives(step: Callable[[], Any], batch_size: int) -> Callable[..., 
     return objectives
 
 
-def _suggest(rates: np.ndarray, losses: np.ndarray) -> float:
+def _suggest(rates: np.ndarray, losses: np.ndarray, data: Any) -> float:
     with np.errstate(invalid="ignore", over="ignore"):
         smooth = np.lib.stride_tricks.sliding_window_view(losses, WINDOW).mean(-1)
     if not np.isfinite(smooth).any():
+        cause = nonfinite_data("training", data)
+        cure = "start from a smaller one, or look for a logarithm or division in the model"
+        cure = f"{cause}: drop those rows or fill them in" if cause else cure
         raise RunError(
             f"the range test expects a finite loss at its first {WINDOW} rates, {rates[0]:g} to "
-            f"{rates[WINDOW - 1]:g}, but got {losses[:WINDOW].tolist()}; start from a smaller one, "
-            f"or look for a logarithm or division in the model"
+            f"{rates[WINDOW - 1]:g}, but got {losses[:WINDOW].tolist()}; {cure}"
         )
     lowest = int(np.where(np.isfinite(smooth), smooth, np.inf).argmin())
     return float(rates[lowest + WINDOW // 2]) / 10
@@ -132,14 +148,12 @@ def _check(
             f"the range test expects a function of hparams that makes the train step, but the "
             f"learning rate of this one is fixed; {CURE}"
         )
-    if not 0 < smallest < largest:
+    if not 0 < smallest < largest < np.inf:
         raise RunError(
             f"the range test expects 0 < smallest < largest, but got {smallest} and {largest}"
         )
-    examples, labels = len(data[0]), len(data[1])
-    if examples != labels or not 1 <= batch_size <= examples or steps < WINDOW:
+    check_batch("the range test", data, batch_size)
+    if steps < WINDOW:
         raise RunError(
-            f"the range test expects as many labels as inputs, batches no larger than that and at "
-            f"least {WINDOW} steps, but got {examples} inputs, {labels} labels, "
-            f"batch_size={batch_size} and steps={steps}"
+            f"the range test expects at least {WINDOW} steps, but got {steps}; 100 is usual"
         )

@@ -63,17 +63,18 @@ class Record:
     def add(self, progress: Progress) -> None:
         """Append a report; the last of a period stays, and may be the best."""
         period = self.run.loop.period
-        same = bool(self.history) and (self.history[-1].step - 1) // period == (
-            progress.step - 1
-        ) // period
+        same = (
+            bool(self.history)
+            and (self.history[-1].step - 1) // period == (progress.step - 1) // period
+        )
         self.history = (*self.history[: -1 if same else None], progress)
         if self.patience is not None and progress.validation is not None:
             self._compare(np.atleast_1d(progress.validation["loss"]), progress.epoch)
 
     def _compare(self, losses: np.ndarray, epoch: int) -> None:
-        """Keep the train states of members whose loss is their smallest; NaN never is."""
+        """Keep the train states of members whose loss is their smallest, and finite."""
         waiting = ~self.finished
-        better = waiting & (losses < np.array(self.best_loss))
+        better = waiting & np.isfinite(losses) & (losses < np.array(self.best_loss))
         for i in np.flatnonzero(waiting).tolist():
             self.stale[i] = 0 if better[i] else self.stale[i] + 1
         for i in np.flatnonzero(better).tolist():

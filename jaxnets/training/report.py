@@ -4,11 +4,13 @@ import json
 import math
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
+
+from jaxnets.files import appended
 
 
 class Progress(NamedTuple):
@@ -40,6 +42,11 @@ class Progress(NamedTuple):
     samples_per_second: float
     nonfinite: int = 0
     warnings: tuple[str, ...] = ()
+
+    @property
+    def passes(self) -> float:
+        """Passes over the training data so far: `epoch` when that is done, and less before."""
+        return self.epochs * self.step / self.steps
 
     @property
     def seconds_left(self) -> float:
@@ -76,19 +83,18 @@ def together(*reporters: Reporter) -> Reporter:
     return report
 
 
-@contextmanager
-def json_lines(path: str | Path) -> Iterator[Reporter]:
-    """One JSON object a report, appended to the file at `path` and flushed at once.
+def json_lines(path: str | Path) -> AbstractContextManager[Reporter]:
+    """One JSON object per report, appended to the file at `path` at once, a whole line or nothing.
 
     A figure that is NaN or infinite, which JSON has no word for, is null.
     """
-    with open(path, "a", encoding="utf-8") as file:
+    return _json_lines(Path(path).absolute())  # the working directory may have changed by its use
 
-        def report(progress: Progress) -> None:
-            file.write(json.dumps(to_json(progress._asdict())) + "\n")
-            file.flush()
 
-        yield report
+@contextmanager
+def _json_lines(path: Path) -> Iterator[Reporter]:
+    with appended(path) as append:
+        yield lambda progress: append((json.dumps(to_json(progress._asdict())) + "\n").encode())
 
 
 @contextmanager

@@ -2,6 +2,7 @@
 
 import hashlib
 import math
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -11,7 +12,9 @@ import numpy as np
 from jaxnets.data.stream import Stream
 from jaxnets.errors import RunError
 from jaxnets.layer import Key
+from jaxnets.messages import printable
 from jaxnets.training.checkpoint import CheckpointError, Checkpoints
+from jaxnets.training.monitors import Monitor, memories, remind
 from jaxnets.training.record import Record
 from jaxnets.training.report import Progress, to_json
 from jaxnets.training.train_step import Hparams
@@ -24,8 +27,13 @@ OF_RECORD = ("best_epoch", "best_loss", "stale")
 class Saver:
     """Saves a record, and restores it; does nothing where there are no checkpoints."""
 
-    def __init__(self, checkpoints: Checkpoints | None, identity: dict[str, Any]):
-        self.checkpoints, self.identity = checkpoints, identity
+    def __init__(
+        self,
+        checkpoints: Checkpoints | None,
+        identity: dict[str, Any],
+        callbacks: Sequence[Monitor] = (),
+    ):
+        self.checkpoints, self.identity, self.callbacks = checkpoints, identity, callbacks
         self.saved_at = 0.0  # seconds of training
         self.saved_step = -1
 
@@ -47,7 +55,9 @@ class Saver:
         metadata["history"] = [progress._asdict() for progress in record.history]
         metadata["strategy"] = getattr(run.loop.runner, "strategy", None)
         metadata |= {"identity": self.identity, "format": FORMAT}
-        self.checkpoints.save(run.step, _tree(record), to_json(metadata), score=score)
+        metadata["callbacks"] = memories(self.callbacks)
+        metadata = to_json(_exact(metadata))
+        self.checkpoints.save(run.step, _tree(record), metadata, score=score)
         self.saved_at, self.saved_step = run.seconds, run.step
 
     def save_instead(self, record: Record, error: Exception) -> None:
@@ -71,22 +81,33 @@ class Saver:
           CheckpointError: what is saved is damaged, or has other leaves.
         """
         assert self.checkpoints is not None
-        found = self.checkpoints.restore(_tree(record))
+        try:
+            found = self.checkpoints.restore(_tree(record))
+        except CheckpointError as error:
+            raise _older(self.checkpoints, error) from error
         if found is None:
             return None
         saved = found.metadata
+        if not isinstance(saved.get("identity"), dict):
+            raise _no_run(self.checkpoints, "it has no identity")
         _require_same(saved["identity"], self.identity, self.checkpoints)
-        tree = dict(found.tree)
-        record.best = tree.pop("best", None)
-        diverged = tuple(saved["diverged"])
-        fields = {name: saved[name] for name in OF_RUN} | {"diverged": diverged}
-        record.run = replace(record.run, step=found.step, **tree, **fields)
-        for name in OF_RECORD:
-            setattr(record, name, saved[name])
-        record.best_loss = [math.inf if loss is None else loss for loss in record.best_loss]
-        record.history = tuple(_progress(entry) for entry in saved["history"])
-        self.saved_at, self.saved_step = record.run.seconds, record.run.step
+        try:
+            self._set(record, found.step, dict(found.tree), saved)
+        except (LookupError, TypeError, ValueError, AttributeError) as error:
+            raise _no_run(self.checkpoints, repr(error)) from error
         return saved
+
+    def _set(self, record: Record, step: int, tree: dict[str, Any], saved: dict[str, Any]) -> None:
+        record.best = tree.pop("best", None)
+        fields = {name: saved[name] for name in OF_RUN}
+        fields |= {"diverged": tuple(saved["diverged"]), "seconds": float(saved["seconds"])}
+        record.run = replace(record.run, step=step, **tree, **fields)
+        for name in OF_RECORD:
+            setattr(record, name, list(saved[name]))
+        record.best_loss = [float(loss) for loss in record.best_loss]
+        record.history = tuple(_progress(entry) for entry in saved["history"])
+        remind(self.callbacks, saved["callbacks"])
+        self.saved_at, self.saved_step = record.run.seconds, record.run.step
 
 
 def identity(
@@ -103,6 +124,24 @@ def identity(
     }
 
 
+def _older(checkpoints: Checkpoints, error: CheckpointError) -> CheckpointError:
+    """The error, or a plainer one where an older version of jaxnets saved the run."""
+    if "train_state/state" not in str(error) and "train_state/tx" not in str(error):
+        return error
+    return CheckpointError(
+        f"the run in {printable(checkpoints.folder)} was saved by jaxnets 0.1, which named the "
+        "parts of a train state otherwise; end it with that version, or start afresh in another "
+        "folder"
+    )
+
+
+def _no_run(checkpoints: Checkpoints, reason: str) -> CheckpointError:
+    return CheckpointError(
+        f"the checkpoint in {printable(checkpoints.folder)} was not saved by a run "
+        f"({printable(reason)}); start afresh in another folder"
+    )
+
+
 def _tree(record: Record) -> dict[str, Any]:
     tree = {"train_state": record.run.train_state, "sums": record.run.sums}
     return tree if record.best is None else {**tree, "best": record.best}
@@ -111,9 +150,12 @@ def _tree(record: Record) -> dict[str, Any]:
 def _require_same(saved: dict[str, Any], given: dict[str, Any], where: Checkpoints) -> None:
     names = [name for name in {**saved, **given} if saved.get(name) != given.get(name)]
     if names:
-        lines = "\n".join(f"  {n}: saved {saved.get(n)}, given {given.get(n)}" for n in names)
+        lines = "\n".join(
+            f"  {printable(n)}: saved {printable(saved.get(n))}, given {printable(given.get(n))}"
+            for n in names
+        )
         raise RunError(
-            f"the run in {where.folder} cannot go on with other settings:\n{lines}\n"
+            f"the run in {printable(where.folder)} cannot go on with other settings:\n{lines}\n"
             "Give those it was started with, or start afresh in another folder."
         )
 
@@ -133,6 +175,17 @@ def _progress(entry: dict[str, Any]) -> Progress:
     return Progress(**fields)
 
 
+def _exact(value: Any) -> Any:
+    """The value with infinities as strings: as null, which JSON has for them, they would be NaN."""
+    if isinstance(value, dict):
+        return {name: _exact(part) for name, part in value.items()}
+    if isinstance(value, np.ndarray):
+        return _exact(value.tolist())
+    if isinstance(value, list | tuple):
+        return [_exact(part) for part in value]
+    return str(value) if isinstance(value, float) and math.isinf(value) else value
+
+
 def _figures(values: dict[str, Any] | None) -> Any:
     """A report's figures as they were before JSON: NaN is null there, and an array a list."""
     if values is None:
@@ -140,7 +193,7 @@ def _figures(values: dict[str, Any] | None) -> Any:
 
     def figure(value: Any) -> Any:
         if not isinstance(value, list):
-            return value
+            return float(value) if isinstance(value, str) else value
         counts = np.asarray(value).dtype.kind == "i"
         return np.asarray(value, np.int32 if counts else np.float32)
 

@@ -8,15 +8,16 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from jaxnets.arrays import Examples
 from jaxnets.errors import RunError
 from jaxnets.training.chunk import CAPACITY
 from jaxnets.training.compiled_loop import CompiledLoop
 from jaxnets.training.evaluate import values
 from jaxnets.training.exceptions import NonFiniteLoss
-from jaxnets.training.nonfinite import first_bad_step, last_good
+from jaxnets.training.nonfinite import all_finite, first_bad_step, last_good, nonfinite_data
 from jaxnets.training.report import Progress
 from jaxnets.training.runners import OneModel
-from jaxnets.training.train_step import Hparams, Sums, resolve
+from jaxnets.training.train_step import Batch, Hparams, Sums, resolve
 
 
 @dataclass(frozen=True, eq=False)
@@ -134,17 +135,21 @@ def _put_back(before: Run, after: Run, hparams: Hparams, arrays: Any) -> Run:
     run = replace(after, train_state=train_state, sums=sums, diverged=tuple(diverged.tolist()))
     if isinstance(loop.runner, OneModel):
         run = replace(run, step=run.diverged[0], diverged=(-1,))
-        raise NonFiniteLoss(run, _culprit(run, hparams, arrays))
+        raise NonFiniteLoss(run, *_cause(run, hparams, arrays))
     return run
 
 
-def _culprit(run: Run, hparams: Hparams, arrays: Any) -> Any:
-    """What makes the first non-finite number in the step after the last good state."""
+def _cause(run: Run, hparams: Hparams, arrays: Any) -> tuple[Any, str | None]:
+    """What makes the first non-finite number in the next step, and which data, if they do."""
     from jaxnets.inspect import first_nonfinite
 
     train_step, hparams = resolve(run.loop.train_step, hparams)
     batch = run.loop.batch_of(arrays, run.step)
-    return first_nonfinite(train_step, run.train_state, batch, hparams)
+    culprit = first_nonfinite(train_step, run.train_state, batch, hparams)
+    if all_finite(batch):
+        return culprit, None
+    resident = Examples(*arrays) if isinstance(arrays, Batch) else None
+    return culprit, nonfinite_data("training", resident) or "its batch holds NaN or infinity"
 
 
 def _progress(run: Run, stop: int, hparams: Hparams, speed: float) -> Progress:

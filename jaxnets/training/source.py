@@ -112,9 +112,7 @@ class ResidentReader:
 class Resident:
     """A `Source` whose examples all lie on the device."""
 
-    def __init__(
-        self, data: Batch, epochs: Epochs, mesh: jax.sharding.Mesh | None = None
-    ):
+    def __init__(self, data: Batch, epochs: Epochs, mesh: jax.sharding.Mesh | None = None):
         self.reader = ResidentReader(epochs, data.weights is not None)
         self.arrays = replicate(mesh, jax.tree.map(jnp.asarray, data))
         self.example = example_of(self.arrays)

@@ -2,15 +2,22 @@
 
 from typing import Any, Literal
 
-import jax
-import jax.numpy as jnp
 import numpy as np
 
 from jaxnets.data.stream import Stream
 from jaxnets.keys import stream
 from jaxnets.layer import Key
-from jaxnets.training.check import check_devices
+from jaxnets.training.arguments import numbers, single_key
+from jaxnets.training.check import (
+    check_devices,
+    check_loop,
+    check_start,
+    check_train_step,
+    count_examples,
+    splits,
+)
 from jaxnets.training.compiled_loop import CompiledLoop, OnNonFinite
+from jaxnets.training.labels import check_data
 from jaxnets.training.run import Run, copy
 from jaxnets.training.runners import OneModel, Runner
 from jaxnets.training.source import Epochs, Remainder, Resident, Source
@@ -41,6 +48,10 @@ def start_run(
         while run.step < 1000:
             run, progress = advance(run, run.step + 100)
     """
+    check_train_step("start_run", train_step)
+    key, hparams = single_key("start_run", key), numbers("start_run", "hparams", hparams)
+    data, _ = splits("start_run", data, None)
+    check_loop("start_run", data, batch_size, remainder, evaluate_every)
     loop = make_loop(
         *(train_step, data, stream(key, "train")),
         batch_size=batch_size,
@@ -49,7 +60,9 @@ def start_run(
         evaluate_every=evaluate_every,
         devices=devices,
     )
-    hparams = as_arrays(hparams)
+    shapes = loop.init_shapes(key, hparams)
+    check_start("start_run", start, shapes)
+    check_data("start_run", train_step, hparams, shapes, data, None, batch_size)
     return first_run(loop, key, hparams, start).compiled(hparams)
 
 
@@ -67,14 +80,12 @@ def make_loop(
 ) -> CompiledLoop:
     """The loop of these arguments of `fit`, nothing of which is compiled."""
     mesh = check_devices(devices, batch_size)
+    epochs = Epochs(count_examples(data), batch_size, remainder)
     source: Source
     if isinstance(data, Stream):
-        epochs = Epochs(len(data), batch_size, remainder)
         source = StreamSource(data, epochs, order_key, mesh)
     else:
-        batch = Batch(*data) if len(data) == 3 else Batch(*data, None)
-        epochs = Epochs(len(jax.tree.leaves(batch.x)[0]), batch_size, remainder)
-        source = Resident(batch, epochs, mesh)
+        source = Resident(Batch(*data), epochs, mesh)
     count, unit = evaluate_every
     period = count * epochs.steps if unit == "epochs" else count
     return CompiledLoop(train_step, source, order_key, period, on_nonfinite, runner, mesh)
@@ -86,8 +97,3 @@ def first_run(loop: CompiledLoop, keys: Key, hparams: Hparams, start: Any) -> Ru
     # Of a member that diverged the step is less.
     step = int(np.max(getattr(train_state, "step", 0)))
     return Run.at(loop, train_state, hparams, step)
-
-
-def as_arrays(hparams: Hparams) -> Hparams:
-    """The hyperparameters as arrays on the device: traced, whatever numbers they were."""
-    return jax.tree.map(lambda value: jnp.asarray(np.asarray(value)), hparams)

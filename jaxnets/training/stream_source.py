@@ -86,8 +86,10 @@ class StreamSource:
         epoch, index = divmod(step, steps)
         per_epoch = -(-steps // self.length)
         first = epoch * steps + index // self.length * self.length
-        return epoch * per_epoch + index // self.length, first, min(
-            first + self.length, (epoch + 1) * steps
+        return (
+            epoch * per_epoch + index // self.length,
+            first,
+            min(first + self.length, (epoch + 1) * steps),
         )
 
     def _read(self, number: int) -> Batch:

@@ -15,6 +15,7 @@ from jaxnets.layer import Array, Key, Layer, Params, State
 from jaxnets.lowering import batch_inside
 from jaxnets.metrics import Metric
 from jaxnets.sharding import shard_batch
+from jaxnets.training.arguments import check_metrics, check_parts, made_of
 
 Hparams = Any  # a pytree of numbers: traced, so that a new value never recompiles
 Loss = Callable[[Any, Any], Array]
@@ -133,7 +134,9 @@ class TrainStep:
         (value, (outputs, model_state)), gradient = jax.value_and_grad(objective, has_aux=True)(
             params
         )
-        updates, opt_state = self.optimizer.update(gradient, opt_state, params)
+        extra = {"value": value, "grad": gradient, "value_fn": lambda params: objective(params)[0]}
+        optimizer = optax.with_extra_args_support(self.optimizer)  # drops them if it takes none
+        updates, opt_state = optimizer.update(gradient, opt_state, params, **extra)
         sums = {name: m.sums(outputs, y, weights) for name, m in self.named_metrics}
         next_params: Any = optax.apply_updates(params, updates)
         next_state = TrainState(step + 1, next_params, model_state, opt_state, key)
@@ -175,7 +178,8 @@ def make_train_step(
 
     Args:
       model: a `Layer`.
-      optimizer: an optax transformation.
+      optimizer: an optax transformation. One that takes extra arguments, such as `optax.lbfgs`,
+        gets the step's `value`, `grad` and `value_fn`.
       loss: `loss(outputs, labels)`, one number per example.
       metrics: what to report beside the loss, by name; "loss" replaces the loss in reports.
       penalty: `penalty(params)`, added to the mean loss, as in
@@ -184,10 +188,24 @@ def make_train_step(
       compute_dtype: the dtype of the forward and backward pass, by default that of the params.
         `jnp.bfloat16` is mixed precision (Micikevicius et al. 2018): params, optimizer and loss
         stay float32.
+
+    Raises:
+      TypeError: a part of another kind, such as a string for an optimizer.
     """
+    named = check_metrics("make_train_step", {} if metrics is None else metrics)
+    check_parts(
+        model,
+        optimizer,
+        compute_dtype,
+        penalty=(penalty, "write lambda params: losses.l2(params, 1e-4)"),
+        augment=(augment, "see jaxnets.data.augment"),
+    )
     if not callable(loss):
-        raise TypeError(f"make_train_step expects a loss function, but got {loss!r}")
-    named = {"loss": metric_functions.mean(loss)} | dict(metrics or {})
+        raise TypeError(
+            f"make_train_step expects a loss function, but got {loss!r}; pass "
+            "losses.softmax_cross_entropy, or a function of (outputs, labels)"
+        )
+    named = {"loss": metric_functions.mean(loss)} | named
     return TrainStep(model, optimizer, loss, tuple(named.items()), penalty, augment, compute_dtype)
 
 
@@ -195,7 +213,7 @@ def resolve(train_step: Any, hparams: Hparams) -> tuple[Any, Hparams]:
     """The train step, and what it takes as `hparams`: None where it is a function of them."""
     if hasattr(train_step, "init"):
         return train_step, hparams
-    return train_step(hparams), None
+    return made_of(train_step, hparams), None
 
 
 def _refuse_unused(hparams: Any) -> None:

@@ -68,5 +68,5 @@ def test_a_negative_seed_is_refused():
 
 def test_images_without_labels_are_refused():
     split = numbered(10)
-    with pytest.raises(DataError, match="one label an image, but got 9 for 10"):
+    with pytest.raises(DataError, match="10 inputs and 9 labels; pass one label per input"):
         holdout(split._replace(y=split.y[:9]), 3, seed=0)

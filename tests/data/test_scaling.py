@@ -114,12 +114,12 @@ def test_a_value_that_is_not_finite_is_refused_with_its_column(fit, bad):
 @fits
 @pytest.mark.parametrize("x", [np.ones((0, 3)), np.float64(3)], ids=["no rows", "no array"])
 def test_a_table_without_rows_is_refused(fit, x):
-    with pytest.raises(data.DataError, match=r"rows .*, at least one, but got"):
+    with pytest.raises(data.DataError, match=r"rows .*\(n, \.\.\.\).*, but got"):
         fit(x)
 
 
 @pytest.mark.parametrize("method", ["apply", "invert"])
-@pytest.mark.parametrize("shape", [(4, 2), (3,), ()])
+@pytest.mark.parametrize("shape", [(4, 2), (3,)])
 def test_rows_of_another_shape_are_refused_with_the_cure(method, shape):
     scaling = data.fit_standard(np.eye(3))
     with pytest.raises(data.DataError, match=rf"{method} expects .* \(3,\), but got .*x\[None\]"):

@@ -1,10 +1,15 @@
 """A small MNIST on the disk, and the environment in which experiments run."""
 
 import gzip
+import signal
+import sys
+import warnings
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
+from experiments import common
 from jaxnets import data
 
 PACKAGED = Path(data.__file__).parent / "mnist"
@@ -35,3 +40,24 @@ def cache(monkeypatch, tmp_path_factory):
     monkeypatch.setenv("JAX_COMPILATION_CACHE_DIR", str(folder))
     monkeypatch.delenv("JAXNETS_DATA_DIR", raising=False)
     return folder
+
+
+@dataclass(frozen=True)
+class Config:
+    """No options."""
+
+
+@pytest.fixture
+def ended(monkeypatch, capsys):
+    """Run an experiment as a script; return its exit status and what it printed as errors."""
+    before, show = signal.getsignal(signal.SIGINT), warnings.showwarning
+    monkeypatch.setattr(sys, "argv", ["script"])
+
+    def ended(experiment):
+        with pytest.raises(SystemExit) as raised:
+            common.main(lambda config: experiment(), Config)
+        return raised.value.code, capsys.readouterr().err
+
+    yield ended
+    signal.signal(signal.SIGINT, before)
+    warnings.showwarning = show

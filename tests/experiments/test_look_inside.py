@@ -5,7 +5,6 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from matplotlib import image
-from matplotlib.figure import Figure
 from PIL import Image
 
 from experiments import look_inside
@@ -33,11 +32,11 @@ def test_every_view_is_drawn_with_the_weights_of_a_file_and_says_so(
     safetensors.save(tmp_path / "mine.safetensors", {"params": params})
     view = look_inside.VIEWS["lenet5"]._replace(maps=("tanh2",))
     monkeypatch.setitem(look_inside.VIEWS, "lenet5", view)
-    drawn, save = {}, Figure.savefig
+    drawn, write = {}, look_inside.write_figure
     monkeypatch.setattr(
-        Figure,
-        "savefig",
-        lambda self, path, dpi: [drawn.update({path.stem: self}), save(self, path)],
+        look_inside,
+        "write_figure",
+        lambda path, figure: [drawn.update({path.stem: figure}), write(path, figure)],
     )
     config = look_inside.Config(
         model="lenet5",

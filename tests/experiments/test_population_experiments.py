@@ -52,7 +52,7 @@ def run(no_measuring, small_mnist, tmp_path):
         small |= {"batch_size": 60, "out": tmp_path / "new" / "run"}
         config = script.Config(**small | options)
         returned = script.experiment(config)
-        files = {"result.json", "result.png", "run.json", "checkpoints"}
+        files = {"result.json", "result.png", "run.json", "run.lock", "checkpoints"}
         assert {path.name for path in config.out.iterdir()} == files
         assert (config.out / "result.png").read_bytes().startswith(b"\x89PNG")
         assert json.loads((config.out / "result.json").read_text(encoding="utf-8")) == returned
@@ -67,6 +67,7 @@ def test_many_seeds_of_an_experiment_are_reported_with_their_spread(small_mnist,
     mnist_mlp.experiment(mnist_mlp.Config(seeds=2, out=folder, **how))
     assert {path.name for path in folder.iterdir()} == {
         "run.json",
+        "run.lock",
         "metrics.jsonl",
         "result.json",
         "params.safetensors",

@@ -16,7 +16,8 @@ from jaxnets.training import evaluate, fit, make_update
 
 ROOT = Path(common.__file__).parents[1]
 PLOTS = {"confusion.png", "curves.png"}
-FILES = PLOTS | {"checkpoints", "metrics.jsonl", "params.safetensors", "result.json", "run.json"}
+FILES = PLOTS | {"checkpoints", "metrics.jsonl", "params.safetensors", "result.json"}
+FILES |= {"run.json", "run.lock"}
 RESULT = {"test_accuracy", "test_loss", "steps", "interrupted"}
 RESULT |= {"compile_seconds", "train_seconds", "total_seconds", "samples_per_second"}
 METRICS = {"loss": metrics.mean(losses.softmax_cross_entropy), "accuracy": metrics.accuracy}

@@ -1,7 +1,9 @@
 """A saved tree comes back bit for bit, and a save that fails leaves what was there."""
 
+import json
 import os
 import stat
+import time
 
 import jax
 import jax.numpy as jnp
@@ -9,10 +11,11 @@ import numpy as np
 import pytest
 from helpers import assert_same, normal
 from safetensors import safe_open
-from safetensors.numpy import save_file
+from safetensors.numpy import load_file, save_file
 
 from jaxnets import batch_norm, dense, serial
 from jaxnets.interop import safetensors
+from jaxnets.tensors import DTYPES
 
 TREE = {
     "params": {
@@ -113,3 +116,120 @@ def test_a_pipe_is_refused_and_not_waited_for(tmp_path):
     os.mkfifo(tmp_path / "pipe")
     with pytest.raises(OSError, match="no regular file"):
         safetensors.load(tmp_path / "pipe")
+
+
+WIDE = {
+    "int64": np.array([2**40 + 5, -(2**63)]),
+    "uint64": np.array([2**64 - 1], np.uint64),
+    "float64": np.array([1e300, 0.1, 5e-324]),
+    "0-d": np.float64(1e300),
+    "empty": np.zeros((0, 3), np.int64),
+}
+
+
+def test_64_bits_are_kept_in_both_directions(tmp_path):
+    """JAX has no such dtype here, so they stay NumPy's."""
+    ours, theirs = tmp_path / "ours.safetensors", tmp_path / "theirs.safetensors"
+    safetensors.save(ours, WIDE)
+    save_file({name: np.asarray(array) for name, array in WIDE.items()}, theirs)
+    for path in (ours, theirs):
+        found = safetensors.load(path)
+        assert all(isinstance(array, np.ndarray) for array in found.values())
+        assert_same(found, {name: np.asarray(array) for name, array in WIDE.items()})
+    assert {name: a.tobytes() for name, a in load_file(ours).items()} == {
+        name: np.asarray(a).tobytes() for name, a in WIDE.items()
+    }
+
+
+def test_with_64_bits_enabled_they_are_jax_arrays(tmp_path):
+    safetensors.save(tmp_path / "wide.safetensors", WIDE)
+    with jax.enable_x64(True):
+        found = safetensors.load(tmp_path / "wide.safetensors")
+        assert all(isinstance(array, jax.Array) for array in found.values())
+        assert found["int64"][0] == 2**40 + 5 and found["float64"][0] == 1e300
+
+
+@pytest.mark.parametrize("dtype", sorted(DTYPES))
+@pytest.mark.parametrize("shape", [(), (0,), (2, 0, 3), (3, 2)])
+def test_every_dtype_and_shape_comes_back_bit_for_bit(tmp_path, dtype, shape):
+    bits = np.random.default_rng(0).integers(0, 2, (*shape, jnp.dtype(dtype).itemsize), np.uint8)
+    array = bits.view(jnp.dtype(dtype)).reshape(shape)
+    safetensors.save(tmp_path / "a.safetensors", {"a": array})
+    found = safetensors.load(tmp_path / "a.safetensors")["a"]
+    assert (found.dtype, found.shape) == (array.dtype, array.shape)
+    assert np.asarray(found).tobytes() == array.tobytes()
+
+
+def test_big_endian_arrays_are_saved_as_the_numbers_that_they_are(tmp_path):
+    safetensors.save(tmp_path / "a.safetensors", {"a": np.array([1.5, 2.5], ">f4")})
+    assert load_file(tmp_path / "a.safetensors")["a"].tolist() == [1.5, 2.5]
+
+
+def test_numbers_of_pythons_get_the_dtypes_of_jax(tmp_path):
+    safetensors.save(tmp_path / "a.safetensors", {"i": 7, "f": 0.1, "b": True, "n": np.int64(7)})
+    found = load_file(tmp_path / "a.safetensors")
+    assert {name: array.dtype.name for name, array in found.items()} == {
+        **{"i": "int32", "f": "float32", "b": "bool", "n": "int64"},
+    }
+
+
+@pytest.mark.parametrize(
+    ("tree", "message"),
+    [
+        ({"a": 2**40 + 5}, "'a' is 1099511627781, which int32 cannot hold; .*numpy.asarray"),
+        ({"a": 1e300}, r"'a' is 1e\+300, which float32 cannot hold"),
+        ({"a": [np.ones(2)]}, "'a' is a list; name the parts"),
+        ({"a": {"b": None}}, "'a/b' is a NoneType; .*leave None out"),
+        ({"a": "text"}, "'a' is a str"),
+        ({"a": np.array([object()])}, "got {'a': 'object'}; cast"),
+        ({"a": np.array(["x"])}, "got {'a': '<U1'}; cast"),
+        ({3: np.ones(1)}, "names of arrays are strings, but got 3"),
+        ({"a/b": np.ones(1), "a": {"b": np.ones(2)}}, "two arrays have the path 'a/b'"),
+        ({"__metadata__": np.ones(1)}, "keeps the name '__metadata__' for itself"),
+    ],
+)
+def test_what_the_format_cannot_hold_is_refused_in_one_line_and_nothing_written(
+    tmp_path, tree, message
+):
+    with pytest.raises(ValueError, match=message) as raised:
+        safetensors.save(tmp_path / "a.safetensors", tree)
+    assert "\n" not in str(raised.value)
+    assert not list(tmp_path.iterdir())
+
+
+def test_metadata_that_is_no_text_is_refused(tmp_path):
+    with pytest.raises(ValueError, match=r"strings as metadata, but got {'epoch': 3}; use str"):
+        safetensors.save(tmp_path / "a.safetensors", {"a": np.ones(1)}, {"epoch": 3})
+
+
+@pytest.mark.parametrize("depth", [100, 16_000])
+def test_a_name_of_absurd_depth_is_refused_at_once(tmp_path, depth):
+    path = tmp_path / "deep.safetensors"
+    save_file({"/".join("a" * depth) + "/b": np.ones(1)}, path)
+    began = time.monotonic()
+    with pytest.raises(ValueError, match=r"deep\.safetensors .*under 100 names and more"):
+        safetensors.load(path)
+    assert time.monotonic() - began < 1
+    save_file({"/".join("a" * 99) + "/b": np.ones(1)}, path)
+    assert safetensors.load(path)
+
+
+def test_names_and_dtypes_from_a_file_reach_no_terminal_raw(tmp_path):
+    path = tmp_path / "a\x1b[2J\n.safetensors"
+    save_file({"a\x1b]0;x\x07": np.ones(1), "a\x1b]0;x\x07/b": np.ones(1)}, path)
+    with pytest.raises(ValueError, match="which is an array") as raised:
+        safetensors.load(path)
+    assert str(raised.value).isprintable()
+    header = json.dumps({"a": {"dtype": "\x1b[2J", "shape": [0], "data_offsets": [0, 0]}}).encode()
+    path.write_bytes(len(header).to_bytes(8, "little") + header)
+    with pytest.raises(ValueError, match="cannot be read") as raised:
+        safetensors.load(path)
+    assert str(raised.value).isprintable()
+
+
+def test_booleans_of_other_bytes_than_0_and_1_are_refused(tmp_path):
+    path = tmp_path / "a.safetensors"
+    save_file({"a": np.array([True, False])}, path)
+    path.write_bytes(path.read_bytes()[:-1] + b"\x02")
+    with pytest.raises(ValueError, match="booleans holds other bytes than 0 and 1"):
+        safetensors.load(path)

@@ -17,8 +17,10 @@ from helpers import assert_close, normal
 from jaxnets import losses, models
 from jaxnets.trees import flatten_names
 
-torch = pytest.importorskip("torch", reason="PyTorch is not installed: pip install torch")
+torch = pytest.importorskip("torch", reason="PyTorch is not installed: pip install -e '.[parity]'")
 nn = torch.nn
+
+pytestmark = pytest.mark.parity
 
 
 def chain(*stages):

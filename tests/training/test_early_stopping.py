@@ -1,13 +1,17 @@
 """Early stopping goes back to the parameters of the epoch that validated best."""
 
+import jax
+import jax.numpy as jnp
 import numpy as np
 import optax
+import pytest
 from clouds import plain, run
 from helpers import assert_same
 from jax.nn.initializers import zeros
 
-from jaxnets import dense, losses
-from jaxnets.training import make_update
+from jaxnets import dense, losses, metrics
+from jaxnets.training import Checkpoints, RunError, make_update
+from jaxnets.training.population import fit_population
 
 # One weight descends from 0 to 10: 1, 1.9, 2.71, 3.44, 4.1, ... after each epoch of one step.
 UPDATE = make_update(
@@ -48,3 +52,119 @@ def test_without_patience_the_last_epoch_counts():
     assert fitted.best_epoch is None
     assert len(fitted.history) == 6
     np.testing.assert_allclose(fitted.train_state.params["kernel"], [[10 * (1 - 0.9**6)]], 1e-6)
+
+
+def not_finite_while(bad, value):
+    """The update whose reported loss is `value` while the weight, seen on inputs of 1, is bad."""
+
+    def reported(outputs, targets):
+        loss = losses.squared_error(outputs, targets)
+        return jnp.where(bad(outputs[:, 0]), value, loss)
+
+    return make_update(
+        UPDATE.model, UPDATE.tx, UPDATE.loss, metrics={"loss": metrics.mean(reported)}
+    )
+
+
+FIRST = (lambda weight: weight < 1.5, [1])  # after 1 step the weight is 1, then 1.9, 2.71, ...
+ALWAYS = (lambda weight: weight > -1, [1, 2])
+LATER = (lambda weight: (weight > 2) & (weight < 3), [3])
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
+@pytest.mark.parametrize(("bad", "best", "epochs"), [(FIRST[0], 3, 5), (LATER[0], 2, 4)])
+def test_a_loss_that_is_not_finite_is_never_the_best(bad, best, epochs, value):
+    target_value = {3: 3, 2: 1.9}[best]
+    fitted = run(
+        not_finite_while(bad, value),
+        target(10),
+        epochs=9,
+        validation=target(target_value),
+        patience=2,
+    )
+    assert (fitted.best_epoch, len(fitted.history)) == (best, epochs)
+    np.testing.assert_allclose(
+        fitted.train_state.params["kernel"], [[10 * (1 - 0.9**best)]], rtol=1e-5
+    )
+
+
+def test_a_loss_that_is_never_finite_ends_with_patience_and_the_last_parameters():
+    update = not_finite_while(ALWAYS[0], np.nan)
+    fitted = run(update, target(10), epochs=9, validation=target(3), patience=2)
+    assert (fitted.best_epoch, len(fitted.history)) == (None, 2)
+    np.testing.assert_allclose(fitted.train_state.params["kernel"], [[1.9]], rtol=1e-5)
+    later = run(
+        *(update, target(10)),
+        epochs=9,
+        validation=target(3),
+        patience=2,
+        start=run(UPDATE, target(10), epochs=5).train_state,
+    )
+    assert len(later.history) == 2  # and not 1, since five epochs without it were before
+
+
+def test_a_validation_loss_that_is_not_finite_is_reported_in_its_epoch():
+    update = not_finite_while(FIRST[0], np.nan)
+    fitted = run(update, target(10), epochs=3, validation=target(3))
+    (warning,) = fitted.history[0].warnings
+    assert warning == "the validation loss is nan, which is never the best"
+    assert fitted.history[1].warnings == fitted.history[2].warnings == ()
+
+
+def test_data_that_is_the_cause_is_named():
+    x, y = target(3)
+    y[7] = np.nan
+    fitted = run(UPDATE, target(10), epochs=1, validation=(x, y))
+    assert (
+        fitted.history[0]
+        .warnings[0]
+        .endswith("row 7 of the validation labels holds nan, as do 1 of 12 rows")
+    )
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
+@pytest.mark.parametrize("cut", [1, 2, 4])
+def test_a_run_goes_on_from_a_loss_that_is_not_finite_as_if_undisturbed(tmp_path, cut, value):
+    def told(fitted):
+        timeless = {"seconds": 0, "samples_per_second": 0, "steps": 0, "epochs": 0}
+        history = [p._replace(**timeless) for p in fitted.history]
+        return repr(history), fitted.best_epoch
+
+    update = not_finite_while(lambda w: (w < 1.5) | ((w > 3) & (w < 4)), value)
+    options = {"validation": target(3), "patience": 4}
+    whole = run(update, target(10), epochs=9, **options)
+    run(update, target(10), epochs=cut, checkpoints=Checkpoints(tmp_path), **options)
+    rest = run(
+        *(update, target(10)),
+        epochs=9,
+        checkpoints=Checkpoints(tmp_path),
+        resume=True,
+        **options,
+    )
+    assert told(rest) == told(whole)
+    assert_same(plain(rest.train_state), plain(whole.train_state))
+
+
+def test_patience_on_a_loss_of_many_numbers_is_refused():
+    update = make_update(
+        UPDATE.model,
+        UPDATE.tx,
+        UPDATE.loss,
+        metrics={"loss": metrics.Metric(lambda o, y, w: o.sum(0) * jnp.ones(2), lambda s: s)},
+    )
+    with pytest.raises(RunError, match=r"one number, but got an array of shape \(2,\); name"):
+        run(update, target(10), validation=target(3), patience=1)
+
+
+def test_a_member_whose_validation_loss_is_not_finite_is_reported():
+    update = not_finite_while(FIRST[0], np.nan)
+    fitted = fit_population(
+        *(update, target(10)),
+        keys=jax.random.split(jax.random.key(0), 2),
+        epochs=2,
+        batch_size=12,
+        validation=target(3),
+        strategy="map",
+    )
+    assert "the validation loss is [nan nan]" in fitted.history[0].warnings[0]
+    assert fitted.history[1].warnings == ()

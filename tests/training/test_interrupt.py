@@ -56,3 +56,41 @@ def test_a_run_in_another_thread_needs_no_handlers():
     with ThreadPoolExecutor(1) as thread:
         elsewhere = thread.submit(run).result()
     assert_same(plain(elsewhere.train_state), plain(run().train_state))
+
+
+def test_an_ignored_signal_stays_ignored():
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+
+    def report(progress):
+        assert signal.getsignal(signal.SIGINT) is signal.SIG_IGN
+        os.kill(os.getpid(), signal.SIGINT)
+
+    fitted = run(report=report)
+    assert signal.getsignal(signal.SIGINT) is signal.SIG_IGN
+    assert [progress.epoch for progress in fitted.history] == [1, 2]
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+def test_a_handler_that_is_not_pythons_is_left_to_its_owner(monkeypatch):
+    """As where Python is embedded; `signal.signal` returns None there, and takes none back."""
+    usual = {"getsignal": signal.getsignal, "signal": signal.signal}
+    foreign = {signal.SIGTERM}
+
+    def set_handler(number, handler):
+        before = None if number in foreign else usual["getsignal"](number)
+        if handler is None:
+            raise TypeError("signal handler must be signal.SIG_IGN, signal.SIG_DFL, or a callable")
+        foreign.discard(number)
+        usual["signal"](number, handler)
+        return before
+
+    with monkeypatch.context() as patch:
+        patch.setattr(signal, "signal", set_handler)
+        patch.setattr(
+            signal, "getsignal", lambda n: None if n in foreign else usual["getsignal"](n)
+        )
+        fitted = run(epochs=1)
+        assert foreign == {signal.SIGTERM}
+        with pytest.raises(Interrupted):
+            run(epochs=9, report=lambda progress: os.kill(os.getpid(), signal.SIGINT))
+    assert fitted.train_state.step == 5

@@ -2,6 +2,7 @@
 
 import jax
 import jax.numpy as jnp
+import optax
 from clouds import HYPER, MODEL, TRAIN, run, sgd
 from helpers import assert_close, spec
 
@@ -43,3 +44,25 @@ def test_it_learns_much_as_float32_does():
     coarse, fine = learnt(jnp.bfloat16), learnt(None)
     assert_close(coarse["head"], fine["head"], 0.05)
     assert (coarse["head"]["kernel"] != fine["head"]["kernel"]).all()
+
+
+def test_the_penalty_is_of_the_params_as_they_are_kept():
+    """1 + 2^-12 is 1 in bfloat16: what is minimised is the penalty of the float32 numbers."""
+    seen = []
+
+    def penalty(params, hyper):
+        seen.append(params["kernel"].dtype)
+        return 0.5 * jnp.square(params["kernel"] - 1).sum()
+
+    model = dense(1, use_bias=False, kernel_init=lambda *_: jnp.full((1, 1), 1 + 2.0**-12))
+    update = make_update(
+        *(model, optax.sgd(1.0), lambda outputs, y: 0 * outputs[:, 0]),
+        penalty=penalty,
+        compute_dtype=jnp.bfloat16,
+    )
+    before = update.init(jax.random.key(0), jnp.ones((1, 1)))
+    batch = Batch(jnp.ones((1, 1)), jnp.ones((1, 1)), jnp.ones(1))
+    after, sums = jax.jit(update)(before, batch)
+    assert set(seen) == {jnp.dtype("float32")}
+    assert sums["objective"] == 2.0**-25
+    assert after.params["kernel"] == 1

@@ -1,5 +1,7 @@
 """Monitors say what is wrong, once, and nothing of what is right."""
 
+import json
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -78,6 +80,41 @@ def test_a_run_reports_each_dead_layer_once():
     assert monitor(dead, np.zeros(1)) == []
     run(monitors=[lambda state, objectives: [f"{len(objectives)} steps"]], report=reports.append)
     assert [progress.warnings for progress in reports] == [("5 steps",)] * 2
+
+
+def reminded(monitor, other):
+    """The other monitor, with the memory of the first as a checkpoint keeps it."""
+    monitors.remind([other], json.loads(json.dumps(monitors.memories([monitor]))))
+    return other
+
+
+def test_a_memory_survives_json_bit_for_bit():
+    series = NOISE.copy()
+    series[30], series[40], series[250:255] = np.nan, np.inf, 5  # as where they are skipped
+    whole, parts = monitors.loss_spikes(window=20), monitors.loss_spikes(window=20)
+    expected, said = watch(series, 10, whole), []
+    for start in range(0, 400, 10):
+        parts = reminded(parts, monitors.loss_spikes(window=20))
+        part = np.asarray(series[start : start + 10], np.float32)
+        said += parts(STATE._replace(step=start + 10), part)
+    assert said == expected and len(said) == 1
+    assert parts.memory == whole.memory
+    known = np.frombuffer(bytes.fromhex(parts.memory["past"]), np.float32)
+    np.testing.assert_array_equal(known, series[-20:].astype(np.float32))
+
+
+def test_a_dead_layer_that_was_reported_before_a_resume_is_not_reported_again():
+    dead = STATE._replace(params=rectifier([-100] * 4), state={})
+    first, again = (monitors.dead_units(RECTIFIER, np.ones((5, 3))) for _ in range(2))
+    assert any("fc1" in said for said in first(dead, np.zeros(1)))
+    assert reminded(first, again)(dead, np.zeros(1)) == []
+
+
+def test_a_monitor_of_other_options_or_kind_begins_with_no_memory():
+    known, other = monitors.loss_spikes(window=20), monitors.loss_spikes(window=30)
+    watch(NOISE, 400, known)
+    assert reminded(known, other).memory == {}
+    assert reminded(lambda state, objectives: [], other).memory == {}
 
 
 @pytest.mark.parametrize(

@@ -1,5 +1,6 @@
 """A loss that is not finite: the run stops at its last good state and says what went wrong."""
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
@@ -9,6 +10,7 @@ from helpers import assert_close
 from jax.nn.initializers import zeros
 
 from jaxnets import dense, losses, serial
+from jaxnets.layer import Layer
 from jaxnets.training import Checkpoints, NonFiniteLoss, make_update
 
 
@@ -87,3 +89,58 @@ def test_who_ignores_it_gets_a_run_of_nan_and_a_count():
     ignored = run(*broken, on_nonfinite="ignore")
     assert np.isnan(ignored.train_state.params["kernel"]).all()
     assert ignored.history[-1].nonfinite == 8
+
+
+def spoilt_state(step):
+    """Momentum-free descent whose memory, and nothing else, is infinite after one step."""
+
+    def update(gradient, state, params=None):
+        del params
+        updates = jax.tree.map(lambda g: -0.1 * g, gradient)
+        return updates, (state[0] + 1, jnp.where(state[0] == step, jnp.inf, 0.0))
+
+    return optax.GradientTransformation(lambda params: (jnp.int32(0), jnp.float32(0)), update)
+
+
+def test_a_step_that_spoils_only_the_optimizers_memory_is_skipped():
+    update, data = descending(0.1)
+    update = make_update(update.model, spoilt_state(3), update.loss)
+    skipped = run(update, data, on_nonfinite="skip", epochs=1)
+    # its own count does not move on, so that each later step would spoil the memory as well
+    assert skipped.history[-1].nonfinite == 2
+    assert skipped.train_state.opt_state == (3, 0.0)
+    np.testing.assert_allclose(
+        skipped.train_state.params["kernel"], [[(1 - 0.6**3) / 2]], rtol=1e-5
+    )
+
+
+def test_a_step_that_spoils_only_a_layers_state_is_skipped():
+    """The state is the reciprocal of the batch's mean: infinite for the one batch of zeros."""
+    layer = Layer(
+        lambda key, x: ({"w": jnp.float32(0)}, {"reciprocal": jnp.float32(1)}),
+        lambda params, state, x, *, key=None, train=False: (
+            x[:, :1] * 0 + params["w"],
+            {"reciprocal": 1 / x.mean()} if train else state,
+        ),
+    )
+    update = make_update(layer, optax.sgd(0.25), losses.squared_error)
+    x, y = np.zeros((12, 1), np.float32), np.ones((12, 1), np.float32)
+    skipped = run(update, (x, y), on_nonfinite="skip", epochs=3)
+    assert skipped.history[-1].nonfinite == 3
+    assert skipped.train_state.state["reciprocal"] == 1
+    assert skipped.train_state.params["w"] == 0
+    kept = run(update, (x + 2, y), on_nonfinite="skip", epochs=1)
+    assert (kept.train_state.state["reciprocal"], kept.train_state.params["w"]) == (0.5, 0.5)
+
+
+def test_a_row_of_the_data_that_is_not_finite_is_named_and_the_rate_is_not_blamed():
+    update, (x, y) = descending(0.1)
+    x = np.where(np.arange(60)[:, None] == 7, np.float32(np.inf), x)
+    with pytest.raises(NonFiniteLoss, match="row 7 of the train inputs holds inf, as do 1 of 60"):
+        run(update, (x, y))
+    y[[8, 9]] = np.nan
+    with pytest.raises(NonFiniteLoss) as error:
+        run(update, (x * 0 + 1, y))
+    assert "row 8 of the train labels holds nan, as do 2 of 60 rows" in str(error.value)
+    assert "learning rate" not in str(error.value)
+    assert "\n" not in str(error.value)

@@ -108,8 +108,8 @@ INFINITE = make_update(serial(("fc", dense(1))), by_rate, lambda y, t: y[:, 0] /
         (UPDATE, None, {}, r'"learning_rate", but got None; write make_update'),
         (FIXED, HYPER, {}, r"learning rate is fixed; write make_update"),
         (UPDATE, HYPER, {"smallest": 1.0, "largest": 0.1}, "smallest < largest, but got 1.0"),
-        (UPDATE, HYPER, {"batch_size": 41}, "got 40 inputs, 40 labels, batch_size=41"),
-        (UPDATE, HYPER, {"steps": 4}, "at least 5 steps, .* steps=4"),
+        (UPDATE, HYPER, {"batch_size": 41}, "got batch_size=41 for 40 examples; use at most 40"),
+        (UPDATE, HYPER, {"steps": 4}, "at least 5 steps, but got 4"),
         (INFINITE, HYPER, {}, "finite loss at its first 5 rates, 1e-06 to .*start from a smaller"),
     ],
 )

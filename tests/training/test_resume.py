@@ -1,9 +1,13 @@
 """A run that was cut short goes on bit for bit, or says why it cannot."""
 
+import os
 import signal
+from functools import partial
 
+import jax.numpy as jnp
+import optax
 import pytest
-from clouds import TRAIN, VALIDATION, plain, run, sgd
+from clouds import MODEL, TRAIN, VALIDATION, plain, run, sgd
 from helpers import assert_same
 
 from jaxnets import dense, losses, metrics
@@ -13,9 +17,12 @@ from jaxnets.training import (
     Interrupted,
     RunError,
     SavingFailed,
+    json_lines,
     make_update,
     resume,
 )
+from jaxnets.training.checkpoint import file
+from jaxnets.training.monitors import loss_spikes
 
 
 def cut(folder, at, **options):
@@ -49,6 +56,43 @@ def test_it_goes_on_bit_for_bit_whatever_the_chunks_were(tmp_path, at, options):
     assert_same(plain(rest.train_state), plain(whole.train_state))
     for got, want in zip(*map(told, (rest, whole)), strict=True):
         assert got == want
+
+
+def spiking(hyper):
+    """Plain descent with one step that is far too long, the 29th."""
+    return optax.sgd(lambda count: jnp.where(count == 28, 300.0, hyper["learning_rate"]))
+
+
+@pytest.mark.parametrize("at", [5, 25, 30, 45])
+def test_a_resumed_run_warns_as_the_undisturbed_one_does(tmp_path, at):
+    """The loss jumps at step 29: 25 cuts off what was before it, and 30 that it was reported."""
+    update = make_update(MODEL, spiking, losses.softmax_cross_entropy)
+
+    def warnings(run, **options):
+        said = []
+        options |= {"update": update, "epochs": 12, "monitors": [loss_spikes(window=20)]}
+        run(report=lambda progress: said.extend(progress.warnings), **options)
+        return said
+
+    def interrupted(report, **options):
+        def stop(progress):
+            report(progress)
+            if progress.step == at:
+                signal.raise_signal(signal.SIGTERM)
+
+        with pytest.raises(Interrupted), Checkpoints(tmp_path) as checkpoints:
+            run(checkpoints=checkpoints, report=stop, chunk_seconds=1e-9, **options)
+
+    (expected,) = warnings(run)
+    assert " at step 29, where the 20 steps before had " in expected
+    assert warnings(interrupted) + warnings(partial(resumed, tmp_path)) == [expected]
+
+
+def test_a_checkpoint_without_memories_is_resumed_and_its_monitors_begin_anew(tmp_path):
+    run(epochs=1, checkpoints=Checkpoints(tmp_path))  # as versions before monitors remembered
+    monitor = loss_spikes()
+    resumed(tmp_path, monitors=[monitor], epochs=2)
+    assert len(monitor.memory["past"]) == 5 * 8  # digits of as many objectives
 
 
 def test_a_run_that_is_done_is_done(tmp_path):
@@ -95,6 +139,7 @@ def test_a_folder_with_a_run_is_not_written_over(tmp_path):
         ({"remainder": "pad", "batch_size": 13}, ["batch_size", "remainder: saved drop"]),
         ({"seed": 1}, ["key: "]),
         ({"train": (TRAIN[0] + 1, TRAIN[1])}, ["train: "]),
+        ({"train": (TRAIN[0], (TRAIN[1] + 1) % 3)}, ["train: "]),
         ({"validation": VALIDATION}, ["validation: saved None"]),
     ],
 )
@@ -104,6 +149,32 @@ def test_another_run_is_refused_and_every_difference_named(tmp_path, changed, fi
         resumed(tmp_path, **changed)
     for field in fields:
         assert error.match(field)
+
+
+def test_other_validation_labels_are_refused(tmp_path):
+    run(checkpoints=Checkpoints(tmp_path), validation=VALIDATION)
+    x, y = VALIDATION
+    with pytest.raises(RunError, match="cannot go on with other settings:\n  validation: "):
+        resumed(tmp_path, validation=(x, (y + 1) % 3))
+
+
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        ({"identity": None}, "it has no identity"),
+        ({"history": 3}, "TypeError"),
+        ({"history": [{}]}, "KeyError"),
+        ({"seconds": "\x1b[2J"}, "ValueError"),
+    ],
+)
+def test_a_checkpoint_that_no_run_saved_is_refused_in_one_line(tmp_path, change, reason):
+    run(checkpoints=Checkpoints(tmp_path))
+    path = max(tmp_path.iterdir())
+    content = file.read(path)
+    file.write(path, content._replace(metadata=content.metadata | change))
+    with pytest.raises(CheckpointError, match=f"was not saved by a run .*{reason}") as raised:
+        resumed(tmp_path)
+    assert str(raised.value).isprintable()
 
 
 def test_another_model_or_optimizer_is_refused_and_every_leaf_named(tmp_path):
@@ -131,3 +202,15 @@ def test_a_save_that_fails_stops_the_run_and_what_it_had_learnt_is_at_hand(tmp_p
     with pytest.raises(SavingFailed, match="file") as error:
         run(checkpoints=Checkpoints(tmp_path / "file" / "folder"))
     assert_same(plain(error.value.fit.train_state), plain(run().train_state))
+
+
+def test_a_run_saves_where_it_was_told_to_whatever_the_working_directory(tmp_path, monkeypatch):
+    (tmp_path / "elsewhere").mkdir()
+    monkeypatch.chdir(tmp_path)
+    checkpoints, log = Checkpoints("run"), json_lines("log")
+    monkeypatch.chdir(tmp_path / "elsewhere")
+    with log as report:
+        run(checkpoints=checkpoints, report=report)
+    assert os.listdir() == []
+    assert Checkpoints(tmp_path / "run").latest() == 10
+    assert len((tmp_path / "log").read_text().splitlines()) == 2

@@ -1,5 +1,6 @@
 """A search trains what its brackets say, by validation alone, and finds the same when resumed."""
 
+import dataclasses
 import inspect
 import json
 import os
@@ -250,6 +251,14 @@ def test_a_signal_ends_a_search_with_the_brackets_it_had(tmp_path):
     assert rows(random_search(PROBLEM, RATES, **options)) == rows(uninterrupted)
 
 
+def test_a_search_writes_its_file_where_it_was_told_to(tmp_path, monkeypatch):
+    (tmp_path / "elsewhere").mkdir()
+    monkeypatch.chdir(tmp_path)
+    options = {"key": KEY, "trials": 2, "epochs": 1, "path": "search.jsonl"}
+    random_search(PROBLEM, RATES, report=lambda _: os.chdir(tmp_path / "elsewhere"), **options)
+    assert sorted(os.listdir(tmp_path)) == ["elsewhere", "search.jsonl"]
+
+
 def test_a_measured_strategy_is_kept_when_resumed(tmp_path, monkeypatch):
     path = tmp_path / "search.jsonl"
     options = {"key": KEY, "trials": 4, "epochs": 1, "together": 2, "path": path}
@@ -286,6 +295,18 @@ def test_a_file_of_another_search_is_refused(tmp_path, change, named):
     with pytest.raises(RunError, match=rf"(?s)other settings:\n  {named}: saved .*a new file"):
         random_search(**options | change, path=path)
     assert path.read_bytes() == content
+
+
+def test_brackets_of_other_sizes_than_the_algorithms_are_refused(tmp_path, populations):
+    path = tmp_path / "search.jsonl"
+    options = {"key": KEY, "trials": 4, "epochs": 1, "together": 2, "path": path}
+    found = random_search(PROBLEM, RATES, **options)
+    merged = [trial._replace(bracket=0) for trial in found.trials]
+    dataclasses.replace(found, trials=tuple(merged)).to_json_lines(path)
+    populations.clear()
+    with pytest.raises(RunError, match="4 trials of bracket 0, but the search has 2; give"):
+        random_search(PROBLEM, RATES, **options)
+    assert not populations
 
 
 def start(space=RATES, update=UPDATE, trials=2, epochs=1, **options):

@@ -1,5 +1,6 @@
 """The table, its file and its pictures hold what was found."""
 
+import hashlib
 import json
 import math
 
@@ -70,8 +71,149 @@ def test_the_file_is_json_without_nan_and_reads_back(tmp_path):
 def test_a_file_of_something_else_is_refused(tmp_path, content):
     path = tmp_path / "results.jsonl"
     path.write_text(content, encoding="latin-1")
-    with pytest.raises(RunError, match=r"is not what a search writes .* a new file"):
+    with pytest.raises(RunError, match=r"is not what a search writes.* a new file"):
         Results.from_json_lines(path)
+
+
+@pytest.fixture
+def file(tmp_path):
+    """Three brackets of two trials, in a file; trial 5 is the best."""
+    settings = [dict(zip(SPACE, SETTINGS[i % 3], strict=True)) for i in range(6)]
+    scores = [0.5, 0.25, 0.125, math.nan, 0.75, 0.875]
+    trials = [
+        Trial(i, i // 2, settings[i], 9, scores[i], math.isnan(scores[i]), "map") for i in range(6)
+    ]
+    path = tmp_path / "results.jsonl"
+    results(trials).to_json_lines(path)
+    return path
+
+
+def without(number):
+    return lambda lines: lines[:number] + lines[number + 1 :]
+
+
+def twice(number):
+    return lambda lines: [*lines, lines[number]]
+
+
+def changed(number, old, new):
+    def change(lines):
+        assert lines[number].count(old) == 1
+        return [line.replace(old, new) if i == number else line for i, line in enumerate(lines)]
+
+    return change
+
+
+@pytest.mark.parametrize(
+    ("damage", "message"),
+    [
+        (without(0), "line 1, is damaged: its checksum"),
+        *((without(n), r"bracket \d should hold 2 trials .* holds 1: ") for n in range(1, 7)),
+        *((twice(n), f"lines {n + 1} and 8 both hold trial") for n in range(1, 7)),
+        (twice(0), "line 8, is damaged: its checksum"),
+        (changed(1, "0.875", "-0.875"), "line 2, is damaged: its checksum"),
+        (changed(2, '"score": 0.75', '"score": 0.76'), "line 3, is damaged: its checksum"),
+        (changed(3, '"width"', '"depth"'), "line 4, is damaged: its checksum"),
+        (changed(4, '"number": 1', '"number": 9'), "line 5, is damaged: its checksum"),
+        (changed(6, '"score": null', '"score": 1.0'), "line 7, is damaged: its checksum"),
+        (changed(0, '"smaller_is_better": false', '"smaller_is_better": true'), "line 1, is dam"),
+        (changed(0, '"epochs": 9', '"epochs": 8'), "line 1, is damaged: its checksum"),
+        (changed(5, '"sha256"', '"sha"'), "line 6, is damaged: its checksum"),
+    ],
+)
+def test_a_damaged_line_is_named_and_no_other_trial_becomes_the_best(file, damage, message):
+    file.write_text("\n".join(damage(file.read_text().splitlines())) + "\n")
+    with pytest.raises(RunError, match=message) as raised:
+        Results.from_json_lines(file)
+    assert str(raised.value).isprintable()
+    assert "give the path of a new file" in str(raised.value)
+
+
+def test_the_first_brackets_alone_are_a_whole_file(file):
+    """So a search that was killed left it."""
+    header, *lines = file.read_text().splitlines()
+    for brackets in range(4):
+        kept = [line for line in lines if json.loads(line)["bracket"] < brackets]
+        file.write_text("\n".join([header, *kept]) + "\n")
+        numbers = {trial.number for trial in Results.from_json_lines(file).trials}
+        assert numbers == set(range(2 * brackets))
+
+
+def test_a_bracket_that_is_missing_between_others_is_named(file):
+    kept = [line for line in file.read_text().splitlines() if '"bracket": 1' not in line]
+    file.write_text("\n".join(kept) + "\n")
+    with pytest.raises(RunError, match="bracket 1 is missing"):
+        Results.from_json_lines(file)
+
+
+def test_lines_in_another_order_are_the_same_results(file):
+    header, *lines = file.read_text().splitlines()
+    expected = str(Results.from_json_lines(file))
+    file.write_text("\n".join([header, *reversed(lines)]) + "\n")
+    assert str(Results.from_json_lines(file)) == expected
+
+
+def test_a_line_of_another_search_is_refused(file, tmp_path):
+    other = tmp_path / "other.jsonl"
+    found = Results.from_json_lines(file)
+    Results(found.trials, "loss", False, found.space, found.identity).to_json_lines(other)
+    header = file.read_text().splitlines()[0]
+    file.write_text("\n".join([header, *other.read_text().splitlines()[1:]]) + "\n")
+    with pytest.raises(RunError, match="line 2, is damaged: its checksum"):
+        Results.from_json_lines(file)
+
+
+def sign(line, search):
+    """The line with the checksum that it would have had, as one who means harm would do."""
+    content = {name: value for name, value in line.items() if name != "sha256"}
+    text = json.dumps([search, content], sort_keys=True)
+    return content | {"sha256": hashlib.sha256(text.encode()).hexdigest()[:16]}
+
+
+@pytest.mark.parametrize(
+    ("entry", "value", "message"),
+    [
+        ("setting", {"rate": 1.0, "depth": 3, "drop": 0.5, "units": "small"}, "but the space"),
+        ("setting", [], r"its setting is \[\]"),
+        ("number", True, "its number is True"),
+        ("number", 1.5, "its number is 1.5"),
+        ("number", 77, "bracket 2 should hold"),
+        ("bracket", 3, "should hold 2 trials"),
+        ("trials", 3, "should hold"),
+        ("epochs", "9", "its epochs is '9'"),
+        ("score", "0.5", "its score is '0.5'"),
+        ("diverged", None, "its diverged is None"),
+        ("strategy", "\x1b[2J", r"its strategy is '\\x1b"),
+        ("more", 1, "it has the entries"),
+    ],
+)
+def test_a_line_with_the_right_checksum_is_checked_too(file, entry, value, message):
+    lines = [json.loads(line) for line in file.read_text().splitlines()]
+    lines[1] = sign(lines[1] | {entry: value}, lines[0]["sha256"])
+    file.write_text("".join(json.dumps(line) + "\n" for line in lines))
+    with pytest.raises(RunError, match=message) as raised:
+        Results.from_json_lines(file)
+    assert str(raised.value).isprintable()
+
+
+@pytest.mark.parametrize(
+    "space",
+    [[], {"rate": 3}, {"rate": ["normal", [0, 1]]}, {"rate": ["uniform", [1, 0]]}, {"r": [[], 1]}],
+)
+def test_a_space_that_is_none_is_refused(file, space):
+    header, *lines = file.read_text().splitlines()
+    header = json.dumps(sign(json.loads(header) | {"space": space}, ""))
+    file.write_text("\n".join([header, *lines]) + "\n")
+    with pytest.raises(RunError, match="line 1, is damaged"):
+        Results.from_json_lines(file)
+
+
+def test_what_a_file_holds_reaches_no_terminal_raw(file):
+    found = Results.from_json_lines(file)
+    wild = found.trials[0]._replace(setting={"\x1b[2J": "\x07\n"})
+    table = str(Results((wild,), "\x9b", False, {"\x1b[2J": choice("\x07\n")}, {}))
+    assert len(table.split("\n")) == 2
+    assert all(line.isprintable() for line in table.split("\n"))
 
 
 def test_scores_stand_against_each_hyperparameter():

@@ -1,4 +1,4 @@
-"""From an estimator's settings to a network, its train step, and a train state that can be pickled."""
+"""From settings to a network, its train step, and a train state that can be pickled."""
 
 from collections.abc import Callable
 from functools import lru_cache

@@ -8,6 +8,7 @@ from sklearn.utils import Tags, column_or_1d
 from sklearn.utils.validation import validate_data
 
 from jaxnets import losses
+from jaxnets.arrays import as_rows
 from jaxnets.interop.sklearn.estimator import NetworkEstimator
 
 
@@ -44,7 +45,8 @@ class JaxnetsRegressor(RegressorMixin, NetworkEstimator):
         )
         if y.ndim == 2 and y.shape[1] == 1:
             y = column_or_1d(y, warn=True)
-        return x, y.reshape(len(y), -1).astype(np.float32)
+        y = y.reshape(len(y), -1)
+        return x, np.asarray(as_rows("fit", "y", y, ValueError)).astype(np.float32)
 
     def __sklearn_tags__(self) -> Tags:
         tags = super().__sklearn_tags__()

@@ -2,7 +2,6 @@
 
 import hashlib
 import json
-import os
 import re
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -16,6 +15,8 @@ import numpy as np
 
 from jaxnets import tensors
 from jaxnets.files import regular_file, written_whole
+from jaxnets.json_files import decode
+from jaxnets.messages import printable
 from jaxnets.tensors import Tensors
 from jaxnets.training.checkpoint.errors import CheckpointError, DamagedError
 from jaxnets.training.checkpoint.leaves import Leaf
@@ -65,8 +66,8 @@ def read(path: Path) -> Content:
             file.seek(0)
             found = tensors.from_bytes(file.read())
         return _content(found, path)
-    except (OSError, ValueError, LookupError, RecursionError) as error:
-        raise DamagedError(f"{path} cannot be read: {error}") from error
+    except (OSError, ValueError, LookupError) as error:
+        raise DamagedError(f"{printable(path)} cannot be read: {printable(error)}") from error
 
 
 def _metadata(content: Content) -> dict[str, str]:
@@ -84,12 +85,7 @@ def _metadata(content: Content) -> dict[str, str]:
 
 def _check_digest(file: BinaryIO) -> None:
     """Refuse a file whose SHA-256 is not the one in its header; holds no more than that header."""
-    size = os.fstat(file.fileno()).st_size
-    start = file.read(8)
-    length = int.from_bytes(start, "little")
-    if len(start) < 8 or length > min(size - 8, tensors.HEADER_LIMIT):
-        raise ValueError(f"it has {size} bytes, and its header claims {length}")
-    header = start + file.read(length)
+    header = tensors.read_header(file)
     place = _place_of_digest(header)
     stated = header[place : place + 64]
     digest = sha256(chain([header[:place], ZEROS, header[place + 64 :]], pieces(file)))
@@ -122,11 +118,13 @@ def _content(found: Tensors, path: Path) -> Content:
     arrays, metadata = found
     if metadata["format"] != FORMAT:
         raise CheckpointError(
-            f"{path} is a {metadata['format']!r}, but this jaxnets reads {FORMAT!r}; use the "
-            f"versions that wrote it: {metadata.get('versions')}"
+            f"{printable(path)} is a {printable(metadata['format'])!r}, but this jaxnets reads "
+            f"{FORMAT!r}; use the versions that wrote it: {printable(metadata.get('versions'))}"
         )
-    user, score, keys = (json.loads(metadata[name]) for name in ("metadata", "score", "keys"))
-    if not (isinstance(user, dict) and isinstance(score, float | None) and isinstance(keys, dict)):
+    # A score may be NaN, and so may what the caller added.
+    user, score, keys = (decode(metadata[n], nonfinite=True) for n in ("metadata", "score", "keys"))
+    of_keys = isinstance(keys, dict) and all(isinstance(key, str) for key in keys.values())
+    if not (isinstance(user, dict) and isinstance(score, float | None) and of_keys):
         raise ValueError("its metadata is not that of a checkpoint")
     leaves = {n: Leaf(a.dtype.name, a.shape, keys.get(n)) for n, a in arrays.items()}
     return Content(int(metadata["step"]), user, score, leaves, arrays)

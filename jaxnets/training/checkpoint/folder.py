@@ -5,10 +5,11 @@ import math
 import warnings
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, ClassVar, NamedTuple, Self
 
+from jaxnets.json_files import decode
 from jaxnets.training.checkpoint.errors import CheckpointError, CheckpointWarning, DamagedError
 from jaxnets.training.checkpoint.file import Content
 from jaxnets.training.checkpoint.leaves import (
@@ -48,7 +49,8 @@ class Checkpoints:
     def __init__(self, folder: str | Path, *, every: float = 4.0, keep: int = 3):
         if keep < 1:
             raise CheckpointError(f"Checkpoints expects to keep at least 1, but got {keep}")
-        self.folder, self.every, self.keep = Path(folder), every, keep
+        self.folder, self.every = Path(folder).absolute(), every  # a later chdir changes nothing
+        self.keep = keep
         self._store: Store = self._store_type(self.folder)
         self._writer = ThreadPoolExecutor(1, thread_name_prefix="checkpoint")
         self._saving: Future | None = None
@@ -97,6 +99,13 @@ class Checkpoints:
     def latest(self) -> int | None:
         """The newest step that has a file; None in an empty or missing folder."""
         return max(self._store.steps(), default=None)
+
+    def latest_whole(self) -> int | None:
+        """The newest step whose file is whole, which is the one that `restore` returns."""
+        for step in sorted(self._store.steps(), reverse=True):
+            with suppress(DamagedError):
+                return self._read(step).step
+        return None
 
     def restore(self, template: Any, *, step: int | None = None) -> Restored | None:
         """The newest checkpoint, or that of `step`; None if there is none at all.
@@ -212,7 +221,7 @@ def _content(step: int, tree: Any, metadata: Mapping[str, Any], score: float | N
     if step < 0:
         raise CheckpointError(f"a checkpoint expects a step of at least 0, but got {step}")
     try:
-        as_json = json.loads(json.dumps(dict(metadata)))
+        as_json = decode(json.dumps(dict(metadata)), nonfinite=True)
     except (TypeError, ValueError) as error:
         raise CheckpointError(f"a checkpoint expects metadata for JSON, but {error}") from error
     leaves = described(tree)

@@ -8,6 +8,7 @@ import jax
 import jax.numpy as jnp
 
 from jaxnets.layer import Array
+from jaxnets.messages import printable
 from jaxnets.tensors import DTYPES
 from jaxnets.training.checkpoint.errors import CheckpointError
 
@@ -97,16 +98,16 @@ def require_fit(expected: Mapping[str, Leaf], found: Mapping[str, Leaf], where: 
       CheckpointError: names every leaf that is missing, unknown or different.
     """
     lines = [
-        f"  {name}: expected {expected.get(name, 'no such leaf')}, but got "
-        f"{found.get(name, 'no such leaf')}"
+        f"  {printable(name)}: expected {expected.get(name, 'no such leaf')}, but got "
+        f"{printable(found.get(name, 'no such leaf'))}"
         for name in [*expected, *sorted(found.keys() - expected.keys())]
         if expected.get(name) != found.get(name)
     ]
     if lines:
         raise CheckpointError(
-            f"{where} does not fit what is to be restored:\n" + "\n".join(lines) + "\nRestore it "
-            "with the model, optimizer, dtypes and key that it was saved with, or start afresh in "
-            "another folder."
+            "\n".join([f"{printable(where)} does not fit what is to be restored:", *lines])
+            + "\nRestore it with the model, optimizer, dtypes and key that it was saved with, or "
+            "start afresh in another folder."
         )
 
 

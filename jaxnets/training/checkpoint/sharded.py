@@ -15,12 +15,14 @@ import jax
 from jax.experimental import multihost_utils
 
 from jaxnets.files import regular_file
+from jaxnets.messages import printable
 from jaxnets.training.checkpoint import file
 from jaxnets.training.checkpoint.errors import CheckpointError, DamagedError
 from jaxnets.training.checkpoint.file import Content
 from jaxnets.training.checkpoint.leaves import Leaf
 from jaxnets.training.checkpoint.store import steps_in
 
+MANIFEST_ENTRIES = ("files", "leaves", "metadata")
 MANIFEST = "manifest.safetensors"  # a checkpoint file without tensors, for it checks itself
 
 
@@ -28,7 +30,7 @@ class ShardedStore:
     """One folder of Orbax's `CheckpointManager` for a step."""
 
     def __init__(self, folder: Path):
-        self.folder = folder.absolute()  # Orbax takes no other
+        self.folder = folder  # an absolute path: Orbax takes no other
         self._manager: Any = None
 
     def path(self, step: int) -> Path:
@@ -69,17 +71,18 @@ class ShardedStore:
         """What a step holds, without the arrays, once the sum of every file is right."""
         path = self.path(step)
         manifest = file.read(path / MANIFEST)
-        sums, found = manifest.metadata["files"], _sums(path)
+        try:
+            sums, leaves, metadata = (manifest.metadata[name] for name in MANIFEST_ENTRIES)
+            named = {n: Leaf(dtype, tuple(shape), key) for n, (dtype, shape, key) in leaves.items()}
+            sums, found = dict(sums), _sums(path)
+        except (LookupError, TypeError, ValueError, AttributeError) as error:
+            raise DamagedError(f"{printable(path / MANIFEST)} is no manifest: {error!r}") from error
         if wrong := sorted(n for n in {**sums, **found} if sums.get(n) != found.get(n)):
             raise DamagedError(
-                f"{path} is not as it was saved: {', '.join(wrong)} differ in their SHA-256, or "
-                "are missing, or were added"
+                f"{printable(path)} is not as it was saved: {', '.join(map(printable, wrong))} "
+                "differ in their SHA-256, or are missing, or were added"
             )
-        leaves = {
-            name: Leaf(dtype, tuple(shape), key)
-            for name, (dtype, shape, key) in manifest.metadata["leaves"].items()
-        }
-        return manifest._replace(metadata=manifest.metadata["metadata"], leaves=leaves)
+        return manifest._replace(metadata=metadata, leaves=named)
 
     def arrays(self, content: Content, template: Mapping[str, Any]) -> Mapping[str, Any]:
         """The arrays, each sharded as the template's leaf; on the first device if that says not."""

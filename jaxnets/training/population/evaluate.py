@@ -7,11 +7,14 @@ import jax
 import numpy as np
 
 from jaxnets.metrics import Metric
+from jaxnets.training.arguments import one_split
+from jaxnets.training.check import check_strategy, check_train_state
 from jaxnets.training.evaluate import evaluate_members, predict_members, probabilities
 from jaxnets.training.runners import Members, Strategy
 from jaxnets.training.train_step import Hparams
 
 
+@one_split
 def evaluate_population(
     train_step: Any,
     train_states: Any,
@@ -25,8 +28,12 @@ def evaluate_population(
 
     As `evaluate`, with a leading axis N on `train_states` and `hparams`.
     """
+    where = "evaluate_population"
+    check_strategy(where, strategy)
+    check_train_state(where, train_states)
     runner = Members(_count(train_states), strategy)
-    return evaluate_members(train_step, train_states, split, hparams, runner, metrics=metrics)
+    options = {"where": where, "metrics": metrics}
+    return evaluate_members(train_step, train_states, split, hparams, runner, **options)
 
 
 def predict_proba_population(
@@ -38,8 +45,11 @@ def predict_proba_population(
     strategy: Strategy = "vmap",
 ) -> np.ndarray:
     """Each member's probability of each class, (N, n, classes); of class 1 for a single logit."""
-    runner = Members(_count(train_states), strategy)
-    return predict_members(probabilities, train_step, (train_states, hparams), x, runner)
+    where = "predict_proba_population"
+    check_strategy(where, strategy)
+    check_train_state(where, train_states)
+    runner, own = Members(_count(train_states), strategy), (train_states, hparams)
+    return predict_members(probabilities, train_step, own, x, runner, where=where)
 
 
 def _count(train_states: Any) -> int:

@@ -8,7 +8,16 @@ import numpy as np
 
 from jaxnets.layer import Key
 from jaxnets.sharding import unshard
-from jaxnets.training.check import check_labels, check_run, check_saving
+from jaxnets.training.arguments import member_keys, numbers, one_split
+from jaxnets.training.check import (
+    check_reporting,
+    check_run,
+    check_saving,
+    check_strategy,
+    check_train_step,
+    check_watched,
+    splits,
+)
 from jaxnets.training.checkpoint import Checkpoints
 from jaxnets.training.compiled_loop import OnNonFinite
 from jaxnets.training.loop import Plan, train, validate
@@ -20,7 +29,7 @@ from jaxnets.training.report import Progress, Reporter, silent
 from jaxnets.training.resume import Saver, identity
 from jaxnets.training.runners import Strategy
 from jaxnets.training.source import Remainder
-from jaxnets.training.start import Every, as_arrays, first_run
+from jaxnets.training.start import Every, first_run
 from jaxnets.training.train_step import Hparams
 
 
@@ -51,6 +60,7 @@ class PopulationResult(NamedTuple):
     samples_per_second: float
 
 
+@one_split
 def fit_population(
     train_step: Any,
     data: Any,
@@ -114,34 +124,43 @@ def fit_population(
       Interrupted: Ctrl-C or SIGTERM, after the current chunk; it holds the `PopulationResult`.
       SavingFailed: a checkpoint cannot be written; it holds the `PopulationResult` so far.
     """
-    check_run(data, validation, epochs, batch_size, patience, remainder)
-    check_saving(on_nonfinite, checkpoints, resume)
-    hparams = as_arrays(hparams)
-    sizes = {"batch_size": batch_size, "remainder": remainder, "evaluate_every": evaluate_every}
+    where = "fit_population"
+    check_train_step(where, train_step)
+    keys, hparams = member_keys(where, keys), numbers(where, "hparams", hparams)
+    data, validation = splits(where, data, validation)
+    options = {"batch_size": batch_size, "remainder": remainder, "evaluate_every": evaluate_every}
+    ends = {"epochs": epochs, "steps": steps, "patience": patience}
+    sizes = check_run(where, data, validation, **options, **ends)
+    options |= {"batch_size": sizes.batch_size}
+    check_saving(where, on_nonfinite, checkpoints, resume)
+    check_reporting(where, report, callbacks, chunk_seconds)
+    check_strategy(where, strategy)
+
     began = time.perf_counter()
     loop = population_loop(
         *(train_step, data, keys, hparams, strategy or "vmap"),
-        **sizes,
+        **options,
+        start=start,
+        validation=validation,
         share_batches=share_batches,
         on_nonfinite=on_nonfinite,
         devices=devices,
     )
-    check_labels(loop, loop.init_shapes(keys, hparams), hparams, data, validation)
-    options = {**sizes, "patience": patience, "share_batches": share_batches, "strategy": strategy}
-    saver = Saver(checkpoints, identity(data, validation, hparams, key=keys, **options))
-    record = Record.of(first_run(loop, keys, hparams, start), patience)
+    options |= {"patience": sizes.patience, "share_batches": share_batches, "strategy": strategy}
+    facts = identity(data, validation, hparams, key=keys, **options)
+    saver = Saver(checkpoints, facts, callbacks)
+    record = Record.of(first_run(loop, keys, hparams, start), sizes.patience)
     saved = saver.restore(record) if resume else None
     chosen = strategy or (saved or {}).get("strategy") or fastest(record.run, hparams)
     record.run = record.run.by(by_strategy(loop, chosen)).compiled(hparams)
-    total = epochs * loop.steps_per_epoch if steps is None else steps
-    settings = (_median(report), callbacks, chunk_seconds)
-    plan = Plan(total, hparams, validation, saver, *settings)
-    validate(record.run, plan, rows=1)
+    settings = (saver, _median(report), callbacks, chunk_seconds)
+    plan = Plan(sizes.total(loop.steps_per_epoch), hparams, data, validation, *settings)
+    check_watched(validate(record.run, plan, rows=1), patience)
     first, compile_seconds = record.run, time.perf_counter() - began
 
     def result() -> PopulationResult:
         run = record.run
-        trained = (run.step - first.step) * loop.runner.members * batch_size
+        trained = (run.step - first.step) * loop.runner.members * sizes.batch_size
         return PopulationResult(
             train_states=unshard(loop.mesh, record.train_state),
             history=record.history,

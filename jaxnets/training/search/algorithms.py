@@ -2,9 +2,11 @@
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 from jaxnets.errors import RunError
 from jaxnets.layer import Key
+from jaxnets.training.arguments import count, single_key
 from jaxnets.training.fit import FitResult, fit
 from jaxnets.training.report import Reporter, silent
 from jaxnets.training.search.problem import Problem
@@ -39,6 +41,7 @@ def grid(
       RunError: anything that does not fit, said before anything is trained.
       Interrupted: Ctrl-C or SIGTERM; it holds the `Results` so far.
     """
+    key, (epochs, together) = _checked(key, epochs=epochs, together=together)
     settings = product(space)
     brackets = _at_once(len(settings), epochs, together)
     options = {"algorithm": "grid", "epochs": epochs, "together": together}
@@ -62,7 +65,7 @@ def random_search(
 
     Source: Bergstra & Bengio 2012, Random search for hyper-parameter optimization.
     """
-    _check(trials=trials)
+    key, (trials, epochs, together) = _checked(key, trials=trials, epochs=epochs, together=together)
     brackets = _at_once(trials, epochs, together)
     options = {"algorithm": "random", "trials": trials, "epochs": epochs, "together": together}
     settings = draw(space, key, trials)
@@ -88,7 +91,7 @@ def successive_halving(
 
     Source: Jamieson & Talwalkar 2016, Non-stochastic best arm identification.
     """
-    _check(trials=trials, epochs=epochs, eta=eta)
+    key, (trials, epochs, eta) = _checked(key, trials=trials, epochs=epochs, eta=eta)
     rungs = halvings(trials, epochs, eta, min(_power(trials, eta), _power(epochs, eta)))
     options = {"algorithm": "halving", "trials": trials, "epochs": epochs, "eta": eta}
     settings = draw(space, key, trials)
@@ -114,7 +117,7 @@ def hyperband(
     Source: Li, Jamieson, DeSalvo, Rostamizadeh & Talwalkar 2018, algorithm 1. There each rung
     trains from the start; here the survivors train on, which costs less for the same.
     """
-    _check(epochs=epochs, eta=eta)
+    key, (epochs, eta) = _checked(key, epochs=epochs, eta=eta)
     brackets = list(hyperband_brackets(epochs, eta))
     settings = draw(space, key, sum(rungs[0][0] for rungs in brackets))
     options = {"algorithm": "hyperband", "epochs": epochs, "eta": eta}
@@ -148,6 +151,7 @@ def retrain(problem: Problem, trial: Trial, *, key: Key) -> FitResult:
     Raises:
       NonFiniteLoss: it diverged, as it may have in the search.
     """
+    key = single_key("retrain", key)
     return fit(
         problem.train_step_for(problem.structure(trial.setting)),
         problem.train,
@@ -160,7 +164,6 @@ def retrain(problem: Problem, trial: Trial, *, key: Key) -> FitResult:
 
 def _at_once(trials: int, epochs: int, together: int) -> list[Rungs]:
     """Brackets of one rung."""
-    _check(epochs=epochs, together=together)
     starts = range(0, trials, together)
     return [[(min(together, trials - start), epochs)] for start in starts]
 
@@ -173,10 +176,9 @@ def _power(number: int, base: int) -> int:
     return exponent
 
 
-def _check(**counts: int) -> None:
-    for name, count in counts.items():
-        least = 2 if name == "eta" else 1  # a rung that keeps all would never end
-        if not isinstance(count, int) or isinstance(count, bool) or count < least:
-            raise RunError(
-                f"a search expects {name} to be an integer of at least {least}, but got {count!r}"
-            )
+def _checked(key: Any, **counts: Any) -> tuple[Key, list[int]]:
+    """The key and the counts, or an error that says which of them is none."""
+    numbers = {name: count("a search", name, value) for name, value in counts.items()}
+    if numbers.get("eta") == 1:  # a rung that keeps all would never end
+        raise RunError("a search expects eta to be an integer of at least 2, but got 1; 3 is usual")
+    return single_key("a search", key), list(numbers.values())

@@ -10,9 +10,10 @@ import numpy as np
 
 from jaxnets.errors import RunError
 from jaxnets.layer import LayerError
+from jaxnets.training.arguments import count, numbers
+from jaxnets.training.check import check_batch, check_strategy, check_train_step, splits
 from jaxnets.training.runners import Strategy
 from jaxnets.training.search.space import Distribution, Setting, Space
-from jaxnets.training.start import as_arrays
 from jaxnets.training.train_step import Batch, resolve
 
 Values = tuple  # of the structural names, in their order
@@ -44,6 +45,19 @@ class Problem:
     strategy: Strategy | None = None
     structural: tuple[str, ...] = ()
     _built: dict[Values, Any] = field(default_factory=dict, init=False, repr=False)
+
+    def __post_init__(self):
+        """Convert the splits and the batch size, or refuse them."""
+        check_train_step("a search", self.train_step)
+        train, validation = splits("a search", self.train, self.validation)
+        batch_size = count("a search", "batch_size", self.batch_size)
+        check_batch("a search", train, batch_size)
+        if validation is None:
+            raise RunError("a search expects validation=(x, y), which decides, but got None")
+        check_strategy("a search", self.strategy)
+        checked = {"train": train, "validation": validation, "batch_size": batch_size}
+        for name, value in checked.items():
+            object.__setattr__(self, name, value)
 
     def structure(self, setting: Setting) -> Values:
         """The setting's structural values, which those have in common that share a program."""
@@ -77,8 +91,8 @@ def check_problem(problem: Problem, space: Space, settings: Sequence[Setting]) -
         )
     if missing := [name for name in problem.structural if name not in space]:
         raise RunError(
-            f"the train step is built from {list(problem.structural)}, but the space lacks {missing}; "
-            "add them to the space, or a choice of one option each"
+            f"the train step is built from {list(problem.structural)}, but the space lacks "
+            f"{missing}; add them to the space, or a choice of one option each"
         )
     for name in problem.traced(dict(space)):
         _check_traceable(name, space[name])
@@ -86,7 +100,7 @@ def check_problem(problem: Problem, space: Space, settings: Sequence[Setting]) -
     unused = set(problem.traced(settings[0]))
     for structure in structures:
         train_step = problem.train_step_for(structure)
-        hparams = as_arrays(problem.traced(settings[0]))
+        hparams = numbers("a search", "hparams", problem.traced(settings[0]))
         metrics = resolve(train_step, hparams)[0].metrics
         if problem.objective not in metrics:
             raise RunError(
@@ -121,7 +135,7 @@ def _used(train_step: Any, problem: Problem, hparams: dict[str, Any]) -> frozens
         end, sums = step(start, Batch(x, y, jnp.ones(len(x))), hparams)
         return end._replace(key=0), sums, step.predict_batch(start, x)
 
-    example = [jnp.asarray(np.asarray(part[:1])) for part in problem.train]
+    example = [jnp.asarray(np.asarray(part[:1])) for part in problem.train[:2]]
     try:
         program = jax.make_jaxpr(everything)(jax.random.key(0), *example, hparams)
     except (jax.errors.JAXTypeError, LayerError) as error:

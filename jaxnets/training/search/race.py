@@ -1,5 +1,6 @@
 """Brackets of trials: train all, keep the best, train those on."""
 
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -12,7 +13,7 @@ import numpy as np
 from jaxnets.errors import RunError
 from jaxnets.keys import stream
 from jaxnets.layer import Key
-from jaxnets.training.exceptions import Interrupted
+from jaxnets.messages import printable
 from jaxnets.training.population import evaluate_population, fit_population
 from jaxnets.training.report import Reporter
 from jaxnets.training.resume import identity
@@ -45,10 +46,12 @@ def race(
       Interrupted: Ctrl-C or SIGTERM; it holds the `Results` of the brackets that were finished.
     """
     check_problem(problem, space, settings)
+    path = None if path is None else Path(path).absolute()  # a later chdir changes nothing
     options = {"batch_size": problem.batch_size, "strategy": problem.strategy, **algorithm}
     same = identity(problem.train, problem.validation, None, key=key, **options)
     results = Results((), problem.objective, problem.smaller_is_better, dict(space), same)
-    results = _continued(results, path)
+    brackets = list(brackets)
+    results = _continued(results, brackets, path)
     done = {trial.bracket for trial in results.trials}
     first = 0
     for bracket, rungs in enumerate(brackets):
@@ -185,7 +188,7 @@ def _scores(problem: Problem, group: Group, strategy: Strategy) -> list[float]:
     return np.where(lost, np.nan, found).tolist()
 
 
-def _continued(results: Results, path: str | Path | None) -> Results:
+def _continued(results: Results, brackets: Sequence[Rungs], path: str | Path | None) -> Results:
     """The results so far: those in the file, where there is one, and it is of this search."""
     if path is None or not Path(path).exists():
         return results
@@ -193,9 +196,24 @@ def _continued(results: Results, path: str | Path | None) -> Results:
     saved, given = ({**r.header, **r.header["identity"]} for r in (found, results))
     names = [n for n in given if n != "identity" and saved.get(n) != given[n]]
     if names:
-        lines = "\n".join(f"  {n}: saved {saved.get(n)}, given {given[n]}" for n in names)
+        lines = "\n".join(
+            f"  {n}: saved {printable(saved.get(n))}, given {printable(given[n])}" for n in names
+        )
         raise RunError(
-            f"the search in {path} cannot go on with other settings:\n{lines}\n"
+            f"the search in {printable(path)} cannot go on with other settings:\n{lines}\n"
             "Give those it was started with, or the path of a new file."
         )
+    _check_sizes(found, brackets, path)
     return found
+
+
+def _check_sizes(found: Results, brackets: Sequence[Rungs], path: str | Path) -> None:
+    """Refuse brackets of other sizes than the algorithm's."""
+    sizes = Counter(trial.bracket for trial in found.trials)
+    expected = dict(enumerate(rungs[0][0] for rungs in brackets))
+    if wrong := [bracket for bracket in sizes if sizes[bracket] != expected.get(bracket)]:
+        bracket = min(wrong)
+        raise RunError(
+            f"{printable(path)} holds {sizes[bracket]} trials of bracket {bracket}, but the search "
+            f"has {expected.get(bracket, 0)}; give the path of a new file"
+        )

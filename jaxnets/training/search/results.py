@@ -1,16 +1,15 @@
 """What a search found: a table, and its file."""
 
-import json
 import math
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from jaxnets.errors import RunError
-from jaxnets.files import written_whole
+from jaxnets.messages import printable
 from jaxnets.training.report import to_json
 from jaxnets.training.runners import Strategy
+from jaxnets.training.search import results_file
 from jaxnets.training.search.space import Distribution, Setting
 
 
@@ -65,7 +64,7 @@ class Results:
         return sum(trial.epochs for trial in self.trials)
 
     def __str__(self) -> str:
-        heads = ("trial", *self.space, "epochs", self.objective)
+        heads = ("trial", *map(printable, self.space), "epochs", printable(self.objective))
         rows = [
             (trial.number, *trial.setting.values(), trial.epochs, _score(trial))
             for trial in self.trials
@@ -83,33 +82,22 @@ class Results:
         return Results(every, self.objective, self.smaller_is_better, self.space, self.identity)
 
     def to_json_lines(self, path: str | Path) -> None:
-        """Write what was searched in the first line, then a trial a line, whole or not at all.
+        """Write what was searched in the first line, then one trial per line, atomically.
 
-        A score that is NaN, which JSON has no word for, is null.
+        Each line ends in a checksum. A score that is NaN, which JSON has no word for, is null.
         """
-        lines = [self.header, *(trial._asdict() for trial in self.trials)]
-        with written_whole(path) as file:
-            for line in lines:
-                file.write((json.dumps(to_json(line)) + "\n").encode())
+        results_file.write(path, self.header, [trial._asdict() for trial in self.trials])
 
     @staticmethod
     def from_json_lines(path: str | Path) -> "Results":
         """What `to_json_lines` wrote.
 
         Raises:
-          RunError: the file holds something else.
+          RunError: the file is damaged, or holds something else; names the line.
         """
-        try:
-            first, *rest = map(json.loads, Path(path).read_text(encoding="utf-8").splitlines())
-            space = {n: Distribution(kind, _tuple(a)) for n, (kind, a) in first["space"].items()}
-            trials = tuple(_trial(line) for line in rest)
-            objective, smaller = first["objective"], first["smaller_is_better"]
-            return Results(trials, objective, smaller, space, first["identity"])
-        except (ValueError, KeyError, TypeError, AttributeError) as error:
-            raise RunError(
-                f"{path} is not what a search writes ({type(error).__name__}: {error}); give the "
-                "path of a new file"
-            ) from error
+        header, lines = results_file.read(path)
+        trials = ranked((Trial(**line) for line in lines), header["smaller_is_better"])
+        return Results(trials, **header)
 
     @property
     def header(self) -> dict[str, Any]:
@@ -140,15 +128,4 @@ def _score(trial: Trial) -> str:
 
 
 def _text(cell: Any) -> str:
-    return f"{cell:.4g}" if isinstance(cell, float) else str(cell)
-
-
-def _trial(line: dict[str, Any]) -> Trial:
-    setting = {name: _tuple(value) for name, value in line["setting"].items()}
-    score = math.nan if line["score"] is None else line["score"]
-    return Trial(**line | {"setting": setting, "score": score})
-
-
-def _tuple(value: Any) -> Any:
-    """Lists, which JSON has, as the tuples that they were."""
-    return tuple(_tuple(part) for part in value) if isinstance(value, list) else value
+    return f"{cell:.4g}" if isinstance(cell, float) else printable(cell)

@@ -61,9 +61,10 @@ def log_uniform(low: float, high: float) -> Distribution:
 
 def integers(low: int, high: int) -> Distribution:
     """Whole numbers from `low` to `high`, both included, all equally likely."""
+    low, high = _plain(low), _plain(high)
     for bound in (low, high):
         if not isinstance(bound, int) or isinstance(bound, bool):
-            raise RunError(f"integers expects whole numbers as bounds, but got {bound!r}")
+            raise RunError(f"integers expects whole numbers as bounds, but got {bound!r}; round it")
     return Distribution("integers", _bounds("integers", low, high))
 
 
@@ -84,6 +85,7 @@ def choice(*options: Any) -> Distribution:
 def draw(space: Space, key: Key, n: int) -> list[Setting]:
     """`n` settings; a name's values depend on that name and the key alone."""
     columns = {}
+    _check(space)
     for name, distribution in space.items():
         seed = np.asarray(jax.random.key_data(stream(key, "space " + name)))
         columns[name] = distribution.draw(np.random.default_rng(seed), n)
@@ -97,6 +99,7 @@ def product(space: Space) -> list[Setting]:
       RunError: a distribution has no end of values.
     """
     columns = {}
+    _check(space)
     for name, distribution in space.items():
         if distribution.kind in ("uniform", "log_uniform"):
             raise RunError(
@@ -107,6 +110,19 @@ def product(space: Space) -> list[Setting]:
         whole = distribution.kind == "integers"
         columns[name] = range(low, high + 1) if whole else distribution.arguments
     return [dict(zip(columns, row, strict=True)) for row in itertools.product(*columns.values())]
+
+
+def _check(space: Any) -> None:
+    """Refuse a space that is no dict from names to distributions."""
+    wrong = space
+    if isinstance(space, Mapping):
+        named = {n: d for n, d in space.items() if not isinstance(d, Distribution)}
+        wrong = next(iter(named.values()), None)
+    if wrong is not None:
+        raise RunError(
+            f"a search expects a space of distributions by name, but got {wrong!r}; write "
+            '{"learning_rate": log_uniform(1e-5, 1)} or {"learning_rate": choice(0.1, 0.01)}'
+        )
 
 
 def _bounds(kind: str, low: float, high: float) -> tuple:

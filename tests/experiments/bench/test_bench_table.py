@@ -128,7 +128,7 @@ def test_two_runs_of_one_setting_are_two_tables(file, tmp_path):
 def test_a_line_that_is_no_record_is_named(file, line):
     with open(file, "a") as more:
         more.write(line + "\n")
-    with pytest.raises(RunError, match=r"bench\.jsonl, line 7, is no record"):
+    with pytest.raises(RunError, match=r"bench\.jsonl, line 7, is damaged: .* measure again"):
         read([file])
 
 

@@ -17,6 +17,8 @@ from experiments.bench.task import Task
 # Each peer's import. What they do inside is not ours to check: rank promotion is allowed there.
 IN_JAX = {"linen": "flax", "nnx": "flax", "stax": "jax", "equinox": "equinox"}
 PEERS = {**IN_JAX, "stax_scan": "jax", "keras": "keras", "torch": "torch", "ours": "jax"}
+MARKS = {name: pytest.mark.parity for name in ("equinox", "keras", "torch")}  # the extra's
+MARKS["torch_compile"] = [pytest.mark.parity, pytest.mark.slow]
 
 # mlp: 784 * 500 + 500, 500 * 300 + 300, 300 * 10 + 10.
 # cnn_bn: 9 * 16 + 2 * 16, 9 * 16 * 32 + 2 * 32, 9 * 32 * 64 + 2 * 64, 7 * 7 * 64 * 50 + 50,
@@ -41,8 +43,14 @@ def peer(name):
     """The peer's module; skips where its library is not installed."""
     library = PEERS.get(name, "torch")
     if find_spec(library) is None:
-        pytest.skip(f"{library} is not installed: pip install -e '.[bench]'")
+        pytest.skip(f"{library} is not installed: pip install -e '.[parity]'")
     return import_module(f"experiments.bench.peers.{name}")
+
+
+def over(*names):
+    """Parametrize over peers; those whose library the extra `parity` installs are so marked."""
+    marked = [pytest.param(name, marks=MARKS.get(name, ())) for name in names]
+    return pytest.mark.parametrize("name", marked)
 
 
 # What PyTorch's compiler says of PyTorch.
@@ -71,7 +79,7 @@ def trained(small_mnist):
 
 
 @pytest.mark.usefixtures("unoptimised")
-@pytest.mark.parametrize("name", [*PEERS, pytest.param("torch_compile", marks=pytest.mark.slow)])
+@over(*PEERS, "torch_compile")
 def test_the_loss_falls_and_digits_are_told_apart(trained, name):
     trainer, first, last = trained(name)
     assert 2 < first < 3  # of ten classes by chance, log 10
@@ -87,7 +95,7 @@ def test_steps_in_a_scan_are_the_steps_one_by_one(trained):
 
 
 @pytest.mark.usefixtures("unoptimised")
-@pytest.mark.parametrize("name", PEERS)
+@over(*PEERS)
 def test_the_rate_decays_to_zero_over_the_epochs(name, small_mnist):
     trainer = peer(name).make(task(data_dir=str(small_mnist), epochs=2))
     trainer.prepare()
@@ -101,7 +109,7 @@ def test_the_rate_decays_to_zero_over_the_epochs(name, small_mnist):
 
 
 @pytest.mark.usefixtures("unoptimised")
-@pytest.mark.parametrize("name", ["ours", "linen", "stax", "stax_scan", "torch"])
+@over("ours", "linen", "stax", "stax_scan", "torch")
 def test_every_member_of_a_population_learns(name, small_mnist):
     trainer = peer(name).make(task("population", str(small_mnist), members=3))
     trainer.prepare()
@@ -124,6 +132,7 @@ def test_a_member_of_a_jax_peer_s_population_is_the_network_of_its_seed(name, sm
         assert both.ndim == 2 or (both[0] != both[1]).any()  # biases begin alike
 
 
+@pytest.mark.parity
 def test_a_member_of_torch_s_population_is_its_own_network():
     networks, torch = peer("torch_networks"), import_module("torch")
     x, y = torch.rand(5, 1, 28, 28), torch.arange(5)
@@ -151,13 +160,14 @@ def test_ours_divides_a_batch_over_two_devices(small_mnist):
 
 
 @pytest.mark.parametrize("case", COUNTS)
-@pytest.mark.parametrize("name", IN_JAX)
+@over(*IN_JAX)
 def test_every_jax_peer_has_as_many_parameters_as_we(name, case):
     network = peer(name).network
     params = jax.eval_shape(lambda: network(task(case)).params)
     assert sum(leaf.size for leaf in jax.tree.leaves(params)) == COUNTS[case]
 
 
+@pytest.mark.parity
 @pytest.mark.parametrize("case", COUNTS | LARGE)
 def test_torch_has_as_many_parameters_as_we(case):
     network = peer("torch_networks").CASES[case]
@@ -166,6 +176,7 @@ def test_torch_has_as_many_parameters_as_we(case):
     assert sum(parameter.numel() for parameter in parameters) == (COUNTS | LARGE)[case]
 
 
+@pytest.mark.parity
 @pytest.mark.parametrize("case", COUNTS)
 def test_keras_has_as_many_parameters_as_we(case, small_mnist):
     model = peer("keras").make(task(case, str(small_mnist))).model
@@ -173,7 +184,7 @@ def test_keras_has_as_many_parameters_as_we(case, small_mnist):
 
 
 @pytest.mark.parametrize("case", COUNTS)
-@pytest.mark.parametrize("name", ["ours", *IN_JAX, "keras", "torch"])
+@over("ours", *IN_JAX, "keras", "torch")
 def test_all_begin_with_kernels_of_one_distribution_and_biases_of_zero(name, case, small_mnist):
     trainer = peer(name).make(task(case, str(small_mnist)))
     kernels = [leaf for leaf in first_weights(name, trainer) if leaf.ndim > 1]
@@ -203,6 +214,7 @@ def first_weights(name, trainer):
     return [np.squeeze(leaf) for leaf in jax.tree.leaves(params)]
 
 
+@pytest.mark.parity
 def test_torch_begins_with_its_first_weights_whatever_it_tried(small_mnist):
     trainer = peer("torch").make(task("cnn_5x5", str(small_mnist)))
     trainer.prepare()

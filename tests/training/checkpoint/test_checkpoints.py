@@ -2,6 +2,7 @@
 
 import json
 import threading
+from pathlib import Path
 
 import jax
 import jax.numpy as jnp
@@ -13,7 +14,7 @@ from safetensors import safe_open
 from states import plain, steps, train_state
 
 from jaxnets.interop import safetensors
-from jaxnets.training import CheckpointError, Checkpoints, CheckpointWarning
+from jaxnets.training import CheckpointError, Checkpoints, CheckpointWarning, ShardedCheckpoints
 from jaxnets.training.checkpoint import file as checkpoint_file
 from jaxnets.training.checkpoint.store import FileStore
 
@@ -296,3 +297,28 @@ def test_names_that_look_like_paths_stay_in_the_folder(tmp_path):
     tree = {"../../out": jnp.ones(2), "/out": jnp.zeros(2), "\0": jnp.ones(1)}
     assert_same(saved(tmp_path / "run", tree).restore(tree).tree, tree)
     assert [path.name for path in tmp_path.iterdir()] == ["run"]
+
+
+def test_the_newest_whole_step_is_the_one_that_is_restored(tmp_path):
+    checkpoints = Checkpoints(tmp_path)
+    assert checkpoints.latest_whole() is None
+    for step in (1, 2, 3):
+        saved(tmp_path, NUMBERS, step)
+    assert checkpoints.latest_whole() == 3
+    (tmp_path / "step-00000003.safetensors").write_bytes(b"not this")
+    assert (checkpoints.latest(), checkpoints.latest_whole()) == (3, 2)
+    for step in (1, 2):
+        (tmp_path / f"step-0000000{step}.safetensors").write_bytes(b"not this")
+    assert checkpoints.latest_whole() is None
+
+
+@pytest.mark.parametrize("kind", [Checkpoints, ShardedCheckpoints])
+def test_a_folder_is_where_it_was_when_it_was_named(tmp_path, monkeypatch, kind):
+    (tmp_path / "elsewhere").mkdir()
+    monkeypatch.chdir(tmp_path)
+    checkpoints = kind("run")
+    monkeypatch.chdir(tmp_path / "elsewhere")
+    checkpoints.save(1, NUMBERS, {})
+    checkpoints.wait()
+    assert not list(Path().iterdir())
+    assert_same(kind(tmp_path / "run").restore(NUMBERS).tree, NUMBERS)

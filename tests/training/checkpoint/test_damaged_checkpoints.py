@@ -75,6 +75,22 @@ def test_a_file_far_larger_than_it_should_be_is_hashed_in_pieces(path):
     tracemalloc.stop()
 
 
+def test_the_names_of_leaves_in_a_file_reach_no_terminal_raw(tmp_path):
+    wild = {"\x1b[2J": jnp.ones(1)}
+    with Checkpoints(tmp_path) as checkpoints:
+        checkpoints.save(1, wild, {})
+    with pytest.raises(CheckpointError, match="does not fit") as raised:
+        Checkpoints(tmp_path).restore(TREE)
+    assert all(line.isprintable() for line in str(raised.value).split("\n"))
+
+
+def test_a_checkpoint_with_nan_in_its_metadata_and_score_is_restored(tmp_path):
+    with Checkpoints(tmp_path) as checkpoints:
+        checkpoints.save(1, TREE, {"loss": float("nan"), "best": float("inf")}, score=float("nan"))
+    metadata = Checkpoints(tmp_path).restore(TREE).metadata
+    assert np.isnan(metadata["loss"]) and metadata["best"] == float("inf")
+
+
 def test_what_is_no_file_is_refused_and_not_waited_for(path):
     for make in (os.mkfifo, os.mkdir, lambda name: os.symlink("/dev/zero", name)):
         path.unlink() if path.is_symlink() or not path.is_dir() else path.rmdir()

@@ -15,6 +15,7 @@ from jax.sharding import NamedSharding, PartitionSpec
 from states import plain, train_state
 
 from jaxnets.training import CheckpointError, CheckpointWarning, ShardedCheckpoints
+from jaxnets.training.checkpoint import file
 
 
 def sharded(tree):
@@ -88,6 +89,22 @@ def test_a_flipped_bit_in_a_shard_is_refused_by_name_and_the_one_before_is_taken
             assert checkpoints.restore(STATE).step == 1
         path.write_bytes(whole)
     assert checkpoints.restore(STATE).step == 2
+
+
+@pytest.mark.parametrize(
+    "entries",
+    [{}, {"files": 3}, {"leaves": []}, {"leaves": {"a": 1}}, {"leaves": {"a": ["f", 1, None]}}],
+    ids=str,
+)
+def test_a_manifest_of_other_entries_is_refused_in_one_line(tmp_path, entries):
+    checkpoints = saved(tmp_path, 1)
+    path = tmp_path / "1" / "manifest.safetensors"
+    content = file.read(path)
+    metadata = content.metadata | entries if entries else {}
+    file.write(path, content._replace(metadata=metadata))
+    with pytest.raises(CheckpointError, match=r"manifest\.safetensors is no manifest") as raised:
+        checkpoints.restore(STATE, step=1)
+    assert str(raised.value).isprintable()
 
 
 @pytest.mark.parametrize("what", ["missing", "added", "manifest", "pipe"])

@@ -1,0 +1,232 @@
+"""Single arguments of the public functions: each converted, or refused with a cure."""
+
+import functools
+import inspect
+import operator
+from collections.abc import Callable, Mapping
+from typing import Any, ParamSpec, TypeVar
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from jaxnets.arrays import in_range
+from jaxnets.errors import RunError
+from jaxnets.layer import Key, Layer
+from jaxnets.metrics import Metric
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+OPTIMIZER_CURE = (
+    "pass optax.adam(1e-3); for a traced learning rate write lambda hparams: "
+    'make_train_step(model, optax.adam(hparams["learning_rate"]), loss)'
+)
+
+
+def one_split(f: Callable[P, R]) -> Callable[P, R]:
+    """`f`, which refuses inputs and labels passed as two arguments with a cure."""
+    positional = [
+        p.name
+        for p in inspect.signature(f).parameters.values()
+        if p.kind is p.POSITIONAL_OR_KEYWORD
+    ]
+
+    @functools.wraps(f)
+    def checked(*args: P.args, **kwargs: P.kwargs) -> R:
+        if len(args) > len(positional) or kwargs.keys() & positional[: len(args)]:
+            raise RunError(
+                f"{f.__name__} expects at most the positional arguments {', '.join(positional)}, "
+                f"but got {len(args)} and {sorted(kwargs)} by keyword; pass inputs and labels as "
+                "one pair (x, y), and the rest by keyword"
+            )
+        return f(*args, **kwargs)
+
+    return checked
+
+
+def count(where: str, name: str, value: Any) -> int:
+    """A positive integer, NumPy's too, as Python's."""
+    try:
+        if isinstance(value, bool) or (number := operator.index(value)) < 1:
+            raise TypeError
+    except TypeError:
+        raise RunError(
+            f"{where} expects {name} to be a positive integer, but got {value!r}; "
+            f"pass {name}=1 or more"
+        ) from None
+    return number
+
+
+def single_key(where: str, key: Any) -> Key:
+    """One typed key; raw key data (as of `jax.random.PRNGKey`) is wrapped."""
+    key = _typed(where, key)
+    if key.shape != ():
+        raise RunError(
+            f"{where} expects a single key, but got keys of shape {key.shape}; pass keys[0], or "
+            "train a population with fit_population"
+        )
+    return key
+
+
+def member_keys(where: str, keys: Any) -> Key:
+    """Typed keys (N,); raw key data (N, ...) is wrapped."""
+    keys = _typed(where, keys)
+    if keys.ndim != 1:
+        raise RunError(
+            f"{where} expects keys of shape (N,), one per member, but got the shape {keys.shape}; "
+            "jax.random.split(key, n) makes n keys"
+        )
+    return keys
+
+
+def _typed(where: str, key: Any) -> Key:
+    if isinstance(key, jax.Array) and jnp.issubdtype(key.dtype, jax.dtypes.prng_key):
+        return key
+    got = repr(key)
+    if isinstance(key, jax.Array | np.ndarray):
+        raw = jax.random.key_data(jax.random.key(0))
+        if key.dtype == raw.dtype and key.shape[-1:] == raw.shape:
+            return jax.random.wrap_key_data(jnp.asarray(key))
+        got = f"{key.dtype}{list(key.shape)}"
+    raise RunError(f"{where} expects a random key, but got {got}; pass jax.random.key(0)")
+
+
+def numbers(where: str, name: str, tree: Any) -> Any:
+    """The hyperparameters as arrays, so that new values do not recompile."""
+
+    def leaf(path: Any, value: Any) -> jax.Array:
+        array = np.asarray(value)
+        at = name + jax.tree_util.keystr(path)
+        if not (jnp.issubdtype(array.dtype, jnp.number) or array.dtype == bool):
+            raise RunError(
+                f"{where} expects {at} to be a number, but got {value!r}; what is no number "
+                "cannot be traced: decide it where the model or the optimizer is made"
+            )
+        if not in_range(array):
+            raise RunError(
+                f"{where} expects {at} in the range of the 32 bits that JAX computes in, but got "
+                f"{value!r}; scale it"
+            )
+        return jnp.asarray(array)
+
+    return jax.tree_util.tree_map_with_path(leaf, tree)
+
+
+def check_parts(model: Any, optimizer: Any, compute_dtype: Any, **functions: Any) -> None:
+    """Refuse what cannot be a model, an optimizer, a dtype, or one of the optional functions."""
+    if not isinstance(model, Layer):
+        raise TypeError(
+            f"make_train_step expects a model, a Layer, but got {_short(model)}; combine layers "
+            "with serial(...)"
+        )
+    check_optimizer("make_train_step", optimizer)
+    for name, (function, cure) in functions.items():
+        if function is not None and not callable(function):
+            raise TypeError(
+                f"make_train_step expects {name} to be a function, but got {_short(function)}; "
+                f"{cure}"
+            )
+    if compute_dtype is not None:
+        _check_dtype(compute_dtype)
+
+
+def check_optimizer(where: str, optimizer: Any) -> None:
+    """Refuse what is no optax transformation."""
+    if not _is_optimizer(optimizer):
+        uncalled = getattr(getattr(optimizer, "func", optimizer), "__module__", "")
+        if callable(optimizer) and uncalled.startswith("optax"):
+            raise TypeError(
+                f"{where} expects an optimizer, but got {_name(optimizer)} itself, uncalled; "
+                f"{OPTIMIZER_CURE}"
+            )
+        raise TypeError(
+            f"{where} expects an optax optimizer, but got {_short(optimizer)}; {OPTIMIZER_CURE}"
+        )
+
+
+def check_metrics(where: str, metrics: Any) -> dict[str, Metric]:
+    """The metrics by name, each a `Metric`."""
+    example = 'metrics={"accuracy": metrics.accuracy}'
+    if not isinstance(metrics, Mapping):
+        raise TypeError(
+            f"{where} expects metrics as a dict from names to metrics, but got {_short(metrics)}; "
+            f"write {example}"
+        )
+    for name, metric in metrics.items():
+        if not isinstance(name, str) or name == "objective":
+            raise TypeError(
+                f"{where} expects a metric's name to be a string other than 'objective', which is "
+                f"what a step minimizes, but got {name!r}; rename it"
+            )
+        if not isinstance(metric, Metric):
+            cure = f"write {example}"
+            if callable(metric):
+                cure = (
+                    f"write metrics.mean({_name(metric)}) where it returns one number per example, "
+                    "or call it where it makes a metric"
+                )
+            raise TypeError(
+                f"{where} expects a Metric for {name!r}, but got {_short(metric)}; {cure}"
+            )
+    return dict(metrics)
+
+
+def made_of(function: Callable[[Any], Any], hparams: Any) -> Any:
+    """The train step that a function makes of the hyperparameters.
+
+    Raises:
+      RunError: the function makes something else, or `hparams` were not given or lack a name.
+    """
+    name = _name(function)
+    try:
+        train_step = function(hparams)
+    except KeyError as error:
+        if not isinstance(hparams, Mapping) or not error.args or error.args[0] in hparams:
+            raise
+        raise RunError(
+            f"{name} reads hparams[{error.args[0]!r}], but hparams has {sorted(hparams)}; add it"
+        ) from error
+    except (TypeError, AttributeError, ValueError) as error:
+        text = str(error).partition("\n")[0]
+        if hparams is not None or not ("None" in text or "missing" in text):
+            raise
+        raise RunError(
+            f"{name} is a function of the hyperparameters, but hparams is None ({text}); pass "
+            'hparams={...} with the numbers that it reads, such as {"learning_rate": 1e-3}'
+        ) from error
+    if not hasattr(train_step, "init") or not callable(train_step):
+        raise RunError(
+            f"{name}(hparams) is to return a train step, but returned {_short(train_step)}; return "
+            "make_train_step(model, optimizer, loss)"
+        )
+    return train_step
+
+
+def _check_dtype(dtype: Any) -> None:
+    try:
+        known = jnp.dtype(dtype)
+        good = jnp.issubdtype(known, jnp.floating) and jax.dtypes.canonicalize_dtype(known) == known
+    except TypeError:
+        good = False
+    if not good:
+        raise TypeError(
+            "make_train_step expects compute_dtype to be a floating-point dtype that JAX computes "
+            f"in, but got {_short(dtype)}; pass jnp.bfloat16, or leave it out for the params' own"
+        )
+
+
+def _is_optimizer(value: Any) -> bool:
+    return callable(getattr(value, "init", None)) and callable(getattr(value, "update", None))
+
+
+def _name(value: Any) -> str:
+    return getattr(getattr(value, "func", value), "__name__", type(value).__name__)
+
+
+def _short(value: Any) -> str:
+    """The value's repr, or its type where that is long."""
+    text = repr(value)
+    if isinstance(value, Metric | Layer) or len(text) > 60 or "\n" in text:
+        return f"a {type(value).__name__}"
+    return f"the function {_name(value)}" if inspect.isfunction(value) else text

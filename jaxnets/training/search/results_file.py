@@ -1,0 +1,142 @@
+"""The file of a search's results: a checksum in every line, and every trial accounted for.
+
+The first line says what was searched, and each further line holds one trial. A search writes the
+file anew after each bracket, so a file of the first brackets alone is whole, and one of a part of a
+bracket is not: each trial's line has the number of trials in its bracket.
+"""
+
+import hashlib
+import json
+import math
+from collections import Counter, defaultdict
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+from jaxnets.files import written_whole
+from jaxnets.json_files import JSONError, damaged, read_lines
+from jaxnets.training.check import RunError
+from jaxnets.training.report import to_json
+from jaxnets.training.search.space import Distribution, choice, integers, log_uniform, uniform
+
+Line = dict[str, Any]
+CURE = "it is not what a search writes; restore it, or give the path of a new file"
+KINDS: dict[str, Callable[..., Distribution]] = {
+    "uniform": uniform,
+    "log_uniform": log_uniform,
+    "integers": integers,
+    "choice": choice,
+}
+HEADER = {"objective": str, "smaller_is_better": bool, "space": dict, "identity": dict}
+TRIAL = {
+    "number": int,
+    "bracket": int,
+    "setting": dict,
+    "epochs": int,
+    "score": float | None,
+    "diverged": bool,
+    "strategy": str,
+    "trials": int,
+}
+
+
+def write(path: str | Path, header: Line, trials: Sequence[Line]) -> None:
+    """Write the header and the trials."""
+    sizes = Counter(trial["bracket"] for trial in trials)
+    lines = [to_json(trial | {"trials": sizes[trial["bracket"]]}) for trial in trials]
+    first = _signed(to_json(header), "")
+    with written_whole(path) as file:
+        for line in (first, *(_signed(line, first["sha256"]) for line in lines)):
+            file.write((json.dumps(line) + "\n").encode())
+
+
+def read(path: str | Path) -> tuple[Line, list[Line]]:
+    """The header, its space as distributions, and the trials, NaN in the place of no score.
+
+    Raises:
+      RunError: a line is not as it was written, is there twice, or is missing.
+    """
+    header: Line = {}
+    search = ""
+    trials: dict[int, Line] = {}  # by the numbers of their lines
+    try:
+        for number, line in read_lines(path, cure=CURE):
+            with damaged(f"{path}, line {number},", CURE):
+                if not header:
+                    header, search = _header(line), line["sha256"]
+                else:
+                    trials[number] = _trial(line, search, header["space"])
+        with damaged(path, CURE):
+            _check_brackets(trials)
+    except JSONError as error:
+        raise RunError(str(error)) from error
+    return header, [{n: v for n, v in trial.items() if n != "trials"} for trial in trials.values()]
+
+
+def _header(line: Line) -> Line:
+    header = _verified(line, HEADER, "")
+    space = {name: KINDS[kind](*_tuple(of)) for name, (kind, of) in header["space"].items()}
+    return header | {"space": space}
+
+
+def _trial(line: Line, search: str, space: dict[str, Distribution]) -> Line:
+    trial = _verified(line, TRIAL, search)
+    if list(trial["setting"]) != list(space):
+        raise ValueError(f"its setting has {list(trial['setting'])}, but the space {list(space)}")
+    if trial["strategy"] not in ("vmap", "map"):
+        raise ValueError(f"its strategy is {trial['strategy']!r}")
+    setting = {name: _tuple(value) for name, value in trial["setting"].items()}
+    score = math.nan if trial["score"] is None else trial["score"]
+    return trial | {"setting": setting, "score": score}
+
+
+def _verified(line: Line, entries: dict[str, Any], search: str) -> Line:
+    """A line without its checksum, which is verified first; each entry is of its type."""
+    content = {name: value for name, value in line.items() if name != "sha256"}
+    if line.get("sha256") != _checksum(content, search):
+        raise ValueError("its checksum is missing or wrong")
+    if content.keys() != entries.keys():
+        raise ValueError(f"it has the entries {list(content)}, and should have {list(entries)}")
+    for name, value in content.items():
+        boolean = isinstance(value, bool) and entries[name] is int  # to Python True is an int
+        if not isinstance(value, entries[name]) or boolean:
+            raise ValueError(f"its {name} is {value!r}")
+    return content
+
+
+def _check_brackets(trials: dict[int, Line]) -> None:
+    """Refuse trials that are there twice or missing: they are numbered through, by brackets."""
+    lines: dict[int, int] = {}
+    brackets = defaultdict(list)
+    for line, trial in trials.items():
+        number = trial["number"]
+        if number in lines:
+            raise ValueError(f"lines {lines[number]} and {line} both hold trial {number}")
+        lines[number] = line
+        brackets[trial["bracket"]].append(trial)
+    first = 0
+    for expected, (bracket, members) in enumerate(sorted(brackets.items())):
+        sizes, numbers = {t["trials"] for t in members}, {t["number"] for t in members}
+        if bracket != expected:
+            raise ValueError(f"bracket {expected} is missing")
+        if sizes != {len(members)} or numbers != set(range(first, first + len(members))):
+            raise ValueError(
+                f"bracket {bracket} should hold {' or '.join(map(str, sizes))} trials from number "
+                f"{first} on, but holds {len(members)}: {sorted(numbers)}"
+            )
+        first += len(members)
+
+
+def _signed(line: Line, search: str) -> Line:
+    return line | {"sha256": _checksum(line, search)}
+
+
+def _checksum(line: Line, search: str) -> str:
+    """The start of a line's SHA-256; `search` is the header's, so that no line fits another."""
+    text = json.dumps([search, line], sort_keys=True)
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def _tuple(value: Any) -> Any:
+    """Lists, which JSON has, as the tuples that they were."""
+    return tuple(_tuple(part) for part in value) if isinstance(value, list) else value

@@ -1,0 +1,72 @@
+"""A script whose folder fails, or whose user has no home, says so, and keeps what it can."""
+
+import sys
+import tempfile
+import warnings
+from pathlib import Path
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from jaxnets import data
+from jaxnets.training import CheckpointError, Checkpoints, Fit, SavingFailed, TrainState
+from jaxnets.training.population import PopulationFit
+
+
+@pytest.mark.parametrize("population", [False, True])
+def test_what_was_learnt_is_saved_elsewhere_where_its_own_folder_fails(
+    ended, tmp_path, monkeypatch, population
+):
+    step = jnp.array([3, 7]) if population else jnp.int32(7)
+    state = train_state(step)
+    if population:
+        fitted = PopulationFit(state, (), np.array([3, -1]), "vmap", 0.0, 0.0, 0.0)
+    else:
+        fitted = Fit(state, (), None, 0.0, 0.0, 0.0)
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+
+    def failing():
+        raise SavingFailed(fitted, CheckpointError("its folder is full"))
+
+    status, errors = ended(failing)
+    (folder,) = tmp_path.iterdir()
+    assert (status, str(folder) in errors) == (2, True)
+    assert Checkpoints(folder).latest_whole() == 7
+
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "missing"))
+    status, errors = ended(failing)
+    assert (status, errors.splitlines()[0]) == (2, "error: its folder is full")
+    assert "could not be saved elsewhere either" in errors.splitlines()[1]
+
+
+@pytest.fixture
+def no_home(monkeypatch):
+    """A user with neither HOME nor an entry."""
+
+    def no_home():
+        raise RuntimeError("Could not determine home directory.")
+
+    monkeypatch.setattr(Path, "home", no_home)
+    monkeypatch.delenv("XDG_CACHE_HOME", raising=False)
+
+
+def train_state(step):
+    return TrainState(step, {"w": jnp.ones(2)}, {}, (), jax.random.key(0))
+
+
+def test_a_user_without_a_home_is_warned_and_trains(ended, no_home, monkeypatch):
+    monkeypatch.delenv("JAX_COMPILATION_CACHE_DIR")
+    warning = "warning: compiled programs are not kept: there is no home folder; set XDG_CACHE_HOME"
+    with warnings.catch_warnings():
+        warnings.simplefilter("always")
+        assert ended(lambda: sys.exit(0)) == (0, f"{warning} to a folder\n")
+
+
+def test_data_that_would_be_kept_at_home_are_refused_where_there_is_none(
+    ended, no_home, monkeypatch
+):
+    status, errors = ended(lambda: data.load("mnist", source="download"))
+    assert status == 2 and errors.startswith("error: mnist was not found in")
+    assert "there is no home folder; set XDG_CACHE_HOME to a folder" in errors

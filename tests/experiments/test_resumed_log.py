@@ -1,0 +1,105 @@
+"""The log of a run that was cut short and resumed is that of an undisturbed one, but for times."""
+
+import json
+import signal
+from contextlib import nullcontext
+from functools import partial
+
+import jax
+import jax.numpy as jnp
+import optax
+import pytest
+
+from experiments import common, population
+from experiments.torture import TIMES
+from jaxnets import data, dense, flatten, losses, metrics, scale_pixels, serial
+from jaxnets.training import fit, make_update, resume
+from jaxnets.training.population.programs import Programs
+
+STEPS = 10  # an epoch, which is one chunk
+pytestmark = pytest.mark.usefixtures("unoptimised")
+
+
+def spiking(hyper):
+    """Plain descent with one step that is far too long, the 119th."""
+    return optax.sgd(lambda count: jnp.where(count == 118, 30.0, hyper["learning_rate"]))
+
+
+MODEL = serial(scale_pixels(), flatten, ("head", dense(10)))
+METRICS = {"accuracy": metrics.accuracy}
+UPDATE = make_update(MODEL, spiking, losses.softmax_cross_entropy)
+
+
+@pytest.fixture
+def trained(small_mnist, tmp_path, monkeypatch):
+    """Train in a folder, saving after every epoch; SIGTERM comes with the report of step `at`."""
+    dataset = data.load("mnist", data_dir=small_mnist)
+    train, validation = data.holdout(dataset.train, 40, seed=0)
+    monkeypatch.setattr(resume, "SAVE_SECONDS", 0.0)
+    monkeypatch.setattr(common, "fit", partial(fit, chunk_seconds=1000.0))
+
+    def trained(name, at=None, **options):
+        def stop(progress):
+            if progress.step == at:
+                signal.raise_signal(signal.SIGTERM)
+
+        monkeypatch.setattr(common, "console", lambda: nullcontext(stop))
+        config = common.Config(
+            out=tmp_path / name, data_dir=small_mnist, learning_rate=0.01, **options
+        )
+        run = common.Run("linear", config, dataset)
+        sizes = {"epochs": 14, "batch_size": 60, "hyper": config.hyper, "validation": validation}
+        run.fit(UPDATE, train, key=jax.random.key(0), **sizes)
+        assert (run.interrupted is None) == (at is None)
+        return log(run.folder)
+
+    return trained
+
+
+def log(folder):
+    """The lines of a log without times."""
+    lines = map(json.loads, (folder / "metrics.jsonl").read_text().splitlines())
+    return [{n: value for n, value in line.items() if n not in TIMES} for line in lines]
+
+
+def damage(folder, step):
+    path = folder / "checkpoints" / "training" / f"step-{step:08d}.safetensors"
+    path.write_bytes(path.read_bytes()[:-1])
+
+
+def test_a_resumed_log_is_that_of_the_undisturbed_run_even_after_a_fallback(trained, tmp_path):
+    whole = trained("whole")
+    assert [line["step"] for line in whole] == list(range(STEPS, 141, STEPS))
+    (warned,) = [line for line in whole if line["warnings"]]
+    assert warned["step"] == 120 and "jumped" in warned["warnings"][0]
+
+    for at, damaged in ((60, []), (110, [110]), (120, [120, 110]), (120, [])):
+        name = f"cut at {at}, {len(damaged)} damaged"
+        trained(name, at=at)
+        for step in damaged:
+            damage(tmp_path / name, step)
+        if damaged:
+            with pytest.warns(match="Going back to"):
+                assert trained(name, resume=True) == whole
+        else:
+            assert trained(name, resume=True) == whole
+
+
+def test_a_populations_log_has_each_step_once_after_a_fallback(small_mnist, tmp_path, monkeypatch):
+    monkeypatch.setattr(Programs, "fastest", lambda self, states, start: "vmap")
+    monkeypatch.setattr(resume, "SAVE_SECONDS", 0.0)
+    dataset = data.load("mnist", data_dir=small_mnist)
+    splits = data.holdout(dataset.train, 40, seed=0)
+
+    def trained(epochs, **options):
+        sizes = {"epochs": epochs, "batch_size": 60, "seeds": 2, "out": tmp_path / "run"}
+        config = population.Config(data_dir=small_mnist, **sizes, **options)
+        update = make_update(MODEL, spiking, losses.softmax_cross_entropy, metrics=METRICS)
+        run = common.Run("linear", config, dataset)
+        population.experiment(run, config, update, *splits)
+
+    trained(3)
+    damage(tmp_path / "run", 30)
+    with pytest.warns(match="Going back to"):
+        trained(4, resume=True)
+    assert [line["step"] for line in log(tmp_path / "run")] == [10, 20, 30, 40]

@@ -1,0 +1,357 @@
+"""One table of hostile files for every reader: each answers in one line, soon, in little memory."""
+
+import ast
+import gzip
+import json
+import os
+import struct
+import time
+import tracemalloc
+from pathlib import Path
+from typing import NamedTuple
+
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from experiments import finetune, one_by_one
+from experiments.bench import plots, records
+from experiments.folder import check_same_run, cut
+from jaxnets import files
+from jaxnets.data import DataError, catalogue, idx, load
+from jaxnets.data.catalogue import File
+from jaxnets.interop import safetensors
+from jaxnets.json_files import JSONError, read, read_lines
+from jaxnets.training import CheckpointError, Checkpoints, RunError
+from jaxnets.training.search import Results, Trial, uniform
+
+ROOT = Path(__file__).parents[2]
+PEAK = 2**23  # bytes: the files have a few kilobytes, or claim gigabytes
+SECONDS = 10.0  # for a file that takes milliseconds, on a busy machine
+TREE = {"fc1": {"kernel": jnp.ones((3, 4)), "mask": jnp.array([True, False])}}
+RUN = {"experiment": "mlp", "config": {"seed": 0}, "data": {"checksums": {}}}
+RUN |= {"versions": {}, "device": "cpu"}
+SPEED = {"kind": "speed", "case": "mlp", "peer": "ours", "left_out": "it is not installed"}
+POPULATION = {
+    "by size, shared batches": {"1": {"members per second": [1.0, 2.0, 3.0]}},
+    **{"network": "mlp", "updates": 9, "batch_size": 12},
+}
+
+
+class Reader(NamedTuple):
+    """What reads a kind of file.
+
+    Attributes:
+      name: the file's.
+      write: writes a whole one to a path.
+      read: reads it; raises `error` if it is damaged.
+    """
+
+    name: str
+    write: object
+    read: object
+    error: type
+
+
+def idx_content(path):
+    content = struct.pack(">HBB3I", 0, 8, 3, 5, 28, 28) + bytes(range(256)) * 16
+    path.write_bytes(content[: 16 + 5 * 784])
+
+
+def packed_idx(path):
+    idx_content(path)
+    path.write_bytes(gzip.compress(path.read_bytes(), mtime=0))
+
+
+def checkpoint(path):
+    with Checkpoints(path.parent) as checkpoints:
+        checkpoints.save(1, TREE, {"seed": 0}, score=0.5)
+
+
+def results(path):
+    trials = [Trial(n, n // 2, {"rate": n / 9}, 1, n / 4, False, "vmap") for n in range(4)]
+    Results(tuple(trials), "accuracy", False, {"rate": uniform(0, 1)}, {}).to_json_lines(path)
+
+
+def as_json(*values):
+    def write(path):
+        path.write_text("".join(json.dumps(value) + "\n" for value in values), encoding="utf-8")
+
+    return write
+
+
+def population(path):
+    plots.POPULATION = path
+    return plots.of_population_sizes()
+
+
+READERS = [
+    Reader("raw-idx3-ubyte", idx_content, lambda path: idx.read(path, 3), DataError),
+    Reader("packed.gz", packed_idx, lambda path: idx.read(path, 3), DataError),
+    Reader("t.safetensors", lambda p: safetensors.save(p, TREE), safetensors.load, ValueError),
+    Reader(
+        "step-00000001.safetensors",
+        checkpoint,
+        lambda path: Checkpoints(path.parent).restore(TREE, step=1),
+        CheckpointError,
+    ),
+    Reader("results.jsonl", results, Results.from_json_lines, RunError),
+    Reader("run.json", as_json(RUN), lambda path: check_same_run(path, RUN), RunError),
+    Reader(
+        "result.json",
+        as_json({"steps": 1, "test_accuracy": 0.5, "train_seconds": 2.0}),
+        lambda path: one_by_one.result_in(path.parent),
+        JSONError,
+    ),
+    Reader("comparisons.json", as_json({"a, then b": {"10": {}}}), finetune.compared, JSONError),
+    Reader("bench.jsonl", as_json(SPEED), lambda path: records.read([path]), RunError),
+    Reader("population.json", as_json(POPULATION), population, JSONError),
+    Reader(
+        "any.json", as_json({"a": [1, 2.5, "three", None]}), lambda p: read(p, cure="-"), JSONError
+    ),
+    Reader(
+        "any.jsonl",
+        as_json({"a": 1}, {"b": 2}),
+        lambda path: list(read_lines(path, cure="-")),
+        JSONError,
+    ),
+]
+JSON = [reader for reader in READERS if ".json" in reader.name]
+
+
+def named(readers):
+    return pytest.mark.parametrize("reader", readers, ids=lambda reader: reader.name)
+
+
+@pytest.fixture
+def whole(tmp_path, monkeypatch):
+    """A function that makes a reader's path with a whole file there, which is read."""
+    monkeypatch.setattr(plots, "POPULATION", plots.POPULATION)  # to be restored
+
+    def whole(reader):
+        path = tmp_path / reader.name
+        reader.write(path)
+        reader.read(path)
+        return path
+
+    return whole
+
+
+@pytest.fixture(autouse=True)
+def traced():
+    tracemalloc.start()
+    yield
+    tracemalloc.stop()
+
+
+def answer(reader, path):
+    """The reader's refusal, in one line that names the file; None where it reads it."""
+    tracemalloc.reset_peak()
+    before, began = tracemalloc.get_traced_memory()[0], time.monotonic()
+    try:
+        reader.read(path)
+    except (reader.error, OSError) as error:
+        message = str(error)
+        listing = "other options" in message  # of a run that is whole, and another one
+        assert all(line.isprintable() for line in (message.splitlines() if listing else [message]))
+        assert str(path.parent) in message
+        return message
+    finally:
+        assert tracemalloc.get_traced_memory()[1] - before < PEAK
+        assert time.monotonic() - began < SECONDS
+    return None
+
+
+@named(READERS)
+@pytest.mark.parametrize("share", [0, 0.01, 0.1, 0.3, 0.5, 0.7, 0.9, 0.98])
+def test_a_file_cut_short_is_refused(reader, share, whole):
+    path = whole(reader)
+    content = path.read_bytes().removesuffix(b"\n")
+    path.write_bytes(content[: int(share * len(content))])
+    refused = answer(reader, path) is not None
+    assert refused or (reader.name == "any.jsonl" and share == 0.5)  # between its two lines
+
+
+@named(READERS)
+def test_a_file_with_a_flipped_bit_is_read_or_refused(reader, whole):
+    path = whole(reader)
+    content = path.read_bytes()
+    for bit in np.random.default_rng(0).choice(8 * len(content), 100):
+        flipped = bytearray(content)
+        flipped[bit // 8] ^= 1 << bit % 8
+        path.write_bytes(flipped)
+        answer(reader, path)
+
+
+@named(READERS)
+@pytest.mark.parametrize(
+    "content",
+    [
+        pytest.param(b"", id="empty"),
+        pytest.param(b"\n", id="an empty line"),
+        pytest.param(bytes(1_000), id="zeros"),
+        pytest.param(b"\xff" * 1_000, id="ones, which claim 2**64 bytes"),
+        pytest.param(b"\xef\xbb\xbf{}", id="a byte order mark"),
+        pytest.param('{"a": "é"}'.encode("latin-1"), id="not UTF-8"),
+        pytest.param('{"a": 1}'.encode("utf-16"), id="UTF-16"),
+        pytest.param(b"<html>404 Not Found</html>", id="another format"),
+        pytest.param(b"[" * 100_000, id="100,000 brackets"),
+        pytest.param(b'{"a":' * 100_000, id="100,000 objects"),
+        pytest.param(b'{"a": ' + b"[" * 101 + b"]" * 101 + b"}", id="102 deep"),
+        pytest.param(b'{"a": NaN}', id="NaN"),
+        pytest.param(b'{"a": -Infinity}', id="infinity"),
+        pytest.param(b'{"a": 1e999}', id="beyond float64"),
+        pytest.param(b'{"a": ' + b"9" * 5_000 + b"}", id="5,000 digits"),
+        pytest.param(b'{"a": 1' + b"0" * 308 + b"0}", id="an integer beyond float64"),
+        pytest.param(b'{"a": 1, "a": 2}', id="a name twice"),
+        pytest.param(b'["\x1b[2J"]', id="a control character"),
+        pytest.param(rb'["\u001b[2J\n"]', id="an escaped control character"),
+        pytest.param(rb'{"\u001b[2J\n": "\u001b[2J"}' * 2, id="escape sequences"),
+        pytest.param(b"null", id="null"),
+        pytest.param(b"[]", id="a list"),
+        pytest.param(b"3", id="a number"),
+        pytest.param(b"{} {}", id="two values"),
+    ],
+)
+def test_what_is_no_such_file_is_refused(reader, content, whole):
+    path = whole(reader)
+    path.write_bytes(content)
+    assert answer(reader, path)
+
+
+@named(READERS)
+@pytest.mark.parametrize("kind", ["a folder", "a pipe", "an endless device", "nothing", "a loop"])
+def test_what_is_no_file_is_refused_at_once(reader, kind, whole):
+    path = whole(reader)
+    path.unlink()
+    make = {
+        "a folder": os.mkdir,
+        "a pipe": os.mkfifo,
+        "an endless device": lambda path: os.symlink("/dev/zero", path),
+        "nothing": lambda path: None,
+        "a loop": lambda path: os.symlink(path, path),
+    }[kind]
+    make(path)
+    if kind in ("nothing", "a loop") and reader.name == "result.json":
+        assert reader.read(path) == {}  # a seed that has not begun
+    else:
+        assert answer(reader, path)
+
+
+@named(READERS)
+def test_a_file_that_may_not_be_read_is_refused(reader, whole, monkeypatch):
+    path = whole(reader)
+    usual = os.open
+
+    def refuse(name, *arguments, **options):
+        if str(name) == str(path):
+            raise PermissionError(13, "Permission denied", str(path))
+        return usual(name, *arguments, **options)
+
+    monkeypatch.setattr(files.os, "open", refuse)
+    assert "Permission denied" in answer(reader, path)
+
+
+@named(READERS)
+def test_a_file_of_gigabytes_is_refused_unread(reader, whole):
+    path = whole(reader)
+    os.truncate(path, 2**33)  # sparse: it takes no room
+    assert answer(reader, path)
+
+
+@named(JSON)
+def test_a_wrong_kind_in_the_place_of_each_entry_is_read_or_refused(reader, whole):
+    path = whole(reader)
+    lines = path.read_text(encoding="utf-8").splitlines()
+    refused = 0
+    for row, line in enumerate(lines):
+        entries = json.loads(line)
+        for name in entries:
+            for value in (None, True, -1, 1e300, "x", "\x1b[2J", [], [[]], {}, {"": []}):
+                changed = json.dumps(entries | {name: value})
+                path.write_text("\n".join([*lines[:row], changed, *lines[row + 1 :]]) + "\n")
+                refused += answer(reader, path) is not None
+            del (without := dict(entries))[name]
+            path.write_text(
+                "\n".join([*lines[:row], json.dumps(without), *lines[row + 1 :]]) + "\n"
+            )
+            refused += answer(reader, path) is not None
+    assert refused or reader.name in ("any.json", "any.jsonl")
+
+
+def test_what_is_longer_than_the_limits_is_refused_with_the_limit(tmp_path, monkeypatch):
+    path = tmp_path / "a.json"
+    path.write_text('{"name": "value"}\n')
+    monkeypatch.setattr("jaxnets.json_files.LINE_LIMIT", 10)
+    monkeypatch.setattr("jaxnets.json_files.FILE_LIMIT", 11)
+    with pytest.raises(JSONError, match="line 1, is damaged: it has more than 10 bytes; -"):
+        list(read_lines(path, cure="-"))
+    with pytest.raises(JSONError, match="it has 18 bytes, and no more than 11 are read; -"):
+        read(path, cure="-")
+
+
+def test_a_log_of_hostile_lines_is_cut_before_them(tmp_path):
+    log = tmp_path / "metrics.jsonl"
+    for line in (
+        b"[" * 100_000,
+        b'{"step": NaN}',
+        b'{"step": 1, "step": 2}',
+        b"\xff",
+        b'{"step": {}}',
+    ):
+        log.write_bytes(b'{"step": 10}\n' + line + b"\n")
+        cut(log, 40)
+        assert log.read_bytes() == b'{"step": 10}\n'
+
+
+@pytest.fixture
+def cache(tmp_path, monkeypatch):
+    """The cache of downloads with a small published set in it, no mirror, and what reads it."""
+    images, labels = (2, 28, 28), (2,)
+    folder = tmp_path / "jaxnets" / "mnist"
+    folder.mkdir(parents=True)
+    published = []
+    for file in catalogue.MNIST.files:
+        shape = images if "images" in file.name else labels
+        content = struct.pack(f">HBB{len(shape)}I", 0, 8, len(shape), *shape) + bytes(
+            np.prod(shape)
+        )
+        (folder / file.gz_name).write_bytes(gzip.compress(content, mtime=0))
+        _, sha256 = idx.read(folder / file.gz_name, len(shape))
+        published.append(File(file.name, shape, 0, "", sha256))
+    small = catalogue.MNIST._replace(files=tuple(published), mirrors=())
+    monkeypatch.setitem(catalogue.CATALOGUE, "mnist", small)
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    return Reader(
+        folder / published[0].gz_name, None, lambda _: load("mnist", source="download"), DataError
+    )
+
+
+def test_a_damaged_file_in_the_cache_is_refused_with_the_cure(cache):
+    path, whole = cache.name, cache.name.read_bytes()
+    assert answer(cache, path) is None
+    damages = [b"", whole[:9], whole[: len(whole) // 2], whole[:-1], whole + b"x", b"[" * 1_000]
+    damages += [whole[:20] + bytes([whole[20] ^ 1]) + whole[21:]]
+    for damage in damages:
+        path.write_bytes(damage)
+        assert "Delete this file" in answer(cache, path)
+    path.write_bytes(whole)
+    os.truncate(path, 2**33)
+    assert "Delete this file" in answer(cache, path)
+
+
+def test_json_is_read_by_the_guarded_reader_alone():
+    """A benchmark's worker is left out: a peer's process must not import JAX."""
+    parsers = {"load", "loads", "JSONDecoder"}
+
+    def parses(node):
+        if isinstance(node, ast.ImportFrom):
+            return node.module == "json" and bool(parsers & {alias.name for alias in node.names})
+        return isinstance(node, ast.Attribute) and ast.unparse(node) in {
+            f"json.{n}" for n in parsers
+        }
+
+    paths = [path for part in ("jaxnets", "experiments") for path in (ROOT / part).rglob("*.py")]
+    found = [path for path in paths if any(map(parses, ast.walk(ast.parse(path.read_text()))))]
+    names = {str(path.relative_to(ROOT)) for path in found}
+    assert names == {"jaxnets/json_files.py", "experiments/bench/worker.py"}

@@ -1,0 +1,118 @@
+"""ONNX's backend node cases, with their inputs and outputs, for the operators that are layers here.
+
+An output that no layer of ours gives is listed with its reason, and so is a case that no layer of
+ours can express; each other case runs, and has to pass.
+"""
+
+import warnings
+from collections import defaultdict
+
+import numpy as np
+import pytest
+from onnx_operators import OPERATORS
+
+onnx = pytest.importorskip("onnx", reason="ONNX is not installed: pip install -e '.[parity]'")
+
+pytestmark = pytest.mark.parity
+
+INEXPRESSIBLE = {
+    "test_convtranspose_3d": "conv_transpose has one or two spatial axes",
+    "test_convtranspose_dilations": "conv_transpose has no dilation",
+    "test_convtranspose_group_2": "conv_transpose has no groups",
+    "test_convtranspose_group_2_image_3": "conv_transpose has no groups",
+    "test_gather_negative_indices": "embedding gives NaN where ONNX counts from the end",
+    "test_gemm_default_matrix_bias": "dense has one bias per feature, not one per example",
+    "test_nesterov_momentum": "momentum has no Nesterov form",
+} | dict.fromkeys(
+    [
+        "test_averagepool_2d_dilations",
+        "test_averagepool_3d_dilations_large_count_include_pad_is_0_ceil_mode_is_False",
+        "test_averagepool_3d_dilations_large_count_include_pad_is_0_ceil_mode_is_True",
+        "test_averagepool_3d_dilations_large_count_include_pad_is_1_ceil_mode_is_False",
+        "test_averagepool_3d_dilations_large_count_include_pad_is_1_ceil_mode_is_True",
+        "test_averagepool_3d_dilations_small",
+        "test_lppool_2d_dilations",
+        "test_maxpool_2d_dilations",
+        "test_maxpool_3d_dilations",
+        "test_maxpool_3d_dilations_use_ref_impl",
+        "test_maxpool_3d_dilations_use_ref_impl_large",
+    ],
+    "pools have no dilation",
+)
+# Operator -> how many of its first outputs we have, where ONNX has more.
+FIRST_OUTPUTS = {
+    "CausalConvWithState": 1,  # not the last inputs, for the next call
+    "Dropout": 1,  # not the mask
+    "LayerNormalization": 1,  # not the statistics
+    "MaxPool": 1,  # not where the largest values are
+    "SoftmaxCrossEntropyLoss": 1,  # not the logarithms of the probabilities
+}
+# Cases whose outputs are rounded, to four decimals and to float16; ONNX's tolerance is for them.
+ROUNDED = {
+    "test_averagepool_2d_ceil_last_window_starts_on_pad",
+    "test_causal_conv_with_state_silu_fp16",
+}
+
+
+@pytest.fixture(scope="session")
+def cases():
+    """Operator -> its cases; those of one node, since the others spell an operator out."""
+    from onnx.backend.test.loader import load_model_tests
+
+    np.random.seed(0)  # the inputs of cases are drawn when they are loaded
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of ONNX's own arithmetic
+        loaded = load_model_tests(kind="node")
+    by_operator = defaultdict(list)
+    for case in loaded:
+        if len(case.model.graph.node) == 1:
+            by_operator[case.model.graph.node[0].op_type].append(case)
+    return by_operator
+
+
+def outputs_of(case):
+    """The outputs that a case has and our layers give: pairs of an actual and an expected one."""
+    (node,) = case.model.graph.node
+    attributes = {a.name: onnx.helper.get_attribute_value(a) for a in node.attribute}
+    ((inputs, expected),) = case.data_sets
+    inputs, expected = iter(inputs), iter(expected)
+    operands = [next(inputs) if name else None for name in node.input]
+    actual = OPERATORS[node.op_type](attributes, *operands)
+    named = node.output[: FIRST_OUTPUTS.get(node.op_type)]
+    return [(actual[n], next(expected)) for n, name in enumerate(named) if name]
+
+
+def difference(case):
+    """What is wrong with our outputs in a case; empty where nothing is."""
+    tolerance = (case.rtol, case.atol) if case.name in ROUNDED else (1e-5, 1e-6)
+    try:
+        for actual, expected in outputs_of(case):
+            np.testing.assert_allclose(np.asarray(actual), expected, *tolerance, strict=True)
+    except (AssertionError, ValueError) as error:
+        return str(error)
+    return ""
+
+
+@pytest.mark.parametrize("operator", OPERATORS)
+def test_the_cases_of_an_operator_pass(operator, cases):
+    expressible = [case for case in cases[operator] if case.name not in INEXPRESSIBLE]
+    assert expressible
+    assert {case.name: text for case in expressible if (text := difference(case))} == {}
+
+
+def test_a_case_that_has_a_reason_does_not_pass(cases):
+    with_reason = {
+        case.name: case
+        for operator in OPERATORS
+        for case in cases[operator]
+        if case.name in INEXPRESSIBLE
+    }
+    assert with_reason.keys() == INEXPRESSIBLE.keys()
+    assert [name for name, case in with_reason.items() if not difference(case)] == []
+
+
+def test_at_least_151_cases_are_run(cases, record_property):
+    names = {case.name for operator in OPERATORS for case in cases[operator]}
+    run = names - INEXPRESSIBLE.keys()
+    record_property("ONNX cases", f"{len(run)} run, {len(INEXPRESSIBLE)} are not expressible")
+    assert len(run) >= 151

@@ -1,0 +1,33 @@
+"""What a file or a server says stands in a message as text, and nothing obeys it."""
+
+import pytest
+
+from jaxnets.messages import LONGEST, printable
+from jaxnets.trees import LayerError, check_names
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("fc1/kernel é 日本", "fc1/kernel é 日本"),
+        ("\x1b[2J\r\n\t\x07", r"\x1b[2J\r\n\t\x07"),
+        ("\x9b2J", r"\x9b2J"),  # the C1 form of an escape sequence
+        ("a\u202eb\u2028", r"a\u202eb\u2028"),  # right to left, and a line's end
+        ("\udcff", r"\udcff"),  # what a file's name has in the place of bytes that are no UTF-8
+        (3, "3"),
+    ],
+)
+def test_what_a_terminal_would_obey_is_escaped(text, expected):
+    assert printable(text) == expected
+    assert printable(text).encode()
+
+
+def test_text_of_any_length_is_cut():
+    assert printable("a" * LONGEST) == "a" * LONGEST
+    assert printable("a" * 10**7) == "a" * LONGEST + "... (10000000 characters)"
+
+
+def test_the_names_of_weights_that_do_not_fit_are_printable():
+    with pytest.raises(LayerError) as raised:
+        check_names({"\x1b[2J": 1}, {})
+    assert all(line.isprintable() for line in str(raised.value).split("\n"))

@@ -1,0 +1,46 @@
+"""Every file is written by `jaxnets.files`: nothing else opens one to write."""
+
+import ast
+from pathlib import Path
+
+import jaxnets
+
+ROOT = Path(jaxnets.__file__).parents[1]
+WRITERS = {"savefig", "write_text", "write_bytes", "touch", "to_csv", "tofile", "savetxt", "dump"}
+WRITERS |= {"save_file", "savez", "savez_compressed", "NamedTemporaryFile", "mkstemp"}
+ALLOWED = {  # each with its reason
+    ("jaxnets/files.py", "open"): "it is the writer",
+    ("jaxnets/locks.py", "open"): "a lock is empty",
+    ("experiments/folder.py", "savefig"): "into memory, for the writer",
+    ("experiments/torture.py", "open"): "a child's stderr",
+    ("experiments/bench/worker.py", "fdopen"): "a pipe",
+    ("experiments/bench/checkpoint.py", "write_bytes"): "noise for dd in a temporary folder",
+}
+
+
+def name_of(call):
+    return getattr(call.func, "attr", None) or getattr(call.func, "id", None)
+
+
+def writes(call):
+    """Whether a call opens or makes a file to write it."""
+    name = name_of(call)
+    if name == "save":  # NumPy's; that of safetensors and of checkpoints goes through the writer
+        return ast.unparse(call.func).startswith(("np.", "numpy.", "jnp."))
+    if name not in ("open", "fdopen"):
+        return name in WRITERS
+    arguments = [*call.args, *(keyword.value for keyword in call.keywords)]
+    constants = [a.value for a in arguments if isinstance(a, ast.Constant)]
+    modes = {mode for mode in constants if isinstance(mode, str) and set(mode) <= set("rwaxbt+")}
+    flags = ast.unparse(call)
+    return any(set(mode) & set("wax+") for mode in modes) or "O_RDWR" in flags or "O_WR" in flags
+
+
+def test_only_the_writer_writes_files():
+    found = set()
+    for folder in ("jaxnets", "experiments"):
+        for path in sorted((ROOT / folder).rglob("*.py")):
+            name = path.relative_to(ROOT).as_posix()
+            calls = [n for n in ast.walk(ast.parse(path.read_text())) if isinstance(n, ast.Call)]
+            found |= {(name, name_of(call)) for call in calls if writes(call)}
+    assert found == ALLOWED.keys()

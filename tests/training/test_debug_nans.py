@@ -1,0 +1,79 @@
+"""With JAX_DEBUG_NANS and JAX_DEBUG_INFS all that is finite trains, to the same bits."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from clouds import HYPER, MODEL, TRAIN, UPDATE, VALIDATION, plain, run
+from helpers import assert_same
+
+from jaxnets import metrics
+from jaxnets.training import evaluate, find_learning_rate, predict_proba
+from jaxnets.training.population import fit_population
+
+FLAGS = {"nans": jax.debug_nans, "infs": jax.debug_infs}
+flags = pytest.mark.parametrize("flag", FLAGS.values(), ids=FLAGS)
+PARAMS, STATE = MODEL.init(jax.random.key(1), TRAIN[0])
+METRICS = {
+    "accuracy": metrics.accuracy,
+    "precision": metrics.precision(3),
+    "reliability": metrics.reliability_diagram(),  # NaN in an empty bin
+}
+
+
+def both(flag, call):
+    """What a call returns without the flag and with it."""
+    jax.clear_caches()
+    without = call()
+    jax.clear_caches()
+    with flag(True):
+        return without, call()
+
+
+@flags
+@pytest.mark.parametrize("options", [{"patience": 2}, {"remainder": "pad", "on_nonfinite": "skip"}])
+def test_a_run_is_the_same(flag, options):
+    without, under = both(flag, lambda: run(validation=VALIDATION, **options))
+    assert_same(plain(under.train_state), plain(without.train_state))
+    assert [p.validation for p in under.history] == [p.validation for p in without.history]
+
+
+@flags
+@pytest.mark.parametrize("strategy", ["vmap", "map"])
+def test_a_population_is_the_same(flag, strategy):
+    def trained():
+        return fit_population(
+            UPDATE,
+            TRAIN,
+            keys=jax.random.split(jax.random.key(0), 2),
+            epochs=2,
+            batch_size=12,
+            hypers={"learning_rate": jnp.array([0.1, 0.2])},
+            validation=VALIDATION,
+            strategy=strategy,
+        )
+
+    without, under = both(flag, trained)
+    assert_same(plain(under.train_states), plain(without.train_states))
+    assert (under.diverged == -1).all()
+
+
+@flags
+def test_evaluation_and_prediction_are_the_same(flag):
+    without, under = both(flag, lambda: evaluate(MODEL, PARAMS, STATE, VALIDATION, METRICS))
+    assert np.isnan(without["reliability"]).any()
+    assert_same(under, without)
+    assert_same(*both(flag, lambda: predict_proba(MODEL, PARAMS, STATE, VALIDATION[0])))
+
+
+@flags
+def test_a_range_test_to_infinity_is_the_same(flag):
+    def found():
+        start = UPDATE.init(jax.random.key(0), TRAIN[0][:1], HYPER)
+        return find_learning_rate(
+            UPDATE, start, TRAIN, HYPER, batch_size=12, largest=1e38, steps=20
+        )
+
+    without, under = both(flag, found)
+    assert not np.isfinite(without.losses).all()
+    assert_same(tuple(under), tuple(without))

@@ -1,0 +1,103 @@
+"""Optimizers that take the loss, its gradient or its function are those of a loop by hand."""
+
+import jax
+import jax.numpy as jnp
+import optax
+import pytest
+from clouds import TRAIN, run
+from helpers import assert_close, assert_same
+
+from jaxnets import dense, losses, serial
+from jaxnets.training import Batch, descend, make_update
+
+MODEL = serial(("fc1", dense(4)), jnp.tanh, ("head", dense(3)))
+X, Y = map(jnp.asarray, TRAIN)
+OPTIMIZERS = {
+    "lbfgs": optax.lbfgs(),
+    "polyak_sgd": optax.polyak_sgd(max_learning_rate=0.5),
+    "momo": optax.contrib.momo(),
+    "backtracking": optax.chain(optax.sgd(1.0), optax.scale_by_backtracking_linesearch(10)),
+    "reduce_on_plateau": optax.chain(
+        optax.sgd(0.1), optax.contrib.reduce_on_plateau(patience=1, rtol=0.3, factor=0.25)
+    ),
+}
+
+
+def loss(params):
+    logits = MODEL.apply(params, {}, X)[0]
+    return optax.softmax_cross_entropy_with_integer_labels(logits, Y).mean()
+
+
+def by_hand(tx, params, steps):
+    """The params and the losses of optax's own loop, its value and gradient by jax."""
+    state, values = tx.init(params), []
+    for _ in range(steps):
+        value, gradient = jax.value_and_grad(loss)(params)
+        updates, state = tx.update(
+            gradient, state, params, value=value, grad=gradient, value_fn=loss
+        )
+        params = optax.apply_updates(params, updates)
+        values.append(value)
+    return params, jnp.stack(values)
+
+
+@pytest.mark.parametrize("tx", OPTIMIZERS.values(), ids=OPTIMIZERS)
+def test_a_run_is_optax_s_own_loop(tx):
+    update = make_update(MODEL, tx, losses.softmax_cross_entropy)
+    fitted = run(update, hyper=None, epochs=5, batch_size=len(X))
+    start = update.init(jax.random.key(0), X[:1]).params
+    params, values = by_hand(tx, start, 5)
+    assert_close(fitted.train_state.params, params, 1e-5)
+    assert_close(jnp.array([p.train["loss"] for p in fitted.history]), values, 1e-5)
+
+
+def test_what_takes_no_extra_arguments_gets_none_and_keeps_its_bits():
+    tx = optax.adam(0.1)
+    update = make_update(MODEL, tx, losses.softmax_cross_entropy)
+    before = update.init(jax.random.key(0), X[:1])
+    after, _ = jax.jit(update)(before, Batch(X, Y, jnp.ones(len(X))))
+
+    @jax.jit
+    def by_optax(params, state):
+        def objective(params):
+            each = losses.softmax_cross_entropy(MODEL.apply(params, {}, X)[0], Y)
+            return jnp.where(jnp.ones(len(X)) > 0, each, 0).sum() / jnp.ones(len(X)).sum()
+
+        updates, _ = tx.update(jax.grad(objective)(params), state, params)
+        return optax.apply_updates(params, updates)
+
+    assert_close(after.params, by_optax(before.params, before.opt_state), 1e-6)
+
+
+def test_a_descent_passes_them_too():
+    def bowl(x):
+        return jnp.square(x - 3).sum()
+
+    x, tx, state = jnp.array([0.0, 1.0]), optax.lbfgs(), optax.lbfgs().init(jnp.array([0.0, 1.0]))
+    points = [x]
+    for _ in range(3):
+        value, gradient = jax.value_and_grad(bowl)(x)
+        updates, state = tx.update(gradient, state, x, value=value, grad=gradient, value_fn=bowl)
+        points.append(x := optax.apply_updates(x, updates))
+    assert_close(descend(bowl, points[0], tx, 3).points, jnp.stack(points), 1e-5)
+
+
+def test_the_value_is_the_whole_objective():
+    """With the penalty, whose gradient the optimizer gets as well."""
+    seen = optax.GradientTransformationExtraArgs(
+        lambda params: jnp.float32(0),
+        lambda updates, state, params, *, value, grad, value_fn, **more: (
+            jax.tree.map(jnp.zeros_like, updates),
+            value - value_fn(params) + 1,
+        ),
+    )
+    update = make_update(
+        MODEL,
+        seen,
+        losses.softmax_cross_entropy,
+        penalty=lambda params, hyper: losses.l2(params, 1),
+    )
+    before = update.init(jax.random.key(0), X[:1])
+    after, sums = update(before, Batch(X, Y, jnp.ones(len(X))))
+    assert sums["objective"] > sums["loss"][0] / len(X) + 0.1
+    assert_same(after.opt_state, jnp.float32(1))
