@@ -11,7 +11,9 @@ import numpy as np
 from jaxnets.devices import divided
 from jaxnets.layer import Array, Layer, Params, State
 from jaxnets.lowering import batch_inside
-from jaxnets.metrics import Metric, classes
+from jaxnets.metrics import Metric, batch_sums, classes
+from jaxnets.metrics.classification import is_single_logit, single_logit
+from jaxnets.metrics.per_example import at_least_float32
 from jaxnets.training.update import Hyper, build
 
 BLOCK = 500  # rows
@@ -63,8 +65,9 @@ def values(metrics: Mapping[str, Metric], sums: Mapping[str, Any]) -> dict[str, 
 
 def probabilities(outputs: Array) -> Array:
     """The probability of each class, (n, classes); of class 1, (n,), for a single logit."""
-    if outputs.ndim == 1 or outputs.shape[-1] == 1:
-        return jax.nn.sigmoid(outputs.reshape(-1))
+    outputs = at_least_float32(outputs)
+    if is_single_logit(outputs):
+        return jax.nn.sigmoid(single_logit(outputs))
     return jax.nn.softmax(outputs)
 
 
@@ -102,7 +105,7 @@ def _block_sums(
 ) -> dict[str, Any]:
     x, y, weights = divided((x, y, weights))
     outputs, _ = batch_inside(build(model, hyper).apply)(params, state, x)
-    return {name: metric.sums(outputs, y, weights) for name, metric in metrics}
+    return batch_sums(metrics, outputs, y, weights)
 
 
 @partial(jax.jit, static_argnums=(0, 1))

@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxnets.layer import Array, Layer, Params, State
-from jaxnets.metrics import Metric
+from jaxnets.metrics import Metric, batch_sums
 from jaxnets.training.course import Strategy
 from jaxnets.training.evaluate import BLOCK, blocks, probabilities
 from jaxnets.training.population.members import over_members
@@ -64,7 +64,7 @@ def _block_sums(
     def member(own: Any, block: Any) -> dict[str, Any]:
         (params, state, hyper), (x, y, weights) = own, block
         outputs, _ = build(model, hyper).apply(params, state, x)
-        return {name: metric.sums(outputs, y, weights) for name, metric in metrics}
+        return batch_sums(metrics, outputs, y, weights)
 
     return over_members(member, strategy, BLOCK)(members, block)
 
