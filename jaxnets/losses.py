@@ -194,6 +194,8 @@ def l1_l2(
 
 
 def _smoothed_cross_entropy(logits: Array, targets: Array, smoothing: float | Array) -> Array:
+    if logits.shape[-1] == 0:
+        raise ValueError(f"softmax_cross_entropy expects classes, but got logits {logits.shape}")
     targets = optax.smooth_labels(targets, smoothing)
     return -(targets * _unless_zero(targets, jax.nn.log_softmax(logits))).sum(-1)
 
