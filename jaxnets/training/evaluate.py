@@ -13,7 +13,9 @@ from jaxnets.arrays import as_rows, as_split
 from jaxnets.devices import divided
 from jaxnets.layer import Array, Layer, Params, State
 from jaxnets.lowering import batch_inside
-from jaxnets.metrics import Metric, classes
+from jaxnets.metrics import Metric, batch_sums, classes
+from jaxnets.metrics.classification import is_single_logit, single_logit
+from jaxnets.metrics.per_example import at_least_float32
 from jaxnets.training.arguments import RunError, check_metrics, count, one_split
 from jaxnets.training.check import check_model, explained
 from jaxnets.training.labels import beyond_one, check_binary, judges_of
@@ -82,8 +84,9 @@ def undefined_is_no_fault() -> Iterator[None]:
 
 def probabilities(outputs: Array) -> Array:
     """The probability of each class, (n, classes); of class 1, (n,), for a single logit."""
-    if outputs.ndim == 1 or outputs.shape[-1] == 1:
-        return jax.nn.sigmoid(outputs.reshape(-1))
+    outputs = at_least_float32(outputs)
+    if is_single_logit(outputs):
+        return jax.nn.sigmoid(single_logit(outputs))
     return jax.nn.softmax(outputs)
 
 
@@ -121,7 +124,7 @@ def _block_sums(
 ) -> dict[str, Any]:
     x, y, weights = divided((x, y, weights))
     outputs = _forward(model, hyper, params, state, x)
-    return {name: metric.sums(outputs, y, weights) for name, metric in metrics}
+    return batch_sums(metrics, outputs, y, weights)
 
 
 # What is traced for its shape alone need not be traced again for the blocks.

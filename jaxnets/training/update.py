@@ -12,7 +12,8 @@ from jaxnets import metrics as metric_functions
 from jaxnets.keys import stream
 from jaxnets.layer import Array, Key, Layer, Params, State
 from jaxnets.lowering import batch_inside
-from jaxnets.metrics import Metric
+from jaxnets.metrics import Metric, batch_sums
+from jaxnets.metrics.per_example import per_example
 from jaxnets.training.arguments import check_metrics, check_parts, from_hyper, reading_hyper
 
 Hyper = Any  # a pytree of numbers: traced, so that a new value never recompiles
@@ -118,24 +119,19 @@ class Update:
             params_cast = _cast(params, self.compute_dtype)
             outputs, new_state = forward(params_cast, state, x, stream(key, "step", step))
             outputs = _cast(outputs, self.compute_dtype and jnp.float32)
-            losses = _made(self.loss, hyper)(outputs, y)
+            losses = _losses(_made(self.loss, hyper), outputs, y, weights)
             mean = jnp.where(weights > 0, losses * weights, 0).sum() / weights.sum()
-            return mean + self._penalty(params, hyper), (outputs, new_state)
+            penalty = 0.0 if self.penalty is None else _penalty(self.penalty, params, hyper)
+            return mean + penalty, (outputs, new_state)
 
         (value, (outputs, state)), gradient = jax.value_and_grad(objective, has_aux=True)(params)
         extra = {"value": value, "grad": gradient, "value_fn": lambda params: objective(params)[0]}
         tx = optax.with_extra_args_support(tx)  # drops them where it takes none
         updates, opt_state = tx.update(gradient, opt_state, params, **extra)
-        sums = {name: m.sums(outputs, y, weights) for name, m in self.named_metrics}
+        sums = batch_sums(self.named_metrics, outputs, y, weights)
         next_params: Any = optax.apply_updates(params, updates)
         next_state = TrainState(step + 1, next_params, state, opt_state, key)
         return next_state, {"objective": value, **sums}
-
-    def _penalty(self, params: Params, hyper: Hyper) -> Array | float:
-        penalty = self.penalty
-        if penalty is None:
-            return 0.0
-        return reading_hyper("the penalty", hyper, lambda: penalty(params, hyper))
 
 
 def make_update(
@@ -156,7 +152,8 @@ def make_update(
         `lambda hyper: optax.adam(hyper["learning_rate"])`. Both run inside the trace, so a new
         learning rate or dropout rate is a new input to the same program. An optimizer that takes
         extra arguments, such as `optax.lbfgs`, gets the step's `value`, `grad` and `value_fn`.
-      loss: `loss(outputs, labels)`, one number an example, or an `of_hyper` that makes it.
+      loss: `loss(outputs, labels)`, one number per example, shape (batch,): the mean is taken
+        here, so that padding does not count; or an `of_hyper` that makes it.
       metrics: what to report beside the loss, by name; "loss" replaces the loss in reports.
       penalty: `penalty(params, hyper)`, added to the mean loss, as in
         `lambda params, hyper: losses.l2(params, 1e-4)`.
@@ -201,6 +198,26 @@ def _made(part: Any, hyper: Hyper) -> Any:
     if not isinstance(part, OfHyper):
         return part
     return reading_hyper("of_hyper's function", hyper, lambda: part.make(hyper))
+
+
+def _losses(loss: Loss, outputs: Array, y: Array, weights: Array) -> Array:
+    losses = per_example("make_update", loss, outputs, y, weights)
+    if not jnp.issubdtype(losses.dtype, jnp.floating):
+        raise ValueError(
+            f"make_update expects a loss with a gradient, but got {losses.dtype} numbers, which "
+            f"have none; train on a cross-entropy, and report this one by metrics.mean"
+        )
+    return losses
+
+
+def _penalty(penalty: Penalty, params: Params, hyper: Hyper) -> Array:
+    value = reading_hyper("the penalty", hyper, lambda: penalty(params, hyper))
+    if jnp.shape(value) != ():
+        raise ValueError(
+            f"make_update expects penalty(params, hyper) to return one number, but got shape "
+            f"{jnp.shape(value)}; sum over the params, as losses.l2 does"
+        )
+    return value
 
 
 def _cast(tree: Any, dtype: Any) -> Any:

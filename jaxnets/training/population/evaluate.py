@@ -10,7 +10,7 @@ import numpy as np
 
 from jaxnets.arrays import as_rows, as_split
 from jaxnets.layer import Array, Layer, Params, State
-from jaxnets.metrics import Metric
+from jaxnets.metrics import Metric, batch_sums
 from jaxnets.training.arguments import RunError, check_metrics, one_split
 from jaxnets.training.check import check_model, check_strategy, explained
 from jaxnets.training.course import Strategy
@@ -101,7 +101,7 @@ def _block_sums(
     def member(own: Any, block: Any) -> dict[str, Any]:
         (params, state, hyper), (x, y, weights) = own, block
         outputs, _ = build(model, hyper).apply(params, state, x)
-        return {name: metric.sums(outputs, y, weights) for name, metric in metrics}
+        return batch_sums(metrics, outputs, y, weights)
 
     return over_members(member, strategy, BLOCK)(members, block)
 
