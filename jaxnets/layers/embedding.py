@@ -56,8 +56,8 @@ def embedding(
 
 def _rows(x: Any, vocabulary: int) -> Array:
     """The indices in 32 bits; those outside become one past the end, where "fill" gives NaN."""
-    library = np if isinstance(x, np.ndarray) else jnp  # JAX would wrap NumPy's 64 bits
+    of_numpy = isinstance(x, np.ndarray | np.generic)  # whose 64 bits JAX would wrap
     if x.dtype.itemsize < 4:
         x = x.astype(jnp.int32)  # a byte can neither be compared with 256 nor become it
     inside = (x >= 0) & (x < vocabulary)
-    return jnp.asarray(library.where(inside, x, vocabulary), jnp.int32)
+    return jnp.asarray((np if of_numpy else jnp).where(inside, x, vocabulary), jnp.int32)
