@@ -4,7 +4,7 @@ from importlib import import_module
 from types import ModuleType
 from typing import TYPE_CHECKING
 
-from jaxnets.compose import network, scan_over_time, serial
+from jaxnets.compose import network, serial
 from jaxnets.layer import Layer, LayerError
 from jaxnets.layers import (
     avg_pool,
@@ -29,6 +29,7 @@ from jaxnets.layers import (
     stochastic_pool,
     sum_pool,
 )
+from jaxnets.recurrence import scan_over_time
 
 if TYPE_CHECKING:
     from jaxnets import data, losses, metrics, models, training

@@ -11,8 +11,9 @@ import jax
 import jax.numpy as jnp
 from jax.ad_checkpoint import checkpoint_name
 
+from jaxnets.dtypes import readable
 from jaxnets.keys import hash_name, stream
-from jaxnets.layer import Array, Key, Layer, LayerError, Params, State
+from jaxnets.layer import Key, Layer, LayerError, Params, State
 
 Function = Callable[[Any], Any]
 
@@ -88,12 +89,13 @@ def network(**children: Layer | Function) -> Callable[[Callable[..., Any]], Laye
             return _without_empty(params), _without_empty(state)
 
         def init(key: Key, x: Any) -> tuple[Params, State]:
-            return initialise(key, _spec(x))
+            return initialise(key, specification(x))
 
         def apply(
             params: Params, state: State, x: Any, *, key: Key | None = None, train: bool = False
         ) -> tuple[Any, State]:
             _refuse_strangers(params, layers)
+            x = jax.tree.map(readable, x)
             state, calls = dict(state), Counter()
 
             def call(name: str, x: Any) -> Any:
@@ -113,42 +115,6 @@ def network(**children: Layer | Function) -> Callable[[Callable[..., Any]], Laye
         return Layer(init, apply)
 
     return connect
-
-
-def scan_over_time(cell: Layer, carry: Function) -> Layer:
-    """A recurrent layer: one cell, with the same weights, at every time step.
-
-    Args:
-      cell: maps `(carry, x_t)` to `(carry, y_t)`, with `x_t` of shape (batch, ...).
-      carry: makes the first carry from the input's first time step, as in
-        `lambda x: jnp.zeros((x.shape[0], 64))`.
-
-    Returns:
-      A `Layer` from (batch, time, ...) to (batch, time, ...). The cell's state passes from step
-      to step; its key at step t is `fold_in(key, t)`.
-    """
-
-    def init(key: Key, x: Any) -> tuple[Params, State]:
-        first = jax.eval_shape(lambda x: x[:, 0], x)
-        return cell.init(key, (jax.eval_shape(carry, first), first))
-
-    def apply(
-        params: Params, state: State, x: Array, *, key: Key | None = None, train: bool = False
-    ) -> tuple[Any, State]:
-        def step(before: tuple, now: tuple[Array, Array]) -> tuple:
-            (memory, state), (t, x_t) = before, now
-            step_key = None if key is None else jax.random.fold_in(key, t)
-            (memory, y_t), state = cell.apply(
-                params, state, (memory, x_t), key=step_key, train=train
-            )
-            return (memory, state), y_t
-
-        times = jnp.arange(x.shape[1])
-        start = (carry(x[:, 0]), state)
-        (_, state), y = jax.lax.scan(step, start, (times, jnp.moveaxis(x, 1, 0)))
-        return jnp.moveaxis(y, 0, 1), state
-
-    return Layer(init, apply)
 
 
 def _bind(layers: dict[str, Layer], call: Callable[[str, Any], Any]) -> dict[str, Function]:
@@ -240,20 +206,16 @@ def _refuse_strangers(params: Params, layers: dict[str, Layer]) -> None:
 
 
 def _refuse_other_structure(before: State, after: State) -> None:
-    if (expected := _spec(before)) != (got := _spec(after)):
+    if (expected := specification(before)) != (got := specification(after)):
         raise LayerError(
             f"apply must return state as it came, {jax.tree.unflatten(*expected)}, "
             f"but returned {jax.tree.unflatten(*got)}"
         )
 
 
-def _spec(tree: Any) -> tuple[Any, tuple]:
+def specification(tree: Any) -> tuple[Any, tuple]:
     """Structure, shapes and dtypes, in a form that can be hashed and compared."""
-    leaves, structure = jax.tree.flatten(tree)
-    if wrong := [leaf for leaf in leaves if not hasattr(leaf, "dtype")]:
-        raise LayerError(
-            f"expected arrays or jax.ShapeDtypeStruct, but got {wrong[0]!r}; use jnp.asarray"
-        )
+    leaves, structure = jax.tree.flatten(jax.tree.map(readable, tree))
     canonical = jax.dtypes.canonicalize_dtype
     return structure, tuple(
         jax.ShapeDtypeStruct(leaf.shape, canonical(leaf.dtype)) for leaf in leaves

@@ -1,57 +1,80 @@
-"""Losses, one number an example, and penalties on parameters chosen by name."""
+"""Losses, one number per example, and penalties on parameters chosen by name.
+
+Labels may be of any real dtype, bool included; 16-bit outputs are computed with in float32.
+"""
+
+import math
 
 import jax
 import jax.numpy as jnp
 import optax
-from jaxtyping import Array, Float, Integer, Real
+from jaxtyping import Array, Float, Shaped
 
 from jaxnets.layer import Params
 from jaxnets.metrics import correct
-from jaxnets.metrics.classification import check_binary
+from jaxnets.metrics.classification import Arrays, check_binary, class_numbers
+from jaxnets.metrics.per_example import at_least_float32, is_real
 from jaxnets.trees import select
 
 
 def softmax_cross_entropy(
-    logits: Float[Array, "*batch classes"],
-    labels: Integer[Array, "*batch"] | Real[Array, "*batch classes"],
+    logits: Float[Arrays, "*batch classes"],
+    labels: Shaped[Arrays, "*batch"] | Shaped[Arrays, "*batch classes"],
     *,
     label_smoothing: float | Float[Array, ""] = 0.0,
 ) -> Float[Array, "*batch"]:
     """Minus the log-probability of the true class t, in nats: -u_t + logsumexp(u), u the logits.
 
-    Fused with softmax, so that it stays finite where the probability itself would round to 0.
+    Fused with softmax, so that it stays finite where the probability itself would round to 0. A
+    logit of -inf masks its class: it costs nothing and has gradient 0, unless it is the true one.
 
     Args:
       logits: scores before softmax.
-      labels: class numbers, or one probability a class (one-hot).
+      labels: class numbers, or one probability per class (one-hot).
       label_smoothing: the share of probability spread evenly over all classes
-        (Szegedy et al. 2016, section 7).
+        (Szegedy et al. 2016, section 7). Masked classes have theirs, which makes the loss
+        infinite; smooth one-hot labels over the others instead, by
+        `optax.smooth_labels(labels, 0.1, where=mask)` and 0 where masked.
 
     Returns:
-      One loss an example; NaN where a class number is outside 0 .. classes - 1.
+      One loss per example: infinity where a label puts probability on a masked class, with the
+      formula's gradient, softmax(u) - labels; NaN where a class number is outside
+      0 .. classes - 1.
     """
-    classes = logits.shape[-1]
     if labels.ndim == logits.ndim:
-        _same_shape("softmax_cross_entropy", logits, labels)
-        return optax.softmax_cross_entropy(logits, optax.smooth_labels(labels, label_smoothing))
-    _class_numbers("softmax_cross_entropy", logits, labels)
-    targets = optax.smooth_labels(jax.nn.one_hot(labels, classes), label_smoothing)
-    known = (labels >= 0) & (labels < classes)
-    return jnp.where(known, optax.softmax_cross_entropy(logits, targets), jnp.nan)
+        logits, labels = _pair("softmax_cross_entropy", logits, labels)
+        return _smoothed_cross_entropy(logits, labels, label_smoothing)
+    logits, numbers = _with_numbers("softmax_cross_entropy", logits, labels)
+    targets = jax.nn.one_hot(numbers, logits.shape[-1])
+    losses = _smoothed_cross_entropy(logits, targets, label_smoothing)
+    return jnp.where(numbers >= 0, losses, jnp.nan)
 
 
 def binary_cross_entropy(
-    logits: Float[Array, "*shape"], labels: Real[Array, "*shape"]
+    logits: Float[Arrays, "*shape"], labels: Shaped[Arrays, "*shape"]
 ) -> Float[Array, " batch"]:
-    """Minus the log-probability of each 0/1 label under sigmoid(logits), summed by example."""
-    _same_shape("binary_cross_entropy", logits, labels)
+    """Minus the log-probability of each 0/1 label under sigmoid(logits), summed by example.
+
+    Returns:
+      One loss per example: infinity where a label is impossible, such as 1 for a logit of -inf;
+      NaN where a label is no probability, such as -1.
+
+    Raises:
+      ValueError: a label is outside of [-1, 1], where the labels can be seen: outside of a trace.
+    """
     check_binary("binary_cross_entropy", labels)
-    return _by_example(optax.sigmoid_binary_cross_entropy(logits, labels)).sum(-1)
+    logits, labels = _pair("binary_cross_entropy", logits, labels)
+    labels = jnp.where((labels >= 0) & (labels <= 1), labels, jnp.nan)
+    # An infinite logit that is right costs 0, as the largest finite one does, not 0 * inf.
+    largest = jnp.where(labels == 1, 1, -1) * jnp.finfo(logits.dtype).max
+    right = (labels == jnp.where(logits > 0, 1, 0)) & jnp.isinf(logits)
+    logits = jnp.where(right, largest, logits)
+    return _flat(optax.sigmoid_binary_cross_entropy(logits, labels)).sum(-1)
 
 
 def negative_log_likelihood(
-    probabilities: Float[Array, "*batch classes"],
-    labels: Integer[Array, "*batch"] | Real[Array, "*batch classes"],
+    probabilities: Float[Arrays, "*batch classes"],
+    labels: Shaped[Arrays, "*batch"] | Shaped[Arrays, "*batch classes"],
 ) -> Float[Array, "*batch"]:
     """Minus the log of the true class's probability, in nats: -log p_t, or -sum_c y_c log p_c.
 
@@ -61,23 +84,22 @@ def negative_log_likelihood(
 
     Args:
       probabilities: what softmax gives.
-      labels: class numbers, or one probability a class (one-hot).
+      labels: class numbers, or one probability per class (one-hot).
 
     Returns:
-      One loss an example: infinity, and so is its slope, where a true class has probability 0;
+      One loss per example: infinity, and so is its slope, where a true class has probability 0;
       NaN where a class number is outside 0 .. classes - 1.
     """
-    classes = probabilities.shape[-1]
     if labels.ndim == probabilities.ndim:
-        _same_shape("negative_log_likelihood", probabilities, labels)
+        probabilities, labels = _pair("negative_log_likelihood", probabilities, labels)
         return _entropy(labels, probabilities).sum(-1)
-    _class_numbers("negative_log_likelihood", probabilities, labels)
-    losses = _entropy(jax.nn.one_hot(labels, classes), probabilities).sum(-1)
-    return jnp.where((labels >= 0) & (labels < classes), losses, jnp.nan)
+    probabilities, numbers = _with_numbers("negative_log_likelihood", probabilities, labels)
+    losses = _entropy(jax.nn.one_hot(numbers, probabilities.shape[-1]), probabilities).sum(-1)
+    return jnp.where(numbers >= 0, losses, jnp.nan)
 
 
 def binary_negative_log_likelihood(
-    probabilities: Float[Array, "*shape"], labels: Real[Array, "*shape"]
+    probabilities: Float[Arrays, "*shape"], labels: Shaped[Arrays, "*shape"]
 ) -> Float[Array, " batch"]:
     """Minus the log-probability of each 0/1 label: -(y log p + (1 - y) log(1 - p)), in nats.
 
@@ -87,25 +109,29 @@ def binary_negative_log_likelihood(
     cross-entropy, which is that of several classes (`negative_log_likelihood`).
 
     Returns:
-      One loss an example: infinity where a label has probability 0.
+      One loss per example: infinity where a label has probability 0; NaN where a label is no
+      probability, such as -1.
     """
-    _same_shape("binary_negative_log_likelihood", probabilities, labels)
+    probabilities, labels = _pair("binary_negative_log_likelihood", probabilities, labels)
     losses = _entropy(labels, probabilities) + _entropy(1 - labels, 1 - probabilities)
-    return _by_example(losses).sum(-1)
+    return _flat(jnp.where((labels >= 0) & (labels <= 1), losses, jnp.nan)).sum(-1)
 
 
 def misclassification(
-    outputs: Float[Array, "batch *outputs"], labels: Real[Array, "batch *labels"]
+    outputs: Float[Arrays, "batch *outputs"], labels: Shaped[Arrays, "batch *labels"]
 ) -> Float[Array, " batch"]:
-    """1 where the predicted class is wrong and 0 where it is right; see `metrics.classes`.
+    """1 where the predicted class is wrong, else 0; see `metrics.classes`, `metrics.label_classes`.
 
     A step function: its gradient is 0 wherever there is one, so that no descent can follow it.
     Train on a cross-entropy and report this.
     """
+    outputs = at_least_float32(outputs)
     return 1 - correct(outputs, labels).astype(outputs.dtype)
 
 
-def hinge(outputs: Float[Array, "*shape"], labels: Real[Array, "*shape"]) -> Float[Array, " batch"]:
+def hinge(
+    outputs: Float[Arrays, "*shape"], labels: Shaped[Arrays, "*shape"]
+) -> Float[Array, " batch"]:
     """The sum over an example's outputs of max(0, 1 - label output); Cortes & Vapnik 1995.
 
     Args:
@@ -113,49 +139,51 @@ def hinge(outputs: Float[Array, "*shape"], labels: Real[Array, "*shape"]) -> Flo
       labels: -1 or +1, so from 0/1 labels `2 * labels - 1`.
 
     Returns:
-      One loss an example; NaN where a label is neither -1 nor +1.
+      One loss per example; NaN where a label is neither -1 nor +1.
     """
-    _same_shape("hinge", outputs, labels)
+    outputs, labels = _pair("hinge", outputs, labels)
     losses = jnp.where(jnp.abs(labels) == 1, optax.hinge_loss(outputs, labels), jnp.nan)
-    return _by_example(losses).sum(-1)
+    return _flat(losses).sum(-1)
 
 
 def squared_error(
-    outputs: Float[Array, "*shape"], targets: Real[Array, "*shape"]
+    outputs: Float[Arrays, "*shape"], targets: Shaped[Arrays, "*shape"]
 ) -> Float[Array, " batch"]:
     """The sum of (output - target)^2 over an example's outputs."""
-    _same_shape("squared_error", outputs, targets)
-    return _by_example(optax.squared_error(outputs, targets)).sum(-1)
+    return _squares("squared_error", outputs, targets).sum(-1)
 
 
 def half_squared_error(
-    outputs: Float[Array, "*shape"], targets: Real[Array, "*shape"]
+    outputs: Float[Arrays, "*shape"], targets: Shaped[Arrays, "*shape"]
 ) -> Float[Array, " batch"]:
     """Half the sum of (output - target)^2 over an example's outputs: the slope is the error."""
-    _same_shape("half_squared_error", outputs, targets)
-    return _by_example(optax.l2_loss(outputs, targets)).sum(-1)
+    return (0.5 * _squares("half_squared_error", outputs, targets)).sum(-1)
 
 
 def mean_squared_error(
-    outputs: Float[Array, "*shape"], targets: Real[Array, "*shape"]
+    outputs: Float[Arrays, "*shape"], targets: Shaped[Arrays, "*shape"]
 ) -> Float[Array, " batch"]:
     """The mean of (output - target)^2 over an example's outputs."""
-    _same_shape("mean_squared_error", outputs, targets)
-    return _by_example(optax.squared_error(outputs, targets)).mean(-1)
+    return _squares("mean_squared_error", outputs, targets).mean(-1)
 
 
 def l1(
     params: Params, rate: float | Float[Array, ""], *, names: str = "kernel$"
 ) -> Float[Array, ""]:
     """Rate times the sum of |w| over the parameters whose path matches `names`."""
-    return rate * jnp.stack([jnp.abs(w).sum() for w in select(params, names)]).sum()
+    return (
+        rate * jnp.stack([jnp.abs(at_least_float32(w)).sum() for w in select(params, names)]).sum()
+    )
 
 
 def l2(
     params: Params, rate: float | Float[Array, ""], *, names: str = "kernel$"
 ) -> Float[Array, ""]:
     """Rate times the sum of w^2 over the parameters whose path matches `names`, without a half."""
-    return rate * jnp.stack([jnp.square(w).sum() for w in select(params, names)]).sum()
+    return (
+        rate
+        * jnp.stack([jnp.square(at_least_float32(w)).sum() for w in select(params, names)]).sum()
+    )
 
 
 def l1_l2(
@@ -169,27 +197,57 @@ def l1_l2(
     return l1(params, l1_rate, names=names) + l2(params, l2_rate, names=names)
 
 
+def _smoothed_cross_entropy(logits: Array, targets: Array, smoothing: float | Array) -> Array:
+    if logits.shape[-1] == 0:
+        raise ValueError(f"softmax_cross_entropy expects classes, but got logits {logits.shape}")
+    targets = optax.smooth_labels(targets, smoothing)
+    return -(targets * _unless_zero(targets, jax.nn.log_softmax(logits))).sum(-1)
+
+
+@jax.custom_jvp
+def _unless_zero(weights: Array, logarithms: Array) -> Array:
+    """The logarithms, 0 for the -inf of weight 0; the slope, multiplied by the weight, is 0 too."""
+    return jnp.where((weights == 0) & jnp.isneginf(logarithms), 0, logarithms)
+
+
+# Without a select in the backward pass, which would round it otherwise than before.
+_unless_zero.defjvp(lambda primals, tangents: (_unless_zero(*primals), tangents[1]))
+
+
 def _entropy(labels: Array, probabilities: Array) -> Array:
     """-y log p, and 0 with slope 0 where y is 0, whatever p is."""
     return labels * -jnp.log(jnp.where(labels == 0, 1, probabilities))
 
 
-def _by_example(x: Array) -> Array:
-    return x.reshape(x.shape[0], -1)
+def _squares(loss: str, outputs: Arrays, targets: Arrays) -> Array:
+    return _flat(optax.squared_error(*_pair(loss, outputs, targets)))
 
 
-def _class_numbers(loss: str, scores: Array, labels: Array) -> None:
-    if labels.shape != scores.shape[:-1] or not jnp.issubdtype(labels.dtype, jnp.integer):
+def _flat(x: Array) -> Array:
+    return x.reshape(x.shape[0], math.prod(x.shape[1:]))  # -1 is ambiguous for no example
+
+
+def _with_numbers(loss: str, scores: Arrays, labels: Arrays) -> tuple[Array, Array]:
+    """The scores in float32 or wider, and the labels as class numbers, -1 for none."""
+    whole = labels.dtype == bool or jnp.issubdtype(labels.dtype, jnp.integer)
+    if labels.shape != scores.shape[:-1] or not whole:
         raise ValueError(
             f"{loss} expects integer labels {scores.shape[:-1]} or one-hot labels "
             f"{scores.shape}, but got {labels.dtype}{labels.shape}; cast class numbers with "
             f"astype(int), drop an axis, or one-hot them"
         )
+    return at_least_float32(scores), class_numbers(labels, scores.shape[-1])
 
 
-def _same_shape(loss: str, outputs: Array, targets: Array) -> None:
-    if outputs.shape != targets.shape:
+def _pair(loss: str, outputs: Arrays, targets: Arrays) -> tuple[Array, Array]:
+    """Both in float32 or wider, refused unless they have one shape (batch, ...)."""
+    if outputs.shape != targets.shape or outputs.ndim == 0:
+        cure = ", as in y[:, None]" if outputs.shape == (*targets.shape, 1) else ""
         raise ValueError(
             f"{loss} expects targets of the outputs' shape {outputs.shape}, "
-            f"but got {targets.shape}; add or drop an axis"
+            f"but got {targets.shape}; add or drop an axis{cure}"
         )
+    if not is_real(targets.dtype):
+        raise ValueError(f"{loss} expects real targets, but got {targets.dtype}; cast them")
+    outputs, targets = at_least_float32(outputs), jnp.asarray(targets)
+    return outputs, targets.astype(jnp.promote_types(targets.dtype, outputs.dtype))

@@ -4,6 +4,7 @@ from typing import Any
 
 import jax.numpy as jnp
 
+from jaxnets.dtypes import as_float, float_dtype, wide_dtype
 from jaxnets.layer import Array, Key, Layer, Params, State
 from jaxnets.layers.channels import per_channel
 from jaxnets.layers.checks import channels, own
@@ -11,7 +12,7 @@ from jaxnets.layers.checks import channels, own
 
 def step(x: Array) -> Array:
     """The threshold unit: 1.0 where x > 0, else 0.0, and 0.0 in a tie."""
-    return (x > 0).astype(jnp.promote_types(x.dtype, jnp.float32))
+    return (x > 0).astype(float_dtype(x.dtype))
 
 
 def prelu(*, slope: float = 0.25) -> Layer:
@@ -32,9 +33,9 @@ def prelu(*, slope: float = 0.25) -> Layer:
         params: Params, state: State, x: Array, *, key: Key | None = None, train: bool = False
     ) -> tuple[Array, State]:
         del key, train
-        slope = own("prelu()", params, "slope")
+        slope, x = own("prelu()", params, "slope"), as_float(x)
         channels("prelu()", slope, x)
-        a = per_channel(slope, x)
-        return jnp.where(x >= 0, x, a * x), state
+        a = per_channel(slope, x).astype(wide_dtype(x.dtype))
+        return jnp.where(x >= 0, x, a * x).astype(x.dtype), state
 
     return Layer(init, apply)

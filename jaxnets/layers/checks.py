@@ -1,9 +1,11 @@
 """Checks of what a layer is built with, made once, at construction."""
 
+import operator
 from collections.abc import Sequence
 from typing import Any, Literal
 
 import jax.numpy as jnp
+import numpy as np
 from jax.core import Tracer
 
 from jaxnets.layer import Array, Key, LayerError, Params, State
@@ -11,24 +13,38 @@ from jaxnets.layer import Array, Key, LayerError, Params, State
 Padding = Literal["SAME", "VALID"] | Sequence[tuple[int, int]]
 
 
-def positive(layer: str, **sizes: Any) -> None:
-    """Refuse a size that is no positive integer."""
+def positive(layer: str, **sizes: Any) -> list[int]:
+    """The sizes as Python integers, from any kind of integer; refuse what is not positive."""
+    found = []
     for name, size in sizes.items():
-        if not isinstance(size, int) or isinstance(size, bool) or size < 1:
+        if (number := _integer(size)) is None or number < 1:
             raise LayerError(f"{layer} expects {name} to be a positive integer, but got {size!r}")
+        found.append(number)
+    return found
 
 
 def per_axis(layer: str, axes: int, **sizes: Any) -> list[tuple[int, ...]]:
     """Each size as one positive integer an axis; a single integer stands for all axes."""
     found = []
     for name, size in sizes.items():
-        values = tuple(size) if isinstance(size, Sequence) else (size,) * axes
+        values = as_tuple(size, axes)
         if len(values) != axes:
             raise LayerError(f"{layer} expects {name} for {axes} axes, but got {size!r}")
-        for value in values:
-            positive(layer, **{name: value})
-        found.append(values)
+        found.append(tuple(positive(layer, **{name: value})[0] for value in values))
     return found
+
+
+def as_tuple(size: Any, axes: int = 1) -> tuple[Any, ...]:
+    """A sequence or an array of sizes as a tuple; a single size as often as there are axes."""
+    return tuple(size) if isinstance(size, Sequence) or np.ndim(size) else (size,) * axes
+
+
+def _integer(size: Any) -> int | None:
+    """What Python may index with, a bool excepted, as an `int`; None for all else."""
+    try:
+        return None if isinstance(size, bool) else operator.index(size)
+    except TypeError:
+        return None
 
 
 def fraction(layer: str, **rates: Any) -> None:
@@ -45,15 +61,23 @@ def at_least_zero(layer: str, **numbers: Any) -> None:
             raise LayerError(f"{layer} expects {name} of at least 0, but got {number!r}")
 
 
-def padding_form(layer: str, axes: int, padding: Padding) -> None:
-    """Refuse a padding that is neither a known word nor one (before, after) pair an axis."""
-    pairs = padding if isinstance(padding, Sequence) else ()
-    in_pairs = len(pairs) == axes and all(isinstance(p, Sequence) and len(p) == 2 for p in pairs)
-    if padding not in ("SAME", "VALID") and not in_pairs:
+def padding_form(layer: str, axes: int, padding: Any, negative: bool = False) -> Padding:
+    """A known word, or one (before, after) pair of integers an axis; refuse all else."""
+    if isinstance(padding, str) and padding in ("SAME", "VALID"):
+        return padding
+    sides = [as_tuple(pair) for pair in as_tuple(padding)]
+    pairs = tuple(tuple(map(_integer, pair)) for pair in sides)
+    if len(pairs) != axes or any(len(pair) != 2 or None in pair for pair in pairs):
         raise LayerError(
             f'{layer} expects padding "SAME", "VALID" or {axes} (before, after) pairs, '
             f"but got {padding!r}"
         )
+    if not negative and any(side < 0 for pair in pairs for side in pair):
+        raise LayerError(
+            f"{layer} expects padding of at least 0, but got {padding!r}; "
+            f"crop the input before it, as in x[:, 1:]"
+        )
+    return pairs
 
 
 def training_key(layer: str, key: Key | None) -> Key:

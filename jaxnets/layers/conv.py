@@ -8,9 +8,10 @@ import jax.numpy as jnp
 from jax.nn.initializers import Initializer, lecun_normal, zeros
 
 from jaxnets import lowering
+from jaxnets.dtypes import readable
 from jaxnets.layer import Array, Key, Layer, LayerError, Params, State
-from jaxnets.layers.channels import per_channel
-from jaxnets.layers.checks import Padding, own, padding_form, per_axis, positive
+from jaxnets.layers.channels import add_bias
+from jaxnets.layers.checks import Padding, as_tuple, own, padding_form, per_axis, positive
 
 
 def conv(
@@ -36,7 +37,8 @@ def conv(
       features: how many kernels, the channels of the output.
       size: the kernel's extent along each spatial axis.
       strides: the step of the window along each axis; one integer stands for all.
-      padding: "SAME" (output ceil(n / stride)), "VALID" (none), or (before, after) an axis.
+      padding: "SAME" (output ceil(n / stride)), "VALID" (none), or (before, after) an axis, of
+        zeros.
       dilation: the distance between the kernel's taps along each axis.
       groups: the input's channels fall into so many groups, each seen by features / groups kernels.
       use_bias: whether to add one number a feature.
@@ -46,23 +48,24 @@ def conv(
         on CPU; `jaxnets.lowering.plain_conv` is XLA's, the same everywhere.
 
     Raises:
-      LayerError: sizes that are not positive integers, groups that do not divide the channels, a
-        kernel larger than the padded input, or an input of another rank or channel count.
+      LayerError: sizes that are not positive integers, negative padding, groups that do not divide
+        the channels, a kernel larger than the padded input, an image without pixels, or an input
+        of another rank or channel count. A batch may be empty.
     """
-    size = tuple(size) if isinstance(size, Sequence) else (size,)
+    size = as_tuple(size)
     name = f"conv({features}, {size})"
     if len(size) not in (1, 2):
         raise LayerError(f"conv expects a size of 1 or 2 axes, as in (3, 3), but got {size}")
-    positive(name, features=features, groups=groups)
+    features, groups = positive(name, features=features, groups=groups)
     size, strides, dilation = per_axis(
         name, len(size), size=size, strides=strides, dilation=dilation
     )
-    padding_form(name, len(size), padding)
+    padding = padding_form(name, len(size), padding)
     if features % groups:
         raise LayerError(f"{name} expects groups that divide {features} features, got {groups}")
 
     def init(key: Key, x: Any) -> tuple[Params, State]:
-        _expect_rank(name, len(size), x)
+        _expect_image(name, len(size), x)
         channels = x.shape[-1]
         if channels % groups:
             raise LayerError(f"{name} expects channels in {groups} groups, but got {x.shape}")
@@ -77,15 +80,15 @@ def conv(
         params: Params, state: State, x: Array, *, key: Key | None = None, train: bool = False
     ) -> tuple[Array, State]:
         del key, train
-        kernel = own(name, params, "kernel")
-        _expect_rank(name, len(size), x)
+        kernel, x = own(name, params, "kernel"), readable(x)
+        _expect_image(name, len(size), x)
         if x.shape[-1] != kernel.shape[-2] * groups:
             raise LayerError(
                 f"{name} expects (..., {kernel.shape[-2] * groups}) but got {x.shape}; images are "
                 f"channels last; or init again with this input"
             )
         y = convolve(jnp.asarray(x, kernel.dtype), kernel, strides, explicit(x), dilation, groups)
-        return (y + per_channel(params["bias"], y) if use_bias else y), state
+        return (add_bias(y, own(name, params, "bias")) if use_bias else y), state
 
     def explicit(x: Array) -> tuple[tuple[int, int], ...]:
         extent = tuple((n - 1) * d + 1 for n, d in zip(size, dilation, strict=True))
@@ -120,8 +123,9 @@ def conv_transpose(
       size: the kernel's extent along each spatial axis, of one or two.
       strides: the distance along each axis between neighbours' kernels.
       padding: that of the `conv` it transposes: "SAME", "VALID" or what to cut off, as
-        (before, after) an axis. Linen differs where "VALID" meets a stride above the size (it
-        appends zeros), and in pairs, which pad the spread input there.
+        (before, after) an axis; a negative number appends zeros, which get the bias alone. Linen
+        differs where "VALID" meets a stride above the size (it appends zeros), and in pairs, which
+        pad the spread input there.
       use_bias: whether to add one number a feature.
       kernel_init: initialiser of the kernel.
       bias_init: initialiser of the bias.
@@ -129,19 +133,19 @@ def conv_transpose(
         everywhere.
 
     Raises:
-      LayerError: sizes that are no positive integers, padding that leaves nothing, or an input of
-        another rank or channel count.
+      LayerError: sizes that are no positive integers, padding that leaves nothing, an image
+        without pixels, or an input of another rank or channel count. A batch may be empty.
     """
-    size = tuple(size) if isinstance(size, Sequence) else (size,)
+    size = as_tuple(size)
     name = f"conv_transpose({features}, {size})"
     if len(size) not in (1, 2):
         raise LayerError(f"{name} expects a size of 1 or 2 axes, as in (3, 3), but got {size}")
-    positive(name, features=features)
+    [features] = positive(name, features=features)
     size, strides = per_axis(name, len(size), size=size, strides=strides)
-    padding_form(name, len(size), padding)
+    padding = padding_form(name, len(size), padding, negative=True)
 
     def init(key: Key, x: Any) -> tuple[Params, State]:
-        _expect_rank(name, len(size), x)
+        _expect_image(name, len(size), x)
         kernel_key, bias_key = jax.random.split(key)
         shape = (*size, features, x.shape[-1])
         params = {"kernel": kernel_init(kernel_key, shape, jnp.float32)}
@@ -153,8 +157,8 @@ def conv_transpose(
         params: Params, state: State, x: Array, *, key: Key | None = None, train: bool = False
     ) -> tuple[Array, State]:
         del key, train
-        kernel = own(name, params, "kernel")
-        _expect_rank(name, len(size), x)
+        kernel, x = own(name, params, "kernel"), readable(x)
+        _expect_image(name, len(size), x)
         if x.shape[-1] != kernel.shape[-1]:
             raise LayerError(
                 f"{name} expects (..., {kernel.shape[-1]}) but got {x.shape}; images are "
@@ -162,7 +166,7 @@ def conv_transpose(
             )
         pairs, extent = _transposed(name, x.shape[1:-1], size, strides, padding)
         y = convolve(jnp.asarray(x, kernel.dtype), kernel, extent, strides, pairs)
-        return (y + per_channel(params["bias"], y) if use_bias else y), state
+        return (add_bias(y, own(name, params, "bias")) if use_bias else y), state
 
     return Layer(init, apply)
 
@@ -178,7 +182,7 @@ def _transposed(
     if padding == "SAME":
         out = tuple(n * s for n, s in zip(extent, strides, strict=True))
         return lowering.explicit_padding(name, out, size, strides, padding), out
-    pairs = ((0, 0),) * len(size) if padding == "VALID" else tuple((i, j) for i, j in padding)
+    pairs = ((0, 0),) * len(size) if padding == "VALID" else padding
     axes = zip(extent, strides, size, pairs, strict=True)
     out = tuple((n - 1) * s + k - sum(pair) for n, s, k, pair in axes)
     if min(out) < 1:
@@ -189,7 +193,10 @@ def _transposed(
     return pairs, out
 
 
-def _expect_rank(name: str, axes: int, x: Any) -> None:
+def _expect_image(name: str, axes: int, x: Any) -> None:
+    """Refuse another rank, or an axis of nothing: only a batch may be empty."""
     if len(x.shape) != axes + 2:
         form = "(batch, width, channels)" if axes == 1 else "(batch, height, width, channels)"
         raise LayerError(f"{name} expects {form} but got {x.shape}; add or drop an axis")
+    if 0 in x.shape[1:]:
+        raise LayerError(f"{name} expects images of at least one pixel and channel, got {x.shape}")

@@ -6,8 +6,9 @@ import jax
 import jax.numpy as jnp
 from jax.nn.initializers import Initializer, lecun_normal, zeros
 
+from jaxnets.dtypes import readable
 from jaxnets.layer import Array, Key, Layer, LayerError, Params, State
-from jaxnets.layers.channels import per_channel
+from jaxnets.layers.channels import add_bias
 from jaxnets.layers.checks import own, positive
 
 
@@ -27,11 +28,13 @@ def dense(
       LayerError: `features` is no positive integer, or the input does not fit the kernel.
     """
     name = f"dense({features})"
-    positive(name, features=features)
+    [features] = positive(name, features=features)
 
     def init(key: Key, x: Any) -> tuple[Params, State]:
         if not x.shape:
             raise LayerError(f"{name} expects (..., inputs) but got a scalar")
+        if not x.shape[-1]:
+            raise LayerError(f"{name} expects (..., inputs) of at least one, but got {x.shape}")
         kernel_key, bias_key = jax.random.split(key)
         params = {"kernel": kernel_init(kernel_key, (x.shape[-1], features), jnp.float32)}
         if use_bias:
@@ -43,12 +46,13 @@ def dense(
     ) -> tuple[Array, State]:
         del key, train
         kernel = own(name, params, "kernel")
+        x = readable(x)
         if x.ndim == 0 or x.shape[-1] != kernel.shape[0]:
             raise LayerError(
                 f"{name} expects (..., {kernel.shape[0]}) but got {x.shape}; "
                 f"flatten first, or init again with this input"
             )
         y = x.astype(kernel.dtype) @ kernel
-        return (y + per_channel(params["bias"], y) if use_bias else y), state
+        return (add_bias(y, own(name, params, "bias")) if use_bias else y), state
 
     return Layer(init, apply)

@@ -6,6 +6,7 @@ from typing import Any, Literal
 import jax
 import jax.numpy as jnp
 
+from jaxnets.dtypes import as_float, wide_dtype
 from jaxnets.layer import Array, Key, Layer, LayerError, Params, State
 from jaxnets.layers.checks import fraction, training_key
 
@@ -49,14 +50,14 @@ def dropout(
         params: Params, state: State, x: Array, *, key: Key | None = None, train: bool = False
     ) -> tuple[Array, State]:
         del params
-        keep = 1.0 - jnp.asarray(rate, jnp.float32)  # in bfloat16, 1 - 0.001 would be 1
-        dtype = jnp.result_type(x.dtype, 1.0)
+        x = as_float(x)
+        keep = 1.0 - jnp.asarray(rate, wide_dtype(x.dtype))  # in bfloat16, 1 - 0.001 would be 1
         if not train:
-            return (x if mode == "inverted" else (x * keep).astype(dtype)), state
+            return (x if mode == "inverted" else (x * keep).astype(x.dtype)), state
         kept = mask(training_key("dropout", key), keep, x.shape)
         _expect_mask_for(x, kept)
         scaled = x / keep if mode == "inverted" else x
-        return jnp.where(kept, scaled, 0).astype(dtype), state
+        return jnp.where(kept, scaled, 0).astype(x.dtype), state
 
     return Layer(init, apply)
 

@@ -3,8 +3,10 @@
 from typing import Any
 
 import jax.numpy as jnp
+import numpy as np
 from jax.nn.initializers import Initializer, variance_scaling
 
+from jaxnets.dtypes import readable, wide_dtype
 from jaxnets.layer import Array, Key, Layer, LayerError, Params, State
 from jaxnets.layers.checks import own, positive
 
@@ -18,13 +20,14 @@ def embedding(
     """Row x of a learned table: from integers (...) to (..., features).
 
     Params: `embedding` (vocabulary, features). An index outside the table gives NaN, never the
-    row of a neighbour.
+    row of a neighbour. 64-bit indices are looked at as they are, if they come as NumPy's; under a
+    `jit` of yours JAX has already wrapped them to 32 bits, so that 2**32 is row 0.
 
     Raises:
       LayerError: a size that is no positive integer, or an input that is not of integers.
     """
     name = f"embedding({vocabulary}, {features})"
-    positive(name, vocabulary=vocabulary, features=features)
+    vocabulary, features = positive(name, vocabulary=vocabulary, features=features)
 
     def init(key: Key, x: Any) -> tuple[Params, State]:
         _expect_integers(x)
@@ -34,11 +37,12 @@ def embedding(
         params: Params, state: State, x: Array, *, key: Key | None = None, train: bool = False
     ) -> tuple[Array, State]:
         del key, train
+        x = readable(x)
         _expect_integers(x)
-        x = jnp.asarray(x, jnp.int32)  # a byte can neither be compared with 256 nor become it
-        inside = (x >= 0) & (x < vocabulary)
-        rows = jnp.where(inside, x, vocabulary)  # past the end, where mode="fill" gives NaN
-        return own(name, params, "embedding").at[rows].get(mode="fill", fill_value=jnp.nan), state
+        table = own(name, params, "embedding")
+        wide = table.astype(wide_dtype(table.dtype))  # where a row's gradients are added up
+        y = wide.at[_rows(x, vocabulary)].get(mode="fill", fill_value=jnp.nan)
+        return y.astype(table.dtype), state
 
     def _expect_integers(x: Any) -> None:
         if not jnp.issubdtype(x.dtype, jnp.integer):
@@ -48,3 +52,12 @@ def embedding(
             )
 
     return Layer(init, apply)
+
+
+def _rows(x: Any, vocabulary: int) -> Array:
+    """The indices in 32 bits; those outside become one past the end, where "fill" gives NaN."""
+    of_numpy = isinstance(x, np.ndarray | np.generic)  # whose 64 bits JAX would wrap
+    if x.dtype.itemsize < 4:
+        x = x.astype(jnp.int32)  # a byte can neither be compared with 256 nor become it
+    inside = (x >= 0) & (x < vocabulary)
+    return jnp.asarray((np if of_numpy else jnp).where(inside, x, vocabulary), jnp.int32)

@@ -5,6 +5,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
+from jaxnets.dtypes import as_float, wide_dtype
 from jaxnets.layer import Array, Key, Layer, Params, State
 from jaxnets.layers.checks import at_least_zero, training_key
 
@@ -29,9 +30,11 @@ def gaussian_noise(std: float | Array) -> Layer:
         params: Params, state: State, x: Array, *, key: Key | None = None, train: bool = False
     ) -> tuple[Array, State]:
         del params
+        x = as_float(x)
         if not train:
             return x, state
-        noise = jax.random.normal(training_key("gaussian_noise", key), x.shape, x.dtype)
-        return x + jnp.asarray(std, x.dtype) * noise, state
+        wide = wide_dtype(x.dtype)  # in bfloat16 there would be 128 different numbers, all below 3
+        noise = jax.random.normal(training_key("gaussian_noise", key), x.shape, wide)
+        return (x + jnp.asarray(std, wide) * noise).astype(x.dtype), state
 
     return Layer(init, apply)

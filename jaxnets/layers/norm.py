@@ -6,6 +6,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
+from jaxnets.dtypes import as_float, wide_dtype
 from jaxnets.layer import Array, Key, Layer, LayerError, Params, State
 from jaxnets.layers.channels import per_channel
 from jaxnets.layers.checks import at_least_zero, channels, fraction, own, positive
@@ -16,7 +17,8 @@ def batch_norm(*, decay: float = 0.99, epsilon: float = 1e-5) -> Layer:
 
     Training uses the batch's statistics and moves the running ones: `decay` is the weight of the
     old value. Evaluation uses the running ones. Params: `scale`, `bias` (channels,); state:
-    `mean`, `var` (channels,), in float32 whatever the input. The variance is the biased one.
+    `mean`, `var` (channels,), in float32 whatever the input. The variance is the biased one. An
+    empty batch has no statistics, and moves none.
     Source: Ioffe & Szegedy 2015, algorithm 1.
 
     Raises:
@@ -27,20 +29,20 @@ def batch_norm(*, decay: float = 0.99, epsilon: float = 1e-5) -> Layer:
     def init(key: Key, x: Any) -> tuple[Params, State]:
         del key
         shape = x.shape[-1:]
-        return _scale_and_bias(shape), {"mean": jnp.zeros(shape), "var": jnp.ones(shape)}
+        state = {"mean": jnp.zeros(shape, jnp.float32), "var": jnp.ones(shape, jnp.float32)}
+        return _scale_and_bias(shape), state
 
     def apply(
         params: Params, state: State, x: Array, *, key: Key | None = None, train: bool = False
     ) -> tuple[Array, State]:
         del key
+        x = as_float(x)
         channels("batch_norm()", own("batch_norm()", params, "scale"), x)
         mean, var = (own("batch_norm()", state, name, "state") for name in ("mean", "var"))
-        if train:
-            mean, var = _moments(x, axes=tuple(range(x.ndim - 1)))
-            state = {
-                "mean": decay * state["mean"] + (1 - decay) * jax.lax.stop_gradient(mean),
-                "var": decay * state["var"] + (1 - decay) * jax.lax.stop_gradient(var),
-            }
+        if train and x.size:
+            running, (mean, var) = (mean, var), _moments(x, axes=tuple(range(x.ndim - 1)))
+            moved = [_moved(*pair, decay) for pair in zip(running, (mean, var), strict=True)]
+            state = {"mean": moved[0], "var": moved[1]}
         return _normalise(x, mean, var, params, epsilon), state
 
     return Layer(init, apply)
@@ -63,6 +65,7 @@ def layer_norm(*, epsilon: float = 1e-6) -> Layer:
         params: Params, state: State, x: Array, *, key: Key | None = None, train: bool = False
     ) -> tuple[Array, State]:
         del key, train
+        x = as_float(x)
         channels("layer_norm()", own("layer_norm()", params, "scale"), x)
         mean, var = _moments(x, axes=(-1,), keepdims=True)
         return _normalise(x, mean, var, params, epsilon), state
@@ -82,7 +85,7 @@ def group_norm(groups: int, *, epsilon: float = 1e-6) -> Layer:
         whose channels differ from the params'.
     """
     name = f"group_norm({groups})"
-    positive(name, groups=groups)
+    [groups] = positive(name, groups=groups)
 
     def expect_groups(x: Any) -> None:
         if len(x.shape) < 2 or x.shape[-1] % groups:
@@ -100,6 +103,7 @@ def group_norm(groups: int, *, epsilon: float = 1e-6) -> Layer:
         params: Params, state: State, x: Array, *, key: Key | None = None, train: bool = False
     ) -> tuple[Array, State]:
         del key, train
+        x = as_float(x)
         expect_groups(x)
         channels(name, own(name, params, "scale"), x)
         size = x.shape[-1] // groups
@@ -127,7 +131,7 @@ def local_response_norm(
         above 0.
     """
     name = f"local_response_norm({size})"
-    positive(name, size=size)
+    [size] = positive(name, size=size)
     at_least_zero(name, alpha=alpha, beta=beta)
     if size % 2 == 0:
         raise LayerError(f"{name} expects an odd size, so that one channel is in the middle")
@@ -135,7 +139,8 @@ def local_response_norm(
         raise LayerError(f"{name} expects k above 0, so that no zero is divided, but got {k!r}")
 
     def apply(x: Array) -> Array:
-        a = jnp.asarray(x, jnp.promote_types(x.dtype, jnp.float32))
+        x = as_float(x)
+        a = x.astype(wide_dtype(x.dtype))
         window, strides = (*(1,) * (a.ndim - 1), size), (1,) * a.ndim
         zero = a.dtype.type(0)
         total = jax.lax.reduce_window(jnp.square(a), zero, jax.lax.add, window, strides, "SAME")
@@ -145,12 +150,17 @@ def local_response_norm(
 
 
 def _scale_and_bias(channels: tuple[int, ...]) -> Params:
-    return {"scale": jnp.ones(channels), "bias": jnp.zeros(channels)}
+    return {"scale": jnp.ones(channels, jnp.float32), "bias": jnp.zeros(channels, jnp.float32)}
+
+
+def _moved(old: Array, new: Array, decay: float) -> Array:
+    """The moving average, without a gradient, in the dtype of the old value."""
+    return (decay * old + (1 - decay) * jax.lax.stop_gradient(new)).astype(old.dtype)
 
 
 def _moments(x: Array, axes: tuple[int, ...], keepdims: bool = False) -> tuple[Array, Array]:
     """Mean and biased variance, in at least float32, in two passes so that nothing cancels."""
-    x = x.astype(jnp.promote_types(x.dtype, jnp.float32))
+    x = x.astype(wide_dtype(x.dtype))
     mean = x.mean(axes, keepdims=True)
     var = jnp.square(x - mean).mean(axes, keepdims=True)
     return (mean, var) if keepdims else (mean.reshape(x.shape[-1:]), var.reshape(x.shape[-1:]))

@@ -5,8 +5,10 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from jaxnets import lowering
+from jaxnets.dtypes import as_array, as_float, wide_dtype
 from jaxnets.layer import Array, Key, Layer, LayerError, Params, State
 from jaxnets.layers.checks import Padding, padding_form, per_axis, training_key
 
@@ -88,20 +90,27 @@ def stochastic_pool(
         params: Params, state: State, x: Array, *, key: Key | None = None, train: bool = False
     ) -> tuple[Array, State]:
         del params
-        wide = jnp.promote_types(x.dtype, jnp.float32)
-        values = [jax.nn.relu(tap).astype(wide) for tap in values_by_tap(x)]
+        x = as_float(x)
+        values = [jax.nn.relu(tap) for tap in values_by_tap(x.astype(wide_dtype(x.dtype)))]
         if train:
             y = _draw(training_key("stochastic_pool", key), values)
         else:
             total = _total(values)
             y = _total([a * (a / jnp.where(total > 0, total, 1)) for a in values])
-        return y.astype(jnp.result_type(x.dtype, 1.0)), state
+        return y.astype(x.dtype), state
 
     return Layer(init, apply)
 
 
 def global_avg_pool(x: Array) -> Array:
-    """The mean over all spatial axes: (batch, *space, channels) to (batch, channels)."""
+    """The mean over all spatial axes: (batch, *space, channels) to (batch, channels).
+
+    Raises:
+      LayerError: an image without pixels, which has no mean.
+    """
+    x = as_float(x)
+    if 0 in x.shape[1:-1]:
+        raise LayerError(f"global_avg_pool expects images of at least one pixel, got {x.shape}")
     return x.mean(tuple(range(1, x.ndim - 1)))
 
 
@@ -131,18 +140,18 @@ def _pool(
     strides: int | Sequence[int] | None,
     padding: Padding,
 ) -> Callable[[Any], Any]:
-    if not isinstance(window, Sequence):
+    if not (isinstance(window, Sequence) or np.ndim(window)):
         raise LayerError(f"{name} expects one size an axis, as in (2, 2), but got {window!r}")
     axes = len(window)
     strides = window if strides is None else strides
     window, strides = per_axis(name, axes, window=window, strides=strides)
-    padding_form(name, axes, padding)
+    padding = padding_form(name, axes, padding)
     name = f"{name}({window})"
 
     def apply(x: Any) -> Any:
         if x.ndim != axes + 2:
             raise LayerError(f"{name} expects (batch, {axes} axes, channels) but got {x.shape}")
         pairs = lowering.explicit_padding(name, x.shape[1:-1], window, strides, padding)
-        return pool(jnp.asarray(x), window, strides, pairs)
+        return pool(as_array(x), window, strides, pairs)
 
     return apply

@@ -1,30 +1,33 @@
 """Plain functions that change the form of an input and own nothing."""
 
+import math
 from collections.abc import Callable, Sequence
 
-import jax.numpy as jnp
 import numpy as np
 
+from jaxnets.dtypes import as_float, wide_dtype
 from jaxnets.layer import Array
 from jaxnets.layers.channels import per_channel
 
 
 def flatten(x: Array) -> Array:
     """All axes after the batch as one: (batch, ...) to (batch, features)."""
-    return x.reshape(x.shape[0], -1)
+    return x.reshape(x.shape[0], math.prod(x.shape[1:]))
 
 
 def scale_pixels(
     mean: float | Sequence[float] | np.ndarray | Array = 0.0,
     std: float | Sequence[float] | np.ndarray | Array = 1.0,
 ) -> Callable[[Array], Array]:
-    """Pixels in 0..255 as float32 (x / 255 - mean) / std.
+    """Pixels in 0..255 as floats (x / 255 - mean) / std.
 
     `mean` and `std` are fractions of 255: one number, one a channel, or one a pixel, such as the
     mean image `train.x.mean(0) / 255` that AlexNet takes away.
     """
 
     def scale(x: Array) -> Array:
-        return (x.astype(jnp.float32) / 255 - per_channel(mean, x)) / per_channel(std, x)
+        x = as_float(x)
+        pixels = x.astype(wide_dtype(x.dtype)) / 255
+        return ((pixels - per_channel(mean, x)) / per_channel(std, x)).astype(x.dtype)
 
     return scale

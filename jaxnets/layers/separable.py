@@ -9,7 +9,7 @@ from jax.nn.initializers import Initializer, lecun_normal, zeros
 
 from jaxnets import lowering
 from jaxnets.layer import Array, Key, Layer, Params, State
-from jaxnets.layers.checks import Padding, own, positive
+from jaxnets.layers.checks import Padding, as_tuple, own, positive
 from jaxnets.layers.conv import conv
 
 
@@ -36,7 +36,7 @@ def depthwise_conv(
     Raises:
       LayerError: a multiplier that is no positive integer, and as for `conv`, which it becomes.
     """
-    positive("depthwise_conv", multiplier=multiplier)
+    [multiplier] = positive("depthwise_conv", multiplier=multiplier)
 
     def over(channels: int) -> Layer:
         return conv(
@@ -102,7 +102,7 @@ def separable_conv(
     )
     pointwise = conv(
         features,
-        (1,) * (len(size) if isinstance(size, Sequence) else 1),
+        (1,) * len(as_tuple(size)),
         use_bias=use_bias,
         kernel_init=kernel_init,
         bias_init=bias_init,

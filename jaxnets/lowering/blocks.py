@@ -8,6 +8,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
+from jaxnets.dtypes import float_dtype, wide_dtype
 from jaxnets.layer import Array
 
 Ints = tuple[int, ...]
@@ -24,13 +25,14 @@ def blocks_max_pool(x: Array, window: Ints, first: int = 1) -> Array:
 
 def blocks_sum_pool(x: Array, window: Ints) -> Array:
     """The sum of each block."""
-    dtype = jnp.promote_types(x.dtype, jnp.int32)
-    return _blocks(x, window).sum(_within(window), dtype=dtype)
+    wide = x.astype(wide_dtype(x.dtype))
+    return _blocks(wide, window).sum(_within(window)).astype(float_dtype(x.dtype))
 
 
 def blocks_avg_pool(x: Array, window: Ints) -> Array:
     """The mean of each block."""
-    return _blocks(x, window).mean(_within(window))
+    wide = x.astype(wide_dtype(x.dtype))
+    return _blocks(wide, window).mean(_within(window)).astype(float_dtype(x.dtype))
 
 
 def _forward(x: Array, window: Ints, first: int) -> tuple[Array, tuple[Array, Ints]]:

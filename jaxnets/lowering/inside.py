@@ -28,7 +28,9 @@ def way(eqn: Any) -> Convolve | None:
     x, kernel = (atom.aval for atom in eqn.invars)
     axes = [eqn.params[name] for name in ("window_strides", "lhs_dilation", "rhs_dilation")]
     plain = eqn.params["dimension_numbers"] == LAYOUT and axes == [ONES] * 3
-    if not plain or eqn.params["feature_group_count"] != 1 or 0 in eqn.outvars[0].aval.shape:
+    if not plain or eqn.params["feature_group_count"] != 1:
+        return None
+    if 0 in (*x.shape, *eqn.outvars[0].aval.shape) or min(map(min, eqn.params["padding"])) < 0:
         return None
     if kernel.dtype not in (jnp.float32, jnp.float64):
         return None

@@ -41,7 +41,18 @@ def batch_inside(f: Callable[..., Any]) -> Callable[..., Any]:
     `f` takes and returns pytrees of arrays. Convolutions and max pools are recognised that choose
     their way by platform, as those of `conv` and `max_pool` do; one that was given its way, as
     `lowering.plain_conv`, is left alone. On other platforms, and where nothing is to be gained,
-    `f` is computed as it stands.
+    `f` is computed as it stands. So are convolutions with strides, dilation, groups or 16-bit
+    kernels, and pools whose windows overlap. Shapes and dtypes are those of `f`, from an empty
+    batch to images of one pixel; values and gradients differ by rounding, and in these cases:
+
+    - A value that is not finite makes more around it NaN, up to the whole image that it is in,
+      since the transforms of `cook_toom_conv` mix a strip's pixels; other images stay as they are.
+      What `f` makes of it that is not finite is not finite here either, with one exception below.
+    - Beyond 1e25 in float32, finite values may overflow in these transforms.
+    - A max pool is taken before the steps between it and its convolution. Values that such a step
+      makes equal, by rounding or a factor of 0, are still told apart: the gradient goes to what
+      was the largest (for a factor of 0: as if it were just above), in `f` to the first of them.
+      And -inf beside larger values is lost before a factor of exactly 0, where `f` has NaN.
     """
 
     def g(*arguments: Any) -> Any:

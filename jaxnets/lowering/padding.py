@@ -16,14 +16,18 @@ def explicit_padding(
     strides: Sequence[int],
     padding: str | Sequence[tuple[int, int]],
 ) -> Pairs:
-    """Pairs for `padding` over spatial axes of `extent`; a window larger than them is an error."""
+    """Pairs for `padding` over spatial axes of `extent`.
+
+    Raises:
+      LayerError: a window larger than the padded input, or an input with an axis of nothing.
+    """
     if isinstance(padding, str):
         pairs = lax.padtype_to_pads(tuple(extent), tuple(window), tuple(strides), padding)
     else:
         pairs = padding
     pairs = tuple((int(before), int(after)) for before, after in pairs)
     padded = tuple(n + sum(pair) for n, pair in zip(extent, pairs, strict=True))
-    if any(w > n for w, n in zip(window, padded, strict=True)):
+    if 0 in extent or any(w > n for w, n in zip(window, padded, strict=True)):
         raise LayerError(
             f"{name} expects an input of at least {tuple(window)} but got {padded} with padding; "
             f'use a smaller window, a larger input, or padding="SAME"'

@@ -10,6 +10,7 @@ import math
 import jax.numpy as jnp
 from jax import lax
 
+from jaxnets.dtypes import wide_dtype
 from jaxnets.layer import Array
 from jaxnets.lowering.padding import Pairs
 from jaxnets.lowering.taps import taps
@@ -46,7 +47,7 @@ def input_gradient(
         grouped = g.reshape(-1, groups, g.shape[-1] // groups)
         columns = jnp.einsum("ngf,tcgf->ntgc", grouped, _grouped_kernel(kernel, groups))
     columns = columns.reshape(*g.shape[:-1], -1, groups * kernel.shape[-2])
-    wide = jnp.promote_types(g.dtype, jnp.float32)  # bfloat16 would round at every tap
+    wide = wide_dtype(g.dtype)  # bfloat16 would round at every tap
     dx = jnp.zeros((), wide)
     for number, tap in enumerate(itertools.product(*map(range, kernel.shape[:-2]))):
         edges = [(0, 0, 0), (0, 0, 0)]

@@ -1,13 +1,17 @@
 """The plain way: XLA's own operations, with JAX's own derivatives. Best on GPU and TPU."""
 
 import math
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 from jax import lax
 
+from jaxnets.dtypes import float_dtype, wide_dtype
 from jaxnets.layer import Array
 from jaxnets.lowering.padding import Pairs
+
+Ints = tuple[int, ...]
 
 _LAYOUTS = {1: ("NWC", "WIO", "NWC"), 2: ("NHWC", "HWIO", "NHWC")}
 
@@ -15,12 +19,16 @@ _LAYOUTS = {1: ("NWC", "WIO", "NWC"), 2: ("NHWC", "HWIO", "NHWC")}
 def plain_conv(
     x: Array,
     kernel: Array,
-    strides: tuple[int, ...],
+    strides: Ints,
     padding: Pairs,
-    dilation: tuple[int, ...],
+    dilation: Ints,
     groups: int,
 ) -> Array:
     """Cross-correlation of (batch, *space, channels) with (*size, channels / groups, features)."""
+    if any(side < 0 for pair in padding for side in pair):  # of which XLA makes garbage on CPU
+        cut = [tuple(min(side, 0) for side in pair) for pair in padding]
+        x = lax.pad(x, x.dtype.type(0), [(0, 0, 0), *((*pair, 0) for pair in cut), (0, 0, 0)])
+        padding = tuple((max(before, 0), max(after, 0)) for before, after in padding)
     return lax.conv_general_dilated(
         x,
         kernel,
@@ -35,8 +43,8 @@ def plain_conv(
 def plain_conv_transpose(
     x: Array,
     kernel: Array,
-    extent: tuple[int, ...],
-    strides: tuple[int, ...],
+    extent: Ints,
+    strides: Ints,
     padding: Pairs,
 ) -> Array:
     """The transpose of `plain_conv` with the same kernel, to spatial axes of `extent`."""
@@ -48,31 +56,41 @@ def plain_conv_transpose(
     return jax.linear_transpose(forward, y)(x)[0]
 
 
-def plain_max_pool(
-    x: Array, window: tuple[int, ...], strides: tuple[int, ...], padding: Pairs
-) -> Array:
+def plain_max_pool(x: Array, window: Ints, strides: Ints, padding: Pairs) -> Array:
     """The largest value of each window; padding never wins."""
-    lowest = -jnp.inf if jnp.issubdtype(x.dtype, jnp.inexact) else jnp.iinfo(x.dtype).min
-    return lax.reduce_window(x, x.dtype.type(lowest), lax.max, *_windows(window, strides, padding))
+    dtype, overlap = x.dtype, any(s < w for s, w in zip(strides, window, strict=True))
+    if overlap and jnp.issubdtype(dtype, jnp.inexact):
+        x = x.astype(wide_dtype(dtype))  # a pixel that wins several windows adds up their gradients
+    y = lax.reduce_window(x, _lowest(x.dtype), lax.max, *_windows(window, strides, padding))
+    return y.astype(dtype)
 
 
-def plain_sum_pool(
-    x: Array, window: tuple[int, ...], strides: tuple[int, ...], padding: Pairs
-) -> Array:
+def plain_sum_pool(x: Array, window: Ints, strides: Ints, padding: Pairs) -> Array:
     """The sum of each window."""
-    x = x.astype(jnp.promote_types(x.dtype, jnp.int32))  # a sum of bytes is no byte
+    return _wide_sum(x, window, strides, padding).astype(float_dtype(x.dtype))
+
+
+def plain_avg_pool(x: Array, window: Ints, strides: Ints, padding: Pairs) -> Array:
+    """The mean of the real values in each window; padding does not count."""
+    total: Array = _wide_sum(x, window, strides, padding)
+    count: Any = math.prod(window)
+    if any(map(any, padding)):
+        count = _wide_sum(jnp.ones_like(x), window, strides, padding)
+    return (total / count).astype(float_dtype(x.dtype))
+
+
+def _wide_sum(x: Array, window: Ints, strides: Ints, padding: Pairs) -> Array:
+    """In float32 or wider: in bfloat16, 256 ones and one more are 256."""
+    x = x.astype(wide_dtype(x.dtype))
     return lax.reduce_window(x, x.dtype.type(0), lax.add, *_windows(window, strides, padding))
 
 
-def plain_avg_pool(
-    x: Array, window: tuple[int, ...], strides: tuple[int, ...], padding: Pairs
-) -> Array:
-    """The mean of the real values in each window; padding does not count."""
-    total = plain_sum_pool(x, window, strides, padding)
-    if not any(map(any, padding)):
-        return total / math.prod(window)
-    return total / plain_sum_pool(jnp.ones_like(x), window, strides, padding)
+def _lowest(dtype: Any) -> Any:
+    """What any value wins against."""
+    if jnp.issubdtype(dtype, jnp.integer):
+        return dtype.type(jnp.iinfo(dtype).min)
+    return dtype.type(False if jnp.issubdtype(dtype, jnp.bool_) else -jnp.inf)
 
 
-def _windows(window: tuple[int, ...], strides: tuple[int, ...], padding: Pairs) -> tuple:
+def _windows(window: Ints, strides: Ints, padding: Pairs) -> tuple:
     return (1, *window, 1), (1, *strides, 1), ((0, 0), *padding, (0, 0))

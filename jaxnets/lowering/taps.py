@@ -5,6 +5,7 @@ import itertools
 import jax.numpy as jnp
 from jax import lax
 
+from jaxnets.dtypes import wide_dtype
 from jaxnets.layer import Array
 from jaxnets.lowering.padding import Pairs
 
@@ -32,8 +33,8 @@ def taps_conv(
 ) -> Array:
     """Depthwise cross-correlation: each channel by itself, a product for every tap."""
     *size, _, features = kernel.shape
-    wide = jnp.promote_types(x.dtype, jnp.float32)  # bfloat16 would round at every tap
-    x = jnp.repeat(x, features // groups, axis=-1).astype(wide)
+    wide = wide_dtype(x.dtype)  # bfloat16 would round at every tap, and at every gradient
+    x = jnp.repeat(x.astype(wide), features // groups, axis=-1)
     weights = kernel.astype(wide).reshape(-1, *(1,) * (x.ndim - 1), features)
     seen = taps(x, tuple(size), strides, padding, dilation)
     products = (w * tap for w, tap in zip(weights, seen, strict=True))

@@ -7,8 +7,9 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-from jaxnets.metrics.classification import correct
+from jaxnets.metrics.classification import Arrays, correct, is_single_logit, single_logit
 from jaxnets.metrics.metric import Metric, positive_integer
+from jaxnets.metrics.per_example import at_least_float32
 
 Sums = Float[Array, "3 bins"]
 
@@ -48,13 +49,13 @@ def reliability_diagram(n_bins: int = 15) -> Metric:
     return Metric(_sums(n_bins), value)
 
 
-def _sums(n_bins: int) -> Callable[[Array, Array, Array], Array]:
+def _sums(n_bins: int) -> Callable[[Arrays, Arrays, Arrays], Array]:
     """By bin: the examples, their confidence, and how many are right."""
     edges = np.linspace(0, 1, n_bins + 1, dtype=np.float32)[1:-1]
 
-    def sums(outputs: Array, labels: Array, weights: Array) -> Sums:
-        confidence = _confidence(outputs)
-        hits = correct(outputs, labels).astype(confidence.dtype)
+    def sums(outputs: Arrays, labels: Arrays, weights: Arrays) -> Sums:
+        hits = correct(outputs, labels)
+        confidence = _confidence(at_least_float32(outputs))
         each = jnp.stack([jnp.ones_like(confidence), confidence, hits]) * weights[None]
         each = jnp.where(weights[None] > 0, each, 0)  # a padded row may be NaN
         return jnp.zeros((3, n_bins)).at[:, jnp.searchsorted(edges, confidence)].add(each)
@@ -63,6 +64,6 @@ def _sums(n_bins: int) -> Callable[[Array, Array, Array], Array]:
 
 
 def _confidence(outputs: Float[Array, "batch *outputs"]) -> Float[Array, " batch"]:
-    if outputs.ndim == 1 or outputs.shape[-1] == 1:
-        return jax.nn.sigmoid(jnp.abs(outputs.reshape(-1)))
+    if is_single_logit(outputs):
+        return jax.nn.sigmoid(jnp.abs(single_logit(outputs)))
     return jax.nn.softmax(outputs).max(-1)

@@ -1,57 +1,83 @@
 """Which class a network says, which is true, and how often they agree."""
 
+import math
+from typing import Any
+
+import jax
 import jax.numpy as jnp
 import numpy as np
-from jax.core import Tracer
-from jaxtyping import Array, Bool, Float, Integer, Real
+from jaxtyping import Array, Bool, Float, Integer, Shaped
 
 from jaxnets.metrics.metric import Metric, mean, positive_integer
+from jaxnets.metrics.per_example import is_real
+
+Arrays = Array | np.ndarray
 
 
 def correct(
-    outputs: Float[Array, "batch *outputs"], labels: Real[Array, "batch *labels"]
+    outputs: Float[Arrays, "batch *outputs"], labels: Shaped[Arrays, "batch *labels"]
 ) -> Bool[Array, " batch"]:
-    """Whether each example's class is the predicted one; see `classes`."""
-    return classes(outputs) == label_classes(labels, outputs)
+    """Whether each example's class is the predicted one; see `classes` and `label_classes`."""
+    true = label_classes(labels, outputs)
+    return classes(outputs) == true
 
 
-def classes(outputs: Float[Array, "batch *outputs"]) -> Integer[Array, " batch"]:
+def classes(outputs: Float[Arrays, "batch *outputs"]) -> Integer[Array, "batch *outputs_but_last"]:
     """The predicted class: the largest of several outputs, or whether a single logit is over 0."""
-    if outputs.ndim == 1 or outputs.shape[-1] == 1:
-        return (outputs.reshape(-1) > 0).astype(jnp.int32)
+    outputs = jnp.asarray(outputs)
+    if is_single_logit(outputs):
+        return (single_logit(outputs) > 0).astype(jnp.int32)
     return outputs.argmax(-1)
 
 
-def label_classes(labels: Array, outputs: Array) -> Integer[Array, " batch"]:
-    """The true class of each example, from class numbers, 0/1 labels or one-hot labels.
+def is_single_logit(outputs: Arrays) -> bool:
+    """Whether the outputs (batch,) or (..., 1) are the logit of class 1 of two."""
+    return outputs.ndim == 1 or outputs.shape[-1] == 1
+
+
+def single_logit(outputs: Array) -> Array:
+    """The outputs without a last axis of length 1."""
+    return outputs if outputs.ndim == 1 else outputs[..., 0]
+
+
+def label_classes(
+    labels: Shaped[Arrays, "..."], outputs: Shaped[Arrays, "..."]
+) -> Integer[Array, " batch"]:
+    """The true class of each example, from class numbers, binary labels or one-hot labels.
+
+    With outputs (batch, classes), labels are one-hot, or class numbers (batch,) or (batch, 1).
+    With a single logit, outputs (batch,) or (batch, 1), they are binary: above 0.5 is class 1, at
+    or below it class 0. So 0 and 1, -1 and +1, bools and probabilities all count as they should.
+
+    Returns:
+      The class numbers, int32 (batch,); -1, which is never predicted, where a label is no class:
+      outside of 0 .. classes - 1 or no whole number, and outside of [-1, 1] for a binary label.
 
     Raises:
-      ValueError: the labels are neither one number an example nor one-hot; or, where their values
-        can be seen (outside of `jit`), a label for a single logit is outside [-1, 1].
+      ValueError: the labels are neither one number per example nor one-hot, or
+        `check_labels` refuses their values.
     """
-    if labels.ndim == 2 and labels.shape[-1] > 1 and labels.shape == outputs.shape:
-        return labels.argmax(-1)
-    if labels.size != outputs.shape[0]:
-        raise ValueError(
-            f"label_classes expects one class number for each of {outputs.shape[0]} examples or "
-            f"one-hot labels of the outputs' shape {outputs.shape}, but got labels "
-            f"{labels.shape}; drop or add an axis, or one-hot them"
-        )
-    if outputs.ndim == 1 or outputs.shape[-1] == 1:
-        check_binary("label_classes", labels)
-    return labels.reshape(-1).astype(jnp.int32)
+    _one_per_example(labels, outputs)
+    if labels.shape == outputs.shape and labels.ndim == 2 and labels.shape[-1] > 1:
+        return jnp.asarray(labels).argmax(-1).astype(jnp.int32)
+    check_labels(labels, outputs)
+    labels = labels.reshape(outputs.shape[0])
+    if is_single_logit(outputs):
+        return binary_classes(labels)
+    return class_numbers(labels, outputs.shape[-1])
 
 
-def check_binary(where: str, labels: Array) -> None:
-    """Refuse a binary label outside [-1, 1], where the values are no tracers."""
-    if isinstance(labels, Tracer):
-        return
-    values = np.asarray(labels, np.float32)
-    if (wrong := np.flatnonzero(np.abs(values) > 1)).size:
-        raise ValueError(
-            f"{where} expects binary labels from -1 to 1, but got {values.flat[wrong[0]]:g}; "
-            "number the two classes 0 and 1, or give the model one output per class"
-        )
+def binary_classes(labels: Arrays) -> Array:
+    """1 for labels above 0.5, else 0, and -1 for those outside of [-1, 1]; int32."""
+    values = jnp.asarray(labels, float)
+    return jnp.where(jnp.abs(values) <= 1, values > 0.5, -1).astype(jnp.int32)
+
+
+def class_numbers(labels: Arrays, n_classes: int) -> Array:
+    """The labels as int32, and -1 for those that are no whole number of 0 .. n_classes - 1."""
+    values = jnp.asarray(labels, float)  # from 64 bits too, which int32 would wrap
+    known = (values >= 0) & (values < n_classes) & (values == jnp.floor(values))
+    return jnp.where(known, jnp.asarray(labels).astype(jnp.int32), -1)
 
 
 accuracy = mean(correct)
@@ -70,7 +96,7 @@ def top_k_accuracy(k: int) -> Metric:
     positive_integer("top_k_accuracy", k=k)
 
     def hits(
-        outputs: Float[Array, "batch *outputs"], labels: Real[Array, "batch *labels"]
+        outputs: Float[Arrays, "batch *outputs"], labels: Shaped[Arrays, "batch *labels"]
     ) -> Bool[Array, " batch"]:
         if outputs.ndim != 2 or outputs.shape[-1] < max(k, 2):
             raise ValueError(
@@ -82,7 +108,71 @@ def top_k_accuracy(k: int) -> Metric:
         score = jnp.where(number == true, outputs, 0).sum(-1, keepdims=True)
         # "not behind" rather than "ahead", so that a comparison with NaN counts against the class
         ahead = jnp.where(number > true, ~(outputs < score), ~(outputs <= score))
-        known = (true >= 0) & (true < outputs.shape[-1])
-        return (ahead.sum(-1) < k) & known[:, 0]
+        return (ahead.sum(-1) < k) & (true >= 0)[:, 0]
 
     return mean(hits)
+
+
+def check_labels(labels: Any, outputs: Any) -> None:
+    """Refuse labels that are no class, where they can be seen: arrays outside of a trace.
+
+    Args:
+      labels: one number per example.
+      outputs: anything with the outputs' shape. For a single logit the labels are binary and in
+        [-1, 1]; for several outputs they are class numbers, here whole numbers of any size.
+
+    Raises:
+      ValueError: at least one is not; the message has the first.
+    """
+    if is_single_logit(outputs):
+        check_binary(f"a single logit, outputs {outputs.shape},", labels)
+    elif not isinstance(labels, jax.core.Tracer):
+        values = np.asarray(labels, np.float64).reshape(-1)
+        _refuse(
+            f"several outputs {outputs.shape} expect class numbers that are whole numbers",
+            values,
+            values != np.floor(values),
+            "pass integers, or one-hot labels of the outputs' shape",
+        )
+
+
+def check_binary(where: str, labels: Any) -> None:
+    """Refuse a binary label outside of [-1, 1], where the labels can be seen.
+
+    Raises:
+      ValueError: at least one is; the message has the first.
+    """
+    if isinstance(labels, jax.core.Tracer):
+        return
+    values = np.asarray(labels, np.float64).reshape(-1)
+    expected = f"{where} expects binary labels between -1 and 1 (above 0.5 is 1)"
+    _refuse(expected, values, np.abs(values) > 1, "recode them, as in y == 2")
+
+
+def _refuse(expected: str, values: np.ndarray, wrong: np.ndarray, cure: str) -> None:
+    if wrong.any():
+        row = int(wrong.argmax())
+        raise ValueError(
+            f"{expected}, but got {values[row]:g} in row {row}, and {wrong.sum()} of {values.size} "
+            f"like it; {cure}"
+        )
+
+
+def _one_per_example(labels: Any, outputs: Any) -> None:
+    if not is_real(labels.dtype):
+        raise ValueError(
+            f"label_classes expects labels that are numbers, but got {labels.dtype}; number the "
+            f"classes, as in np.unique(y, return_inverse=True)[1]"
+        )
+    if outputs.ndim not in (1, 2):
+        raise ValueError(
+            f"label_classes expects outputs (batch,), (batch, 1) or (batch, classes), but got "
+            f"{outputs.shape}; reshape them, or use metrics.mean with a function of your own"
+        )
+    one_hot = labels.shape == outputs.shape
+    if not one_hot and (*labels.shape[:1], math.prod(labels.shape[1:])) != (outputs.shape[0], 1):
+        raise ValueError(
+            f"label_classes expects one class number for each of {outputs.shape[0]} examples or "
+            f"one-hot labels of the outputs' shape {outputs.shape}, but got labels "
+            f"{labels.shape}; drop or add an axis, or one-hot them"
+        )

@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from jaxnets.metrics.classification import classes, label_classes
+from jaxnets.metrics.classification import Arrays, classes, is_single_logit, label_classes
 from jaxnets.metrics.metric import Metric, positive_integer
 
 Average = Literal["binary", "macro", "micro", "weighted"]
@@ -16,9 +16,16 @@ Counts = tuple[PerClass, PerClass, PerClass]
 
 
 def confusion_matrix(n_classes: int) -> Metric:
-    """How often true class i (row) was taken for class j (column), exact up to 2^24 a cell."""
+    """How often true class i (row) was taken for class j (column), exact up to 2^24 per cell.
 
-    def sums(outputs: Array, labels: Array, weights: Array) -> Array:
+    Raises:
+      ValueError: `n_classes` is no positive integer, or the outputs have another number of
+        classes; 2 for a single logit.
+    """
+    positive_integer("confusion_matrix", n_classes=n_classes)
+
+    def sums(outputs: Arrays, labels: Arrays, weights: Arrays) -> Array:
+        _wide("confusion_matrix", n_classes, outputs)
         true = jax.nn.one_hot(label_classes(labels, outputs), n_classes) * weights[:, None]
         return true.T @ jax.nn.one_hot(classes(outputs), n_classes)
 
@@ -63,7 +70,7 @@ def _averaged(
     positive_integer(metric, n_classes=n_classes)
     _known(metric, n_classes, average)
 
-    def sums(outputs: Array, labels: Array, weights: Array) -> Counts:
+    def sums(outputs: Arrays, labels: Arrays, weights: Arrays) -> Counts:
         _wide(metric, n_classes, outputs)
         true = jax.nn.one_hot(label_classes(labels, outputs), n_classes)
         predicted = jax.nn.one_hot(classes(outputs), n_classes) * weights[:, None]
@@ -101,8 +108,8 @@ def _known(metric: str, n_classes: int, average: Average | None) -> None:
         )
 
 
-def _wide(metric: str, n_classes: int, outputs: Array) -> None:
-    found = 2 if outputs.ndim == 1 or outputs.shape[-1] == 1 else outputs.shape[-1]
+def _wide(metric: str, n_classes: int, outputs: Arrays) -> None:
+    found = 2 if is_single_logit(outputs) else outputs.shape[-1]
     if found != n_classes:
         raise ValueError(
             f"{metric}({n_classes}) expects outputs of {n_classes} classes, but got "

@@ -1,20 +1,23 @@
 """What a metric is, and the commonest one: a mean over examples."""
 
 from collections.abc import Callable
-from functools import cache
+from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import jax.numpy as jnp
 from jaxtyping import Array
+
+from jaxnets.metrics.per_example import per_example
 
 
 class Metric(NamedTuple):
     """A pair of pure functions.
 
     Attributes:
-      sums: `sums(outputs, labels, weights)` gives a pytree of sums over a batch. `weights`
-        (batch,) is 1 for an example that counts and 0 for padding, so the sums over the parts
-        of a split, however it is cut, add up to those of the whole.
+      sums: `sums(outputs, labels, weights)` gives a pytree of sums over a batch: arrays of a fixed
+        shape, of 32 or 64 bits. `weights` (batch,) is 1 for an example that counts and 0 for
+        padding, so the sums over the parts of a split, however it is cut, add up to those of the
+        whole.
       value: `value(sums)` gives the metric.
     """
 
@@ -22,16 +25,38 @@ class Metric(NamedTuple):
     value: Callable[[Any], Array]
 
 
-@cache  # so that equal losses make equal updates, and share what is compiled for one
-def mean(by_example: Callable[[Array, Array], Array]) -> Metric:
-    """The mean of a function of `(outputs, labels)` with one number an example, such as a loss."""
+@dataclass(frozen=True)  # so that equal losses make equal updates, and share what is compiled
+class MeanSums:
+    """The sum of a function over the examples, and how many there are."""
 
-    def sums(outputs: Array, labels: Array, weights: Array) -> tuple[Array, Array]:
+    function: Callable[[Array, Array], Array]
+
+    def __call__(self, outputs: Any, labels: Any, weights: Array) -> tuple[Array, Array]:
+        """Return `(sum, count)`, in float32."""
+        values = per_example("metrics.mean", self.function, outputs, labels, weights)
         # `where`, since a padded row's loss may be NaN and NaN times 0 is NaN
-        values = by_example(outputs, labels).astype(jnp.float32)
-        return jnp.where(weights > 0, values * weights, 0).sum(), weights.sum()
+        total = jnp.where(weights > 0, values.astype(jnp.float32) * weights, 0).sum()
+        return total, weights.sum()
 
-    return Metric(sums, lambda sums: sums[0] / sums[1])
+
+def _quotient(sums: tuple[Array, Array]) -> Array:
+    return sums[0] / sums[1]
+
+
+def mean(function: Callable[[Array, Array], Array]) -> Metric:
+    """The mean of a function of `(outputs, labels)` that gives one number per example.
+
+    Such as a loss, or `lambda o, y: o.argmax(-1) == y`. Equal functions give equal metrics. Of no
+    example at all it is NaN.
+
+    Raises:
+      ValueError: `function` is no function; or, when traced, its result is no real (batch,) array.
+    """
+    if not callable(function):
+        raise ValueError(
+            f"metrics.mean expects a function of (outputs, labels), but got {function!r}"
+        )
+    return Metric(MeanSums(function), _quotient)
 
 
 def positive_integer(metric: str, **sizes: int) -> None:

@@ -7,10 +7,15 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Shaped
 
-from jaxnets.metrics.classification import label_classes
+from jaxnets.metrics.classification import (
+    Arrays,
+    binary_classes,
+    check_labels,
+    label_classes,
+)
 from jaxnets.metrics.metric import Metric
+from jaxnets.metrics.per_example import at_least_float32
 
-Arrays = Array | np.ndarray
 LEVELS = 2**16  # how many bfloat16 numbers there are
 
 
@@ -43,23 +48,28 @@ def roc_curve(
     Args:
       scores: larger for what is more likely positive: logits or probabilities, such as
         `predict_proba` gives.
-      labels: positive where over 0, so 0/1, -1/+1 or bool.
+      labels: positive above 0.5, so 0/1, -1/+1, bool or a probability.
       weights: how much each example counts; 0 leaves it out.
 
     Returns:
       A `RocCurve`: a rate is NaN where there is nothing to take it of, and both are where a
-      score that counts is NaN.
+      score that counts is NaN or, in a trace, a label that counts is outside of [-1, 1].
 
     Raises:
-      ValueError: the arrays are not of one shape (n,), or are empty.
+      ValueError: the arrays are not of one shape (n,), or are empty, or a label that counts is
+        outside of [-1, 1].
     """
     weights = np.ones(np.shape(scores)) if weights is None else weights
     _same_length(scores, labels, weights)
+    if not isinstance(weights, jax.core.Tracer) and not isinstance(labels, jax.core.Tracer):
+        check_labels(np.asarray(labels)[np.asarray(weights) > 0], scores)
     scores, weights = jnp.asarray(scores, float), jnp.asarray(weights, float)
-    lowest = jnp.where(weights > 0, scores, jnp.inf).min()
+    classes = binary_classes(labels)
+    unknown = jnp.isnan(scores) | (classes < 0)
+    lowest = jnp.where(weights > 0, jnp.where(unknown, jnp.nan, scores), jnp.inf).min()
     # What does not count joins the last threshold, where it adds no point of its own.
     scores = jnp.where(weights > 0, scores, lowest)
-    positive = jnp.asarray(labels) > 0
+    positive = classes > 0
     falling = (-scores, jnp.where(positive, 0, weights), jnp.where(positive, weights, 0))
     falling, *counts = jax.lax.sort(falling, num_keys=1)
     last_of_ties = jnp.append(falling[1:] != falling[:-1], True)
@@ -90,7 +100,7 @@ def roc_auc(
       weights: how much each example counts; 0 leaves it out.
 
     Returns:
-      The area; NaN where a class, or all but it, is absent.
+      The area; NaN where a class, or all but it, is absent, or a label that counts is none.
 
     Raises:
       ValueError: the scores are not (n,) or (n, classes), or the labels are not theirs.
@@ -104,18 +114,21 @@ def roc_auc(
             f"{scores.shape}; drop an axis, as in scores[:, 0]"
         )
     numbers = jnp.arange(scores.shape[-1])[None]
-    of_class = label_classes(jnp.asarray(labels), jnp.asarray(scores))[:, None] == numbers
+    true = label_classes(labels, scores)[:, None]
+    # 2 is no binary label, so that a label of no class makes the area NaN
+    of_class = jnp.where(true < 0, 2, true == numbers)
     return jax.vmap(roc_auc, in_axes=(1, 1, None))(jnp.asarray(scores), of_class, weights).mean()
 
 
 def _binned_sums(
-    outputs: Float[Array, "batch *outputs"], labels: Array, weights: Array
+    outputs: Float[Arrays, "batch *outputs"], labels: Arrays, weights: Arrays
 ) -> Float[Array, "2 levels"]:
     """How many negatives and positives have each bfloat16 number for a score."""
-    logits = _binary_logits(outputs)
-    positive = (label_classes(labels, outputs) > 0).astype(jnp.int32)
-    counted = jnp.where((weights > 0) & jnp.isnan(logits), jnp.nan, weights)
-    return jnp.zeros((2, LEVELS)).at[positive, _level(logits)].add(counted)
+    logits = _binary_logits(at_least_float32(outputs))
+    true = label_classes(labels, outputs if labels.shape == outputs.shape else logits)
+    unknown = jnp.isnan(logits) | (true < 0)
+    counted = jnp.where((jnp.asarray(weights) > 0) & unknown, jnp.nan, weights)
+    return jnp.zeros((2, LEVELS)).at[(true > 0).astype(int), _level(logits)].add(counted)
 
 
 def _binned_area(sums: Float[Array, "2 levels"]) -> Float[Array, ""]:
@@ -131,7 +144,7 @@ No sum of fixed size holds every order of scores, so the logits are rounded to t
 numbers and the area of those is exact: a relative step of 2^-8, whatever the logits' range. It is
 off the area of the unrounded logits by at most half the share of (positive, negative) pairs that
 the rounding makes equal. The sums take half a megabyte; `roc_auc` has no such error. NaN where
-only one class occurs or a logit is NaN.
+only one class occurs, a logit is NaN or a label is no class.
 """
 
 

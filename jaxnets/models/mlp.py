@@ -5,6 +5,7 @@ from functools import partial
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax.nn.initializers import lecun_normal, variance_scaling
 
 from jaxnets.compose import serial
@@ -37,8 +38,8 @@ def mlp(
     Raises:
       LayerError: no sizes, one that is no positive integer, or not a width a hidden layer.
     """
-    if not sizes:
-        raise LayerError("mlp expects at least one size, as in mlp((500, 300, 10)), but got none")
+    if not np.size(sizes) or not np.ndim(sizes):
+        raise LayerError(f"mlp expects sizes, as in mlp((500, 300, 10)), but got {sizes!r}")
     *hidden, outputs = sizes
     if widths is not None and len(widths) != len(hidden):
         raise LayerError(

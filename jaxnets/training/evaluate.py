@@ -13,6 +13,8 @@ from jaxnets.data.stream import Stream
 from jaxnets.errors import RunError
 from jaxnets.layer import Array
 from jaxnets.metrics import Metric, classes
+from jaxnets.metrics.classification import is_single_logit, single_logit
+from jaxnets.metrics.per_example import at_least_float32
 from jaxnets.training.arguments import check_metrics, count, one_split
 from jaxnets.training.check import check_train_state, check_train_step
 from jaxnets.training.labels import beyond_one, check_binary, explained, judges_of, shape_of
@@ -121,8 +123,9 @@ def values(
 
 def probabilities(outputs: Array) -> Array:
     """The probability of each class, (n, classes); of class 1, (n,), for a single logit."""
-    if outputs.ndim == 1 or outputs.shape[-1] == 1:
-        return jax.nn.sigmoid(outputs.reshape(-1))
+    outputs = at_least_float32(outputs)
+    if is_single_logit(outputs):
+        return jax.nn.sigmoid(single_logit(outputs))
     return jax.nn.softmax(outputs)
 
 

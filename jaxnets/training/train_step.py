@@ -13,7 +13,8 @@ from jaxnets.errors import RunError
 from jaxnets.keys import stream
 from jaxnets.layer import Array, Key, Layer, Params, State
 from jaxnets.lowering import batch_inside
-from jaxnets.metrics import Metric
+from jaxnets.metrics import Metric, batch_sums
+from jaxnets.metrics.per_example import per_example
 from jaxnets.sharding import shard_batch
 from jaxnets.training.arguments import check_metrics, check_parts, made_of
 
@@ -126,9 +127,9 @@ class TrainStep:
             params_cast = _cast(params, self.compute_dtype)
             outputs, new_state = forward(params_cast, model_state, x, stream(key, "step", step))
             outputs = _cast(outputs, self.compute_dtype and jnp.float32)
-            losses = self.loss(outputs, y)
+            losses = _losses(self.loss, outputs, y, weights)
             mean = jnp.where(weights > 0, losses * weights, 0).sum() / weights.sum()
-            penalty = 0.0 if self.penalty is None else self.penalty(params)
+            penalty = 0.0 if self.penalty is None else _scalar(self.penalty(params))
             return mean + penalty, (outputs, new_state)
 
         (value, (outputs, model_state)), gradient = jax.value_and_grad(objective, has_aux=True)(
@@ -137,7 +138,7 @@ class TrainStep:
         extra = {"value": value, "grad": gradient, "value_fn": lambda params: objective(params)[0]}
         optimizer = optax.with_extra_args_support(self.optimizer)  # drops them if it takes none
         updates, opt_state = optimizer.update(gradient, opt_state, params, **extra)
-        sums = {name: m.sums(outputs, y, weights) for name, m in self.named_metrics}
+        sums = batch_sums(self.named_metrics, outputs, y, weights)
         next_params: Any = optax.apply_updates(params, updates)
         next_state = TrainState(step + 1, next_params, model_state, opt_state, key)
         return next_state, {"objective": value, **sums}
@@ -151,7 +152,7 @@ class TrainStep:
         """The metrics' sums over a batch, with `train=False`."""
         x, y, weights = shard_batch(batch)
         outputs = self.predict_batch(train_state, x)
-        return {name: m.sums(outputs, y, weights) for name, m in self.named_metrics}
+        return batch_sums(self.named_metrics, outputs, y, weights)
 
     def values(self, sums: Sums) -> dict[str, Array]:
         """Each metric's value from its sums."""
@@ -180,7 +181,8 @@ def make_train_step(
       model: a `Layer`.
       optimizer: an optax transformation. One that takes extra arguments, such as `optax.lbfgs`,
         gets the step's `value`, `grad` and `value_fn`.
-      loss: `loss(outputs, labels)`, one number per example.
+      loss: `loss(outputs, labels)`, one number per example, shape (batch,): the mean is taken
+        here, so that padding does not count.
       metrics: what to report beside the loss, by name; "loss" replaces the loss in reports.
       penalty: `penalty(params)`, added to the mean loss, as in
         `lambda params: losses.l2(params, 1e-4)`.
@@ -223,6 +225,25 @@ def _refuse_unused(hparams: Any) -> None:
             'of them: lambda hparams: make_train_step(model, optax.adam(hparams["learning_rate"]), '
             "loss)"
         )
+
+
+def _losses(loss: Loss, outputs: Any, y: Any, weights: Array) -> Array:
+    losses = per_example("make_train_step", loss, outputs, y, weights)
+    if not jnp.issubdtype(losses.dtype, jnp.floating):
+        raise ValueError(
+            f"make_train_step expects a loss with a gradient, but got {losses.dtype} numbers, "
+            "which have none; train on a cross-entropy, and report this one by metrics.mean"
+        )
+    return losses
+
+
+def _scalar(penalty: Array) -> Array:
+    if jnp.shape(penalty) != ():
+        raise ValueError(
+            f"make_train_step expects penalty(params) to return one number, but got shape "
+            f"{jnp.shape(penalty)}; sum over the params, as losses.l2 does"
+        )
+    return penalty
 
 
 def _cast(tree: Any, dtype: Any) -> Any:

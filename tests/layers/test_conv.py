@@ -93,6 +93,11 @@ def test_it_computes_in_the_dtype_of_its_kernel():
         ((3, 3), {"padding": "same"}, r'"SAME", "VALID" or 2 \(before, after\) pairs, but got \'s'),
         ((3, 3), {"padding": 1}, r"2 \(before, after\) pairs, but got 1"),
         ((3, 3), {"padding": (1, 1)}, r"2 \(before, after\) pairs, but got \(1, 1\)"),
+        (
+            (3, 3),
+            {"padding": ((0, 0), (-1, 0))},
+            r"padding of at least 0, but got .*; crop",
+        ),
         ((3,), {"padding": ((1, 1), (1, 1))}, r"1 \(before, after\) pairs, but got"),
     ],
 )

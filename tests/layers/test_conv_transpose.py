@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from helpers import assert_close, normal
 
-from jaxnets import LayerError, conv, conv_transpose
+from jaxnets import LayerError, conv, conv_transpose, lowering
 
 CASES = pytest.mark.parametrize(
     ("space", "size", "strides", "padding"),
@@ -144,6 +144,32 @@ def test_an_input_of_another_rank_or_channel_count_is_refused():
         layer.init(jax.random.key(0), jnp.ones((4, 4, 3)))
     with pytest.raises(LayerError, match=r"expects \(..., 3\) but got \(1, 4, 4, 2\); images are"):
         layer.apply(params, {}, jnp.ones((1, 4, 4, 2)))
+
+
+@pytest.mark.parametrize("convolve", [lowering.conv_transpose, lowering.plain_conv_transpose])
+@pytest.mark.parametrize(
+    ("space", "size", "strides", "padding"),
+    [((5,), (3,), (2,), ((-1, -2),)), ((4, 3), (3, 2), (1, 2), ((-2, 1), (0, -3)))],
+)
+def test_negative_padding_appends_zeros_in_the_output_and_both_gradients(
+    space, size, strides, padding, convolve
+):
+    layer, params, x = start(space, size, strides=strides, padding=padding, convolve=convolve)
+    out = [out_size(n, size[i], strides[i], padding, i) for i, n in enumerate(space)]
+    before = [pair[0] for pair in padding]
+
+    def expected(x, kernel):
+        return laid_down(x, kernel, strides, before, out)
+
+    y, pull = jax.vjp(lambda params, x: apply(layer, params, x), params, x)
+    assert_close(y, expected(x, params["kernel"]) + np.array([0.5, -0.25]), 1e-6)
+    g = normal(*y.shape, seed=1)
+    by_params, by_x = pull(g)
+    for seed in (2, 3):  # the derivative along a direction, since the map is linear in each
+        dx, dk = normal(*x.shape, seed=seed), normal(*params["kernel"].shape, seed=seed)
+        along_x, along_k = (g * expected(dx, params["kernel"])).sum(), (g * expected(x, dk)).sum()
+        np.testing.assert_allclose((by_x * dx).sum(), along_x, rtol=1e-4, atol=1e-4)
+        np.testing.assert_allclose((by_params["kernel"] * dk).sum(), along_k, rtol=1e-4, atol=1e-4)
 
 
 def test_padding_that_leaves_nothing_is_refused_with_a_cure():

@@ -34,6 +34,20 @@ def test_an_index_outside_the_table_gives_nan_and_never_a_neighbour(dtype, vocab
     assert rows(vocabulary, jnp.asarray([*outside, 7], dtype))[-1] == 7
 
 
+@pytest.mark.parametrize("dtype", [np.int64, np.uint64])
+@pytest.mark.parametrize("wrapped", [0, 7, 2**31])
+def test_a_64_bit_index_of_numpys_is_not_wrapped_to_a_row(dtype, wrapped):
+    indices = np.array([2**32 + wrapped, 2**63 - 1, 7], dtype)
+    np.testing.assert_array_equal(rows(100, indices), [np.nan, np.nan, 7])
+    np.testing.assert_array_equal(rows(100, indices[2]), 7)
+
+
+def test_a_64_bit_index_of_jaxs_is_not_wrapped_either():
+    with jax.enable_x64(True):
+        y = np.asarray(rows(100, jnp.array([2**32, -(2**32), 7])))
+    np.testing.assert_array_equal(y, [np.nan, np.nan, 7])
+
+
 def test_only_the_rows_looked_up_have_a_gradient():
     layer = embedding(5, 2)
     indices = jnp.asarray([1, 3, 3])
@@ -48,10 +62,11 @@ def test_sizes_must_be_positive_integers(sizes):
         embedding(*sizes)
 
 
-def test_floats_are_refused_with_the_cure():
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16", "bool"])
+def test_what_is_no_integer_is_refused_with_the_cure(dtype):
     layer = embedding(5, 2)
-    message = r"embedding\(5, 2\) expects integers but got float32; .* x.astype\(jnp.int32\)"
+    message = rf"embedding\(5, 2\) expects integers but got {dtype}; .* x.astype\(jnp.int32\)"
     with pytest.raises(LayerError, match=message):
-        layer.init(jax.random.key(0), jnp.ones(3))
+        layer.init(jax.random.key(0), jnp.ones(3, dtype))
     with pytest.raises(LayerError, match=message):
-        layer.apply({"embedding": jnp.ones((5, 2))}, {}, jnp.ones(3))
+        layer.apply({"embedding": jnp.ones((5, 2))}, {}, jnp.ones(3, dtype))

@@ -52,6 +52,11 @@ def test_the_global_mean_is_over_every_spatial_axis(space):
         ((2, 2), {"strides": -1}, "strides to be a positive integer, but got -1"),
         ((2, 2), {"strides": (2,)}, r"strides for 2 axes, but got \(2,\)"),
         ((2, 2), {"padding": "FULL"}, '"SAME", "VALID" or 2 .* but got \'FULL\''),
+        (
+            (2, 2),
+            {"padding": ((0, 0), (0, -1))},
+            "padding of at least 0, but got .*; crop",
+        ),
         ((2, 2), {"padding": ((1, 1),)}, "2 .before, after. pairs, but got"),
     ],
 )

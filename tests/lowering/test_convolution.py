@@ -5,6 +5,7 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 import loops
+import numpy as np
 import pytest
 from helpers import assert_close, assert_same, examples, normal
 from hypothesis import given
@@ -52,6 +53,24 @@ def output_and_gradients(convolve, problem):
         return y, back(jnp.asarray(loops.cotangent(y.shape), y.dtype))
 
     return run(x, kernel)
+
+
+@pytest.mark.parametrize("padding", [((0, 0), (-1, 0)), ((0, 0), (-2, 1)), ((1, -2), (-1, -1))])
+@pytest.mark.parametrize("within", [lambda f: f, lowering.batch_inside], ids=["", "batch inside"])
+@pytest.mark.parametrize("convolve", [lowering.conv, lowering.plain_conv])
+def test_negative_padding_crops_first(convolve, within, padding):
+    x, kernel = normal(2, 8, 9, 4), normal(3, 2, 4, 3, seed=1)
+    crop = [slice(max(-b, 0), n - max(-a, 0)) for n, (b, a) in zip((8, 9), padding, strict=True)]
+    rest = tuple((max(b, 0), max(a, 0)) for b, a in padding)
+    y, (dx, dk) = loops.convolution(x[:, *crop], kernel, (1, 1), rest, (1, 1), 1)
+
+    def cropping(x, kernel, *how):
+        return within(lambda x, kernel: convolve(x, kernel, *how))(x, kernel)
+
+    found = output_and_gradients(cropping, Problem(x, kernel, (1, 1), padding, (1, 1), 1))
+    whole = np.zeros(x.shape)
+    whole[:, *crop] = dx
+    assert_close(found, (y, (whole, dk)))
 
 
 WAYS = pytest.mark.parametrize("convolve", [lowering.conv, lowering.plain_conv])

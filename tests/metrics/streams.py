@@ -10,7 +10,10 @@ import numpy as np
 from hypothesis import strategies as st
 from jaxtyping import config
 
+from jaxnets import Layer
+
 BATCH = 8
+IDENTITY = Layer(lambda key, x: ({}, {}), lambda params, state, x, **how: (x, state))
 
 jitted = cache(jax.jit)  # one compilation a metric, for all examples
 

@@ -141,3 +141,38 @@ def test_a_population_gives_each_member_its_own_rate():
 def test_a_loss_that_is_no_function_is_refused():
     with pytest.raises(TypeError, match="expects a loss function, but got 'mse'"):
         make_update(MODEL, sgd, "mse")
+
+
+@pytest.mark.parametrize(
+    "loss", [lambda o, y: o.argmax(-1) == y, lambda o, y: (o.argmax(-1) - y) ** 2]
+)
+def test_a_loss_without_a_gradient_is_refused(loss):
+    update = make_update(PERCEPTRON, optax.sgd(RATE), loss)
+    with pytest.raises(ValueError, match="expects a loss with a gradient, but got (bool|int32)"):
+        step(update, start(update))
+
+
+def test_a_penalty_of_more_than_one_number_is_refused_with_the_cure():
+    update = make_update(
+        PERCEPTRON,
+        optax.sgd(RATE),
+        losses.softmax_cross_entropy,
+        penalty=lambda params, hyper: params["head"]["bias"] ** 2,
+    )
+    with pytest.raises(ValueError, match=r"one number, but got shape \(3,\); sum over the params"):
+        step(update, start(update))
+
+
+def test_a_loss_gets_16_bit_outputs_in_float32():
+    seen = []
+
+    def loss(outputs, labels):
+        seen.append(outputs.dtype)
+        return losses.softmax_cross_entropy(outputs, labels)
+
+    update = make_update(PERCEPTRON, optax.sgd(RATE), loss)
+    before = start(update)
+    params = jax.tree.map(lambda w: w.astype(jnp.bfloat16), before.params)
+    batch = BATCH._replace(x=X.astype(jnp.bfloat16))
+    jax.eval_shape(update, before._replace(params=params), batch)
+    assert set(seen) == {jnp.dtype(jnp.float32)}

@@ -1,0 +1,79 @@
+"""Recurrence: one cell at every step of a sequence."""
+
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+
+from jaxnets.compose import specification
+from jaxnets.dtypes import as_array, wide_dtype
+from jaxnets.layer import Array, Key, Layer, LayerError, Params, State
+
+
+def scan_over_time(cell: Layer, carry: Callable[[Any], Any]) -> Layer:
+    """A recurrent layer: one cell, with the same weights, at every time step.
+
+    Args:
+      cell: maps `(carry, x_t)` to `(carry, y_t)`, with `x_t` of shape (batch, ...).
+      carry: makes the first carry from the input's first time step, as in
+        `lambda x: jnp.zeros((x.shape[0], 64))`; in the dtype in which the cell returns it.
+
+    Returns:
+      A `Layer` from (batch, time, ...) to (batch, time, ...). The cell's state passes from step
+      to step; its key at step t is `fold_in(key, t)`.
+
+    Raises:
+      LayerError: an input without time steps, or a cell that returns another form of carry.
+    """
+
+    def init(key: Key, x: Any) -> tuple[Params, State]:
+        _expect_steps(x)
+        first = jax.eval_shape(lambda x: x[:, 0], x)
+        return cell.init(key, (jax.eval_shape(carry, first), first))
+
+    def apply(
+        params: Params, state: State, x: Array, *, key: Key | None = None, train: bool = False
+    ) -> tuple[Any, State]:
+        x = as_array(x)
+        _expect_steps(x)
+        wide = jax.tree.map(_widen, params)
+
+        def step(before: tuple, now: tuple[Array, Array]) -> tuple:
+            (memory, state), (t, x_t) = before, now
+            step_key = None if key is None else jax.random.fold_in(key, t)
+            narrow = jax.tree.map(lambda w, p: w.astype(p.dtype), wide, params)
+            (after, y_t), state = cell.apply(
+                narrow, state, (memory, x_t), key=step_key, train=train
+            )
+            _expect_carry(memory, after)
+            return (after, state), y_t
+
+        times = jnp.arange(x.shape[1])
+        start = (carry(x[:, 0]), state)
+        (_, state), y = jax.lax.scan(step, start, (times, jnp.moveaxis(x, 1, 0)))
+        return jnp.moveaxis(y, 0, 1), state
+
+    return Layer(init, apply)
+
+
+def _widen(leaf: Array) -> Array:
+    """A 16-bit float as float32, so that its gradient is not added up in 16 bits over time."""
+    narrow = jnp.issubdtype(leaf.dtype, jnp.floating) and leaf.dtype.itemsize < 4
+    return leaf.astype(wide_dtype(leaf.dtype)) if narrow else leaf
+
+
+def _expect_steps(x: Any) -> None:
+    if len(x.shape) < 2 or not x.shape[1]:
+        raise LayerError(
+            f"scan_over_time expects (batch, time, ...) with at least one step, but got {x.shape}"
+        )
+
+
+def _expect_carry(before: Any, after: Any) -> None:
+    if (expected := specification(before)) != (got := specification(after)):
+        raise LayerError(
+            f"scan_over_time expects the cell to return the carry as it came, "
+            f"{jax.tree.unflatten(*expected)}, but it returned {jax.tree.unflatten(*got)}; "
+            f"make the first carry so"
+        )

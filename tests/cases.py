@@ -1,0 +1,157 @@
+"""Every public layer and function with an input that suits it: what the laws are held against."""
+
+from functools import partial
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import pytest
+from helpers import normal
+
+from jaxnets import (
+    Layer,
+    avg_pool,
+    batch_norm,
+    conv,
+    conv_transpose,
+    dense,
+    depthwise_conv,
+    dropout,
+    embedding,
+    flatten,
+    gaussian_noise,
+    global_avg_pool,
+    group_norm,
+    layer_norm,
+    local_response_norm,
+    lowering,
+    max_pool,
+    network,
+    prelu,
+    scale_pixels,
+    scan_over_time,
+    separable_conv,
+    serial,
+    step,
+    stochastic_pool,
+    sum_pool,
+)
+
+
+class Case(NamedTuple):
+    """A layer and an input that suits it; `plain` is the layer in XLA's own operations alone."""
+
+    layer: Layer
+    x: jax.Array
+    plain: Layer | None = None
+
+
+def conv_case(x, *sizes, make=conv, plain=lowering.plain_conv, **how):
+    return Case(make(*sizes, **how), x, make(*sizes, **how, convolve=plain))
+
+
+conv_transpose_case = partial(conv_case, make=conv_transpose, plain=lowering.plain_conv_transpose)
+
+
+def max_pool_case(x, window, **how):
+    plain = max_pool(window, **how, pool=lowering.plain_max_pool)
+    return Case(serial(max_pool(window, **how)), x, serial(plain))
+
+
+@network(fc=dense(5), norm=batch_norm(), drop=dropout(0.5))
+def residual(x, *, fc, norm, drop):
+    return x + drop(jnp.tanh(norm(fc(x))))
+
+
+@network(fc=dense(5), norm=batch_norm())
+def shared(x, *, fc, norm):
+    return norm(fc(jnp.tanh(norm(fc(x)))))
+
+
+@network(mix=dense(3), norm=batch_norm())
+def recurrent_cell(carry_and_x, *, mix, norm):
+    carry = jnp.tanh(norm(mix(jnp.concatenate(carry_and_x, axis=-1))))
+    return carry, carry
+
+
+def small_cnn(convolve, pool):
+    return serial(
+        ("conv", conv(3, (3,), convolve=convolve)),
+        jnp.tanh,
+        max_pool((3,), pool=pool),
+        flatten,
+        ("head", dense(2)),
+    )
+
+
+def first_carry(x):
+    return jnp.zeros((x.shape[0], 3), jnp.promote_types(x.dtype, jnp.float32))
+
+
+line, image, table = normal(3, 9, 4), normal(3, 7, 6, 4), normal(4, 5)
+pixels = jnp.arange(48, dtype=jnp.uint8).reshape(2, 3, 4, 2)
+tokens = jnp.arange(12).reshape(3, 4)
+
+# The first word of each name is the public name that it is a case of.
+LAYERS = {
+    "dense": Case(dense(3), table),
+    "dense without a bias": Case(dense(3, use_bias=False), image),
+    "conv 1-D": conv_case(line, 4, (3,), strides=2, padding=((1, 2),)),
+    "conv 2-D": conv_case(image, 4, (3, 2), strides=(2, 1)),
+    "conv 2-D dilated and grouped": conv_case(
+        image, 4, (2, 2), dilation=(2, 1), groups=2, padding="VALID", use_bias=False
+    ),
+    "conv_transpose 1-D": conv_transpose_case(line, 2, (3,), strides=2, padding=((1, 0),)),
+    "conv_transpose 2-D": conv_transpose_case(image, 2, (3, 2), strides=(1, 3)),
+    "depthwise_conv": conv_case(image, (2, 3), multiplier=2, strides=(2, 1), make=depthwise_conv),
+    "separable_conv": conv_case(line, 3, (2,), dilation=2, make=separable_conv),
+    "batch_norm": Case(batch_norm(decay=0.5), image),
+    "layer_norm": Case(layer_norm(), table),
+    "group_norm": Case(group_norm(2), image),
+    "dropout": Case(dropout(0.5), table),
+    "dropout classic": Case(dropout(0.5, mode="classic"), table),
+    "gaussian_noise": Case(gaussian_noise(0.5), table),
+    "stochastic_pool": Case(stochastic_pool((2, 2)), image),
+    "prelu": Case(prelu(), image),
+    "embedding": Case(embedding(12, 3), tokens),
+    "serial": Case(
+        small_cnn(lowering.conv, lowering.max_pool),
+        line,
+        small_cnn(lowering.plain_conv, lowering.plain_max_pool),
+    ),
+    "network with a residual": Case(residual, table),
+    "network with children called twice": Case(shared, table),
+    "scan_over_time": Case(scan_over_time(recurrent_cell, first_carry), line),
+}
+FUNCTIONS = {
+    "max_pool": max_pool_case(image, (2, 2)),
+    "max_pool overlapping": max_pool_case(image, (3, 3), strides=2, padding="SAME"),
+    "max_pool 1-D": max_pool_case(line, (3,)),
+    "avg_pool": Case(serial(avg_pool((2, 2))), image),
+    "avg_pool overlapping": Case(serial(avg_pool((3, 3), strides=2, padding="SAME")), image),
+    "sum_pool": Case(serial(sum_pool((2, 2))), image),
+    "sum_pool overlapping": Case(serial(sum_pool((3, 3), strides=2, padding="SAME")), image),
+    "global_avg_pool": Case(serial(global_avg_pool), image),
+    "step": Case(serial(step), image),
+    "local_response_norm": Case(serial(local_response_norm(3, alpha=0.5)), image),
+    "flatten": Case(serial(flatten), image),
+    "scale_pixels": Case(serial(scale_pixels((0.5, 0.2), (0.3, 0.4))), pixels),
+}
+CASES = LAYERS | FUNCTIONS
+
+over_layers = pytest.mark.parametrize("case", LAYERS.values(), ids=LAYERS)
+over_all = pytest.mark.parametrize("case", CASES.values(), ids=CASES)
+in_both_modes = pytest.mark.parametrize("train", [False, True], ids=["eval", "train"])
+
+
+def start(case):
+    """The layer's params and state, with the state away from its first values."""
+    params, state = case.layer.init(jax.random.key(0), case.x)
+    return params, jax.tree.map(lambda leaf: leaf + 0.25, state)
+
+
+def as_float64(tree):
+    def cast(leaf):
+        return leaf.astype(jnp.float64) if jnp.issubdtype(leaf.dtype, jnp.floating) else leaf
+
+    return jax.tree.map(cast, tree)

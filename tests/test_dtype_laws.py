@@ -1,0 +1,130 @@
+"""The rule of `jaxnets.dtypes`, over every public layer and function."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from cases import CASES, as_float64, in_both_modes, start
+from helpers import assert_close, assert_same, normal
+
+SELECTS = {"max_pool", "flatten"}  # and computes nothing
+KERNELS = {"dense", "conv", "conv_transpose", "depthwise_conv", "separable_conv", "embedding"}
+KERNELS |= {"serial", "network", "scan_over_time"}  # as the cases have one
+DRAWS = {"gaussian_noise", "stochastic_pool", "dropout"}  # other numbers in 64 bits
+TAKES_INTEGERS_ALONE = {"embedding"}
+HALVES = ["bfloat16", "float16"]
+INTEGERS = ["bool", "uint8", "int32"]
+
+over_cases = pytest.mark.parametrize("name", CASES)
+
+
+def returned(name, dtype):
+    """The dtype that a case returns for an input of this one, its params being in float32."""
+    kind = name.split()[0]
+    if kind in KERNELS:
+        return jnp.dtype(jnp.float32)
+    keeps = kind in SELECTS or jnp.issubdtype(dtype, jnp.floating)
+    return jnp.dtype(dtype if keeps else jnp.float32)
+
+
+def cast(x, dtype):
+    """The case's input with values that any dtype may hold."""
+    if jnp.issubdtype(x.dtype, jnp.integer):
+        return x.astype(dtype)
+    whole = jnp.abs(jnp.round(4 * x)) if jnp.dtype(dtype).kind in "bui" else x
+    return whole.astype(dtype)
+
+
+def dtypes_for(name):
+    return ["uint8", "int32"] if name in TAKES_INTEGERS_ALONE else INTEGERS + HALVES
+
+
+def applied(case, params, state, x, train=True):
+    return case.layer.apply(params, state, x, key=jax.random.key(0), train=train)
+
+
+@pytest.mark.usefixtures("unoptimised")
+@over_cases
+@in_both_modes
+def test_the_result_is_that_of_float32_rounded_once(name, train):
+    case = CASES[name]
+    params, state = start(case)
+    exact = jnp.int32 if name in TAKES_INTEGERS_ALONE else jnp.float32
+    inputs = {dtype: cast(case.x, dtype) for dtype in dtypes_for(name)}
+
+    @jax.jit
+    def run(inputs):
+        return {d: applied(case, params, state, x, train) for d, x in inputs.items()}
+
+    expected = run({dtype: x.astype(exact) for dtype, x in inputs.items()})
+    for dtype, (y, new_state) in run(inputs).items():
+        exact_y, exact_state = expected[dtype]
+        assert_same((y, new_state), (exact_y.astype(returned(name, dtype)), exact_state))
+
+
+@pytest.mark.usefixtures("unoptimised")
+@over_cases
+@in_both_modes
+def test_float64_is_computed_in_float64(name, train):
+    case = CASES[name]
+    params, state = start(case)
+    floats = jnp.issubdtype(case.x.dtype, jnp.floating)
+
+    @jax.jit
+    def run(params, state, x):
+        return applied(case, params, state, x, train)
+
+    expected = run(params, state, case.x)
+    with jax.enable_x64(True):
+        found = run(*as_float64((params, state)), case.x.astype(jnp.float64) if floats else case.x)
+        found = jax.tree.map(np.asarray, found)
+    if floats or params:
+        assert {leaf.dtype.name for leaf in jax.tree.leaves(found)} == {"float64"}
+    if name.split()[0] not in SELECTS | {"step", "embedding"}:
+        assert (found[0] != found[0].astype(np.float32)).any() or not (floats or params)
+    if not (train and name.split()[0] in DRAWS | {"network"}):
+        assert_close(found, expected, 2e-6)
+
+
+def derivatives(case, params, state, x):
+    """Those by params and, of floats, by the input, of a sum that sees each output differently."""
+
+    @jax.jit
+    def run(params, x):
+        def f(params, x):
+            return applied(case, params, state, x)[0]
+
+        y, pull = jax.vjp(f, params, x)
+        by_params, by_x = pull(jnp.sign(normal(*y.shape, seed=3)).astype(y.dtype))
+        return by_params, by_x if jnp.issubdtype(x.dtype, jnp.floating) else None
+
+    return run(params, x)
+
+
+@pytest.mark.usefixtures("unoptimised")
+@pytest.mark.parametrize("name", sorted(CASES.keys() - {"scale_pixels"}))
+def test_bfloat16_has_the_derivatives_of_float32_and_rounds_them(name):
+    case = CASES[name]
+    params, state = start(case)
+    floats = jnp.issubdtype(case.x.dtype, jnp.floating)
+    x = cast(case.x, jnp.bfloat16) if floats else case.x
+    half = jax.tree.map(lambda leaf: leaf.astype(jnp.bfloat16), params)
+    exact = jax.tree.map(lambda leaf: leaf.astype(jnp.float32), half)
+    expected = derivatives(case, exact, state, x.astype(jnp.float32) if floats else x)
+    for some in (exact, half):
+        found = derivatives(case, some, state, x)
+        dtypes = jax.tree.map(lambda leaf: leaf.dtype, found)
+        assert dtypes == jax.tree.map(lambda leaf: leaf.dtype, (some, x if floats else None))
+        assert_close(found, expected, 2**-5)
+
+
+@over_cases
+def test_casting_the_params_casts_the_network(name):
+    case = CASES[name]
+    params, state = start(case)
+    half = jax.tree.map(lambda leaf: leaf.astype(jnp.bfloat16), params)
+    x = cast(case.x, jnp.bfloat16) if jnp.issubdtype(case.x.dtype, jnp.floating) else case.x
+    y, new_state = applied(case, half, state, x)
+    scales_bytes = name == "scale_pixels"
+    assert y.dtype == (jnp.float32 if scales_bytes else jnp.bfloat16)
+    assert all(leaf.dtype == jnp.float32 for leaf in jax.tree.leaves(new_state))
