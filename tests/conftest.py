@@ -1,6 +1,10 @@
 """Guards that hold in every test."""
 
 import os
+import signal
+
+# In a background job, where it is ignored, a test of Ctrl-C would wait for ever.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 # Before JAX starts its backend: two CPU devices, so that placement is never an accident of one.
 os.environ["XLA_FLAGS"] = (
