@@ -171,3 +171,10 @@ def test_a_user_without_a_home_has_no_cache_unless_one_is_named(monkeypatch):
         user_cache()
     monkeypatch.setenv("XDG_CACHE_HOME", "caches")
     assert user_cache() == Path.cwd() / "caches" / "jaxnets"
+
+
+def test_an_error_about_another_file_keeps_its_name(tmp_path):
+    other = tmp_path / "missing"
+    expected = pytest.raises(FileNotFoundError, match=f"'{other}'$")
+    with expected, written_whole(tmp_path / "file"):
+        other.read_bytes()
