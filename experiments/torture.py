@@ -69,6 +69,7 @@ class Config:
 
 def train() -> None:
     """What a child does: `experiments.mnist_mlp`, but a save after every short chunk."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # ignored in a background job
     resume.SAVE_SECONDS = 0.0
     common.fit = partial(fit, chunk_seconds=CHUNK_SECONDS)
     common.main(mnist_mlp.experiment, mnist_mlp.Config)

@@ -3,6 +3,7 @@
 import ctypes
 import gc
 import os
+import signal
 import sys
 
 # Before JAX starts its backend: two CPU devices, so that placement is never an accident of one.
@@ -14,6 +15,8 @@ import jax
 import pytest
 from jaxtyping import install_import_hook
 
+# In a background job, where it is ignored, a test of Ctrl-C would wait for ever.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 jax.config.update("jax_numpy_rank_promotion", "raise")
 jax.config.update("jax_debug_key_reuse", True)
 # Annotations are checked where arrays flow; constructors check their arguments themselves.

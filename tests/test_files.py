@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from jaxnets import locks
+from jaxnets import files, locks
 from jaxnets.files import appended, regular_file, sweep, user_cache, written_whole
 
 LIMIT = 2**20  # bytes
@@ -171,3 +171,19 @@ def test_a_user_without_a_home_has_no_cache_unless_one_is_named(monkeypatch):
         user_cache()
     monkeypatch.setenv("XDG_CACHE_HOME", "caches")
     assert user_cache() == Path.cwd() / "caches" / "jaxnets"
+
+
+def test_an_error_about_another_file_keeps_its_name(tmp_path):
+    other = tmp_path / "missing"
+    expected = pytest.raises(FileNotFoundError, match=f"'{other}'$")
+    with expected, written_whole(tmp_path / "file"):
+        other.read_bytes()
+
+
+def test_two_writers_that_draw_one_temporary_name_do_not_share_it(monkeypatch, tmp_path):
+    monkeypatch.setattr(files, "token_hex", lambda size: "0" * 2 * size)
+    with written_whole(tmp_path / "file") as first:
+        first.write(b"first")
+        with pytest.raises(FileExistsError), written_whole(tmp_path / "file"):
+            pass
+    assert (tmp_path / "file").read_bytes() == b"first"

@@ -111,6 +111,24 @@ def test_nothing_reads_the_command_line():
     ]
 
 
+def test_json_is_read_by_the_guarded_reader_alone():
+    """A benchmark's worker is left out: a peer's process must not import JAX."""
+    parsers = {"load", "loads", "JSONDecoder"}
+
+    def parses(node):
+        if isinstance(node, ast.ImportFrom):
+            return node.module == "json" and bool(parsers & {alias.name for alias in node.names})
+        return isinstance(node, ast.Attribute) and ast.unparse(node) in {
+            f"json.{n}" for n in parsers
+        }
+
+    root = PACKAGE.parent
+    paths = [path for part in ("jaxnets", "experiments") for path in (root / part).rglob("*.py")]
+    found = [path for path in paths if any(map(parses, ast.walk(ast.parse(path.read_text()))))]
+    names = {str(path.relative_to(root)) for path in found}
+    assert names == {"jaxnets/json_files.py", "experiments/bench/worker.py"}
+
+
 def test_importing_the_library_imports_no_heavy_optional_thing():
     heavy = {
         "PIL", "array_record", "flax", "keras", "matplotlib", "orbax", "pandas", "rich",

@@ -58,7 +58,7 @@ def test_a_lock_file_that_was_removed_and_made_again_is_another(tmp_path):
     assert (held, ended(process)) == ("False", 0)
 
 
-def test_a_file_system_without_locks_is_told_and_used_all_the_same(monkeypatch, tmp_path):
+def test_a_file_system_without_locks_warns_and_is_used_without_one(monkeypatch, tmp_path):
     def no_locks(descriptor, how):
         raise OSError(errno.ENOLCK, os.strerror(errno.ENOLCK))
 

@@ -1,10 +1,13 @@
 """Small data sets in IDX files, and a world in which no test finds anything by accident."""
 
 import gzip
+import http.server
 import struct
+import threading
 
 import numpy as np
 import pytest
+from mirrors import BODY, give
 
 from jaxnets.data import catalogue, sources
 
@@ -51,3 +54,30 @@ def write_set(as_idx):
         return arrays
 
     return write_set
+
+
+@pytest.fixture
+def mirror():
+    """Serve by `mirror.answer(handler)`, to be set; `mirror.asked` lists the paths requested."""
+
+    class Handler(http.server.BaseHTTPRequestHandler):
+        def do_GET(self):
+            mirror.asked.append(self.path)
+            mirror.answer(self)
+
+        def log_message(self, *_):
+            pass
+
+    class Mirror(http.server.ThreadingHTTPServer):
+        asked: tuple = ()
+        block_on_close = False
+
+        def handle_error(self, *_):
+            pass  # a client that has read enough and hangs up is no failure of the test
+
+    with Mirror(("127.0.0.1", 0), Handler) as mirror:
+        mirror.asked, mirror.answer = [], give(BODY)
+        mirror.url = f"http://127.0.0.1:{mirror.server_port}/"
+        threading.Thread(target=mirror.serve_forever, args=[0.01], daemon=True).start()
+        yield mirror
+        mirror.shutdown()

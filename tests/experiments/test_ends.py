@@ -183,3 +183,8 @@ def test_an_out_that_is_a_file_is_one_line(ended, tmp_path, small_mnist, name):
     assert status == 2 and errors.count("\n") == 1
     assert errors.startswith(f"error: cannot write to {tmp_path / 'file'}: File exists; choose")
     assert (tmp_path / "file").read_text() == "mine"
+
+
+def test_a_program_that_imports_an_experiment_keeps_its_own_ends():
+    program = "import sys, experiments; assert sys.excepthook is sys.__excepthook__"
+    subprocess.run([sys.executable, "-c", program], cwd=ROOT, check=True)

@@ -7,7 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from experiments import common
+from experiments import common, folder
+from jaxnets import data
+from jaxnets.training import RunError
 
 ROOT = Path(common.__file__).parents[1]
 BEGIN = """
@@ -123,3 +125,17 @@ sys.stdin.read()
             process.communicate()
     last = subprocess.Popen(command, **pipes)
     assert last.communicate(timeout=60)[0] == "began\n"
+
+
+def test_a_run_that_began_and_ended_while_another_waited_for_the_lock_is_left(
+    small_mnist, tmp_path, monkeypatch
+):
+    def run_and_end(lock):
+        lock.with_name("run.json").write_text("an earlier run")
+        return True
+
+    monkeypatch.setattr(folder, "hold", run_and_end)
+    dataset = data.load("mnist", data_dir=small_mnist)
+    with pytest.raises(RunError, match="is not empty"):
+        folder.begin("mnist_mlp", common.Config(out=tmp_path / "run"), dataset)
+    assert (tmp_path / "run" / "run.json").read_text() == "an earlier run"

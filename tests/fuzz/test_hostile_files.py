@@ -1,122 +1,25 @@
 """One table of hostile files for every reader: each answers in one line, soon, in little memory."""
 
-import ast
 import gzip
 import json
 import os
 import struct
 import time
 import tracemalloc
-from pathlib import Path
-from typing import NamedTuple
 
-import jax.numpy as jnp
 import numpy as np
 import pytest
+from readers import JSON, READERS, Reader
 
-from experiments import finetune, one_by_one
-from experiments.bench import plots, records
-from experiments.folder import check_same_run, cut
+from experiments.bench import plots
+from experiments.folder import cut
 from jaxnets import files
 from jaxnets.data import DataError, catalogue, idx, load
 from jaxnets.data.catalogue import File
-from jaxnets.interop import safetensors
 from jaxnets.json_files import JSONError, read, read_lines
-from jaxnets.training import CheckpointError, Checkpoints, RunError
-from jaxnets.training.search import Results, Trial, uniform
 
-ROOT = Path(__file__).parents[2]
 PEAK = 2**23  # bytes: the files have a few kilobytes, or claim gigabytes
 SECONDS = 10.0  # for a file that takes milliseconds, on a busy machine
-TREE = {"fc1": {"kernel": jnp.ones((3, 4)), "mask": jnp.array([True, False])}}
-RUN = {"experiment": "mlp", "config": {"seed": 0}, "data": {"checksums": {}}}
-RUN |= {"versions": {}, "device": "cpu"}
-SPEED = {"kind": "speed", "case": "mlp", "peer": "ours", "left_out": "it is not installed"}
-POPULATION = {
-    "by size, shared batches": {"1": {"members per second": [1.0, 2.0, 3.0]}},
-    **{"network": "mlp", "updates": 9, "batch_size": 12},
-}
-
-
-class Reader(NamedTuple):
-    """What reads a kind of file.
-
-    Attributes:
-      name: the file's.
-      write: writes a whole one to a path.
-      read: reads it; raises `error` if it is damaged.
-    """
-
-    name: str
-    write: object
-    read: object
-    error: type
-
-
-def idx_content(path):
-    content = struct.pack(">HBB3I", 0, 8, 3, 5, 28, 28) + bytes(range(256)) * 16
-    path.write_bytes(content[: 16 + 5 * 784])
-
-
-def packed_idx(path):
-    idx_content(path)
-    path.write_bytes(gzip.compress(path.read_bytes(), mtime=0))
-
-
-def checkpoint(path):
-    with Checkpoints(path.parent) as checkpoints:
-        checkpoints.save(1, TREE, {"seed": 0}, score=0.5)
-
-
-def results(path):
-    trials = [Trial(n, n // 2, {"rate": n / 9}, 1, n / 4, False, "vmap") for n in range(4)]
-    Results(tuple(trials), "accuracy", False, {"rate": uniform(0, 1)}, {}).to_json_lines(path)
-
-
-def as_json(*values):
-    def write(path):
-        path.write_text("".join(json.dumps(value) + "\n" for value in values), encoding="utf-8")
-
-    return write
-
-
-def population(path):
-    plots.POPULATION = path
-    return plots.of_population_sizes()
-
-
-READERS = [
-    Reader("raw-idx3-ubyte", idx_content, lambda path: idx.read(path, 3), DataError),
-    Reader("packed.gz", packed_idx, lambda path: idx.read(path, 3), DataError),
-    Reader("t.safetensors", lambda p: safetensors.save(p, TREE), safetensors.load, ValueError),
-    Reader(
-        "step-00000001.safetensors",
-        checkpoint,
-        lambda path: Checkpoints(path.parent).restore(TREE, step=1),
-        CheckpointError,
-    ),
-    Reader("results.jsonl", results, Results.from_json_lines, RunError),
-    Reader("run.json", as_json(RUN), lambda path: check_same_run(path, RUN), RunError),
-    Reader(
-        "result.json",
-        as_json({"steps": 1, "test_accuracy": 0.5, "train_seconds": 2.0}),
-        lambda path: one_by_one.result_in(path.parent),
-        JSONError,
-    ),
-    Reader("comparisons.json", as_json({"a, then b": {"10": {}}}), finetune.compared, JSONError),
-    Reader("bench.jsonl", as_json(SPEED), lambda path: records.read([path]), RunError),
-    Reader("population.json", as_json(POPULATION), population, JSONError),
-    Reader(
-        "any.json", as_json({"a": [1, 2.5, "three", None]}), lambda p: read(p, cure="-"), JSONError
-    ),
-    Reader(
-        "any.jsonl",
-        as_json({"a": 1}, {"b": 2}),
-        lambda path: list(read_lines(path, cure="-")),
-        JSONError,
-    ),
-]
-JSON = [reader for reader in READERS if ".json" in reader.name]
 
 
 def named(readers):
@@ -338,20 +241,3 @@ def test_a_damaged_file_in_the_cache_is_refused_with_the_cure(cache):
     path.write_bytes(whole)
     os.truncate(path, 2**33)
     assert "Delete this file" in answer(cache, path)
-
-
-def test_json_is_read_by_the_guarded_reader_alone():
-    """A benchmark's worker is left out: a peer's process must not import JAX."""
-    parsers = {"load", "loads", "JSONDecoder"}
-
-    def parses(node):
-        if isinstance(node, ast.ImportFrom):
-            return node.module == "json" and bool(parsers & {alias.name for alias in node.names})
-        return isinstance(node, ast.Attribute) and ast.unparse(node) in {
-            f"json.{n}" for n in parsers
-        }
-
-    paths = [path for part in ("jaxnets", "experiments") for path in (ROOT / part).rglob("*.py")]
-    found = [path for path in paths if any(map(parses, ast.walk(ast.parse(path.read_text()))))]
-    names = {str(path.relative_to(ROOT)) for path in found}
-    assert names == {"jaxnets/json_files.py", "experiments/bench/worker.py"}
