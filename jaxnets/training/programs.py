@@ -6,6 +6,8 @@ from weakref import WeakKeyDictionary, ref
 
 import jax
 
+MOST = 64  # programs of one train step; beyond it the oldest goes
+
 _PROGRAMS: WeakKeyDictionary[Any, dict[Hashable, Any]] = WeakKeyDictionary()
 
 
@@ -40,5 +42,7 @@ def executable(train_step: Any, jitted: Any, arguments: tuple) -> jax.stages.Com
 def _kept(train_step: Any, name: Hashable, make: Callable[[], Any]) -> Any:
     programs = _PROGRAMS.setdefault(train_step, {})
     if name not in programs:
+        if len(programs) >= MOST:
+            del programs[next(iter(programs))]
         programs[name] = make()
     return programs[name]

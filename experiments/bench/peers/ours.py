@@ -3,6 +3,7 @@
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -27,7 +28,8 @@ from jaxnets import (
     serial,
 )
 from jaxnets.sharding import unshard
-from jaxnets.training import TrainStep, advance, evaluate, make_train_step, start_run
+from jaxnets.training import Run, TrainStep, advance, evaluate, make_train_step, start_run
+from jaxnets.training.chunk import CAPACITY
 from jaxnets.training.population import evaluate_population, start_population
 
 NEEDS = ("jax", "jaxlib", "optax")
@@ -75,6 +77,14 @@ def model(case: str) -> Layer:
     return serial(scale_pixels(), ("net", NETWORKS[case]()))
 
 
+def go(run: Run, n: int, hparams: Any = None) -> Run:
+    """The run `n` steps on, in as many chunks as it takes."""
+    end = run.step + n
+    for stop in [*range(run.step + CAPACITY, end, CAPACITY), end]:
+        run, _ = advance(run, stop, hparams)
+    return run
+
+
 class Ours:
     """A `Trainer`."""
 
@@ -107,9 +117,7 @@ class Ours:
 
     def steps(self, n: int) -> float:
         """As many chunks as it takes; the last loss."""
-        stop = self.run.step + n
-        while self.run.step < stop:
-            self.run, _ = advance(self.run, stop)
+        self.run = go(self.run, n)
         return float(self.run.objectives[0, -1])
 
     def accuracy(self) -> float:
@@ -164,9 +172,7 @@ class Population:
 
     def steps(self, n: int) -> float:
         """As many chunks as it takes; the mean of the members' last losses."""
-        stop = self.run.step + n
-        while self.run.step < stop:
-            self.run, _ = advance(self.run, stop, self.hparams)
+        self.run = go(self.run, n, self.hparams)
         return float(self.run.objectives[:, -1].mean())
 
     def accuracy(self) -> float:
