@@ -6,8 +6,9 @@ from jaxnets.training.checkpoint import (
     CheckpointError,
     Checkpoints,
     CheckpointWarning,
+    FileStore,
     Restored,
-    ShardedCheckpoints,
+    ShardedStore,
 )
 from jaxnets.training.descent import Trajectory, descend
 from jaxnets.training.ema import params_ema
@@ -27,6 +28,7 @@ __all__ = [
     "CheckpointError",
     "CheckpointWarning",
     "Checkpoints",
+    "FileStore",
     "FitResult",
     "Interrupted",
     "NonFiniteLoss",
@@ -36,7 +38,7 @@ __all__ = [
     "Run",
     "RunError",
     "SavingFailed",
-    "ShardedCheckpoints",
+    "ShardedStore",
     "TrainState",
     "TrainStep",
     "Trajectory",

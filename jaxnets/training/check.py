@@ -14,7 +14,7 @@ from jaxnets.errors import RunError
 from jaxnets.layer import Layer
 from jaxnets.sharding import mesh_of
 from jaxnets.training.arguments import count
-from jaxnets.training.checkpoint import Checkpoints, ShardedCheckpoints
+from jaxnets.training.checkpoint import Checkpoints
 from jaxnets.training.source import Remainder
 
 
@@ -178,7 +178,7 @@ def check_saving(where: str, on_nonfinite: str, checkpoints: Any, resume: bool) 
         raise RunError("resume=True expects checkpoints to go on from; pass checkpoints as well")
     if checkpoints is None:
         return
-    if not isinstance(checkpoints, Checkpoints | ShardedCheckpoints):
+    if not isinstance(checkpoints, Checkpoints):
         raise RunError(
             f"{where} expects checkpoints=Checkpoints(folder), but got {checkpoints!r}; "
             f"wrap the folder in Checkpoints"

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any, ClassVar, NamedTuple, Self
+from typing import Any, NamedTuple, Self
 
 from jaxnets.json_files import decode
 from jaxnets.training.checkpoint.errors import CheckpointError, CheckpointWarning, DamagedError
@@ -20,7 +20,6 @@ from jaxnets.training.checkpoint.leaves import (
     require_fit,
     require_storable,
 )
-from jaxnets.training.checkpoint.sharded import ShardedStore
 from jaxnets.training.checkpoint.store import FileStore, Store
 
 
@@ -35,23 +34,43 @@ class Restored(NamedTuple):
 class Checkpoints:
     """A folder of checkpoints by step, of which the last `keep` and the best stay.
 
-    Each is one safetensors file, written under another name and renamed when it is on the disk, so
-    that a kill at any moment leaves the ones before. Several processes may save into one folder.
+    Each is written under another name and renamed when it is on the disk, so that a kill at any
+    moment leaves the ones before. Several processes may save into one folder.
 
     Example:
       with Checkpoints("run") as checkpoints:
           restored = checkpoints.restore(template)
           checkpoints.save(step, train_state, {"seed": 0})
+
+    Args:
+      folder: where they lie; a later `chdir` changes nothing.
+      every: seconds of training after which `fit` saves, at the end of a chunk.
+      keep: how many of the newest stay.
+      store: the form they are stored in, a function of the folder: `FileStore`, one safetensors
+        file per step, or `ShardedStore` for state that is sharded over devices or processes.
+
+    Raises:
+      CheckpointError: `every` is no number of seconds, or `keep` no positive integer.
     """
 
-    _store_type: ClassVar[type[FileStore] | type[ShardedStore]] = FileStore
-
-    def __init__(self, folder: str | Path, *, every: float = 4.0, keep: int = 3):
-        if keep < 1:
-            raise CheckpointError(f"Checkpoints expects to keep at least 1, but got {keep}")
-        self.folder, self.every = Path(folder).absolute(), every  # a later chdir changes nothing
-        self.keep = keep
-        self._store: Store = self._store_type(self.folder)
+    def __init__(
+        self,
+        folder: str | Path,
+        *,
+        every: float = 5.0,
+        keep: int = 3,
+        store: Callable[[Path], Store] = FileStore,
+    ):
+        if not isinstance(keep, int) or isinstance(keep, bool) or keep < 1:
+            raise CheckpointError(
+                f"Checkpoints expects to keep at least 1, an integer, but got {keep!r}"
+            )
+        if not isinstance(every, int | float) or isinstance(every, bool) or not every >= 0:
+            raise CheckpointError(
+                f"Checkpoints expects every in seconds, at least 0, but got {every!r}"
+            )
+        self.folder, self.every, self.keep = Path(folder).absolute(), every, keep
+        self._store = store(self.folder)
         self._writer = ThreadPoolExecutor(1, thread_name_prefix="checkpoint")
         self._saving: Future | None = None
         self._scores: dict[int, float | None] = {}  # inf: no score; None: damaged
@@ -203,17 +222,6 @@ class Checkpoints:
             except CheckpointError:
                 self._scores[step] = None
         return self._scores[step]
-
-
-class ShardedCheckpoints(Checkpoints):
-    """The same for state that is sharded over devices or processes, each step a folder of Orbax's.
-
-    In `jax.distributed` every process calls every method, on one folder that all of them see. A
-    leaf is restored in the sharding of the template's. A manifest of every file's SHA-256 is
-    checked first.
-    """
-
-    _store_type = ShardedStore
 
 
 def _content(step: int, tree: Any, metadata: Mapping[str, Any], score: float | None) -> Content:

@@ -65,7 +65,7 @@ class FileStore:
         if far := [name for name, a in content.arrays.items() if not a.is_fully_addressable]:
             raise CheckpointError(
                 f"Checkpoints expects arrays on the devices of this process, but {', '.join(far)} "
-                "lie on those of others too; use ShardedCheckpoints"
+                "lie on those of others too; pass Checkpoints(..., store=ShardedStore)"
             )
 
         def write() -> None:
