@@ -12,10 +12,11 @@ from jaxnets.training.checkpoint import (
 )
 from jaxnets.training.descent import Trajectory, descend
 from jaxnets.training.ema import params_ema
-from jaxnets.training.evaluate import evaluate, predict, predict_outputs, predict_proba
+from jaxnets.training.evaluate import evaluate
 from jaxnets.training.exceptions import Interrupted, NonFiniteLoss, SavingFailed
 from jaxnets.training.fit import FitResult, fit
 from jaxnets.training.momentum import momentum
+from jaxnets.training.predict import predict, predict_outputs, predict_proba
 from jaxnets.training.rate_finder import RangeTest, find_learning_rate
 from jaxnets.training.report import Progress, console, json_lines, together
 from jaxnets.training.run import Run, advance

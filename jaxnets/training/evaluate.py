@@ -1,4 +1,4 @@
-"""Evaluation and prediction in fixed, padded blocks: any number of rows compiles once."""
+"""Evaluation in fixed, padded blocks: any number of rows compiles once."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -8,13 +8,11 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jaxnets.arrays import Examples, as_examples, as_tree
+from jaxnets.arrays import as_examples
 from jaxnets.data.stream import Stream
 from jaxnets.errors import RunError
 from jaxnets.layer import Array
-from jaxnets.metrics import Metric, classes
-from jaxnets.metrics.classification import is_single_logit, single_logit
-from jaxnets.metrics.per_example import at_least_float32
+from jaxnets.metrics import Metric
 from jaxnets.training.arguments import check_metrics, count, one_split
 from jaxnets.training.check import check_train_state, check_train_step
 from jaxnets.training.labels import beyond_one, check_binary, explained, judges_of, shape_of
@@ -80,7 +78,7 @@ def evaluate_members(
     own = (train_state, hparams)
     block_sums = program(train_step, _make_block_sums, runner, named)
     x = None if isinstance(split, Stream) else split.x
-    with explained(where, _first_outputs(train_step, own, runner), x):
+    with explained(where, first_outputs(train_step, own, runner), x):
         _check_values(where, train_step, own, split, runner, named, block_size)
         sums = [block_sums(own, block) for block in blocks(block_size, split)]
     total = jax.tree.map(lambda *parts: jnp.stack(parts).sum(0), *sums)
@@ -121,77 +119,6 @@ def values(
     }
 
 
-def probabilities(outputs: Array) -> Array:
-    """The probability of each class, (n, classes); of class 1, (n,), for a single logit."""
-    outputs = at_least_float32(outputs)
-    if is_single_logit(outputs):
-        return jax.nn.sigmoid(single_logit(outputs))
-    return jax.nn.softmax(outputs)
-
-
-def predict_outputs(
-    train_step: Any,
-    train_state: Any,
-    x: Any,
-    *,
-    hparams: Hparams = None,
-    block_size: int = BLOCK,
-) -> np.ndarray:
-    """The model's own outputs, (n, ...): logits, or the values themselves in regression."""
-    own = (train_state, hparams)
-    return predict_members(jax.nn.identity, train_step, own, x, OneModel(), block_size)
-
-
-def predict_proba(
-    train_step: Any,
-    train_state: Any,
-    x: Any,
-    *,
-    hparams: Hparams = None,
-    block_size: int = BLOCK,
-) -> np.ndarray:
-    """The probability of each class, (n, classes); of class 1, (n,), for a single logit."""
-    own = (train_state, hparams)
-    return predict_members(probabilities, train_step, own, x, OneModel(), block_size)
-
-
-def predict(
-    train_step: Any,
-    train_state: Any,
-    x: Any,
-    *,
-    hparams: Hparams = None,
-    block_size: int = BLOCK,
-) -> np.ndarray:
-    """The most probable class of each row, int32 (n,)."""
-    own = (train_state, hparams)
-    found = predict_members(classes, train_step, own, x, OneModel(), block_size)
-    return found.astype(np.int32)
-
-
-def predict_members(
-    finish: Callable[[Array], Array],
-    train_step: Any,
-    own: tuple[Any, Hparams],
-    x: Any,
-    runner: Runner,
-    block_size: int = BLOCK,
-    *,
-    where: str = "predict",
-) -> np.ndarray:
-    """`finish` of the outputs; of a population with a leading axis of members."""
-    check_train_step(where, train_step)
-    check_train_state(where, own[0])
-    block_size = count(where, "block_size", block_size)
-    x = as_tree(where, "the inputs", x, RunError)
-    block_outputs = program(train_step, _make_block_outputs, runner, finish)
-    axis = 0 if isinstance(runner, OneModel) else 1
-    with explained(where, _first_outputs(train_step, own, runner), x):
-        outputs = [block_outputs(own, block.x) for block in blocks(block_size, Examples(x, None))]
-    rows = len(jax.tree.leaves(x)[0])
-    return np.concatenate(outputs, axis).take(np.arange(rows), axis)
-
-
 def _make_block_sums(
     step: Callable[[], Any], runner: Runner, named: Named | None
 ) -> Callable[..., Sums]:
@@ -211,26 +138,7 @@ def _make_block_sums(
     return block_sums
 
 
-def _make_block_outputs(
-    step: Callable[[], Any], runner: Runner, finish: Callable[[Array], Array]
-) -> Callable[..., Array]:
-    def member(own: Any, x: Any) -> Array:
-        train_state, hparams = own
-        train_step, _ = resolve(step(), hparams)
-        if not hasattr(train_step, "predict_batch"):
-            raise RunError(
-                f"to predict, a {type(train_step).__name__} needs predict_batch(train_state, x) -> "
-                "outputs; see Trainable"
-            )
-        return finish(train_step.predict_batch(train_state, x))
-
-    def block_outputs(own: Any, x: Any) -> Array:
-        return runner.each(member, len(jax.tree.leaves(x)[0]))(own, x)
-
-    return block_outputs
-
-
-def _first_outputs(train_step: Any, own: Any, runner: Runner) -> Callable[[Any], Any]:
+def first_outputs(train_step: Any, own: Any, runner: Runner) -> Callable[[Any], Any]:
     """The first member's outputs, a function of which only the shape is asked."""
 
     def forward(x: Any) -> Any:
@@ -261,7 +169,7 @@ def _check_values(
     step = _with_metrics(resolve(train_step, hparams)[0], named)
     if isinstance(step, TrainStep):
         x = jax.tree.map(lambda leaf: shape_of(rows, leaf), split.x)
-        outputs = jax.eval_shape(_first_outputs(train_step, own, runner), x)
+        outputs = jax.eval_shape(first_outputs(train_step, own, runner), x)
         check_binary(where, "split", outputs, split.y, judges_of(step.metrics))
 
 

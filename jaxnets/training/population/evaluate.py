@@ -9,7 +9,8 @@ import numpy as np
 from jaxnets.metrics import Metric
 from jaxnets.training.arguments import one_split
 from jaxnets.training.check import check_strategy, check_train_state
-from jaxnets.training.evaluate import evaluate_members, predict_members, probabilities
+from jaxnets.training.evaluate import evaluate_members
+from jaxnets.training.predict import predict_members, probabilities
 from jaxnets.training.runners import Members, Strategy
 from jaxnets.training.train_step import Hparams
 

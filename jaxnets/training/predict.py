@@ -1,0 +1,111 @@
+"""Prediction in the blocks that `evaluate` uses: any number of rows compiles once."""
+
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import numpy as np
+
+from jaxnets.arrays import Examples, as_tree
+from jaxnets.errors import RunError
+from jaxnets.layer import Array
+from jaxnets.metrics import classes
+from jaxnets.metrics.classification import is_single_logit, single_logit
+from jaxnets.metrics.per_example import at_least_float32
+from jaxnets.training.arguments import count
+from jaxnets.training.check import check_train_state, check_train_step
+from jaxnets.training.evaluate import BLOCK, blocks, first_outputs
+from jaxnets.training.labels import explained
+from jaxnets.training.programs import program
+from jaxnets.training.runners import OneModel, Runner
+from jaxnets.training.train_step import Hparams, resolve
+
+
+def probabilities(outputs: Array) -> Array:
+    """The probability of each class, (n, classes); of class 1, (n,), for a single logit."""
+    outputs = at_least_float32(outputs)
+    if is_single_logit(outputs):
+        return jax.nn.sigmoid(single_logit(outputs))
+    return jax.nn.softmax(outputs)
+
+
+def predict_outputs(
+    train_step: Any,
+    train_state: Any,
+    x: Any,
+    *,
+    hparams: Hparams = None,
+    block_size: int = BLOCK,
+) -> np.ndarray:
+    """The model's own outputs, (n, ...): logits, or the values themselves in regression."""
+    own = (train_state, hparams)
+    return predict_members(jax.nn.identity, train_step, own, x, OneModel(), block_size)
+
+
+def predict_proba(
+    train_step: Any,
+    train_state: Any,
+    x: Any,
+    *,
+    hparams: Hparams = None,
+    block_size: int = BLOCK,
+) -> np.ndarray:
+    """The probability of each class, (n, classes); of class 1, (n,), for a single logit."""
+    own = (train_state, hparams)
+    return predict_members(probabilities, train_step, own, x, OneModel(), block_size)
+
+
+def predict(
+    train_step: Any,
+    train_state: Any,
+    x: Any,
+    *,
+    hparams: Hparams = None,
+    block_size: int = BLOCK,
+) -> np.ndarray:
+    """The most probable class of each row, int32 (n,)."""
+    own = (train_state, hparams)
+    found = predict_members(classes, train_step, own, x, OneModel(), block_size)
+    return found.astype(np.int32)
+
+
+def predict_members(
+    finish: Callable[[Array], Array],
+    train_step: Any,
+    own: tuple[Any, Hparams],
+    x: Any,
+    runner: Runner,
+    block_size: int = BLOCK,
+    *,
+    where: str = "predict",
+) -> np.ndarray:
+    """`finish` of the outputs; of a population with a leading axis of members."""
+    check_train_step(where, train_step)
+    check_train_state(where, own[0])
+    block_size = count(where, "block_size", block_size)
+    x = as_tree(where, "the inputs", x, RunError)
+    block_outputs = program(train_step, _make_block_outputs, runner, finish)
+    axis = 0 if isinstance(runner, OneModel) else 1
+    with explained(where, first_outputs(train_step, own, runner), x):
+        outputs = [block_outputs(own, block.x) for block in blocks(block_size, Examples(x, None))]
+    rows = len(jax.tree.leaves(x)[0])
+    return np.concatenate(outputs, axis).take(np.arange(rows), axis)
+
+
+def _make_block_outputs(
+    step: Callable[[], Any], runner: Runner, finish: Callable[[Array], Array]
+) -> Callable[..., Array]:
+    def member(own: Any, x: Any) -> Array:
+        train_state, hparams = own
+        train_step, _ = resolve(step(), hparams)
+        if not hasattr(train_step, "predict_batch"):
+            raise RunError(
+                f"to predict, a {type(train_step).__name__} needs predict_batch(train_state, x) -> "
+                "outputs; see Trainable"
+            )
+        return finish(train_step.predict_batch(train_state, x))
+
+    def block_outputs(own: Any, x: Any) -> Array:
+        return runner.each(member, len(jax.tree.leaves(x)[0]))(own, x)
+
+    return block_outputs
