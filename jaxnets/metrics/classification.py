@@ -3,9 +3,9 @@
 import math
 from typing import Any
 
-import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.core import Tracer
 from jaxtyping import Array, Bool, Float, Integer, Shaped
 
 from jaxnets.metrics.metric import Metric, mean, positive_integer
@@ -124,7 +124,7 @@ def check_labels(labels: Any, outputs: Any) -> None:
     Raises:
       ValueError: at least one is not; the message has the first.
     """
-    if isinstance(labels, jax.core.Tracer):
+    if isinstance(labels, Tracer):
         return
     values = np.asarray(labels, np.float64).reshape(-1)
     if is_single_logit(outputs):
