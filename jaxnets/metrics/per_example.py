@@ -51,7 +51,7 @@ def per_example(
     )
     if not isinstance(values, jax.Array | np.ndarray | np.generic | int | float):
         raise ValueError(f"{expected}, but got {type(values).__name__}; return one array")
-    if _broadcasts(function, outputs, labels):
+    if _broadcasts(function, outputs, labels, weights.shape):
         raise ValueError(
             f"{expected}, but outputs {outputs.shape} and labels {labels.shape} broadcast against "
             f"each other; give both one shape, as in y[:, {'None' if labels.ndim == 1 else 0}]"
@@ -59,8 +59,9 @@ def per_example(
     shape = jnp.shape(values)
     if shape != weights.shape:
         raise ValueError(f"{expected}, but got shape {shape}; {_cure(shape, weights.shape)}")
-    if not is_real(values.dtype):
-        raise ValueError(f"{expected}, but got {values.dtype}; return real numbers")
+    dtype = getattr(values, "dtype", None)  # a Python number has none, nor a shape that gets here
+    if not is_real(dtype):
+        raise ValueError(f"{expected}, but got {dtype}; return real numbers")
     return jnp.asarray(values)
 
 
@@ -68,14 +69,16 @@ def _name(function: Any) -> str:
     return getattr(function, "__name__", "its function")
 
 
-def _broadcasts(function: Callable[[Any, Any], Any], outputs: Any, labels: Any) -> bool:
+def _broadcasts(
+    function: Callable[[Any, Any], Any], outputs: Any, labels: Any, batch: tuple[int, ...]
+) -> bool:
     """Whether outputs (n, 1) and labels (n,), or the reverse, are combined into (n, n).
 
     If so, the function also accepts 2 outputs with 3 labels and uses all of those; a function that
     pairs each output with its own label does not.
     """
-    shapes = {getattr(outputs, "shape", ()), jnp.shape(labels)}
-    if shapes != {(len(labels),), (len(labels), 1)}:
+    shapes = {getattr(array, "shape", None) for array in (outputs, labels)}
+    if shapes != {batch, (*batch, 1)}:
         return False
     two = jax.ShapeDtypeStruct((2, *outputs.shape[1:]), outputs.dtype)
     three = jax.ShapeDtypeStruct((3, *labels.shape[1:]), labels.dtype)

@@ -148,7 +148,7 @@ def test_a_loss_that_is_no_function_is_refused():
 )
 def test_a_loss_without_a_gradient_is_refused(loss):
     update = make_update(PERCEPTRON, optax.sgd(RATE), loss)
-    with pytest.raises(ValueError, match="expects a loss with a gradient, but got (bool|int32)"):
+    with pytest.raises(ValueError, match=r"expects a loss with a gradient, but got (bool|int32)"):
         step(update, start(update))
 
 
