@@ -130,7 +130,8 @@ def test_a_step_that_spoils_only_a_layers_state_is_skipped():
     assert skipped.train_state.state["reciprocal"] == 1
     assert skipped.train_state.params["w"] == 0
     kept = run(update, (x + 2, y), on_nonfinite="skip", epochs=1)
-    assert (kept.train_state.state["reciprocal"], kept.train_state.params["w"]) == (0.5, 0.5)
+    assert kept.train_state.state["reciprocal"] == 0.5
+    np.testing.assert_allclose(kept.train_state.params["w"], 0.5, rtol=1e-6)
 
 
 def test_a_row_of_the_data_that_is_not_finite_is_named_and_the_rate_is_not_blamed():
@@ -140,7 +141,7 @@ def test_a_row_of_the_data_that_is_not_finite_is_named_and_the_rate_is_not_blame
         run(update, (x, y))
     y[[8, 9]] = np.nan
     with pytest.raises(NonFiniteLoss) as error:
-        run(update, (x * 0 + 1, y))
+        run(update, (np.ones_like(x), y))
     assert "row 8 of the train labels holds nan, as do 2 of 60 rows" in str(error.value)
     assert "learning rate" not in str(error.value)
     assert "\n" not in str(error.value)
