@@ -89,7 +89,7 @@ def network(**children: Layer | Function) -> Callable[[Callable[..., Any]], Laye
             return _without_empty(params), _without_empty(state)
 
         def init(key: Key, x: Any) -> tuple[Params, State]:
-            return initialise(key, specification(x))
+            return initialise(key, _spec(x))
 
         def apply(
             params: Params, state: State, x: Any, *, key: Key | None = None, train: bool = False
@@ -206,14 +206,14 @@ def _refuse_strangers(params: Params, layers: dict[str, Layer]) -> None:
 
 
 def _refuse_other_structure(before: State, after: State) -> None:
-    if (expected := specification(before)) != (got := specification(after)):
+    if (expected := _spec(before)) != (got := _spec(after)):
         raise LayerError(
             f"apply must return state as it came, {jax.tree.unflatten(*expected)}, "
             f"but returned {jax.tree.unflatten(*got)}"
         )
 
 
-def specification(tree: Any) -> tuple[Any, tuple]:
+def _spec(tree: Any) -> tuple[Any, tuple]:
     """Structure, shapes and dtypes, in a form that can be hashed and compared."""
     leaves, structure = jax.tree.flatten(jax.tree.map(readable, tree))
     canonical = jax.dtypes.canonicalize_dtype

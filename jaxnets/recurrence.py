@@ -6,7 +6,6 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from jaxnets.compose import specification
 from jaxnets.dtypes import as_array, wide_dtype
 from jaxnets.layer import Array, Key, Layer, LayerError, Params, State
 
@@ -17,7 +16,8 @@ def scan_over_time(cell: Layer, carry: Callable[[Any], Any]) -> Layer:
     Args:
       cell: maps `(carry, x_t)` to `(carry, y_t)`, with `x_t` of shape (batch, ...).
       carry: makes the first carry from the input's first time step, as in
-        `lambda x: jnp.zeros((x.shape[0], 64))`; in the dtype in which the cell returns it.
+        `lambda x: jnp.zeros((x.shape[0], 64))`; it is cast to the dtype in which the cell, whose
+        params may have been cast, returns it.
 
     Returns:
       A `Layer` from (batch, time, ...) to (batch, time, ...). The cell's state passes from step
@@ -39,18 +39,18 @@ def scan_over_time(cell: Layer, carry: Callable[[Any], Any]) -> Layer:
         _expect_steps(x)
         wide = jax.tree.map(_widen, params)
 
-        def step(before: tuple, now: tuple[Array, Array]) -> tuple:
+        def step(before: tuple, now: tuple[int | Array, Array]) -> tuple:
             (memory, state), (t, x_t) = before, now
             step_key = None if key is None else jax.random.fold_in(key, t)
             narrow = jax.tree.map(lambda w, p: w.astype(p.dtype), wide, params)
-            (after, y_t), state = cell.apply(
+            (memory, y_t), state = cell.apply(
                 narrow, state, (memory, x_t), key=step_key, train=train
             )
-            _expect_carry(memory, after)
-            return (after, state), y_t
+            return (memory, state), y_t
 
+        returned = jax.eval_shape(lambda x: step((carry(x[:, 0]), state), (0, x[:, 0]))[0][0], x)
         times = jnp.arange(x.shape[1])
-        start = (carry(x[:, 0]), state)
+        start = (_cast_carry(carry(x[:, 0]), returned), state)
         (_, state), y = jax.lax.scan(step, start, (times, jnp.moveaxis(x, 1, 0)))
         return jnp.moveaxis(y, 0, 1), state
 
@@ -70,10 +70,12 @@ def _expect_steps(x: Any) -> None:
         )
 
 
-def _expect_carry(before: Any, after: Any) -> None:
-    if (expected := specification(before)) != (got := specification(after)):
+def _cast_carry(first: Any, returned: Any) -> Any:
+    """The first carry in the dtypes of what the cell returned for it."""
+    expected, got = (jax.tree.map(jnp.shape, carry) for carry in (first, returned))
+    if expected != got:
         raise LayerError(
-            f"scan_over_time expects the cell to return the carry as it came, "
-            f"{jax.tree.unflatten(*expected)}, but it returned {jax.tree.unflatten(*got)}; "
-            f"make the first carry so"
+            f"scan_over_time expects the cell to return a carry as it came, of shape {expected}, "
+            f"but it returned {got}; make the first carry so"
         )
+    return jax.tree.map(lambda leaf, like: leaf.astype(like.dtype), first, returned)

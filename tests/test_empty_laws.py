@@ -77,8 +77,7 @@ IMAGES = CONVOLUTIONS | POOLS
 @pytest.mark.parametrize("shape", [(2, 0, 5, 3), (2, 5, 0, 3)])
 def test_an_image_without_pixels_is_refused_with_its_sizes(layer, shape):
     params, state = layer.init(jax.random.key(0), jnp.ones((2, 5, 5, 3)))
-    space = rf"\({shape[1]}, {shape[2]}"
-    with pytest.raises(LayerError, match=rf"expects .* got .*{space}"):
+    with pytest.raises(LayerError, match=r"expects .* got \(.*\b0\b"):
         layer.apply(params, state, jnp.ones(shape), key=jax.random.key(0), train=True)
 
 

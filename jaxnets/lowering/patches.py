@@ -46,7 +46,8 @@ def input_gradient(
     else:
         grouped = g.reshape(-1, groups, g.shape[-1] // groups)
         columns = jnp.einsum("ngf,tcgf->ntgc", grouped, _grouped_kernel(kernel, groups))
-    columns = columns.reshape(*g.shape[:-1], -1, groups * kernel.shape[-2])
+    taps = math.prod(kernel.shape[:-2])
+    columns = columns.reshape(*g.shape[:-1], taps, groups * kernel.shape[-2])
     wide = wide_dtype(g.dtype)  # bfloat16 would round at every tap
     dx = jnp.zeros((), wide)
     for number, tap in enumerate(itertools.product(*map(range, kernel.shape[:-2]))):
