@@ -21,7 +21,7 @@ from jaxnets.training.rate_finder import RangeTest, find_learning_rate
 from jaxnets.training.report import Progress, console, json_lines, together
 from jaxnets.training.run import Run, advance
 from jaxnets.training.start import start_run
-from jaxnets.training.train_step import Batch, TrainState, TrainStep, make_train_step
+from jaxnets.training.train_step import Batch, Trainable, TrainState, TrainStep, make_train_step
 from jaxnets.training.transfer import by_name, in_evaluation, transplant
 
 __all__ = [
@@ -42,6 +42,7 @@ __all__ = [
     "ShardedStore",
     "TrainState",
     "TrainStep",
+    "Trainable",
     "Trajectory",
     "advance",
     "by_name",
