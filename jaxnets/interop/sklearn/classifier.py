@@ -94,8 +94,9 @@ class JaxnetsClassifier(ClassifierMixin, NetworkEstimator):
         self._validate_params()
         x, y = self._validate(X, y, reset=True)
         self._set_classes(y)
-        weights = self._weights(sample_weight, x, y)
-        return self._fit(x, self._numbers(y), weights, len(self.classes_))
+        targets = self._numbers(y)
+        weights = self._weights(sample_weight, x, y, targets)
+        return self._fit(x, targets, weights, len(self.classes_))
 
     def partial_fit(self, X: Any, y: Any, classes: Any = None, sample_weight: Any = None) -> Self:
         """Make one pass over these rows, from the parameters there are.
@@ -103,6 +104,11 @@ class JaxnetsClassifier(ClassifierMixin, NetworkEstimator):
         The first call needs `classes`, all the labels there will be.
         """
         self._validate_params()
+        if self.class_weight == "balanced":
+            raise ValueError(
+                "partial_fit does not see all rows, so that it cannot balance the classes; pass "
+                "class_weight as a dict, or call fit"
+            )
         first = not hasattr(self, "n_iter_")
         if first and classes is None:
             raise ValueError("classes must be passed on the first call to partial_fit")
@@ -114,13 +120,9 @@ class JaxnetsClassifier(ClassifierMixin, NetworkEstimator):
                 f"partial_fit expects the classes of its first call, {self.classes_}, but got "
                 f"{classes}; leave them out"
             )
-        if self.class_weight == "balanced":
-            raise ValueError(
-                "partial_fit does not see all rows, so that it cannot balance the classes; pass "
-                "class_weight=dict(zip(classes, compute_class_weight('balanced', ...)))"
-            )
-        weights = self._weights(sample_weight, x, y)
-        return self._partial_fit(x, self._numbers(y), weights, len(self.classes_))
+        targets = self._numbers(y)
+        weights = self._weights(sample_weight, x, y, targets)
+        return self._partial_fit(x, targets, weights, len(self.classes_))
 
     def predict(self, X: Any) -> np.ndarray:
         """The most probable label of each row, (n,)."""
@@ -148,13 +150,15 @@ class JaxnetsClassifier(ClassifierMixin, NetworkEstimator):
                 f"{self.classes_}"
             )
 
-    def _weights(self, sample_weight: Any, x: np.ndarray, y: np.ndarray) -> np.ndarray | None:
+    def _weights(
+        self, sample_weight: Any, x: np.ndarray, y: np.ndarray, targets: np.ndarray
+    ) -> np.ndarray | None:
         """The weight of each row, float32 (n,): its own times that of its class."""
         weights = self._sample_weight(sample_weight, x)
         if self.class_weight is None:
             return weights
         of_class = compute_class_weight(self.class_weight, classes=self.classes_, y=y)
-        of_row = of_class[self._numbers(y)]
+        of_row = of_class[targets]
         return self._sample_weight(of_row if weights is None else of_row * weights, x)
 
     def _numbers(self, y: np.ndarray) -> np.ndarray:
