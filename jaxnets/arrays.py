@@ -104,7 +104,7 @@ def as_rows(
 
     Args:
       where: the function that was called, such as "fit".
-      name: which of its arguments, such as "the train inputs".
+      name: which of its arguments, such as "the training inputs".
       value: an array, a list of equal rows, or anything that converts itself to NumPy.
       error: what is raised.
       wide: keep 64-bit values beyond 32 bits, which JAX by default does not compute in.

@@ -39,7 +39,7 @@ def first_nonfinite(f: Callable[..., Any], *arguments: Any) -> Culprit | None:
     """The first operation whose NaN or infinity reaches an output of `f`; None if none does.
 
     `f` is computed anew, one operation after another, as on this backend: slow, and for after the
-    fact. Of a training step it is `first_nonfinite(update, train_state, batch, hyper)`. Blamed is
+    fact. Of a training step it is `first_nonfinite(train_step, train_state, batch)`. Blamed is
     the first operation that made NaN of numbers, or infinity of finite ones. What was masked out,
     as by `jnp.where`, is not blamed, nor is a constant infinity. A loop is one operation.
     """

@@ -25,7 +25,7 @@ class Metric(NamedTuple):
     value: Callable[[Any], Array]
 
 
-@dataclass(frozen=True)  # so that equal losses make equal updates, and share what is compiled
+@dataclass(frozen=True)  # so that equal losses make equal train steps, and share what is compiled
 class MeanSums:
     """The sum of a function over the examples, and how many there are."""
 

@@ -25,7 +25,7 @@ class Trajectory(NamedTuple):
 
 
 def descend(
-    f: Callable[[Any], Array], start: Any, tx: optax.GradientTransformation, steps: int
+    f: Callable[[Any], Array], start: Any, optimizer: optax.GradientTransformation, steps: int
 ) -> Trajectory:
     """Follow minus the gradient of `f` from `start`, as one `lax.scan`.
 
@@ -40,14 +40,14 @@ def descend(
     Args:
       f: a function of one pytree of floating-point arrays that returns a scalar.
       start: the pytree to start from.
-      tx: how a gradient becomes a step, such as `optax.sgd(0.1)`.
+      optimizer: how a gradient becomes a step, such as `optax.sgd(0.1)`.
       steps: how many steps to make.
 
     Raises:
       RunError: `start` is not floating-point, `f` returns no scalar, or `steps` is no count.
     """
     start = jax.tree.map(_strong, start)
-    check_optimizer("descend", tx)
+    check_optimizer("descend", optimizer)
     steps = count("descend", "steps", steps)
     _check(f, start)
 
@@ -55,11 +55,11 @@ def descend(
         point, memory = carry
         value, gradient = jax.value_and_grad(f)(point)
         extra = {"value": value, "grad": gradient, "value_fn": f}
-        update = optax.with_extra_args_support(tx).update  # drops them where it takes none
-        updates, memory = update(gradient, memory, point, **extra)
+        transformation = optax.with_extra_args_support(optimizer)  # drops them if it takes none
+        updates, memory = transformation.update(gradient, memory, point, **extra)
         return (optax.apply_updates(point, updates), memory), Trajectory(point, value)
 
-    (end, _), passed = jax.lax.scan(step, (start, tx.init(start)), length=steps)
+    (end, _), passed = jax.lax.scan(step, (start, optimizer.init(start)), length=steps)
     return jax.tree.map(_append, passed, Trajectory(end, f(end)))
 
 

@@ -25,7 +25,9 @@ def params_ema(decay: float) -> optax.GradientTransformation:
         updates: optax.Updates, state: Any, params: optax.Params | None = None
     ) -> tuple[optax.Updates, ParamsEma]:
         if params is None:
-            raise ValueError("params_ema needs the params; call tx.update(gradient, state, params)")
+            raise ValueError(
+                "params_ema needs the params; call optimizer.update(gradient, opt_state, params)"
+            )
         after = optax.apply_updates(params, updates)
         return updates, ParamsEma(optax.incremental_update(after, state.average, 1 - decay))
 

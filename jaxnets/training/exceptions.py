@@ -8,7 +8,8 @@ from jaxnets.training.checkpoint import CheckpointError
 class Interrupted(KeyboardInterrupt):
     """Ctrl-C or SIGTERM came during a run; `fit` is what it had learnt by then.
 
-    `fit` is what the interrupted function would have returned: a `Fit` or a `PopulationFit`.
+    `fit` is what the interrupted function would have returned: a `FitResult` or a
+    `PopulationResult`.
     """
 
     def __init__(self, fit: Any, signal: int):

@@ -25,7 +25,7 @@ def first_bad_step(objectives: np.ndarray, start: int, stop: int, finite: Any) -
       objectives: the objective of each step from `start` on.
       start: the chunk's first step.
       stop: the step it stopped before.
-      finite: whether the parameters after it are finite; if not, its last update spoilt them.
+      finite: whether the parameters after it are finite; if not, its last step made them so.
     """
     wrong = np.flatnonzero(~np.isfinite(objectives[: stop - start]))
     if wrong.size:

@@ -17,8 +17,8 @@ class Progress(NamedTuple):
     """What `fit` reports after every chunk.
 
     Attributes:
-      step: updates made so far.
-      steps: updates in the whole run.
+      step: steps taken so far.
+      steps: steps in the whole run.
       epoch: the epoch these figures belong to, from 1.
       epochs: epochs in the whole run.
       epoch_done: whether this is the epoch's last report.
@@ -28,7 +28,7 @@ class Progress(NamedTuple):
       seconds: time spent training so far, without compiling and evaluating.
       samples_per_second: examples trained on a second, over this chunk.
       nonfinite: steps so far whose objective was NaN or infinite, and not a reason to stop.
-      warnings: what the monitors have to say about this chunk.
+      warnings: what the callbacks returned for this chunk.
     """
 
     step: int

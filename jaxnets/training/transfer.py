@@ -15,8 +15,8 @@ def transplant(into: Params, source: Params, names: Names) -> Params:
     """`into` with the leaves of `source` where the path matches `names`.
 
     A trained body under a new head is `transplant(new, trained, "^(?!head/)")`; once for the
-    params and, with batch norm, once for the state. Nothing is cast or left out: both trees must
-    have the same names among those that match, in the same shapes and dtypes.
+    params and, with batch norm, once for the model state. Nothing is cast or left out: both trees
+    must have the same names among those that match, in the same shapes and dtypes.
 
     Args:
       into: nested dicts of arrays; it is left as it is.
@@ -44,14 +44,14 @@ def by_name(
     """An optimizer for some parameters, another for others: `optax.partition` by path.
 
     The first rule that matches a parameter has it, and `default` has those that none does. With
-    `tx = optax.adam(1e-3)`, to freeze one stage and slow the next to a tenth of the rate:
+    `optimizer = optax.adam(1e-3)`, to freeze one stage and slow the next to a tenth of the rate:
 
         by_name(
             {
                 "^stage1/": optax.set_to_zero(),
-                "^stage2/": optax.chain(tx, optax.scale(0.1)),
+                "^stage2/": optax.chain(optimizer, optax.scale(0.1)),
             },
-            default=tx,
+            default=optimizer,
         )
 
     Discriminative rates (Howard & Ruder 2018, section 3.2) are a rule a layer, each with 1 / 2.6

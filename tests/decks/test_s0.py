@@ -22,7 +22,7 @@ from jaxnets import (
 )
 from jaxnets.data import augment
 from jaxnets.layers import step
-from jaxnets.training.chunk import steps_per_epoch
+from jaxnets.training.source import Epochs
 
 IMAGE = np.array(
     [
@@ -285,7 +285,7 @@ def test_a_tenth_of_28_pixels_is_a_shift_of_at_most_2():
 
 def test_steps_per_epoch_as_on_the_slide_is_32_passes_over_the_data():
     """S0, data augmentation: steps_per_epoch=len(X_train) with batch_size=32 is no epoch."""
-    steps = steps_per_epoch(60_000, 32, "drop")
+    steps = Epochs(60_000, 32, "drop").steps
     assert steps == 1_875 and 32 * steps == 60_000
 
 

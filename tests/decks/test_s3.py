@@ -11,8 +11,8 @@ from jax.nn import relu
 from jaxnets import batch_norm, data, dense, dropout, losses, models, serial
 from jaxnets.data.catalogue import FASHION_MNIST
 from jaxnets.inspect import GradientError, check_function
-from jaxnets.training import fit, make_update, predict_proba
-from jaxnets.training.chunk import steps_per_epoch
+from jaxnets.training import fit, make_train_step, predict_proba
+from jaxnets.training.source import Epochs
 
 
 def random(*shape, seed=0):
@@ -143,17 +143,17 @@ def test_a_prediction_has_10_entries_that_sum_to_1():
 
 def test_batches_of_128_are_469_updates_an_epoch_and_those_of_32_are_1875():
     """S3, Training: 60000 samples, a batch size of 128; the times look like Keras's default 32."""
-    assert steps_per_epoch(60_000, 128, "pad") == 469
-    assert steps_per_epoch(60_000, 32, "pad") == 1_875
+    assert Epochs(60_000, 128, "pad").steps == 469
+    assert Epochs(60_000, 32, "pad").steps == 1_875
 
 
 def test_early_stopping_goes_back_to_the_epoch_with_the_lowest_validation_loss():
     """S3, Early stopping: the training loss keeps falling while the validation loss rises."""
     x = np.eye(4, dtype=np.float32)
     y = np.array([0, 1, 0, 1])
-    update = make_update(models.linear(2), optax.sgd(1.0), losses.softmax_cross_entropy)
+    train_step = make_train_step(models.linear(2), optax.sgd(1.0), losses.softmax_cross_entropy)
     run = fit(
-        update,
+        train_step,
         (x, y),
         key=jax.random.key(0),
         epochs=9,

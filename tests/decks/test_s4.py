@@ -22,7 +22,7 @@ from jaxnets import (
 )
 from jaxnets.interop import safetensors
 from jaxnets.layers import prelu, step
-from jaxnets.training import descend, fit, make_update, momentum
+from jaxnets.training import descend, fit, make_train_step, momentum
 
 SHARPEN = [[0, -1, 0], [-1, 5, -1], [0, -1, 0]]
 EMBOSS = [[-2, -1, 0], [-1, 1, 1], [0, 1, 2]]
@@ -160,9 +160,9 @@ def test_the_gradients_of_a_chain_share_the_factor_of_the_layer_above():
 def test_one_step_is_minus_0_01_times_the_gradient():
     """S4, One step in Torch7: zero the gradients, forward, backward, updateParameters(0.01)."""
     x, y = random(5, 3), random(5, 1, seed=1)
-    update = make_update(models.linear(), optax.sgd(0.01), losses.half_squared_error)
-    run = fit(update, (x, y), key=jax.random.key(0), epochs=1, batch_size=5)
-    before = update.init(jax.random.key(0), x).params["head"]
+    train_step = make_train_step(models.linear(), optax.sgd(0.01), losses.half_squared_error)
+    run = fit(train_step, (x, y), key=jax.random.key(0), epochs=1, batch_size=5)
+    before = train_step.init(jax.random.key(0), x).params["head"]
     error = np.asarray(x @ before["kernel"] + before["bias"][None] - y)
     after = run.train_state.params["head"]
     expected = np.asarray(before["kernel"]) - 0.01 * np.asarray(x).T @ error / 5
@@ -172,7 +172,7 @@ def test_one_step_is_minus_0_01_times_the_gradient():
 def counter(rate):
     """A model of 12 weights that example i raises by `rate` at i alone, a batch taking the mean."""
     model = models.linear()
-    return make_update(model, optax.sgd(rate), lambda outputs, y: -outputs[:, 0])
+    return make_train_step(model, optax.sgd(rate), lambda outputs, y: -outputs[:, 0])
 
 
 @pytest.mark.parametrize("batch_size", [1, 3, 12])
@@ -182,10 +182,10 @@ def test_an_epoch_takes_every_example_once_in_batches_of_any_size(batch_size):
     The slides add the gradients of a batch up; ours is their mean, so the rate is n times theirs.
     """
     split = (np.eye(12, dtype=np.float32), np.zeros(12, np.int32))
-    update = counter(rate=0.01 * batch_size)
+    train_step = counter(rate=0.01 * batch_size)
     key = jax.random.key(0)
-    run = fit(update, split, key=key, epochs=1, batch_size=batch_size)
-    before = update.init(key, split[0]).params["head"]["kernel"]
+    run = fit(train_step, split, key=key, epochs=1, batch_size=batch_size)
+    before = train_step.init(key, split[0]).params["head"]["kernel"]
     moved = run.train_state.params["head"]["kernel"] - before
     np.testing.assert_allclose(moved, 0.01, rtol=1e-4)
     assert run.train_state.step == 12 // batch_size

@@ -24,7 +24,7 @@ from sklearn.utils.estimator_checks import check_estimator
 
 from jaxnets import batch_norm, dense, dropout, serial
 from jaxnets.interop.sklearn import JaxnetsClassifier, JaxnetsRegressor
-from jaxnets.training.chunk import chunk_program
+from jaxnets.training.programs import _PROGRAMS
 
 PIXELS, DIGITS = load_digits(return_X_y=True)
 X, Y = PIXELS[:300] / 16, DIGITS[:300]
@@ -78,10 +78,14 @@ def test_scikit_learns_own_checks_pass(estimator):
 def test_a_grid_over_alpha_compiles_once_for_each_number_of_rows():
     # A width of its own: the folds have 200 rows, and the best is trained again on all 300.
     estimator = clone(small).set_params(hidden_layer_sizes=(15,))
-    program = chunk_program(estimator.fit(X[:50], Y[:50])._train_state.params)
-    before = program._cache_size()
+    programs = _PROGRAMS[estimator.fit(X[:50], Y[:50])._train_step()]
+
+    def compiled():
+        return sum(isinstance(program, jax.stages.Compiled) for program in programs.values())
+
+    before = compiled()
     search = GridSearchCV(estimator, {"alpha": 10.0 ** -np.arange(1, 7)}, cv=3).fit(X, Y)
-    assert program._cache_size() - before == 2
+    assert before == 1 and compiled() - before == 2
     assert search.best_params_["alpha"] in 10.0 ** -np.arange(1, 7)
     assert search.best_score_ > 0.85
     assert search.best_estimator_.alpha == search.best_params_["alpha"]

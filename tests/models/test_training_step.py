@@ -8,13 +8,13 @@ import pytest
 from helpers import normal
 
 from jaxnets import losses, models
-from jaxnets.training import Batch, TrainState, make_update
+from jaxnets.training import Batch, TrainState, make_train_step
 from jaxnets.trees import flatten_names
 
 
-def drawn(update, x):
+def drawn(train_step, x):
     """A first train state with kernels as in He et al. 2015, drawn by NumPy since it is faster."""
-    rng, abstract = np.random.default_rng(0), jax.eval_shape(update.init, jax.random.key(0), x)
+    rng, abstract = np.random.default_rng(0), jax.eval_shape(train_step.init, jax.random.key(0), x)
 
     def draw(leaf):
         if leaf.ndim == 1:
@@ -23,16 +23,20 @@ def drawn(update, x):
         return rng.standard_normal(leaf.shape, np.float32) * np.float32(deviation)
 
     params = jax.tree.map(draw, abstract.params)
-    return TrainState(jnp.int32(0), params, {}, update.tx.init(params), jax.random.key(1))
+    return TrainState(
+        jnp.int32(0), params, {}, train_step.optimizer.init(params), jax.random.key(1)
+    )
 
 
 @pytest.mark.usefixtures("unoptimised")
 @pytest.mark.parametrize(("name", "side"), [("alexnet", 227), ("vgg16", 224)])
 def test_a_step_at_full_size_moves_every_layer_by_finite_gradients(name, side):
-    update = make_update(getattr(models, name)(), optax.sgd(0.001), losses.softmax_cross_entropy)
+    train_step = make_train_step(
+        getattr(models, name)(), optax.sgd(0.001), losses.softmax_cross_entropy
+    )
     x = normal(2, side, side, 3)
-    before = drawn(update, x)
-    after, sums = jax.jit(update)(before, Batch(x, jnp.array([0, 999]), jnp.ones(2)))
+    before = drawn(train_step, x)
+    after, sums = jax.jit(train_step)(before, Batch(x, jnp.array([0, 999]), jnp.ones(2)))
     assert after.step == 1 and 1 < sums["objective"] < 100
     start = flatten_names(before.params)
     for path, leaf in flatten_names(after.params).items():

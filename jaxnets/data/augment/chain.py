@@ -16,7 +16,7 @@ def chain(*augmentations: Augment) -> Augment:
         if not callable(part):
             raise TypeError(
                 f"chain expects functions (key, x, y) -> (x, y), but got {part!r} at position "
-                f"{number}; of hyperparameters make the whole: of_hyper(lambda hyper: chain(...))"
+                f"{number}; write augment.flip(), not its name"
             )
 
     def augment(key: Array, x: Array, y: Array) -> tuple[Array, Array]:

@@ -5,11 +5,14 @@ from typing import Any, ClassVar, Self
 import numpy as np
 from scipy.special import log_softmax, softmax
 from sklearn.base import ClassifierMixin
+from sklearn.utils._param_validation import StrOptions
+from sklearn.utils.class_weight import compute_class_weight
 from sklearn.utils.multiclass import check_classification_targets, unique_labels
 from sklearn.utils.validation import validate_data
 
 from jaxnets import losses, metrics
 from jaxnets.interop.sklearn.estimator import NetworkEstimator
+from jaxnets.interop.sklearn.network import Build
 
 
 class JaxnetsClassifier(ClassifierMixin, NetworkEstimator):
@@ -20,7 +23,8 @@ class JaxnetsClassifier(ClassifierMixin, NetworkEstimator):
     Args:
       hidden_layer_sizes: units of each hidden layer; with none it is logistic regression.
       activation: "identity", "logistic", "relu" or "tanh".
-      alpha: the L2 penalty on kernels, alpha / 2 times their sum of squares over the batch size.
+      alpha: the L2 penalty on kernels, alpha / 2 times their sum of squares over the batch size
+        times the mean weight of the rows.
       learning_rate_init: Adam's learning rate, constant throughout.
       batch_size: rows a step, cut to the rows there are.
       max_iter: epochs; without early stopping, all of them are run.
@@ -29,6 +33,8 @@ class JaxnetsClassifier(ClassifierMixin, NetworkEstimator):
       validation_fraction: the share of rows held out.
       n_iter_no_change: that patience, in epochs.
       random_state: decides initial weights, order, held-out rows and all chance.
+      class_weight: how much the rows of each class count, by label, 1 where it is missing;
+        "balanced" makes all classes of `fit` count the same. It multiplies `sample_weight`.
       build: `build(n_features, n_outputs) -> Layer`, to have its network in place of the MLP,
         with one logit a class. A function that can be imported: a pickle holds its name alone, and
         clones share what is compiled for it.
@@ -43,20 +49,66 @@ class JaxnetsClassifier(ClassifierMixin, NetworkEstimator):
 
     _loss = staticmethod(losses.softmax_cross_entropy)
     _metrics: ClassVar = {"accuracy": metrics.accuracy}
+    _parameter_constraints: ClassVar[dict[str, list]] = {
+        **NetworkEstimator._parameter_constraints,
+        "class_weight": [dict, StrOptions({"balanced"}), None],
+    }
 
-    def fit(self, X: Any, y: Any) -> Self:
-        """Train from fresh parameters on rows X (n, n_features) and labels y (n,)."""
+    def __init__(
+        self,
+        hidden_layer_sizes: Any = (100,),
+        *,
+        activation: str = "relu",
+        alpha: float = 1e-4,
+        learning_rate_init: float = 1e-3,
+        batch_size: int = 200,
+        max_iter: int = 200,
+        early_stopping: bool = False,
+        validation_fraction: float = 0.1,
+        n_iter_no_change: int = 10,
+        random_state: Any = None,
+        class_weight: Any = None,
+        build: Build | None = None,
+    ):
+        super().__init__(
+            hidden_layer_sizes,
+            activation=activation,
+            alpha=alpha,
+            learning_rate_init=learning_rate_init,
+            batch_size=batch_size,
+            max_iter=max_iter,
+            early_stopping=early_stopping,
+            validation_fraction=validation_fraction,
+            n_iter_no_change=n_iter_no_change,
+            random_state=random_state,
+            build=build,
+        )
+        self.class_weight = class_weight
+
+    def fit(self, X: Any, y: Any, sample_weight: Any = None) -> Self:
+        """Train from fresh parameters on rows X (n, n_features) and labels y (n,).
+
+        `sample_weight` (n,), at least 0, is how much each row counts in the mean loss of its batch
+        and in that of the held-out rows: in a single batch, 2 is as if the row were there twice.
+        """
         self._validate_params()
         x, y = self._validate(X, y, reset=True)
         self._set_classes(y)
-        return self._fit(x, self._numbers(y), len(self.classes_))
+        targets = self._numbers(y)
+        weights = self._weights(sample_weight, x, y, targets)
+        return self._fit(x, targets, weights, len(self.classes_))
 
-    def partial_fit(self, X: Any, y: Any, classes: Any = None) -> Self:
+    def partial_fit(self, X: Any, y: Any, classes: Any = None, sample_weight: Any = None) -> Self:
         """Make one pass over these rows, from the parameters there are.
 
         The first call needs `classes`, all the labels there will be.
         """
         self._validate_params()
+        if self.class_weight == "balanced":
+            raise ValueError(
+                "partial_fit does not see all rows, so that it cannot balance the classes; pass "
+                "class_weight as a dict, or call fit"
+            )
         first = not hasattr(self, "n_iter_")
         if first and classes is None:
             raise ValueError("classes must be passed on the first call to partial_fit")
@@ -68,7 +120,9 @@ class JaxnetsClassifier(ClassifierMixin, NetworkEstimator):
                 f"partial_fit expects the classes of its first call, {self.classes_}, but got "
                 f"{classes}; leave them out"
             )
-        return self._partial_fit(x, self._numbers(y), len(self.classes_))
+        targets = self._numbers(y)
+        weights = self._weights(sample_weight, x, y, targets)
+        return self._partial_fit(x, targets, weights, len(self.classes_))
 
     def predict(self, X: Any) -> np.ndarray:
         """The most probable label of each row, (n,)."""
@@ -95,6 +149,17 @@ class JaxnetsClassifier(ClassifierMixin, NetworkEstimator):
                 f"{type(self).__name__} expects two classes or more, but got one class, "
                 f"{self.classes_}"
             )
+
+    def _weights(
+        self, sample_weight: Any, x: np.ndarray, y: np.ndarray, targets: np.ndarray
+    ) -> np.ndarray | None:
+        """The weight of each row, float32 (n,): its own times that of its class."""
+        weights = self._sample_weight(sample_weight, x)
+        if self.class_weight is None:
+            return weights
+        of_class = compute_class_weight(self.class_weight, classes=self.classes_, y=y)
+        of_row = of_class[targets]
+        return self._sample_weight(of_row if weights is None else of_row * weights, x)
 
     def _numbers(self, y: np.ndarray) -> np.ndarray:
         """The number of each label's class, int32 (n,)."""

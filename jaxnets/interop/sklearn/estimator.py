@@ -10,7 +10,7 @@ from sklearn.base import BaseEstimator, is_classifier
 from sklearn.model_selection import train_test_split
 from sklearn.utils import check_random_state
 from sklearn.utils._param_validation import Interval, StrOptions
-from sklearn.utils.validation import check_is_fitted, validate_data
+from sklearn.utils.validation import _check_sample_weight, check_is_fitted, validate_data
 
 from jaxnets.interop.sklearn.network import (
     ACTIVATIONS,
@@ -69,24 +69,38 @@ class NetworkEstimator(BaseEstimator):
         self.random_state = random_state
         self.build = build
 
-    def _fit(self, x: np.ndarray, targets: np.ndarray, outputs: int) -> Self:
+    def _sample_weight(self, sample_weight: Any, x: np.ndarray) -> np.ndarray | None:
+        """The weight of each row, float32 (n,); None where there are none."""
+        if sample_weight is None:
+            return None
+        weights = _check_sample_weight(sample_weight, x, dtype=np.float32)
+        if weights.min() < 0:
+            raise ValueError(
+                f"sample_weight expects numbers of at least 0, but got {weights.min()} in row "
+                f"{weights.argmin()}; a weight of 0 leaves a row out"
+            )
+        return weights
+
+    def _fit(
+        self, x: np.ndarray, targets: np.ndarray, weights: np.ndarray | None, outputs: int
+    ) -> Self:
         """Train from fresh parameters, to `max_iter` or until the held-out loss stalls."""
         chance = check_random_state(self.random_state)
-        split: list[Any] = [x, targets]
+        rows, validation = [x, targets] if weights is None else [x, targets, weights], None
         if self.early_stopping:
-            stratify = targets if is_classifier(self) else None
             split = train_test_split(
-                *split,
+                *rows,
                 test_size=self.validation_fraction,
                 random_state=chance,
-                stratify=stratify,
+                stratify=targets if is_classifier(self) else None,
             )
-            x, targets = split[::2]
-        validation = (split[1], split[3]) if self.early_stopping else None
+            rows, validation = split[::2], _weighted("held-out", split[1::2])
         start = self._start(x, outputs, chance)
-        return self._train(start, x, targets, int(self.max_iter), validation)
+        return self._train(start, rows, int(self.max_iter), validation)
 
-    def _partial_fit(self, x: np.ndarray, targets: np.ndarray, outputs: int) -> Self:
+    def _partial_fit(
+        self, x: np.ndarray, targets: np.ndarray, weights: np.ndarray | None, outputs: int
+    ) -> Self:
         """Make one more pass, over these rows."""
         if self.early_stopping:
             raise ValueError("partial_fit holds no rows out; set early_stopping=False, or call fit")
@@ -94,7 +108,7 @@ class NetworkEstimator(BaseEstimator):
             start = to_device(self._train_state)
         else:
             start = self._start(x, outputs, check_random_state(self.random_state))
-        return self._train(start, x, targets, 1)
+        return self._train(start, [x, targets] if weights is None else [x, targets, weights], 1)
 
     def _start(self, x: np.ndarray, outputs: int, chance: np.random.RandomState) -> TrainState:
         """Fresh parameters for a network that later changes of the settings leave as it is."""
@@ -109,26 +123,27 @@ class NetworkEstimator(BaseEstimator):
     def _train(
         self,
         start: TrainState,
-        x: np.ndarray,
-        targets: np.ndarray,
+        rows: list[np.ndarray],
         epochs: int,
-        validation: tuple[np.ndarray, np.ndarray] | None = None,
+        validation: list[np.ndarray] | None = None,
     ) -> Self:
         """Go on from `start` for so many passes over the rows, and keep what comes of it."""
+        x, _, *weights = _weighted("training", rows)
         batch_size = min(int(self.batch_size), len(x))
+        mean_weight = weights[0].mean(dtype=np.float64) if weights else 1.0
         # Rows may be more or fewer than before: go on where the next of their own epochs begins.
         steps = -(-len(x) // batch_size)
         done = -(-int(start.step) // steps)
         fitted = fit(
             self._train_step(),
-            (x, targets),
+            rows,
             key=start.key,
             epochs=done + epochs,
             batch_size=batch_size,
             start=start._replace(step=jnp.int32(done * steps)),
             hparams={
                 "learning_rate": np.float32(self.learning_rate_init),
-                "l2": np.float32(self.alpha / (2 * batch_size)),
+                "l2": np.float32(self.alpha / (2 * batch_size * mean_weight)),
             },
             validation=validation,
             patience=None if validation is None else int(self.n_iter_no_change),
@@ -150,3 +165,13 @@ class NetworkEstimator(BaseEstimator):
         state = to_device(self._train_state)
         rates = {"learning_rate": 0.0, "l2": 0.0}  # not used by a prediction
         return predict_outputs(self._train_step(), state, x, hparams=rates).astype(np.float64)
+
+
+def _weighted(name: str, rows: list[np.ndarray]) -> list[np.ndarray]:
+    """The rows, one of which at least has a weight above 0, if they have weights."""
+    if len(rows) == 3 and not rows[2].any():
+        raise ValueError(
+            f"sample_weight expects a {name} row with a weight above 0, but got none in "
+            f"{len(rows[2])}; leave sample_weight out to count all rows alike"
+        )
+    return rows

@@ -22,17 +22,21 @@ class JaxnetsRegressor(RegressorMixin, NetworkEstimator):
 
     _loss = staticmethod(losses.half_squared_error)
 
-    def fit(self, X: Any, y: Any) -> Self:
-        """Train from fresh parameters on rows X (n, n_features), targets y (n,) or (n, m)."""
+    def fit(self, X: Any, y: Any, sample_weight: Any = None) -> Self:
+        """Train from fresh parameters on rows X (n, n_features), targets y (n,) or (n, m).
+
+        `sample_weight` (n,), at least 0, is how much each row counts, as in `JaxnetsClassifier`.
+        """
         self._validate_params()
         x, targets = self._validate(X, y, reset=True)
-        return self._fit(x, targets, targets.shape[1])
+        return self._fit(x, targets, self._sample_weight(sample_weight, x), targets.shape[1])
 
-    def partial_fit(self, X: Any, y: Any) -> Self:
+    def partial_fit(self, X: Any, y: Any, sample_weight: Any = None) -> Self:
         """Make one pass over these rows, from the parameters there are."""
         self._validate_params()
         x, targets = self._validate(X, y, reset=not hasattr(self, "n_iter_"))
-        return self._partial_fit(x, targets, targets.shape[1])
+        weights = self._sample_weight(sample_weight, x)
+        return self._partial_fit(x, targets, weights, targets.shape[1])
 
     def predict(self, X: Any) -> np.ndarray:
         """The prediction for each row, (n,), or (n, m) for m > 1 targets."""

@@ -72,7 +72,7 @@ def choice(*options: Any) -> Distribution:
     """One of the options, all equally likely.
 
     They are numbers, strings, booleans, None, or tuples of such; a function goes by its name, for
-    the function that builds the update to look up.
+    the function that builds the train step to look up.
     """
     if not options:
         raise RunError("choice expects at least one option, but got none; write choice(16, 32)")
@@ -144,5 +144,5 @@ def _plain(option: Any) -> Any:
         return option
     raise RunError(
         f"choice expects numbers, strings, booleans, None or tuples of them, but got {option!r}; "
-        "choose a name, and look it up where the update is built"
+        "choose a name, and look it up where the train step is built"
     )
