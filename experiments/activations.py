@@ -23,7 +23,9 @@ from matplotlib.ticker import MaxNLocator, ScalarFormatter
 from experiments import common, study
 from experiments.population import COLOURS, band, legend, percent, seed_keys, tested
 from jaxnets.data import Dataset, Split
+from jaxnets.training import TrainStep
 from jaxnets.training.population import spread
+from jaxnets.training.train_step import Hparams
 
 ACTIVATIONS: dict[str, Callable] = {
     "sigmoid": jax.nn.sigmoid,
@@ -64,15 +66,19 @@ def curves(
     "loss" and "accuracy" are those of the validation split, (epochs, seeds).
     """
     model = study.classifier(*[config.width] * config.depth, 10, activation=activation)
-    update = study.updating(model, lambda hyper: optax.sgd(hyper["learning_rate"], momentum=0.9))
     n = len(config.rates)
+    hparams = {"learning_rate": jnp.repeat(jnp.array(config.rates), config.seeds)}
+
+    def train_step(hparams: Hparams) -> TrainStep:
+        return study.train_step(model, optax.sgd(hparams["learning_rate"], momentum=0.9))
+
     fitted = study.trained(
         config,
         name,
-        update,
+        train_step,
         train,
         keys=seed_keys(config.seed, config.seeds, times=n),
-        hypers={"learning_rate": jnp.repeat(jnp.array(config.rates), config.seeds)},
+        hparams=hparams,
         validation=validation,
     )
     seen = [progress.validation for progress in fitted.history if progress.validation]
@@ -82,7 +88,7 @@ def curves(
     }
     final = by_rate["loss"][-1].mean(1)  # NaN for a rate at which any network diverged
     best = int(np.nanargmin(final))
-    test, _ = tested(update, fitted, mnist.test)
+    test, _ = tested(train_step, fitted, mnist.test, hparams=hparams)
     return {
         "learning_rate": config.rates[best],
         "validation_loss_by_rate": final,

@@ -22,7 +22,7 @@ from experiments.look_inside import fitted_in, load_photo
 from jaxnets import data
 from jaxnets.data import augment
 from jaxnets.keys import stream
-from jaxnets.training.update import Augment
+from jaxnets.training.train_step import Augment
 
 DRAWS = 8
 

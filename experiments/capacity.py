@@ -24,7 +24,9 @@ from matplotlib.figure import Figure
 from experiments import common, study
 from experiments.population import COLOURS, band, legend, seed_keys, summary
 from jaxnets.data import Split
-from jaxnets.training.population import PopulationFit, spread
+from jaxnets.training import TrainStep
+from jaxnets.training.population import PopulationResult, spread
+from jaxnets.training.train_step import Hparams
 
 GROUPS = ((2, 4, 8, 16, 32), (64, 128), (256,), (512,))  # each is one program
 
@@ -41,20 +43,23 @@ class Config(study.Config):
     examples: int = 5000
 
 
-def group(config: Config, widths: Sequence[int], train: Split, validation: Split) -> PopulationFit:
+def group(
+    config: Config, widths: Sequence[int], train: Split, validation: Split
+) -> PopulationResult:
     """All seeds of all widths, the members of the first width first, in one program."""
     widest = max(widths)
-    update = study.updating(
-        lambda hyper: study.classifier(widest, 10, widths=(hyper["width"],)),
-        optax.adam(config.learning_rate),
-    )
+
+    def train_step(hparams: Hparams) -> TrainStep:
+        model = study.classifier(widest, 10, widths=(hparams["width"],))
+        return study.train_step(model, optax.adam(config.learning_rate))
+
     return study.trained(
         config,
         f"width-{widest}",
-        update,
+        train_step,
         train,
         keys=seed_keys(config.seed, config.seeds, times=len(widths)),
-        hypers={"width": jnp.repeat(jnp.array(widths), config.seeds)},
+        hparams={"width": jnp.repeat(jnp.array(widths), config.seeds)},
         validation=validation,
     )
 

@@ -9,15 +9,14 @@ import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, Literal, NoReturn
+from typing import Annotated, Any, ClassVar, Literal, NoReturn
 
 import jax
-import numpy as np
 import optax
 import tyro
 
 from experiments.folder import begin, cut, write_figure, write_json
-from jaxnets import Layer, LayerError, metrics
+from jaxnets import LayerError, metrics
 from jaxnets.data import DataError, Dataset
 from jaxnets.files import user_cache
 from jaxnets.inspect import plots
@@ -27,13 +26,13 @@ from jaxnets.messages import printable
 from jaxnets.training import (
     CheckpointError,
     Checkpoints,
-    Fit,
+    FitResult,
     Interrupted,
     NonFiniteLoss,
     Progress,
     RunError,
     SavingFailed,
-    Update,
+    TrainState,
     console,
     evaluate,
     fit,
@@ -41,6 +40,7 @@ from jaxnets.training import (
     together,
 )
 from jaxnets.training.monitors import loss_spikes
+from jaxnets.training.train_step import Hparams, resolve
 
 # Each with the peak learning rate that suits it where none is given.
 OPTIMIZERS: dict[str, tuple[Callable[..., optax.GradientTransformation], float]] = {
@@ -58,6 +58,11 @@ OPTIMIZERS: dict[str, tuple[Callable[..., optax.GradientTransformation], float]]
 @dataclass(frozen=True)
 class Config:
     """The options that every experiment has."""
+
+    save_seconds: ClassVar[float] = 4.0
+    """Of training, between two saves."""
+    chunk_seconds: ClassVar[float] = 1.0
+    """How long the device works between two reports."""
 
     epochs: int = 10
     """Passes over the training data."""
@@ -79,37 +84,38 @@ class Config:
     """Go on with the run in --out, bit for bit; only --epochs may differ."""
 
     @property
-    def hyper(self) -> dict[str, float]:
-        """What `optimizer` reads at run time, so that no value of it needs compiling anew."""
+    def hparams(self) -> dict[str, float]:
+        """What `make_optimizer` reads; a new value needs no compiling anew."""
         given = self.learning_rate
         return {"learning_rate": OPTIMIZERS[self.optimizer][1] if given is None else given}
 
-    def tx(self, examples: int) -> Callable[[dict], optax.GradientTransformation]:
-        """The optimizer as a function of `hyper`, its rate on one cosine cycle over the run."""
+    def make_optimizer(self, hparams: Hparams, examples: int) -> optax.GradientTransformation:
+        """The optimizer, its rate on one cosine cycle over the run."""
         steps = max(1, self.epochs * (examples // max(1, self.batch_size)))  # `fit` checks both
         cycle = optax.cosine_onecycle_schedule(steps, peak_value=1.0)
         constructor, _ = OPTIMIZERS[self.optimizer]
-        return lambda hyper: constructor(lambda count: hyper["learning_rate"] * cycle(count))
+        return constructor(lambda count: hparams["learning_rate"] * cycle(count))
 
 
 class Run:
     """The folder of one run, and everything that goes into it."""
 
     def __init__(self, name: str, config: Config, dataset: Dataset):
-        self.name, self.dataset = name, dataset
+        self.name, self.config, self.dataset = name, config, dataset
         self.interrupted: Interrupted | None = None
-        rate = config.hyper["learning_rate"]
+        rate = config.hparams["learning_rate"]
         self.folder, self.resumes = begin(name, config, dataset, learning_rate=rate)
         self.began = time.perf_counter()
 
-    def fit(self, *args: Any, **options: Any) -> Fit:
+    def fit(self, *args: Any, **options: Any) -> FitResult:
         """`training.fit`, saved and reporting here; after Ctrl-C, what was learnt by then."""
         saved = self.saved("training")
         log = self.folder / "metrics.jsonl"
         cut(log, saved["checkpoints"].latest_whole() or 0)
         with console() as shown, json_lines(log) as written:
             try:
-                reported = {"report": together(shown, written), "monitors": [loss_spikes()]}
+                reported = {"report": together(shown, written), "callbacks": [loss_spikes()]}
+                reported |= {"chunk_seconds": self.config.chunk_seconds}
                 return fit(*args, **reported, **saved, **options)
             except Interrupted as interrupted:
                 self.interrupted = interrupted
@@ -117,20 +123,22 @@ class Run:
 
     def saved(self, name: str) -> dict[str, Any]:
         """What makes `training.fit` save in this folder under a name, and go on from there."""
-        checkpoints = Checkpoints(self.folder / "checkpoints" / name)
+        folder = self.folder / "checkpoints" / name
+        checkpoints = Checkpoints(folder, every=self.config.save_seconds)
         return {"checkpoints": checkpoints, "resume": self.resumes}
 
-    def finish(self, model: Layer, update: Update, fitted: Fit) -> None:
+    def finish(self, train_step: Any, fitted: FitResult, *, hparams: Hparams = None) -> None:
         """Evaluate on the test split, once; write the parameters, the result and the plots.
 
         Raises `Interrupted`, when all is written, where `fit` was interrupted.
         """
-        params, state = fitted.train_state.params, fitted.train_state.state
-        safetensors.save(self.folder / "params.safetensors", {"params": params, "state": state})
-        classes = self.dataset.classes
-        wanted = update.metrics | {"confusion": metrics.confusion_matrix(len(classes))}
-        test = evaluate(model, params, state, self.dataset.test, wanted)
-        steps = int(fitted.train_state.step)
+        train_state, classes = fitted.train_state, self.dataset.classes
+        save_learnt(self.folder, train_state)
+        wanted = resolve(train_step, hparams)[0].metrics
+        wanted |= {"confusion": metrics.confusion_matrix(len(classes))}
+        how = {"hparams": hparams, "metrics": wanted}
+        test = evaluate(train_step, train_state, self.dataset.test, **how)
+        steps = int(train_state.step)
         result = {
             "test_accuracy": test["accuracy"],
             "test_loss": test["loss"],
@@ -158,6 +166,18 @@ class Run:
         )
         if self.interrupted is not None:
             raise self.interrupted
+
+
+def save_learnt(folder: Path, train_state: TrainState) -> None:
+    """Write params.safetensors, which holds all that evaluating needs."""
+    learnt = {"params": train_state.params, "state": train_state.model_state}
+    safetensors.save(folder / "params.safetensors", learnt)
+
+
+def load_learnt(folder: Path) -> TrainState:
+    """A train state to evaluate, from params.safetensors."""
+    learnt = safetensors.load(folder / "params.safetensors")
+    return TrainState((), learnt["params"], learnt.get("state", {}), (), ())
 
 
 def cut_short(history: Sequence[Progress]) -> str:
@@ -217,11 +237,11 @@ def _interrupted(message: str, status: int) -> NoReturn:
 
 def _saved_elsewhere(fitted: Any) -> str:
     """Save the train state where there may be room, and say where, or that it is lost."""
-    state = fitted.train_state if isinstance(fitted, Fit) else fitted.train_states
+    state = fitted.train_state if isinstance(fitted, FitResult) else fitted.train_states
     try:
         folder = Path(tempfile.mkdtemp(prefix="jaxnets-"))
         with Checkpoints(folder) as checkpoints:
-            step = int(np.max(state.step))
+            step = fitted.history[-1].step if fitted.history else 0
             checkpoints.save(step, state, {"saved": "since its own folder failed"})
     except (CheckpointError, OSError):
         return "It could not be saved elsewhere either: what came after the last save is lost."

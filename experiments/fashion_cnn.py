@@ -22,7 +22,8 @@ from pathlib import Path
 from experiments import common, one_by_one
 from jaxnets import data, losses, metrics, models, scale_pixels, serial
 from jaxnets.data import augment
-from jaxnets.training import make_update
+from jaxnets.training import TrainStep, make_train_step
+from jaxnets.training.train_step import Hparams
 
 
 @dataclass(frozen=True)
@@ -49,18 +50,20 @@ def experiment(config: Config) -> None:
     train, validation = data.holdout(fashion.train, config.validation, seed=config.seed)
     run = common.Run("fashion_cnn", config, fashion)
 
-    update = make_update(
-        model,
-        config.tx(len(train.x)),
-        partial(losses.softmax_cross_entropy, label_smoothing=0.1),
-        # what is reported as loss is the plain one, in nats, not the smoothed one
-        metrics={
-            "loss": metrics.mean(losses.softmax_cross_entropy),
-            "accuracy": metrics.accuracy,
-        },
-        augment=augment.chain(augment.flip(), augment.shift(1)),
-    )
-    one_by_one.experiment(run, config, update, train, validation)
+    def train_step(hparams: Hparams) -> TrainStep:
+        return make_train_step(
+            model,
+            config.make_optimizer(hparams, len(train.x)),
+            partial(losses.softmax_cross_entropy, label_smoothing=0.1),
+            # what is reported as loss is the plain one, in nats, not the smoothed one
+            metrics={
+                "loss": metrics.mean(losses.softmax_cross_entropy),
+                "accuracy": metrics.accuracy,
+            },
+            augment=augment.chain(augment.flip(), augment.shift(1)),
+        )
+
+    one_by_one.experiment(run, config, train_step, train, validation)
 
 
 if __name__ == "__main__":

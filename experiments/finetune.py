@@ -46,8 +46,9 @@ from jaxnets import (
     serial,
 )
 from jaxnets.data import Dataset, Split
-from jaxnets.training import Interrupted, RunError, TrainState, Update, by_name, transplant
+from jaxnets.training import Interrupted, RunError, TrainState, TrainStep, by_name, transplant
 from jaxnets.training.population import evaluate_population, fit_population, spread
+from jaxnets.training.train_step import Hparams
 
 DIRECTIONS = (
     ("Fashion-MNIST", "MNIST"),
@@ -118,19 +119,15 @@ def network(classes: int) -> Layer:
     return serial(scale_pixels(), *stages, flatten, ("head", dense(classes)))
 
 
-def discriminative(steps: int) -> Callable[[dict], optax.GradientTransformation]:
-    """Adam, its rate falling over the steps and from the head down, as `hyper` says."""
+def discriminative(hparams: Hparams, steps: int) -> optax.GradientTransformation:
+    """Adam, its rate falling over the steps and from the head down."""
     falling = optax.cosine_decay_schedule(1.0, steps)
-
-    def tx(hyper: dict) -> optax.GradientTransformation:
-        adam = optax.adam(lambda step: hyper["learning_rate"] * falling(step))
-        rules = {
-            f"^{stage}/": optax.chain(adam, optax.scale(hyper["decay"] ** depth))
-            for depth, stage in enumerate(reversed(STAGES), start=1)
-        }
-        return by_name(rules, default=adam)
-
-    return tx
+    adam = optax.adam(lambda step: hparams["learning_rate"] * falling(step))
+    rules = {
+        f"^{stage}/": optax.chain(adam, optax.scale(hparams["decay"] ** depth))
+        for depth, stage in enumerate(reversed(STAGES), start=1)
+    }
+    return by_name(rules, default=adam)
 
 
 def pretrained(config: Config, split: Split, seeds: list[int]) -> TrainState:
@@ -139,7 +136,7 @@ def pretrained(config: Config, split: Split, seeds: list[int]) -> TrainState:
     steps = config.pretraining_epochs * (len(split.y) // batch_size)
     cycle = optax.cosine_onecycle_schedule(max(steps, 2), 0.005)
     return trained(
-        study.updating(network(classes), optax.adam(cycle)),
+        study.train_step(network(classes), optax.adam(cycle)),
         split,
         keys=jnp.stack([jax.random.key(seed) for seed in seeds]),
         epochs=config.pretraining_epochs,
@@ -147,10 +144,10 @@ def pretrained(config: Config, split: Split, seeds: list[int]) -> TrainState:
     )
 
 
-def trained(update: Update, train: Split, **options: Any) -> TrainState:
+def trained(train_step: Any, train: Split, **options: Any) -> TrainState:
     """The members' train states after `fit_population`; where it is interrupted all ends."""
     try:
-        return fit_population(update, train, strategy="map", **options).train_states
+        return fit_population(train_step, train, strategy="map", **options).train_states
     except Interrupted as interrupted:
         print("interrupted; the comparisons that are done stay, --resume goes on", file=sys.stderr)
         sys.exit(130 if interrupted.signal == signal.SIGINT else 75)
@@ -168,14 +165,14 @@ class Task(NamedTuple):
     """What there is to learn in one direction.
 
     Attributes:
-      update: one step on the few images.
+      train_step: one step on the few images, as a function of a trial's rates.
       bodies: networks trained before, by seed.
       train: where the few images are drawn from.
       validation: what choices are made on.
       test: what results are reported of.
     """
 
-    update: Update
+    train_step: Callable[[Hparams], TrainStep]
     bodies: dict[int, TrainState]
     train: Split
     validation: Split
@@ -187,27 +184,27 @@ def accuracies(
 ) -> np.ndarray:
     """The accuracy on `split` after each of the trials (N,), all on the same few images."""
     images = few(task.train, count, config.updates * config.batch_size, seed)
-    hypers = [trial._asdict() for trial in trials]
-    moves = [hyper.pop("pretrained") for hyper in hypers]
-    scratch = task.update.init(jax.random.key(seed), images.x[:1], hypers[0])
+    rates = [trial._asdict() for trial in trials]
+    moves = [hparams.pop("pretrained") for hparams in rates]
+    hparams = stacked([jax.tree.map(jnp.float32, each) for each in rates])
+    scratch = task.train_step(rates[0]).init(jax.random.key(seed), images.x[:1])
     body = task.bodies[seed]
     moved = scratch._replace(
         params=transplant(scratch.params, body.params, BODY),
-        state=transplant(scratch.state, body.state, BODY),
+        model_state=transplant(scratch.model_state, body.model_state, BODY),
     )
     starts = [moved if move else scratch for move in moves]
     found = trained(
-        task.update,
+        task.train_step,
         images,
         keys=jnp.stack([jax.random.key(seed)] * len(starts)),
         epochs=1,
         batch_size=config.batch_size,
-        hypers=stacked([jax.tree.map(jnp.float32, hyper) for hyper in hypers]),
+        hparams=hparams,
         start=stacked(starts),
     )
-    params, state, model = found.params, found.state, task.update.model
-    values = evaluate_population(model, params, state, split, task.update.metrics, strategy="map")
-    return values["accuracy"]
+    how = {"hparams": hparams, "strategy": "map"}
+    return evaluate_population(task.train_step, found, split, **how)["accuracy"]
 
 
 def stacked(trees: list) -> Any:
@@ -257,7 +254,11 @@ def tasks(
     sources = {name: train for name, (train, _) in held.items()}
     nine = sources["MNIST"].y < 9
     sources["nine digits"] = Split(*(part[nine] for part in sources["MNIST"]))
-    update = study.updating(network(10), discriminative(config.updates))
+    model = network(10)
+
+    def train_step(hparams: Hparams) -> TrainStep:
+        return study.train_step(model, discriminative(hparams, config.updates))
+
     seeds = [*range(config.seeds), *CHOOSING]
     for source, target in DIRECTIONS:
         if f"{source}, then {target}" in finished:
@@ -265,7 +266,7 @@ def tasks(
         print(f"{len(seeds)} networks learn {source}", flush=True)
         learnt = pretrained(config, sources[source], seeds)
         bodies = {s: jax.tree.map(lambda leaf, i=i: leaf[i], learnt) for i, s in enumerate(seeds)}
-        yield f"{source}, then {target}", Task(update, bodies, *held[target], sets[target].test)
+        yield f"{source}, then {target}", Task(train_step, bodies, *held[target], sets[target].test)
 
 
 def load(config: Config) -> dict[str, Dataset]:

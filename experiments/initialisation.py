@@ -30,7 +30,7 @@ from experiments.folder import write_figure, write_json
 from jaxnets import Layer, data, dense, flatten, losses, metrics, scale_pixels, serial
 from jaxnets.data import Dataset
 from jaxnets.inspect import layer_norms
-from jaxnets.training import Batch, TrainState, Update, evaluate, make_update
+from jaxnets.training import Batch, TrainState, TrainStep, evaluate, make_train_step
 
 ACTIVATIONS = {"tanh": jnp.tanh, "logistic": jax.nn.sigmoid, "ReLU": jax.nn.relu}
 STARTS = {"zeros": init.zeros, "Glorot": init.glorot_normal()}
@@ -81,20 +81,21 @@ def training(config: Config, mnist: Dataset) -> dict[str, dict[str, Any]]:
     """Train one hidden layer from each start: what its units, loss and accuracy were."""
     sizes, key = [config.units, 10], jax.random.key(config.seed)
     model = network(sizes, jax.nn.sigmoid, init.zeros)
-    update = make_update(model, optax.sgd(config.learning_rate), losses.softmax_cross_entropy)
-    first, runs = update.init(key, mnist.train.x[:1]), {}
-    advance = jax.jit(partial(several_updates, update, jax.device_put(mnist.train)))
+    train_step = make_train_step(
+        model, optax.sgd(config.learning_rate), losses.softmax_cross_entropy
+    )
+    first, runs = train_step.init(key, mnist.train.x[:1]), {}
+    advance = jax.jit(partial(several_updates, train_step, jax.device_put(mnist.train)))
     for name, kernel_init in STARTS.items():
         params, _ = network(sizes, jax.nn.sigmoid, kernel_init).init(key, mnist.train.x[:1])
         end, seen = watch(config, advance, first._replace(params=params), len(mnist.train.x))
-        wanted = {"accuracy": metrics.accuracy}
-        test = evaluate(model, end.params, end.state, mnist.test, wanted)
+        test = evaluate(train_step, end, mnist.test, metrics={"accuracy": metrics.accuracy})
         runs[name] = {**seen, "test_accuracy": float(test["accuracy"])}
     return runs
 
 
 def several_updates(
-    update: Update, train: tuple, train_state: TrainState, rows: Array
+    train_step: TrainStep, train: tuple, train_state: TrainState, rows: Array
 ) -> tuple[TrainState, Array]:
     """An update for each row of `rows` (updates, batch); also returns the mean loss."""
     x, y = train

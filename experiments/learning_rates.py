@@ -23,7 +23,8 @@ from matplotlib.ticker import MaxNLocator
 from experiments import common, study
 from experiments.population import COLOURS, seed_keys
 from jaxnets.data import Split
-from jaxnets.training import RunError
+from jaxnets.training import RunError, TrainStep
+from jaxnets.training.train_step import Hparams
 
 
 @dataclass(frozen=True)
@@ -58,17 +59,14 @@ class Sweep(NamedTuple):
     diverged: np.ndarray
 
 
-def tx(steps: int) -> Any:
-    """Gradient descent as a function of its rate and of whether that decays, 0 or 1."""
+def descent(hparams: Hparams, steps: int) -> optax.GradientTransformation:
+    """Gradient descent at a rate that stays or, where `decays` is 1 and not 0, falls to 0."""
 
-    def make(hyper: dict) -> optax.GradientTransformation:
-        def rate(count: Any) -> Any:
-            fallen = (1 - jnp.cos(jnp.pi * count / steps)) / 2
-            return hyper["learning_rate"] * (1 - hyper["decays"] * fallen)
+    def rate(count: Any) -> Any:
+        fallen = (1 - jnp.cos(jnp.pi * count / steps)) / 2
+        return hparams["learning_rate"] * (1 - hparams["decays"] * fallen)
 
-        return optax.sgd(rate)
-
-    return make
+    return optax.sgd(rate)
 
 
 def check(config: Config) -> None:
@@ -84,14 +82,18 @@ def sweep(config: Config, train: Split, validation: Split) -> Sweep:
     """Train with every rate, constant and decayed, as one population."""
     rates = np.geomspace(config.lowest, config.highest, config.rates)
     steps = config.epochs * (len(train.x) // max(1, config.batch_size))
-    update = study.updating(study.classifier(*config.hidden, 10), tx(max(1, steps)))
+    model = study.classifier(*config.hidden, 10)
+
+    def train_step(hparams: Hparams) -> TrainStep:
+        return study.train_step(model, descent(hparams, max(1, steps)))
+
     fitted = study.trained(
         config,
         "training",
-        update,
+        train_step,
         train,
         keys=seed_keys(config.seed, 1, times=2 * config.rates),
-        hypers={
+        hparams={
             "learning_rate": jnp.asarray(np.tile(rates, 2), jnp.float32),
             "decays": jnp.repeat(jnp.array([0.0, 1.0]), config.rates),
         },

@@ -40,7 +40,7 @@ from jaxnets.inspect import (
 )
 from jaxnets.interop import safetensors
 from jaxnets.layer import Params, State
-from jaxnets.training import RunError, fit, make_update
+from jaxnets.training import RunError, fit, make_train_step
 from jaxnets.trees import check_names, flatten_names
 
 EDGE = np.array([[-1, 0, 1], [-1, 0, 1], [-1, 0, 1]])  # dark on the left, bright on the right
@@ -171,12 +171,12 @@ def learn(config: Config, model: Layer, mnist: Dataset) -> tuple[Params, State]:
     """What one pass over some digits teaches."""
     x, y = MNIST(jnp.asarray(mnist.train.x[: config.examples])), mnist.train.y[: config.examples]
     steps, batch_size = max(1, len(x) // 128), min(128, len(x))
-    tx = optax.adam(optax.cosine_onecycle_schedule(steps, 3e-3))
-    update = make_update(model, tx, losses.softmax_cross_entropy)
+    optimizer = optax.adam(optax.cosine_onecycle_schedule(steps, 3e-3))
+    train_step = make_train_step(model, optimizer, losses.softmax_cross_entropy)
     key = jax.random.key(config.seed)
     print(f"training {config.model} on {len(x)} digits", flush=True)
-    fitted = fit(update, (x, y), key=key, epochs=1, batch_size=batch_size)
-    return fitted.train_state.params, fitted.train_state.state
+    fitted = fit(train_step, (x, y), key=key, epochs=1, batch_size=batch_size)
+    return fitted.train_state.params, fitted.train_state.model_state
 
 
 def views(

@@ -25,7 +25,8 @@ from jaxnets import (
     serial,
 )
 from jaxnets.data import augment
-from jaxnets.training import make_update
+from jaxnets.training import TrainStep, make_train_step
+from jaxnets.training.train_step import Hparams
 
 
 @dataclass(frozen=True)
@@ -61,26 +62,28 @@ def experiment(config: Config) -> None:
     train, validation = data.holdout(mnist.train, config.validation, seed=config.seed)
     run = common.Run("mnist_cnn", config, mnist)
 
-    update = make_update(
-        model,
-        config.tx(len(train.x)),
-        losses.softmax_cross_entropy,
-        metrics={"accuracy": metrics.accuracy},
-        augment=augment.shift(2),
-    )
+    def train_step(hparams: Hparams) -> TrainStep:
+        return make_train_step(
+            model,
+            config.make_optimizer(hparams, len(train.x)),
+            losses.softmax_cross_entropy,
+            metrics={"accuracy": metrics.accuracy},
+            augment=augment.shift(2),
+        )
+
     if config.seeds != 1:
-        population.experiment(run, config, update, train, validation)
+        population.experiment(run, config, train_step, train, validation)
         return
     fitted = run.fit(
-        update,
+        train_step,
         train,
         key=jax.random.key(config.seed),
         epochs=config.epochs,
         batch_size=config.batch_size,
-        hyper=config.hyper,
+        hparams=config.hparams,
         validation=validation,
     )
-    run.finish(model, update, fitted)
+    run.finish(train_step, fitted, hparams=config.hparams)
 
 
 if __name__ == "__main__":

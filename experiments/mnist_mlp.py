@@ -12,7 +12,8 @@ from jax.nn import relu
 
 from experiments import common, population
 from jaxnets import data, dense, flatten, losses, metrics, scale_pixels, serial
-from jaxnets.training import make_update
+from jaxnets.training import TrainStep, make_train_step
+from jaxnets.training.train_step import Hparams
 
 
 @dataclass(frozen=True)
@@ -39,29 +40,31 @@ def experiment(config: Config) -> None:
     train, validation = data.holdout(mnist.train, config.validation, seed=config.seed)
     run = common.Run("mnist_mlp", config, mnist)
 
-    update = make_update(
-        model,
-        config.tx(len(train.x)),
-        partial(losses.softmax_cross_entropy, label_smoothing=0.1),
-        # what is reported as loss is the plain one, in nats, not the smoothed one
-        metrics={
-            "loss": metrics.mean(losses.softmax_cross_entropy),
-            "accuracy": metrics.accuracy,
-        },
-    )
+    def train_step(hparams: Hparams) -> TrainStep:
+        return make_train_step(
+            model,
+            config.make_optimizer(hparams, len(train.x)),
+            partial(losses.softmax_cross_entropy, label_smoothing=0.1),
+            # what is reported as loss is the plain one, in nats, not the smoothed one
+            metrics={
+                "loss": metrics.mean(losses.softmax_cross_entropy),
+                "accuracy": metrics.accuracy,
+            },
+        )
+
     if config.seeds != 1:
-        population.experiment(run, config, update, train, validation)
+        population.experiment(run, config, train_step, train, validation)
         return
     fitted = run.fit(
-        update,
+        train_step,
         train,
         key=jax.random.key(config.seed),
         epochs=config.epochs,
         batch_size=config.batch_size,
-        hyper=config.hyper,
+        hparams=config.hparams,
         validation=validation,
     )
-    run.finish(model, update, fitted)
+    run.finish(train_step, fitted, hparams=config.hparams)
 
 
 if __name__ == "__main__":

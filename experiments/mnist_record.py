@@ -21,7 +21,8 @@ from functools import partial
 from experiments import common, one_by_one
 from jaxnets import data, losses, metrics, models, scale_pixels, serial
 from jaxnets.data import augment
-from jaxnets.training import make_update
+from jaxnets.training import TrainStep, make_train_step
+from jaxnets.training.train_step import Hparams
 
 
 @dataclass(frozen=True)
@@ -46,18 +47,20 @@ def experiment(config: Config) -> None:
     train, validation = data.holdout(mnist.train, config.validation, seed=config.seed)
     run = common.Run("mnist_record", config, mnist)
 
-    update = make_update(
-        model,
-        config.tx(len(train.x)),
-        partial(losses.softmax_cross_entropy, label_smoothing=0.1),
-        # what is reported as loss is the plain one, in nats, not the smoothed one
-        metrics={
-            "loss": metrics.mean(losses.softmax_cross_entropy),
-            "accuracy": metrics.accuracy,
-        },
-        augment=augment.affine(rotation=15, scale=0.15, shear=10, shift=2),
-    )
-    one_by_one.experiment(run, config, update, train, validation)
+    def train_step(hparams: Hparams) -> TrainStep:
+        return make_train_step(
+            model,
+            config.make_optimizer(hparams, len(train.x)),
+            partial(losses.softmax_cross_entropy, label_smoothing=0.1),
+            # what is reported as loss is the plain one, in nats, not the smoothed one
+            metrics={
+                "loss": metrics.mean(losses.softmax_cross_entropy),
+                "accuracy": metrics.accuracy,
+            },
+            augment=augment.affine(rotation=15, scale=0.15, shear=10, shift=2),
+        )
+
+    one_by_one.experiment(run, config, train_step, train, validation)
 
 
 if __name__ == "__main__":

@@ -15,9 +15,8 @@ from experiments.folder import machine, write_json
 from experiments.population import ensembles, percent, seed_keys
 from jaxnets import json_files
 from jaxnets.data import Split
-from jaxnets.interop import safetensors
 from jaxnets.json_files import JSONError
-from jaxnets.training import Update, predict_proba
+from jaxnets.training import predict_proba
 from jaxnets.training.population import spread
 
 CURE = "delete this seed's folder, and its network is trained again"
@@ -32,7 +31,7 @@ class Config(common.Config):
 
 
 def experiment(
-    run: common.Run, config: Config, update: Update, train: Split, validation: Split
+    run: common.Run, config: Config, train_step: Any, train: Split, validation: Split
 ) -> None:
     """Train a network a seed, and evaluate each on the test set, once, when it is ready.
 
@@ -40,7 +39,6 @@ def experiment(
     network that is ready is left as it is. The examples held out are those of the first seed for
     all. Raises `Interrupted` where a seed was, and then those before it are reported.
     """
-    model, _ = update.build(config.hyper)
     steps = config.epochs * (len(train.x) // max(1, config.batch_size))  # `fit` checks both
     results, probabilities = [], []
     for number, key in enumerate(seed_keys(config.seed, config.seeds)):
@@ -50,12 +48,12 @@ def experiment(
         if result_in(folder).get("steps") != steps:
             alone = common.Run(run.name, own, run.dataset)
             sizes = {"epochs": config.epochs, "batch_size": config.batch_size}
-            how = {"key": key, "hyper": config.hyper, "validation": validation}
-            alone.finish(model, update, alone.fit(update, train, **sizes, **how))
+            how = {"key": key, "hparams": config.hparams, "validation": validation}
+            fitted = alone.fit(train_step, train, **sizes, **how)
+            alone.finish(train_step, fitted, hparams=config.hparams)
         results.append({"seed": seed, **result_in(folder)})
-        saved = safetensors.load(folder / "params.safetensors")
-        learnt = (saved["params"], saved.get("state", {}))
-        probabilities.append(predict_proba(model, *learnt, run.dataset.test.x))
+        learnt, x = common.load_learnt(folder), run.dataset.test.x
+        probabilities.append(predict_proba(train_step, learnt, x, hparams=config.hparams))
         finish(run, config, results, np.stack(probabilities))
 
 

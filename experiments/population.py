@@ -16,11 +16,10 @@ from experiments import common
 from experiments.folder import cut, write_figure, write_json
 from jaxnets import metrics
 from jaxnets.data import Split
-from jaxnets.interop import safetensors
 from jaxnets.layer import Key
-from jaxnets.training import Interrupted, Progress, RunError, Update, console, json_lines, together
+from jaxnets.training import Interrupted, Progress, RunError, console, json_lines, together
 from jaxnets.training.population import (
-    PopulationFit,
+    PopulationResult,
     average,
     evaluate_population,
     fit_population,
@@ -28,6 +27,7 @@ from jaxnets.training.population import (
     spread,
     vote,
 )
+from jaxnets.training.train_step import Hparams, resolve
 
 # Told apart by the colour-blind too: Okabe & Ito 2008.
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
@@ -50,7 +50,7 @@ def seed_keys(first: int, n: int, times: int = 1) -> Key:
 
 
 def experiment(
-    run: common.Run, config: Config, update: Update, train: Split, validation: Split
+    run: common.Run, config: Config, train_step: Any, train: Split, validation: Split
 ) -> None:
     """Train a network a seed, and evaluate all of them on the test set, once.
 
@@ -59,35 +59,41 @@ def experiment(
     network diverged.
     """
     interrupted, saved, log = None, run.saved("training"), run.folder / "metrics.jsonl"
+    hparams = {name: jnp.full(config.seeds, value) for name, value in config.hparams.items()}
     cut(log, saved["checkpoints"].latest_whole() or 0)
     with console() as shown, json_lines(log) as written:
         try:
             fitted = fit_population(
-                update,
+                train_step,
                 train,
                 keys=seed_keys(config.seed, config.seeds),
                 epochs=config.epochs,
                 batch_size=config.batch_size,
-                hypers={name: jnp.full(config.seeds, v) for name, v in config.hyper.items()},
+                hparams=hparams,
                 validation=validation,
                 report=together(shown, written),
                 **saved,
             )
         except Interrupted as stopped:
             interrupted, fitted = stopped, stopped.fit
-    finish(run, config, update, fitted, interrupted=interrupted is not None)
+    test, probabilities = tested(train_step, fitted, run.dataset.test, hparams=hparams)
+    common.save_learnt(run.folder, fitted.train_states)
+    finish(run, config, fitted, test, probabilities, interrupted=interrupted is not None)
     if interrupted is not None:
         raise interrupted
 
 
 def finish(
-    run: common.Run, config: Config, update: Update, fitted: PopulationFit, *, interrupted: bool
+    run: common.Run,
+    config: Config,
+    fitted: PopulationResult,
+    test: Mapping[str, np.ndarray],
+    probabilities: np.ndarray,
+    *,
+    interrupted: bool,
 ) -> None:
-    """Evaluate the population on the test set; write and tell what came of it."""
-    test, probabilities = tested(update, fitted, run.dataset.test)
+    """Write and tell what came of the population on the test set."""
     together_as = ensembles(probabilities, run.dataset.test.y)
-    params, state = fitted.train_states.params, fitted.train_states.state
-    safetensors.save(run.folder / "params.safetensors", {"params": params, "state": state})
     result = {
         "spread": {name: summary(name, values) for name, values in test.items()},
         "ensemble": together_as,
@@ -119,7 +125,7 @@ def finish(
 
 
 def tested(
-    update: Update, fitted: PopulationFit, test: Split
+    train_step: Any, fitted: PopulationResult, test: Split, *, hparams: Hparams = None
 ) -> tuple[dict[str, np.ndarray], np.ndarray]:
     """Each metric of each member on the test set, and the probabilities of those still finite.
 
@@ -131,15 +137,16 @@ def tested(
             f"all {len(alive)} networks diverged, the first at step {fitted.diverged.min()}; lower "
             "the learning rate"
         )
-    states = fitted.train_states
-    members = jax.tree.map(lambda leaf: leaf[alive], (states.params, states.state))
-    wanted = update.metrics | {"calibration_error": CALIBRATION_ERROR}
-    how = {"strategy": fitted.strategy}
-    known = evaluate_population(update.model, *members, test, wanted, **how)
+    given = (fitted.train_states, hparams)
+    members, hparams = jax.tree.map(lambda leaf: leaf[alive], given)
+    first = jax.tree.map(lambda leaf: leaf[0], hparams)
+    wanted = resolve(train_step, first)[0].metrics | {"calibration_error": CALIBRATION_ERROR}
+    how = {"hparams": hparams, "strategy": fitted.strategy}
+    known = evaluate_population(train_step, members, test, metrics=wanted, **how)
     found = {name: np.full(len(alive), np.nan) for name in known}
     for name, values in known.items():
         found[name][alive] = values
-    return found, predict_proba_population(update.model, *members, test.x, **how)
+    return found, predict_proba_population(train_step, members, test.x, **how)
 
 
 def ensembles(probabilities: np.ndarray, labels: np.ndarray) -> dict[str, dict[str, float]]:
@@ -184,7 +191,7 @@ def curves(history: Sequence[Progress], title: str) -> Figure:
         band(axes, epochs, [p.train[name] for p in history], "training", COLOURS[0])
         watched = [p for p in history if p.validation is not None]
         values = [p.validation[name] for p in watched if p.validation is not None]
-        band(axes, [p.epoch for p in watched], values, "validation", COLOURS[1])
+        band(axes, [p.passes for p in watched], values, "validation", COLOURS[1])
         axes.set(xlabel="epoch", ylabel=name + " (nats)" * (name == "loss"))
         axes.xaxis.set_major_locator(MaxNLocator(integer=history[-1].epoch_done, min_n_ticks=1))
         axes.grid(alpha=0.3)

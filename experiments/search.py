@@ -30,7 +30,7 @@ from experiments import common
 from experiments.folder import begin, machine, write_figure, write_json
 from jaxnets import Layer, data, dense, dropout, flatten, losses, metrics, scale_pixels, serial
 from jaxnets.data import Dataset
-from jaxnets.training import evaluate, make_update
+from jaxnets.training import TrainStep, evaluate, make_train_step
 from jaxnets.training.population import spread
 from jaxnets.training.search import (
     Problem,
@@ -44,6 +44,7 @@ from jaxnets.training.search import (
     scores,
     uniform,
 )
+from jaxnets.training.train_step import Hparams
 
 WIDEST = 256
 SPACE = {
@@ -80,9 +81,9 @@ class Config:
     """The file of the numbers."""
 
 
-def network(hyper: dict[str, jax.Array]) -> Layer:
+def network(hparams: dict[str, jax.Array]) -> Layer:
     """One hidden layer, of whose 256 units the first `width` are used."""
-    width = hyper["width"]
+    width = hparams["width"]
 
     def narrow(x: jax.Array) -> jax.Array:
         return jnp.where(jnp.arange(WIDEST) < width, x, 0)
@@ -96,17 +97,19 @@ def network(hyper: dict[str, jax.Array]) -> Layer:
         ("fc1", dense(WIDEST)),
         relu,
         narrow,
-        ("drop", dropout(hyper["dropout_rate"])),
+        ("drop", dropout(hparams["dropout_rate"])),
         ("head", dense(10, kernel_init=init)),
     )
 
 
-UPDATE = make_update(
-    network,
-    lambda hyper: optax.adam(hyper["learning_rate"]),
-    losses.softmax_cross_entropy,
-    metrics={"accuracy": metrics.accuracy},
-)
+def train_step(hparams: Hparams) -> TrainStep:
+    """The network's step by Adam."""
+    return make_train_step(
+        network(hparams),
+        optax.adam(hparams["learning_rate"]),
+        losses.softmax_cross_entropy,
+        metrics={"accuracy": metrics.accuracy},
+    )
 
 
 def search(config: Config, mnist: Dataset, seed: int) -> dict[str, Any]:
@@ -114,7 +117,7 @@ def search(config: Config, mnist: Dataset, seed: int) -> dict[str, Any]:
     rest, validation = data.holdout(mnist.train, config.validation, seed=seed)
     _, train = data.holdout(rest, config.images, seed=seed)
     key, steps = jax.random.key(seed), config.images // config.batch_size
-    problem = Problem(UPDATE, train, validation, config.batch_size, "accuracy", False)
+    problem = Problem(train_step, train, validation, config.batch_size, "accuracy", False)
     shared = {"key": key, "epochs": config.units}
     searches = {
         "random": partial(random_search, trials=config.trials, **shared),
@@ -125,8 +128,7 @@ def search(config: Config, mnist: Dataset, seed: int) -> dict[str, Any]:
         results = run(problem, SPACE, path=config.out / f"{name}-{seed}.jsonl")
         draw(config, results, f"{name}-{seed}")
         state = retrain(problem, results.best, key=key).train_state
-        model = network(results.best.setting)
-        test = evaluate(model, state.params, state.state, mnist.test, UPDATE.metrics)
+        test = evaluate(train_step, state, mnist.test, hparams=results.best.setting)
         found[name] = {
             "setting": results.best.setting,
             "validation_accuracy": results.best.score,

@@ -118,11 +118,11 @@ def experiment(config: Config) -> dict[str, Any]:
     model = study.classifier(config.hidden, 10)
     steps = config.epochs * (len(train.x) // max(1, config.batch_size))
     falling = optax.cosine_decay_schedule(config.learning_rate, max(1, steps))
-    update = study.updating(model, optax.adam(falling))
+    train_step = study.train_step(model, optax.adam(falling))
     keys = seed_keys(config.seed, config.seeds)
-    fitted = study.trained(config, "training", update, train, keys=keys, validation=validation)
+    fitted = study.trained(config, "training", train_step, train, keys=keys, validation=validation)
 
-    test, probabilities = tested(update, fitted, mnist.test)
+    test, probabilities = tested(train_step, fitted, mnist.test)
     accuracy, found = test["accuracy"], sources(probabilities.argmax(-1) == mnist.test.y)
     chosen = int(np.nanargmax(fitted.history[-1].validation["accuracy"]))
     apart = 1.96 * 2**0.5 * found.observed

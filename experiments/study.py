@@ -4,14 +4,15 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated, Any
 
+import optax
 import tyro
 from matplotlib.figure import Figure
 
 from experiments.folder import begin, machine, write_figure, write_json
 from jaxnets import Layer, data, losses, metrics, models, scale_pixels, serial
 from jaxnets.data import Dataset, Split
-from jaxnets.training import Checkpoints, RunError, Update, console, make_update
-from jaxnets.training.population import PopulationFit, fit_population
+from jaxnets.training import Checkpoints, RunError, TrainStep, console, make_train_step
+from jaxnets.training.population import PopulationResult, fit_population
 from jaxnets.training.report import to_json
 
 
@@ -60,22 +61,22 @@ def classifier(*sizes: int, **options: Any) -> Layer:
     return serial(scale_pixels(), ("mlp", models.mlp(sizes, **options)))
 
 
-def updating(model: Any, tx: Any) -> Update:
+def train_step(model: Layer, optimizer: optax.GradientTransformation) -> TrainStep:
     """A step on the cross-entropy that reports the accuracy as well."""
-    return make_update(
-        model, tx, losses.softmax_cross_entropy, metrics={"accuracy": metrics.accuracy}
+    return make_train_step(
+        model, optimizer, losses.softmax_cross_entropy, metrics={"accuracy": metrics.accuracy}
     )
 
 
 def trained(
-    config: Config, name: str, update: Update, train: Split, **options: Any
-) -> PopulationFit:
+    config: Config, name: str, train_step: Any, train: Split, **options: Any
+) -> PopulationResult:
     """`fit_population`, reporting here, and saved in the study's folder under a name."""
     sizes = {"epochs": config.epochs, "batch_size": config.batch_size}
     checkpoints = Checkpoints(config.out / "checkpoints" / name, keep=1)
     saved = {"checkpoints": checkpoints, "resume": config.resume}
     with console() as shown:
-        fitted = fit_population(update, train, report=shown, **saved, **sizes, **options)
+        fitted = fit_population(train_step, train, report=shown, **saved, **sizes, **options)
     print(
         f"{len(fitted.diverged)} networks by {fitted.strategy}: {fitted.train_seconds:.1f} s of "
         f"training, {fitted.compile_seconds:.1f} s of compiling; "

@@ -21,8 +21,8 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
-from functools import partial
 from pathlib import Path
+from typing import ClassVar
 
 import jax
 import numpy as np
@@ -30,7 +30,6 @@ import numpy as np
 from experiments import common, mnist_mlp
 from experiments.folder import write_json
 from jaxnets.json_files import decode, read_lines
-from jaxnets.training import fit, resume
 from jaxnets.training.checkpoint import file
 
 CHUNK_SECONDS = 0.1  # of a child's training between two saves
@@ -67,12 +66,18 @@ class Config:
     """The JSON file to write the result to."""
 
 
+@dataclass(frozen=True)
+class Restless(mnist_mlp.Config):
+    """`experiments.mnist_mlp`, but a save after every short chunk."""
+
+    save_seconds: ClassVar[float] = 0.0
+    chunk_seconds: ClassVar[float] = CHUNK_SECONDS
+
+
 def train() -> None:
-    """What a child does: `experiments.mnist_mlp`, but a save after every short chunk."""
+    """What a child does."""
     signal.signal(signal.SIGINT, signal.default_int_handler)  # ignored in a background job
-    resume.SAVE_SECONDS = 0.0
-    common.fit = partial(fit, chunk_seconds=CHUNK_SECONDS)
-    common.main(mnist_mlp.experiment, mnist_mlp.Config)
+    common.main(mnist_mlp.experiment, Restless)
 
 
 class Torture:

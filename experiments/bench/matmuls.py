@@ -9,12 +9,10 @@ the widths for which Eigen is slower.
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 import optax
 
 from experiments import common
@@ -22,8 +20,8 @@ from experiments.bench.spread import ratio, spread
 from experiments.bench.ways import in_turn, told, write
 from jaxnets import data, losses, models, scale_pixels, serial
 from jaxnets.lowering import matmul
-from jaxnets.training import make_update
-from jaxnets.training.chunk import run_chunk
+from jaxnets.training import make_train_step, start_run
+from jaxnets.training.chunk import make_chunk
 
 HIDDEN = [(width, width) for width in (100, 128, 200, 256, 300, 384, 400, 512, 520, 640, 700, 768)]
 HIDDEN += [(500, 300), (1000, 1000)]
@@ -50,16 +48,20 @@ def trainer(
 ) -> Callable[[], None]:
     """A network that trains for a round when called, compiled with these options."""
     train = data.load("mnist", data_dir=config.data_dir).train
-    arrays = jnp.asarray(train.x), jnp.asarray(train.y)
     model = serial(scale_pixels(), ("net", models.mlp((*hidden, 10))))
-    update = make_update(model, optax.adam(1e-3), losses.softmax_cross_entropy)
-    state = update.init(jax.random.key(0), arrays[0][:1])
-    sizes = {"batch_size": config.batch_size, "remainder": "drop", "capacity": config.steps}
-    run = jax.jit(partial(run_chunk, update, **sizes), donate_argnums=0, compiler_options=options)
+    train_step = make_train_step(model, optax.adam(1e-3), losses.softmax_cross_entropy)
+    run = start_run(train_step, train, key=jax.random.key(0), batch_size=config.batch_size)
+    loop, train_state, step = run.loop, run.train_state, 0
+    arrays, _ = loop.source.read(0, 0)
+    chunk = make_chunk(lambda: train_step, loop.runner, loop.source.reader, False, ())
+    program = jax.jit(chunk, donate_argnums=0, compiler_options=options)
 
     def train_on() -> None:
-        nonlocal state
-        state, _, _ = jax.block_until_ready(run(state, arrays, None, state.step + config.steps))
+        nonlocal train_state, step
+        bounds = (step, step + config.steps)
+        given = loop.arguments(train_state, run.sums, None, arrays, *bounds)
+        train_state, *_ = jax.block_until_ready(program(*given))
+        step += config.steps
 
     return train_on
 

@@ -18,7 +18,7 @@ from experiments import common
 from experiments.bench.import_time import quartiles
 from experiments.folder import write_json
 from jaxnets import data, losses, models, scale_pixels, serial
-from jaxnets.training import fit, make_update
+from jaxnets.training import fit, make_train_step
 
 
 @dataclass(frozen=True)
@@ -38,8 +38,10 @@ def main(config: Config) -> None:
     mnist = data.load("mnist")
     train = (jnp.asarray(mnist.train.x), jnp.asarray(mnist.train.y))
     model = serial(scale_pixels(), ("net", models.mlp((500, 300, 10))))
-    update = make_update(model, optax.adam(1e-3), losses.softmax_cross_entropy)
-    run = partial(fit, update, train, key=jax.random.key(0), epochs=config.epochs, batch_size=128)
+    train_step = make_train_step(model, optax.adam(1e-3), losses.softmax_cross_entropy)
+    run = partial(
+        fit, train_step, train, key=jax.random.key(0), epochs=config.epochs, batch_size=128
+    )
     times = {choice: [] for choice in ("ignore", "stop", "skip")}
     for number in range(config.repeats + 1):  # the first round compiles, and is not counted
         for choice, seconds in times.items():

@@ -24,8 +24,9 @@ from experiments.folder import machine, write_json
 from experiments.population import seed_keys
 from jaxnets import data
 from jaxnets.data import Split
-from jaxnets.training import Update, fit
+from jaxnets.training import TrainStep, fit
 from jaxnets.training.population import fit_population
+from jaxnets.training.train_step import Hparams
 
 
 @dataclass(frozen=True)
@@ -58,15 +59,15 @@ class Timed(NamedTuple):
 
 def one_after_another(config: Config, train: Split) -> Timed:
     """`fit` for each network; only the first compiles."""
-    update, began, updates = new_update(), time.perf_counter(), 0.0
+    train_step, began, updates = new_train_step(), time.perf_counter(), 0.0
     for i in range(config.networks):
         fitted = fit(
-            update,
+            train_step,
             train,
             key=jax.random.key(i),
             epochs=1,
             batch_size=config.batch_size,
-            hyper={"learning_rate": 0.1},
+            hparams={"learning_rate": 0.1},
         )
         updates += fitted.train_seconds
     return Timed(updates, time.perf_counter() - began, "fit")
@@ -74,22 +75,23 @@ def one_after_another(config: Config, train: Split) -> Timed:
 
 def population(config: Config, train: Split, n: int, **options: Any) -> Timed:
     """`fit_population` of n networks."""
-    update, keys, began = new_update(), seed_keys(0, n), time.perf_counter()
+    train_step, keys, began = new_train_step(), seed_keys(0, n), time.perf_counter()
     fitted = fit_population(
-        update,
+        train_step,
         train,
         keys=keys,
         epochs=1,
         batch_size=config.batch_size,
-        hypers={"learning_rate": jnp.full(n, 0.1)},
+        hparams={"learning_rate": jnp.full(n, 0.1)},
         **options,
     )
     return Timed(fitted.train_seconds, time.perf_counter() - began, fitted.strategy)
 
 
-def new_update() -> Update:
+def new_train_step() -> Callable[[Hparams], TrainStep]:
     """A step of 784-32-10 by plain gradient descent that nothing has been compiled for."""
-    return study.updating(study.classifier(32, 10), lambda hyper: optax.sgd(hyper["learning_rate"]))
+    model = study.classifier(32, 10)
+    return lambda hparams: study.train_step(model, optax.sgd(hparams["learning_rate"]))
 
 
 def in_turn(ways: dict[Any, Callable[[], Timed]], rounds: int) -> dict[Any, list[Timed]]:

@@ -14,7 +14,8 @@ from experiments.decks import slides
 from experiments.folder import machine, write_json
 from jaxnets import Layer, data, losses, metrics
 from jaxnets.data import Dataset, Split
-from jaxnets.training import Update, evaluate, fit, make_update
+from jaxnets.training import TrainStep, evaluate, fit, make_train_step
+from jaxnets.training.train_step import Hparams
 
 RATES = (0.001, 0.002, 0.003, 0.005)  # the peaks that validation chooses from
 CHOOSING = range(1000, 1003)  # seeds that choose, none of which is reported
@@ -24,21 +25,21 @@ def spread(config: Any, run: common.Run, model: Layer, fashion: Dataset) -> None
     """Mean and spread of the test accuracy, by the slide's recipe and with a rate that decays."""
     seeds, lines = range(config.seeds), {}
     for size in (128, 32):
-        update = updating(model, lambda hyper: optax.rmsprop(hyper["learning_rate"]))
+        train_step = compiled(model, optax.rmsprop)
         saved = by_seed(run, name := f"RMSprop 0.001, batch {size}")
-        lines[name] = runs(config, saved, update, *fashion[:2], seeds, size, 0.001)
+        lines[name] = runs(config, saved, train_step, *fashion[:2], seeds, size, 0.001)
 
     train, held_out = data.holdout(fashion.train, config.validation, seed=config.seed)
-    update = updating(model, decaying(config.epochs * steps(train)))
+    train_step = compiled(model, decaying(config.epochs * steps(train)))
     chosen_by = {}
     for rate in RATES:
         saved, choosing = by_seed(run, f"choosing {rate}"), CHOOSING[: config.seeds]
-        found = runs(config, saved, update, train, held_out, choosing, 32, rate)
+        found = runs(config, saved, train_step, train, held_out, choosing, 32, rate)
         chosen_by[rate] = found["mean"]
     rate = max(chosen_by, key=chosen_by.get)
-    update = updating(model, decaying(config.epochs * steps(fashion.train)))
+    train_step = compiled(model, decaying(config.epochs * steps(fashion.train)))
     saved = by_seed(run, name := f"Adam, cosine from {rate}, batch 32")
-    found = runs(config, saved, update, *fashion[:2], seeds, 32, rate)
+    found = runs(config, saved, train_step, *fashion[:2], seeds, 32, rate)
     lines[name] = found | {"validation accuracy": chosen_by}
 
     config.results.parent.mkdir(parents=True, exist_ok=True)
@@ -56,17 +57,22 @@ def spread(config: Any, run: common.Run, model: Layer, fashion: Dataset) -> None
         print(f"{name:33}  {accuracy}  {micros:.1f} us/sample at best", flush=True)
 
 
-def updating(model: Layer, tx: Any) -> Update:
-    """The network on its loss, with an optimizer that reads `learning_rate`."""
-    return make_update(
-        model, tx, losses.softmax_cross_entropy, metrics={"accuracy": metrics.accuracy}
+def compiled(
+    model: Layer, optimizer: Callable[[Any], optax.GradientTransformation]
+) -> Callable[[Hparams], TrainStep]:
+    """The network on its loss, with an optimizer of a learning rate."""
+    return lambda hparams: make_train_step(
+        model,
+        optimizer(hparams["learning_rate"]),
+        losses.softmax_cross_entropy,
+        metrics={"accuracy": metrics.accuracy},
     )
 
 
-def decaying(steps: int) -> Any:
+def decaying(steps: int) -> Callable[[Any], optax.GradientTransformation]:
     """Adam whose rate falls to 0 along half a cosine wave."""
     falling = optax.cosine_decay_schedule(1.0, steps)
-    return lambda hyper: optax.adam(lambda count: hyper["learning_rate"] * falling(count))
+    return lambda rate: optax.adam(lambda count: rate * falling(count))
 
 
 def steps(train: Split) -> int:
@@ -82,7 +88,7 @@ def by_seed(run: common.Run, name: str) -> Callable[[int], dict[str, Any]]:
 def runs(
     config: Any,
     saved: Callable[[int], dict[str, Any]],
-    update: Update,
+    train_step: Any,
     train: Split,
     test: Split,
     seeds: range,
@@ -90,20 +96,20 @@ def runs(
     rate: float,
 ) -> dict[str, Any]:
     """A run a seed: the accuracies on `test`, their mean, and the time that training took."""
-    accuracies, micros = [], []
+    accuracies, micros, hparams = [], [], {"learning_rate": rate}
     for seed in seeds:
         fitted = fit(
-            update,
+            train_step,
             train,
             key=jax.random.key(seed),
             epochs=config.epochs,
             batch_size=size,
-            hyper={"learning_rate": rate},
+            hparams=hparams,
             remainder="pad",
             **saved(seed),
         )
-        params, state = fitted.train_state.params, fitted.train_state.state
-        accuracies.append(evaluate(update.model, params, state, test, update.metrics)["accuracy"])
+        figures = evaluate(train_step, fitted.train_state, test, hparams=hparams)
+        accuracies.append(figures["accuracy"])
         micros.append(1e6 * fitted.train_seconds / (config.epochs * len(train.y)))
     return {
         "test accuracy": accuracies,

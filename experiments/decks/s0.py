@@ -3,6 +3,7 @@
 python -m experiments.decks.s0
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -17,14 +18,15 @@ from experiments.folder import write_figure
 from jaxnets import data, losses, metrics, models, scale_pixels, serial
 from jaxnets.data import Split
 from jaxnets.training import (
-    Update,
+    TrainStep,
     console,
     evaluate,
     fit,
-    make_update,
+    make_train_step,
     predict,
     predict_proba,
 )
+from jaxnets.training.train_step import Hparams
 
 # "MNIST - checkpoint 1". Softmax is in the loss and in `predict_proba`, where it cannot overflow.
 model = serial(scale_pixels(), ("net", models.mlp((500, 300, 10))))
@@ -54,21 +56,22 @@ def experiment(config: Config) -> None:
         "batch_size": config.batch_size,
         "validation": held_out,  # the slides watch the test set, which then tests no longer
     }
-    update = compiled(config)  # model.compile(...)
-    fitted = run.fit(update, train, hyper=config.hyper, **how)  # model.fit(X_train, y_train, ...)
-    run.finish(model, update, fitted)
-    params, state = fitted.train_state.params, fitted.train_state.state
-    test = evaluate(model, params, state, mnist.test, update.metrics)  # model.evaluate(...)
-    answers = predict(model, params, state, mnist.test.x)  # model.predict_classes(...)
-    sure = predict_proba(model, params, state, mnist.test.x).max(1)  # model.predict_proba(...)
+    train_step, by = compiled(config), {"hparams": config.hparams}  # model.compile(...)
+    fitted = run.fit(train_step, train, **by, **how)  # model.fit(X_train, y_train, ...)
+    run.finish(train_step, fitted, **by)
+    learnt, x = fitted.train_state, mnist.test.x
+    count = sum(leaf.size for leaf in jax.tree.leaves(learnt.params))
+    test = evaluate(train_step, learnt, mnist.test, **by)  # model.evaluate(...)
+    answers = predict(train_step, learnt, x, **by)  # model.predict_classes(...)
+    sure = predict_proba(train_step, learnt, x, **by).max(1)  # model.predict_proba(...)
     show_mistakes(run.folder / "mistakes.png", mnist.test, answers, sure)
 
     print("the same network by plain SGD", flush=True)
     by_sgd = replace(config, optimizer="sgd", learning_rate=config.sgd_learning_rate)
     with console() as report:
-        saved = run.saved("sgd")
-        sgd = fit(compiled(by_sgd), train, hyper=by_sgd.hyper, report=report, **how, **saved)
-    sgd_test = evaluate(model, sgd.train_state.params, state, mnist.test, update.metrics)
+        train_step, by = compiled(by_sgd), {"hparams": by_sgd.hparams}
+        sgd = fit(train_step, train, report=report, **by, **how, **run.saved("sgd"))
+    sgd_test = evaluate(train_step, sgd.train_state, mnist.test, **by)
     names = f"{config.optimizer} {config.learning_rate}", f"SGD {config.sgd_learning_rate}"
     title = "The 500 x 300 network on MNIST, on the digits held out"
     figure = slides.watched(dict(zip(names, (fitted, sgd), strict=True)), title)
@@ -76,7 +79,7 @@ def experiment(config: Config) -> None:
 
     slides.beside(
         run.folder,
-        ("parameters", "(not said)", f"{sum(leaf.size for leaf in jax.tree.leaves(params)):,}"),
+        ("parameters", "(not said)", f"{count:,}"),
         ("digits to train, to test", "60k, 10k", f"{len(mnist.train.y):,}, {len(mnist.test.y):,}"),
         # "MNIST - checkpoint 2", where the slides have the answer, is a picture that is lost.
         (f"test accuracy, {names[0]}", "(picture lost)", f"{test['accuracy']:.4f}"),
@@ -86,11 +89,11 @@ def experiment(config: Config) -> None:
     )
 
 
-def compiled(config: Config) -> Update:
+def compiled(config: Config) -> Callable[[Hparams], TrainStep]:
     """What Keras's `compile(loss=..., optimizer=..., metrics=["accuracy"])` decides."""
-    return make_update(
+    return lambda hparams: make_train_step(
         model,
-        config.tx(),
+        config.make_optimizer(hparams),
         losses.softmax_cross_entropy,
         metrics={"accuracy": metrics.accuracy},
     )

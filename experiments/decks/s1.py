@@ -24,7 +24,7 @@ from experiments.decks import slides
 from experiments.folder import write_figure
 from jaxnets import data, losses, metrics, models, scale_pixels, serial
 from jaxnets.data import Split
-from jaxnets.training import RunError, evaluate, fit, make_update, predict_proba
+from jaxnets.training import RunError, TrainStep, evaluate, fit, make_train_step, predict_proba
 
 SCORES = {
     "accuracy": metrics.accuracy,
@@ -54,6 +54,11 @@ class Config(slides.Config):
     step_size: float = 0.1
     """Its learning rate."""
 
+    @property
+    def hparams(self) -> dict[str, float]:
+        """What `make_optimizer` and the penalty read."""
+        return super().hparams | {"alpha": self.alpha}
+
 
 class Classifier(NamedTuple):
     """A trained classifier: (n, 10) scores of the test set, and how long it took to train."""
@@ -74,26 +79,26 @@ def experiment(config: Config) -> None:
     train, held_out = data.holdout(mnist.train, config.validation, seed=config.seed)
     train = Split(train.x[: config.examples], train.y[: config.examples])
     fit_and_report = partial(run.fit, validation=held_out)
-    model, update, fitted = network(config, (64,), train, fit_and_report)
-    run.finish(model, update, fitted)
-    networks = {"network 64": (model, fitted)}
+    by_rate = {"hparams": config.hparams}
+    networks = {"network 64": network(config, (64,), train, fit_and_report)}
+    run.finish(*networks["network 64"], **by_rate)
     for hidden in SLIDES_HIDDEN:
         name = f"network {' + '.join(map(str, hidden))}"
-        model, _, fitted = network(config, hidden, train, partial(fit, **run.saved(name)))
-        networks[name] = (model, fitted)
+        networks[name] = network(config, hidden, train, partial(fit, **run.saved(name)))
     by = {
         name: Classifier(
-            predict_proba(model, *fitted.train_state[1:3], mnist.test.x),
+            predict_proba(train_step, fitted.train_state, mnist.test.x, **by_rate),
             fitted.compile_seconds + fitted.train_seconds,
         )
-        for name, (model, fitted) in networks.items()
+        for name, (train_step, fitted) in networks.items()
     } | scikit_learn(config, train, mnist.test)
 
     show_roc(run.folder / "roc.png", by, mnist.test.y)
     scores = print_scores(by, mnist.test.y)
     wanted = {"off": metrics.expected_calibration_error()}
-    model, fitted = networks["network 64"]
-    off = evaluate(model, *fitted.train_state[1:3], mnist.test, wanted)["off"]
+    train_step, fitted = networks["network 64"]
+    how = {"metrics": wanted, **by_rate}
+    off = evaluate(train_step, fitted.train_state, mnist.test, **how)["off"]
     slides.beside(
         run.folder,
         ("the gradient of J", "(1/n) (p - y) x", f"the same to {error:.0e}"),
@@ -159,24 +164,27 @@ def logistic_regression(config: Config, mnist: data.Dataset, path: Path) -> tupl
 
 
 def network(config: Config, hidden: tuple[int, ...], train: Split, fit: Callable) -> tuple:
-    """A network with these hidden layers: the model, its update and the fit."""
+    """A network with these hidden layers: its train step and the fit."""
     model = serial(scale_pixels(), ("net", models.mlp((*hidden, 10))))
-    update = make_update(
-        model,
-        config.tx(),
-        losses.softmax_cross_entropy,
-        metrics={"accuracy": metrics.accuracy},
-        penalty=lambda params, hyper: losses.l2(params, hyper["alpha"] / (2 * config.batch_size)),
-    )
+
+    def train_step(hparams: Hparams) -> TrainStep:
+        return make_train_step(
+            model,
+            config.make_optimizer(hparams),
+            losses.softmax_cross_entropy,
+            metrics={"accuracy": metrics.accuracy},
+            penalty=lambda params: losses.l2(params, hparams["alpha"] / (2 * config.batch_size)),
+        )
+
     fitted = fit(
-        update,
+        train_step,
         train,
         key=jax.random.key(config.seed),
         epochs=config.epochs,
         batch_size=config.batch_size,
-        hyper=config.hyper | {"alpha": config.alpha},
+        hparams=config.hparams,
     )
-    return model, update, fitted
+    return train_step, fitted
 
 
 def scikit_learn(config: Config, train: Split, test: Split) -> dict[str, Classifier]:

@@ -3,11 +3,9 @@
 python -m experiments.decks.s2
 """
 
-import time
+from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
-from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -26,22 +24,9 @@ from jaxnets import (
     scale_pixels,
     serial,
 )
-from jaxnets.data import Split
 from jaxnets.layer import Params
-from jaxnets.training import (
-    Fit,
-    Interrupted,
-    RunError,
-    TrainState,
-    Update,
-    descend,
-    evaluate,
-    make_update,
-)
-from jaxnets.training.check import check_run
-from jaxnets.training.chunk import chunk_program
-from jaxnets.training.evaluate import values
-from jaxnets.training.interrupt import first_signal
+from jaxnets.training import Progress, TrainStep, descend, evaluate, make_train_step
+from jaxnets.training.train_step import Hparams
 
 # The listing. The slide's text says two convolutions and a logistic output; this has three,
 # batch norm and a softmax, which is in the loss. Its imageInputLayer takes the mean away.
@@ -60,14 +45,6 @@ class Config(slides.Config):
     """Iterations, which is to say updates, between two looks at the validation digits."""
 
 
-class Look(NamedTuple):
-    """The training so far at a look: over the iterations since the last one, and on validation."""
-
-    iteration: int
-    train: dict[str, float]
-    validation: dict[str, float]
-
-
 def experiment(config: Config) -> None:
     """Run the deck's story."""
     # The slide's "10,000 handwritten digits" are MATLAB's own synthetic set; MNIST has 70,000.
@@ -77,25 +54,40 @@ def experiment(config: Config) -> None:
     approved, right = credit(config.seed)
     print(f"approve credit, learnt from made-up rows? {approved}", flush=True)
 
-    update = make_update(
-        model, config.tx(), losses.softmax_cross_entropy, metrics={"accuracy": metrics.accuracy}
-    )
-    fitted, looks = train_network(config, run, update, train, held_out)  # trainNetwork(...)
-    if isinstance(fitted, Interrupted):
-        run.interrupted, fitted = fitted, fitted.fit
-    show_progress(run.folder / "training-progress.png", config, looks, len(train.x))
-    run.finish(model, update, fitted)
-    params, state = fitted.train_state.params, fitted.train_state.state
-    test = evaluate(model, params, state, mnist.test, update.metrics)  # classify, and compare
+    def train_step(hparams: Hparams) -> TrainStep:
+        return make_train_step(
+            model,
+            config.make_optimizer(hparams),
+            losses.softmax_cross_entropy,
+            metrics={"accuracy": metrics.accuracy},
+        )
 
-    trained, kept = (sum(leaf.size for leaf in jax.tree.leaves(t)) for t in (params, state))
+    fitted = run.fit(  # trainNetwork(...)
+        train_step,
+        train,
+        key=jax.random.key(config.seed),
+        epochs=config.epochs,
+        batch_size=config.batch_size,
+        hparams=config.hparams,
+        validation=held_out,
+        evaluate_every=(config.validation_frequency, "steps"),
+    )
+    path, epoch = run.folder / "training-progress.png", len(train.x) // config.batch_size
+    show_progress(path, config, fitted.history, epoch)
+    run.finish(train_step, fitted, hparams=config.hparams)
+    learnt = fitted.train_state
+    test = evaluate(train_step, learnt, mnist.test, hparams=config.hparams)  # classify, and compare
+
+    last = fitted.history[-1].validation
+    trees = learnt.params, learnt.model_state
+    trained, kept = (sum(leaf.size for leaf in jax.tree.leaves(tree)) for tree in trees)
     slides.beside(
         run.folder,
         ("approve credit (made-up rows)", "?", f"{approved}; {right:.0%} of 500 others right"),
         ("parameters, running statistics", "(not said)", f"{trained:,}, {kept}"),
         ("digits in the data set", "10,000", f"{len(mnist.train.y) + len(mnist.test.y):,}"),
-        ("looks at the validation digits", "every 30", f"{len(looks)}"),
-        ("validation accuracy at the end", "(lost)", f"{looks[-1].validation['accuracy']:.4f}"),
+        ("looks at the validation digits", "every 30", f"{len(fitted.history)}"),
+        ("validation accuracy at the end", "(lost)", f"{last['accuracy']:.4f}"),
         ("test accuracy", "(none)", f"{test['accuracy']:.4f}"),
     )
 
@@ -131,71 +123,22 @@ def credit(seed: int) -> tuple[str, float]:
     return f"{'yes' if f > 0.5 else 'no'} (f = {f:.2f})", float(right)
 
 
-def train_network(
-    config: Config, run: common.Run, update: Update, train: Split, held_out: Split
-) -> tuple[Fit | Interrupted, list[Look]]:
-    """`fit`, except that it validates every so many updates: a chunk of updates, then a look.
+def show_progress(path: Path, config: Config, history: Sequence[Progress], epoch: int) -> None:
+    """MATLAB's training-progress window: accuracy and loss by iteration, the epochs marked.
 
-    After every look it is saved where it stands.
+    The figures of training are those over the iterations since the last look at the validation
+    digits.
     """
-    check_run(train, held_out, config.epochs, config.batch_size, None, "drop")
-    if config.validation_frequency < 1:
-        raise RunError(
-            f"expected a validation frequency of at least 1 update, but got "
-            f"{config.validation_frequency}; the slide's is 30"
-        )
-    arrays = jnp.asarray(train.x), jnp.asarray(train.y)
-    steps = config.epochs * (len(train.x) // config.batch_size)
-    began = time.perf_counter()
-    train_state = update.init(jax.random.key(config.seed), arrays[0][:1], config.hyper)
-    chunk = partial(
-        chunk_program(train_state.params),
-        batch_size=config.batch_size,
-        remainder="drop",
-        capacity=config.validation_frequency,
-    )
-
-    def look(train_state: TrainState, rows: int | None = None) -> dict[str, float]:
-        split = held_out.x[:rows], held_out.y[:rows]
-        return evaluate(model, train_state.params, train_state.state, split, update.metrics)
-
-    train_state, *_ = chunk(update, train_state, arrays, config.hyper, 0)  # only compiles
-    look(train_state, rows=1)
-    compile_seconds = time.perf_counter() - began
-
-    looks, seconds, step = [], 0.0, 0
-    with run.saved("training")["checkpoints"] as checkpoints, first_signal() as signalled:
-        if restored := checkpoints.restore(train_state):
-            train_state, told, step = restored
-            looks, seconds = [Look(*look) for look in told["looks"]], told["seconds"]
-        while step < steps and signalled() is None:
-            step, began = min(step + config.validation_frequency, steps), time.perf_counter()
-            train_state, sums, _ = chunk(update, train_state, arrays, config.hyper, step)
-            jax.block_until_ready(train_state)
-            seconds += time.perf_counter() - began
-            looks.append(Look(step, values(update.metrics, sums), look(train_state)))
-            print(
-                f"iteration {step:4}/{steps}  accuracy {looks[-1].train['accuracy']:.4f}  "
-                f"validation accuracy {looks[-1].validation['accuracy']:.4f}",
-                flush=True,
-            )
-            checkpoints.save(step, train_state, {"looks": looks, "seconds": seconds})
-    pace = step * config.batch_size / max(seconds, 1e-9)
-    fitted = Fit(train_state, (), None, compile_seconds, seconds, pace)
-    return fitted if signalled() is None else Interrupted(fitted, signalled()), looks
-
-
-def show_progress(path: Path, config: Config, looks: list[Look], examples: int) -> None:
-    """MATLAB's training-progress window: accuracy and loss by iteration, the epochs marked."""
     figure = Figure(figsize=(9, 6), layout="constrained")
-    iterations, epoch = [look.iteration for look in looks], examples // config.batch_size
-    made, planned = max(iterations, default=0), config.epochs * epoch
+    looks = [progress for progress in history if progress.validation is not None]
+    made, planned = history[-1].step if history else 0, config.epochs * epoch
     cut_short = f"\ninterrupted after {made:,} of {planned:,} updates" if made < planned else ""
     figure.suptitle(f"Training progress of the MATLAB listing's network on MNIST{cut_short}")
     for axes, name in zip(figure.subplots(2, 1, sharex=True), ("accuracy", "loss"), strict=True):
-        axes.plot(iterations, [look.train[name] for look in looks], label="training")
+        axes.plot([p.step for p in history], [p.train[name] for p in history], label="training")
+        validation = [look.validation[name] for look in looks]
         label = f"validation, every {config.validation_frequency} iterations"
-        axes.plot(iterations, [look.validation[name] for look in looks], "k--o", ms=4, label=label)
+        axes.plot([look.step for look in looks], validation, "k--o", ms=4, label=label)
         for end in range(epoch, made, epoch):
             axes.axvline(end, color="gray", lw=0.8)
         axes.set_ylabel("loss (nats)" if name == "loss" else name)

@@ -7,8 +7,8 @@ beside it the same network with a learning rate that decays, chosen on validatio
 """
 
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 
 import jax
@@ -34,13 +34,22 @@ from jaxnets import (
     serial,
 )
 from jaxnets.data import Dataset
-from jaxnets.training import Fit, console, evaluate, fit, make_update, predict_proba
+from jaxnets.training import (
+    FitResult,
+    TrainStep,
+    console,
+    evaluate,
+    fit,
+    make_train_step,
+    predict_proba,
+)
+from jaxnets.training.train_step import Hparams, Penalty
 
 CURES = {  # of overfitting: layers after the hidden one, and a penalty
     "none": ([], None),
     # The slides' rate is for their network for reviews; on this one it is far too much.
-    "L1 0.001": ([], lambda params, _: losses.l1(params, 0.001)),
-    "L2 0.001": ([], lambda params, _: losses.l2(params, 0.001)),
+    "L1 0.001": ([], lambda params: losses.l1(params, 0.001)),
+    "L2 0.001": ([], lambda params: losses.l2(params, 0.001)),
     # The slide scales the outputs at test time by the dropout rate: it must be 1 - rate, the
     # share kept. Here, as in Keras, the kept are divided by it in training instead.
     "dropout 0.5": ([("drop", dropout(0.5))], None),
@@ -73,9 +82,17 @@ def network(*after_hidden: tuple[str, Layer]) -> Layer:
     )
 
 
-compiled = partial(
-    make_update, loss=losses.softmax_cross_entropy, metrics={"accuracy": metrics.accuracy}
-)
+def compiled(
+    config: Config, model: Layer, penalty: Penalty | None = None
+) -> Callable[[Hparams], TrainStep]:
+    """What Keras's `compile(optimizer=..., loss=..., metrics=["accuracy"])` decides."""
+    return lambda hparams: make_train_step(
+        model,
+        config.make_optimizer(hparams),
+        losses.softmax_cross_entropy,
+        metrics={"accuracy": metrics.accuracy},
+        penalty=penalty,
+    )
 
 
 def experiment(config: Config) -> None:
@@ -87,35 +104,36 @@ def experiment(config: Config) -> None:
     how = {
         "key": jax.random.key(config.seed),
         "epochs": config.epochs,
-        "hyper": config.hyper,
+        "hparams": config.hparams,
         "remainder": "pad",
     }
-    update = compiled(model, config.tx())  # network.compile(...)
-    fitted = run.fit(update, fashion.train, batch_size=config.batch_size, **how)  # network.fit(...)
-    run.finish(model, update, fitted)
-    params, state = fitted.train_state.params, fitted.train_state.state
-    test = evaluate(model, params, state, fashion.test, update.metrics)  # network.evaluate(...)
+    train_step, by_rate = compiled(config, model), {"hparams": config.hparams}  # network.compile()
+    fitted = run.fit(train_step, fashion.train, batch_size=config.batch_size, **how)  # network.fit
+    run.finish(train_step, fitted, **by_rate)
+    learnt = fitted.train_state
+    test = evaluate(train_step, learnt, fashion.test, **by_rate)  # network.evaluate(...)
     began = time.perf_counter()
-    evaluate(model, params, state, fashion.test, update.metrics)  # again, now that it is compiled
+    evaluate(train_step, learnt, fashion.test, **by_rate)  # again, now that it is compiled
     micros = 1e6 * (time.perf_counter() - began) / len(fashion.test.y)
     train_micros = 1e6 * fitted.train_seconds / (config.epochs * len(fashion.train.y))
     first = int(np.flatnonzero(fashion.test.y == 0)[0])  # a T-shirt
-    shirt = predict_proba(model, params, state, fashion.test.x[first : first + 1])[0]
+    image = fashion.test.x[first : first + 1]
+    shirt = predict_proba(train_step, learnt, image, **by_rate)[0]
     show_prediction(run.folder / "prediction.png", fashion, first, shirt)
 
     # The slide says batches of 128, but its times and losses look like Keras's default of 32.
     print("the same in batches of 32", flush=True)
     with console() as report:
         saved = run.saved("batches of 32")
-        by_32 = fit(update, fashion.train, batch_size=32, report=report, **how, **saved)
+        by_32 = fit(train_step, fashion.train, batch_size=32, report=report, **how, **saved)
     variants(config, run, fashion)
 
-    def by_epoch(fitted: Fit, name: str) -> str:
+    def by_epoch(fitted: FitResult, name: str) -> str:
         return " ".join(f"{p.train[name]:.4f}" for p in fitted.history)
 
     slides.beside(
         run.folder,
-        ("parameters", "101,770", f"{sum(leaf.size for leaf in jax.tree.leaves(params)):,}"),
+        ("parameters", "101,770", f"{sum(leaf.size for leaf in jax.tree.leaves(learnt.params)):,}"),
         ("loss by epoch", "0.5078 0.3829 0.3516 0.3341 0.3223", by_epoch(fitted, "loss")),
         ("the same, batches of 32", "", by_epoch(by_32, "loss")),
         ("accuracy by epoch", "0.8192 0.8632 0.8753 0.8824 0.8868", by_epoch(fitted, "accuracy")),
@@ -137,21 +155,20 @@ def variants(config: Config, run: common.Run, fashion: Dataset) -> None:
     batch_size, runs = min(512, len(train.x)), {}
     print("cure of overfitting  epochs  best  validation loss, accuracy  test accuracy", flush=True)
     for name, (layers, penalty) in CURES.items():
-        update = compiled(network(*layers), config.tx(), penalty=penalty)
+        train_step = compiled(config, network(*layers), penalty)
         runs[name] = fitted = fit(
-            update,
+            train_step,
             train,
             key=jax.random.key(config.seed),
             epochs=config.variant_epochs,
             batch_size=batch_size,
-            hyper=config.hyper,
+            hparams=config.hparams,
             validation=held_out,
             patience=config.patience,
             **run.saved(name),
         )
         best = fitted.history[fitted.best_epoch - 1].validation
-        _, params, state, *_ = fitted.train_state
-        test = evaluate(update.model, params, state, fashion.test, update.metrics)
+        test = evaluate(train_step, fitted.train_state, fashion.test, hparams=config.hparams)
         print(
             f"{name:19}  {len(fitted.history):6}  {fitted.best_epoch:4}  {best['loss']:15.4f}  "
             f"{best['accuracy']:8.4f}  {test['accuracy']:13.4f}",

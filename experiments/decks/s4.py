@@ -25,7 +25,7 @@ from jaxnets import (
     scale_pixels,
     serial,
 )
-from jaxnets.training import descend, evaluate, fit, make_update, momentum
+from jaxnets.training import TrainStep, descend, evaluate, fit, make_train_step, momentum
 
 lenet5 = serial(scale_pixels(mean=0.1307, std=0.3081), ("lenet5", models.lenet5()))
 KERNELS = {
@@ -65,22 +65,28 @@ def experiment(config: Config) -> None:
     steps = optimizers_on_a_contour(run.folder / "optimizers.png")
     filter_a_digit(run.folder / "kernels.png", mnist.test.x[:1])
 
-    update = make_update(
-        lenet5, config.tx(), losses.softmax_cross_entropy, metrics={"accuracy": metrics.accuracy}
-    )
+    def train_step(hparams: Hparams) -> TrainStep:
+        return make_train_step(
+            lenet5,
+            config.make_optimizer(hparams),
+            losses.softmax_cross_entropy,
+            metrics={"accuracy": metrics.accuracy},
+        )
+
     fitted = run.fit(
-        update,
+        train_step,
         train,
         key=jax.random.key(config.seed),
         epochs=config.epochs,
         batch_size=config.batch_size,
-        hyper=config.hyper,
+        hparams=config.hparams,
         validation=held_out,
     )
-    run.finish(lenet5, update, fitted)
-    params = fitted.train_state.params
-    test = evaluate(lenet5, params, {}, mnist.test, update.metrics)
+    run.finish(train_step, fitted, hparams=config.hparams)
+    learnt = fitted.train_state
+    test = evaluate(train_step, learnt, mnist.test, hparams=config.hparams)
 
+    count = sum(leaf.size for leaf in jax.tree.leaves(learnt.params))
     error = losses.softmax_cross_entropy(jnp.array([[14.0, 11.0, 16.0]]), jnp.array([2])).item()
     slides.beside(
         run.folder,
@@ -90,7 +96,7 @@ def experiment(config: Config) -> None:
         ("error of [14, 11, 16] for 3", "-0.1328", f"{error:+.4f}"),
         # A weighted sum that is to keep an image's brightness has weights of sum 1.
         ("the blur's weights sum to", "(not said)", f"{np.sum(KERNELS['blur'])}: divide by it"),
-        ("parameters of LeNet-5", "(cited)", f"{sum(p.size for p in jax.tree.leaves(params)):,}"),
+        ("parameters of LeNet-5", "(cited)", f"{count:,}"),
         ("its test accuracy", "(none)", f"{test['accuracy']:.4f}"),
     )
 
@@ -111,9 +117,9 @@ def linear_regression(config: Config, path: Path) -> dict[str, str]:
     # J adds the examples up where `fit` takes their mean: the slides' rate is 1/n of this one.
     ways = (("gradient descent", n, 0.5), ("SGD", 1, 0.02), ("mini-batch SGD", 16, 0.2))
     for name, size, rate in ways:
-        update = make_update(model, optax.sgd(rate), losses.half_squared_error)
+        train_step = make_train_step(model, optax.sgd(rate), losses.half_squared_error)
         key = jax.random.key(config.seed)
-        fitted = fit(update, (x, y), key=key, epochs=100, batch_size=size, validation=(x, y))
+        fitted = fit(train_step, (x, y), key=key, epochs=100, batch_size=size, validation=(x, y))
         w = fitted.train_state.params["head"]["kernel"][:, 0]
         far[name] = f"within {np.abs(w - best[:, 0]).max():.1e}"
         left.plot(ends, w[0] + w[1] * ends, label=f"{name}, {size} a step")

@@ -1,6 +1,6 @@
 """What the deck scripts share: a constant learning rate, and results beside the slides'."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import fmean, stdev
@@ -12,7 +12,8 @@ from matplotlib.ticker import MaxNLocator
 
 from experiments import common
 from experiments.folder import write_json
-from jaxnets.training import Fit
+from jaxnets.training import FitResult
+from jaxnets.training.train_step import Hparams
 
 Optimizer = Literal[tuple(common.OPTIMIZERS)]  # type: ignore[valid-type]
 
@@ -24,11 +25,11 @@ class Config(common.Config):
     learning_rate: float = 0.001
     """The same at every step."""
 
-    def tx(self, examples: int = 0) -> Callable[[dict], optax.GradientTransformation]:
-        """The optimizer as a function of `hyper`."""
+    def make_optimizer(self, hparams: Hparams, examples: int = 0) -> optax.GradientTransformation:
+        """The optimizer."""
         del examples
         constructor, _ = common.OPTIMIZERS[self.optimizer]
-        return lambda hyper: constructor(hyper["learning_rate"])
+        return constructor(hparams["learning_rate"])
 
 
 class Beside(NamedTuple):
@@ -54,7 +55,7 @@ def mean_and_spread(values: Sequence[float]) -> str:
     return f"{fmean(values):.4f}{spread} (n = {len(values)})"
 
 
-def watched(runs: Mapping[str, Fit], title: str) -> Figure:
+def watched(runs: Mapping[str, FitResult], title: str) -> Figure:
     """Loss and accuracy on the validation split, by epoch, a line a run."""
     figure = Figure(figsize=(10, 4), layout="constrained")
     figure.suptitle(title)

@@ -25,7 +25,7 @@ def curves(history: Sequence["Progress"], title: str) -> "Figure":
     epochs = [progress.passes for progress in history]
     for axes, name in zip(figure.subplots(1, len(names), squeeze=False)[0], names, strict=True):
         axes.plot(epochs, [p.train[name] for p in history], "o-", label="training")
-        watched = {p.epoch: p.validation[name] for p in history if p.validation is not None}
+        watched = {p.passes: p.validation[name] for p in history if p.validation is not None}
         if watched:
             axes.plot(list(watched), list(watched.values()), "s-", label="validation")
         unit = " (nats)" if name == "loss" else ""

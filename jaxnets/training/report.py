@@ -99,9 +99,9 @@ def _json_lines(path: Path) -> Iterator[Reporter]:
 
 @contextmanager
 def console() -> Iterator[Reporter]:
-    """A live display on a terminal; elsewhere one plain line at the end of each epoch."""
+    """A live display on a terminal; elsewhere one plain line an epoch and an evaluation."""
     if not sys.stdout.isatty():
-        yield _print_epoch
+        yield _print_line
         return
     from rich.progress import BarColumn, TextColumn
     from rich.progress import Progress as Display
@@ -113,8 +113,8 @@ def console() -> Iterator[Reporter]:
         def report(progress: Progress) -> None:
             for warning in progress.warnings:
                 display.console.print(f"warning: {warning}", highlight=False)
-            if progress.epoch_done:
-                display.console.print(_epoch_line(progress), highlight=False)
+            if _is_due(progress):
+                display.console.print(_line(progress), highlight=False)
             display.update(
                 task,
                 description=f"epoch {progress.epoch}/{progress.epochs}",
@@ -127,16 +127,22 @@ def console() -> Iterator[Reporter]:
         yield report
 
 
-def _print_epoch(progress: Progress) -> None:
+def _print_line(progress: Progress) -> None:
     for warning in progress.warnings:
         print(f"warning: {warning}", flush=True)
-    if progress.epoch_done:
-        print(_epoch_line(progress), flush=True)
+    if _is_due(progress):
+        print(_line(progress), flush=True)
 
 
-def _epoch_line(progress: Progress) -> str:
-    number = str(progress.epoch).rjust(len(str(progress.epochs)))
-    line = f"epoch {number}/{progress.epochs}  {_figures(progress.train)}"
+def _is_due(progress: Progress) -> bool:
+    return progress.epoch_done or progress.validation is not None
+
+
+def _line(progress: Progress) -> str:
+    unit, made, planned = "epoch", progress.epoch, progress.epochs
+    if not progress.epoch_done:
+        unit, made, planned = "step", progress.step, progress.steps
+    line = f"{unit} {made:{len(str(planned))}}/{planned}  {_figures(progress.train)}"
     if progress.validation is not None:
         line += f"  validation {_figures(progress.validation)}"
     if progress.nonfinite:
