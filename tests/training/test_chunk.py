@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
-from clouds import HYPER, TRAIN, UPDATE, plain, sgd
+from clouds import HPARAMS, TRAIN, TRAIN_STEP, plain, sgd
 from helpers import assert_close, assert_same, examples, spec
 from hypothesis import given
 from hypothesis import strategies as st
@@ -18,7 +18,7 @@ from jaxnets import batch_norm, conv, dense, dropout, flatten, losses, max_pool,
 from jaxnets.data import augment
 from jaxnets.keys import stream
 from jaxnets.lowering import compiler_options
-from jaxnets.training import Batch, make_update
+from jaxnets.training import Batch, make_train_step
 from jaxnets.training.chunk import chunk_program, run_chunk, steps_per_epoch
 
 N, BATCH, EPOCHS = 20, 6, 3
@@ -29,17 +29,17 @@ HOST = "callback|infeed|outfeed"  # what reaches out of a program
 both = pytest.mark.parametrize("remainder", STEPS)
 
 
-def start(update=UPDATE, data=DATA):
-    return update.init(jax.random.key(0), data[0][:1], HYPER)
+def start(train_step=TRAIN_STEP, data=DATA):
+    return train_step.init(jax.random.key(0), data[0][:1], HPARAMS)
 
 
 def options(remainder="pad", batch_size=BATCH):
     return {"remainder": remainder, "batch_size": batch_size, "capacity": 64}
 
 
-def chunk(train_state, stop, *, update=UPDATE, data=DATA, **how):
+def chunk(train_state, stop, *, train_step=TRAIN_STEP, data=DATA, **how):
     program = chunk_program(train_state.params)
-    return program(update, train_state, data, HYPER, stop, **options(**how))
+    return program(train_step, train_state, data, HPARAMS, stop, **options(**how))
 
 
 def in_chunks(stops, remainder):
@@ -53,16 +53,16 @@ def in_chunks(stops, remainder):
 
 
 def by_update(remainder):
-    """The same by one update after another, on batches by the rule that `run_chunk` states."""
+    """The same by one train_step after another, on batches by the rule that `run_chunk` states."""
     train_state, objectives, sums = start(), [], []
-    step = jax.jit(UPDATE, compiler_options=compiler_options(train_state.params))
+    step = jax.jit(TRAIN_STEP, compiler_options=compiler_options(train_state.params))
     for epoch in range(EPOCHS):
         order = jax.random.permutation(stream(train_state.key, "order", epoch), N)
         for i in range(STEPS[remainder]):
             places = jnp.arange(i * BATCH, (i + 1) * BATCH)
             rows, weights = order[places % N], (places < N).astype(jnp.float32)
             batch = Batch(*(array[rows] for array in DATA), weights)
-            train_state, new = step(train_state, batch, HYPER)
+            train_state, new = step(train_state, batch, HPARAMS)
             objectives.append(new["objective"])
             sums.append(new["accuracy"])
     return plain(train_state), jnp.stack(objectives), jax.tree.map(lambda *s: sum(s), *sums)
@@ -110,7 +110,7 @@ def seen(outputs, rows, weights):
 
 # Each label is the number of its row, and so is the loss.
 ROWS = (jnp.zeros((N, 1)), jnp.arange(N))
-TRACKER = make_update(
+TRACKER = make_train_step(
     dense(1),
     sgd,
     lambda outputs, rows: rows.astype(jnp.float32) + 0 * outputs[:, 0],
@@ -125,7 +125,7 @@ def test_every_example_counts_at_most_once_an_epoch_and_with_padding_exactly_onc
     for epoch in range(EPOCHS):
         stop = (epoch + 1) * steps
         train_state, sums, _ = chunk(
-            train_state, stop, update=TRACKER, data=ROWS, remainder=remainder
+            train_state, stop, train_step=TRACKER, data=ROWS, remainder=remainder
         )
         rows, weight = sums["loss"]
         assert set(sums["seen"].tolist()) <= {0, 1}
@@ -138,7 +138,7 @@ def test_every_example_counts_at_most_once_an_epoch_and_with_padding_exactly_onc
 def test_each_epoch_has_an_order_of_its_own_by_the_stated_rule():
     train_state = start(TRACKER, ROWS)
     expected = [jax.random.permutation(stream(train_state.key, "order", e), N) for e in range(3)]
-    _, _, orders = chunk(train_state, 3 * N, update=TRACKER, data=ROWS, batch_size=1)
+    _, _, orders = chunk(train_state, 3 * N, train_step=TRACKER, data=ROWS, batch_size=1)
     np.testing.assert_array_equal(orders[: 3 * N].reshape(3, N), jnp.stack(expected))
     assert len({tuple(order.tolist()) for order in expected}) == 3
 
@@ -157,7 +157,7 @@ def test_the_train_state_given_to_a_chunk_is_given_up():
 
 
 IMAGES = (jnp.zeros((N, 8, 8, 1), jnp.uint8), DATA[1])
-CNN = make_update(
+CNN = make_train_step(
     serial(
         ("conv", conv(4, (3, 3))),
         ("norm", batch_norm()),
@@ -167,7 +167,7 @@ CNN = make_update(
         ("drop", dropout(0.5)),
         ("head", dense(3)),
     ),
-    lambda hyper: optax.adam(hyper["learning_rate"]),
+    lambda hparams: optax.adam(hparams["learning_rate"]),
     losses.softmax_cross_entropy,
     augment=augment.shift(1),
 )
@@ -178,18 +178,18 @@ def test_a_chunk_reaches_out_of_its_program_only_where_the_update_does():
         jax.debug.callback(print, key)
         return x, y
 
-    talker = make_update(CNN.model, CNN.tx, CNN.loss, augment=talk)
-    for update, reaches in ((CNN, False), (talker, True)):
-        train_state = start(update, IMAGES)
-        run = partial(run_chunk, update, **options())
-        jaxpr = jax.make_jaxpr(run)(train_state, IMAGES, HYPER, 5)
+    talker = make_train_step(CNN.model, CNN.tx, CNN.loss, augment=talk)
+    for train_step, reaches in ((CNN, False), (talker, True)):
+        train_state = start(train_step, IMAGES)
+        run = partial(run_chunk, train_step, **options())
+        jaxpr = jax.make_jaxpr(run)(train_state, IMAGES, HPARAMS, 5)
         assert (re.search(HOST, str(jaxpr)) is not None) == reaches
 
 
 def test_one_program_lowers_for_every_platform():
     platforms = ["cpu", "cuda", "tpu"]
     run = jax.jit(partial(run_chunk, CNN, **options()))
-    exported = jax.export.export(run, platforms=platforms)(start(CNN, IMAGES), IMAGES, HYPER, 5)
+    exported = jax.export.export(run, platforms=platforms)(start(CNN, IMAGES), IMAGES, HPARAMS, 5)
     assert list(exported.platforms) == platforms
     assert not re.search(HOST, exported.mlir_module())
     assert exported.mlir_module().count("func.func public") == 1

@@ -4,8 +4,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from clouds import HYPER, MODEL, TRAIN, UPDATE, VALIDATION, plain, run
-from helpers import assert_same
+from clouds import HPARAMS, MODEL, TRAIN, VALIDATION, by_rate, plain, run
+from helpers import assert_same, judged, judging
 
 from jaxnets import metrics
 from jaxnets.training import evaluate, find_learning_rate, predict_proba
@@ -13,12 +13,22 @@ from jaxnets.training.population import fit_population
 
 FLAGS = {"nans": jax.debug_nans, "infs": jax.debug_infs}
 flags = pytest.mark.parametrize("flag", FLAGS.values(), ids=FLAGS)
-PARAMS, STATE = MODEL.init(jax.random.key(1), TRAIN[0])
+TRAIN_STATE = judged(*MODEL.init(jax.random.key(1), TRAIN[0]))
 METRICS = {
     "accuracy": metrics.accuracy,
     "precision": metrics.precision(3),
     "reliability": metrics.reliability_diagram(),  # NaN in an empty bin
 }
+
+
+def fresh():
+    """A train step for which nothing is compiled as yet."""
+    return by_rate(MODEL, metrics={"accuracy": metrics.accuracy})
+
+
+def fresh():
+    """A train step for which nothing is compiled as yet."""
+    return by_rate(MODEL, metrics={"accuracy": metrics.accuracy})
 
 
 def both(flag, call):
@@ -33,7 +43,7 @@ def both(flag, call):
 @flags
 @pytest.mark.parametrize("options", [{"patience": 2}, {"remainder": "pad", "on_nonfinite": "skip"}])
 def test_a_run_is_the_same(flag, options):
-    without, under = both(flag, lambda: run(validation=VALIDATION, **options))
+    without, under = both(flag, lambda: run(fresh(), validation=VALIDATION, **options))
     assert_same(plain(under.train_state), plain(without.train_state))
     assert [p.validation for p in under.history] == [p.validation for p in without.history]
 
@@ -43,12 +53,12 @@ def test_a_run_is_the_same(flag, options):
 def test_a_population_is_the_same(flag, strategy):
     def trained():
         return fit_population(
-            UPDATE,
+            fresh(),
             TRAIN,
             keys=jax.random.split(jax.random.key(0), 2),
             epochs=2,
             batch_size=12,
-            hypers={"learning_rate": jnp.array([0.1, 0.2])},
+            hparams={"learning_rate": jnp.array([0.1, 0.2])},
             validation=VALIDATION,
             strategy=strategy,
         )
@@ -60,18 +70,18 @@ def test_a_population_is_the_same(flag, strategy):
 
 @flags
 def test_evaluation_and_prediction_are_the_same(flag):
-    without, under = both(flag, lambda: evaluate(MODEL, PARAMS, STATE, VALIDATION, METRICS))
+    without, under = both(flag, lambda: evaluate(judging(MODEL, METRICS), TRAIN_STATE, VALIDATION))
     assert np.isnan(without["reliability"]).any()
     assert_same(under, without)
-    assert_same(*both(flag, lambda: predict_proba(MODEL, PARAMS, STATE, VALIDATION[0])))
+    assert_same(*both(flag, lambda: predict_proba(judging(MODEL), TRAIN_STATE, VALIDATION[0])))
 
 
 @flags
 def test_a_range_test_to_infinity_is_the_same(flag):
     def found():
-        start = UPDATE.init(jax.random.key(0), TRAIN[0][:1], HYPER)
+        start = fresh()(HPARAMS).init(jax.random.key(0), TRAIN[0][:1])
         return find_learning_rate(
-            UPDATE, start, TRAIN, HYPER, batch_size=12, largest=1e38, steps=20
+            *(fresh(), start, TRAIN), hparams=HPARAMS, batch_size=12, largest=1e38, steps=20
         )
 
     without, under = both(flag, found)

@@ -5,20 +5,20 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
-from clouds import TRAIN, UPDATE, plain, run
+from clouds import TRAIN, TRAIN_STEP, plain, run
 from helpers import assert_close
 from jax.nn import relu
 
 from jaxnets import batch_norm, conv, dense, dropout, flatten, losses, max_pool, metrics, serial
 from jaxnets.sharding import everywhere, mesh_of, using
-from jaxnets.training import Checkpoints, RunError, fit, make_update
+from jaxnets.training import Checkpoints, RunError, fit, make_train_step
 from jaxnets.training.chunk import chunk_program
 
 NETWORK = serial(
     *[("conv1", conv(4, (3, 3), use_bias=False)), ("norm", batch_norm()), relu, max_pool((2, 2))],
     *[("conv2", conv(5, (3, 3))), relu, flatten, ("drop", dropout(0.5)), ("head", dense(3))],
 )
-CNN = make_update(
+CNN = make_train_step(
     NETWORK,
     optax.sgd(0.1, momentum=0.9),
     losses.softmax_cross_entropy,
@@ -28,9 +28,9 @@ rng = np.random.default_rng(0)
 IMAGES = rng.normal(size=(27, 8, 8, 1)).astype(np.float32), rng.integers(0, 3, 27)
 
 
-def train(devices, update=CNN, **options):
+def train(devices, train_step=CNN, **options):
     key, sizes = jax.random.key(0), {"batch_size": 6, "remainder": "pad", "validation": IMAGES}
-    return fit(update, IMAGES, key=key, epochs=3, devices=devices, **sizes | options)
+    return fit(train_step, IMAGES, key=key, epochs=3, devices=devices, **sizes | options)
 
 
 @pytest.fixture(scope="module")
@@ -87,4 +87,4 @@ def test_devices_that_are_not_there_are_refused(devices, words):
 
 def test_a_batch_that_does_not_divide_is_refused():
     with pytest.raises(RunError, match="batch_size=7; use 6"):
-        fit(UPDATE, TRAIN, key=jax.random.key(0), epochs=1, batch_size=7, devices=2)
+        fit(TRAIN_STEP, TRAIN, key=jax.random.key(0), epochs=1, batch_size=7, devices=2)

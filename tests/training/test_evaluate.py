@@ -4,7 +4,7 @@ import jax
 import numpy as np
 import pytest
 import sklearn.metrics
-from clouds import HYPER, MODEL, clouds
+from clouds import HPARAMS, MODEL, clouds
 from helpers import assert_close
 
 from jaxnets import dense, losses, metrics, serial
@@ -82,7 +82,7 @@ def test_a_model_may_be_a_function_of_hyperparameters():
     def evaluated(model, **how):
         return evaluate(model, PARAMS, STATE, (X, Y), METRICS, block_size=BLOCK, **how)["loss"]
 
-    assert evaluated(lambda hyper: MODEL, hyper=HYPER) == evaluated(MODEL)
+    assert evaluated(lambda hparams: MODEL, hparams=HPARAMS) == evaluated(MODEL)
 
 
 def test_no_rows_cannot_be_evaluated():

@@ -8,7 +8,7 @@ from clouds import TRAIN, run
 from helpers import assert_close, assert_same
 
 from jaxnets import dense, losses, serial
-from jaxnets.training import Batch, descend, make_update
+from jaxnets.training import Batch, descend, make_train_step
 
 MODEL = serial(("fc1", dense(4)), jnp.tanh, ("head", dense(3)))
 X, Y = map(jnp.asarray, TRAIN)
@@ -43,9 +43,9 @@ def by_hand(tx, params, steps):
 
 @pytest.mark.parametrize("tx", OPTIMIZERS.values(), ids=OPTIMIZERS)
 def test_a_run_is_optax_s_own_loop(tx):
-    update = make_update(MODEL, tx, losses.softmax_cross_entropy)
-    fitted = run(update, hyper=None, epochs=5, batch_size=len(X))
-    start = update.init(jax.random.key(0), X[:1]).params
+    train_step = make_train_step(MODEL, tx, losses.softmax_cross_entropy)
+    fitted = run(train_step, hparams=None, epochs=5, batch_size=len(X))
+    start = train_step.init(jax.random.key(0), X[:1]).params
     params, values = by_hand(tx, start, 5)
     assert_close(fitted.train_state.params, params, 1e-5)
     assert_close(jnp.array([p.train["loss"] for p in fitted.history]), values, 1e-5)
@@ -53,9 +53,9 @@ def test_a_run_is_optax_s_own_loop(tx):
 
 def test_what_takes_no_extra_arguments_gets_none_and_keeps_its_bits():
     tx = optax.adam(0.1)
-    update = make_update(MODEL, tx, losses.softmax_cross_entropy)
-    before = update.init(jax.random.key(0), X[:1])
-    after, _ = jax.jit(update)(before, Batch(X, Y, jnp.ones(len(X))))
+    train_step = make_train_step(MODEL, tx, losses.softmax_cross_entropy)
+    before = train_step.init(jax.random.key(0), X[:1])
+    after, _ = jax.jit(train_step)(before, Batch(X, Y, jnp.ones(len(X))))
 
     @jax.jit
     def by_optax(params, state):
@@ -91,13 +91,13 @@ def test_the_value_is_the_whole_objective():
             value - value_fn(params) + 1,
         ),
     )
-    update = make_update(
+    train_step = make_train_step(
         MODEL,
         seen,
         losses.softmax_cross_entropy,
-        penalty=lambda params, hyper: losses.l2(params, 1),
+        penalty=lambda params, hparams: losses.l2(params, 1),
     )
-    before = update.init(jax.random.key(0), X[:1])
-    after, sums = update(before, Batch(X, Y, jnp.ones(len(X))))
+    before = train_step.init(jax.random.key(0), X[:1])
+    after, sums = train_step(before, Batch(X, Y, jnp.ones(len(X))))
     assert sums["objective"] > sums["loss"][0] / len(X) + 0.1
     assert_same(after.opt_state, jnp.float32(1))

@@ -9,7 +9,7 @@ from clouds import TRAIN, run
 from helpers import assert_close
 
 from jaxnets import LayerError, dense, dropout, losses, serial
-from jaxnets.training import make_update
+from jaxnets.training import make_train_step
 from jaxnets.training.chunk import chunk_program
 
 
@@ -17,18 +17,18 @@ def network(rate):
     return serial(("fc1", dense(8)), jnp.tanh, ("drop", dropout(rate)), ("head", dense(3)))
 
 
-def update(model):
-    return make_update(
-        model, lambda hyper: optax.sgd(hyper["learning_rate"]), losses.softmax_cross_entropy
+def train_step(model):
+    return make_train_step(
+        model, lambda hparams: optax.sgd(hparams["learning_rate"]), losses.softmax_cross_entropy
     )
 
 
-DROPPING = update(lambda hyper: network(hyper["dropout_rate"]))
+DROPPING = train_step(lambda hparams: network(hparams["dropout_rate"]))
 
 
-def params(learning_rate, dropout_rate, update=DROPPING):
-    hyper = {"learning_rate": learning_rate, "dropout_rate": dropout_rate}
-    return run(update, hyper=hyper).train_state.params
+def params(learning_rate, dropout_rate, train_step=DROPPING):
+    hparams = {"learning_rate": learning_rate, "dropout_rate": dropout_rate}
+    return run(train_step, hparams=hparams).train_state.params
 
 
 def test_all_rates_share_one_program():
@@ -42,7 +42,7 @@ def test_all_rates_share_one_program():
 
 
 def test_a_traced_rate_does_what_the_same_constant_does():
-    constant = update(network(0.5))
+    constant = train_step(network(0.5))
     assert_close(params(0.1, 0.5), params(0.1, 0.5, constant), 1e-6)
 
 

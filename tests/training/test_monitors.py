@@ -6,13 +6,13 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from clouds import TRAIN, UPDATE, run
+from clouds import TRAIN, TRAIN_STEP, run
 
 from jaxnets import conv, dense, serial
 from jaxnets.inspect import dead_units
 from jaxnets.training import monitors
 
-STATE = UPDATE.init(jax.random.key(0), TRAIN[0][:1], {"learning_rate": 0.1})
+STATE = TRAIN_STEP.init(jax.random.key(0), TRAIN[0][:1], {"learning_rate": 0.1})
 
 
 def watch(series, chunk, monitor):
@@ -78,7 +78,7 @@ def test_a_run_reports_each_dead_layer_once():
     (said, *_) = monitor(dead, np.zeros(1))
     assert said.startswith("100% of the units of layer 'fc1' are dead at step 0")
     assert monitor(dead, np.zeros(1)) == []
-    run(monitors=[lambda state, objectives: [f"{len(objectives)} steps"]], report=reports.append)
+    run(callbacks=[lambda state, objectives: [f"{len(objectives)} steps"]], report=reports.append)
     assert [progress.warnings for progress in reports] == [("5 steps",)] * 2
 
 

@@ -18,7 +18,7 @@ from jaxnets.training import (
     RunError,
     SavingFailed,
     json_lines,
-    make_update,
+    make_train_step,
     resume,
 )
 from jaxnets.training.checkpoint import file
@@ -58,19 +58,19 @@ def test_it_goes_on_bit_for_bit_whatever_the_chunks_were(tmp_path, at, options):
         assert got == want
 
 
-def spiking(hyper):
+def spiking(hparams):
     """Plain descent with one step that is far too long, the 29th."""
-    return optax.sgd(lambda count: jnp.where(count == 28, 300.0, hyper["learning_rate"]))
+    return optax.sgd(lambda count: jnp.where(count == 28, 300.0, hparams["learning_rate"]))
 
 
 @pytest.mark.parametrize("at", [5, 25, 30, 45])
 def test_a_resumed_run_warns_as_the_undisturbed_one_does(tmp_path, at):
     """The loss jumps at step 29: 25 cuts off what was before it, and 30 that it was reported."""
-    update = make_update(MODEL, spiking, losses.softmax_cross_entropy)
+    train_step = make_train_step(MODEL, spiking, losses.softmax_cross_entropy)
 
     def warnings(run, **options):
         said = []
-        options |= {"update": update, "epochs": 12, "monitors": [loss_spikes(window=20)]}
+        options |= {"update": train_step, "epochs": 12, "callbacks": [loss_spikes(window=20)]}
         run(report=lambda progress: said.extend(progress.warnings), **options)
         return said
 
@@ -91,7 +91,7 @@ def test_a_resumed_run_warns_as_the_undisturbed_one_does(tmp_path, at):
 def test_a_checkpoint_without_memories_is_resumed_and_its_monitors_begin_anew(tmp_path):
     run(epochs=1, checkpoints=Checkpoints(tmp_path))  # as versions before monitors remembered
     monitor = loss_spikes()
-    resumed(tmp_path, monitors=[monitor], epochs=2)
+    resumed(tmp_path, callbacks=[monitor], epochs=2)
     assert len(monitor.memory["past"]) == 5 * 8  # digits of as many objectives
 
 
@@ -104,7 +104,7 @@ def test_a_run_that_is_done_is_done(tmp_path):
 
 def test_early_stopping_remembers_the_best_across_the_cut(tmp_path):
     """At this rate the loss soon rises again."""
-    options = {"validation": VALIDATION, "patience": 2, "hyper": {"learning_rate": 2.0}}
+    options = {"validation": VALIDATION, "patience": 2, "hparams": {"learning_rate": 2.0}}
     whole = run(epochs=12, **options)
     assert whole.history[-1].epoch < 12
     with Checkpoints(tmp_path) as checkpoints:
@@ -135,7 +135,7 @@ def test_a_folder_with_a_run_is_not_written_over(tmp_path):
     ("changed", "fields"),
     [
         ({"batch_size": 16}, ["batch_size: saved 12, given 16"]),
-        ({"hyper": {"learning_rate": 0.2}}, [r"hyper\['learning_rate'\]: saved 0.1"]),
+        ({"hparams": {"learning_rate": 0.2}}, [r"hparams\['learning_rate'\]: saved 0.1"]),
         ({"remainder": "pad", "batch_size": 13}, ["batch_size", "remainder: saved drop"]),
         ({"seed": 1}, ["key: "]),
         ({"train": (TRAIN[0] + 1, TRAIN[1])}, ["train: "]),
@@ -180,9 +180,9 @@ def test_a_checkpoint_that_no_run_saved_is_refused_in_one_line(tmp_path, change,
 def test_another_model_or_optimizer_is_refused_and_every_leaf_named(tmp_path):
     run(checkpoints=Checkpoints(tmp_path))
     accuracy = {"accuracy": metrics.accuracy}
-    wider = make_update(dense(3), sgd, losses.softmax_cross_entropy, metrics=accuracy)
+    wider = make_train_step(dense(3), sgd, losses.softmax_cross_entropy, metrics=accuracy)
     with pytest.raises(CheckpointError, match=r"fc1/kernel[\s\S]*head/kernel"):
-        resumed(tmp_path, update=wider)
+        resumed(tmp_path, train_step=wider)
 
 
 def test_saves_are_at_most_five_seconds_apart(tmp_path, monkeypatch):

@@ -16,7 +16,7 @@ import pytest
 from clouds import TRAIN, VALIDATION, clouds
 
 from jaxnets import LayerError, dense, dropout, losses, metrics, models, serial
-from jaxnets.training import Interrupted, RunError, evaluate, make_update, of_hyper, search
+from jaxnets.training import Interrupted, RunError, evaluate, make_train_step, of_hyper, search
 from jaxnets.training.population import fit_population
 from jaxnets.training.population import programs as programs_module
 from jaxnets.training.search import (
@@ -39,8 +39,10 @@ KEY = jax.random.key(3)
 RATES = {"learning_rate": log_uniform(1e-4, 1.0)}
 
 
-def updating(model=models.linear(3), tx=lambda hyper: optax.sgd(hyper["learning_rate"]), **parts):
-    return make_update(
+def updating(
+    model=models.linear(3), tx=lambda hparams: optax.sgd(hparams["learning_rate"]), **parts
+):
+    return make_train_step(
         model,
         tx,
         parts.pop("loss", losses.softmax_cross_entropy),
@@ -49,10 +51,10 @@ def updating(model=models.linear(3), tx=lambda hyper: optax.sgd(hyper["learning_
     )
 
 
-UPDATE = updating()
+TRAIN_STEP = updating()
 
 
-def problem(update=UPDATE, **options):
+def problem(train_step=TRAIN_STEP, **options):
     options = {
         "train": TRAIN,
         "validation": VALIDATION,
@@ -61,7 +63,7 @@ def problem(update=UPDATE, **options):
         "smaller_is_better": True,
         "strategy": "vmap",
     } | options
-    return Problem(update, **options)
+    return Problem(train_step, **options)
 
 
 PROBLEM = problem()
@@ -117,7 +119,9 @@ def test_the_survivors_are_the_best_and_a_trial_is_the_model_trained_alone():
     }
     for trial in results.trials:
         state = retrain(PROBLEM, trial, key=KEY).train_state
-        alone = evaluate(UPDATE.model, state.params, state.state, VALIDATION, UPDATE.metrics)
+        alone = evaluate(
+            TRAIN_STEP.model, state.params, state.state, VALIDATION, TRAIN_STEP.metrics
+        )
         assert abs(alone["loss"] - trial.score) < 1e-5 * trial.score
 
 
@@ -182,7 +186,7 @@ def test_trials_of_all_structures_compete(populations):
 
 
 def test_all_hyperparameters_of_a_tree_of_parts_count_as_used():
-    update = make_update(
+    train_step = make_train_step(
         lambda h: serial(("drop", dropout(h["dropout_rate"])), ("net", dense(3))),
         lambda h: optax.sgd(h["learning_rate"]),
         of_hyper(lambda h: lambda o, y: h["temper"] * losses.softmax_cross_entropy(o, y)),
@@ -192,17 +196,17 @@ def test_all_hyperparameters_of_a_tree_of_parts_count_as_used():
     )
     names = ("dropout_rate", "learning_rate", "temper", "alpha", "shift")
     space = {name: uniform(0.1, 0.2) for name in names}
-    assert len(random_search(problem(update), space, key=KEY, trials=1, epochs=1).trials) == 1
+    assert len(random_search(problem(train_step), space, key=KEY, trials=1, epochs=1).trials) == 1
     with pytest.raises(RunError, match=r"the space has \['other'\], but neither model"):
         random_search(
-            problem(update), space | {"other": uniform(0, 1)}, key=KEY, trials=1, epochs=1
+            problem(train_step), space | {"other": uniform(0, 1)}, key=KEY, trials=1, epochs=1
         )
 
 
 def test_a_name_that_is_read_and_changes_nothing_is_unused():
-    def tx(hyper):
-        jnp.square(hyper["idle"])
-        return optax.sgd(hyper["learning_rate"])
+    def tx(hparams):
+        jnp.square(hparams["idle"])
+        return optax.sgd(hparams["learning_rate"])
 
     with pytest.raises(RunError, match=r"\['idle'\].*take them out of the space"):
         random_search(
@@ -309,8 +313,8 @@ def test_brackets_of_other_sizes_than_the_algorithms_are_refused(tmp_path, popul
     assert not populations
 
 
-def start(space=RATES, update=UPDATE, trials=2, epochs=1, **options):
-    random_search(problem(update, **options), space, key=KEY, trials=trials, epochs=epochs)
+def start(space=RATES, train_step=TRAIN_STEP, trials=2, epochs=1, **options):
+    random_search(problem(train_step, **options), space, key=KEY, trials=trials, epochs=epochs)
 
 
 def from_units(units):
@@ -326,7 +330,7 @@ def from_units(units):
         (lambda: start(epochs=1.5), "epochs to be an integer of at least 1, but got 1.5"),
         (lambda: start(objective="f1"), r"among the metrics \['loss', 'accuracy'\], but got 'f1'"),
         (lambda: start({"activation": choice("relu")}), r"'activation' is one of .*build\(activ"),
-        (lambda: start(update=from_units), r"built from \['units'\], but the space lacks"),
+        (lambda: start(train_step=from_units), r"built from \['units'\], but the space lacks"),
         (
             lambda: start(RATES | {"units": choice(4), "depth": choice(1)}, from_units),
             r"the space has \['depth'\]",
@@ -346,9 +350,9 @@ def test_what_does_not_fit_is_refused(wrong, message, populations):
 
 
 def test_a_traced_hyperparameter_that_decides_a_shape_is_told_the_cure():
-    update = updating(lambda hyper: models.mlp((hyper["units"], 3)))
+    train_step = updating(lambda hparams: models.mlp((hparams["units"], 3)))
     with pytest.raises(LayerError) as caught:
-        start(RATES | {"units": integers(2, 4)}, update)
+        start(RATES | {"units": integers(2, 4)}, train_step)
     assert any("must be structural" in note for note in caught.value.__notes__)
 
 
@@ -369,7 +373,7 @@ def test_the_example_with_optuna_runs(monkeypatch):
         "fit_population": lambda *a, **o: fit_population(*a, **o | small),
         "jax": jax,
         "jnp": jnp,
-        "update": UPDATE,
+        "update": TRAIN_STEP,
         "train": TRAIN,
         "validation": VALIDATION,
     }

@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from answers import COUNT, DICT, NUMBER_THEM, ONE_PAIR, PAIR, assert_refused
-from clouds import HYPER, MODEL, TRAIN, UPDATE, VALIDATION
+from clouds import HPARAMS, MODEL, TRAIN, TRAIN_STEP, VALIDATION
 
 from jaxnets import conv, dense, embedding, flatten, metrics, serial
 from jaxnets.data import fit_standard, holdout
@@ -31,7 +31,7 @@ KEY = jax.random.key(0)
 KEYS = jax.random.split(jax.random.key(1), 2)
 ACCURACY = {"accuracy": metrics.accuracy}
 PARAMS, STATE = MODEL.init(jax.random.key(1), X)
-TRAIN_STATE = UPDATE.init(jax.random.key(1), X[:1], HYPER)
+TRAIN_STATE = TRAIN_STEP.init(jax.random.key(1), X[:1], HPARAMS)
 MEMBERS = jax.tree.map(lambda leaf: np.stack([leaf, leaf]), (PARAMS, STATE))
 RATES = {"learning_rate": np.array([0.1, 0.2])}
 BEYOND_32_BITS = np.where(ROWS == 3, 2**40, Y.astype(np.int64))
@@ -47,14 +47,14 @@ WORD = serial(("embed", embedding(4, 2)), ("flat", flatten))
 WORD_PARAMS = WORD.init(jax.random.key(1), jnp.zeros((2, 3), int))
 
 
-def training(update=UPDATE, train=TRAIN, **options):
-    sizes = {"key": KEY, "epochs": 1, "batch_size": 12, "hyper": HYPER}
-    return lambda: fit(update, train, **sizes | options)
+def training(train_step=TRAIN_STEP, train=TRAIN, **options):
+    sizes = {"key": KEY, "epochs": 1, "batch_size": 12, "hparams": HPARAMS}
+    return lambda: fit(train_step, train, **sizes | options)
 
 
-def population(update=UPDATE, train=TRAIN, **options):
-    sizes = {"keys": KEYS, "epochs": 1, "batch_size": 12, "hypers": RATES}
-    return lambda: fit_population(update, train, **sizes | options)
+def population(train_step=TRAIN_STEP, train=TRAIN, **options):
+    sizes = {"keys": KEYS, "epochs": 1, "batch_size": 12, "hparams": RATES}
+    return lambda: fit_population(train_step, train, **sizes | options)
 
 
 def evaluating(split=TRAIN, metrics=ACCURACY, model=MODEL, params=(PARAMS, STATE), **options):
@@ -65,14 +65,14 @@ def evaluating_population(split=TRAIN, metrics=ACCURACY, **options):
     return lambda: evaluate_population(MODEL, *MEMBERS, split, metrics, **options)
 
 
-def finding(update=UPDATE, train=TRAIN, start=TRAIN_STATE, hyper=HYPER, **options):
+def finding(train_step=TRAIN_STEP, train=TRAIN, start=TRAIN_STATE, hparams=HPARAMS, **options):
     sizes = {"batch_size": 12, "steps": 6}
-    return lambda: find_learning_rate(update, start, train, hyper, **sizes | options)
+    return lambda: find_learning_rate(train_step, start, train, hparams, **sizes | options)
 
 
 def problem(**options):
     parts = {
-        "update": UPDATE,
+        "update": TRAIN_STEP,
         "train": TRAIN,
         "validation": VALIDATION,
         "batch_size": 12,
@@ -92,7 +92,7 @@ WRONG = {
     # populations
     "train members of a model": (population(MODEL), "expects an Update, but got Layer"),
     "train members x, y": (
-        lambda: fit_population(UPDATE, X, Y, keys=KEYS, epochs=1, batch_size=8),
+        lambda: fit_population(TRAIN_STEP, X, Y, keys=KEYS, epochs=1, batch_size=8),
         ONE_PAIR,
     ),
     "train members on weights": (population(train=(X, Y, Y)), "train" + PAIR),
@@ -107,8 +107,8 @@ WRONG = {
         population(train=(X, BEYOND_32_BITS)),
         "row 3 has 1099511627776",
     ),
-    "train members of words": (population(hypers={"learning_rate": ["a", "b"]}), "got 'a'"),
-    "train members that forget hyper": (population(hypers=None), "hyper is None"),
+    "train members of words": (population(hparams={"learning_rate": ["a", "b"]}), "got 'a'"),
+    "train members that forget hparams": (population(hparams=None), "hparams is None"),
     "train members for half an epoch": (population(epochs=0.5), f"epochs {COUNT} 0.5"),
     "train members by pmap": (population(strategy="pmap"), "got 'pmap'"),
     "train members on labels of 7": (population(train=(X, Y + 7)), "classes 0 to 2"),
@@ -125,7 +125,10 @@ WRONG = {
     ),
     "evaluate a list of metrics": (evaluating(metrics=["accuracy"]), DICT),
     "evaluate a function": (evaluating(metrics={"a": metrics.correct}), r"metrics.mean\(correct\)"),
-    "evaluate an update": (evaluating(model=UPDATE), "a Layer, but got Update; pass update.model"),
+    "evaluate an train_step": (
+        evaluating(model=TRAIN_STEP),
+        "a Layer, but got Update; pass train_step.model",
+    ),
     "evaluate a train state": (evaluating(params=(TRAIN_STATE, STATE)), "pass train_state.params"),
     "evaluate words": (evaluating((X, WORDS)), NUMBER_THEM),
     "evaluate labels beyond int32": (evaluating((X, BEYOND_32_BITS)), "row 3 has 1099511627776"),
@@ -163,14 +166,17 @@ WRONG = {
         lambda: predict(CNN, *CNN_PARAMS, np.zeros((5, 8, 8, 2))),
         r"expects \(..., 1\) but got \(5, 8, 8, 2\)",
     ),
-    "predict by an update": (lambda: predict(UPDATE, PARAMS, STATE, X), "pass update.model"),
-    "predict by a function of hyper": (
-        lambda: predict(lambda hyper: MODEL, PARAMS, STATE, X),
+    "predict by an train_step": (
+        lambda: predict(TRAIN_STEP, PARAMS, STATE, X),
+        "pass train_step.model",
+    ),
+    "predict by a function of hparams": (
+        lambda: predict(lambda hparams: MODEL, PARAMS, STATE, X),
         "a Layer, but got function; call it with the hyperparameters first",
     ),
     "predict from a train state": (
         lambda: predict(MODEL, TRAIN_STATE, STATE, X),
-        "pass train_state.params and train_state.state",
+        "pass train_state.params and train_state.model_state",
     ),
     "predict words": (lambda: predict(MODEL, PARAMS, STATE, WORDS), "got strings"),
     "predict a split": (lambda: predict(MODEL, PARAMS, STATE, TRAIN), "pass one array alone"),
@@ -187,13 +193,13 @@ WRONG = {
     "find a rate from params": (finding(start=PARAMS), "start from a TrainState, but got dict"),
     "find a rate on weights": (finding(train=(X, Y, Y)), "train" + PAIR),
     "find a rate x, y": (
-        lambda: find_learning_rate(UPDATE, TRAIN_STATE, X, Y, HYPER, batch_size=8),
+        lambda: find_learning_rate(TRAIN_STEP, TRAIN_STATE, X, Y, HPARAMS, batch_size=8),
         ONE_PAIR,
     ),
     "find a rate of half a batch": (finding(batch_size=0.5), f"batch_size {COUNT} 0.5"),
     "find a rate on labels of 7": (finding(train=(X, Y + 7)), "labels must be classes 0 to 2"),
     "find a rate from a word": (
-        finding(hyper={"learning_rate": "a"}),
+        finding(hparams={"learning_rate": "a"}),
         "a number, but got 'a'",
     ),
     # searches
@@ -201,7 +207,7 @@ WRONG = {
     "search with validation weights": (lambda: problem(validation=(X, Y, Y)), "validation" + PAIR),
     "search without validation": (lambda: problem(validation=None), "which decides, but got None"),
     "search with half a batch": (lambda: problem(batch_size=0.5), f"batch_size {COUNT} 0.5"),
-    "search a model": (lambda: problem(update=MODEL), "expects an Update, but got Layer"),
+    "search a model": (lambda: problem(train_step=MODEL), "expects an Update, but got Layer"),
     "search by the key 0": (searching(key=0), "a random key, but got 0"),
     "search half a trial": (searching(trials=0.5), f"trials {COUNT} 0.5"),
     "search a list": (searching({"learning_rate": [0.1]}), r"got \[0.1\]; write \{"),

@@ -1,4 +1,4 @@
-"""Every wrong call of `fit` and `make_update` is answered in one line, nothing compiled."""
+"""Every wrong call of `fit` and `make_train_step` is answered in one line, nothing compiled."""
 
 import jax
 import jax.numpy as jnp
@@ -6,12 +6,12 @@ import numpy as np
 import optax
 import pytest
 from answers import COUNT, DICT, NUMBER_THEM, ONE_PAIR, PAIR, assert_refused
-from clouds import HYPER, MODEL, TRAIN, UPDATE, sgd
+from clouds import HPARAMS, MODEL, TRAIN, TRAIN_STEP, sgd
 
 from jaxnets import dense, dropout, losses, metrics, serial
 from jaxnets.training import (
     fit,
-    make_update,
+    make_train_step,
     momentum,
     monitors,
 )
@@ -32,8 +32,8 @@ HUGE = np.where(ROWS[:, None] == 5, 1e300, X.astype(np.float64))
 BINARY = (Y > 0).astype(np.float32)[:, None]
 WORDS = np.array(["cat", "dog"] * 32)
 
-LINE = make_update(dense(1), optax.sgd(0.1), losses.squared_error)
-LOGIT = make_update(dense(1), optax.sgd(0.1), losses.binary_cross_entropy, metrics=ACCURACY)
+LINE = make_train_step(dense(1), optax.sgd(0.1), losses.squared_error)
+LOGIT = make_train_step(dense(1), optax.sgd(0.1), losses.binary_cross_entropy, metrics=ACCURACY)
 
 
 class Tensor:
@@ -50,58 +50,67 @@ class Attached(Tensor):
         raise RuntimeError("Can't call numpy() on Tensor that requires grad.\nUse detach.")
 
 
-def training(update=UPDATE, train=TRAIN, **options):
-    sizes = {"key": KEY, "epochs": 1, "batch_size": 12, "hyper": HYPER}
-    return lambda: fit(update, train, **sizes | options)
+def training(train_step=TRAIN_STEP, train=TRAIN, **options):
+    sizes = {"key": KEY, "epochs": 1, "batch_size": 12, "hparams": HPARAMS}
+    return lambda: fit(train_step, train, **sizes | options)
 
 
-def population(update=UPDATE, train=TRAIN, **options):
-    sizes = {"keys": KEYS, "epochs": 1, "batch_size": 12, "hypers": RATES}
-    return lambda: fit_population(update, train, **sizes | options)
+def population(train_step=TRAIN_STEP, train=TRAIN, **options):
+    sizes = {"keys": KEYS, "epochs": 1, "batch_size": 12, "hparams": RATES}
+    return lambda: fit_population(train_step, train, **sizes | options)
 
 
 def making(tx=sgd, **options):
-    return lambda: make_update(MODEL, tx, CE, **options)
+    return lambda: make_train_step(MODEL, tx, CE, **options)
 
 
 def made(model=MODEL, tx=None, loss=CE, **options):
-    return make_update(model, optax.sgd(0.1) if tx is None else tx, loss, **options)
+    return make_train_step(model, optax.sgd(0.1) if tx is None else tx, loss, **options)
 
 
 WRONG = {
     # what is trained
-    "fit a model": (training(MODEL), "expects an Update, but got Layer; make one: make_update"),
-    "fit with a hyper forgotten": (training(hyper=None), "hyper is None .*; pass hyper="),
-    "fit with a name of hyper missing": (
-        training(hyper={"rate": 1.0}),
-        r"reads hyper\['learning_rate'\], but hyper has \['rate'\]; add it",
+    "fit a model": (training(MODEL), "expects an Update, but got Layer; make one: make_train_step"),
+    "fit with a hparams forgotten": (training(hparams=None), "hparams is None .*; pass hparams="),
+    "fit with a name of hparams missing": (
+        training(hparams={"rate": 1.0}),
+        r"reads hparams\['learning_rate'\], but hparams has \['rate'\]; add it",
     ),
-    "fit a model whose hyper is forgotten": (
+    "fit a model whose hparams is forgotten": (
         training(
-            made(lambda hyper: serial(("d", dropout(hyper["p"])), ("h", dense(3)))), hyper=None
+            made(lambda hparams: serial(("d", dropout(hparams["p"])), ("h", dense(3)))),
+            hparams=None,
         ),
-        "hyper is None .*; pass hyper=",
+        "hparams is None .*; pass hparams=",
     ),
-    "fit a penalty whose hyper is forgotten": (
-        training(made(penalty=lambda params, hyper: losses.l2(params, hyper["l2"])), hyper=None),
-        "the penalty .* hyper is None .*; pass hyper=",
+    "fit a penalty whose hparams is forgotten": (
+        training(
+            made(penalty=lambda params, hparams: losses.l2(params, hparams["l2"])), hparams=None
+        ),
+        "the penalty .* hparams is None .*; pass hparams=",
     ),
     "fit an optax function": (
-        training(made(tx=optax.adam), hyper=None),
+        training(made(tx=optax.adam), hparams=None),
         r"got adam itself, uncalled; pass optax.adam\(1e-3\)",
     ),
-    "fit an optax function with hyper": (training(made(tx=optax.adam)), "adam itself, uncalled"),
-    "fit momentum uncalled": (training(made(tx=momentum), hyper=None), "momentum .* pass hyper="),
-    "fit a layer's function": (training(made(dense), hyper=None), "dense .* hyper is None"),
-    "fit what makes no model": (training(made(lambda hyper: 3)), "returned 3; return a Layer"),
-    "fit with a string in hyper": (
-        training(hyper={"learning_rate": "0.1"}),
-        r"hyper\['learning_rate'\] to be a number, but got '0.1'",
+    "fit an optax function with hparams": (training(made(tx=optax.adam)), "adam itself, uncalled"),
+    "fit momentum uncalled": (
+        training(made(tx=momentum), hparams=None),
+        "momentum .* pass hparams=",
     ),
-    "fit with hyper beyond 32 bits": (training(hyper={"a": 2**40}), "32 bits .* got 1099511627776"),
+    "fit a layer's function": (training(made(dense), hparams=None), "dense .* hparams is None"),
+    "fit what makes no model": (training(made(lambda hparams: 3)), "returned 3; return a Layer"),
+    "fit with a string in hparams": (
+        training(hparams={"learning_rate": "0.1"}),
+        r"hparams\['learning_rate'\] to be a number, but got '0.1'",
+    ),
+    "fit with hparams beyond 32 bits": (
+        training(hparams={"a": 2**40}),
+        "32 bits .* got 1099511627776",
+    ),
     # splits
     "fit x, y": (
-        lambda: fit(UPDATE, X, Y, key=KEY, epochs=1, batch_size=8, hyper=HYPER),
+        lambda: fit(TRAIN_STEP, X, Y, key=KEY, epochs=1, batch_size=8, hparams=HPARAMS),
         ONE_PAIR,
     ),
     "fit with weights": (training(train=(X, Y, np.zeros(64))), "train" + PAIR),
@@ -190,7 +199,7 @@ WRONG = {
     "fit many devices": (training(devices="2"), f"devices {COUNT} '2'"),
     # the rest
     "fit a folder": (training(checkpoints="run"), r"got 'run'; wrap the folder in Checkpoints"),
-    "fit one monitor": (training(monitors=monitors.loss_spikes()), r"monitors=\[monitors.loss"),
+    "fit one monitor": (training(callbacks=monitors.loss_spikes()), r"callbacks=\[monitors.loss"),
     "fit a word as report": (training(report="print"), "report as a function"),
     "fit for NaN seconds": (training(chunk_seconds=float("nan")), "finite number .* got nan"),
     "fit from params": (training(start=PARAMS), "start from a TrainState, but got dict"),
@@ -210,13 +219,16 @@ WRONG = {
     ),
     "make a dtype of integers": (making(compute_dtype=jnp.int8), "a floating-point dtype"),
     "make a dtype of 64 bits": (making(compute_dtype="float64"), "that JAX computes in, but got"),
-    "make a penalty of a number": (making(penalty=1e-4), r"got 0.0001; write lambda params, hyper"),
+    "make a penalty of a number": (
+        making(penalty=1e-4),
+        r"got 0.0001; write lambda params, hparams",
+    ),
     "make an augmentation of a word": (
         making(augment="flip"),
         "to be a function, .*'flip'",
     ),
     "make a model of a list": (
-        lambda: make_update([dense(3)], sgd, CE),
+        lambda: make_train_step([dense(3)], sgd, CE),
         r"got a list; combine layers with serial\(...\)",
     ),
     "make a loss of a metric": (lambda: made(loss=metrics.accuracy), "a loss function, but got"),
