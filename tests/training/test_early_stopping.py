@@ -55,14 +55,17 @@ def test_without_patience_the_last_epoch_counts():
 
 
 def not_finite_while(bad, value):
-    """The train_step whose reported loss is `value` while the weight, seen on inputs of 1, is bad."""
+    """The train step that reports a loss of `value` while the weight, seen on 1, is bad."""
 
     def reported(outputs, targets):
         loss = losses.squared_error(outputs, targets)
         return jnp.where(bad(outputs[:, 0]), value, loss)
 
     return make_train_step(
-        TRAIN_STEP.model, TRAIN_STEP.tx, TRAIN_STEP.loss, metrics={"loss": metrics.mean(reported)}
+        TRAIN_STEP.model,
+        TRAIN_STEP.optimizer,
+        TRAIN_STEP.loss,
+        metrics={"loss": metrics.mean(reported)},
     )
 
 
@@ -148,7 +151,7 @@ def test_a_run_goes_on_from_a_loss_that_is_not_finite_as_if_undisturbed(tmp_path
 def test_patience_on_a_loss_of_many_numbers_is_refused():
     train_step = make_train_step(
         TRAIN_STEP.model,
-        TRAIN_STEP.tx,
+        TRAIN_STEP.optimizer,
         TRAIN_STEP.loss,
         metrics={"loss": metrics.Metric(lambda o, y, w: o.sum(0) * jnp.ones(2), lambda s: s)},
     )

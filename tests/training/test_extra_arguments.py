@@ -44,7 +44,7 @@ def by_hand(tx, params, steps):
 @pytest.mark.parametrize("tx", OPTIMIZERS.values(), ids=OPTIMIZERS)
 def test_a_run_is_optax_s_own_loop(tx):
     train_step = make_train_step(MODEL, tx, losses.softmax_cross_entropy)
-    fitted = run(train_step, hparams=None, epochs=5, batch_size=len(X))
+    fitted = run(train_step, epochs=5, batch_size=len(X))
     start = train_step.init(jax.random.key(0), X[:1]).params
     params, values = by_hand(tx, start, 5)
     assert_close(fitted.train_state.params, params, 1e-5)
@@ -95,7 +95,7 @@ def test_the_value_is_the_whole_objective():
         MODEL,
         seen,
         losses.softmax_cross_entropy,
-        penalty=lambda params, hparams: losses.l2(params, 1),
+        penalty=lambda params: losses.l2(params, 1),
     )
     before = train_step.init(jax.random.key(0), X[:1])
     after, sums = train_step(before, Batch(X, Y, jnp.ones(len(X))))

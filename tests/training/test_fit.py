@@ -4,7 +4,7 @@ import jax
 import numpy as np
 import optax
 import pytest
-from answers import compilations
+from answers import chunks_compiled
 from clouds import HPARAMS, TRAIN, TRAIN_STEP, VALIDATION, plain, run
 from helpers import assert_same
 
@@ -28,9 +28,9 @@ def test_the_key_decides_every_bit():
 
 def test_how_often_the_host_wakes_changes_nothing_and_compiles_nothing():
     run()
-    before, reports = compilations(), []
+    before, reports = chunks_compiled(), []
     awake = run(chunk_seconds=1e-9, epochs=4, report=reports.append)
-    assert compilations() == before
+    assert chunks_compiled() == before
     asleep = run(epochs=4)
     assert_same(plain(awake.train_state), plain(asleep.train_state))
     assert [p.train for p in awake.history] == [p.train for p in asleep.history]

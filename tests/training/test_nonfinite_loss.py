@@ -21,7 +21,7 @@ def descending(rate):
 
 
 @pytest.mark.parametrize("chunk_seconds", [1.0, 1e-9])
-def test_an_update_that_spoils_the_parameters_is_named_and_undone(chunk_seconds):
+def test_a_step_that_spoils_the_parameters_is_named_and_undone(chunk_seconds):
     broken = descending(lambda step: jnp.where(step == 6, jnp.nan, 0.1))
     with pytest.raises(
         NonFiniteLoss, match="stopped being finite at step 6, first in select_n"
@@ -136,11 +136,13 @@ def test_a_step_that_spoils_only_a_layers_state_is_skipped():
 def test_a_row_of_the_data_that_is_not_finite_is_named_and_the_rate_is_not_blamed():
     train_step, (x, y) = descending(0.1)
     x = np.where(np.arange(60)[:, None] == 7, np.float32(np.inf), x)
-    with pytest.raises(NonFiniteLoss, match="row 7 of the train inputs holds inf, as do 1 of 60"):
+    with pytest.raises(
+        NonFiniteLoss, match="row 7 of the training inputs holds inf, as do 1 of 60"
+    ):
         run(train_step, (x, y))
     y[[8, 9]] = np.nan
     with pytest.raises(NonFiniteLoss) as error:
         run(train_step, (x * 0 + 1, y))
-    assert "row 8 of the train labels holds nan, as do 2 of 60 rows" in str(error.value)
+    assert "row 8 of the training labels holds nan, as do 2 of 60 rows" in str(error.value)
     assert "learning rate" not in str(error.value)
     assert "\n" not in str(error.value)
