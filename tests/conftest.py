@@ -31,8 +31,6 @@ def memory_given_back():
     jax.clear_caches()
     if programs := sys.modules.get("jaxnets.training.programs"):
         programs._PROGRAMS.clear()  # which live as long as the module's train steps
-    if programs := sys.modules.get("jaxnets.training.programs"):
-        programs._PROGRAMS.clear()  # which live as long as the module's train steps
     gc.collect()
     if sys.platform == "linux" and hasattr(libc := ctypes.CDLL(None), "malloc_trim"):
         libc.malloc_trim(0)  # glibc keeps freed pages

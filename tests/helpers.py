@@ -41,20 +41,6 @@ def judged(params, model_state=None):
     return TrainState(jnp.int32(0), params, model_state or {}, (), jax.random.key(0))
 
 
-def judging(model, metrics=None):
-    """A train step of which only the model and the metrics matter, to evaluate and predict by."""
-    return make_train_step(model, optax.identity(), _no_loss, metrics=metrics)
-
-
-def _no_loss(outputs, y):
-    return 0 * jax.tree.leaves(outputs)[0].sum(-1)
-
-
-def judged(params, model_state=None):
-    """A train state of which only these matter."""
-    return TrainState(jnp.int32(0), params, model_state or {}, (), jax.random.key(0))
-
-
 def assert_same(actual, expected):
     """Equal in structure, shape, dtype and every bit of value."""
     assert jax.tree.structure(actual) == jax.tree.structure(expected)

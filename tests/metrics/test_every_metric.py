@@ -6,7 +6,6 @@ import numpy as np
 import pytest
 import sklearn.metrics
 from helpers import judged, judging
-from helpers import judged, judging
 from streams import IDENTITY, unchecked
 
 from jaxnets import metrics

@@ -44,10 +44,6 @@ def evaluated(split, wanted):
     return evaluate(judging(IDENTITY), judged({}), split, metrics=wanted)
 
 
-def evaluated(split, wanted):
-    return evaluate(judging(IDENTITY), judged({}), split, metrics=wanted)
-
-
 def in_metric(function, x, y):
     return evaluated((x, y), {"metric": metrics.mean(function)})
 

@@ -26,11 +26,6 @@ def fresh():
     return by_rate(MODEL, metrics={"accuracy": metrics.accuracy})
 
 
-def fresh():
-    """A train step for which nothing is compiled as yet."""
-    return by_rate(MODEL, metrics={"accuracy": metrics.accuracy})
-
-
 def both(flag, call):
     """What a call returns without the flag and with it."""
     jax.clear_caches()

@@ -8,9 +8,9 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
-from clouds import MODEL, TRAIN, TRAIN_STEP, VALIDATION, run, sgd
-from helpers import assert_close, assert_same
-from jaxnets.training.pace import CAPACITY
+from answers import chunks_compiled
+from clouds import HPARAMS, TRAIN, TRAIN_STEP, VALIDATION, by_rate, run
+from helpers import assert_close, assert_same, judged, judging
 
 from jaxnets import batch_norm, dense, dropout, losses, metrics, models, serial
 from jaxnets.training import (
@@ -20,10 +20,12 @@ from jaxnets.training import (
     RunError,
     evaluate,
     make_train_step,
-    of_hyper,
 )
+from jaxnets.training.check import splits
 from jaxnets.training.population import evaluate_population, fit_population
-from jaxnets.training.population import programs as programs_module
+from jaxnets.training.population import strategy as strategy_module
+from jaxnets.training.population.start import population_loop
+from jaxnets.training.start import first_run
 
 N = 4
 # No bias before the norm: its gradient is nothing but rounding.
@@ -56,16 +58,16 @@ def alone(i, train_step=TRAIN_STEP, hparams=None, **options):
 
 @pytest.mark.parametrize("strategy", ["vmap", "map"])
 @pytest.mark.parametrize(
-    "make_tx",
+    "optimizer",
     [lambda hparams: optax.sgd(hparams["learning_rate"]), lambda h: optax.adam(0.01, eps=1e-5)],
     ids=["sgd", "adam"],
 )
-def test_a_member_is_the_model_trained_alone(strategy, make_tx):
-    train_step = make_train_step(NET, make_tx, losses.softmax_cross_entropy)
+def test_a_member_is_the_model_trained_alone(strategy, optimizer):
+    train_step = by_rate(NET, optimizer=optimizer)
     everyone = population(train_step, epochs=20, strategy=strategy)  # 100 steps
     for i in (0, N - 1):
         expected = alone(i, train_step, epochs=20).train_state
-        for part in ("params", "state"):
+        for part in ("params", "model_state"):
             got, want = (
                 jax.tree.leaves(getattr(s, part)) for s in (everyone.train_states, expected)
             )
@@ -86,7 +88,7 @@ def test_history_holds_each_members_figures():
 def test_members_share_batches_where_that_is_asked_for():
     """With the rates 0 and key 0's order for all, only the order and the rate can differ."""
     keys = jax.random.clone(KEYS)[jnp.array([0, 0, 1])]
-    train_step = make_train_step(NET, sgd, losses.softmax_cross_entropy)
+    train_step = by_rate(NET)
     shared = population(train_step, keys=keys, share_batches=True)
     expected = alone(0, train_step).train_state.params
     assert_close(member(shared.train_states.params, 0), expected, 1e-6)
@@ -98,19 +100,16 @@ def test_members_share_batches_where_that_is_asked_for():
 
 
 def test_every_hyperparameter_is_each_members_own():
-    def model(hparams):
-        net = models.mlp((8, 3), activation=jnp.tanh)
-        return serial(("drop", dropout(hparams["dropout_rate"])), ("net", net))
-
-    def tx(hparams):
-        decay = optax.add_decayed_weights(hparams["weight_decay"])
-        return optax.chain(decay, optax.sgd(hparams["learning_rate"], momentum=hparams["momentum"]))
-
-    smoothed = of_hyper(
-        lambda h: partial(losses.softmax_cross_entropy, label_smoothing=h["label_smoothing"])
-    )
     plain = metrics.mean(losses.softmax_cross_entropy)
-    train_step = make_train_step(model, tx, smoothed, metrics={"loss": plain})
+
+    def train_step(h):
+        net = models.mlp((8, 3), activation=jnp.tanh)
+        model = serial(("drop", dropout(h["dropout_rate"])), ("net", net))
+        decay = optax.add_decayed_weights(h["weight_decay"])
+        sgd = optax.chain(decay, optax.sgd(h["learning_rate"], momentum=h["momentum"]))
+        smoothed = partial(losses.softmax_cross_entropy, label_smoothing=h["label_smoothing"])
+        return make_train_step(model, sgd, smoothed, metrics={"loss": plain})
+
     rng = np.random.default_rng(0)
     names = ("dropout_rate", "weight_decay", "learning_rate", "momentum", "label_smoothing")
     hparams = {name: jnp.asarray(rng.uniform(0.01, 0.3, N), jnp.float32) for name in names}
@@ -135,11 +134,11 @@ def test_every_hyperparameter_is_each_members_own():
 def test_a_width_by_mask_is_the_narrower_network():
     """Its parameters are the first rows and columns, and so they stay in training."""
     tx = optax.adam(0.01, eps=1e-5)
-    masked = make_train_step(
-        lambda hparams: models.mlp((16, 3), widths=(hparams["width"],)),
-        tx,
-        losses.softmax_cross_entropy,
-    )
+
+    def masked(hparams):
+        model = models.mlp((16, 3), widths=(hparams["width"],))
+        return make_train_step(model, tx, losses.softmax_cross_entropy)
+
     widths = jnp.array([16, 5, 1, 9])
     everyone = population(masked, hparams={"width": widths}, epochs=4)
 
@@ -151,7 +150,7 @@ def test_a_width_by_mask_is_the_narrower_network():
         }
 
     train_step = make_train_step(models.mlp((5, 3)), tx, losses.softmax_cross_entropy)
-    first = masked.init(jax.random.clone(KEYS)[1], TRAIN[0][:1], {"width": widths[1]})
+    first = masked({"width": widths[1]}).init(jax.random.clone(KEYS)[1], TRAIN[0][:1])
     params = narrow(first.params, 5)
     start = first._replace(params=params, opt_state=tx.init(params))
     expected = run(train_step, start=start, epochs=4).train_state.params
@@ -167,9 +166,8 @@ def test_a_masked_layer_starts_with_the_spread_of_a_narrow_one():
 BLOWN = {"learning_rate": RATES.at[2].set(1e30)}
 
 
-SQUARED = make_train_step(
+SQUARED = by_rate(
     models.linear(3),
-    sgd,
     lambda outputs, y: losses.squared_error(outputs, jax.nn.one_hot(y, 3)),
 )
 
@@ -224,11 +222,10 @@ def test_a_population_that_was_cut_short_goes_on_bit_for_bit(tmp_path):
 
 def test_64_rates_are_one_program():
     keys = jax.random.split(jax.random.key(0), 64)
-    compiled = programs_module._compile.cache_info
     population(keys=keys, hparams={"learning_rate": jnp.geomspace(1e-4, 1, 64)})
-    before = compiled().misses
+    before = chunks_compiled()
     population(keys=keys, hparams={"learning_rate": jnp.geomspace(1e-5, 10, 64)})
-    assert compiled().misses == before
+    assert chunks_compiled() == before
 
 
 def test_the_strategy_is_measured_and_said():
@@ -238,10 +235,9 @@ def test_the_strategy_is_measured_and_said():
 
 def test_evaluating_a_population_is_evaluating_each():
     states = population().train_states
-    found = evaluate_population(MODEL, states.params, states.state, VALIDATION, TRAIN_STEP.metrics)
+    found = evaluate_population(TRAIN_STEP, states, VALIDATION, hparams={"learning_rate": RATES})
     for i in range(N):
-        params, state = member((states.params, states.state), i)
-        expected = evaluate(MODEL, params, state, VALIDATION, TRAIN_STEP.metrics)
+        expected = evaluate(TRAIN_STEP, member(states, i), VALIDATION, hparams=HPARAMS)
         assert_close({name: value[i] for name, value in found.items()}, expected, 1e-5)
 
 
@@ -252,9 +248,10 @@ def test_many_members_are_evaluated_each_on_its_own_rows():
     params = jax.tree.map(lambda leaf: jnp.asarray(leaf, jnp.float32), {"head": params})
     split = (rng.normal(size=(500, 5)).astype(np.float32), rng.integers(10, size=500))
     wanted = {"loss": metrics.mean(losses.softmax_cross_entropy)}
-    found = evaluate_population(layer, params, {}, split, wanted)["loss"]
+    states = jax.vmap(judged)(params)
+    found = evaluate_population(judging(layer, wanted), states, split)["loss"]
     for i in (0, 64, 65, 69):
-        expected = evaluate(layer, member(params, i), {}, split, wanted)["loss"]
+        expected = evaluate(judging(layer, wanted), member(states, i), split)["loss"]
         np.testing.assert_allclose(found[i], expected, rtol=1e-5)
 
 
@@ -268,7 +265,11 @@ def test_many_members_are_evaluated_each_on_its_own_rows():
         ),
         ({"learning_rate": 0.1}, KEYS, r"one leading axis.*learning_rate.* \(\)"),
         ({"learning_rate": RATES[:0]}, jax.random.clone(KEYS)[:0], "at least one member"),
-        ({"learning_rate": RATES}, jax.random.clone(KEYS)[0], r"one leading axis.* keys \(\)"),
+        (
+            {"learning_rate": RATES},
+            jax.random.clone(KEYS)[0],
+            r"keys of shape \(N,\), .* shape \(\)",
+        ),
     ],
 )
 def test_members_that_do_not_match_are_refused(hparams, keys, message):
@@ -278,27 +279,25 @@ def test_members_that_do_not_match_are_refused(hparams, keys, message):
 
 def test_a_population_too_large_is_refused_with_the_largest_that_fits(monkeypatch):
     needed = []
-    measure = programs_module.Programs._needed
+    measure = strategy_module._needed
     monkeypatch.setattr(
-        programs_module.Programs,
-        "_needed",
-        lambda *asked: needed.append(measure(*asked)) or needed[-1],
+        strategy_module, "_needed", lambda *asked: needed.append(measure(*asked)) or needed[-1]
     )
     population()
-    monkeypatch.setattr(programs_module, "free_bytes", lambda: needed[0] - 1)
+    monkeypatch.setattr(strategy_module, "free_bytes", lambda: needed[0] - 1)
     with pytest.raises(RunError, match=r"4 members need .* GiB.*; 3 members would fit"):
         population()
     population(keys=jax.random.clone(KEYS)[:3])
 
 
 def test_the_memory_of_a_population_counts_the_copy_at_a_chunks_start():
-    hparams = {"learning_rate": RATES}
-    options = {"batch_size": 12, "remainder": "drop", "capacity": CAPACITY}
-    data = (jnp.asarray(TRAIN[0]), jnp.asarray(TRAIN[1]))
-    programs = programs_module.Programs(TRAIN_STEP, data, hparams, None, options)
-    member = jax.eval_shape(
-        TRAIN_STEP.init, jax.random.key(0), TRAIN[0][:1], {"learning_rate": 0.1}
+    hparams, options = {"learning_rate": RATES}, {"batch_size": 12, "remainder": "drop"}
+    options |= {"on_nonfinite": "stop", "evaluate_every": (1, "epochs"), "devices": 1}
+    data, _ = splits("fit_population", TRAIN, None)
+    loop = population_loop(
+        *(TRAIN_STEP, data, jax.random.clone(KEYS), hparams, "vmap"), share_batches=False, **options
     )
-    one, four = (programs._needed(member, n, "vmap") for n in (1, N))
-    held = sum(leaf.size * 4 for leaf in jax.tree.leaves(member[1:4]))
+    run = first_run(loop, jax.random.clone(KEYS), hparams, None)
+    one, four = (strategy_module._needed(run, hparams, "vmap", n) for n in (1, N))
+    held = sum(leaf[0].size * 4 for leaf in jax.tree.leaves(run.train_state[1:4]))
     assert four - one >= 2 * (N - 1) * held  # in the program, and beside it

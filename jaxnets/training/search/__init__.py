@@ -3,7 +3,8 @@
 A search draws settings from a space, trains them as populations, and ranks them on validation data:
 
     problem = Problem(
-        update, train, validation, batch_size=128, objective="accuracy", smaller_is_better=False)
+        train_step, train, validation, batch_size=128, objective="accuracy",
+        smaller_is_better=False)
     space = {"learning_rate": log_uniform(1e-5, 1), "dropout_rate": uniform(0, 0.6)}
     results = hyperband(problem, space, key=jax.random.key(0), epochs=27, path="search.jsonl")
     print(results)
@@ -16,8 +17,8 @@ Another library may choose instead, such as Optuna (which is no dependency) by a
         trials = [study.ask() for _ in range(16)]
         rates = [trial.suggest_float("learning_rate", 1e-5, 1, log=True) for trial in trials]
         fitted = fit_population(
-            update, train, keys=jax.random.split(jax.random.key(generation), 16), epochs=3,
-            batch_size=128, hypers={"learning_rate": jnp.array(rates)}, validation=validation)
+            train_step, train, keys=jax.random.split(jax.random.key(generation), 16), epochs=3,
+            batch_size=128, hparams={"learning_rate": jnp.array(rates)}, validation=validation)
         scores = fitted.history[-1].validation["accuracy"].tolist()
         for trial, score in zip(trials, scores, strict=True):
             study.tell(trial, score)  # of NaN, one that diverged, Optuna makes a failed trial
