@@ -32,6 +32,8 @@ def memory_given_back():
     """Free the programs that a module compiled: together they take gigabytes per worker."""
     yield
     jax.clear_caches()
+    if programs := sys.modules.get("jaxnets.training.programs"):
+        programs._PROGRAMS.clear()  # which live as long as the module's train steps
     gc.collect()
     if sys.platform == "linux" and hasattr(libc := ctypes.CDLL(None), "malloc_trim"):
         libc.malloc_trim(0)  # glibc keeps freed pages

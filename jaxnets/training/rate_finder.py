@@ -11,7 +11,13 @@ from jaxnets.errors import RunError
 from jaxnets.keys import stream
 from jaxnets.layer import Array
 from jaxnets.training.arguments import count, numbers, one_split
-from jaxnets.training.check import check_batch, check_train_state, check_train_step, splits
+from jaxnets.training.check import (
+    check_batch,
+    check_start,
+    check_train_state,
+    check_train_step,
+    splits,
+)
 from jaxnets.training.evaluate import undefined_is_no_fault
 from jaxnets.training.labels import check_data
 from jaxnets.training.nonfinite import nonfinite_data
@@ -84,6 +90,9 @@ def find_learning_rate(
     examples, _ = splits(where, data, None)
     _check(train_step, hparams, examples, batch_size, smallest, largest, steps)
     hparams = numbers(where, "hparams", dict(hparams))
+    first = jax.tree.map(lambda leaf: jnp.asarray(leaf[:1]), examples.x)
+    init = resolve(train_step, hparams)[0].init
+    check_start(where, train_state, jax.eval_shape(init, jax.random.key(0), first))
     check_data(where, train_step, hparams, train_state, examples, None, batch_size)
     rates = np.geomspace(smallest, largest, steps, dtype=np.float32)
     objectives = program(train_step, _make_objectives, batch_size)

@@ -111,7 +111,7 @@ class TrainStep:
         `sums["objective"]` is what is minimized: the mean loss plus the penalty.
 
         Raises:
-          RunError: `hparams` is not None, since nothing here depends on it.
+          RunError: `hparams` are not empty, though nothing here depends on it.
         """
         _refuse_unused(hparams)
         step, params, model_state, opt_state, key = train_state
@@ -145,6 +145,11 @@ class TrainStep:
 
     def predict_batch(self, train_state: TrainState, x: Any) -> Any:
         """The model's outputs for inputs (batch, ...), with `train=False`."""
+        if not isinstance(train_state, TrainState):
+            raise RunError(
+                f"a train step expects a TrainState, but got a {type(train_state).__name__}; pass "
+                "what fit left in its train_state"
+            )
         apply = batch_inside(self.model.apply)
         return apply(train_state.params, train_state.model_state, x)[0]
 
@@ -219,9 +224,10 @@ def resolve(train_step: Any, hparams: Hparams) -> tuple[Any, Hparams]:
 
 
 def _refuse_unused(hparams: Any) -> None:
-    if hparams is not None:
+    if jax.tree.leaves(hparams):
+        got = sorted(hparams) if isinstance(hparams, Mapping) else f"a {type(hparams).__name__}"
         raise RunError(
-            f"this train step depends on no hparams, but got {sorted(hparams)}; pass a function "
+            f"this train step depends on no hparams, but got {got}; pass a function "
             'of them: lambda hparams: make_train_step(model, optax.adam(hparams["learning_rate"]), '
             "loss)"
         )

@@ -8,13 +8,13 @@ import numpy as np
 import optax
 import pytest
 from counting import abstract, count
+from jaxnets.training.program import Program
 from matplotlib.figure import Figure
 
 from experiments import common, fashion_cnn, mnist_record, one_by_one
 from jaxnets import data, dense, flatten, losses, metrics, models, scale_pixels, serial
 from jaxnets.interop import safetensors
 from jaxnets.training import Interrupted, RunError, make_update, predict_proba
-from jaxnets.training.program import Program
 
 SMALL = {"batch_size": 60, "validation": 40}  # ten steps an epoch
 MODEL = serial(scale_pixels(), flatten, ("head", dense(10)))

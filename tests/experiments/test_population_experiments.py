@@ -10,6 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
+from jaxnets.training.population.programs import Programs
 from matplotlib.figure import Figure
 
 from experiments import (
@@ -26,7 +27,6 @@ from experiments.bench import population as bench
 from jaxnets import data, dense, flatten, metrics, serial
 from jaxnets.interop import safetensors
 from jaxnets.training import Interrupted, RunError, evaluate
-from jaxnets.training.population.programs import Programs
 
 
 @pytest.fixture(autouse=True)

@@ -9,12 +9,12 @@ import jax
 import jax.numpy as jnp
 import optax
 import pytest
+from jaxnets.training.population.programs import Programs
 
 from experiments import common, population
 from experiments.torture import TIMES
 from jaxnets import data, dense, flatten, losses, metrics, scale_pixels, serial
 from jaxnets.training import fit, make_update, resume
-from jaxnets.training.population.programs import Programs
 
 STEPS = 10  # an epoch, which is one chunk
 pytestmark = pytest.mark.usefixtures("unoptimised")

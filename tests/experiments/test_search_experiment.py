@@ -3,10 +3,10 @@
 import json
 
 import pytest
+from jaxnets.training.population.programs import Programs
 
 from experiments import search
 from jaxnets.training import RunError
-from jaxnets.training.population.programs import Programs
 
 SMALL = {"seeds": 1, "units": 3, "trials": 4, "images": 120, "validation": 40, "batch_size": 60}
 

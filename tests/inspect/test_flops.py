@@ -7,7 +7,7 @@ import pytest
 
 from jaxnets import LayerError, conv, losses, max_pool, models, serial
 from jaxnets.inspect import flops
-from jaxnets.training import Batch, make_update
+from jaxnets.training import Batch, make_train_step
 
 A = jax.ShapeDtypeStruct((4, 4), jnp.float32)
 
@@ -75,12 +75,14 @@ def test_each_gradient_of_a_convolution_costs_what_it_costs(size, stride, groups
 
 
 def test_a_training_step_is_the_forward_pass_three_times_but_for_the_first_layer_s_input():
-    update = make_update(models.mlp((16, 10)), optax.adam(1e-3), losses.softmax_cross_entropy)
+    train_step = make_train_step(
+        models.mlp((16, 10)), optax.adam(1e-3), losses.softmax_cross_entropy
+    )
     x = spec(8, 20)
-    train_state = jax.eval_shape(lambda key: update.init(key, x), jax.random.key(0))
+    train_state = jax.eval_shape(lambda key: train_step.init(key, x), jax.random.key(0))
     batch = Batch(x, jax.ShapeDtypeStruct((8,), jnp.int32), spec(8))
     first, second = 2 * 8 * 20 * 16, 2 * 8 * 16 * 10
-    assert flops(update, train_state, batch) == 2 * first + 3 * second
+    assert flops(train_step, train_state, batch) == 2 * first + 3 * second
 
 
 def test_a_scan_counts_once_a_step_and_nested_ones_multiply():

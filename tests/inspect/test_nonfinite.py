@@ -8,7 +8,7 @@ from helpers import normal
 
 from jaxnets import dense, losses, serial
 from jaxnets.inspect import first_nonfinite
-from jaxnets.training import Batch, make_update
+from jaxnets.training import Batch, make_train_step
 
 X = normal(4, 3)
 BATCH = Batch(X, jnp.arange(4) % 2, jnp.ones(4))
@@ -26,9 +26,9 @@ def culprit_of_a_step(*stages, tx=None, loss=losses.softmax_cross_entropy, x=X):
     """The culprit of one optimizer step of a two-layer network with `stages` in the middle."""
     block = serial(("fc1", dense(5)), *stages)
     model = serial(("block", block), ("head", dense(2)))
-    update = make_update(model, tx or optax.sgd(0.1), loss)
-    train_state = update.init(jax.random.key(0), X)
-    return first_nonfinite(update, train_state, BATCH._replace(x=x))
+    train_step = make_train_step(model, tx or optax.sgd(0.1), loss)
+    train_state = train_step.init(jax.random.key(0), X)
+    return first_nonfinite(train_step, train_state, BATCH._replace(x=x))
 
 
 def test_a_sound_step_has_no_culprit():

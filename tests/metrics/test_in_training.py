@@ -6,9 +6,10 @@ import numpy as np
 import optax
 import pytest
 import sklearn.metrics
+from helpers import judged, judging
 
 from jaxnets import dense, losses, metrics, serial
-from jaxnets.training import evaluate, fit, make_update, predict, predict_proba
+from jaxnets.training import evaluate, fit, make_train_step, predict, predict_proba
 
 ROWS, FEATURES = 21, 4
 
@@ -22,7 +23,7 @@ def split(classes):
 def test_evaluate_gives_what_scikit_learn_says_of_the_predictions(block_size):
     x, y = split(3)
     model = serial(("head", dense(3)))
-    params, state = model.init(jax.random.key(0), x)
+    train_step, train_state = judging(model), judged(*model.init(jax.random.key(0), x))
     wanted = {
         "precision": metrics.precision(3),
         "recall": metrics.recall(3, average=None),
@@ -30,9 +31,9 @@ def test_evaluate_gives_what_scikit_learn_says_of_the_predictions(block_size):
         "top 2": metrics.top_k_accuracy(2),
         "bins": metrics.reliability_diagram(5),
     }
-    found = evaluate(model, params, state, (x, y), wanted, block_size=block_size)
-    predicted = predict(model, params, state, x)
-    probabilities = predict_proba(model, params, state, x)
+    found = evaluate(train_step, train_state, (x, y), metrics=wanted, block_size=block_size)
+    predicted = predict(train_step, train_state, x)
+    probabilities = predict_proba(train_step, train_state, x)
     expected = {
         "precision": sklearn.metrics.precision_score(y, predicted, average="macro"),
         "recall": sklearn.metrics.recall_score(y, predicted, average=None),
@@ -53,15 +54,14 @@ def test_a_chunk_of_steps_that_change_nothing_gives_what_evaluate_gives():
         "auc": metrics.binned_roc_auc,
         "error": metrics.expected_calibration_error(4),
     }
-    update = make_update(model, optax.sgd(0.0), losses.softmax_cross_entropy, metrics=named)
-    run = fit(update, (x, y), key=jax.random.key(1), epochs=1, batch_size=8, remainder="pad")
-    params, state = run.train_state.params, run.train_state.state
-    found = evaluate(model, params, state, (x, y), named, block_size=10)
+    train_step = make_train_step(model, optax.sgd(0.0), losses.softmax_cross_entropy, metrics=named)
+    run = fit(train_step, (x, y), key=jax.random.key(1), epochs=1, batch_size=8, remainder="pad")
+    found = evaluate(train_step, run.train_state, (x, y), block_size=10)
     seen = {name: run.history[0].train[name] for name in named}
-    np.testing.assert_allclose(list(seen.values()), list(found.values()), rtol=1e-5)
-    logits, _ = model.apply(params, state, jnp.asarray(x))
+    np.testing.assert_allclose(list(seen.values()), [found[name] for name in named], rtol=1e-5)
+    logits, _ = model.apply(run.train_state.params, {}, jnp.asarray(x))
     expected = sklearn.metrics.roc_auc_score(y, logits[:, 1] - logits[:, 0])
     np.testing.assert_allclose(found["auc"], expected, rtol=0, atol=1e-2)
     np.testing.assert_allclose(
-        metrics.roc_auc(predict_proba(model, params, state, x)[:, 1], y), expected, atol=1e-6
+        metrics.roc_auc(predict_proba(train_step, run.train_state, x)[:, 1], y), expected, atol=1e-6
     )

@@ -5,6 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 import sklearn.metrics
+from helpers import judged, judging
 from streams import IDENTITY, unchecked
 
 from jaxnets import losses, metrics
@@ -124,4 +125,5 @@ def test_the_targets_of_a_regression_are_no_class_numbers():
 
 def test_evaluate_counts_signs_as_classes():
     split = np.array([[2.0], [-2.0]], np.float32), np.array([[1.0], [-1.0]], np.float32)
-    assert evaluate(IDENTITY, {}, {}, split, {"accuracy": metrics.accuracy}) == {"accuracy": 1.0}
+    named = {"accuracy": metrics.accuracy}
+    assert evaluate(judging(IDENTITY), judged({}), split, metrics=named) == {"accuracy": 1.0}

@@ -8,11 +8,12 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
+from helpers import judged, judging
 from streams import IDENTITY, unchecked
 
 from jaxnets import dense, losses, metrics, serial
 from jaxnets.metrics import Metric
-from jaxnets.training import Batch, evaluate, make_update
+from jaxnets.training import Batch, evaluate, make_train_step
 from jaxnets.training.population import evaluate_population
 
 N = 10
@@ -39,24 +40,29 @@ WRONG = [
 ]
 
 
+def evaluated(split, wanted):
+    return evaluate(judging(IDENTITY), judged({}), split, metrics=wanted)
+
+
 def in_metric(function, x, y):
-    return evaluate(IDENTITY, {}, {}, (x, y), {"metric": metrics.mean(function)})
+    return evaluated((x, y), {"metric": metrics.mean(function)})
 
 
 def in_population(function, x, y):
     wanted = {"metric": metrics.mean(function)}
-    return evaluate_population(IDENTITY, {"w": jnp.ones(2)}, {}, (x, y), wanted)
+    members = jax.tree.map(lambda leaf: jnp.stack([leaf, leaf]), judged({"w": jnp.ones(())}))
+    return evaluate_population(judging(IDENTITY), members, (x, y), metrics=wanted)
 
 
-def in_update(function, x, y):
-    update = make_update(MODEL, optax.sgd(0.1), function)
-    train_state = update.init(jax.random.key(0), x)
+def in_train_step(function, x, y):
+    train_step = make_train_step(MODEL, optax.sgd(0.1), function)
+    train_state = train_step.init(jax.random.key(0), x)
     batch = Batch(jnp.asarray(x), jnp.asarray(y), jnp.ones(len(x)))
-    return jax.eval_shape(update, train_state, batch)
+    return jax.eval_shape(train_step, train_state, batch)
 
 
 # The block that pads 10 rows has 500.
-WHERE = [(in_metric, "500"), (in_population, "500"), (in_update, "10")]
+WHERE = [(in_metric, "500"), (in_population, "500"), (in_train_step, "10")]
 
 
 @pytest.mark.parametrize(("function", "message"), WRONG)
@@ -112,7 +118,7 @@ def test_bools_and_integers_have_their_mean_over_any_number_of_rows(rows):
         "uint8": metrics.mean(lambda o, y: jnp.uint8(200) * (o.argmax(-1) == y).astype(jnp.uint8)),
         "float16": metrics.mean(lambda o, y: o[:, 0].astype(jnp.float16)),
     }
-    found = evaluate(IDENTITY, {}, {}, (x, y), wanted)
+    found = evaluated((x, y), wanted)
     predicted = x.argmax(1)
     expected = {
         "bool": (predicted == y).mean(),
@@ -126,9 +132,7 @@ def test_bools_and_integers_have_their_mean_over_any_number_of_rows(rows):
 
 def test_a_function_of_16_bit_outputs_adds_up_in_float32():
     x = np.full((N, 2000), 0.3, jnp.bfloat16)
-    found = evaluate(
-        IDENTITY, {}, {}, (x, ZEROS[:, 0]), {"sum": metrics.mean(lambda o, y: o.sum(-1))}
-    )
+    found = evaluated((x, ZEROS[:, 0]), {"sum": metrics.mean(lambda o, y: o.sum(-1))})
     np.testing.assert_allclose(found["sum"], x[0].astype(np.float64).sum(), rtol=1e-6)
 
 
@@ -154,11 +158,11 @@ BAD_SUMS = [
 def test_sums_that_do_not_add_up_are_refused_with_the_cure(sums, message):
     bad = {"mine": Metric(sums, lambda sums: sums)}
     with pytest.raises(ValueError, match=rf"metric 'mine' expects sums that add up .*{message}"):
-        evaluate(IDENTITY, {}, {}, (ONES, ZEROS), bad)
-    update = make_update(MODEL, optax.sgd(0.1), losses.squared_error, metrics=bad)
-    train_state = update.init(jax.random.key(0), ONES)
+        evaluated((ONES, ZEROS), bad)
+    train_step = make_train_step(MODEL, optax.sgd(0.1), losses.squared_error, metrics=bad)
+    train_state = train_step.init(jax.random.key(0), ONES)
     with pytest.raises(ValueError, match="metric 'mine' expects sums that add up"):
-        jax.eval_shape(update, train_state, Batch(ONES, ZEROS, np.ones(N, np.float32)))
+        jax.eval_shape(train_step, train_state, Batch(ONES, ZEROS, np.ones(N, np.float32)))
 
 
 def test_sums_of_ones_own_that_add_up_are_right_over_several_blocks():
@@ -167,7 +171,7 @@ def test_sums_of_ones_own_that_add_up_are_right_over_several_blocks():
 
     root = Metric(sums, lambda sums: jnp.sqrt(sums["squares"] / sums["n"]))
     x = np.random.default_rng(0).normal(size=(1201, 1)).astype(np.float32)
-    found = evaluate(IDENTITY, {}, {}, (x, x), {"root": root})
+    found = evaluated((x, x), {"root": root})
     np.testing.assert_allclose(
         found["root"], np.sqrt((x.astype(np.float64) ** 2).mean()), rtol=1e-6
     )
@@ -179,15 +183,15 @@ def test_equal_functions_give_equal_metrics():
     assert metrics.mean(distance) != metrics.mean(metrics.correct)
 
 
-def test_a_loss_is_freed_with_the_update_and_the_metric_that_use_it():
+def test_a_loss_is_freed_with_the_train_step_and_the_metric_that_use_it():
     def make_loss(scale):
         return lambda outputs, labels: scale * jnp.abs(outputs - labels)[:, 0]
 
     loss = make_loss(2.0)
     alive = weakref.ref(loss)
     metric = metrics.mean(loss)
-    update = make_update(MODEL, optax.sgd(0.1), loss)
+    train_step = make_train_step(MODEL, optax.sgd(0.1), loss)
     assert metric.value(metric.sums(ONES, ZEROS, jnp.ones(N))) == 2
-    del loss, metric, update
+    del loss, metric, train_step
     gc.collect()
     assert alive() is None

@@ -7,7 +7,6 @@ from jaxnets.data import DataError
 from jaxnets.layer import LayerError
 from jaxnets.training import RunError
 
-PAIR = r"=\(x, y\), but got a tuple of 3; leave the third out"
 ONE_PAIR = r"pass inputs and labels as one pair \(x, y\)"
 NUMBER_THEM = r"number the classes: names, y = np.unique\(y, return_inverse=True\)"
 COUNT = "to be a positive integer, but got"
@@ -17,10 +16,7 @@ ERRORS = (RunError, DataError, LayerError, TypeError)
 # What trains or evaluates; an array that becomes JAX's may compile a conversion.
 PROGRAMS = {
     f"jit({name})"
-    for name in (
-        *("run_chunk", "run_population_chunk", "_init", "_run", "copy"),
-        *("_block_sums", "_block_outputs", "_block_probabilities"),
-    )
+    for name in ("member", "run", "chunk", "block_sums", "block_outputs", "objectives", "copy")
 }
 compiled = []
 
@@ -31,6 +27,11 @@ def note(event, seconds, **more):
 
 
 jax.monitoring.register_event_duration_secs_listener(note)
+
+
+def chunks_compiled():
+    """How many programs of a chunk have been compiled."""
+    return compiled.count("jit(chunk)")
 
 
 def assert_refused(call, message):

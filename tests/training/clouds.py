@@ -6,9 +6,9 @@ import numpy as np
 import optax
 
 from jaxnets import batch_norm, dense, dropout, losses, metrics, serial
-from jaxnets.training import fit, make_update
+from jaxnets.training import fit, make_train_step
 
-HYPER = {"learning_rate": 0.1}
+HPARAMS = {"learning_rate": 0.1}
 
 
 def clouds(n, seed=0):
@@ -19,9 +19,14 @@ def clouds(n, seed=0):
     return x.astype(np.float32), y.astype(np.int32)
 
 
-def sgd(hyper):
-    """Momentum at the rate that `hyper` says."""
-    return optax.sgd(hyper["learning_rate"], momentum=0.9)
+def sgd(hparams):
+    """Momentum at the rate that `hparams` say."""
+    return optax.sgd(hparams["learning_rate"], momentum=0.9)
+
+
+def by_rate(model, loss=losses.softmax_cross_entropy, optimizer=sgd, **parts):
+    """The function of `hparams` that makes a train step whose optimizer alone reads them."""
+    return lambda hparams: make_train_step(model, optimizer(hparams), loss, **parts)
 
 
 # It has all there is: params with and without a penalty, a state, and chance.
@@ -32,18 +37,17 @@ MODEL = serial(
     ("drop", dropout(0.2)),
     ("head", dense(3)),
 )
-UPDATE = make_update(
-    MODEL, sgd, losses.softmax_cross_entropy, metrics={"accuracy": metrics.accuracy}
-)
+TRAIN_STEP = by_rate(MODEL, metrics={"accuracy": metrics.accuracy})
 TRAIN, VALIDATION = clouds(64), clouds(30, seed=1)
 
 
-def run(
-    update=UPDATE, train=TRAIN, *, seed=0, key=None, epochs=2, batch_size=12, hyper=HYPER, **options
-):
+def run(train_step=TRAIN_STEP, data=TRAIN, *, seed=0, key=None, epochs=2, batch_size=12, **options):
     """`fit` with the arguments that most tests share; five steps an epoch."""
     key = jax.random.key(seed) if key is None else key
-    return fit(update, train, key=key, epochs=epochs, batch_size=batch_size, hyper=hyper, **options)
+    if not hasattr(train_step, "init"):
+        options = {"hparams": HPARAMS} | options
+    epochs = None if "steps" in options else epochs
+    return fit(train_step, data, key=key, epochs=epochs, batch_size=batch_size, **options)
 
 
 def plain(train_state):

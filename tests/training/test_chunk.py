@@ -1,7 +1,6 @@
 """A chunk is one program, and where one ends and the next begins changes nothing."""
 
 import re
-from functools import partial
 from itertools import pairwise
 
 import jax
@@ -9,68 +8,85 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
-from clouds import HYPER, TRAIN, UPDATE, plain, sgd
+from answers import chunks_compiled
+from clouds import HPARAMS, TRAIN, TRAIN_STEP, plain
 from helpers import assert_close, assert_same, examples, spec
 from hypothesis import given
 from hypothesis import strategies as st
 
 from jaxnets import batch_norm, conv, dense, dropout, flatten, losses, max_pool, metrics, serial
+from jaxnets.arrays import Examples
 from jaxnets.data import augment
 from jaxnets.keys import stream
 from jaxnets.lowering import compiler_options
-from jaxnets.training import Batch, make_update
-from jaxnets.training.chunk import chunk_program, run_chunk, steps_per_epoch
+from jaxnets.training import Batch, make_train_step
+from jaxnets.training.chunk import make_chunk
+from jaxnets.training.runners import OneModel
+from jaxnets.training.source import Epochs
+from jaxnets.training.start import make_loop
 
 N, BATCH, EPOCHS = 20, 6, 3
 DATA = (jnp.asarray(TRAIN[0][:N]), jnp.asarray(TRAIN[1][:N]))
 STEPS = {"drop": 3, "pad": 4}  # an epoch
 HOST = "callback|infeed|outfeed"  # what reaches out of a program
+STEP = TRAIN_STEP(HPARAMS)
+ORDER = stream(jax.random.key(0), "train")
 
 both = pytest.mark.parametrize("remainder", STEPS)
 
 
-def start(update=UPDATE, data=DATA):
-    return update.init(jax.random.key(0), data[0][:1], HYPER)
+def start(train_step=STEP, data=DATA):
+    return train_step.init(jax.random.key(0), data[0][:1])
 
 
-def options(remainder="pad", batch_size=BATCH):
-    return {"remainder": remainder, "batch_size": batch_size, "capacity": 64}
+def loop_over(train_step=STEP, data=DATA, remainder="pad", batch_size=BATCH):
+    return make_loop(
+        *(train_step, Examples(*data), ORDER),
+        batch_size=batch_size,
+        remainder=remainder,
+        on_nonfinite="ignore",
+        evaluate_every=(1, "epochs"),
+        devices=1,
+    )
 
 
-def chunk(train_state, stop, *, update=UPDATE, data=DATA, **how):
-    program = chunk_program(train_state.params)
-    return program(update, train_state, data, HYPER, stop, **options(**how))
+def chunk(train_state, stop, first=0, sums=None, **how):
+    """The train state, the sums and the objectives after the steps from `first` until `stop`."""
+    loop = loop_over(**how)
+    sums = loop.zero_sums(train_state, None) if sums is None else sums
+    arrays, _ = loop.source.read(first, stop)
+    train_state, sums, objectives = loop.run(train_state, sums, None, arrays, first, stop)
+    return train_state, sums, objectives[0]
 
 
 def in_chunks(stops, remainder):
     """The train state, the objectives and the sums of accuracy after chunks that end at `stops`."""
-    train_state, objectives, sums = start(), [], []
+    train_state, objectives, sums = start(), [], None
     for before, stop in pairwise([0, *stops]):
-        train_state, new, found = chunk(train_state, stop, remainder=remainder)
-        objectives.append(found[: stop - before])
-        sums.append(new["accuracy"])
-    return plain(train_state), jnp.concatenate(objectives), jax.tree.map(lambda *s: sum(s), *sums)
+        train_state, sums, found = chunk(train_state, stop, before, sums, remainder=remainder)
+        objectives.append(found)
+    return plain(train_state), jnp.concatenate(objectives), sums["accuracy"]
 
 
-def by_update(remainder):
-    """The same by one update after another, on batches by the rule that `run_chunk` states."""
+def by_train_step(remainder):
+    """The same by one step after another, on batches by the rule that `Epochs.order` states."""
     train_state, objectives, sums = start(), [], []
-    step = jax.jit(UPDATE, compiler_options=compiler_options(train_state.params))
+    step = jax.jit(STEP, compiler_options=compiler_options(train_state.params))
     for epoch in range(EPOCHS):
-        order = jax.random.permutation(stream(train_state.key, "order", epoch), N)
+        order = jax.random.permutation(stream(ORDER, "order", epoch), N)
         for i in range(STEPS[remainder]):
             places = jnp.arange(i * BATCH, (i + 1) * BATCH)
             rows, weights = order[places % N], (places < N).astype(jnp.float32)
             batch = Batch(*(array[rows] for array in DATA), weights)
-            train_state, new = step(train_state, batch, HYPER)
+            train_state, new = step(train_state, batch)
             objectives.append(new["objective"])
             sums.append(new["accuracy"])
     return plain(train_state), jnp.stack(objectives), jax.tree.map(lambda *s: sum(s), *sums)
 
 
 @both
-def test_a_chunk_is_a_loop_over_the_update(remainder):
-    assert_close(in_chunks([EPOCHS * STEPS[remainder]], remainder), by_update(remainder))
+def test_a_chunk_is_a_loop_over_the_train_step(remainder):
+    assert_close(in_chunks([EPOCHS * STEPS[remainder]], remainder), by_train_step(remainder))
 
 
 @both
@@ -79,11 +95,10 @@ def test_a_chunk_is_a_loop_over_the_update(remainder):
 def test_chunks_of_any_lengths_give_the_same_bits_by_one_program(remainder, data):
     total = EPOCHS * STEPS[remainder]
     whole = in_chunks([total], remainder)
-    program = chunk_program(start().params)
-    programs = program._cache_size()
+    before = chunks_compiled()
     cuts = data.draw(st.sets(st.integers(1, total - 1)))
     assert_same(in_chunks([*sorted(cuts), total], remainder), whole)
-    assert program._cache_size() == programs
+    assert chunks_compiled() == before
 
 
 def test_a_chunk_of_no_steps_changes_nothing():
@@ -99,8 +114,8 @@ def test_the_steps_of_an_epoch_are_the_batches_that_fit_and_with_padding_one_for
     batch_size,
 ):
     rows = range(0, 7, batch_size)
-    assert steps_per_epoch(7, batch_size, "pad") == len(rows)
-    assert steps_per_epoch(7, batch_size, "drop") == sum(r + batch_size <= 7 for r in rows)
+    assert Epochs(7, batch_size, "pad").steps == len(rows)
+    assert Epochs(7, batch_size, "drop").steps == sum(r + batch_size <= 7 for r in rows)
 
 
 def seen(outputs, rows, weights):
@@ -110,9 +125,9 @@ def seen(outputs, rows, weights):
 
 # Each label is the number of its row, and so is the loss.
 ROWS = (jnp.zeros((N, 1)), jnp.arange(N))
-TRACKER = make_update(
+TRACKER = make_train_step(
     dense(1),
-    sgd,
+    optax.sgd(0.1),
     lambda outputs, rows: rows.astype(jnp.float32) + 0 * outputs[:, 0],
     metrics={"seen": metrics.Metric(seen, lambda sums: sums)},
 )
@@ -125,7 +140,7 @@ def test_every_example_counts_at_most_once_an_epoch_and_with_padding_exactly_onc
     for epoch in range(EPOCHS):
         stop = (epoch + 1) * steps
         train_state, sums, _ = chunk(
-            train_state, stop, update=TRACKER, data=ROWS, remainder=remainder
+            train_state, stop, stop - steps, train_step=TRACKER, data=ROWS, remainder=remainder
         )
         rows, weight = sums["loss"]
         assert set(sums["seen"].tolist()) <= {0, 1}
@@ -136,10 +151,10 @@ def test_every_example_counts_at_most_once_an_epoch_and_with_padding_exactly_onc
 
 
 def test_each_epoch_has_an_order_of_its_own_by_the_stated_rule():
-    train_state = start(TRACKER, ROWS)
-    expected = [jax.random.permutation(stream(train_state.key, "order", e), N) for e in range(3)]
-    _, _, orders = chunk(train_state, 3 * N, update=TRACKER, data=ROWS, batch_size=1)
-    np.testing.assert_array_equal(orders[: 3 * N].reshape(3, N), jnp.stack(expected))
+    expected = [jax.random.permutation(stream(ORDER, "order", e), N) for e in range(3)]
+    tracked = start(TRACKER, ROWS)
+    _, _, orders = chunk(tracked, 3 * N, train_step=TRACKER, data=ROWS, batch_size=1)
+    np.testing.assert_array_equal(orders.reshape(3, N), jnp.stack(expected))
     assert len({tuple(order.tolist()) for order in expected}) == 3
 
 
@@ -157,39 +172,42 @@ def test_the_train_state_given_to_a_chunk_is_given_up():
 
 
 IMAGES = (jnp.zeros((N, 8, 8, 1), jnp.uint8), DATA[1])
-CNN = make_update(
-    serial(
-        ("conv", conv(4, (3, 3))),
-        ("norm", batch_norm()),
-        jax.nn.relu,
-        max_pool((2, 2)),
-        flatten,
-        ("drop", dropout(0.5)),
-        ("head", dense(3)),
-    ),
-    lambda hyper: optax.adam(hyper["learning_rate"]),
-    losses.softmax_cross_entropy,
-    augment=augment.shift(1),
+CNN = serial(
+    ("conv", conv(4, (3, 3))),
+    ("norm", batch_norm()),
+    jax.nn.relu,
+    max_pool((2, 2)),
+    flatten,
+    ("drop", dropout(0.5)),
+    ("head", dense(3)),
 )
 
 
-def test_a_chunk_reaches_out_of_its_program_only_where_the_update_does():
+def program_of(augment):
+    """The function of a chunk of the network on images, and what it takes."""
+    train_step = make_train_step(
+        CNN, optax.adam(0.1), losses.softmax_cross_entropy, augment=augment
+    )
+    loop, train_state = loop_over(train_step, IMAGES), start(train_step, IMAGES)
+    sums, (arrays, _) = loop.zero_sums(train_state, None), loop.source.read(0, 5)
+    run = make_chunk(lambda: train_step, OneModel(), loop.source.reader, False, ())
+    return run, loop.arguments(train_state, sums, None, arrays, 0, 5)
+
+
+def test_a_chunk_reaches_out_of_its_program_only_where_the_train_step_does():
     def talk(key, x, y):
         jax.debug.callback(print, key)
         return x, y
 
-    talker = make_update(CNN.model, CNN.tx, CNN.loss, augment=talk)
-    for update, reaches in ((CNN, False), (talker, True)):
-        train_state = start(update, IMAGES)
-        run = partial(run_chunk, update, **options())
-        jaxpr = jax.make_jaxpr(run)(train_state, IMAGES, HYPER, 5)
-        assert (re.search(HOST, str(jaxpr)) is not None) == reaches
+    for augmentation, reaches in ((augment.shift(1), False), (talk, True)):
+        run, arguments = program_of(augmentation)
+        assert (re.search(HOST, str(jax.make_jaxpr(run)(*arguments))) is not None) == reaches
 
 
 def test_one_program_lowers_for_every_platform():
     platforms = ["cpu", "cuda", "tpu"]
-    run = jax.jit(partial(run_chunk, CNN, **options()))
-    exported = jax.export.export(run, platforms=platforms)(start(CNN, IMAGES), IMAGES, HYPER, 5)
+    run, arguments = program_of(augment.shift(1))
+    exported = jax.export.export(jax.jit(run), platforms=platforms)(*arguments)
     assert list(exported.platforms) == platforms
     assert not re.search(HOST, exported.mlir_module())
     assert exported.mlir_module().count("func.func public") == 1

@@ -4,8 +4,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from clouds import HYPER, MODEL, TRAIN, UPDATE, VALIDATION, plain, run
-from helpers import assert_same
+from clouds import HPARAMS, MODEL, TRAIN, TRAIN_STEP, VALIDATION, plain, run
+from helpers import assert_same, judged, judging
 
 from jaxnets import metrics
 from jaxnets.data import fit_standard, holdout
@@ -14,7 +14,8 @@ from jaxnets.training.population import fit_population
 from jaxnets.training.search import Problem, choice, grid
 
 X, Y = TRAIN
-PARAMS, STATE = MODEL.init(jax.random.key(1), X)
+JUDGING = judging(MODEL, {"accuracy": metrics.accuracy})
+JUDGED = judged(*MODEL.init(jax.random.key(1), X))
 
 
 class Frame:
@@ -49,17 +50,16 @@ ways = pytest.mark.parametrize("way", WAYS.values(), ids=WAYS)
 def test_a_run_on_converted_data_is_the_run_on_arrays(way):
     splits = [(way(x), way(y)) for x, y in (TRAIN, VALIDATION)]
     expected = run(epochs=1, validation=VALIDATION)
-    found = run(train=splits[0], epochs=1, validation=splits[1])
+    found = run(data=splits[0], epochs=1, validation=splits[1])
     assert_same(plain(found.train_state), plain(expected.train_state))
     assert found.history[0].validation == expected.history[0].validation
 
 
 @ways
 def test_evaluation_and_prediction_of_converted_data_are_those_of_arrays(way):
-    named = {"accuracy": metrics.accuracy}
-    expected = evaluate(MODEL, PARAMS, STATE, TRAIN, named)
-    assert evaluate(MODEL, PARAMS, STATE, (way(X), way(Y)), named) == expected
-    assert_same(predict(MODEL, PARAMS, STATE, way(X)), predict(MODEL, PARAMS, STATE, X))
+    expected = evaluate(JUDGING, JUDGED, TRAIN)
+    assert evaluate(JUDGING, JUDGED, (way(X), way(Y))) == expected
+    assert_same(predict(JUDGING, JUDGED, way(X)), predict(JUDGING, JUDGED, X))
 
 
 @ways
@@ -74,7 +74,7 @@ def test_scaling_and_holding_out_of_converted_data_are_those_of_arrays(way):
 
 def test_values_at_the_ends_of_32_bits_are_kept():
     ends = np.array([[-(2.0**127), 2.0**127], [np.inf, np.nan]] * 2, np.float64)
-    got = predict(MODEL._replace(apply=lambda p, s, x, **how: (x, s)), {}, {}, ends)
+    got = predict(judging(MODEL._replace(apply=lambda p, s, x, **how: (x, s))), judged({}), ends)
     np.testing.assert_array_equal(got, ends.astype(np.float32).argmax(1))
 
 
@@ -83,10 +83,10 @@ def test_raw_key_data_is_the_key_that_it_is_of():
     assert_same(
         plain(run(key=jax.random.PRNGKey(3), epochs=1).train_state), plain(expected.train_state)
     )
-    hypers = {"learning_rate": np.full(2, 0.1)}
+    hparams = {"learning_rate": np.full(2, 0.1)}
     typed, raw = (
         fit_population(
-            UPDATE, TRAIN, keys=k, epochs=1, batch_size=12, hypers=hypers, strategy="map"
+            TRAIN_STEP, TRAIN, keys=k, epochs=1, batch_size=12, hparams=hparams, strategy="map"
         )
         for k in (
             jax.random.split(jax.random.key(3), 2),
@@ -100,13 +100,15 @@ def test_sizes_may_be_integers_of_numpy(tmp_path):
     sizes = {"epochs": np.int64(1), "batch_size": np.int32(12), "patience": np.uint8(3)}
     found = run(**sizes, validation=VALIDATION)
     assert_same(plain(found.train_state), plain(run(epochs=1).train_state))
-    start = UPDATE.init(jax.random.key(2), X[:1], HYPER)
+    start = TRAIN_STEP(HPARAMS).init(jax.random.key(2), X[:1])
     tested = [
-        find_learning_rate(UPDATE, start, TRAIN, HYPER, batch_size=size, steps=steps).losses
+        find_learning_rate(
+            *(TRAIN_STEP, start, TRAIN), hparams=HPARAMS, batch_size=size, steps=steps
+        ).losses
         for size, steps in ((12, 6), (np.int64(12), np.int64(6)))
     ]
     assert_same(*tested)
-    problem = Problem(UPDATE, TRAIN, VALIDATION, np.int64(12), "accuracy", False, "map")
+    problem = Problem(TRAIN_STEP, TRAIN, VALIDATION, np.int64(12), "accuracy", False, "map")
     space = {"learning_rate": choice(0.1, 0.2)}
     key = jax.random.key(4)
     results = grid(problem, space, key=key, epochs=np.int64(1), path=tmp_path / "results.jsonl")

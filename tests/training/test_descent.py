@@ -9,7 +9,7 @@ from helpers import assert_close, normal
 
 from jaxnets import dense, losses
 from jaxnets.keys import stream
-from jaxnets.training import RunError, descend, fit, make_update
+from jaxnets.training import RunError, descend, fit, make_train_step
 
 N, RATE = 24, 0.02
 X, Y = normal(N, 3, seed=1), normal(N, 1, seed=2)
@@ -26,15 +26,14 @@ def mean_loss(params):
     return losses.squared_error(X @ params["kernel"] + params["bias"][None], Y).mean()
 
 
-LINEAR = make_update(
-    dense(1), lambda hyper: optax.sgd(hyper["learning_rate"]), losses.squared_error
-)
+def linear(hparams):
+    return make_train_step(dense(1), optax.sgd(hparams["learning_rate"]), losses.squared_error)
 
 
 def by_fit(batch_size, epochs, rate=RATE):
-    how = {"key": jax.random.key(3), "hyper": {"learning_rate": rate}}
-    run = fit(LINEAR, (X, Y), epochs=epochs, batch_size=batch_size, **how)
-    return LINEAR.init(how["key"], X[:1], how["hyper"]), run.train_state
+    how = {"key": jax.random.key(3), "hparams": {"learning_rate": rate}}
+    run = fit(linear, (X, Y), epochs=epochs, batch_size=batch_size, **how)
+    return linear(how["hparams"]).init(how["key"], X[:1]), run.train_state
 
 
 def test_each_step_goes_against_the_gradient_by_the_rate():
@@ -86,7 +85,7 @@ def test_fit_on_the_whole_data_at_once_is_descent_on_the_mean_loss():
 
 
 def test_summed_gradients_take_the_steps_of_n_times_the_rate_on_the_mean():
-    # S4, "Batch gradient descent": the gradients of all examples add up before one update
+    # S4, "Batch gradient descent": the gradients of all examples add up before one step
     start, end = by_fit(N, epochs=7, rate=N * 0.001)
     total = descend(lambda p: N * mean_loss(p), start.params, optax.sgd(0.001), 7)
     assert_close(end.params, jax.tree.map(lambda leaf: leaf[-1], total.points), 1e-5)

@@ -1,24 +1,24 @@
 """A run on several devices is the run on one, but for the rounding of sums."""
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
-from clouds import TRAIN, UPDATE, plain, run
+from clouds import HPARAMS, TRAIN, TRAIN_STEP, plain, run
 from helpers import assert_close
 from jax.nn import relu
 
 from jaxnets import batch_norm, conv, dense, dropout, flatten, losses, max_pool, metrics, serial
-from jaxnets.sharding import everywhere, mesh_of, using
-from jaxnets.training import Checkpoints, RunError, fit, make_update
-from jaxnets.training.chunk import chunk_program
+from jaxnets.arrays import Examples
+from jaxnets.sharding import replicate, use_mesh
+from jaxnets.training import Checkpoints, RunError, fit, make_train_step
+from jaxnets.training.start import make_loop
 
 NETWORK = serial(
     *[("conv1", conv(4, (3, 3), use_bias=False)), ("norm", batch_norm()), relu, max_pool((2, 2))],
     *[("conv2", conv(5, (3, 3))), relu, flatten, ("drop", dropout(0.5)), ("head", dense(3))],
 )
-CNN = make_update(
+CNN = make_train_step(
     NETWORK,
     optax.sgd(0.1, momentum=0.9),
     losses.softmax_cross_entropy,
@@ -28,9 +28,9 @@ rng = np.random.default_rng(0)
 IMAGES = rng.normal(size=(27, 8, 8, 1)).astype(np.float32), rng.integers(0, 3, 27)
 
 
-def train(devices, update=CNN, **options):
+def train(devices, **options):
     key, sizes = jax.random.key(0), {"batch_size": 6, "remainder": "pad", "validation": IMAGES}
-    return fit(update, IMAGES, key=key, epochs=3, devices=devices, **sizes | options)
+    return fit(CNN, IMAGES, key=key, epochs=3, devices=devices, **sizes | options)
 
 
 @pytest.fixture(scope="module")
@@ -52,12 +52,14 @@ def test_what_is_trained_comes_back_on_one_device(runs):
 
 @pytest.mark.usefixtures("unoptimised")
 def test_each_device_computes_its_share():
-    mesh, sizes = mesh_of(2), {"batch_size": 6, "remainder": "drop", "capacity": 8}
-    data = jnp.asarray(IMAGES[0]), jnp.asarray(IMAGES[1])
-    state = everywhere(mesh, CNN.init(jax.random.key(0), data[0][:1]))
-    with using(mesh):
-        program = chunk_program(state.params).lower(CNN, state, data, None, 4, **sizes)
-    text = program.compile().as_text()
+    sizes = {"batch_size": 6, "remainder": "drop", "evaluate_every": (1, "epochs")}
+    key, data = jax.random.key(0), Examples(*IMAGES)
+    loop = make_loop(CNN, data, jax.random.clone(key), on_nonfinite="stop", devices=2, **sizes)
+    train_state = loop.init(key, None)
+    given = (train_state, loop.zero_sums(train_state, None), None, loop.source.arrays, 0, 4)
+    arguments = replicate(loop.mesh, loop.arguments(*given))
+    with use_mesh(loop.mesh):
+        text = loop.executable(arguments).as_text()
     assert "all-reduce" in text
     assert "f32[8,8,3,4]" in text  # three images of six, the batch inside
     assert "f32[8,8,6,4]" not in text
@@ -87,4 +89,12 @@ def test_devices_that_are_not_there_are_refused(devices, words):
 
 def test_a_batch_that_does_not_divide_is_refused():
     with pytest.raises(RunError, match="batch_size=7; use 6"):
-        fit(UPDATE, TRAIN, key=jax.random.key(0), epochs=1, batch_size=7, devices=2)
+        fit(
+            TRAIN_STEP,
+            TRAIN,
+            key=jax.random.key(0),
+            hparams=HPARAMS,
+            epochs=1,
+            batch_size=7,
+            devices=2,
+        )

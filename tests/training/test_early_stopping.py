@@ -10,11 +10,11 @@ from helpers import assert_same
 from jax.nn.initializers import zeros
 
 from jaxnets import dense, losses, metrics
-from jaxnets.training import Checkpoints, RunError, make_update
+from jaxnets.training import Checkpoints, RunError, make_train_step
 from jaxnets.training.population import fit_population
 
 # One weight descends from 0 to 10: 1, 1.9, 2.71, 3.44, 4.1, ... after each epoch of one step.
-UPDATE = make_update(
+TRAIN_STEP = make_train_step(
     dense(1, use_bias=False, kernel_init=zeros),
     optax.sgd(0.05),
     losses.squared_error,
@@ -26,7 +26,7 @@ def target(value):
 
 
 def watched(epochs, validation, **options):
-    return run(UPDATE, target(10), epochs=epochs, validation=target(validation), **options)
+    return run(TRAIN_STEP, target(10), epochs=epochs, validation=target(validation), **options)
 
 
 def test_a_run_stops_when_patience_is_over_and_goes_back_to_its_best_epoch():
@@ -55,14 +55,17 @@ def test_without_patience_the_last_epoch_counts():
 
 
 def not_finite_while(bad, value):
-    """The update whose reported loss is `value` while the weight, seen on inputs of 1, is bad."""
+    """The train step that reports a loss of `value` while the weight, seen on 1, is bad."""
 
     def reported(outputs, targets):
         loss = losses.squared_error(outputs, targets)
         return jnp.where(bad(outputs[:, 0]), value, loss)
 
-    return make_update(
-        UPDATE.model, UPDATE.tx, UPDATE.loss, metrics={"loss": metrics.mean(reported)}
+    return make_train_step(
+        TRAIN_STEP.model,
+        TRAIN_STEP.optimizer,
+        TRAIN_STEP.loss,
+        metrics={"loss": metrics.mean(reported)},
     )
 
 
@@ -89,23 +92,23 @@ def test_a_loss_that_is_not_finite_is_never_the_best(bad, best, epochs, value):
 
 
 def test_a_loss_that_is_never_finite_ends_with_patience_and_the_last_parameters():
-    update = not_finite_while(ALWAYS[0], np.nan)
-    fitted = run(update, target(10), epochs=9, validation=target(3), patience=2)
+    train_step = not_finite_while(ALWAYS[0], np.nan)
+    fitted = run(train_step, target(10), epochs=9, validation=target(3), patience=2)
     assert (fitted.best_epoch, len(fitted.history)) == (None, 2)
     np.testing.assert_allclose(fitted.train_state.params["kernel"], [[1.9]], rtol=1e-5)
     later = run(
-        *(update, target(10)),
+        *(train_step, target(10)),
         epochs=9,
         validation=target(3),
         patience=2,
-        start=run(UPDATE, target(10), epochs=5).train_state,
+        start=run(TRAIN_STEP, target(10), epochs=5).train_state,
     )
     assert len(later.history) == 2  # and not 1, since five epochs without it were before
 
 
 def test_a_validation_loss_that_is_not_finite_is_reported_in_its_epoch():
-    update = not_finite_while(FIRST[0], np.nan)
-    fitted = run(update, target(10), epochs=3, validation=target(3))
+    train_step = not_finite_while(FIRST[0], np.nan)
+    fitted = run(train_step, target(10), epochs=3, validation=target(3))
     (warning,) = fitted.history[0].warnings
     assert warning == "the validation loss is nan, which is never the best"
     assert fitted.history[1].warnings == fitted.history[2].warnings == ()
@@ -114,7 +117,7 @@ def test_a_validation_loss_that_is_not_finite_is_reported_in_its_epoch():
 def test_data_that_is_the_cause_is_named():
     x, y = target(3)
     y[7] = np.nan
-    fitted = run(UPDATE, target(10), epochs=1, validation=(x, y))
+    fitted = run(TRAIN_STEP, target(10), epochs=1, validation=(x, y))
     assert (
         fitted.history[0]
         .warnings[0]
@@ -130,12 +133,12 @@ def test_a_run_goes_on_from_a_loss_that_is_not_finite_as_if_undisturbed(tmp_path
         history = [p._replace(**timeless) for p in fitted.history]
         return repr(history), fitted.best_epoch
 
-    update = not_finite_while(lambda w: (w < 1.5) | ((w > 3) & (w < 4)), value)
+    train_step = not_finite_while(lambda w: (w < 1.5) | ((w > 3) & (w < 4)), value)
     options = {"validation": target(3), "patience": 4}
-    whole = run(update, target(10), epochs=9, **options)
-    run(update, target(10), epochs=cut, checkpoints=Checkpoints(tmp_path), **options)
+    whole = run(train_step, target(10), epochs=9, **options)
+    run(train_step, target(10), epochs=cut, checkpoints=Checkpoints(tmp_path), **options)
     rest = run(
-        *(update, target(10)),
+        *(train_step, target(10)),
         epochs=9,
         checkpoints=Checkpoints(tmp_path),
         resume=True,
@@ -146,20 +149,20 @@ def test_a_run_goes_on_from_a_loss_that_is_not_finite_as_if_undisturbed(tmp_path
 
 
 def test_patience_on_a_loss_of_many_numbers_is_refused():
-    update = make_update(
-        UPDATE.model,
-        UPDATE.tx,
-        UPDATE.loss,
+    train_step = make_train_step(
+        TRAIN_STEP.model,
+        TRAIN_STEP.optimizer,
+        TRAIN_STEP.loss,
         metrics={"loss": metrics.Metric(lambda o, y, w: o.sum(0) * jnp.ones(2), lambda s: s)},
     )
     with pytest.raises(RunError, match=r"one number, but got an array of shape \(2,\); name"):
-        run(update, target(10), validation=target(3), patience=1)
+        run(train_step, target(10), validation=target(3), patience=1)
 
 
 def test_a_member_whose_validation_loss_is_not_finite_is_reported():
-    update = not_finite_while(FIRST[0], np.nan)
+    train_step = not_finite_while(FIRST[0], np.nan)
     fitted = fit_population(
-        *(update, target(10)),
+        *(train_step, target(10)),
         keys=jax.random.split(jax.random.key(0), 2),
         epochs=2,
         batch_size=12,

@@ -4,8 +4,8 @@ import jax
 import numpy as np
 import pytest
 import sklearn.metrics
-from clouds import HYPER, MODEL, clouds
-from helpers import assert_close
+from clouds import HPARAMS, MODEL, clouds
+from helpers import assert_close, judged, judging
 
 from jaxnets import dense, losses, metrics, serial
 from jaxnets.training import evaluate, predict, predict_proba
@@ -19,11 +19,12 @@ METRICS = {
     "confusion": metrics.confusion_matrix(3),
 }
 PARAMS, STATE = MODEL.init(jax.random.key(0), X)
+TRAIN_STATE = judged(PARAMS, STATE)
 LOGITS = MODEL.apply(PARAMS, STATE, X)[0]
 
 
 def counting():
-    """The model, and the shapes of the batches that it is traced for."""
+    """A train step, and the shapes of the batches that its model is traced for."""
     shapes = []
 
     def note(x):
@@ -33,14 +34,14 @@ def counting():
     def apply(params, state, x, **how):
         return MODEL.apply(params, state, note(x), **how)
 
-    return MODEL._replace(apply=apply), shapes
+    return judging(MODEL._replace(apply=apply)), shapes
 
 
 def test_any_number_of_rows_is_evaluated_exactly_by_one_program():
-    model, shapes = counting()
+    train_step, shapes = counting()
     for rows in ROWS:
         logits, y = LOGITS[:rows], Y[:rows]
-        found = evaluate(model, PARAMS, STATE, (X[:rows], y), METRICS, block_size=BLOCK)
+        found = evaluate(train_step, TRAIN_STATE, (X[:rows], y), metrics=METRICS, block_size=BLOCK)
         loss = losses.softmax_cross_entropy(logits, jax.numpy.asarray(y)).mean()
         predicted = logits.argmax(1)
         assert found["loss"] == pytest.approx(float(loss), rel=1e-6)
@@ -53,8 +54,8 @@ def test_any_number_of_rows_is_evaluated_exactly_by_one_program():
 
 @pytest.mark.parametrize("rows", [0, *ROWS])
 def test_any_number_of_rows_is_predicted_as_all_at_once(rows):
-    predicted = predict(MODEL, PARAMS, STATE, X[:rows], block_size=BLOCK)
-    probabilities = predict_proba(MODEL, PARAMS, STATE, X[:rows], block_size=BLOCK)
+    predicted = predict(judging(MODEL), TRAIN_STATE, X[:rows], block_size=BLOCK)
+    probabilities = predict_proba(judging(MODEL), TRAIN_STATE, X[:rows], block_size=BLOCK)
     assert predicted.dtype == np.int32
     np.testing.assert_array_equal(predicted, LOGITS[:rows].argmax(1))
     assert_close(probabilities, np.asarray(jax.nn.softmax(LOGITS[:rows])), 1e-6)
@@ -63,9 +64,9 @@ def test_any_number_of_rows_is_predicted_as_all_at_once(rows):
 
 @pytest.mark.parametrize("predict", [predict, predict_proba])
 def test_any_number_of_rows_is_predicted_by_one_program(predict):
-    model, shapes = counting()
+    train_step, shapes = counting()
     for rows in [0, *ROWS]:
-        predict(model, PARAMS, STATE, X[:rows], block_size=BLOCK)
+        predict(train_step, TRAIN_STATE, X[:rows], block_size=BLOCK)
     assert shapes == [(BLOCK, 2)]
 
 
@@ -73,23 +74,26 @@ def test_a_single_logit_has_the_probability_of_class_1():
     model = serial(("head", dense(1)))
     params, state = model.init(jax.random.key(0), X)
     logits = np.asarray(X @ params["head"]["kernel"])[:, 0]
-    found = predict_proba(model, params, state, X, block_size=BLOCK)
+    train_step, train_state = judging(model), judged(params, state)
+    found = predict_proba(train_step, train_state, X, block_size=BLOCK)
     np.testing.assert_allclose(found, 1 / (1 + np.exp(-logits.astype(float))), rtol=1e-5)
-    np.testing.assert_array_equal(predict(model, params, state, X, block_size=BLOCK), logits > 0)
+    found = predict(train_step, train_state, X, block_size=BLOCK)
+    np.testing.assert_array_equal(found, logits > 0)
 
 
-def test_a_model_may_be_a_function_of_hyperparameters():
-    def evaluated(model, **how):
-        return evaluate(model, PARAMS, STATE, (X, Y), METRICS, block_size=BLOCK, **how)["loss"]
+def test_a_train_step_may_be_a_function_of_hyperparameters():
+    def evaluated(train_step, **how):
+        return evaluate(train_step, TRAIN_STATE, (X, Y), block_size=BLOCK, **how)["accuracy"]
 
-    assert evaluated(lambda hyper: MODEL, hyper=HYPER) == evaluated(MODEL)
+    fixed = judging(MODEL, METRICS)
+    assert evaluated(lambda hparams: fixed, hparams=HPARAMS) == evaluated(fixed)
 
 
 def test_no_rows_cannot_be_evaluated():
     with pytest.raises(ValueError, match="at least one, but got 0 inputs and 0 labels"):
-        evaluate(MODEL, PARAMS, STATE, (X[:0], Y[:0]), METRICS)
+        evaluate(judging(MODEL, METRICS), TRAIN_STATE, (X[:0], Y[:0]))
 
 
 def test_inputs_without_a_label_each_are_refused():
     with pytest.raises(ValueError, match="26 inputs and 25 labels"):
-        evaluate(MODEL, PARAMS, STATE, (X, Y[1:]), METRICS)
+        evaluate(judging(MODEL, METRICS), TRAIN_STATE, (X, Y[1:]))

@@ -8,7 +8,7 @@ from clouds import TRAIN, run
 from helpers import assert_close, assert_same
 
 from jaxnets import dense, losses, serial
-from jaxnets.training import Batch, descend, make_update
+from jaxnets.training import Batch, descend, make_train_step
 
 MODEL = serial(("fc1", dense(4)), jnp.tanh, ("head", dense(3)))
 X, Y = map(jnp.asarray, TRAIN)
@@ -28,38 +28,34 @@ def loss(params):
     return optax.softmax_cross_entropy_with_integer_labels(logits, Y).mean()
 
 
-def by_hand(f, tx, params, steps):
-    """The params before each step and after the last, and the values: optax's own loop."""
-
-    @jax.jit
-    def step(params, state):
-        value, gradient = jax.value_and_grad(f)(params)
-        updates, state = tx.update(gradient, state, params, value=value, grad=gradient, value_fn=f)
-        return optax.apply_updates(params, updates), state, value
-
-    state, points, values = tx.init(params), [params], []
+def by_hand(tx, params, steps):
+    """The params and the losses of optax's own loop, its value and gradient by jax."""
+    state, values = tx.init(params), []
     for _ in range(steps):
-        params, state, value = step(params, state)
-        points.append(params)
+        value, gradient = jax.value_and_grad(loss)(params)
+        updates, state = tx.update(
+            gradient, state, params, value=value, grad=gradient, value_fn=loss
+        )
+        params = optax.apply_updates(params, updates)
         values.append(value)
-    return points, jnp.stack(values)
+    return params, jnp.stack(values)
 
 
 @pytest.mark.parametrize("tx", OPTIMIZERS.values(), ids=OPTIMIZERS)
 def test_a_run_is_optax_s_own_loop(tx):
-    update = make_update(MODEL, tx, losses.softmax_cross_entropy)
-    fitted = run(update, hyper=None, epochs=5, batch_size=len(X))
-    start = update.init(jax.random.key(0), X[:1]).params
-    points, values = by_hand(loss, tx, start, 5)
-    assert_close(fitted.train_state.params, points[-1], 1e-5)
+    train_step = make_train_step(MODEL, tx, losses.softmax_cross_entropy)
+    fitted = run(train_step, epochs=5, batch_size=len(X))
+    start = train_step.init(jax.random.key(0), X[:1]).params
+    params, values = by_hand(tx, start, 5)
+    assert_close(fitted.train_state.params, params, 1e-5)
     assert_close(jnp.array([p.train["loss"] for p in fitted.history]), values, 1e-5)
 
 
 def test_what_takes_no_extra_arguments_gets_none_and_keeps_its_bits():
     tx = optax.adam(0.1)
-    update = make_update(MODEL, tx, losses.softmax_cross_entropy)
-    before = update.init(jax.random.key(0), X[:1])
-    after, _ = jax.jit(update)(before, Batch(X, Y, jnp.ones(len(X))))
+    train_step = make_train_step(MODEL, tx, losses.softmax_cross_entropy)
+    before = train_step.init(jax.random.key(0), X[:1])
+    after, _ = jax.jit(train_step)(before, Batch(X, Y, jnp.ones(len(X))))
 
     @jax.jit
     def by_optax(params, state):
@@ -77,10 +73,13 @@ def test_a_descent_passes_them_too():
     def bowl(x):
         return jnp.square(x - 3).sum()
 
-    start, tx = jnp.array([0.0, 1.0]), optax.lbfgs()
-    points, values = by_hand(bowl, tx, start, 3)
-    found = descend(bowl, start, tx, 3)
-    assert_close((found.points, found.values[:3]), (jnp.stack(points), values), 1e-5)
+    x, tx, state = jnp.array([0.0, 1.0]), optax.lbfgs(), optax.lbfgs().init(jnp.array([0.0, 1.0]))
+    points = [x]
+    for _ in range(3):
+        value, gradient = jax.value_and_grad(bowl)(x)
+        updates, state = tx.update(gradient, state, x, value=value, grad=gradient, value_fn=bowl)
+        points.append(x := optax.apply_updates(x, updates))
+    assert_close(descend(bowl, points[0], tx, 3).points, jnp.stack(points), 1e-5)
 
 
 def test_the_value_is_the_whole_objective():
@@ -92,13 +91,13 @@ def test_the_value_is_the_whole_objective():
             value - value_fn(params) + 1,
         ),
     )
-    update = make_update(
+    train_step = make_train_step(
         MODEL,
         seen,
         losses.softmax_cross_entropy,
-        penalty=lambda params, hyper: losses.l2(params, 1.0),
+        penalty=lambda params: losses.l2(params, 1),
     )
-    before = update.init(jax.random.key(0), X[:1])
-    after, sums = update(before, Batch(X, Y, jnp.ones(len(X))))
+    before = train_step.init(jax.random.key(0), X[:1])
+    after, sums = train_step(before, Batch(X, Y, jnp.ones(len(X))))
     assert sums["objective"] > sums["loss"][0] / len(X) + 0.1
     assert_same(after.opt_state, jnp.float32(1))

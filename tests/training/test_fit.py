@@ -4,12 +4,12 @@ import jax
 import numpy as np
 import optax
 import pytest
-from clouds import HYPER, MODEL, TRAIN, UPDATE, VALIDATION, plain, run
+from answers import chunks_compiled
+from clouds import HPARAMS, TRAIN, TRAIN_STEP, VALIDATION, plain, run
 from helpers import assert_same
 
 from jaxnets import dense, losses, metrics, models
-from jaxnets.training import evaluate, make_update
-from jaxnets.training.chunk import chunk_program
+from jaxnets.training import evaluate, make_train_step
 
 STEPS = 5  # an epoch
 
@@ -27,10 +27,10 @@ def test_the_key_decides_every_bit():
 
 
 def test_how_often_the_host_wakes_changes_nothing_and_compiles_nothing():
-    program, reports = chunk_program(run().train_state.params), []
-    programs = program._cache_size()
+    run()
+    before, reports = chunks_compiled(), []
     awake = run(chunk_seconds=1e-9, epochs=4, report=reports.append)
-    assert program._cache_size() == programs
+    assert chunks_compiled() == before
     asleep = run(epochs=4)
     assert_same(plain(awake.train_state), plain(asleep.train_state))
     assert [p.train for p in awake.history] == [p.train for p in asleep.history]
@@ -46,19 +46,18 @@ def test_history_has_an_entry_an_epoch_and_the_last_is_what_evaluate_gives():
     assert [progress.epoch for progress in fitted.history] == [1, 2, 3]
     assert [progress.step for progress in fitted.history] == [STEPS, 2 * STEPS, 3 * STEPS]
     assert all(p.epochs == 3 and p.steps == 3 * STEPS and p.epoch_done for p in fitted.history)
-    params, state = fitted.train_state.params, fitted.train_state.state
-    found = evaluate(MODEL, params, state, VALIDATION, UPDATE.metrics, hyper=HYPER)
+    found = evaluate(TRAIN_STEP, fitted.train_state, VALIDATION, hparams=HPARAMS)
     assert fitted.history[-1].validation == found
     assert fitted.best_epoch is None
 
 
 def test_training_figures_are_those_of_the_epoch_each_example_counted_once():
     count = metrics.Metric(lambda outputs, y, weights: weights.sum(), lambda sums: sums)
-    still = make_update(
+    still = make_train_step(
         dense(3), optax.sgd(0.0), losses.softmax_cross_entropy, metrics={"count": count}
     )
     fitted = run(still, epochs=3, remainder="pad", chunk_seconds=1e-9)
-    expected = evaluate(dense(3), fitted.train_state.params, {}, TRAIN, still.metrics)
+    expected = evaluate(still, fitted.train_state, TRAIN)
     assert expected["count"] == 64
     for progress in fitted.history:
         assert progress.train == pytest.approx(expected, rel=1e-6)
@@ -83,21 +82,21 @@ def test_a_run_goes_on_from_a_train_state_as_if_it_had_never_stopped():
     assert int(half.step) == STEPS  # and is still there: the run worked on a copy
 
 
-def test_a_run_begins_with_what_its_update_inits():
-    start = UPDATE.init(jax.random.key(0), TRAIN[0][:1], HYPER)
+def test_a_run_begins_with_what_its_train_step_inits():
+    start = TRAIN_STEP(HPARAMS).init(jax.random.key(0), TRAIN[0][:1])
     assert_same(plain(run(start=start).train_state), plain(run().train_state))
 
 
 def test_an_optimizer_that_starts_from_the_params_shares_no_buffer_with_them():
-    update = make_update(
+    train_step = make_train_step(
         dense(3), optax.contrib.schedule_free_sgd(0.1), losses.softmax_cross_entropy
     )
-    fitted = run(update)
-    start = update.init(jax.random.key(0), TRAIN[0][:1])
-    assert_same(plain(run(update, start=start).train_state), plain(fitted.train_state))
+    fitted = run(train_step)
+    start = train_step.init(jax.random.key(0), TRAIN[0][:1])
+    assert_same(plain(run(train_step, start=start).train_state), plain(fitted.train_state))
 
 
-def test_the_update_is_traced_once():
+def test_the_train_step_is_traced_once():
     traced = []
 
     def loss(outputs, labels):
@@ -105,7 +104,7 @@ def test_the_update_is_traced_once():
         return losses.softmax_cross_entropy(outputs, labels)
 
     reported = {"loss": metrics.mean(losses.softmax_cross_entropy)}
-    run(make_update(dense(3), optax.sgd(0.1), loss, metrics=reported))
+    run(make_train_step(dense(3), optax.sgd(0.1), loss, metrics=reported))
     assert traced == [(12, 3)]
 
 
@@ -114,7 +113,7 @@ def test_a_deeper_network_starts_with_no_more_programs(caplog):
     def compiled(*sizes):
         caplog.clear()
         with jax.log_compiles():
-            run(make_update(models.mlp(sizes), optax.adam(0.1), losses.softmax_cross_entropy))
+            run(make_train_step(models.mlp(sizes), optax.adam(0.1), losses.softmax_cross_entropy))
         return [r.getMessage() for r in caplog.records if "XLA compilation" in r.getMessage()]
 
     shallow, deep = compiled(3), compiled(5, 6, 3)

@@ -3,11 +3,11 @@
 import jax
 import jax.numpy as jnp
 import optax
-from clouds import HYPER, MODEL, TRAIN, run, sgd
+from clouds import HPARAMS, MODEL, TRAIN, by_rate, run
 from helpers import assert_close, spec
 
 from jaxnets import batch_norm, dense, dropout, losses, serial
-from jaxnets.training import Batch, make_update
+from jaxnets.training import Batch, make_train_step
 
 
 def test_activations_are_bfloat16_and_what_is_kept_and_minimised_is_float32():
@@ -25,21 +25,20 @@ def test_activations_are_bfloat16_and_what_is_kept_and_minimised_is_float32():
         *(("fc1", dense(8)), note, ("norm", batch_norm()), note, jnp.tanh),
         *(("drop", dropout(0.2)), note, ("head", dense(3)), note),
     )
-    update = make_update(model, sgd, loss, compute_dtype=jnp.bfloat16)
-    before = update.init(jax.random.key(0), TRAIN[0][:1], HYPER)
+    train_step = by_rate(model, loss, compute_dtype=jnp.bfloat16)(HPARAMS)
+    before = train_step.init(jax.random.key(0), TRAIN[0][:1])
     hidden.clear()  # of the initialisation, which is float32
     batch = Batch(*TRAIN, jnp.ones(len(TRAIN[0])))
-    after, sums = jax.eval_shape(update, before, batch, HYPER)
+    after, sums = jax.eval_shape(train_step, before, batch)
     assert set(hidden) == {jnp.dtype("bfloat16")} and set(outputs) == {jnp.dtype("float32")}
     assert spec(after) == spec(before)
-    kept = before.params, before.state, before.opt_state, sums
+    kept = before.params, before.model_state, before.opt_state, sums
     assert {leaf.dtype for leaf in jax.tree.leaves(kept)} == {jnp.dtype("float32")}
 
 
 def test_it_learns_much_as_float32_does():
     def learnt(compute_dtype):
-        update = make_update(MODEL, sgd, losses.softmax_cross_entropy, compute_dtype=compute_dtype)
-        return run(update).train_state.params
+        return run(by_rate(MODEL, compute_dtype=compute_dtype)).train_state.params
 
     coarse, fine = learnt(jnp.bfloat16), learnt(None)
     assert_close(coarse["head"], fine["head"], 0.05)
@@ -50,19 +49,19 @@ def test_the_penalty_is_of_the_params_as_they_are_kept():
     """1 + 2^-12 is 1 in bfloat16: what is minimised is the penalty of the float32 numbers."""
     seen = []
 
-    def penalty(params, hyper):
+    def penalty(params):
         seen.append(params["kernel"].dtype)
         return 0.5 * jnp.square(params["kernel"] - 1).sum()
 
     model = dense(1, use_bias=False, kernel_init=lambda *_: jnp.full((1, 1), 1 + 2.0**-12))
-    update = make_update(
+    train_step = make_train_step(
         *(model, optax.sgd(1.0), lambda outputs, y: 0 * outputs[:, 0]),
         penalty=penalty,
         compute_dtype=jnp.bfloat16,
     )
-    before = update.init(jax.random.key(0), jnp.ones((1, 1)))
+    before = train_step.init(jax.random.key(0), jnp.ones((1, 1)))
     batch = Batch(jnp.ones((1, 1)), jnp.ones((1, 1)), jnp.ones(1))
-    after, sums = jax.jit(update)(before, batch)
+    after, sums = jax.jit(train_step)(before, batch)
     assert set(seen) == {jnp.dtype("float32")}
     assert sums["objective"] == 2.0**-25
     assert after.params["kernel"] == 1

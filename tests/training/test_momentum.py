@@ -8,7 +8,7 @@ import pytest
 from helpers import assert_close, assert_same, normal
 
 from jaxnets import dense, losses
-from jaxnets.training import RunError, descend, fit, make_update, momentum
+from jaxnets.training import RunError, descend, fit, make_train_step, momentum
 
 START = jnp.array([2.0, -1.0])
 
@@ -56,16 +56,15 @@ def test_it_keeps_the_dtype_of_the_params():
 
 
 def test_its_numbers_may_be_hyperparameters_of_a_run():
-    update = make_update(
-        dense(1),
-        lambda hyper: momentum(hyper["learning_rate"], decay=hyper["decay"]),
-        losses.squared_error,
-    )
+    def train_step(hparams):
+        optimizer = momentum(hparams["learning_rate"], decay=hparams["decay"])
+        return make_train_step(dense(1), optimizer, losses.squared_error)
+
     data = (normal(16, 3), normal(16, 1, seed=1))
 
     def run(rate):
-        hyper = {"learning_rate": rate, "decay": 0.9}
-        return fit(update, data, key=jax.random.key(0), epochs=2, batch_size=4, hyper=hyper)
+        hparams = {"learning_rate": rate, "decay": 0.9}
+        return fit(train_step, data, key=jax.random.key(0), epochs=2, batch_size=4, hparams=hparams)
 
     end = run(0.02).train_state.params
     assert_same(run(0.02).train_state.params, end)

@@ -6,13 +6,13 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from clouds import TRAIN, UPDATE, run
+from clouds import HPARAMS, TRAIN, TRAIN_STEP, run
 
 from jaxnets import conv, dense, serial
 from jaxnets.inspect import dead_units
 from jaxnets.training import monitors
 
-STATE = UPDATE.init(jax.random.key(0), TRAIN[0][:1], {"learning_rate": 0.1})
+STATE = TRAIN_STEP(HPARAMS).init(jax.random.key(0), TRAIN[0][:1])
 
 
 def watch(series, chunk, monitor):
@@ -73,12 +73,12 @@ def test_of_a_feature_map_a_unit_is_a_channel():
 
 def test_a_run_reports_each_dead_layer_once():
     reports = []
-    dead = STATE._replace(params=rectifier([-100] * 4), state={})
+    dead = STATE._replace(params=rectifier([-100] * 4), model_state={})
     monitor = monitors.dead_units(RECTIFIER, np.ones((5, 3), np.float32))
     (said, *_) = monitor(dead, np.zeros(1))
     assert said.startswith("100% of the units of layer 'fc1' are dead at step 0")
     assert monitor(dead, np.zeros(1)) == []
-    run(monitors=[lambda state, objectives: [f"{len(objectives)} steps"]], report=reports.append)
+    run(callbacks=[lambda state, objectives: [f"{len(objectives)} steps"]], report=reports.append)
     assert [progress.warnings for progress in reports] == [("5 steps",)] * 2
 
 
@@ -104,7 +104,7 @@ def test_a_memory_survives_json_bit_for_bit():
 
 
 def test_a_dead_layer_that_was_reported_before_a_resume_is_not_reported_again():
-    dead = STATE._replace(params=rectifier([-100] * 4), state={})
+    dead = STATE._replace(params=rectifier([-100] * 4), model_state={})
     first, again = (monitors.dead_units(RECTIFIER, np.ones((5, 3))) for _ in range(2))
     assert any("fc1" in said for said in first(dead, np.zeros(1)))
     assert reminded(first, again)(dead, np.zeros(1)) == []

@@ -11,17 +11,17 @@ from jax.nn.initializers import zeros
 
 from jaxnets import dense, losses, serial
 from jaxnets.layer import Layer
-from jaxnets.training import Checkpoints, NonFiniteLoss, make_update
+from jaxnets.training import Checkpoints, NonFiniteLoss, make_train_step
 
 
 def descending(rate):
     """A weight and a bias on their way to a sum of 1, at a rate that is a function of the step."""
-    update = make_update(dense(1, kernel_init=zeros), optax.sgd(rate), losses.squared_error)
-    return update, (np.ones((60, 1), np.float32), np.ones((60, 1), np.float32))
+    train_step = make_train_step(dense(1, kernel_init=zeros), optax.sgd(rate), losses.squared_error)
+    return train_step, (np.ones((60, 1), np.float32), np.ones((60, 1), np.float32))
 
 
 @pytest.mark.parametrize("chunk_seconds", [1.0, 1e-9])
-def test_an_update_that_spoils_the_parameters_is_named_and_undone(chunk_seconds):
+def test_a_step_that_spoils_the_parameters_is_named_and_undone(chunk_seconds):
     broken = descending(lambda step: jnp.where(step == 6, jnp.nan, 0.1))
     with pytest.raises(
         NonFiniteLoss, match="stopped being finite at step 6, first in select_n"
@@ -43,7 +43,7 @@ def planted(x):
     return x + jnp.log(0.2 - x).sum() * 0
 
 
-PLANTED = make_update(
+PLANTED = make_train_step(
     serial(("fc1", dense(1, kernel_init=zeros)), ("bad", planted)),
     optax.sgd(0.01),
     losses.squared_error,
@@ -67,9 +67,9 @@ def test_a_planted_log_is_named_with_its_step_and_its_layer(tmp_path):
 
 def test_a_step_that_is_skipped_changes_nothing_but_the_count():
     """One label is NaN, so one batch an epoch is: the weight moves at the four others."""
-    update, (x, y) = descending(0.1)
+    train_step, (x, y) = descending(0.1)
     y = np.where(np.arange(60)[:, None] == 7, np.float32(np.nan), y)
-    skipped = run(update, (x, y), on_nonfinite="skip")
+    skipped = run(train_step, (x, y), on_nonfinite="skip")
     np.testing.assert_allclose(
         skipped.train_state.params["kernel"], [[(1 - 0.6**8) / 2]], rtol=1e-5
     )
@@ -99,13 +99,13 @@ def spoilt_state(step):
         updates = jax.tree.map(lambda g: -0.1 * g, gradient)
         return updates, (state[0] + 1, jnp.where(state[0] == step, jnp.inf, 0.0))
 
-    return optax.GradientTransformation(lambda params: (jnp.int32(0), jnp.float32(0)), update)
+    return optax.GradientTransformation(lambda params: (jnp.int32(0), jnp.float32(0)), train_step)
 
 
 def test_a_step_that_spoils_only_the_optimizers_memory_is_skipped():
-    update, data = descending(0.1)
-    update = make_update(update.model, spoilt_state(3), update.loss)
-    skipped = run(update, data, on_nonfinite="skip", epochs=1)
+    train_step, data = descending(0.1)
+    train_step = make_train_step(train_step.model, spoilt_state(3), train_step.loss)
+    skipped = run(train_step, data, on_nonfinite="skip", epochs=1)
     # its own count does not move on, so that each later step would spoil the memory as well
     assert skipped.history[-1].nonfinite == 2
     assert skipped.train_state.opt_state == (3, 0.0)
@@ -123,25 +123,27 @@ def test_a_step_that_spoils_only_a_layers_state_is_skipped():
             {"reciprocal": 1 / x.mean()} if train else state,
         ),
     )
-    update = make_update(layer, optax.sgd(0.25), losses.squared_error)
+    train_step = make_train_step(layer, optax.sgd(0.25), losses.squared_error)
     x, y = np.zeros((12, 1), np.float32), np.ones((12, 1), np.float32)
-    skipped = run(update, (x, y), on_nonfinite="skip", epochs=3)
+    skipped = run(train_step, (x, y), on_nonfinite="skip", epochs=3)
     assert skipped.history[-1].nonfinite == 3
-    assert skipped.train_state.state["reciprocal"] == 1
+    assert skipped.train_state.model_state["reciprocal"] == 1
     assert skipped.train_state.params["w"] == 0
-    kept = run(update, (x + 2, y), on_nonfinite="skip", epochs=1)
-    assert kept.train_state.state["reciprocal"] == 0.5
+    kept = run(train_step, (x + 2, y), on_nonfinite="skip", epochs=1)
+    assert kept.train_state.model_state["reciprocal"] == 0.5
     np.testing.assert_allclose(kept.train_state.params["w"], 0.5, rtol=1e-6)
 
 
 def test_a_row_of_the_data_that_is_not_finite_is_named_and_the_rate_is_not_blamed():
-    update, (x, y) = descending(0.1)
+    train_step, (x, y) = descending(0.1)
     x = np.where(np.arange(60)[:, None] == 7, np.float32(np.inf), x)
-    with pytest.raises(NonFiniteLoss, match="row 7 of the train inputs holds inf, as do 1 of 60"):
-        run(update, (x, y))
+    with pytest.raises(
+        NonFiniteLoss, match="row 7 of the training inputs holds inf, as do 1 of 60"
+    ):
+        run(train_step, (x, y))
     y[[8, 9]] = np.nan
     with pytest.raises(NonFiniteLoss) as error:
-        run(update, (np.ones_like(x), y))
-    assert "row 8 of the train labels holds nan, as do 2 of 60 rows" in str(error.value)
+        run(train_step, (np.ones_like(x), y))
+    assert "row 8 of the training labels holds nan, as do 2 of 60 rows" in str(error.value)
     assert "learning rate" not in str(error.value)
     assert "\n" not in str(error.value)

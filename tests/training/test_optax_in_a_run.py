@@ -3,22 +3,25 @@
 import numpy as np
 import optax
 import pytest
-from clouds import TRAIN, run
+from clouds import TRAIN, by_rate, run
 from helpers import assert_close
 from jax.nn.initializers import ones
 
 from jaxnets import dense, losses
-from jaxnets.training import make_update, params_ema
+from jaxnets.training import make_train_step, params_ema
 
 STEPS = 10  # two epochs of five
 DATA = (np.ones((60, 1), np.float32), np.ones(60, np.float32))
 
 
 def weight(tx, slope=1.0):
-    """Where one weight gets to from 1 in ten steps under a constant gradient; the whole `Fit`."""
+    """Where one weight gets to from 1 in ten steps under a constant gradient; the whole result."""
+
+    def optimizer(hparams):
+        return tx(hparams) if callable(tx) else tx
+
     model = dense(1, use_bias=False, kernel_init=ones)
-    update = make_update(model, tx, lambda outputs, y: slope * outputs[:, 0] * y)
-    fitted = run(update, DATA)
+    fitted = run(by_rate(model, lambda outputs, y: slope * outputs[:, 0] * y, optimizer), DATA)
     return fitted.train_state.params["kernel"].item(), fitted
 
 
@@ -28,8 +31,8 @@ def test_each_step_is_made_at_the_rate_planned_for_it():
 
 
 def test_a_schedule_of_unit_peak_is_multiplied_by_the_traced_rate():
-    def tx(hyper):
-        return optax.sgd(lambda step: hyper["learning_rate"] * 2.0**-step)
+    def tx(hparams):
+        return optax.sgd(lambda step: hparams["learning_rate"] * 2.0**-step)
 
     halves = sum(2.0**-step for step in range(STEPS))
     assert weight(tx)[0] - 1 == pytest.approx(-0.1 * halves, rel=1e-6)
@@ -64,8 +67,8 @@ def test_params_ema_passes_updates_on_and_asks_for_the_params():
 
 def test_small_batches_accumulated_are_one_large_batch():
     def descend(tx, batch_size):
-        update = make_update(dense(3), tx, losses.softmax_cross_entropy)
-        return run(update, TRAIN, epochs=3, batch_size=batch_size).train_state.params
+        train_step = make_train_step(dense(3), tx, losses.softmax_cross_entropy)
+        return run(train_step, TRAIN, epochs=3, batch_size=batch_size).train_state.params
 
     four = optax.MultiSteps(optax.sgd(0.1), every_k_schedule=4).gradient_transformation()
     assert_close(descend(four, 16), descend(optax.sgd(0.1), 64), 1e-6)

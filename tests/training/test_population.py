@@ -8,8 +8,9 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
-from clouds import MODEL, TRAIN, UPDATE, VALIDATION, run, sgd
-from helpers import assert_close, assert_same
+from answers import chunks_compiled
+from clouds import HPARAMS, TRAIN, TRAIN_STEP, VALIDATION, by_rate, run
+from helpers import assert_close, assert_same, judged, judging
 
 from jaxnets import batch_norm, dense, dropout, losses, metrics, models, serial
 from jaxnets.training import (
@@ -18,12 +19,13 @@ from jaxnets.training import (
     NonFiniteLoss,
     RunError,
     evaluate,
-    make_update,
-    of_hyper,
+    make_train_step,
 )
-from jaxnets.training.pace import CAPACITY
+from jaxnets.training.check import splits
 from jaxnets.training.population import evaluate_population, fit_population
-from jaxnets.training.population import programs as programs_module
+from jaxnets.training.population import strategy as strategy_module
+from jaxnets.training.population.start import population_loop
+from jaxnets.training.start import first_run
 
 N = 4
 # No bias before the norm: its gradient is nothing but rounding.
@@ -38,34 +40,34 @@ KEYS = jax.random.split(jax.random.key(7), N)
 RATES = jnp.array([0.1, 0.05, 0.2, 0.01])
 
 
-def population(update=UPDATE, keys=KEYS, hypers=None, **options):
+def population(train_step=TRAIN_STEP, keys=KEYS, hparams=None, **options):
     keys = jax.random.clone(keys)
     options = {"epochs": 2, "batch_size": 12, "strategy": "vmap"} | options
-    hypers = {"learning_rate": RATES[: len(keys)]} if hypers is None else hypers
-    return fit_population(update, TRAIN, keys=keys, hypers=hypers, **options)
+    hparams = {"learning_rate": RATES[: len(keys)]} if hparams is None else hparams
+    return fit_population(train_step, TRAIN, keys=keys, hparams=hparams, **options)
 
 
 def member(tree, i):
     return jax.tree.map(lambda leaf: leaf[i], tree)
 
 
-def alone(i, update=UPDATE, hypers=None, **options):
-    hypers = {"learning_rate": RATES} if hypers is None else hypers
-    return run(update, key=jax.random.clone(KEYS)[i], hyper=member(hypers, i), **options)
+def alone(i, train_step=TRAIN_STEP, hparams=None, **options):
+    hparams = {"learning_rate": RATES} if hparams is None else hparams
+    return run(train_step, key=jax.random.clone(KEYS)[i], hparams=member(hparams, i), **options)
 
 
 @pytest.mark.parametrize("strategy", ["vmap", "map"])
 @pytest.mark.parametrize(
-    "make_tx",
-    [lambda hyper: optax.sgd(hyper["learning_rate"]), lambda h: optax.adam(0.01, eps=1e-5)],
+    "optimizer",
+    [lambda hparams: optax.sgd(hparams["learning_rate"]), lambda h: optax.adam(0.01, eps=1e-5)],
     ids=["sgd", "adam"],
 )
-def test_a_member_is_the_model_trained_alone(strategy, make_tx):
-    update = make_update(NET, make_tx, losses.softmax_cross_entropy)
-    everyone = population(update, epochs=20, strategy=strategy)  # 100 steps
+def test_a_member_is_the_model_trained_alone(strategy, optimizer):
+    train_step = by_rate(NET, optimizer=optimizer)
+    everyone = population(train_step, epochs=20, strategy=strategy)  # 100 steps
     for i in (0, N - 1):
-        expected = alone(i, update, epochs=20).train_state
-        for part in ("params", "state"):
+        expected = alone(i, train_step, epochs=20).train_state
+        for part in ("params", "model_state"):
             got, want = (
                 jax.tree.leaves(getattr(s, part)) for s in (everyone.train_states, expected)
             )
@@ -86,11 +88,11 @@ def test_history_holds_each_members_figures():
 def test_members_share_batches_where_that_is_asked_for():
     """With the rates 0 and key 0's order for all, only the order and the rate can differ."""
     keys = jax.random.clone(KEYS)[jnp.array([0, 0, 1])]
-    update = make_update(NET, sgd, losses.softmax_cross_entropy)
-    shared = population(update, keys=keys, share_batches=True)
-    expected = alone(0, update).train_state.params
+    train_step = by_rate(NET)
+    shared = population(train_step, keys=keys, share_batches=True)
+    expected = alone(0, train_step).train_state.params
     assert_close(member(shared.train_states.params, 0), expected, 1e-6)
-    other = alone(1, update, {"learning_rate": jnp.array([0, RATES[2], 0, 0])}).train_state
+    other = alone(1, train_step, {"learning_rate": jnp.array([0, RATES[2], 0, 0])}).train_state
     drift = jnp.abs(
         member(shared.train_states.params, 2)["head"]["kernel"] - other.params["head"]["kernel"]
     ).max()
@@ -98,32 +100,29 @@ def test_members_share_batches_where_that_is_asked_for():
 
 
 def test_every_hyperparameter_is_each_members_own():
-    def model(hyper):
-        net = models.mlp((8, 3), activation=jnp.tanh)
-        return serial(("drop", dropout(hyper["dropout_rate"])), ("net", net))
-
-    def tx(hyper):
-        decay = optax.add_decayed_weights(hyper["weight_decay"])
-        return optax.chain(decay, optax.sgd(hyper["learning_rate"], momentum=hyper["momentum"]))
-
-    smoothed = of_hyper(
-        lambda h: partial(losses.softmax_cross_entropy, label_smoothing=h["label_smoothing"])
-    )
     plain = metrics.mean(losses.softmax_cross_entropy)
-    update = make_update(model, tx, smoothed, metrics={"loss": plain})
+
+    def train_step(h):
+        net = models.mlp((8, 3), activation=jnp.tanh)
+        model = serial(("drop", dropout(h["dropout_rate"])), ("net", net))
+        decay = optax.add_decayed_weights(h["weight_decay"])
+        sgd = optax.chain(decay, optax.sgd(h["learning_rate"], momentum=h["momentum"]))
+        smoothed = partial(losses.softmax_cross_entropy, label_smoothing=h["label_smoothing"])
+        return make_train_step(model, sgd, smoothed, metrics={"loss": plain})
+
     rng = np.random.default_rng(0)
     names = ("dropout_rate", "weight_decay", "learning_rate", "momentum", "label_smoothing")
-    hypers = {name: jnp.asarray(rng.uniform(0.01, 0.3, N), jnp.float32) for name in names}
-    everyone = population(update, hypers=hypers)
+    hparams = {name: jnp.asarray(rng.uniform(0.01, 0.3, N), jnp.float32) for name in names}
+    everyone = population(train_step, hparams=hparams)
     for i in (0, 3):
         assert_close(
             member(everyone.train_states.params, i),
-            alone(i, update, hypers).train_state.params,
+            alone(i, train_step, hparams).train_state.params,
             1e-6,
         )
     for name in names:
-        changed = hypers | {name: hypers[name].at[0].multiply(2)}
-        again = population(update, hypers=changed)
+        changed = hparams | {name: hparams[name].at[0].multiply(2)}
+        again = population(train_step, hparams=changed)
         moved = jax.tree.map(
             lambda a, b: np.abs(a - b).reshape(N, -1).max(1) > 1e-6,
             again.train_states.params["net"]["head"],
@@ -135,13 +134,13 @@ def test_every_hyperparameter_is_each_members_own():
 def test_a_width_by_mask_is_the_narrower_network():
     """Its parameters are the first rows and columns, and so they stay in training."""
     tx = optax.adam(0.01, eps=1e-5)
-    masked = make_update(
-        lambda hyper: models.mlp((16, 3), widths=(hyper["width"],)),
-        tx,
-        losses.softmax_cross_entropy,
-    )
+
+    def masked(hparams):
+        model = models.mlp((16, 3), widths=(hparams["width"],))
+        return make_train_step(model, tx, losses.softmax_cross_entropy)
+
     widths = jnp.array([16, 5, 1, 9])
-    everyone = population(masked, hypers={"width": widths}, epochs=4)
+    everyone = population(masked, hparams={"width": widths}, epochs=4)
 
     def narrow(params, width):
         fc1, head = params["fc1"], params["head"]
@@ -150,11 +149,11 @@ def test_a_width_by_mask_is_the_narrower_network():
             "head": {"kernel": head["kernel"][:width], "bias": head["bias"]},
         }
 
-    update = make_update(models.mlp((5, 3)), tx, losses.softmax_cross_entropy)
-    first = masked.init(jax.random.clone(KEYS)[1], TRAIN[0][:1], {"width": widths[1]})
+    train_step = make_train_step(models.mlp((5, 3)), tx, losses.softmax_cross_entropy)
+    first = masked({"width": widths[1]}).init(jax.random.clone(KEYS)[1], TRAIN[0][:1])
     params = narrow(first.params, 5)
     start = first._replace(params=params, opt_state=tx.init(params))
-    expected = run(update, start=start, epochs=4).train_state.params
+    expected = run(train_step, start=start, epochs=4).train_state.params
     assert_close(narrow(member(everyone.train_states.params, 1), 5), expected, 1e-5)
 
 
@@ -167,15 +166,14 @@ def test_a_masked_layer_starts_with_the_spread_of_a_narrow_one():
 BLOWN = {"learning_rate": RATES.at[2].set(1e30)}
 
 
-SQUARED = make_update(
+SQUARED = by_rate(
     models.linear(3),
-    sgd,
     lambda outputs, y: losses.squared_error(outputs, jax.nn.one_hot(y, 3)),
 )
 
 
 def test_a_member_that_diverges_is_frozen_and_harms_no_other():
-    everyone = population(SQUARED, hypers=BLOWN, epochs=3, validation=VALIDATION)
+    everyone = population(SQUARED, hparams=BLOWN, epochs=3, validation=VALIDATION)
     healthy = population(SQUARED, epochs=3)
     for i in (0, 1, 3):
         assert_same(member(everyone.train_states.params, i), member(healthy.train_states.params, i))
@@ -208,7 +206,7 @@ def test_a_population_that_was_cut_short_goes_on_bit_for_bit(tmp_path):
         if progress.step == 8:
             signal.raise_signal(signal.SIGTERM)
 
-    options = {"hypers": BLOWN, "epochs": 3, "validation": VALIDATION}
+    options = {"hparams": BLOWN, "epochs": 3, "validation": VALIDATION}
     whole = population(SQUARED, **options)
     with pytest.raises(Interrupted), Checkpoints(tmp_path) as saved:
         population(SQUARED, checkpoints=saved, report=report, chunk_seconds=1e-9, **options)
@@ -224,11 +222,10 @@ def test_a_population_that_was_cut_short_goes_on_bit_for_bit(tmp_path):
 
 def test_64_rates_are_one_program():
     keys = jax.random.split(jax.random.key(0), 64)
-    compiled = programs_module._compile.cache_info
-    population(keys=keys, hypers={"learning_rate": jnp.geomspace(1e-4, 1, 64)})
-    before = compiled().misses
-    population(keys=keys, hypers={"learning_rate": jnp.geomspace(1e-5, 10, 64)})
-    assert compiled().misses == before
+    population(keys=keys, hparams={"learning_rate": jnp.geomspace(1e-4, 1, 64)})
+    before = chunks_compiled()
+    population(keys=keys, hparams={"learning_rate": jnp.geomspace(1e-5, 10, 64)})
+    assert chunks_compiled() == before
 
 
 def test_the_strategy_is_measured_and_said():
@@ -238,10 +235,9 @@ def test_the_strategy_is_measured_and_said():
 
 def test_evaluating_a_population_is_evaluating_each():
     states = population().train_states
-    found = evaluate_population(MODEL, states.params, states.state, VALIDATION, UPDATE.metrics)
+    found = evaluate_population(TRAIN_STEP, states, VALIDATION, hparams={"learning_rate": RATES})
     for i in range(N):
-        params, state = member((states.params, states.state), i)
-        expected = evaluate(MODEL, params, state, VALIDATION, UPDATE.metrics)
+        expected = evaluate(TRAIN_STEP, member(states, i), VALIDATION, hparams=HPARAMS)
         assert_close({name: value[i] for name, value in found.items()}, expected, 1e-5)
 
 
@@ -252,14 +248,15 @@ def test_many_members_are_evaluated_each_on_its_own_rows():
     params = jax.tree.map(lambda leaf: jnp.asarray(leaf, jnp.float32), {"head": params})
     split = (rng.normal(size=(500, 5)).astype(np.float32), rng.integers(10, size=500))
     wanted = {"loss": metrics.mean(losses.softmax_cross_entropy)}
-    found = evaluate_population(layer, params, {}, split, wanted)["loss"]
+    states = jax.vmap(judged)(params)
+    found = evaluate_population(judging(layer, wanted), states, split)["loss"]
     for i in (0, 64, 65, 69):
-        expected = evaluate(layer, member(params, i), {}, split, wanted)["loss"]
+        expected = evaluate(judging(layer, wanted), member(states, i), split)["loss"]
         np.testing.assert_allclose(found[i], expected, rtol=1e-5)
 
 
 @pytest.mark.parametrize(
-    ("hypers", "keys", "message"),
+    ("hparams", "keys", "message"),
     [
         (
             {"learning_rate": RATES[:3]},
@@ -268,35 +265,39 @@ def test_many_members_are_evaluated_each_on_its_own_rows():
         ),
         ({"learning_rate": 0.1}, KEYS, r"one leading axis.*learning_rate.* \(\)"),
         ({"learning_rate": RATES[:0]}, jax.random.clone(KEYS)[:0], "at least one member"),
-        ({"learning_rate": RATES}, jax.random.clone(KEYS)[0], r"one leading axis.* keys \(\)"),
+        (
+            {"learning_rate": RATES},
+            jax.random.clone(KEYS)[0],
+            r"keys of shape \(N,\), .* shape \(\)",
+        ),
     ],
 )
-def test_members_that_do_not_match_are_refused(hypers, keys, message):
+def test_members_that_do_not_match_are_refused(hparams, keys, message):
     with pytest.raises(RunError, match=message):
-        population(keys=keys, hypers=hypers)
+        population(keys=keys, hparams=hparams)
 
 
 def test_a_population_too_large_is_refused_with_the_largest_that_fits(monkeypatch):
     needed = []
-    measure = programs_module.Programs._needed
+    measure = strategy_module._needed
     monkeypatch.setattr(
-        programs_module.Programs,
-        "_needed",
-        lambda *asked: needed.append(measure(*asked)) or needed[-1],
+        strategy_module, "_needed", lambda *asked: needed.append(measure(*asked)) or needed[-1]
     )
     population()
-    monkeypatch.setattr(programs_module, "free_bytes", lambda: needed[0] - 1)
+    monkeypatch.setattr(strategy_module, "free_bytes", lambda: needed[0] - 1)
     with pytest.raises(RunError, match=r"4 members need .* GiB.*; 3 members would fit"):
         population()
     population(keys=jax.random.clone(KEYS)[:3])
 
 
 def test_the_memory_of_a_population_counts_the_copy_at_a_chunks_start():
-    hypers = {"learning_rate": RATES}
-    options = {"batch_size": 12, "remainder": "drop", "capacity": CAPACITY}
-    data = (jnp.asarray(TRAIN[0]), jnp.asarray(TRAIN[1]))
-    programs = programs_module.Programs(UPDATE, data, hypers, None, options)
-    member = jax.eval_shape(UPDATE.init, jax.random.key(0), TRAIN[0][:1], {"learning_rate": 0.1})
-    one, four = (programs._needed(member, n, "vmap") for n in (1, N))
-    held = sum(leaf.size * 4 for leaf in jax.tree.leaves(member[1:4]))
+    hparams, options = {"learning_rate": RATES}, {"batch_size": 12, "remainder": "drop"}
+    options |= {"on_nonfinite": "stop", "evaluate_every": (1, "epochs"), "devices": 1}
+    data, _ = splits("fit_population", TRAIN, None)
+    loop = population_loop(
+        *(TRAIN_STEP, data, jax.random.clone(KEYS), hparams, "vmap"), share_batches=False, **options
+    )
+    run = first_run(loop, jax.random.clone(KEYS), hparams, None)
+    one, four = (strategy_module._needed(run, hparams, "vmap", n) for n in (1, N))
+    held = sum(leaf[0].size * 4 for leaf in jax.tree.leaves(run.train_state[1:4]))
     assert four - one >= 2 * (N - 1) * held  # in the program, and beside it

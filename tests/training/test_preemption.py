@@ -27,7 +27,7 @@ def report(progress):
 
 try:
     options = {"checkpoints": Checkpoints(folder), "report": report, "chunk_seconds": 0.1}
-    run(train=own, epochs=10**4, **options)
+    run(data=own, epochs=10**4, **options)
 except Interrupted as interrupted:
     print(interrupted.signal, int(interrupted.fit.train_state.step))
 """

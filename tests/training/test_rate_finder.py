@@ -8,34 +8,45 @@ import pytest
 from helpers import assert_same, normal
 
 from jaxnets import dense, losses, serial
-from jaxnets.training import Batch, RunError, find_learning_rate, make_update
+from jaxnets.training import Batch, RunError, find_learning_rate, make_train_step
 
 X = normal(40, 3)
 Y = X @ jnp.array([[1.0], [-2.0], [0.5]])
-HYPER = {"learning_rate": 0.5, "momentum": 0.0}
+HPARAMS = {"learning_rate": 0.5, "momentum": 0.0}
 
 
-def by_rate(hyper):
-    return optax.sgd(hyper["learning_rate"], momentum=hyper["momentum"])
+def by_rate(loss):
+    """The function of hyperparameters that makes a train step of this loss."""
+
+    def train_step(hparams):
+        optimizer = optax.sgd(hparams["learning_rate"], momentum=hparams["momentum"])
+        return make_train_step(serial(("fc", dense(1))), optimizer, loss)
+
+    return train_step
 
 
-UPDATE = make_update(serial(("fc", dense(1))), by_rate, losses.squared_error)
-STEP = jax.jit(UPDATE)
+TRAIN_STEP = by_rate(losses.squared_error)
+STEP = jax.jit(lambda train_state, batch, hparams: TRAIN_STEP(hparams)(train_state, batch))
 ALL = Batch(X, Y, jnp.ones(40))
 
 
 def start():
-    return UPDATE.init(jax.random.key(0), X[:1], HYPER)
+    return TRAIN_STEP(HPARAMS).init(jax.random.key(0), X[:1])
 
 
 def at(rate):
-    return HYPER | {"learning_rate": jnp.float32(rate)}
+    return HPARAMS | {"learning_rate": jnp.float32(rate)}
 
 
 def test_the_rates_rise_geometrically_and_each_loss_is_that_before_the_step():
     train_state = start()
     found = find_learning_rate(
-        UPDATE, train_state, (X, Y), HYPER, batch_size=40, smallest=1e-3, largest=0.1, steps=9
+        *(TRAIN_STEP, train_state, (X, Y)),
+        hparams=HPARAMS,
+        batch_size=40,
+        smallest=1e-3,
+        largest=0.1,
+        steps=9,
     )
     np.testing.assert_allclose(found.rates, np.geomspace(1e-3, 0.1, 9), rtol=1e-6)
     for rate, loss in zip(found.rates, found.losses, strict=True):
@@ -44,13 +55,13 @@ def test_the_rates_rise_geometrically_and_each_loss_is_that_before_the_step():
 
 
 def test_the_suggestion_is_a_tenth_of_the_rate_at_the_smoothed_minimum():
-    found = find_learning_rate(UPDATE, start(), (X, Y), HYPER, batch_size=40)
+    found = find_learning_rate(TRAIN_STEP, start(), (X, Y), hparams=HPARAMS, batch_size=40)
     smooth = [found.losses[i - 2 : i + 3].mean() for i in range(2, 98)]
     assert found.suggestion == pytest.approx(found.rates[2 + np.nanargmin(smooth)] / 10)
 
 
 def test_the_suggestion_descends_and_a_hundred_times_more_diverges():
-    found = find_learning_rate(UPDATE, start(), (X, Y), HYPER, batch_size=40)
+    found = find_learning_rate(TRAIN_STEP, start(), (X, Y), hparams=HPARAMS, batch_size=40)
 
     def loss_after_thirty_steps(rate):
         train_state = start()
@@ -65,7 +76,7 @@ def test_the_suggestion_descends_and_a_hundred_times_more_diverges():
 def test_it_leaves_the_train_state_as_it_was():
     train_state = start()
     before = jax.tree.map(np.asarray, train_state._replace(key=None))
-    find_learning_rate(UPDATE, train_state, (X, Y), HYPER, batch_size=8)
+    find_learning_rate(TRAIN_STEP, train_state, (X, Y), hparams=HPARAMS, batch_size=8)
     jax.tree.map(np.testing.assert_array_equal, before, train_state._replace(key=None))
 
 
@@ -76,43 +87,55 @@ def test_it_gives_the_same_answer_twice_and_compiles_once():
         traces.append(1)
         return losses.squared_error(outputs, targets)
 
-    update = make_update(serial(("fc", dense(1))), by_rate, counted)
-    first = find_learning_rate(update, train_state, (X, Y), HYPER, batch_size=8)
+    train_step = by_rate(counted)
+    first = find_learning_rate(train_step, train_state, (X, Y), hparams=HPARAMS, batch_size=8)
     seen = len(traces)
-    again = find_learning_rate(update, train_state, (X, Y), HYPER, batch_size=8)
+    again = find_learning_rate(train_step, train_state, (X, Y), hparams=HPARAMS, batch_size=8)
     assert_same(first.losses, again.losses)
-    find_learning_rate(update, train_state, (X, Y), HYPER, batch_size=8, largest=1.0)
+    find_learning_rate(train_step, train_state, (X, Y), hparams=HPARAMS, batch_size=8, largest=1.0)
     assert len(traces) == seen
 
 
 def test_batches_are_drawn_in_shuffled_order_and_over_again_where_the_data_end():
     rows_of = jnp.arange(40.0)[:, None]
-    update = make_update(
-        serial(("fc", dense(1))), by_rate, lambda outputs, rows: rows[:, 0] + 0 * outputs[:, 0]
+    train_step = by_rate(lambda outputs, rows: rows[:, 0] + 0 * outputs[:, 0])
+    found = find_learning_rate(
+        train_step, start(), (X, rows_of), hparams=HPARAMS, batch_size=1, steps=80
     )
-    found = find_learning_rate(update, start(), (X, rows_of), HYPER, batch_size=1, steps=80)
     assert sorted(found.losses[:40]) == list(range(40))
     assert_same(found.losses[:40], found.losses[40:])
     assert list(found.losses[:40]) != list(range(40))
 
 
 NO_RATE = {"momentum": 0.9}
-FIXED = make_update(serial(("fc", dense(1))), optax.sgd(0.1), losses.squared_error)
-INFINITE = make_update(serial(("fc", dense(1))), by_rate, lambda y, t: y[:, 0] / 0 * t[:, 0])
+FIXED = make_train_step(serial(("fc", dense(1))), optax.sgd(0.1), losses.squared_error)
+INFINITE = by_rate(lambda y, t: y[:, 0] / 0 * t[:, 0])
 
 
 @pytest.mark.parametrize(
-    "update, hyper, how, message",
+    "update, hparams, how, message",
     [
-        (UPDATE, NO_RATE, {}, r'"learning_rate", but got \{.*write make_update'),
-        (UPDATE, None, {}, r'"learning_rate", but got None; write make_update'),
-        (FIXED, HYPER, {}, r"learning rate is fixed; write make_update"),
-        (UPDATE, HYPER, {"smallest": 1.0, "largest": 0.1}, "smallest < largest, but got 1.0"),
-        (UPDATE, HYPER, {"batch_size": 41}, "got batch_size=41 for 40 examples; use at most 40"),
-        (UPDATE, HYPER, {"steps": 4}, "at least 5 steps, but got 4"),
-        (INFINITE, HYPER, {}, "finite loss at its first 5 rates, 1e-06 to .*start from a smaller"),
+        (TRAIN_STEP, NO_RATE, {}, r'"learning_rate", but got \{.*write lambda hparams: make'),
+        (TRAIN_STEP, None, {}, r'"learning_rate", but got None; write lambda hparams: make'),
+        (FIXED, HPARAMS, {}, r"learning rate is fixed; write lambda hparams: make"),
+        (TRAIN_STEP, HPARAMS, {"smallest": 1.0, "largest": 0.1}, "smallest < largest, but got 1.0"),
+        (
+            TRAIN_STEP,
+            HPARAMS,
+            {"batch_size": 41},
+            "got batch_size=41 for 40 examples; use at most 40",
+        ),
+        (TRAIN_STEP, HPARAMS, {"steps": 4}, "at least 5 steps, but got 4"),
+        (
+            INFINITE,
+            HPARAMS,
+            {},
+            "finite loss at its first 5 rates, 1e-06 to .*start from a smaller",
+        ),
     ],
 )
-def test_what_cannot_be_tested_is_refused_with_the_cure(update, hyper, how, message):
+def test_what_cannot_be_tested_is_refused_with_the_cure(train_step, hparams, how, message):
     with pytest.raises(RunError, match=message):
-        find_learning_rate(update, start(), (X, Y), hyper, **{"batch_size": 8, **how})
+        find_learning_rate(
+            *(train_step, start(), (X, Y)), hparams=hparams, **{"batch_size": 8, **how}
+        )

@@ -5,12 +5,13 @@ import signal
 from functools import partial
 
 import jax.numpy as jnp
+import numpy as np
 import optax
 import pytest
-from clouds import MODEL, TRAIN, VALIDATION, plain, run, sgd
+from clouds import MODEL, TRAIN, VALIDATION, by_rate, plain, run
 from helpers import assert_same
 
-from jaxnets import dense, losses, metrics
+from jaxnets import dense, metrics
 from jaxnets.training import (
     CheckpointError,
     Checkpoints,
@@ -18,8 +19,6 @@ from jaxnets.training import (
     RunError,
     SavingFailed,
     json_lines,
-    make_update,
-    resume,
 )
 from jaxnets.training.checkpoint import file
 from jaxnets.training.monitors import loss_spikes
@@ -58,19 +57,19 @@ def test_it_goes_on_bit_for_bit_whatever_the_chunks_were(tmp_path, at, options):
         assert got == want
 
 
-def spiking(hyper):
+def spiking(hparams):
     """Plain descent with one step that is far too long, the 29th."""
-    return optax.sgd(lambda count: jnp.where(count == 28, 300.0, hyper["learning_rate"]))
+    return optax.sgd(lambda count: jnp.where(count == 28, 300.0, hparams["learning_rate"]))
 
 
 @pytest.mark.parametrize("at", [5, 25, 30, 45])
 def test_a_resumed_run_warns_as_the_undisturbed_one_does(tmp_path, at):
     """The loss jumps at step 29: 25 cuts off what was before it, and 30 that it was reported."""
-    update = make_update(MODEL, spiking, losses.softmax_cross_entropy)
+    train_step = by_rate(MODEL, optimizer=spiking)
 
     def warnings(run, **options):
         said = []
-        options |= {"update": update, "epochs": 12, "monitors": [loss_spikes(window=20)]}
+        options |= {"update": train_step, "epochs": 12, "callbacks": [loss_spikes(window=20)]}
         run(report=lambda progress: said.extend(progress.warnings), **options)
         return said
 
@@ -91,7 +90,7 @@ def test_a_resumed_run_warns_as_the_undisturbed_one_does(tmp_path, at):
 def test_a_checkpoint_without_memories_is_resumed_and_its_monitors_begin_anew(tmp_path):
     run(epochs=1, checkpoints=Checkpoints(tmp_path))  # as versions before monitors remembered
     monitor = loss_spikes()
-    resumed(tmp_path, monitors=[monitor], epochs=2)
+    resumed(tmp_path, callbacks=[monitor], epochs=2)
     assert len(monitor.memory["past"]) == 5 * 8  # digits of as many objectives
 
 
@@ -104,7 +103,7 @@ def test_a_run_that_is_done_is_done(tmp_path):
 
 def test_early_stopping_remembers_the_best_across_the_cut(tmp_path):
     """At this rate the loss soon rises again."""
-    options = {"validation": VALIDATION, "patience": 2, "hyper": {"learning_rate": 2.0}}
+    options = {"validation": VALIDATION, "patience": 2, "hparams": {"learning_rate": 2.0}}
     whole = run(epochs=12, **options)
     assert whole.history[-1].epoch < 12
     with Checkpoints(tmp_path) as checkpoints:
@@ -135,11 +134,14 @@ def test_a_folder_with_a_run_is_not_written_over(tmp_path):
     ("changed", "fields"),
     [
         ({"batch_size": 16}, ["batch_size: saved 12, given 16"]),
-        ({"hyper": {"learning_rate": 0.2}}, [r"hyper\['learning_rate'\]: saved 0.1"]),
+        ({"hparams": {"learning_rate": 0.2}}, [r"hparams\['learning_rate'\]: saved 0.1"]),
         ({"remainder": "pad", "batch_size": 13}, ["batch_size", "remainder: saved drop"]),
         ({"seed": 1}, ["key: "]),
-        ({"train": (TRAIN[0] + 1, TRAIN[1])}, ["train: "]),
-        ({"train": (TRAIN[0], (TRAIN[1] + 1) % 3)}, ["train: "]),
+        ({"data": (TRAIN[0] + 1, TRAIN[1])}, ["data: "]),
+        ({"data": (TRAIN[0], (TRAIN[1] + 1) % 3)}, ["data: "]),
+        ({"data": (*TRAIN, np.ones(64))}, ["data: "]),
+        ({"patience": 1, "validation": VALIDATION}, ["patience: saved None, given 1"]),
+        ({"evaluate_every": (7, "steps")}, ["evaluate_every: "]),
         ({"validation": VALIDATION}, ["validation: saved None"]),
     ],
 )
@@ -180,21 +182,23 @@ def test_a_checkpoint_that_no_run_saved_is_refused_in_one_line(tmp_path, change,
 def test_another_model_or_optimizer_is_refused_and_every_leaf_named(tmp_path):
     run(checkpoints=Checkpoints(tmp_path))
     accuracy = {"accuracy": metrics.accuracy}
-    wider = make_update(dense(3), sgd, losses.softmax_cross_entropy, metrics=accuracy)
+    wider = by_rate(dense(3), metrics=accuracy)
     with pytest.raises(CheckpointError, match=r"fc1/kernel[\s\S]*head/kernel"):
-        resumed(tmp_path, update=wider)
+        resumed(tmp_path, train_step=wider)
 
 
-def test_saves_are_at_most_five_seconds_apart(tmp_path, monkeypatch):
+def test_saves_are_as_far_apart_as_they_are_asked_to_be(tmp_path, monkeypatch):
     saved = []
     keep = Checkpoints.save
     monkeypatch.setattr(
         Checkpoints, "save", lambda self, *a, **k: saved.append(a[0]) or keep(self, *a, **k)
     )
-    monkeypatch.setattr(resume, "SAVE_SECONDS", 0.0)
-    run(checkpoints=Checkpoints(tmp_path), chunk_seconds=1e-9)
+    run(checkpoints=Checkpoints(tmp_path / "often", every=0.0), chunk_seconds=1e-9)
     assert saved == [5, 6, 7, 8, 9, 10]
-    assert resume.SAVE_SECONDS + 1.0 <= 5.0
+    saved.clear()
+    run(checkpoints=Checkpoints(tmp_path / "once", every=1e9), chunk_seconds=1e-9)
+    assert saved == [10]
+    assert Checkpoints(tmp_path).every + 1.0 <= 5.0
 
 
 def test_a_save_that_fails_stops_the_run_and_what_it_had_learnt_is_at_hand(tmp_path):

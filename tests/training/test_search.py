@@ -13,12 +13,12 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
+from answers import chunks_compiled
 from clouds import TRAIN, VALIDATION, clouds
 
 from jaxnets import LayerError, dense, dropout, losses, metrics, models, serial
-from jaxnets.training import Interrupted, RunError, evaluate, make_update, of_hyper, search
+from jaxnets.training import Interrupted, RunError, evaluate, make_train_step, search
 from jaxnets.training.population import fit_population
-from jaxnets.training.population import programs as programs_module
 from jaxnets.training.search import (
     Problem,
     Results,
@@ -39,20 +39,18 @@ KEY = jax.random.key(3)
 RATES = {"learning_rate": log_uniform(1e-4, 1.0)}
 
 
-def updating(model=models.linear(3), tx=lambda hyper: optax.sgd(hyper["learning_rate"]), **parts):
-    return make_update(
-        model,
-        tx,
-        parts.pop("loss", losses.softmax_cross_entropy),
-        metrics={"accuracy": metrics.accuracy},
-        **parts,
-    )
+def plain_sgd(hparams):
+    return optax.sgd(hparams["learning_rate"])
 
 
-UPDATE = updating()
+def scored(model=models.linear(3), loss=losses.softmax_cross_entropy, optimizer=plain_sgd):
+    return by_rate(model, loss, optimizer, metrics={"accuracy": metrics.accuracy})
 
 
-def problem(update=UPDATE, **options):
+TRAIN_STEP = scored()
+
+
+def problem(train_step=TRAIN_STEP, **options):
     options = {
         "train": TRAIN,
         "validation": VALIDATION,
@@ -61,7 +59,7 @@ def problem(update=UPDATE, **options):
         "smaller_is_better": True,
         "strategy": "vmap",
     } | options
-    return Problem(update, **options)
+    return Problem(train_step, **options)
 
 
 PROBLEM = problem()
@@ -117,7 +115,7 @@ def test_the_survivors_are_the_best_and_a_trial_is_the_model_trained_alone():
     }
     for trial in results.trials:
         state = retrain(PROBLEM, trial, key=KEY).train_state
-        alone = evaluate(UPDATE.model, state.params, state.state, VALIDATION, UPDATE.metrics)
+        alone = evaluate(TRAIN_STEP, state, VALIDATION, hparams=trial.setting)
         assert abs(alone["loss"] - trial.score) < 1e-5 * trial.score
 
 
@@ -133,7 +131,7 @@ def test_only_validation_decides():
 
 
 def test_a_trial_that_diverges_ranks_last_and_is_not_trained_on(populations):
-    squared = updating(loss=lambda outputs, y: losses.squared_error(outputs, jax.nn.one_hot(y, 3)))
+    squared = scored(loss=lambda outputs, y: losses.squared_error(outputs, jax.nn.one_hot(y, 3)))
     rates = {"learning_rate": choice(1e30, 0.001)}
     results = grid(problem(squared), rates, key=KEY, epochs=3)
     last = results.trials[-1]
@@ -152,15 +150,14 @@ def test_what_is_continuous_never_recompiles_and_a_structure_compiles_once(popul
 
     def build(units):
         built.append(units)
-        return updating(models.mlp((*units, 3)))
+        return scored(models.mlp((*units, 3)))
 
     space = {"learning_rate": choice(0.1, 0.01), "units": choice((4,), (4, 4))}
-    deep, compiled = problem(build), programs_module._compile.cache_info
-    before = compiled().misses
+    deep, before = problem(build, structural=("units",)), chunks_compiled()
     first = grid(deep, space, key=KEY, epochs=1)
     again = space | {"learning_rate": choice(0.3, 0.02)}
     grid(deep, again, key=jax.random.key(4), epochs=1)
-    assert compiled().misses == before + 2
+    assert chunks_compiled() == before + 2
     assert built == [(4,), (4, 4)]
     assert populations == [(2, 0, 1)] * 4
     state = retrain(deep, first.best, key=KEY).train_state
@@ -171,10 +168,10 @@ def test_trials_of_all_structures_compete(populations):
     """The only survivors are those of the structure that can learn anything."""
 
     def build(gain):
-        return updating(serial(lambda x: gain * x, ("net", models.linear(3))))
+        return scored(serial(lambda x: gain * x, ("net", models.linear(3))))
 
     space = {"learning_rate": choice(0.1, 0.05), "gain": choice(0, 1)}
-    judged = problem(build, objective="accuracy", smaller_is_better=False)
+    judged = problem(build, objective="accuracy", smaller_is_better=False, structural=("gain",))
     results = successive_halving(judged, space, key=KEY, trials=4, epochs=2, eta=2)
     useful = {t.number for t in results.trials if t.setting["gain"]}
     assert {t.number for t in results.trials if t.epochs == 2} <= useful
@@ -182,31 +179,37 @@ def test_trials_of_all_structures_compete(populations):
 
 
 def test_all_hyperparameters_of_a_tree_of_parts_count_as_used():
-    update = make_update(
-        lambda h: serial(("drop", dropout(h["dropout_rate"])), ("net", dense(3))),
-        lambda h: optax.sgd(h["learning_rate"]),
-        of_hyper(lambda h: lambda o, y: h["temper"] * losses.softmax_cross_entropy(o, y)),
-        metrics={"loss": metrics.mean(losses.softmax_cross_entropy)},
-        penalty=lambda params, h: losses.l2(params, h["alpha"]),
-        augment=of_hyper(lambda h: lambda key, x, y: (x + h["shift"], y)),
-    )
+    def train_step(h):
+        return make_train_step(
+            serial(("drop", dropout(h["dropout_rate"])), ("net", dense(3))),
+            optax.sgd(h["learning_rate"]),
+            lambda o, y: h["temper"] * losses.softmax_cross_entropy(o, y),
+            metrics={"loss": metrics.mean(losses.softmax_cross_entropy)},
+            penalty=lambda params: losses.l2(params, h["alpha"]),
+            augment=lambda key, x, y: (x + h["shift"], y),
+        )
+
     names = ("dropout_rate", "learning_rate", "temper", "alpha", "shift")
     space = {name: uniform(0.1, 0.2) for name in names}
-    assert len(random_search(problem(update), space, key=KEY, trials=1, epochs=1).trials) == 1
+    assert len(random_search(problem(train_step), space, key=KEY, trials=1, epochs=1).trials) == 1
     with pytest.raises(RunError, match=r"the space has \['other'\], but neither model"):
         random_search(
-            problem(update), space | {"other": uniform(0, 1)}, key=KEY, trials=1, epochs=1
+            problem(train_step), space | {"other": uniform(0, 1)}, key=KEY, trials=1, epochs=1
         )
 
 
 def test_a_name_that_is_read_and_changes_nothing_is_unused():
-    def tx(hyper):
-        jnp.square(hyper["idle"])
-        return optax.sgd(hyper["learning_rate"])
+    def optimizer(hparams):
+        jnp.square(hparams["idle"])
+        return optax.sgd(hparams["learning_rate"])
 
     with pytest.raises(RunError, match=r"\['idle'\].*take them out of the space"):
         random_search(
-            problem(updating(tx=tx)), RATES | {"idle": uniform(0, 1)}, key=KEY, trials=2, epochs=1
+            problem(scored(optimizer=optimizer)),
+            RATES | {"idle": uniform(0, 1)},
+            key=KEY,
+            trials=2,
+            epochs=1,
         )
 
 
@@ -264,11 +267,11 @@ def test_a_measured_strategy_is_kept_when_resumed(tmp_path, monkeypatch):
     options = {"key": KEY, "trials": 4, "epochs": 1, "together": 2, "path": path}
     measured = []
 
-    def slowest(self, states, start):
-        measured.append(len(states.step))
+    def slowest(run, hparams):
+        measured.append(run.loop.runner.members)
         return "map"
 
-    monkeypatch.setattr(programs_module.Programs, "fastest", slowest)
+    monkeypatch.setattr("jaxnets.training.population.fit.fastest", slowest)
     free = problem(strategy=None)
     whole = random_search(free, RATES, **options)
     assert [t.strategy for t in whole.trials] == ["map"] * 4
@@ -283,7 +286,7 @@ def test_a_measured_strategy_is_kept_when_resumed(tmp_path, monkeypatch):
         ({"key": jax.random.key(5)}, "key"),
         ({"epochs": 2}, "epochs"),
         ({"space": {"learning_rate": uniform(0.1, 1)}}, "space"),
-        ({"problem": problem(train=clouds(64, seed=9))}, "train"),
+        ({"problem": problem(train=clouds(64, seed=9))}, "data"),
         ({"problem": problem(objective="accuracy")}, "objective"),
     ],
 )
@@ -309,12 +312,12 @@ def test_brackets_of_other_sizes_than_the_algorithms_are_refused(tmp_path, popul
     assert not populations
 
 
-def start(space=RATES, update=UPDATE, trials=2, epochs=1, **options):
-    random_search(problem(update, **options), space, key=KEY, trials=trials, epochs=epochs)
+def start(space=RATES, train_step=TRAIN_STEP, trials=2, epochs=1, **options):
+    random_search(problem(train_step, **options), space, key=KEY, trials=trials, epochs=epochs)
 
 
 def from_units(units):
-    return updating(models.mlp((units, 3)))
+    return scored(models.mlp((units, 3)))
 
 
 @pytest.mark.parametrize(
@@ -325,10 +328,19 @@ def from_units(units):
         (lambda: start(epochs=0), "epochs to be an integer of at least 1, but got 0"),
         (lambda: start(epochs=1.5), "epochs to be an integer of at least 1, but got 1.5"),
         (lambda: start(objective="f1"), r"among the metrics \['loss', 'accuracy'\], but got 'f1'"),
-        (lambda: start({"activation": choice("relu")}), r"'activation' is one of .*build\(activ"),
-        (lambda: start(update=from_units), r"built from \['units'\], but the space lacks"),
         (
-            lambda: start(RATES | {"units": choice(4), "depth": choice(1)}, from_units),
+            lambda: start({"activation": choice("relu")}),
+            r"'activation' is one of .*structural=",
+        ),
+        (
+            lambda: start(train_step=from_units, structural=("units",)),
+            r"built from \['units'\], but the space lacks",
+        ),
+        (
+            lambda: start(
+                *(RATES | {"units": choice(4), "depth": choice(1)}, from_units),
+                structural=("units",),
+            ),
             r"the space has \['depth'\]",
         ),
         (lambda: grid(PROBLEM, RATES, key=KEY, epochs=1), "'learning_rate' is log_uniform; write"),
@@ -346,9 +358,11 @@ def test_what_does_not_fit_is_refused(wrong, message, populations):
 
 
 def test_a_traced_hyperparameter_that_decides_a_shape_is_told_the_cure():
-    update = updating(lambda hyper: models.mlp((hyper["units"], 3)))
+    def train_step(hparams):
+        return scored(models.mlp((hparams["units"], 3)))(hparams)
+
     with pytest.raises(LayerError) as caught:
-        start(RATES | {"units": integers(2, 4)}, update)
+        start(RATES | {"units": integers(2, 4)}, train_step)
     assert any("must be structural" in note for note in caught.value.__notes__)
 
 
@@ -369,7 +383,7 @@ def test_the_example_with_optuna_runs(monkeypatch):
         "fit_population": lambda *a, **o: fit_population(*a, **o | small),
         "jax": jax,
         "jnp": jnp,
-        "update": UPDATE,
+        "update": TRAIN_STEP,
         "train": TRAIN,
         "validation": VALIDATION,
     }

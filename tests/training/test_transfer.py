@@ -8,12 +8,12 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
-from clouds import HYPER, TRAIN, run
+from clouds import HPARAMS, TRAIN, by_rate, run
 from helpers import assert_close, assert_same, normal
 
-from jaxnets import LayerError, batch_norm, dense, dropout, losses, serial
+from jaxnets import LayerError, batch_norm, dense, dropout, serial
 from jaxnets.interop import safetensors
-from jaxnets.training import RunError, by_name, in_evaluation, make_update, transplant
+from jaxnets.training import RunError, by_name, in_evaluation, transplant
 
 X, Y = TRAIN
 BODY = "^(?!head/)"
@@ -164,16 +164,16 @@ def test_a_frozen_part_keeps_its_names_and_values_in_a_run_and_the_rest_trains_a
     def whole(low):
         return serial(("low", low), jnp.tanh, ("norm", batch_norm()), ("head", dense(3)))
 
-    def tx(hyper):
-        sgd = optax.sgd(hyper["learning_rate"])
+    def tx(hparams):
+        sgd = optax.sgd(hparams["learning_rate"])
         return by_name({"^low/": optax.set_to_zero(), "^norm/": optax.scale(-0.5)}, sgd)
 
     model = whole(in_evaluation(part()))
     assert_same(*(m.init(jax.random.key(0), X[:1]) for m in (model, whole(part()))))
-    update = make_update(model, tx, losses.softmax_cross_entropy)
-    start = update.init(jax.random.key(0), X[:1], HYPER)
-    ended = run(update, start=start).train_state
-    for before, after in ((start.params, ended.params), (start.state, ended.state)):
+    train_step = by_rate(model, optimizer=tx)
+    start = train_step(HPARAMS).init(jax.random.key(0), X[:1])
+    ended = run(train_step, start=start).train_state
+    for before, after in ((start.params, ended.params), (start.model_state, ended.model_state)):
         assert_same(after["low"], before["low"])
         assert not (jax.tree.leaves(after["norm"])[0] == jax.tree.leaves(before["norm"])[0]).any()
     assert not (ended.params["head"]["kernel"] == start.params["head"]["kernel"]).any()

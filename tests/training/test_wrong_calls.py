@@ -4,12 +4,14 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from answers import COUNT, DICT, NUMBER_THEM, ONE_PAIR, PAIR, assert_refused
-from clouds import HYPER, MODEL, TRAIN, UPDATE, VALIDATION
+from answers import COUNT, DICT, NUMBER_THEM, ONE_PAIR, assert_refused
+from clouds import HPARAMS, MODEL, TRAIN, TRAIN_STEP, VALIDATION
+from helpers import judged, judging
 
 from jaxnets import conv, dense, embedding, flatten, metrics, serial
 from jaxnets.data import fit_standard, holdout
 from jaxnets.training import (
+    FitResult,
     descend,
     evaluate,
     find_learning_rate,
@@ -30,49 +32,54 @@ ROWS = np.arange(64)
 KEY = jax.random.key(0)
 KEYS = jax.random.split(jax.random.key(1), 2)
 ACCURACY = {"accuracy": metrics.accuracy}
-PARAMS, STATE = MODEL.init(jax.random.key(1), X)
-TRAIN_STATE = UPDATE.init(jax.random.key(1), X[:1], HYPER)
-MEMBERS = jax.tree.map(lambda leaf: np.stack([leaf, leaf]), (PARAMS, STATE))
+JUDGING = judging(MODEL, ACCURACY)
+TRAIN_STATE = TRAIN_STEP(HPARAMS).init(jax.random.key(1), X[:1])
+MEMBERS = jax.tree.map(lambda leaf: jnp.stack([leaf, leaf]), TRAIN_STATE)
 RATES = {"learning_rate": np.array([0.1, 0.2])}
 BEYOND_32_BITS = np.where(ROWS == 3, 2**40, Y.astype(np.int64))
 BINARY = (Y > 0).astype(np.float32)[:, None]
 WORDS = np.array(["cat", "dog"] * 32)
-
-LOGIT_PARAMS = dense(1).init(jax.random.key(1), X)
-IMAGES = serial(("flat", flatten), ("head", dense(3)))
-IMAGE_PARAMS = IMAGES.init(jax.random.key(1), jnp.zeros((2, 28, 28)))
-CNN = serial(("conv", conv(2, (3, 3))), ("flat", flatten), ("head", dense(3)))
-CNN_PARAMS = CNN.init(jax.random.key(1), jnp.zeros((2, 8, 8, 1)))
-WORD = serial(("embed", embedding(4, 2)), ("flat", flatten))
-WORD_PARAMS = WORD.init(jax.random.key(1), jnp.zeros((2, 3), int))
+WEIGHTS = " as one finite number of at least 0 per example, but got -[12].0 in row"
 
 
-def training(update=UPDATE, train=TRAIN, **options):
-    sizes = {"key": KEY, "epochs": 1, "batch_size": 12, "hyper": HYPER}
-    return lambda: fit(update, train, **sizes | options)
+def started(model, *shape, dtype=float):
+    """A train step of the model, and a train state."""
+    train_state = judged(*model.init(jax.random.key(1), jnp.zeros((2, *shape), dtype)))
+    return judging(model, ACCURACY), train_state
 
 
-def population(update=UPDATE, train=TRAIN, **options):
-    sizes = {"keys": KEYS, "epochs": 1, "batch_size": 12, "hypers": RATES}
-    return lambda: fit_population(update, train, **sizes | options)
+LOGIT = started(dense(1), 2)
+IMAGES = started(serial(("flat", flatten), ("head", dense(3))), 28, 28)
+CNN = started(serial(("conv", conv(2, (3, 3))), ("flat", flatten), ("head", dense(3))), 8, 8, 1)
+WORD = started(serial(("embed", embedding(4, 2)), ("flat", flatten)), 3, dtype=int)
 
 
-def evaluating(split=TRAIN, metrics=ACCURACY, model=MODEL, params=(PARAMS, STATE), **options):
-    return lambda: evaluate(model, *params, split, metrics, **options)
+def training(train_step=TRAIN_STEP, data=TRAIN, **options):
+    sizes = {"key": KEY, "epochs": 1, "batch_size": 12, "hparams": HPARAMS}
+    return lambda: fit(train_step, data, **sizes | options)
 
 
-def evaluating_population(split=TRAIN, metrics=ACCURACY, **options):
-    return lambda: evaluate_population(MODEL, *MEMBERS, split, metrics, **options)
+def population(train_step=TRAIN_STEP, data=TRAIN, **options):
+    sizes = {"keys": KEYS, "epochs": 1, "batch_size": 12, "hparams": RATES}
+    return lambda: fit_population(train_step, data, **sizes | options)
 
 
-def finding(update=UPDATE, train=TRAIN, start=TRAIN_STATE, hyper=HYPER, **options):
-    sizes = {"batch_size": 12, "steps": 6}
-    return lambda: find_learning_rate(update, start, train, hyper, **sizes | options)
+def evaluating(split=TRAIN, train_step=JUDGING, train_state=TRAIN_STATE, **options):
+    return lambda: evaluate(train_step, train_state, split, **options)
+
+
+def evaluating_population(split=TRAIN, **options):
+    return lambda: evaluate_population(JUDGING, MEMBERS, split, **options)
+
+
+def finding(train_step=TRAIN_STEP, data=TRAIN, start=TRAIN_STATE, **options):
+    sizes = {"hparams": HPARAMS, "batch_size": 12, "steps": 6}
+    return lambda: find_learning_rate(train_step, start, data, **sizes | options)
 
 
 def problem(**options):
     parts = {
-        "update": UPDATE,
+        "update": TRAIN_STEP,
         "train": TRAIN,
         "validation": VALIDATION,
         "batch_size": 12,
@@ -90,13 +97,19 @@ def searching(space=None, **options):
 
 WRONG = {
     # populations
-    "train members of a model": (population(MODEL), "expects an Update, but got Layer"),
+    "train members of a model": (population(MODEL), "expects a train step, but got a Layer"),
     "train members x, y": (
-        lambda: fit_population(UPDATE, X, Y, keys=KEYS, epochs=1, batch_size=8),
+        lambda: fit_population(TRAIN_STEP, X, Y, keys=KEYS, epochs=1, batch_size=8),
         ONE_PAIR,
     ),
-    "train members on weights": (population(train=(X, Y, Y)), "train" + PAIR),
-    "train members validated on weights": (population(validation=(X, Y, Y)), "validation" + PAIR),
+    "train members on negative weights": (
+        population(data=(X, Y, -Y)),
+        "the data weights" + WEIGHTS,
+    ),
+    "train members validated on negative weights": (
+        population(validation=(X, Y, -Y)),
+        "the validation weights" + WEIGHTS,
+    ),
     "train members of one key": (population(keys=KEY), r"\(N,\), .* shape \(\); jax.random.split"),
     "train members of a grid of keys": (
         population(keys=KEYS.reshape(1, 2)),
@@ -104,104 +117,119 @@ WRONG = {
     ),
     "train members of the key 0": (population(keys=0), "a random key, but got 0"),
     "train members beyond int32": (
-        population(train=(X, BEYOND_32_BITS)),
+        population(data=(X, BEYOND_32_BITS)),
         "row 3 has 1099511627776",
     ),
-    "train members of words": (population(hypers={"learning_rate": ["a", "b"]}), "got 'a'"),
-    "train members that forget hyper": (population(hypers=None), "hyper is None"),
+    "train members of words": (population(hparams={"learning_rate": ["a", "b"]}), "got 'a'"),
+    "train members that forget hparams": (population(hparams=None), "hparams is None"),
     "train members for half an epoch": (population(epochs=0.5), f"epochs {COUNT} 0.5"),
     "train members by pmap": (population(strategy="pmap"), "got 'pmap'"),
-    "train members on labels of 7": (population(train=(X, Y + 7)), "classes 0 to 2"),
+    "train members on labels of 7": (population(data=(X, Y + 7)), "classes 0 to 2"),
     "train members from params": (
-        population(start=PARAMS),
-        "start from a TrainState, but got dict",
+        population(start=MEMBERS.params),
+        "start from a train state like that of train_step.init, but got a dict",
     ),
     # evaluation
-    "evaluate weights": (evaluating((X, Y, Y)), "split" + PAIR),
-    "evaluate x, y": (lambda: evaluate(MODEL, PARAMS, STATE, X, Y, ACCURACY), ONE_PAIR),
+    "evaluate weights": (evaluating((X, Y, -Y)), "the split weights" + WEIGHTS),
+    "evaluate x, y": (lambda: evaluate(JUDGING, TRAIN_STATE, X, Y), ONE_PAIR),
     "evaluate x, y and metrics by name": (
-        lambda: evaluate(MODEL, PARAMS, STATE, X, Y, metrics=ACCURACY),
+        lambda: evaluate(JUDGING, TRAIN_STATE, X, Y, metrics=ACCURACY),
         ONE_PAIR,
     ),
     "evaluate a list of metrics": (evaluating(metrics=["accuracy"]), DICT),
     "evaluate a function": (evaluating(metrics={"a": metrics.correct}), r"metrics.mean\(correct\)"),
-    "evaluate an update": (evaluating(model=UPDATE), "a Layer, but got Update; pass update.model"),
-    "evaluate a train state": (evaluating(params=(TRAIN_STATE, STATE)), "pass train_state.params"),
+    "evaluate by a model": (evaluating(train_step=MODEL), "a train step, but got a Layer"),
+    "evaluate params": (
+        evaluating(train_state=TRAIN_STATE.params),
+        "a TrainState, but got a dict; pass what fit left",
+    ),
+    "evaluate a result": (
+        evaluating(train_state=FitResult(TRAIN_STATE, (), None, 0.0, 0.0, 0.0)),
+        "a train state, but got a FitResult; pass its train_state",
+    ),
     "evaluate words": (evaluating((X, WORDS)), NUMBER_THEM),
     "evaluate labels beyond int32": (evaluating((X, BEYOND_32_BITS)), "row 3 has 1099511627776"),
     "evaluate no rows a block": (evaluating(block_size=0), f"block_size {COUNT} 0"),
     "evaluate a logit on labels of 3": (
-        evaluating((X, 3 * BINARY), model=dense(1), params=LOGIT_PARAMS),
+        evaluating((X, 3 * BINARY), *LOGIT),
         r"'accuracy' expects binary split labels from -1 to 1, but row \d+ has 3.0",
     ),
     "evaluate one image": (
-        evaluating((np.zeros((28, 28)), np.zeros(28, int)), model=IMAGES, params=IMAGE_PARAMS),
+        evaluating((np.zeros((28, 28)), np.zeros(28, int)), *IMAGES),
         r"refuses inputs \(28, 28\); pass x\[None\]",
     ),
-    "evaluate members on weights": (evaluating_population((X, Y, Y)), "split" + PAIR),
+    "evaluate members on negative weights": (
+        evaluating_population((X, Y, -Y)),
+        "the split weights" + WEIGHTS,
+    ),
     "evaluate members on nothing": (evaluating_population((X[:0], Y[:0])), "got 0 inputs"),
     "evaluate members by a list": (evaluating_population(metrics=["accuracy"]), DICT),
     "evaluate members x, y": (
-        lambda: evaluate_population(MODEL, *MEMBERS, X, Y, ACCURACY),
+        lambda: evaluate_population(JUDGING, MEMBERS, X, Y),
         ONE_PAIR,
     ),
     "evaluate members by pmap": (evaluating_population(strategy="pmap"), "got 'pmap'"),
     # prediction
     "predict one image": (
-        lambda: predict(IMAGES, *IMAGE_PARAMS, np.zeros((28, 28))),
+        lambda: predict(*IMAGES, np.zeros((28, 28))),
         r"refuses inputs \(28, 28\); pass x\[None\], which it accepts",
     ),
     "predict one image without channels": (
-        lambda: predict_proba(CNN, *CNN_PARAMS, np.zeros((8, 8))),
+        lambda: predict_proba(*CNN, np.zeros((8, 8))),
         r"pass x\[None, ..., None\]",
     ),
     "predict images without channels": (
-        lambda: predict_outputs(CNN, *CNN_PARAMS, np.zeros((5, 8, 8))),
+        lambda: predict_outputs(*CNN, np.zeros((5, 8, 8))),
         r"pass x\[..., None\]",
     ),
     "predict images of two channels": (
-        lambda: predict(CNN, *CNN_PARAMS, np.zeros((5, 8, 8, 2))),
+        lambda: predict(*CNN, np.zeros((5, 8, 8, 2))),
         r"expects \(..., 1\) but got \(5, 8, 8, 2\)",
     ),
-    "predict by an update": (lambda: predict(UPDATE, PARAMS, STATE, X), "pass update.model"),
-    "predict by a function of hyper": (
-        lambda: predict(lambda hyper: MODEL, PARAMS, STATE, X),
-        "a Layer, but got function; call it with the hyperparameters first",
+    "predict by a model": (lambda: predict(MODEL, TRAIN_STATE, X), "make one: make_train_step"),
+    "predict by a function of hparams": (
+        lambda: predict(TRAIN_STEP, TRAIN_STATE, X),
+        "a function of the hyperparameters, but hparams is None .*; pass hparams=",
     ),
-    "predict from a train state": (
-        lambda: predict(MODEL, TRAIN_STATE, STATE, X),
-        "pass train_state.params and train_state.state",
-    ),
-    "predict words": (lambda: predict(MODEL, PARAMS, STATE, WORDS), "got strings"),
-    "predict a split": (lambda: predict(MODEL, PARAMS, STATE, TRAIN), "pass one array alone"),
+    "predict words": (lambda: predict(JUDGING, TRAIN_STATE, WORDS), "got strings"),
+    "predict a split": (lambda: predict(JUDGING, TRAIN_STATE, TRAIN), "pass one array alone"),
     "predict indices beyond int32": (
-        lambda: predict_outputs(WORD, *WORD_PARAMS, np.full((2, 3), 2**32)),
+        lambda: predict_outputs(*WORD, np.full((2, 3), 2**32)),
         "the inputs in the range of int32, .* row 0 has 4294967296",
     ),
     "predict one row by members": (
-        lambda: predict_proba_population(MODEL, *MEMBERS, X[0]),
+        lambda: predict_proba_population(JUDGING, MEMBERS, X[0]),
         r"refuses inputs \(2,\); pass x\[None\]",
     ),
     # the rate finder
-    "find a rate of a model": (finding(MODEL), "expects an Update, but got Layer"),
-    "find a rate from params": (finding(start=PARAMS), "start from a TrainState, but got dict"),
-    "find a rate on weights": (finding(train=(X, Y, Y)), "train" + PAIR),
+    "find a rate of a model": (finding(MODEL), "expects a train step, but got a Layer"),
+    "find a rate from params": (
+        finding(start=TRAIN_STATE.params),
+        "from a train state like .*, but got a dict",
+    ),
+    "find a rate on negative weights": (finding(data=(X, Y, -Y)), "the data weights" + WEIGHTS),
     "find a rate x, y": (
-        lambda: find_learning_rate(UPDATE, TRAIN_STATE, X, Y, HYPER, batch_size=8),
+        lambda: find_learning_rate(TRAIN_STEP, TRAIN_STATE, X, Y, hparams=HPARAMS, batch_size=8),
         ONE_PAIR,
     ),
     "find a rate of half a batch": (finding(batch_size=0.5), f"batch_size {COUNT} 0.5"),
-    "find a rate on labels of 7": (finding(train=(X, Y + 7)), "labels must be classes 0 to 2"),
+    "find a rate on labels of 7": (finding(data=(X, Y + 7)), "labels must be classes 0 to 2"),
     "find a rate from a word": (
-        finding(hyper={"learning_rate": "a"}),
+        finding(hparams={"learning_rate": "a"}),
         "a number, but got 'a'",
     ),
     # searches
-    "search with weights": (lambda: problem(train=(X, Y, Y)), "train" + PAIR),
-    "search with validation weights": (lambda: problem(validation=(X, Y, Y)), "validation" + PAIR),
+    "search with negative weights": (
+        lambda: problem(train=(X, Y, -Y)),
+        "the data weights" + WEIGHTS,
+    ),
+    "search with negative validation weights": (
+        lambda: problem(validation=(X, Y, -Y)),
+        "the validation weights" + WEIGHTS,
+    ),
     "search without validation": (lambda: problem(validation=None), "which decides, but got None"),
     "search with half a batch": (lambda: problem(batch_size=0.5), f"batch_size {COUNT} 0.5"),
-    "search a model": (lambda: problem(update=MODEL), "expects an Update, but got Layer"),
+    "search a model": (lambda: problem(train_step=MODEL), "expects a train step, but got a Layer"),
     "search by the key 0": (searching(key=0), "a random key, but got 0"),
     "search half a trial": (searching(trials=0.5), f"trials {COUNT} 0.5"),
     "search a list": (searching({"learning_rate": [0.1]}), r"got \[0.1\]; write \{"),
@@ -218,7 +246,10 @@ WRONG = {
         lambda: descend(lambda x: x**2, 1.0, "sgd", 3),
         r"descend expects an optax optimizer, but got 'sgd'; pass optax",
     ),
-    "hold out of weights": (lambda: holdout((X, Y, Y), 3, seed=0), "split" + PAIR),
+    "hold out of weights": (
+        lambda: holdout((X, Y, Y), 3, seed=0),
+        r"split=\(x, y\), but got a tuple of 3; leave the third out",
+    ),
     "hold out a share": (lambda: holdout(TRAIN, 0.1, seed=0), "size to be an integer, but got 0.1"),
     "scale a split": (lambda: fit_standard(TRAIN), "got a tuple of 2; pass one array alone"),
     "scale words": (lambda: fit_standard(WORDS), "got strings"),

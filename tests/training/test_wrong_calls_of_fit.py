@@ -1,22 +1,19 @@
-"""Every wrong call of `fit` and `make_update` is answered in one line, nothing compiled."""
+"""Every wrong call of `fit` and `make_train_step` is answered in one line, nothing compiled."""
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
-from answers import COUNT, DICT, NUMBER_THEM, ONE_PAIR, PAIR, assert_refused
-from clouds import HYPER, MODEL, TRAIN, UPDATE, sgd
+from answers import COUNT, DICT, NUMBER_THEM, ONE_PAIR, assert_refused
+from clouds import HPARAMS, MODEL, TRAIN, TRAIN_STEP, sgd
 
 from jaxnets import dense, dropout, losses, metrics, serial
 from jaxnets.training import (
     fit,
-    make_update,
+    make_train_step,
     momentum,
     monitors,
-)
-from jaxnets.training.population import (
-    fit_population,
 )
 
 X, Y = TRAIN
@@ -25,15 +22,28 @@ KEY = jax.random.key(0)
 KEYS = jax.random.split(jax.random.key(1), 2)
 CE = losses.softmax_cross_entropy
 ACCURACY = {"accuracy": metrics.accuracy}
-PARAMS, STATE = MODEL.init(jax.random.key(1), X)
-RATES = {"learning_rate": np.array([0.1, 0.2])}
+PARAMS, _ = MODEL.init(jax.random.key(1), X)
 BEYOND_32_BITS = np.where(ROWS == 3, 2**40, Y.astype(np.int64))
 HUGE = np.where(ROWS[:, None] == 5, 1e300, X.astype(np.float64))
 BINARY = (Y > 0).astype(np.float32)[:, None]
 WORDS = np.array(["cat", "dog"] * 32)
 
-LINE = make_update(dense(1), optax.sgd(0.1), losses.squared_error)
-LOGIT = make_update(dense(1), optax.sgd(0.1), losses.binary_cross_entropy, metrics=ACCURACY)
+SGD = optax.sgd(0.1)
+LINE = make_train_step(dense(1), optax.sgd(0.1), losses.squared_error)
+LOGIT = make_train_step(dense(1), optax.sgd(0.1), losses.binary_cross_entropy, metrics=ACCURACY)
+
+
+class Unhashable:
+    """A train step of one's own that says what it equals and not how it is hashed."""
+
+    def __eq__(self, other):
+        return True
+
+    def init(self, key, x):
+        return x
+
+    def __call__(self, train_state, batch, hparams):
+        return train_state, {}
 
 
 class Tensor:
@@ -50,67 +60,95 @@ class Attached(Tensor):
         raise RuntimeError("Can't call numpy() on Tensor that requires grad.\nUse detach.")
 
 
-def training(update=UPDATE, train=TRAIN, **options):
-    sizes = {"key": KEY, "epochs": 1, "batch_size": 12, "hyper": HYPER}
-    return lambda: fit(update, train, **sizes | options)
+def training(train_step=TRAIN_STEP, data=TRAIN, **options):
+    sizes = {"key": KEY, "epochs": 1, "batch_size": 12}
+    sizes |= {} if hasattr(train_step, "init") else {"hparams": HPARAMS}
+    return lambda: fit(train_step, data, **sizes | options)
 
 
-def population(update=UPDATE, train=TRAIN, **options):
-    sizes = {"keys": KEYS, "epochs": 1, "batch_size": 12, "hypers": RATES}
-    return lambda: fit_population(update, train, **sizes | options)
-
-
-def making(tx=sgd, **options):
-    return lambda: make_update(MODEL, tx, CE, **options)
-
-
-def made(model=MODEL, tx=None, loss=CE, **options):
-    return make_update(model, optax.sgd(0.1) if tx is None else tx, loss, **options)
+def making(optimizer=SGD, model=MODEL, loss=CE, **options):
+    return lambda: make_train_step(model, optimizer, loss, **options)
 
 
 WRONG = {
     # what is trained
-    "fit a model": (training(MODEL), "expects an Update, but got Layer; make one: make_update"),
-    "fit with a hyper forgotten": (training(hyper=None), "hyper is None .*; pass hyper="),
-    "fit with a name of hyper missing": (
-        training(hyper={"rate": 1.0}),
-        r"reads hyper\['learning_rate'\], but hyper has \['rate'\]; add it",
+    "fit a model": (
+        training(MODEL),
+        "expects a train step, but got a Layer; make one: make_train_step",
     ),
-    "fit a model whose hyper is forgotten": (
+    "fit without hparams": (
+        training(hparams=None),
+        "a function of the hyperparameters, but hparams is None .*; pass hparams=",
+    ),
+    "fit with a name of hparams missing": (
+        training(hparams={"rate": 1.0}),
+        r"reads hparams\['learning_rate'\], but hparams has \['rate'\]; add it",
+    ),
+    "fit with hparams that nothing reads": (
+        training(LINE, hparams=HPARAMS),
+        r"depends on no hparams, but got \['learning_rate'\]; pass a function of them",
+    ),
+    "fit with one number that nothing reads": (
+        training(LINE, hparams=0.1),
+        "depends on no hparams, but got a .*; pass a function of them",
+    ),
+    "fit a dropout whose hparams are forgotten": (
         training(
-            made(lambda hyper: serial(("d", dropout(hyper["p"])), ("h", dense(3)))), hyper=None
+            lambda h: make_train_step(serial(dropout(h["p"]), ("h", dense(3))), SGD, CE),
+            hparams=None,
         ),
-        "hyper is None .*; pass hyper=",
+        "hparams is None .*; pass hparams=",
     ),
-    "fit a penalty whose hyper is forgotten": (
-        training(made(penalty=lambda params, hyper: losses.l2(params, hyper["l2"])), hyper=None),
-        "the penalty .* hyper is None .*; pass hyper=",
+    "fit an optax function": (training(optax.adam), "adam.* is to return a train step"),
+    "fit a layer's function": (training(dense, hparams=None), "dense .* hparams is None"),
+    "fit what makes no train step": (
+        training(lambda hparams: 3),
+        "is to return a train step, but returned 3; return make_train_step",
     ),
-    "fit an optax function": (
-        training(made(tx=optax.adam), hyper=None),
-        r"got adam itself, uncalled; pass optax.adam\(1e-3\)",
+    "fit a list": (training([LINE]), "expects a train step, but got a list; make one"),
+    "fit what cannot be hashed": (
+        training(Unhashable()),
+        "that can be hashed and weakly referenced, .* got a Unhashable; make it a frozen",
     ),
-    "fit an optax function with hyper": (training(made(tx=optax.adam)), "adam itself, uncalled"),
-    "fit momentum uncalled": (training(made(tx=momentum), hyper=None), "momentum .* pass hyper="),
-    "fit a layer's function": (training(made(dense), hyper=None), "dense .* hyper is None"),
-    "fit what makes no model": (training(made(lambda hyper: 3)), "returned 3; return a Layer"),
-    "fit with a string in hyper": (
-        training(hyper={"learning_rate": "0.1"}),
-        r"hyper\['learning_rate'\] to be a number, but got '0.1'",
+    "fit with a string in hparams": (
+        training(hparams={"learning_rate": "0.1"}),
+        r"hparams\['learning_rate'\] to be a number, but got '0.1'",
     ),
-    "fit with hyper beyond 32 bits": (training(hyper={"a": 2**40}), "32 bits .* got 1099511627776"),
+    "fit with hparams beyond 32 bits": (
+        training(hparams={"a": 2**40}),
+        "32 bits .* got 1099511627776",
+    ),
     # splits
     "fit x, y": (
-        lambda: fit(UPDATE, X, Y, key=KEY, epochs=1, batch_size=8, hyper=HYPER),
+        lambda: fit(TRAIN_STEP, X, Y, key=KEY, epochs=1, batch_size=8, hparams=HPARAMS),
         ONE_PAIR,
     ),
-    "fit with weights": (training(train=(X, Y, np.zeros(64))), "train" + PAIR),
-    "fit inputs alone": (training(train=X), r"train=\(x, y\), but got an array of shape \(64, 2\)"),
+    "fit with weights of words": (training(data=(X, Y, WORDS)), "the data weights .* got strings"),
+    "fit with weights of NaN": (
+        training(data=(X, Y, np.full(64, np.nan))),
+        "the data weights as one finite number of at least 0 .*got nan in row 0; a weight of 0",
+    ),
+    "fit with a column of weights": (
+        training(data=(X, Y, np.ones((64, 1)))),
+        r"the data weights as one finite number .*got the shape \(64, 1\)",
+    ),
+    "fit with too few weights": (
+        training(data=(X, Y, np.ones(63))),
+        "64 inputs and 64 labels and 63 weights; pass one of each",
+    ),
+    "fit four": (training(data=(X, Y, Y, Y)), "but got a tuple of 4; pass inputs and labels"),
+    "fit inputs alone": (
+        training(data=X),
+        r"data=\(x, y\) or .*, but got an array of shape \(64, 2\)",
+    ),
     "fit a share of validation": (
         training(validation=0.1),
         "hold rows out first.*holdout",
     ),
-    "fit validation weights": (training(validation=(X, Y, Y)), "validation" + PAIR),
+    "fit negative validation weights": (
+        training(validation=(X, Y, -Y)),
+        "the validation weights as one finite number of at least 0",
+    ),
     "fit validation of another width": (
         training(validation=(X[:, :1], Y)),
         r"cannot take the validation inputs \(64, 1\): fc1: dense",
@@ -124,37 +162,37 @@ WRONG = {
         r"the loss cannot take outputs \(12, 3\) with the validation labels \(12, 1\)",
     ),
     # arrays
-    "fit a tensor": (training(train=(Tensor(), Y)), r"object of type Tensor; .*x.numpy\(\)"),
+    "fit a tensor": (training(data=(Tensor(), Y)), r"object of type Tensor; .*x.numpy\(\)"),
     "fit an attached tensor": (
-        training(train=(Attached(), Y)),
+        training(data=(Attached(), Y)),
         r"Can't call numpy\(\) .*; convert it first: x.detach\(\).cpu\(\).numpy\(\)",
     ),
-    "fit words": (training(train=(X, WORDS)), "train labels .* got strings .*" + NUMBER_THEM),
-    "fit objects that are words": (training(train=(X, WORDS.astype(object))), NUMBER_THEM),
-    "fit objects": (training(train=(X.astype(object), Y)), r"dtype object; .*astype\(np.float32\)"),
-    "fit dates": (training(train=(X.astype("M8[s]"), Y)), "got the dtype datetime64"),
+    "fit words": (training(data=(X, WORDS)), "data labels .* got strings .*" + NUMBER_THEM),
+    "fit objects that are words": (training(data=(X, WORDS.astype(object))), NUMBER_THEM),
+    "fit objects": (training(data=(X.astype(object), Y)), r"dtype object; .*astype\(np.float32\)"),
+    "fit dates": (training(data=(X.astype("M8[s]"), Y)), "got the dtype datetime64"),
     "fit a masked array": (
-        training(train=(np.ma.masked_array(X, X > 0), Y)),
+        training(data=(np.ma.masked_array(X, X > 0), Y)),
         r"whose mask would be lost; fill it first: x.filled\(0\)",
     ),
-    "fit ragged rows": (training(train=([[1, 2], [3]], [0, 1])), "give all rows one shape"),
-    "fit a number": (training(train=(3.0, 1)), "single number 3.0; pass one row per example"),
-    "fit an array without axes": (training(train=(np.array(3.0), Y)), "the single number 3.0"),
-    "fit nothing": (training(train=([], [])), "at least one, but got 0 inputs and 0 labels"),
+    "fit ragged rows": (training(data=([[1, 2], [3]], [0, 1])), "give all rows one shape"),
+    "fit a number": (training(data=(3.0, 1)), "single number 3.0; pass one row per example"),
+    "fit an array without axes": (training(data=(np.array(3.0), Y)), "the single number 3.0"),
+    "fit nothing": (training(data=([], [])), "at least one, but got 0 inputs and 0 labels"),
     "fit labels beyond int32": (
-        training(train=(X, BEYOND_32_BITS)),
-        r"train labels in the range of int32, .* row 3 has 1099511627776 \(int64\); number them",
+        training(data=(X, BEYOND_32_BITS)),
+        r"data labels in the range of int32, .* row 3 has 1099511627776 \(int64\); number them",
     ),
     "fit inputs beyond int32": (
-        training(train=(np.stack([BEYOND_32_BITS] * 2, 1), Y)),
-        "train inputs in the range of int32, .* row 3 has 1099511627776",
+        training(data=(np.stack([BEYOND_32_BITS] * 2, 1), Y)),
+        "data inputs in the range of int32, .* row 3 has 1099511627776",
     ),
     "fit labels beyond uint32": (
-        training(train=(X, Y.astype(np.uint64) + 2**63)),
+        training(data=(X, Y.astype(np.uint64) + 2**63)),
         r"range of uint32, .* row 0 has 922337203685477580\d \(uint64\)",
     ),
     "fit inputs beyond float32": (
-        training(train=(HUGE, Y)),
+        training(data=(HUGE, Y)),
         r"range of float32, .* row 5 has 1e\+300 \(float64\); scale the data",
     ),
     "fit validation beyond float32": (training(validation=(HUGE, Y)), "validation inputs .* row 5"),
@@ -165,7 +203,7 @@ WRONG = {
     ),
     "fit a logit on labels of 9": (
         training(LOGIT, (X, 9 * BINARY)),
-        r"the loss expects binary train labels from -1 to 1, but row \d+ has 9.0",
+        r"the loss expects binary training labels from -1 to 1, but row \d+ has 9.0",
     ),
     "validate a logit on labels of -2": (
         training(LOGIT, (X, BINARY), validation=(X, -2 * BINARY)),
@@ -190,10 +228,13 @@ WRONG = {
     "fit many devices": (training(devices="2"), f"devices {COUNT} '2'"),
     # the rest
     "fit a folder": (training(checkpoints="run"), r"got 'run'; wrap the folder in Checkpoints"),
-    "fit one monitor": (training(monitors=monitors.loss_spikes()), r"monitors=\[monitors.loss"),
+    "fit one callback": (training(callbacks=monitors.loss_spikes()), r"callbacks=\[monitors.loss"),
     "fit a word as report": (training(report="print"), "report as a function"),
     "fit for NaN seconds": (training(chunk_seconds=float("nan")), "finite number .* got nan"),
-    "fit from params": (training(start=PARAMS), "start from a TrainState, but got dict"),
+    "fit from params": (
+        training(start=PARAMS),
+        "from a train state like that of train_step.init, but got a dict",
+    ),
     # parts
     "make metrics of a list": (making(metrics=["accuracy"]), DICT),
     "make a metric of a function": (
@@ -203,6 +244,13 @@ WRONG = {
     "make a metric of a factory": (making(metrics={"a": metrics.f1}), "call it where it makes"),
     "make a metric of a word": (making(metrics={"a": "accuracy"}), "for 'a', but got 'accuracy'"),
     "make a metric named objective": (making(metrics={"objective": metrics.accuracy}), "rename it"),
+    "make an optimizer of an optax function": (
+        making(optax.adam),
+        r"got adam itself, uncalled; pass optax.adam\(1e-3\)",
+    ),
+    "make an optimizer of momentum": (making(momentum), "an optax optimizer, but got"),
+    "make an optimizer of hparams": (making(sgd), "got the function sgd; .*write lambda hparams"),
+    "make a model of hparams": (making(model=lambda hparams: MODEL), "a Layer, but got the func"),
     "make an optimizer of a word": (making("adam"), r"got 'adam'; pass optax.adam\(1e-3\)"),
     "make a dtype that is none": (
         making(compute_dtype="float8"),
@@ -210,16 +258,19 @@ WRONG = {
     ),
     "make a dtype of integers": (making(compute_dtype=jnp.int8), "a floating-point dtype"),
     "make a dtype of 64 bits": (making(compute_dtype="float64"), "that JAX computes in, but got"),
-    "make a penalty of a number": (making(penalty=1e-4), r"got 0.0001; write lambda params, hyper"),
+    "make a penalty of a number": (
+        making(penalty=1e-4),
+        r"got 0.0001; write lambda params: losses",
+    ),
     "make an augmentation of a word": (
         making(augment="flip"),
         "to be a function, .*'flip'",
     ),
     "make a model of a list": (
-        lambda: make_update([dense(3)], sgd, CE),
+        lambda: make_train_step([dense(3)], SGD, CE),
         r"got a list; combine layers with serial\(...\)",
     ),
-    "make a loss of a metric": (lambda: made(loss=metrics.accuracy), "a loss function, but got"),
+    "make a loss of a metric": (making(loss=metrics.accuracy), "a loss function, but got"),
 }
 
 
