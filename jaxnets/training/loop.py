@@ -73,6 +73,8 @@ def train(record: Record, plan: Plan, result: Callable[[], Any]) -> Any:
             raise
         except CheckpointError as error:
             raise SavingFailed(result(), error) from error
+        finally:
+            record.run.loop.source.close()
     if signal is not None:
         raise Interrupted(result(), signal)
     return result()
