@@ -13,28 +13,32 @@ PACKAGE = Path(jaxnets.__file__).parent
 FILES = {str(path.relative_to(PACKAGE)): path for path in sorted(PACKAGE.rglob("*.py"))}
 
 # What each part of the library may import of the rest of it, and nothing else.
-CORE = {"layer", "keys", "compose", "lowering", "layers"}
+CORE = {"layer", "dtypes", "keys", "compose", "recurrence", "lowering", "layers"}
 ARROWS = {
     "layer": set(),
     "keys": {"layer"},
+    "dtypes": {"layer"},
+    "errors": set(),
     "messages": set(),
     "arrays": set(),
-    "files": {"messages"},
+    "locks": set(),
+    "files": {"locks", "messages"},
     "json_files": {"files", "messages"},
     "tensors": {"json_files"},
     "trees": {"layer", "messages"},
     "walk": set(),
-    "devices": set(),
-    "lowering": {"layer", "walk", "devices"},
-    "layers": {"layer", "lowering"},
-    "compose": {"layer", "keys"},
+    "sharding": set(),
+    "lowering": {"layer", "dtypes", "walk", "sharding"},
+    "layers": {"layer", "dtypes", "lowering"},
+    "compose": {"layer", "dtypes", "keys"},
+    "recurrence": {"layer", "dtypes", "compose"},
     "metrics": {"layer", "trees"},
     "losses": {"layer", "trees", "metrics"},
     "models": CORE,
     "data": {"layer", "keys", "files", "messages", "arrays"},
     # Of inspect it is what says where a NaN came from, when one has.
     "training": CORE
-    | {"arrays", "trees", "losses", "metrics", "data", "walk", "inspect", "devices"}
+    | {"arrays", "trees", "losses", "metrics", "data", "walk", "inspect", "sharding", "errors"}
     | {"files", "json_files", "messages", "tensors"},
     "inspect": CORE | {"trees", "training", "walk"},
     "interop": CORE

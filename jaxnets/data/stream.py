@@ -7,7 +7,7 @@ from typing import Any
 import jax
 import numpy as np
 
-from jaxnets.arrays import Examples
+from jaxnets.arrays import Examples, in_range
 from jaxnets.data.dataset import DataError
 
 
@@ -30,7 +30,7 @@ class Stream:
 
     Raises:
       DataError: the source has no length or no rows by number, its parts differ in length, or an
-        item is something else.
+        item is something else; of a row that is read later, when it is.
     """
 
     def __init__(
@@ -47,6 +47,11 @@ class Stream:
                 raise DataError(
                     f"a stream expects {name} to be a positive integer, but got {value!r}"
                 )
+        if isinstance(source, tuple) and item is None and len(source) not in (2, 3):
+            raise DataError(
+                f"a stream expects (x, y) or (x, y, weights), but got a tuple of {len(source)}; "
+                "pass inputs and labels as one pair"
+            )
         self.workers, self.ahead, self.block_bytes = workers, ahead, block_bytes
         self._arrays = Examples(*source) if isinstance(source, tuple) and item is None else None
         self._source, self._item = source, item
@@ -64,7 +69,10 @@ class Stream:
         parts = np.array_split(rows, min(self.workers, len(rows)))
         read = self._gather if self._arrays is not None else self._collate
         found = list(self._pool.map(read, parts))
-        return jax.tree.map(lambda *arrays: np.concatenate(arrays), *found)
+        x, y, weights = jax.tree.map(lambda *arrays: np.concatenate(arrays), *found)
+        for array in jax.tree.leaves((x, y)):
+            _check_range(array, rows)
+        return Examples(x, y, weights if weights is None else _weights(weights, rows))
 
     def _gather(self, rows: np.ndarray) -> Examples:
         # In ascending order, which a memory map and a file read fastest.
@@ -87,6 +95,35 @@ class Stream:
                 f"{type(item).__name__}; pass item=lambda item: (...), which makes them"
             )
         return Examples(*item)
+
+
+def _check_range(array: np.ndarray, rows: np.ndarray) -> None:
+    """Refuse a number that would wrap round, or become infinite, in the dtype that JAX gives it."""
+    if in_range(array):
+        return
+    row = next(r for r, part in zip(rows, array, strict=True) if not in_range(np.asarray(part)))
+    raise DataError(
+        f"a stream expects numbers in the range of {jax.dtypes.canonicalize_dtype(array.dtype)}, "
+        f"which JAX computes in, but row {row} holds one beyond ({array.dtype}); scale or number "
+        "them anew"
+    )
+
+
+def _weights(weights: np.ndarray, rows: np.ndarray) -> np.ndarray:
+    """The weights of these rows in float32, refused where they are no finite numbers from 0 on."""
+    if weights.ndim != 1:
+        raise DataError(
+            f"a stream expects one weight per example, but got the shape {weights.shape[1:]} for "
+            "each; pass a number"
+        )
+    weights = weights.astype(np.float32)
+    wrong = ~(np.isfinite(weights) & (weights >= 0))
+    if wrong.any():
+        raise DataError(
+            f"a stream expects weights that are finite and at least 0, but row "
+            f"{rows[wrong][0]} has {weights[wrong][0]}; a weight of 0 leaves an example out"
+        )
+    return weights
 
 
 def _length(source: Any) -> int:

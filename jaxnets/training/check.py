@@ -168,12 +168,17 @@ def check_batch(where: str, data: Any, batch_size: int) -> None:
         )
 
 
-def check_saving(where: str, on_nonfinite: str, checkpoints: Any, resume: bool) -> None:
-    """Refuse a folder in which another run is saved, unless this one goes on from there."""
+def check_on_nonfinite(where: str, on_nonfinite: Any) -> None:
+    """Refuse an end of what is not finite that there is not."""
     if on_nonfinite not in ("stop", "skip", "ignore"):
         raise RunError(
             f'{where} expects on_nonfinite "stop", "skip" or "ignore", but got {on_nonfinite!r}'
         )
+
+
+def check_saving(where: str, on_nonfinite: str, checkpoints: Any, resume: bool) -> None:
+    """Refuse a folder in which another run is saved, unless this one goes on from there."""
+    check_on_nonfinite(where, on_nonfinite)
     if resume and checkpoints is None:
         raise RunError("resume=True expects checkpoints to go on from; pass checkpoints as well")
     if checkpoints is None:

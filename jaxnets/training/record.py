@@ -54,11 +54,14 @@ class Record:
 
     @property
     def train_state(self) -> Any:
-        """The last train state or, of members that have one, that of the best evaluation."""
+        """The last train state or, of members that have one, that of the best evaluation.
+
+        Of a member that had none when its patience was over, the train state of then.
+        """
         if self.patience is None:
             return self.run.train_state
-        has_best = np.array(self.best_epoch) > 0
-        return self.run.loop.runner.select(has_best, self.best, self.run.train_state)
+        kept = (np.array(self.best_epoch) > 0) | self.finished
+        return self.run.loop.runner.select(kept, self.best, self.run.train_state)
 
     def add(self, progress: Progress) -> None:
         """Append a report; the last of a period stays, and may be the best."""
@@ -72,12 +75,16 @@ class Record:
             self._compare(np.atleast_1d(progress.validation["loss"]), progress.epoch)
 
     def _compare(self, losses: np.ndarray, epoch: int) -> None:
-        """Keep the train states of members whose loss is their smallest, and finite."""
+        """Keep the train states of members whose loss is their smallest, and finite.
+
+        And those of members whose patience ends before there is any such loss.
+        """
         waiting = ~self.finished
         better = waiting & np.isfinite(losses) & (losses < np.array(self.best_loss))
         for i in np.flatnonzero(waiting).tolist():
             self.stale[i] = 0 if better[i] else self.stale[i] + 1
         for i in np.flatnonzero(better).tolist():
             self.best_loss[i], self.best_epoch[i] = float(losses[i]), epoch
-        if better.any():
-            self.best = self.run.loop.runner.select(better, copy(self.run.train_state), self.best)
+        keep = better | (waiting & self.finished & (np.array(self.best_epoch) == 0))
+        if keep.any():
+            self.best = self.run.loop.runner.select(keep, copy(self.run.train_state), self.best)

@@ -10,6 +10,7 @@ import numpy as np
 
 from jaxnets.arrays import Examples
 from jaxnets.errors import RunError
+from jaxnets.training.arguments import numbers
 from jaxnets.training.chunk import CAPACITY
 from jaxnets.training.compiled_loop import CompiledLoop
 from jaxnets.training.evaluate import values
@@ -88,7 +89,7 @@ def advance(run: Run, stop: int, hparams: Hparams = None) -> tuple[Run, Progress
     """
     if stop <= run.step:
         raise RunError(f"advance expects a stop past step {run.step}, but got {stop}")
-    loop, start = run.loop, run.step
+    loop, start, hparams = run.loop, run.step, numbers("advance", "hparams", hparams)
     end = min(stop, start + CAPACITY, (start // loop.period + 1) * loop.period)
     arrays, end = loop.source.read(start, end)
     if start % loop.period == 0:

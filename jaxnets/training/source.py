@@ -79,7 +79,7 @@ class Source(Protocol):
         ...
 
     def close(self) -> None:
-        """Release threads and memory."""
+        """Release memory; a source that is read again takes it again."""
         ...
 
 

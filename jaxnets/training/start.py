@@ -11,6 +11,7 @@ from jaxnets.training.arguments import numbers, single_key
 from jaxnets.training.check import (
     check_devices,
     check_loop,
+    check_on_nonfinite,
     check_start,
     check_train_step,
     count_examples,
@@ -52,6 +53,7 @@ def start_run(
     key, hparams = single_key("start_run", key), numbers("start_run", "hparams", hparams)
     data, _ = splits("start_run", data, None)
     check_loop("start_run", data, batch_size, remainder, evaluate_every)
+    check_on_nonfinite("start_run", on_nonfinite)
     loop = make_loop(
         *(train_step, data, stream(key, "train")),
         batch_size=batch_size,

@@ -76,8 +76,9 @@ class StreamSource:
         return (self._reading[number].result(), np.int32(first)), min(stop, last)
 
     def close(self) -> None:
-        """Drop what has been read, and stop reading."""
-        self._thread.shutdown(cancel_futures=True)
+        """Drop what has been read, and read no further until it is asked for."""
+        for block in self._reading.values():
+            block.cancel()
         self._reading = {}
 
     def _block_at(self, step: int) -> tuple[int, int, int]:
@@ -100,7 +101,7 @@ class StreamSource:
         order = self._order_of(epoch)[start : start + self.length * epochs.batch_size]
         x, y, own = self._data.read(np.where(order < 0, -1 - order, order))
         weights = (order >= 0).astype(np.float32)
-        batch = Batch(x, y, weights if own is None else weights * _checked(own))
+        batch = Batch(x, y, weights if own is None else weights * own)
         shape = (self.length, epochs.batch_size)
 
         def block(array: np.ndarray) -> np.ndarray:
@@ -123,12 +124,3 @@ _order = jax.jit(Epochs.order, static_argnums=0)
 def _shape(array: np.ndarray) -> jax.ShapeDtypeStruct:
     dtype = jax.dtypes.canonicalize_dtype(array.dtype)
     return jax.ShapeDtypeStruct((1, *array.shape[1:]), dtype)
-
-
-def _checked(weights: np.ndarray) -> np.ndarray:
-    if not (np.isfinite(weights).all() and (weights >= 0).all()):
-        raise RunError(
-            f"weights must be finite and at least 0, but a row has "
-            f"{weights[~(np.isfinite(weights) & (weights >= 0))][0]}"
-        )
-    return weights.astype(np.float32)

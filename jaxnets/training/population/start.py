@@ -9,6 +9,7 @@ from jaxnets.layer import Key
 from jaxnets.training.arguments import member_keys, numbers
 from jaxnets.training.check import (
     check_loop,
+    check_on_nonfinite,
     check_start,
     check_strategy,
     check_train_step,
@@ -51,6 +52,7 @@ def start_population(
     keys, hparams = member_keys(where, keys), numbers(where, "hparams", hparams)
     data, _ = splits(where, data, None)
     check_loop(where, data, batch_size, remainder, evaluate_every)
+    check_on_nonfinite(where, on_nonfinite)
     loop = population_loop(
         *(train_step, data, keys, hparams, strategy or "vmap"),
         start=start,

@@ -1,0 +1,142 @@
+"""The weight of an example is how much it counts: in the step, in the figures, in evaluation."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+from clouds import HPARAMS, MODEL, TRAIN, TRAIN_STEP, plain, run
+from helpers import assert_close, assert_same
+
+from jaxnets import dense, losses, metrics
+from jaxnets.training import Batch, evaluate, make_train_step
+from jaxnets.training.population import evaluate_population, fit_population
+
+X, Y = TRAIN
+ROWS = len(X)
+WEIGHTS = np.random.default_rng(0).uniform(0.1, 3, ROWS).astype(np.float32)
+LINEAR = make_train_step(
+    dense(3),
+    optax.adam(0.1),
+    losses.softmax_cross_entropy,
+    metrics={"accuracy": metrics.accuracy},
+)
+
+
+def cross_entropies(kernel, bias, x, y):
+    """Each example's loss, and the gradient of it with respect to its logits, by NumPy."""
+    logits = x.astype(np.float64) @ kernel + bias
+    p = np.exp(logits - logits.max(1, keepdims=True))
+    p /= p.sum(1, keepdims=True)
+    picked = np.eye(3)[y]
+    return -np.log((p * picked).sum(1)), p - picked
+
+
+def test_a_step_descends_the_mean_of_the_losses_by_weight():
+    before = LINEAR.init(jax.random.key(0), X[:1])
+    batch = Batch(*map(jnp.asarray, (X, Y, WEIGHTS)))
+    after, sums = jax.jit(LINEAR)(before, batch)
+    kernel, bias = (np.asarray(before.params[name], np.float64) for name in ("kernel", "bias"))
+    each, slope = cross_entropies(kernel, bias, X, Y)
+    total = WEIGHTS.sum(dtype=np.float64)
+    share = WEIGHTS[:, None] / total
+    gradient = {"kernel": X.T @ (slope * share), "bias": (slope * share).sum(0)}
+    gradient = jax.tree.map(lambda g: jnp.asarray(g, jnp.float32), gradient)
+    updates, _ = optax.adam(0.1).update(gradient, before.opt_state, before.params)
+    assert_close(after.params, optax.apply_updates(before.params, updates), 1e-5)
+    assert_close(sums["objective"], WEIGHTS @ each / total)
+    assert_close(sums["loss"], (WEIGHTS @ each, total))
+
+
+@pytest.mark.parametrize("remainder", ["drop", "pad"])
+def test_weights_of_one_are_no_weights(remainder):
+    weighted, without = (
+        run(data=data, remainder=remainder) for data in ((X, Y, np.ones(ROWS)), TRAIN)
+    )
+    assert_close(plain(weighted.train_state), plain(without.train_state), 1e-6)
+    for got, want in zip(weighted.history, without.history, strict=True):
+        assert got.train == pytest.approx(want.train, rel=1e-6)
+
+
+def test_a_whole_weight_is_that_many_copies():
+    """In one batch that holds all; the layer is linear, and no chance is drawn."""
+    counts = np.arange(ROWS) % 3 + 1
+    copies = np.repeat(np.arange(ROWS), counts)
+    options = {"epochs": 5, "seed": 0}
+    weighted = run(LINEAR, (X, Y, counts), batch_size=ROWS, **options)
+    repeated = run(LINEAR, (X[copies], Y[copies]), batch_size=len(copies), **options)
+    assert_close(weighted.train_state.params, repeated.train_state.params, 1e-5)
+    for got, want in zip(weighted.history, repeated.history, strict=True):
+        assert got.train == pytest.approx(want.train, rel=1e-5)
+
+
+@pytest.mark.parametrize("on_nonfinite", ["stop", "skip", "ignore"])
+def test_a_batch_of_zero_weight_changes_nothing_but_the_step(on_nonfinite):
+    start = TRAIN_STEP(HPARAMS).init(jax.random.key(0), X[:1])
+    before = jax.tree.map(np.asarray, plain(start))
+    options = {"start": start, "epochs": 1, "on_nonfinite": on_nonfinite}
+    ended = run(data=(X, Y, np.zeros(ROWS)), **options)
+    after = jax.tree.map(np.asarray, plain(ended.train_state))
+    assert_same(after, before._replace(step=np.asarray(5, np.int32)))
+    assert np.isnan(ended.history[0].train["loss"])
+    assert ended.history[0].nonfinite == 0
+
+
+def test_examples_of_zero_weight_are_not_there_though_their_numbers_are_not():
+    """Their inputs are beyond any other, and the model has no state that would see them."""
+    spoilt = np.where(np.arange(ROWS)[:, None] % 2 == 1, np.float32(1e30), X)
+    weights = (np.arange(ROWS) % 2 == 0).astype(np.float32)
+    ended = run(LINEAR, (spoilt, Y, weights), batch_size=ROWS, epochs=3)
+    alone = run(LINEAR, (X[::2], Y[::2]), batch_size=ROWS // 2, epochs=3)
+    assert_close(ended.train_state.params, alone.train_state.params, 1e-5)
+    assert ended.history[-1].train == pytest.approx(alone.history[-1].train, rel=1e-5)
+
+
+def test_an_epoch_in_which_some_batches_count_is_a_run_on_those():
+    """Rows of one batch each, so that the order alone says which step is which."""
+    weights = (np.arange(ROWS) % 4 == 0).astype(np.float32)
+    ended = run(LINEAR, (X, Y, weights), batch_size=1, epochs=1)
+    assert ended.train_state.step == ROWS
+    assert ended.train_state.opt_state[0].count == weights.sum()
+    assert 0 < ended.history[0].train["loss"] < 10
+
+
+def test_evaluation_by_weight_is_that_of_the_examples_that_count():
+    state = run(epochs=1).train_state
+    some = np.arange(ROWS) % 3 > 0
+    options = {"hparams": HPARAMS, "block_size": 10}
+    weighted = evaluate(TRAIN_STEP, state, (X, Y, some.astype(np.int8)), **options)
+    assert weighted == pytest.approx(evaluate(TRAIN_STEP, state, (X[some], Y[some]), **options))
+    logits = MODEL.apply(state.params, state.model_state, X)[0]
+    by_numpy = np.average(np.asarray(logits).argmax(1) == Y, weights=WEIGHTS)
+    found = evaluate(TRAIN_STEP, state, (X, Y, WEIGHTS), **options)
+    assert found["accuracy"] == pytest.approx(by_numpy, rel=1e-5)
+
+
+def test_a_run_validates_by_weight():
+    weights = (np.arange(ROWS) % 3 > 0).astype(np.float32)
+    ended = run(validation=(X, Y, weights))
+    found = evaluate(TRAIN_STEP, ended.train_state, (X, Y, weights), hparams=HPARAMS)
+    assert ended.history[-1].validation == found
+
+
+def test_a_population_weighs_as_each_member_would():
+    keys, rates = jax.random.split(jax.random.key(0), 2), jnp.array([0.1, 0.05])
+    hparams = {"learning_rate": rates}
+    data = (X, Y, np.where(np.arange(ROWS) % 5 == 0, 0, WEIGHTS))
+    members = fit_population(
+        *(TRAIN_STEP, data),
+        keys=jax.random.clone(keys),
+        hparams=hparams,
+        epochs=2,
+        batch_size=12,
+        strategy="vmap",
+    )
+    scores = evaluate_population(TRAIN_STEP, members.train_states, data, hparams=hparams)
+    for i in range(2):
+        one = {"learning_rate": rates[i]}
+        alone = run(data=data, key=jax.random.clone(keys)[i], hparams=one)
+        got = jax.tree.map(lambda leaf, i=i: leaf[i], members.train_states.params["head"])
+        assert_close(got, alone.train_state.params["head"], 1e-4)
+        expected = evaluate(TRAIN_STEP, alone.train_state, data, hparams=one)
+        assert scores["loss"][i] == pytest.approx(expected["loss"], rel=1e-4)
