@@ -15,12 +15,11 @@ import jax
 import optax
 import tyro
 
-from experiments.folder import begin, cut, write_figure, write_json
+from experiments.folder import begin, cut, save_learnt, write_figure, write_json
 from jaxnets import LayerError, metrics
 from jaxnets.data import DataError, Dataset
 from jaxnets.files import user_cache
 from jaxnets.inspect import plots
-from jaxnets.interop import safetensors
 from jaxnets.json_files import JSONError
 from jaxnets.messages import printable
 from jaxnets.training import (
@@ -32,7 +31,6 @@ from jaxnets.training import (
     Progress,
     RunError,
     SavingFailed,
-    TrainState,
     console,
     evaluate,
     fit,
@@ -40,6 +38,7 @@ from jaxnets.training import (
     together,
 )
 from jaxnets.training.monitors import loss_spikes
+from jaxnets.training.population import PopulationResult, fit_population
 from jaxnets.training.train_step import Hparams, resolve
 
 # Each with the peak learning rate that suits it where none is given.
@@ -109,14 +108,19 @@ class Run:
 
     def fit(self, *args: Any, **options: Any) -> FitResult:
         """`training.fit`, saved and reporting here; after Ctrl-C, what was learnt by then."""
-        saved = self.saved("training")
-        log = self.folder / "metrics.jsonl"
+        return self._train(fit, *args, callbacks=[loss_spikes()], **options)
+
+    def fit_population(self, *args: Any, **options: Any) -> PopulationResult:
+        """The same of a population, by `fit_population`."""
+        return self._train(fit_population, *args, **options)
+
+    def _train(self, fit: Callable, *args: Any, **options: Any) -> Any:
+        saved, log = self.saved("training"), self.folder / "metrics.jsonl"
         cut(log, saved["checkpoints"].latest_whole() or 0)
+        options |= {"chunk_seconds": self.config.chunk_seconds, **saved}
         with console() as shown, json_lines(log) as written:
             try:
-                reported = {"report": together(shown, written), "callbacks": [loss_spikes()]}
-                reported |= {"chunk_seconds": self.config.chunk_seconds}
-                return fit(*args, **reported, **saved, **options)
+                return fit(*args, report=together(shown, written), **options)
             except Interrupted as interrupted:
                 self.interrupted = interrupted
                 return interrupted.fit
@@ -166,18 +170,6 @@ class Run:
         )
         if self.interrupted is not None:
             raise self.interrupted
-
-
-def save_learnt(folder: Path, train_state: TrainState) -> None:
-    """Write params.safetensors, which holds all that evaluating needs."""
-    learnt = {"params": train_state.params, "state": train_state.model_state}
-    safetensors.save(folder / "params.safetensors", learnt)
-
-
-def load_learnt(folder: Path) -> TrainState:
-    """A train state to evaluate, from params.safetensors."""
-    learnt = safetensors.load(folder / "params.safetensors")
-    return TrainState((), learnt["params"], learnt.get("state", {}), (), ())
 
 
 def cut_short(history: Sequence[Progress]) -> str:

@@ -19,10 +19,11 @@ from matplotlib.figure import Figure
 from jaxnets import json_files
 from jaxnets.data import Dataset
 from jaxnets.files import sweep, written_whole
+from jaxnets.interop import safetensors
 from jaxnets.json_files import JSONError, damaged, decode
 from jaxnets.locks import hold
 from jaxnets.messages import printable
-from jaxnets.training import RunError
+from jaxnets.training import RunError, TrainState
 from jaxnets.training.report import to_json
 
 LOCK = "run.lock"
@@ -177,3 +178,15 @@ def _settings(run: dict[str, Any]) -> dict[str, Any]:
     """What must not differ: the experiment, its options, and the data's checksums."""
     options = {name: value for name, value in run["config"].items() if name not in MAY_CHANGE}
     return {"experiment": run["experiment"], **options, "data": run["data"]["checksums"]}
+
+
+def save_learnt(folder: Path, train_state: TrainState) -> None:
+    """Write params.safetensors, which holds all that evaluating needs."""
+    learnt = {"params": train_state.params, "state": train_state.model_state}
+    safetensors.save(folder / "params.safetensors", learnt)
+
+
+def load_learnt(folder: Path) -> TrainState:
+    """A train state to evaluate, from params.safetensors."""
+    learnt = safetensors.load(folder / "params.safetensors")
+    return TrainState((), learnt["params"], learnt.get("state", {}), (), ())

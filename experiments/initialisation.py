@@ -101,7 +101,7 @@ def several_updates(
     x, y = train
 
     def step(train_state: TrainState, rows: Array) -> tuple[TrainState, Array]:
-        train_state, sums = update(train_state, Batch(x[rows], y[rows], jnp.ones(len(rows))))
+        train_state, sums = train_step(train_state, Batch(x[rows], y[rows], jnp.ones(len(rows))))
         return train_state, sums["objective"]
 
     train_state, objectives = jax.lax.scan(step, train_state, rows)

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from experiments import common
-from experiments.folder import machine, write_json
+from experiments.folder import load_learnt, machine, write_json
 from experiments.population import ensembles, percent, seed_keys
 from jaxnets import json_files
 from jaxnets.data import Split
@@ -52,7 +52,7 @@ def experiment(
             fitted = alone.fit(train_step, train, **sizes, **how)
             alone.finish(train_step, fitted, hparams=config.hparams)
         results.append({"seed": seed, **result_in(folder)})
-        learnt, x = common.load_learnt(folder), run.dataset.test.x
+        learnt, x = load_learnt(folder), run.dataset.test.x
         probabilities.append(predict_proba(train_step, learnt, x, hparams=config.hparams))
         finish(run, config, results, np.stack(probabilities))
 

@@ -13,16 +13,15 @@ from matplotlib.patches import Patch
 from matplotlib.ticker import MaxNLocator
 
 from experiments import common
-from experiments.folder import cut, write_figure, write_json
+from experiments.folder import save_learnt, write_figure, write_json
 from jaxnets import metrics
 from jaxnets.data import Split
 from jaxnets.layer import Key
-from jaxnets.training import Interrupted, Progress, RunError, console, json_lines, together
+from jaxnets.training import Progress, RunError
 from jaxnets.training.population import (
     PopulationResult,
     average,
     evaluate_population,
-    fit_population,
     predict_proba_population,
     spread,
     vote,
@@ -58,29 +57,22 @@ def experiment(
     was learnt by then is written before `Interrupted` is raised. Raises `RunError` where every
     network diverged.
     """
-    interrupted, saved, log = None, run.saved("training"), run.folder / "metrics.jsonl"
+    keys = seed_keys(config.seed, config.seeds)
     hparams = {name: jnp.full(config.seeds, value) for name, value in config.hparams.items()}
-    cut(log, saved["checkpoints"].latest_whole() or 0)
-    with console() as shown, json_lines(log) as written:
-        try:
-            fitted = fit_population(
-                train_step,
-                train,
-                keys=seed_keys(config.seed, config.seeds),
-                epochs=config.epochs,
-                batch_size=config.batch_size,
-                hparams=hparams,
-                validation=validation,
-                report=together(shown, written),
-                **saved,
-            )
-        except Interrupted as stopped:
-            interrupted, fitted = stopped, stopped.fit
+    fitted = run.fit_population(
+        train_step,
+        train,
+        keys=keys,
+        epochs=config.epochs,
+        batch_size=config.batch_size,
+        hparams=hparams,
+        validation=validation,
+    )
     test, probabilities = tested(train_step, fitted, run.dataset.test, hparams=hparams)
-    common.save_learnt(run.folder, fitted.train_states)
-    finish(run, config, fitted, test, probabilities, interrupted=interrupted is not None)
-    if interrupted is not None:
-        raise interrupted
+    save_learnt(run.folder, fitted.train_states)
+    finish(run, config, fitted, test, probabilities)
+    if run.interrupted is not None:
+        raise run.interrupted
 
 
 def finish(
@@ -89,8 +81,6 @@ def finish(
     fitted: PopulationResult,
     test: Mapping[str, np.ndarray],
     probabilities: np.ndarray,
-    *,
-    interrupted: bool,
 ) -> None:
     """Write and tell what came of the population on the test set."""
     together_as = ensembles(probabilities, run.dataset.test.y)
@@ -107,13 +97,13 @@ def finish(
         "compile_seconds": fitted.compile_seconds,
         "train_seconds": fitted.train_seconds,
         "samples_per_second": fitted.samples_per_second,
-        "interrupted": interrupted,
+        "interrupted": run.interrupted is not None,
     }
     write_json(run.folder / "result.json", result)
     accuracy = spread(test["accuracy"])
     if fitted.history:
         title = f"{run.name}, {config.seeds} seeds: test accuracy {percent(accuracy)}"
-        title += common.cut_short(fitted.history) if interrupted else ""
+        title += common.cut_short(fitted.history) if run.interrupted else ""
         write_figure(run.folder / "curves.png", curves(fitted.history, title))
     print(
         f"{config.seeds} networks by {fitted.strategy}, measured to be the faster way, in "

@@ -25,6 +25,7 @@ from experiments.folder import write_figure
 from jaxnets import data, losses, metrics, models, scale_pixels, serial
 from jaxnets.data import Split
 from jaxnets.training import RunError, TrainStep, evaluate, fit, make_train_step, predict_proba
+from jaxnets.training.train_step import Hparams
 
 SCORES = {
     "accuracy": metrics.accuracy,

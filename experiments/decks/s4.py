@@ -26,6 +26,7 @@ from jaxnets import (
     serial,
 )
 from jaxnets.training import TrainStep, descend, evaluate, fit, make_train_step, momentum
+from jaxnets.training.train_step import Hparams
 
 lenet5 = serial(scale_pixels(mean=0.1307, std=0.3081), ("lenet5", models.lenet5()))
 KERNELS = {

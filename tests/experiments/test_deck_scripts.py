@@ -3,9 +3,11 @@
 import json
 import signal
 import sys
+from contextlib import nullcontext
 
 import pytest
 
+from experiments import common
 from experiments.decks import fashion_spread, s0, s1, s2, s3, s4, slides
 from jaxnets.training import Checkpoints, Interrupted, RunError
 
@@ -66,7 +68,7 @@ def test_s2_looks_at_the_validation_digits_every_few_updates(told):
     assert here["looks at the validation digits"] == "3"  # after 7, 14 and all 20 updates
     assert here["parameters, running statistics"] == "180,880, 224"
     assert here["approve credit (made-up rows)"].startswith("no (f = 0.")
-    assert pictures == {"training-progress", "confusion"}
+    assert pictures == {"training-progress", "curves", "confusion"}
 
 
 def test_s2_goes_on_after_a_signal_bit_for_bit(small_mnist, tmp_path, monkeypatch, capsys):
@@ -77,18 +79,19 @@ def test_s2_goes_on_after_a_signal_bit_for_bit(small_mnist, tmp_path, monkeypatc
         content = (config.out / "result.json").read_text(encoding="utf-8")
         return (config.out / "params.safetensors").read_bytes(), json.loads(content)["steps"]
 
-    def save_and_signal(checkpoints, *args, **options):
+    def terminate(progress):
         signal.raise_signal(signal.SIGTERM)
-        return save(checkpoints, *args, **options)
 
-    whole, save = run("whole"), Checkpoints.save
+    whole = run("whole")
     with monkeypatch.context() as patch, pytest.raises(Interrupted):
-        patch.setattr(Checkpoints, "save", save_and_signal)
+        patch.setattr(common, "console", lambda: nullcontext(terminate))
         run("cut")
     assert Checkpoints(tmp_path / "cut" / "checkpoints" / "training").latest() == 7
     capsys.readouterr()
     assert run("cut", resume=True) == whole
-    assert capsys.readouterr().out.count("iteration ") == 2  # of three: the first was made before
+    lines = capsys.readouterr().out.splitlines()
+    looks = [line.split()[:2] for line in lines if "  validation loss " in line]
+    assert looks == [["step", "14/20"], ["epoch", "2/2"]]  # of three: the first was made before
 
 
 @pytest.mark.parametrize("option", [{"validation_frequency": 0}, {"batch_size": 10**6}])

@@ -11,8 +11,15 @@ import numpy as np
 import pytest
 
 from jaxnets import data
-from jaxnets.training import CheckpointError, Checkpoints, Fit, SavingFailed, TrainState
-from jaxnets.training.population import PopulationFit
+from jaxnets.training import (
+    CheckpointError,
+    Checkpoints,
+    FitResult,
+    Progress,
+    SavingFailed,
+    TrainState,
+)
+from jaxnets.training.population import PopulationResult
 
 
 @pytest.mark.parametrize("population", [False, True])
@@ -20,11 +27,11 @@ def test_what_was_learnt_is_saved_elsewhere_where_its_own_folder_fails(
     ended, tmp_path, monkeypatch, population
 ):
     step = jnp.array([3, 7]) if population else jnp.int32(7)
-    state = train_state(step)
+    state, history = train_state(step), (Progress(7, 9, 1, 1, False, {}, None, 1.0, 1.0),)
     if population:
-        fitted = PopulationFit(state, (), np.array([3, -1]), "vmap", 0.0, 0.0, 0.0)
+        fitted = PopulationResult(state, history, np.array([3, -1]), None, "vmap", 0.0, 0.0, 0.0)
     else:
-        fitted = Fit(state, (), None, 0.0, 0.0, 0.0)
+        fitted = FitResult(state, history, None, 0.0, 0.0, 0.0)
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
 
     def failing():

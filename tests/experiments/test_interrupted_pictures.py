@@ -8,14 +8,19 @@ import pytest
 from experiments import common, mnist_mlp, population
 from experiments.decks import s0, s1, s2
 from jaxnets import dense, flatten, scale_pixels, serial
-from jaxnets.training import Checkpoints, Interrupted
+from jaxnets.training import Interrupted
 
 pytestmark = pytest.mark.usefixtures("unoptimised")
 AFTER = "interrupted after 16 of 60 updates"  # in two epochs of 30
 
 
-def interrupt(progress=None):
+def interrupt(progress):
     signal.raise_signal(signal.SIGINT)
+
+
+def interrupt_at_40(progress):
+    if progress.step == 40:
+        interrupt(progress)
 
 
 @pytest.fixture
@@ -26,12 +31,12 @@ def drawn(small_mnist, tmp_path, monkeypatch):
     def write(path, figure):
         figures[path.stem] = figure
 
-    def drawn(script, **options):
+    def drawn(script, reporter=interrupt, **options):
         small = {"data_dir": small_mnist, "out": tmp_path / "run", "validation": 40}
         config = script.Config(**small | {"epochs": 2, "batch_size": 20} | options)
         for module in (common, population, script):
             monkeypatch.setattr(module, "write_figure", write, raising=False)
-            monkeypatch.setattr(module, "console", lambda: nullcontext(interrupt), raising=False)
+            monkeypatch.setattr(module, "console", lambda: nullcontext(reporter), raising=False)
         with pytest.raises(Interrupted):
             script.experiment(config)
         return figures
@@ -70,26 +75,16 @@ def small_network(monkeypatch):
 
 
 @pytest.mark.usefixtures("small_network")
-def test_s2_draws_the_looks_it_had_and_the_epochs_that_ended(drawn, monkeypatch):
-    save = Checkpoints.save
-
-    def save_and_interrupt(checkpoints, step, *arguments):
-        if step == 40:
-            interrupt()
-        return save(checkpoints, step, *arguments)
-
-    monkeypatch.setattr(Checkpoints, "save", save_and_interrupt)
-    figures = drawn(s2, validation_frequency=20)
+def test_s2_draws_the_looks_it_had_and_the_epochs_that_ended(drawn):
+    figures = drawn(s2, interrupt_at_40, validation_frequency=20)
     assert title(figures["training-progress"]).endswith("interrupted after 40 of 60 updates")
     assert ends(figures["training-progress"]) == {30, 40}  # the end of an epoch, and the last look
-    assert title(figures["confusion"]).endswith("interrupted")
+    assert ends(figures["curves"]) == {round(40 / 30, 9)}
+    assert title(figures["confusion"]).endswith("interrupted after 40 of 60 updates")
 
 
 @pytest.mark.usefixtures("small_network")
-def test_s2_interrupted_before_its_first_update_still_ends_in_order(drawn, monkeypatch):
-    restore = Checkpoints.restore
-    monkeypatch.setattr(
-        Checkpoints, "restore", lambda *arguments: [restore(*arguments), interrupt()][0]
-    )
+def test_s2_interrupted_before_its_first_look_still_ends_in_order(drawn):
     figures = drawn(s2, validation_frequency=20)
-    assert title(figures["training-progress"]).endswith("interrupted after 0 of 60 updates")
+    assert title(figures["training-progress"]).endswith(AFTER)
+    assert ends(figures["training-progress"]) == {16}

@@ -8,22 +8,26 @@ import numpy as np
 import optax
 import pytest
 from counting import abstract, count
-from jaxnets.training.program import Program
 from matplotlib.figure import Figure
 
 from experiments import common, fashion_cnn, mnist_record, one_by_one
+from experiments.folder import load_learnt
 from jaxnets import data, dense, flatten, losses, metrics, models, scale_pixels, serial
-from jaxnets.interop import safetensors
-from jaxnets.training import Interrupted, RunError, make_update, predict_proba
+from jaxnets.training import Interrupted, RunError, loop, make_train_step, predict_proba
 
 SMALL = {"batch_size": 60, "validation": 40}  # ten steps an epoch
 MODEL = serial(scale_pixels(), flatten, ("head", dense(10)))
-UPDATE = make_update(
+TRAIN_STEP = make_train_step(
     MODEL,
     optax.adam(0.01),
     losses.softmax_cross_entropy,
     metrics={"accuracy": metrics.accuracy},
 )
+
+
+def train_step(hparams):
+    del hparams  # its rate is its own
+    return TRAIN_STEP
 
 
 @pytest.fixture(autouse=True)
@@ -40,7 +44,7 @@ def run(small_mnist, tmp_path):
     def run(out="run", **options):
         config = one_by_one.Config(out=tmp_path / out, **SMALL, **options)
         splits = data.holdout(dataset.train, config.validation, seed=0)
-        one_by_one.experiment(common.Run("linear", config, dataset), config, UPDATE, *splits)
+        one_by_one.experiment(common.Run("linear", config, dataset), config, train_step, *splits)
         return tmp_path / out
 
     return run
@@ -56,8 +60,7 @@ def test_each_seed_leaves_a_run_and_all_are_reported_together(run, small_mnist, 
     members = []
     for seed, told in zip((3, 4, 5), result["by_seed"], strict=True):
         assert told == {"seed": seed, **content(folder / f"seed{seed}")}
-        params = safetensors.load(folder / f"seed{seed}" / "params.safetensors")["params"]
-        members.append(predict_proba(MODEL, params, {}, test.x))
+        members.append(predict_proba(TRAIN_STEP, load_learnt(folder / f"seed{seed}"), test.x))
         assert told["test_accuracy"] == pytest.approx(np.mean(members[-1].argmax(-1) == test.y))
     accuracies = [told["test_accuracy"] for told in result["by_seed"]]
     assert len({told["test_loss"] for told in result["by_seed"]}) == 3
@@ -84,13 +87,14 @@ def test_resuming_redoes_no_seed_and_goes_on_within_one_bit_for_bit(run, monkeyp
     assert content(cut / "seed1")["interrupted"]
     ready, left_at = content(cut / "seed0"), content(cut / "seed1")["steps"]
 
-    made, advance = [], Program.advance
+    made, advance = [], loop.advance
 
-    def counted(program, course, stop, pace):
-        made.append(stop - course.step)
-        return advance(program, course, stop, pace)
+    def counted(run, stop, hparams):
+        after, progress = advance(run, stop, hparams)
+        made.append(after.step - run.step)
+        return after, progress
 
-    monkeypatch.setattr(Program, "advance", counted)
+    monkeypatch.setattr(loop, "advance", counted)
     run(epochs=2, seeds=2, resume=True)
     assert 0 < sum(made) == 20 - left_at
     assert content(cut / "seed0") == ready

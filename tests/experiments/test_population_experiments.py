@@ -10,7 +10,6 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
-from jaxnets.training.population.programs import Programs
 from matplotlib.figure import Figure
 
 from experiments import (
@@ -24,9 +23,11 @@ from experiments import (
     study,
 )
 from experiments.bench import population as bench
-from jaxnets import data, dense, flatten, metrics, serial
-from jaxnets.interop import safetensors
+from experiments.folder import load_learnt
+from jaxnets import data, dense, flatten, serial
 from jaxnets.training import Interrupted, RunError, evaluate
+
+FASTEST = "jaxnets.training.population.fit.fastest"
 
 
 @pytest.fixture(autouse=True)
@@ -40,7 +41,7 @@ def compile_quickly():
 @pytest.fixture
 def no_measuring(monkeypatch):
     """Which strategy is the faster is another test's; measuring compiles both."""
-    monkeypatch.setattr(Programs, "fastest", lambda self, states, start: "vmap")
+    monkeypatch.setattr(FASTEST, lambda run, hparams: "vmap")
 
 
 @pytest.fixture
@@ -75,16 +76,11 @@ def test_many_seeds_of_an_experiment_are_reported_with_their_spread(small_mnist,
         "checkpoints",
     }
     result = json.loads((folder / "result.json").read_text())
-    saved = safetensors.load(folder / "params.safetensors")["params"]
+    saved = load_learnt(folder)
     test = data.load("mnist", data_dir=small_mnist).test
+    train_step = study.train_step(mnist_mlp.model, optax.identity())
     found = [
-        evaluate(
-            mnist_mlp.model,
-            jax.tree.map(lambda leaf, i=i: leaf[i], saved),
-            {},
-            test,
-            {"accuracy": metrics.accuracy},
-        )["accuracy"]
+        evaluate(train_step, jax.tree.map(lambda leaf, i=i: leaf[i], saved), test)["accuracy"]
         for i in (0, 1)
     ]
     assert result["members"]["accuracy"] == pytest.approx(found, abs=1e-6)
@@ -114,7 +110,7 @@ def test_a_study_that_was_cut_short_goes_on_bit_for_bit(run, monkeypatch, tmp_pa
         run(seeds, seeds=2, hidden=4, out=folder)
     assert not (folder / "result.json").exists()
     monkeypatch.undo()
-    monkeypatch.setattr(Programs, "fastest", lambda self, states, start: "vmap")
+    monkeypatch.setattr(FASTEST, lambda run, hparams: "vmap")
     assert run(seeds, seeds=2, hidden=4, out=folder, resume=True) == whole
     with pytest.raises(RunError, match="hidden: saved 4, given 5"):
         run(seeds, seeds=2, hidden=5, out=folder, resume=True)
@@ -126,17 +122,17 @@ def terminate(progress):
 
 def test_a_member_that_diverged_has_no_figures_and_no_vote(small_mnist):
     test = data.load("mnist", data_dir=small_mnist).test
-    update = study.updating(serial(flatten, ("head", dense(10))), optax.sgd(0.1))
-    states = jax.vmap(lambda key: update.init(key, test.x[:1]))(population.seed_keys(0, 3))
+    train_step = study.train_step(serial(flatten, ("head", dense(10))), optax.sgd(0.1))
+    states = jax.vmap(lambda key: train_step.init(key, test.x[:1]))(population.seed_keys(0, 3))
     fitted = SimpleNamespace(train_states=states, diverged=np.array([-1, 7, -1]), strategy="vmap")
-    found, probabilities = population.tested(update, fitted, test)
+    found, probabilities = population.tested(train_step, fitted, test)
     assert np.isnan(found["accuracy"]).tolist() == [False, True, False]
     assert probabilities.shape == (2, len(test.y), 10)
     right = probabilities.argmax(-1) == test.y
     np.testing.assert_allclose(found["accuracy"][[0, 2]], right.mean(1), atol=1e-6)
     fitted.diverged = np.array([4, 7, 5])
     with pytest.raises(RunError, match="all 3 networks diverged, the first at step 4"):
-        population.tested(update, fitted, test)
+        population.tested(train_step, fitted, test)
 
 
 def test_an_ensemble_is_as_right_and_as_sure_as_counted_by_hand():

@@ -3,31 +3,43 @@
 import json
 import signal
 from contextlib import nullcontext
-from functools import partial
+from dataclasses import dataclass
+from typing import ClassVar
 
 import jax
 import jax.numpy as jnp
 import optax
 import pytest
-from jaxnets.training.population.programs import Programs
 
 from experiments import common, population
 from experiments.torture import TIMES
 from jaxnets import data, dense, flatten, losses, metrics, scale_pixels, serial
-from jaxnets.training import fit, make_update, resume
+from jaxnets.training import make_train_step
 
 STEPS = 10  # an epoch, which is one chunk
 pytestmark = pytest.mark.usefixtures("unoptimised")
+FASTEST = "jaxnets.training.population.fit.fastest"
 
 
-def spiking(hyper):
+@dataclass(frozen=True)
+class Config(population.Config):
+    """A save after every chunk, and a chunk an epoch."""
+
+    save_seconds: ClassVar[float] = 0.0
+    chunk_seconds: ClassVar[float] = 1000.0
+
+
+def train_step(hparams):
     """Plain descent with one step that is far too long, the 119th."""
-    return optax.sgd(lambda count: jnp.where(count == 118, 30.0, hyper["learning_rate"]))
+
+    def rate(count):
+        return jnp.where(count == 118, 30.0, hparams["learning_rate"])
+
+    return make_train_step(MODEL, optax.sgd(rate), losses.softmax_cross_entropy, metrics=METRICS)
 
 
 MODEL = serial(scale_pixels(), flatten, ("head", dense(10)))
 METRICS = {"accuracy": metrics.accuracy}
-UPDATE = make_update(MODEL, spiking, losses.softmax_cross_entropy)
 
 
 @pytest.fixture
@@ -35,8 +47,6 @@ def trained(small_mnist, tmp_path, monkeypatch):
     """Train in a folder, saving after every epoch; SIGTERM comes with the report of step `at`."""
     dataset = data.load("mnist", data_dir=small_mnist)
     train, validation = data.holdout(dataset.train, 40, seed=0)
-    monkeypatch.setattr(resume, "SAVE_SECONDS", 0.0)
-    monkeypatch.setattr(common, "fit", partial(fit, chunk_seconds=1000.0))
 
     def trained(name, at=None, **options):
         def stop(progress):
@@ -44,12 +54,15 @@ def trained(small_mnist, tmp_path, monkeypatch):
                 signal.raise_signal(signal.SIGTERM)
 
         monkeypatch.setattr(common, "console", lambda: nullcontext(stop))
-        config = common.Config(
-            out=tmp_path / name, data_dir=small_mnist, learning_rate=0.01, **options
-        )
+        config = Config(out=tmp_path / name, data_dir=small_mnist, learning_rate=0.01, **options)
         run = common.Run("linear", config, dataset)
-        sizes = {"epochs": 14, "batch_size": 60, "hyper": config.hyper, "validation": validation}
-        run.fit(UPDATE, train, key=jax.random.key(0), **sizes)
+        sizes = {
+            "epochs": 14,
+            "batch_size": 60,
+            "hparams": config.hparams,
+            "validation": validation,
+        }
+        run.fit(train_step, train, key=jax.random.key(0), **sizes)
         assert (run.interrupted is None) == (at is None)
         return log(run.folder)
 
@@ -86,17 +99,15 @@ def test_a_resumed_log_is_that_of_the_undisturbed_run_even_after_a_fallback(trai
 
 
 def test_a_populations_log_has_each_step_once_after_a_fallback(small_mnist, tmp_path, monkeypatch):
-    monkeypatch.setattr(Programs, "fastest", lambda self, states, start: "vmap")
-    monkeypatch.setattr(resume, "SAVE_SECONDS", 0.0)
+    monkeypatch.setattr(FASTEST, lambda run, hparams: "vmap")
     dataset = data.load("mnist", data_dir=small_mnist)
     splits = data.holdout(dataset.train, 40, seed=0)
 
     def trained(epochs, **options):
         sizes = {"epochs": epochs, "batch_size": 60, "seeds": 2, "out": tmp_path / "run"}
-        config = population.Config(data_dir=small_mnist, **sizes, **options)
-        update = make_update(MODEL, spiking, losses.softmax_cross_entropy, metrics=METRICS)
+        config = Config(data_dir=small_mnist, **sizes, **options)
         run = common.Run("linear", config, dataset)
-        population.experiment(run, config, update, *splits)
+        population.experiment(run, config, train_step, *splits)
 
     trained(3)
     damage(tmp_path / "run", 30)

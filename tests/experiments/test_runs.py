@@ -7,12 +7,13 @@ import sys
 from pathlib import Path
 
 import jax
+import optax
 import pytest
 
-from experiments import common, mnist_cnn, mnist_mlp
-from jaxnets import data, dense, flatten, losses, metrics, scale_pixels, serial
-from jaxnets.interop import safetensors
-from jaxnets.training import evaluate, fit, make_update
+from experiments import common, mnist_cnn, mnist_mlp, study
+from experiments.folder import load_learnt
+from jaxnets import data, dense, flatten, losses, scale_pixels, serial
+from jaxnets.training import evaluate, fit, make_train_step
 
 ROOT = Path(common.__file__).parents[1]
 PLOTS = {"confusion.png", "curves.png"}
@@ -20,7 +21,6 @@ FILES = PLOTS | {"checkpoints", "metrics.jsonl", "params.safetensors", "result.j
 FILES |= {"run.json", "run.lock"}
 RESULT = {"test_accuracy", "test_loss", "steps", "interrupted"}
 RESULT |= {"compile_seconds", "train_seconds", "total_seconds", "samples_per_second"}
-METRICS = {"loss": metrics.mean(losses.softmax_cross_entropy), "accuracy": metrics.accuracy}
 SAVED = "interrupted; what was learnt so far is saved, --resume goes on\n"
 SMALL = {"batch_size": 60, "validation": 40}  # ten steps an epoch
 
@@ -41,8 +41,8 @@ def checked_result(folder, model, dataset):
     """The result, once all files are there and the saved parameters do what it states."""
     assert {path.name for path in folder.iterdir()} == FILES
     assert all((folder / name).read_bytes()[1:4] == b"PNG" for name in PLOTS)
-    result, saved = content(folder, "result.json"), safetensors.load(folder / "params.safetensors")
-    found = evaluate(model, saved["params"], saved.get("state", {}), dataset.test, METRICS)
+    result, train_step = content(folder, "result.json"), study.train_step(model, optax.identity())
+    found = evaluate(train_step, load_learnt(folder), dataset.test)
     assert result.keys() == RESULT
     assert result["test_accuracy"] == found["accuracy"]
     assert result["test_loss"] == pytest.approx(found["loss"], rel=1e-5)
@@ -113,7 +113,11 @@ def test_every_optimizer_learns_at_the_rate_that_is_its_own(small_mnist, optimiz
     config = common.Config(optimizer=optimizer, epochs=2, batch_size=64)
     train = data.load("mnist", data_dir=small_mnist).train
     model = serial(scale_pixels(), flatten, ("head", dense(10)))
-    update = make_update(model, config.tx(len(train.x)), losses.softmax_cross_entropy)
-    how = {"epochs": config.epochs, "batch_size": config.batch_size, "hyper": config.hyper}
-    first, last = fit(update, train, key=jax.random.key(0), **how).history
+
+    def train_step(hparams):
+        made = config.make_optimizer(hparams, len(train.x))
+        return make_train_step(model, made, losses.softmax_cross_entropy)
+
+    how = {"epochs": config.epochs, "batch_size": config.batch_size, "hparams": config.hparams}
+    first, last = fit(train_step, train, key=jax.random.key(0), **how).history
     assert last.train["loss"] < 0.9 * first.train["loss"]

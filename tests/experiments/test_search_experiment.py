@@ -8,6 +8,7 @@ from jaxnets.training.population.programs import Programs
 from experiments import search
 from jaxnets.training import RunError
 
+FASTEST = "jaxnets.training.population.fit.fastest"
 SMALL = {"seeds": 1, "units": 3, "trials": 4, "images": 120, "validation": 40, "batch_size": 60}
 
 
@@ -15,7 +16,7 @@ def test_both_searches_end_with_a_setting_and_a_second_start_repeats_nothing(
     small_mnist, tmp_path, monkeypatch, capsys, unoptimised
 ):
     # which strategy is the faster is another test's; measuring compiles both
-    monkeypatch.setattr(Programs, "fastest", lambda self, states, start: "vmap")
+    monkeypatch.setattr(FASTEST, lambda run, hparams: "vmap")
     how = SMALL | {"data_dir": small_mnist, "results": tmp_path / "search.json"}
     found = search.experiment(search.Config(**how, out=tmp_path / "run"))
     (run,) = found["runs"]

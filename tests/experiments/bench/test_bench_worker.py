@@ -54,15 +54,16 @@ def test_every_command_is_answered_by_a_line_with_its_seconds(monkeypatch, task)
 
 
 def test_steps_of_ours_are_those_of_fit_however_they_are_cut(task, monkeypatch):
-    monkeypatch.setattr(ours, "CAPACITY", 2)
+    monkeypatch.setattr("jaxnets.training.run.CAPACITY", 2)
     trainer = ours.make(task._replace(seed=3))
     trainer.prepare()
     losses = [trainer.steps(3), trainer.steps(1)]
     trainer.steps(1)
     sizes = {"key": jax.random.key(3), "epochs": 1, "batch_size": 128}
-    fitted = fit(trainer.update, trainer.train, **sizes)
-    assert int(trainer.train_state.step) == 5 and losses[1] < losses[0]
-    same = jax.tree.map(np.array_equal, trainer.train_state.params, fitted.train_state.params)
+    fitted = fit(trainer.train_step, trainer.train, **sizes)
+    trained = trainer.run.train_state
+    assert int(trained.step) == 5 and losses[1] < losses[0]
+    same = jax.tree.map(np.array_equal, trained.params, fitted.train_state.params)
     assert all(jax.tree.leaves(same))
 
 
