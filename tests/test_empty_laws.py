@@ -67,6 +67,7 @@ POOLS = {
     "max_pool": serial(max_pool((2, 2))),
     "avg_pool SAME": serial(avg_pool((2, 2), padding="SAME")),
     "sum_pool": serial(sum_pool((2, 2))),
+    "sum_pool padded": serial(sum_pool((2, 2), padding=((1, 1), (1, 1)))),
     "stochastic_pool": stochastic_pool((2, 2)),
     "global_avg_pool": serial(global_avg_pool),
 }

@@ -49,10 +49,11 @@ def batch_inside(f: Callable[..., Any]) -> Callable[..., Any]:
       since the transforms of `cook_toom_conv` mix a strip's pixels; other images stay as they are.
       What `f` makes of it that is not finite is not finite here either, with one exception below.
     - Beyond 1e25 in float32, finite values may overflow in these transforms.
-    - A max pool is taken before the steps between it and its convolution. Values that such a step
-      makes equal, by rounding or a factor of 0, are still told apart: the gradient goes to what
-      was the largest (for a factor of 0: as if it were just above), in `f` to the first of them.
-      And -inf beside larger values is lost before a factor of exactly 0, where `f` has NaN.
+    - Of equal values in a max pool, `f` gives the gradient to the first. Here values that rounding
+      keeps apart, or that only a step between the convolution and the pool makes equal, are not
+      equal: the gradient goes to what was the largest before that step, and with a factor of 0 to
+      what would be with one just above. The exception: -inf beside larger values is lost before a
+      factor of exactly 0, where `f` has NaN.
     """
 
     def g(*arguments: Any) -> Any:

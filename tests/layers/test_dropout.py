@@ -57,3 +57,9 @@ def test_a_rate_outside_the_unit_interval_is_refused(rate):
 def test_training_without_a_key_is_refused_with_the_cure():
     with pytest.raises(LayerError, match=r"chance in training; pass key=jax.random.key\(0\)"):
         dropout(0.5).apply({}, {}, normal(2), train=True)
+
+
+def test_the_rate_has_the_digits_of_its_input():
+    with jax.enable_x64(True):
+        y = np.asarray(drop(0.1, jnp.ones(100, jnp.float64)))
+    np.testing.assert_allclose(y.max(), 1 / 0.9, rtol=1e-15)

@@ -18,7 +18,7 @@ def test_step_is_one_above_zero_and_zero_below_and_in_a_tie():
 
 @pytest.mark.parametrize(
     ("dtype", "expected"),
-    [(jnp.int32, jnp.float32), (jnp.float32, jnp.float32), (jnp.bfloat16, jnp.float32)],
+    [(jnp.int32, jnp.float32), (jnp.float32, jnp.float32), (jnp.bfloat16, jnp.bfloat16)],
 )
 def test_step_gives_floats(dtype, expected):
     y = step(jnp.array([-1, 0, 2], dtype))
