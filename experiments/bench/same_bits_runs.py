@@ -10,8 +10,21 @@ import numpy as np
 import optax
 from jax.nn import relu
 
-from jaxnets import batch_norm, conv, data, dense, dropout, flatten, losses, max_pool, metrics
-from jaxnets import models, scale_pixels, serial, training
+from jaxnets import (
+    batch_norm,
+    conv,
+    data,
+    dense,
+    dropout,
+    flatten,
+    losses,
+    max_pool,
+    metrics,
+    models,
+    scale_pixels,
+    serial,
+    training,
+)
 from jaxnets.training import population
 
 NEW = hasattr(training, "make_train_step")  # else the names are those of version 0.1
@@ -22,10 +35,12 @@ VALIDATION = (MNIST.x[3000:4000], MNIST.y[3000:4000])
 
 
 def mlp(width=64):
+    """A small network."""
     return serial(scale_pixels(), ("net", models.mlp((width, 10))))
 
 
 def cnn():
+    """Convolutions, batch norm and dropout."""
     return serial(
         scale_pixels(),
         ("conv1", conv(16, (3, 3), use_bias=False)),
@@ -51,15 +66,18 @@ def make(model, optimizer, **options):
 
 
 def fit(step, train=TRAIN, key=0, epochs=2, batch_size=128, **options):
+    """A short run."""
     key = jax.random.key(key)
     return training.fit(step, train, key=key, epochs=epochs, batch_size=batch_size, **options)
 
 
 def rate(hparams):
+    """Adam at the traced learning rate."""
     return optax.adam(hparams["learning_rate"])
 
 
 def members(strategy):
+    """A population of four rates."""
     rates = {"learning_rate": jnp.geomspace(1e-3, 1e-1, 4)}
     result = population.fit_population(
         make(mlp(16), rate),
@@ -75,6 +93,7 @@ def members(strategy):
 
 
 def resumed():
+    """A run cut in the middle of an epoch, and resumed."""
     step, saved = make(cnn(), optax.adam(1e-3)), []
 
     def interrupt(progress):
@@ -97,6 +116,7 @@ def resumed():
 
 
 def deck():
+    """The network that deck S2 lists, by momentum."""
     from jaxnets import prelu  # a network of the decks: LeNet as listed, by momentum
 
     del prelu
@@ -132,6 +152,7 @@ RUNS = {
 
 
 def leaves(train_state):
+    """The leaves of a train state by name, in the names of today."""
     train_state = train_state._replace(key=jax.random.key_data(train_state.key))
     if not NEW:
         names = ("step", "params", "model_state", "opt_state", "key")

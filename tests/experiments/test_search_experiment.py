@@ -3,7 +3,6 @@
 import json
 
 import pytest
-from jaxnets.training.population.programs import Programs
 
 from experiments import search
 from jaxnets.training import RunError

@@ -14,7 +14,13 @@ from safetensors import safe_open
 from states import plain, steps, train_state
 
 from jaxnets.interop import safetensors
-from jaxnets.training import CheckpointError, Checkpoints, CheckpointWarning, ShardedCheckpoints
+from jaxnets.training import (
+    CheckpointError,
+    Checkpoints,
+    CheckpointWarning,
+    FileStore,
+    ShardedStore,
+)
 from jaxnets.training.checkpoint import file as checkpoint_file
 from jaxnets.training.checkpoint.store import FileStore
 
@@ -312,13 +318,13 @@ def test_the_newest_whole_step_is_the_one_that_is_restored(tmp_path):
     assert checkpoints.latest_whole() is None
 
 
-@pytest.mark.parametrize("kind", [Checkpoints, ShardedCheckpoints])
-def test_a_folder_is_where_it_was_when_it_was_named(tmp_path, monkeypatch, kind):
+@pytest.mark.parametrize("store", [FileStore, ShardedStore])
+def test_a_folder_is_where_it_was_when_it_was_named(tmp_path, monkeypatch, store):
     (tmp_path / "elsewhere").mkdir()
     monkeypatch.chdir(tmp_path)
-    checkpoints = kind("run")
+    checkpoints = Checkpoints("run", store=store)
     monkeypatch.chdir(tmp_path / "elsewhere")
     checkpoints.save(1, NUMBERS, {})
     checkpoints.wait()
     assert not list(Path().iterdir())
-    assert_same(kind(tmp_path / "run").restore(NUMBERS).tree, NUMBERS)
+    assert_same(Checkpoints(tmp_path / "run", store=store).restore(NUMBERS).tree, NUMBERS)

@@ -14,7 +14,7 @@ from helpers import assert_same
 from jax.sharding import NamedSharding, PartitionSpec
 from states import plain, train_state
 
-from jaxnets.training import CheckpointError, CheckpointWarning, ShardedCheckpoints
+from jaxnets.training import CheckpointError, Checkpoints, CheckpointWarning, ShardedStore
 from jaxnets.training.checkpoint import file
 
 
@@ -34,7 +34,7 @@ STATE = sharded(train_state(width=8))
 
 
 def saved(folder, *steps, tree=STATE, score=None, keep=3):
-    with ShardedCheckpoints(folder, keep=keep) as checkpoints:
+    with Checkpoints(folder, keep=keep, store=ShardedStore) as checkpoints:
         for step in steps:
             checkpoints.save(step, tree, {"seed": 0}, score=score)
     return checkpoints
@@ -73,7 +73,7 @@ def run(program, *arguments, devices):
 
 def test_what_eight_devices_saved_is_restored_on_two_or_on_one(tmp_path):
     assert run(PROGRAM, tmp_path, devices=8).wait(60) == 0
-    checkpoints = ShardedCheckpoints(tmp_path)
+    checkpoints = Checkpoints(tmp_path, store=ShardedStore)
     for template in (STATE, jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype), STATE)):
         assert_same(plain(checkpoints.restore(template).tree), plain(train_state(width=8)))
 
@@ -134,7 +134,7 @@ def test_the_last_few_and_the_best_are_kept_and_a_step_is_replaced(tmp_path):
     for step, score in ((1, 0.5), (2, 0.1), (3, 0.3), (4, 0.3), (4, 0.2)):
         saved(tmp_path, step, tree={"x": jnp.full(2, score)}, score=score, keep=1)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["2", "4"]
-    found = ShardedCheckpoints(tmp_path).restore({"x": jnp.zeros(2)}).tree
+    found = Checkpoints(tmp_path, store=ShardedStore).restore({"x": jnp.zeros(2)}).tree
     assert_same(found, {"x": jnp.full(2, 0.2)})
 
 
@@ -167,10 +167,10 @@ def test_a_write_that_fails_behind_the_loop_is_raised_and_leaves_the_one_before(
             checkpoints.wait()
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, before)
-    assert ShardedCheckpoints(tmp_path).restore(STATE).step == 1
+    assert Checkpoints(tmp_path, store=ShardedStore).restore(STATE).step == 1
     checkpoints.save(3, STATE, {})
     checkpoints.wait()
-    assert ShardedCheckpoints(tmp_path).restore(STATE).step == 3
+    assert Checkpoints(tmp_path, store=ShardedStore).restore(STATE).step == 3
 
 
 def test_a_save_that_was_killed_before_its_manifest_is_passed_over_loudly(tmp_path):
@@ -186,14 +186,14 @@ def test_a_folder_that_vanishes_is_an_error_and_not_made_again(tmp_path):
     with pytest.raises(CheckpointError, match="could not be saved"):
         checkpoints.save(2, STATE, {})
     assert not tmp_path.exists()
-    assert ShardedCheckpoints(tmp_path.parent / "elsewhere").restore(STATE).step == 1
+    assert Checkpoints(tmp_path.parent / "elsewhere", store=ShardedStore).restore(STATE).step == 1
 
 
 TWO = """
 import sys
 import jax, jax.numpy as jnp
 from jax.sharding import NamedSharding, PartitionSpec
-from jaxnets.training import CheckpointError, Checkpoints, ShardedCheckpoints
+from jaxnets.training import CheckpointError, Checkpoints, ShardedStore
 folder, address, number = sys.argv[1:]
 jax.config.update("jax_cpu_collectives_implementation", "gloo")
 jax.distributed.initialize(address, num_processes=2, process_id=int(number))
@@ -207,13 +207,13 @@ def state(seed):
     return {"x": x, "key": key, "step": jnp.int32(seed)}
 
 make = jax.jit(state, static_argnums=0, out_shardings={"x": spread, "key": whole, "step": whole})
-with ShardedCheckpoints(folder, keep=2) as checkpoints:
+with Checkpoints(folder, keep=2, store=ShardedStore) as checkpoints:
     for step in (1, 2, 3):
         checkpoints.save(step, make(step), {"seed": step})
 try:
     Checkpoints(folder).save(1, make(1), {})
 except CheckpointError as error:
-    assert "key, step, x lie on those of others too; use ShardedCheckpoints" in str(error)
+    assert "key, step, x lie on those of others too; pass Checkpoints(..., " in str(error)
 else:
     raise AssertionError
 found = checkpoints.restore(make(0))
@@ -236,6 +236,6 @@ def test_two_processes_save_and_restore_one_state_together(tmp_path):
     key = jax.random.key(3)
     x = jnp.arange(24.0).reshape(8, 3) + 3
     saved_state = {"x": x, "key": key, "step": jnp.int32(3)}
-    found = ShardedCheckpoints(tmp_path).restore(saved_state)
+    found = Checkpoints(tmp_path, store=ShardedStore).restore(saved_state)
     assert_same(plain(found.tree), plain(saved_state))
     assert sorted(path.name for path in tmp_path.iterdir()) == ["2", "3"]
