@@ -22,7 +22,6 @@ from jaxnets.training import (
     ShardedStore,
 )
 from jaxnets.training.checkpoint import file as checkpoint_file
-from jaxnets.training.checkpoint.store import FileStore
 
 STATE = train_state()
 NUMBERS = {"x": jnp.arange(3.0)}
