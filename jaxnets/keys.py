@@ -3,6 +3,7 @@
 from zlib import crc32
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 
 from jaxnets.layer import Array, Key
@@ -19,3 +20,10 @@ def stream(key: Key, name: str, *counts: int | Array) -> Key:
     for count in counts:
         key = jax.random.fold_in(key, count)
     return key
+
+
+def where(condition: Array | np.ndarray, a: Array, b: Array) -> Array:
+    """`jnp.where`, for keys too that may have been drawn from: choosing one draws nothing."""
+    if jnp.issubdtype(a.dtype, jax.dtypes.prng_key):
+        a, b = jax.random.clone(a), jax.random.clone(b)
+    return jnp.where(condition, a, b)

@@ -3,13 +3,14 @@
 from zlib import crc32
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 from helpers import assert_same
 from hypothesis import given
 from hypothesis import strategies as st
 
-from jaxnets.keys import hash_name, stream
+from jaxnets.keys import hash_name, stream, where
 
 
 def data(key):
@@ -52,3 +53,12 @@ def test_a_traced_count_gives_the_key_of_the_concrete_one():
     key = jax.random.key(0)
     traced = jax.jit(lambda count: data(stream(key, "step", count)))(7)
     assert_same(traced, data(stream(key, "step", 7)))
+
+
+def test_a_key_that_was_drawn_from_may_be_chosen_and_is_the_same_key():
+    first, second = jax.random.split(jax.random.key(0))
+    jax.random.normal(first), jax.random.normal(second)
+    for take, expected in ((True, first), (False, second)):
+        found = jax.random.key_data(where(jnp.bool_(take), first, second))
+        assert (found == jax.random.key_data(jax.random.clone(expected))).all()
+    assert where(jnp.array([True, False]), jnp.ones(2), jnp.zeros(2)).tolist() == [1, 0]

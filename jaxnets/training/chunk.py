@@ -6,6 +6,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
+from jaxnets.keys import where
 from jaxnets.layer import Array, Key
 from jaxnets.lowering import compiler_options
 from jaxnets.training.nonfinite import all_finite
@@ -120,7 +121,7 @@ def _if(taken: Array, before: Any, after: Any, sums: Sums, objective: float) -> 
 
     A train state's `step` counts it all the same, so that the next step draws anew.
     """
-    state = jax.tree.map(lambda new, old: jnp.where(taken, new, old), after, before)
+    state = jax.tree.map(lambda new, old: where(taken, new, old), after, before)
     if hasattr(after, "step"):
         state = state._replace(step=after.step)
     kept = jax.tree.map(lambda value: jnp.where(taken, value, 0), sums)

@@ -5,9 +5,9 @@ from dataclasses import dataclass
 from typing import Any, Literal, Protocol
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 
+from jaxnets.keys import where
 from jaxnets.training.nonfinite import all_finite
 
 Strategy = Literal["vmap", "map"]
@@ -114,7 +114,7 @@ class Members:
         """Leaf by leaf; `tree` may be a population of one."""
 
         def leaf(a: Any, b: Any) -> Any:
-            return jnp.where(chosen.reshape(-1, *[1] * (b.ndim - 1)), a, b)
+            return where(chosen.reshape(-1, *[1] * (b.ndim - 1)), a, b)
 
         return jax.tree.map(leaf, tree, other)
 

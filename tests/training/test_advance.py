@@ -158,7 +158,5 @@ def test_a_population_advances_in_any_cuts_as_fit_population():
     everyone = fit_population(TRAIN_STEP, TRAIN, keys=jax.random.clone(keys), epochs=2, **options)
     started = start_population(TRAIN_STEP, TRAIN, keys=jax.random.clone(keys), **options)
     ended, figures = until(started, [3, 7, 10], hparams)
-    assert_same(
-        plain(ended.train_states if False else ended.train_state), plain(everyone.train_states)
-    )
+    assert_same(plain(ended.train_state), plain(everyone.train_states))
     assert_close(figures[10], everyone.history[-1].train, 0)

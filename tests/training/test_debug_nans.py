@@ -7,7 +7,7 @@ import pytest
 from clouds import HPARAMS, MODEL, TRAIN, VALIDATION, by_rate, plain, run
 from helpers import assert_same, judged, judging
 
-from jaxnets import metrics
+from jaxnets import dense, losses, metrics
 from jaxnets.training import evaluate, find_learning_rate, predict_proba
 from jaxnets.training.population import fit_population
 
@@ -74,9 +74,10 @@ def test_evaluation_and_prediction_are_the_same(flag):
 @flags
 def test_a_range_test_to_infinity_is_the_same(flag):
     def found():
-        start = fresh()(HPARAMS).init(jax.random.key(0), TRAIN[0][:1])
+        step = by_rate(dense(3), lambda o, y: losses.squared_error(o, jax.nn.one_hot(y, 3)))
+        start = step(HPARAMS).init(jax.random.key(0), TRAIN[0][:1])
         return find_learning_rate(
-            *(fresh(), start, TRAIN), hparams=HPARAMS, batch_size=12, largest=1e38, steps=20
+            *(step, start, TRAIN), hparams=HPARAMS, batch_size=12, largest=1e38, steps=20
         )
 
     without, under = both(flag, found)

@@ -77,8 +77,8 @@ def test_a_run_saved_on_two_devices_goes_on_with_one(tmp_path):
     ("devices", "words"),
     [
         (3, "at most 2 devices.*got 3.*host_platform_device_count=3"),
-        (0, "got 0; pass a positive integer"),
-        ("2", "got '2'; pass a positive integer"),
+        (0, "devices to be a positive integer, but got 0; pass devices=1"),
+        ("2", "a positive integer, but got '2'; pass devices=1"),
         (True, "got True"),
     ],
 )

@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
-from clouds import plain, run
+from clouds import TRAIN, plain, run
 from helpers import assert_close
 from jax.nn.initializers import zeros
 
@@ -147,3 +147,13 @@ def test_a_row_of_the_data_that_is_not_finite_is_named_and_the_rate_is_not_blame
     assert "row 8 of the training labels holds nan, as do 2 of 60 rows" in str(error.value)
     assert "learning rate" not in str(error.value)
     assert "\n" not in str(error.value)
+
+
+def test_a_step_that_is_skipped_may_have_drawn_from_its_key():
+    """Dropout draws from it; the next step draws anew, since a skipped step counts."""
+    x, y = TRAIN
+    x = np.where(np.arange(64)[:, None] == 7, np.float32(np.nan), x)
+    skipped = run(data=(x, y), on_nonfinite="skip")
+    assert 0 < skipped.history[-1].nonfinite <= 2
+    assert skipped.train_state.step == 10
+    assert all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(skipped.train_state.params))

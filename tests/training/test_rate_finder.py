@@ -113,7 +113,7 @@ INFINITE = by_rate(lambda y, t: y[:, 0] / 0 * t[:, 0])
 
 
 @pytest.mark.parametrize(
-    "update, hparams, how, message",
+    "train_step, hparams, how, message",
     [
         (TRAIN_STEP, NO_RATE, {}, r'"learning_rate", but got \{.*write lambda hparams: make'),
         (TRAIN_STEP, None, {}, r'"learning_rate", but got None; write lambda hparams: make'),

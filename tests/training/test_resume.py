@@ -69,7 +69,7 @@ def test_a_resumed_run_warns_as_the_undisturbed_one_does(tmp_path, at):
 
     def warnings(run, **options):
         said = []
-        options |= {"update": train_step, "epochs": 12, "callbacks": [loss_spikes(window=20)]}
+        options |= {"train_step": train_step, "epochs": 12, "callbacks": [loss_spikes(window=20)]}
         run(report=lambda progress: said.extend(progress.warnings), **options)
         return said
 

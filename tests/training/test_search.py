@@ -383,7 +383,7 @@ def test_the_example_with_optuna_runs(monkeypatch):
         "fit_population": lambda *a, **o: fit_population(*a, **o | small),
         "jax": jax,
         "jnp": jnp,
-        "update": TRAIN_STEP,
+        "train_step": TRAIN_STEP,
         "train": TRAIN,
         "validation": VALIDATION,
     }

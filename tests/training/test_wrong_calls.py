@@ -79,7 +79,7 @@ def finding(train_step=TRAIN_STEP, data=TRAIN, start=TRAIN_STATE, **options):
 
 def problem(**options):
     parts = {
-        "update": TRAIN_STEP,
+        "train_step": TRAIN_STEP,
         "train": TRAIN,
         "validation": VALIDATION,
         "batch_size": 12,

@@ -1,0 +1,107 @@
+"""Compiled programs live as long as the train step that they run, and no longer."""
+
+import gc
+import os
+import subprocess
+import sys
+import weakref
+from pathlib import Path
+
+import jax
+import optax
+import pytest
+from answers import chunks_compiled
+from clouds import HPARAMS, TRAIN, VALIDATION, by_rate, run
+
+from jaxnets import losses, models
+from jaxnets.training import evaluate, find_learning_rate, make_train_step, predict_proba
+from jaxnets.training.population import fit_population
+from jaxnets.training.programs import _PROGRAMS
+
+HERE = Path(__file__).parent
+PROGRAM = """
+import ctypes, gc, sys
+import optax
+from clouds import TRAIN, VALIDATION, run
+from jaxnets import losses, models
+from jaxnets.training import evaluate, make_train_step
+
+def fit_and_forget():
+    step = make_train_step(
+        models.mlp((8, 3)), optax.adam(0.01), lambda o, y: losses.softmax_cross_entropy(o, y)
+    )
+    evaluate(step, run(step, validation=VALIDATION, epochs=1).train_state, TRAIN)
+
+def resident():
+    gc.collect()
+    ctypes.CDLL(None).malloc_trim(0)
+    pages = int(open("/proc/self/statm").read().split()[1])
+    return pages * 4096 / 1e6
+
+for _ in range(3):  # what is compiled once stays
+    fit_and_forget()
+before = resident()
+for _ in range(30):
+    fit_and_forget()
+print(resident() - before)
+"""
+
+
+def used_by(step):
+    """Train, evaluate, predict, and test rates by a train step; the population is of two."""
+    fitted = run(step, epochs=1, validation=VALIDATION)
+    options = {"hparams": HPARAMS}
+    evaluate(step, fitted.train_state, TRAIN, **options)
+    predict_proba(step, fitted.train_state, TRAIN[0], **options)
+    find_learning_rate(step, fitted.train_state, TRAIN, batch_size=12, steps=6, **options)
+    fit_population(
+        *(step, TRAIN),
+        keys=jax.random.split(jax.random.key(0), 2),
+        hparams={"learning_rate": jax.numpy.array([0.1, 0.2])},
+        epochs=1,
+        batch_size=12,
+        strategy="map",
+    )
+
+
+def alive(programs):
+    """How many of the weakly referenced are alive."""
+    gc.collect()
+    return sum(program() is not None for program in programs)
+
+
+def test_programs_die_with_their_train_step():
+    step = by_rate(models.linear(3))
+    used_by(step)
+    programs = [weakref.ref(program) for program in _PROGRAMS[step].values()]
+    known, dies = len(_PROGRAMS), weakref.ref(step)
+    assert alive(programs) == len(programs) > 5
+    del step
+    assert alive(programs) == 0
+    assert dies() is None
+    assert len(_PROGRAMS) == known - 1
+
+
+def test_a_train_step_that_is_equal_uses_the_programs_of_the_other():
+    model, optimizer = models.linear(3), optax.sgd(0.1)
+
+    def equal():
+        return make_train_step(model, optimizer, losses.softmax_cross_entropy)
+
+    first = equal()
+    run(first, epochs=1)
+    before = chunks_compiled()
+    run(equal(), epochs=1)
+    assert chunks_compiled() == before
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(sys.platform != "linux", reason="reads /proc, and trims glibc's memory")
+def test_many_models_one_after_another_keep_little_memory():
+    path = os.pathsep.join([str(HERE), str(HERE.parents[1])])
+    environment = {**os.environ, "PYTHONPATH": path, "JAX_PLATFORMS": "cpu", "XLA_FLAGS": ""}
+    done = subprocess.run(
+        [sys.executable, "-c", PROGRAM], env=environment, text=True, capture_output=True
+    )
+    assert done.returncode == 0, done.stderr
+    assert float(done.stdout) < 60  # MB
