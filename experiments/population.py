@@ -48,6 +48,22 @@ def seed_keys(first: int, n: int, times: int = 1) -> Key:
     return jnp.stack([jax.random.key(seed) for seed in [*range(first, first + n)] * times])
 
 
+def fit(run: common.Run, config: Config, train_step: Any, train: Any, **options: Any) -> Any:
+    """One network by `run.fit`, or one a seed by `run.fit_population`, with the same options."""
+    options |= {"epochs": config.epochs, "batch_size": config.batch_size}
+    if config.seeds == 1:
+        key = jax.random.key(config.seed)
+        return run.fit(train_step, train, key=key, hparams=config.hparams, **options)
+    keys = seed_keys(config.seed, config.seeds)
+    hparams = each(config)
+    return run.fit_population(train_step, train, keys=keys, hparams=hparams, **options)
+
+
+def each(config: Config) -> Hparams:
+    """The hyperparameters of every seed's network, which are the same."""
+    return {name: jnp.full(config.seeds, value) for name, value in config.hparams.items()}
+
+
 def experiment(
     run: common.Run, config: Config, train_step: Any, train: Split, validation: Split
 ) -> None:
@@ -57,18 +73,8 @@ def experiment(
     was learnt by then is written before `Interrupted` is raised. Raises `RunError` where every
     network diverged.
     """
-    keys = seed_keys(config.seed, config.seeds)
-    hparams = {name: jnp.full(config.seeds, value) for name, value in config.hparams.items()}
-    fitted = run.fit_population(
-        train_step,
-        train,
-        keys=keys,
-        epochs=config.epochs,
-        batch_size=config.batch_size,
-        hparams=hparams,
-        validation=validation,
-    )
-    test, probabilities = tested(train_step, fitted, run.dataset.test, hparams=hparams)
+    fitted = fit(run, config, train_step, train, validation=validation)
+    test, probabilities = tested(train_step, fitted, run.dataset.test, hparams=each(config))
     save_learnt(run.folder, fitted.train_states)
     finish(run, config, fitted, test, probabilities)
     if run.interrupted is not None:
@@ -172,12 +178,14 @@ def percent(found: Any) -> str:
     return f"{found.mean:.2%}" + (f" ± {100 * found.std:.2f}" if found.n > 1 else "")
 
 
-def curves(history: Sequence[Progress], title: str) -> Figure:
-    """Loss and accuracy by epoch, in training and validation, with bands over the members."""
+def curves(
+    history: Sequence[Progress], title: str, names: Sequence[str] = ("loss", "accuracy")
+) -> Figure:
+    """Metrics by epoch, in training and validation, with bands over the members."""
     figure = Figure(figsize=(11, 4.6), layout="constrained")
     figure.suptitle(title, fontsize=15)
     epochs = [progress.passes for progress in history]
-    for axes, name in zip(figure.subplots(1, 2), ("loss", "accuracy"), strict=True):
+    for axes, name in zip(figure.subplots(1, len(names)), names, strict=True):
         band(axes, epochs, [p.train[name] for p in history], "training", COLOURS[0])
         watched = [p for p in history if p.validation is not None]
         values = [p.validation[name] for p in watched if p.validation is not None]

@@ -48,7 +48,7 @@ class Saver:
         if not now and run.seconds - self.saved_at < self.checkpoints.every:
             return
         last = record.history[-1] if record.history else None
-        score = last.validation["loss"] if last is not None and last.validation else None
+        score = last.validation.get("loss") if last is not None and last.validation else None
         score = score if isinstance(score, float) else None  # a population has no best
         metadata = {name: getattr(run, name) for name in OF_RUN}
         metadata |= {name: getattr(record, name) for name in OF_RECORD}

@@ -78,7 +78,7 @@ def test_a_framework_that_is_not_there_is_named(monkeypatch, task):
 def test_a_worker_that_ends_is_told_of_with_its_last_words(task):
     with Process(Contender("ours"), task._replace(data_dir="/nowhere/at/all")) as process:
         assert "jax" in process.about["versions"]
-        with pytest.raises(LeftOut, match=r"(?s)ended with status 1:.*FileNotFoundError.*nowhere"):
+        with pytest.raises(LeftOut, match=r"(?s)ended with status 2:.*nowhere"):
             process.ask("prepare")
-        with pytest.raises(LeftOut, match="ended with status 1"):
+        with pytest.raises(LeftOut, match="ended with status 2"):
             process.ask("steps", n=1)

@@ -1,0 +1,83 @@
+"""An autoencoder on MNIST: 784 pixels through 16 numbers, and back.
+
+python -m experiments.autoencoder
+python -m experiments.autoencoder --seeds 4
+
+The label of an image is the image itself: nothing else tells the loop that this is no
+classification. The loss is the cross-entropy of the pixels, taken for probabilities of ink, summed
+over an image, in nats. images.png has test digits above what the first network makes of them.
+"""
+
+from dataclasses import dataclass
+
+import jax
+from jax.nn import relu
+from matplotlib.figure import Figure
+
+from experiments import common, generative, population
+from jaxnets import data, dense, flatten, losses, metrics, scale_pixels, serial
+from jaxnets.data import Dataset
+from jaxnets.layer import Array
+from jaxnets.training import TrainState, TrainStep, make_train_step, predict_outputs
+from jaxnets.training.train_step import Hparams
+
+SHOWN = 10  # digits a row
+
+
+@dataclass(frozen=True)
+class Config(population.Config):
+    """An autoencoder on MNIST."""
+
+    code: int = 16
+    """Numbers that an image becomes."""
+
+
+def loss(logits: Array, images: Array) -> Array:
+    """The cross-entropy of each image, (batch,)."""
+    return losses.binary_cross_entropy(logits, flatten(images) / 255)
+
+
+def pixel_error(logits: Array, images: Array) -> Array:
+    """The mean squared error of each image's pixels in 0..1, (batch,)."""
+    return losses.mean_squared_error(jax.nn.sigmoid(logits), flatten(images) / 255)
+
+
+def experiment(config: Config) -> None:
+    """Train, evaluate once on the test images, and draw some of them."""
+    mnist = data.load("mnist", data_dir=config.data_dir)
+    train, validation = data.holdout(mnist.train, config.validation, seed=config.seed)
+    run = common.Run("autoencoder", config, mnist)
+    model = serial(
+        *[scale_pixels(), flatten],
+        *[("encode1", dense(256)), relu, ("encode2", dense(config.code))],
+        *[("decode1", dense(256)), relu, ("decode2", dense(28 * 28))],
+    )
+
+    def train_step(hparams: Hparams) -> TrainStep:
+        optimizer = config.make_optimizer(hparams, len(train.x))
+        named = {"pixel_error": metrics.mean(pixel_error)}
+        return make_train_step(model, optimizer, loss, metrics=named)
+
+    def draw(train_state: TrainState) -> Figure:
+        return reconstructions(train_step, train_state, config, mnist)
+
+    held_out = (validation.x, validation.x)
+    fitted = population.fit(run, config, train_step, (train.x, train.x), validation=held_out)
+    generative.finish(run, config, train_step, fitted, ("loss", "pixel_error"), draw)
+
+
+def reconstructions(
+    train_step: object, train_state: TrainState, config: Config, mnist: Dataset
+) -> Figure:
+    """Two rows of test digits, each above what comes back."""
+    x = mnist.test.x[: 2 * SHOWN]
+    logits = predict_outputs(train_step, train_state, x, hparams=config.hparams)
+    back = jax.nn.sigmoid(logits).reshape(2, SHOWN, 28, 28)
+    before = (x / 255).reshape(2, SHOWN, 28, 28)
+    rows = jax.numpy.stack([before, back], axis=1).reshape(4, SHOWN, 28, 28)
+    title = f"Test digits, each above what {config.code} numbers keep of it"
+    return generative.sheet(jax.device_get(rows), title)
+
+
+if __name__ == "__main__":
+    common.main(experiment, Config)
