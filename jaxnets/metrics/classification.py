@@ -3,9 +3,9 @@
 import math
 from typing import Any
 
-import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.core import Tracer
 from jaxtyping import Array, Bool, Float, Integer, Shaped
 
 from jaxnets.metrics.metric import Metric, mean, positive_integer
@@ -126,7 +126,7 @@ def check_labels(labels: Any, outputs: Any) -> None:
     """
     if is_single_logit(outputs):
         check_binary(f"a single logit, outputs {outputs.shape},", labels)
-    elif not isinstance(labels, jax.core.Tracer):
+    elif not isinstance(labels, Tracer):
         values = np.asarray(labels, np.float64).reshape(-1)
         _refuse(
             f"several outputs {outputs.shape} expect class numbers that are whole numbers",
@@ -142,7 +142,7 @@ def check_binary(where: str, labels: Any) -> None:
     Raises:
       ValueError: at least one is; the message has the first.
     """
-    if isinstance(labels, jax.core.Tracer):
+    if isinstance(labels, Tracer):
         return
     values = np.asarray(labels, np.float64).reshape(-1)
     expected = f"{where} expects binary labels between -1 and 1 (above 0.5 is 1)"

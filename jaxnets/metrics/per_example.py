@@ -59,6 +59,7 @@ def per_example(
     shape = jnp.shape(values)
     if shape != weights.shape:
         raise ValueError(f"{expected}, but got shape {shape}; {_cure(shape, weights.shape)}")
+    assert not isinstance(values, int | float)  # which have another shape
     if not is_real(values.dtype):
         raise ValueError(f"{expected}, but got {values.dtype}; return real numbers")
     return jnp.asarray(values)

@@ -5,6 +5,7 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.core import Tracer
 from jaxtyping import Array, Float, Shaped
 
 from jaxnets.metrics.classification import (
@@ -61,7 +62,7 @@ def roc_curve(
     """
     weights = np.ones(np.shape(scores)) if weights is None else weights
     _same_length(scores, labels, weights)
-    if not isinstance(weights, jax.core.Tracer) and not isinstance(labels, jax.core.Tracer):
+    if not isinstance(weights, Tracer) and not isinstance(labels, Tracer):
         check_labels(np.asarray(labels)[np.asarray(weights) > 0], scores)
     scores, weights = jnp.asarray(scores, float), jnp.asarray(weights, float)
     classes = binary_classes(labels)

@@ -5,7 +5,6 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 from jaxtyping import Array
 
 from jaxnets.metrics.metric import MeanSums, Metric
@@ -30,9 +29,7 @@ def batch_sums(
     return sums
 
 
-def check_label_values(
-    named: Iterable[tuple[str, Metric]], outputs: Any, labels: np.ndarray
-) -> None:
+def check_label_values(named: Iterable[tuple[str, Metric]], outputs: Any, labels: Any) -> None:
     """Let each metric refuse labels by their values, which a trace does not have.
 
     Args:

@@ -120,7 +120,13 @@ def _if(taken: Array, before: Any, after: Any, sums: Sums, objective: float) -> 
 
     A train state's `step` counts it all the same, so that the next step draws anew.
     """
-    state = jax.tree.map(lambda new, old: jnp.where(taken, new, old), after, before)
+
+    def chosen(new: Array, old: Array) -> Array:
+        if jnp.issubdtype(new.dtype, jax.dtypes.prng_key):  # which may have been drawn from
+            new, old = jax.random.clone(new), jax.random.clone(old)
+        return jnp.where(taken, new, old)
+
+    state = jax.tree.map(chosen, after, before)
     if hasattr(after, "step"):
         state = state._replace(step=after.step)
     kept = jax.tree.map(lambda value: jnp.where(taken, value, 0), sums)
