@@ -162,7 +162,9 @@ def _converted(value: Any, refuse: Refuse) -> np.ndarray | jax.Array:
 
 def _check_dtype(array: np.ndarray | jax.Array, refuse: Refuse) -> None:
     dtype = array.dtype
-    text = dtype.kind in "UST" or (dtype.kind == "O" and isinstance(next(array.flat, None), str))
+    text = dtype.kind in "UST" or (
+        dtype.kind == "O" and isinstance(next(np.asarray(array).flat, None), str)
+    )
     if text:
         cure = "number the classes: names, y = np.unique(y, return_inverse=True)"
         raise refuse(f"strings ({dtype})", cure)
@@ -213,7 +215,7 @@ def _bounds(dtype: Any) -> tuple[Any, Any]:
 
 
 def _real_parts(array: np.ndarray) -> tuple[np.ndarray, ...]:
-    return (array.real, array.imag) if np.iscomplexobj(array) else (array,)
+    return (np.real(array), np.imag(array)) if np.iscomplexobj(array) else (array,)
 
 
 def _kind(value: Any) -> str:

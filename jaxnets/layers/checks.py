@@ -66,7 +66,7 @@ def padding_form(layer: str, axes: int, padding: Any, negative: bool = False) ->
     if isinstance(padding, str) and padding in ("SAME", "VALID"):
         return padding
     sides = [as_tuple(pair) for pair in as_tuple(padding)]
-    pairs = tuple(tuple(map(_integer, pair)) for pair in sides)
+    pairs: tuple[Any, ...] = tuple(tuple(map(_integer, pair)) for pair in sides)
     if len(pairs) != axes or any(len(pair) != 2 or None in pair for pair in pairs):
         raise LayerError(
             f'{layer} expects padding "SAME", "VALID" or {axes} (before, after) pairs, '

@@ -182,7 +182,7 @@ def _transposed(
     if padding == "SAME":
         out = tuple(n * s for n, s in zip(extent, strides, strict=True))
         return lowering.explicit_padding(name, out, size, strides, padding), out
-    pairs = ((0, 0),) * len(size) if padding == "VALID" else padding
+    pairs = ((0, 0),) * len(size) if padding == "VALID" else tuple(padding)
     axes = zip(extent, strides, size, pairs, strict=True)
     out = tuple((n - 1) * s + k - sum(pair) for n, s, k, pair in axes)
     if min(out) < 1:

@@ -26,8 +26,8 @@ def plain_conv(
 ) -> Array:
     """Cross-correlation of (batch, *space, channels) with (*size, channels / groups, features)."""
     if any(side < 0 for pair in padding for side in pair):  # of which XLA makes garbage on CPU
-        cut = [tuple(min(side, 0) for side in pair) for pair in padding]
-        x = lax.pad(x, x.dtype.type(0), [(0, 0, 0), *((*pair, 0) for pair in cut), (0, 0, 0)])
+        cut = [(min(before, 0), min(after, 0), 0) for before, after in padding]
+        x = lax.pad(x, x.dtype.type(0), [(0, 0, 0), *cut, (0, 0, 0)])
         padding = tuple((max(before, 0), max(after, 0)) for before, after in padding)
     return lax.conv_general_dilated(
         x,

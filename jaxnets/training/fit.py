@@ -125,7 +125,7 @@ def fit(
     key, hparams = single_key("fit", key), numbers("fit", "hparams", hparams)
     data, validation = splits("fit", data, validation)
     options = {"batch_size": batch_size, "remainder": remainder, "evaluate_every": evaluate_every}
-    ends = {"epochs": epochs, "steps": steps, "patience": patience}
+    ends: dict[str, Any] = {"epochs": epochs, "steps": steps, "patience": patience}
     sizes = check_run("fit", data, validation, **options, **ends)
     options |= {"batch_size": sizes.batch_size}
     check_saving("fit", on_nonfinite, checkpoints, resume)

@@ -21,7 +21,10 @@ ROWS_AT_ONCE = 2**15
 class Runner(Protocol):
     """Runs `f(own, shared)`, and knows a tree of one model's values from one of all members'."""
 
-    members: int
+    @property
+    def members(self) -> int:
+        """How many models there are."""
+        ...
 
     def each(self, f: Member, rows: int = 1) -> Member:
         """`f` for every member; `rows` is how many examples each member computes at once."""

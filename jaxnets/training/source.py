@@ -58,8 +58,15 @@ class Epochs:
 class Reader(Protocol):
     """The traced half of a source, hashable: a part of the compiled program."""
 
-    epochs: Epochs
-    weighted: bool  # whether the examples have weights of their own, which may all be 0
+    @property
+    def epochs(self) -> Epochs:
+        """How the examples are cut into batches."""
+        ...
+
+    @property
+    def weighted(self) -> bool:
+        """Whether the examples have weights of their own, which may all be 0."""
+        ...
 
     def loop(
         self, arrays: Any, key: Key | None, start: Array, stop: Array, body: Body, carry: Any
@@ -71,8 +78,12 @@ class Reader(Protocol):
 class Source(Protocol):
     """The half of a source that runs in Python."""
 
-    reader: Reader
     example: Batch  # of jax.ShapeDtypeStruct, one row
+
+    @property
+    def reader(self) -> Reader:
+        """The traced half."""
+        ...
 
     def read(self, start: int, stop: int) -> tuple[Any, int]:
         """The arrays that hold the steps from `start` on, and up to which step, `stop` at most."""
@@ -95,6 +106,7 @@ class ResidentReader:
     ) -> Any:
         """An outer loop over epochs, each with its order, and an inner one over steps."""
         steps = self.epochs.steps
+        assert key is not None
 
         def step(epoch: Array, order: Array, index: Array, carry: Any) -> Any:
             rows, weights = self.epochs.rows(order, index)

@@ -48,7 +48,7 @@ class Batch(NamedTuple):
 
     x: Any
     y: Any
-    weights: Array
+    weights: Any
 
 
 class Trainable(Protocol):

@@ -86,9 +86,10 @@ class NetworkEstimator(BaseEstimator):
     ) -> Self:
         """Train from fresh parameters, to `max_iter` or until the held-out loss stalls."""
         chance = check_random_state(self.random_state)
-        rows, validation = [x, targets] if weights is None else [x, targets, weights], None
+        rows: list[Any] = [x, targets] if weights is None else [x, targets, weights]
+        validation = None
         if self.early_stopping:
-            split = train_test_split(
+            split: list[Any] = train_test_split(
                 *rows,
                 test_size=self.validation_fraction,
                 random_state=chance,

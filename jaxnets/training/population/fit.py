@@ -129,7 +129,7 @@ def fit_population(
     keys, hparams = member_keys(where, keys), numbers(where, "hparams", hparams)
     data, validation = splits(where, data, validation)
     options = {"batch_size": batch_size, "remainder": remainder, "evaluate_every": evaluate_every}
-    ends = {"epochs": epochs, "steps": steps, "patience": patience}
+    ends: dict[str, Any] = {"epochs": epochs, "steps": steps, "patience": patience}
     sizes = check_run(where, data, validation, **options, **ends)
     options |= {"batch_size": sizes.batch_size}
     check_saving(where, on_nonfinite, checkpoints, resume)

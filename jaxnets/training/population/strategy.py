@@ -5,6 +5,7 @@ from dataclasses import replace
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 
 from jaxnets.errors import RunError
 from jaxnets.training.compiled_loop import CompiledLoop
@@ -70,6 +71,6 @@ def _needed(run: Run, hparams: Hparams, strategy: Strategy, n: int) -> int | Non
     kept = sum(
         leaf.size * leaf.dtype.itemsize
         for leaf in jax.tree.leaves(own[0])
-        if not jax.dtypes.issubdtype(leaf.dtype, jax.dtypes.prng_key)
+        if not jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key)
     )
     return None if needed is None else needed + kept

@@ -3,8 +3,8 @@
 A search draws settings from a space, trains them as populations, and ranks them on validation data:
 
     problem = Problem(
-        train_step, train, validation, batch_size=128,
-        objective="accuracy", smaller_is_better=False)
+        train_step, train, validation, batch_size=128, objective="accuracy",
+        smaller_is_better=False)
     space = {"learning_rate": log_uniform(1e-5, 1), "dropout_rate": uniform(0, 0.6)}
     results = hyperband(problem, space, key=jax.random.key(0), epochs=27, path="search.jsonl")
     print(results)

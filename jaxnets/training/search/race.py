@@ -14,6 +14,7 @@ from jaxnets.errors import RunError
 from jaxnets.keys import stream
 from jaxnets.layer import Key
 from jaxnets.messages import printable
+from jaxnets.training.exceptions import Interrupted
 from jaxnets.training.population import evaluate_population, fit_population
 from jaxnets.training.report import Reporter
 from jaxnets.training.resume import identity
