@@ -26,6 +26,7 @@ from experiments.bench.import_time import quartiles
 from experiments.bench.peers import ours
 from experiments.folder import machine, write_json
 from jaxnets import data, losses
+from jaxnets.json_files import decode
 from jaxnets.training import Run, make_train_step, start_run
 
 BATCH_SIZE = 128
@@ -103,7 +104,7 @@ def in_a_process(folder: Path) -> dict[str, Any]:
         f"from experiments.bench import stream; stream.child({str(path)!r})",
     ]
     found = subprocess.run(command, check=True, capture_output=True, text=True)
-    return json.loads(found.stdout.splitlines()[-1]) | {"bytes": path.stat().st_size}
+    return decode(found.stdout.splitlines()[-1]) | {"bytes": path.stat().st_size}
 
 
 def child(path: str) -> None:

@@ -151,6 +151,8 @@ def _pool(
     def apply(x: Any) -> Any:
         if x.ndim != axes + 2:
             raise LayerError(f"{name} expects (batch, {axes} axes, channels) but got {x.shape}")
+        if 0 in x.shape[1:-1]:
+            raise LayerError(f"{name} expects images of at least one pixel, got {x.shape}")
         pairs = lowering.explicit_padding(name, x.shape[1:-1], window, strides, padding)
         return pool(as_array(x), window, strides, pairs)
 
