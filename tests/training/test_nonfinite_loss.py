@@ -99,7 +99,7 @@ def spoilt_state(step):
         updates = jax.tree.map(lambda g: -0.1 * g, gradient)
         return updates, (state[0] + 1, jnp.where(state[0] == step, jnp.inf, 0.0))
 
-    return optax.GradientTransformation(lambda params: (jnp.int32(0), jnp.float32(0)), train_step)
+    return optax.GradientTransformation(lambda params: (jnp.int32(0), jnp.float32(0)), update)
 
 
 def test_a_step_that_spoils_only_the_optimizers_memory_is_skipped():

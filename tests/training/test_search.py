@@ -14,7 +14,7 @@ import numpy as np
 import optax
 import pytest
 from answers import chunks_compiled
-from clouds import TRAIN, VALIDATION, clouds
+from clouds import TRAIN, VALIDATION, by_rate, clouds
 
 from jaxnets import LayerError, dense, dropout, losses, metrics, models, serial
 from jaxnets.training import Interrupted, RunError, evaluate, make_train_step, search
