@@ -62,8 +62,8 @@ def binary_cross_entropy(
     Raises:
       ValueError: a label is outside of [-1, 1], where the labels can be seen: outside of a trace.
     """
-    check_binary("binary_cross_entropy", labels)
     logits, labels = _pair("binary_cross_entropy", logits, labels)
+    check_binary("binary_cross_entropy", labels)
     labels = jnp.where((labels >= 0) & (labels <= 1), labels, jnp.nan)
     # An infinite logit that is right costs 0, as the largest finite one does, not 0 * inf.
     largest = jnp.where(labels == 1, 1, -1) * jnp.finfo(logits.dtype).max

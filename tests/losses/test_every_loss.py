@@ -2,6 +2,7 @@
 
 from inspect import getmembers, isfunction
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
@@ -160,8 +161,15 @@ def test_a_class_number_of_64_bits_does_not_wrap_to_a_class():
 @pytest.mark.parametrize("label", [-1, 2, 1.5, np.nan])
 def test_a_binary_label_that_is_no_probability_makes_that_row_alone_nan(name, label):
     labels = np.array([0, label, 1], np.float32)
-    loss = getattr(losses, name)(np.full(3, 0.5, np.float32), labels)
+    loss = jax.jit(getattr(losses, name))(np.full(3, 0.5, np.float32), labels)
     np.testing.assert_array_equal(np.isnan(loss), [False, True, False])
+
+
+@pytest.mark.parametrize("label", [-1.5, 2])
+def test_a_binary_label_outside_of_minus_1_to_1_is_refused_where_it_can_be_seen(label):
+    labels = np.array([0, label, 1], np.float32)
+    with pytest.raises(ValueError, match=rf"got {label} in row 1.*recode them"):
+        losses.binary_cross_entropy(np.full(3, 0.5, np.float32), labels)
 
 
 @pytest.mark.parametrize("labels", [[1.0, -1.0], [0.95, 0.05], [True, False], [1, 0]])
