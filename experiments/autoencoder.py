@@ -6,6 +6,7 @@ python -m experiments.autoencoder --seeds 4
 The label of an image is the image itself: nothing else tells the loop that this is no
 classification. The loss is the cross-entropy of the pixels, taken for probabilities of ink, summed
 over an image, in nats. images.png has test digits above what the first network makes of them.
+Takes about a minute on two CPU cores.
 """
 
 from dataclasses import dataclass

@@ -1,13 +1,14 @@
 """A generative adversarial network on MNIST (Goodfellow et al. 2014): two networks, one train step.
 
-python -m experiments.gan --epochs 20
+python -m experiments.gan
 python -m experiments.gan --seeds 4
 
 The train step is an object of this file: it has two networks, each with its own optimizer, and the
 loop of `fit` runs it like any other, saves it, and goes on after a kill bit for bit. First the
 discriminator steps, on real and made digits; then the generator, so as to be taken for real by it.
 What must stay finite is the sum of both losses. images.png has what the first network makes of a
-fixed grid of latent points.
+fixed grid of latent points: after two epochs noisy strokes, but each of a digit's form. Takes about
+10 minutes on two CPU cores.
 """
 
 from dataclasses import dataclass
