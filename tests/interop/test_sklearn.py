@@ -62,12 +62,20 @@ def built():
     return clone(small).set_params(build=build, max_iter=3).fit(X, Y)
 
 
+# It asks of rounding in float32, which has 6e-8, that it end below 1e-7: the same is tested in
+# test_sklearn_weights.py, within what 32 bits allow.
+EXPECTED = {"check_sample_weight_equivalence_on_dense_data": "float32 rounds"}
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("estimator", [JaxnetsClassifier(), JaxnetsRegressor()], ids=repr)
 def test_scikit_learns_own_checks_pass(estimator):
-    results = check_estimator(estimator, on_skip=None, on_fail="raise")
-    assert len(results) > 40
-    assert {result["status"] for result in results} <= {"passed", "skipped"}
+    results = check_estimator(
+        estimator, expected_failed_checks=EXPECTED, on_skip=None, on_fail="raise"
+    )
+    names = {result["check_name"] for result in results}
+    assert len(results) > 40 and {"check_sample_weights_shape", *EXPECTED} <= names
+    assert {result["status"] for result in results} <= {"passed", "skipped", "xfail"}
     for result in results:
         if result["status"] == "skipped":
             assert "is not installed" in str(result["exception"]) or (
