@@ -146,7 +146,7 @@ def check_binary(where: str, labels: Any) -> None:
         return
     values = np.asarray(labels, np.float64).reshape(-1)
     expected = f"{where} expects binary labels between -1 and 1 (above 0.5 is 1)"
-    _refuse(expected, values, np.abs(values) > 1, "recode them, as in y == 2")
+    _refuse(expected, values, ~(np.abs(values) <= 1), "recode them, as in y == 2")
 
 
 def _refuse(expected: str, values: np.ndarray, wrong: np.ndarray, cure: str) -> None:

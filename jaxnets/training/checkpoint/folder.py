@@ -63,7 +63,7 @@ class Checkpoints:
     ):
         if not isinstance(keep, int) or isinstance(keep, bool) or keep < 1:
             raise CheckpointError(
-                f"Checkpoints expects to keep at least 1, an integer, but got {keep!r}"
+                f"Checkpoints expects keep to be an integer of at least 1, but got {keep!r}"
             )
         if not isinstance(every, int | float) or isinstance(every, bool) or not every >= 0:
             raise CheckpointError(
