@@ -79,12 +79,12 @@ def check_start(where: str, start: Any, shapes: Any) -> None:
         )
 
 
-def check_watched(validation: Any, patience: Any) -> None:
-    """Refuse to watch a validation loss that is no number, or missing."""
+def check_watched(validation: Any, patience: Any, axes: int) -> None:
+    """Refuse to watch a validation loss that is missing, or has other axes than the members'."""
     if patience is None:
         return
     loss = (validation or {}).get("loss")
-    if loss is None or np.ndim(loss) > 1 or (isinstance(loss, np.ndarray) and loss.ndim != 1):
+    if loss is None or np.ndim(loss) != axes:
         got = "none" if loss is None else f"an array of shape {np.shape(loss)}"
         raise RunError(
             f'patience expects the metric "loss" to be one number, but got {got}; name that metric '

@@ -143,7 +143,7 @@ def fit(
     total = sizes.total(loop.steps_per_epoch)
     plan = Plan(total, hparams, data, validation, saver, report, callbacks, chunk_seconds)
     run = first_run(loop, key, hparams, start).compiled(hparams)
-    check_watched(validate(run, plan, rows=1), patience)
+    check_watched(validate(run, plan, rows=1), patience, axes=0)
     record = Record.of(run, sizes.patience)
     compile_seconds = time.perf_counter() - began
     if resume:

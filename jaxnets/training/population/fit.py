@@ -155,7 +155,7 @@ def fit_population(
     record.run = record.run.by(by_strategy(loop, chosen)).compiled(hparams)
     settings = (saver, _median(report), callbacks, chunk_seconds)
     plan = Plan(sizes.total(loop.steps_per_epoch), hparams, data, validation, *settings)
-    check_watched(validate(record.run, plan, rows=1), patience)
+    check_watched(validate(record.run, plan, rows=1), patience, axes=1)
     first, compile_seconds = record.run, time.perf_counter() - began
 
     def result() -> PopulationResult:
