@@ -14,7 +14,7 @@ from jaxnets.errors import RunError
 from jaxnets.layer import Array
 from jaxnets.metrics import Metric
 from jaxnets.training.chunk import step_program
-from jaxnets.training.train_step import Batch, Hparams, TrainStep, resolve
+from jaxnets.training.train_step import Batch, Hparams, TrainStep, refuse_unused, resolve
 
 Judge = Metric | Callable[[Any, Any], Array]  # a metric or a loss
 
@@ -33,9 +33,10 @@ def check_data(
     The step is traced for one model, and not compiled; only shapes and dtypes of the train state
     matter. A train step of one's own, and data that are not in memory, are not looked at.
     """
-    step, _ = resolve(train_step, hparams)
+    step, unused = resolve(train_step, hparams)
     if not isinstance(step, TrainStep):
         return
+    refuse_unused(unused)
     reported = judges_of(step.metrics)
     # An augmentation may change labels, as mixing does: what the loss sees is then unknown.
     minimized = {} if step.augment else reported | {"the loss": step.loss}
@@ -187,7 +188,12 @@ def explained(where: str, forward: Callable[[Any], Any], x: Any) -> Iterator[Non
     """
     try:
         yield
-    except (TypeError, ValueError):
+    except (TypeError, ValueError) as error:
+        if isinstance(x, tuple):
+            raise RunError(
+                f"{where}: the model refuses a tuple of {len(x)} arrays ({_first_line(error)}); "
+                "pass one array alone"
+            ) from None
         if not hasattr(x, "shape"):
             raise
         block = _refusal(forward, (len(x) + 1, *x.shape[1:]), x.dtype)

@@ -113,7 +113,7 @@ class TrainStep:
         Raises:
           RunError: `hparams` are not empty, though nothing here depends on it.
         """
-        _refuse_unused(hparams)
+        refuse_unused(hparams)
         step, params, model_state, opt_state, key = train_state
         x, y, weights = batch
         if self.augment is not None:
@@ -223,7 +223,8 @@ def resolve(train_step: Any, hparams: Hparams) -> tuple[Any, Hparams]:
     return made_of(train_step, hparams), None
 
 
-def _refuse_unused(hparams: Any) -> None:
+def refuse_unused(hparams: Any) -> None:
+    """Refuse hyperparameters that a `TrainStep` is given, since nothing in it reads them."""
     if jax.tree.leaves(hparams):
         got = sorted(hparams) if isinstance(hparams, Mapping) else f"a {type(hparams).__name__}"
         raise RunError(

@@ -95,7 +95,7 @@ def test_the_value_is_the_whole_objective():
         MODEL,
         seen,
         losses.softmax_cross_entropy,
-        penalty=lambda params: losses.l2(params, 1),
+        penalty=lambda params: losses.l2(params, 1.0),
     )
     before = train_step.init(jax.random.key(0), X[:1])
     after, sums = train_step(before, Batch(X, Y, jnp.ones(len(X))))
