@@ -61,7 +61,7 @@ def test_params_ema_averages_the_params_from_the_first_on():
 def test_params_ema_passes_updates_on_and_asks_for_the_params():
     tx, params, updates = params_ema(0.9), {"w": 1.0}, {"w": 0.5}
     assert tx.update(updates, tx.init(params), params)[0] == updates
-    with pytest.raises(ValueError, match=r"call optimizer.update\(gradient, state, params\)"):
+    with pytest.raises(ValueError, match=r"call optimizer.update\(gradient, opt_state, params\)"):
         tx.update(updates, tx.init(params))
 
 
