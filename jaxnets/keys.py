@@ -1,5 +1,6 @@
 """Random streams: named before they are numbered, so that no two ever share a key."""
 
+from typing import Any
 from zlib import crc32
 
 import jax
@@ -22,8 +23,20 @@ def stream(key: Key, name: str, *counts: int | Array) -> Key:
     return key
 
 
+def clone_keys(tree: Any) -> Any:
+    """The tree with its keys cloned, for a function that draws nothing from them."""
+
+    def leaf(x: Any) -> Any:
+        is_key = jnp.issubdtype(jnp.result_type(x), jax.dtypes.prng_key)
+        return jax.random.clone(x) if is_key else x
+
+    return jax.tree.map(leaf, tree)
+
+
 def where(condition: Array | np.ndarray, a: Array, b: Array) -> Array:
     """`jnp.where`, for keys too that may have been drawn from: choosing one draws nothing."""
-    if jnp.issubdtype(a.dtype, jax.dtypes.prng_key):
-        a, b = jax.random.clone(a), jax.random.clone(b)
-    return jnp.where(condition, a, b)
+    if not jnp.issubdtype(a.dtype, jax.dtypes.prng_key):
+        return jnp.where(condition, a, b)
+    words = (jax.random.key_data(jax.random.clone(key)) for key in (a, b))
+    chosen = jnp.where(jnp.asarray(condition)[..., None], *words)
+    return jax.random.wrap_key_data(chosen, impl=jax.random.key_impl(b))

@@ -11,6 +11,7 @@ import numpy as np
 from jaxnets.arrays import as_examples
 from jaxnets.data.stream import Stream
 from jaxnets.errors import RunError
+from jaxnets.keys import clone_keys
 from jaxnets.layer import Array
 from jaxnets.metrics import Metric
 from jaxnets.training.arguments import check_metrics, count, one_split
@@ -75,7 +76,7 @@ def evaluate_members(
     named = None if metrics is None else tuple(check_metrics(where, metrics).items())
     if not isinstance(split, Stream):
         split = as_examples(where, "split", split, RunError)
-    own = (train_state, hparams)
+    own = clone_keys((train_state, hparams))
     block_sums = program(train_step, _make_block_sums, runner, named)
     x = None if isinstance(split, Stream) else split.x
     with explained(where, first_outputs(train_step, own, runner), x):

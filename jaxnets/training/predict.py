@@ -8,6 +8,7 @@ import numpy as np
 
 from jaxnets.arrays import Examples, as_tree
 from jaxnets.errors import RunError
+from jaxnets.keys import clone_keys
 from jaxnets.layer import Array
 from jaxnets.metrics import classes
 from jaxnets.metrics.classification import is_single_logit, single_logit
@@ -83,7 +84,7 @@ def predict_members(
     check_train_step(where, train_step)
     check_train_state(where, own[0])
     block_size = count(where, "block_size", block_size)
-    x = as_tree(where, "the inputs", x, RunError)
+    x, own = as_tree(where, "the inputs", x, RunError), clone_keys(own)
     block_outputs = program(train_step, _make_block_outputs, runner, finish)
     axis = 0 if isinstance(runner, OneModel) else 1
     with explained(where, first_outputs(train_step, own, runner), x):
