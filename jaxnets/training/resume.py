@@ -13,7 +13,7 @@ from jaxnets.data.stream import Stream
 from jaxnets.errors import RunError
 from jaxnets.layer import Key
 from jaxnets.messages import printable
-from jaxnets.training.checkpoint import CheckpointError, Checkpoints
+from jaxnets.training.checkpoint import CheckpointError, Checkpoints, Restored
 from jaxnets.training.monitors import Monitor, memories, remind
 from jaxnets.training.record import Record
 from jaxnets.training.report import Progress, to_json
@@ -34,7 +34,7 @@ class Saver:
         callbacks: Sequence[Monitor] = (),
     ):
         self.checkpoints, self.identity, self.callbacks = checkpoints, identity, callbacks
-        self.saved_at = 0.0  # seconds of training
+        self.saved_at = self.seen_at = 0.0  # seconds of training
         self.saved_step = -1
 
     def save(self, record: Record, *, now: bool = False) -> None:
@@ -45,8 +45,9 @@ class Saver:
         run = record.run
         if self.checkpoints is None or run.step == self.saved_step:
             return
-        if not now and run.seconds - self.saved_at < self.checkpoints.every:
-            return
+        chunk, self.seen_at = run.seconds - self.seen_at, run.seconds
+        if not now and run.seconds + chunk - self.saved_at < self.checkpoints.every:
+            return  # after another chunk like the last it is still soon enough
         last = record.history[-1] if record.history else None
         score = last.validation.get("loss") if last is not None and last.validation else None
         score = score if isinstance(score, float) else None  # a population has no best
@@ -81,10 +82,7 @@ class Saver:
           CheckpointError: what is saved is damaged, or has other leaves.
         """
         assert self.checkpoints is not None
-        try:
-            found = self.checkpoints.restore(_tree(record))
-        except CheckpointError as error:
-            raise _older(self.checkpoints, error) from error
+        found = self._found(record)
         if found is None:
             return None
         saved = found.metadata
@@ -97,6 +95,20 @@ class Saver:
             raise _no_run(self.checkpoints, repr(error)) from error
         return saved
 
+    def _found(self, record: Record) -> Restored | None:
+        assert self.checkpoints is not None
+        tree = _tree(record)
+        try:
+            return self.checkpoints.restore(tree)
+        except CheckpointError as error:
+            # A run of another patience has a best train state, or has none; its settings differ.
+            other = {name: part for name, part in tree.items() if name != "best"}
+            other |= {} if "best" in tree else {"best": record.run.train_state}
+            try:
+                return self.checkpoints.restore(other)
+            except CheckpointError:
+                raise _older(self.checkpoints, error) from error
+
     def _set(self, record: Record, step: int, tree: dict[str, Any], saved: dict[str, Any]) -> None:
         record.best = tree.pop("best", None)
         fields = {name: saved[name] for name in OF_RUN}
@@ -107,7 +119,8 @@ class Saver:
         record.best_loss = [float(loss) for loss in record.best_loss]
         record.history = tuple(_progress(entry) for entry in saved["history"])
         remind(self.callbacks, saved["callbacks"])
-        self.saved_at, self.saved_step = record.run.seconds, record.run.step
+        self.saved_at = self.seen_at = record.run.seconds
+        self.saved_step = record.run.step
 
 
 def identity(

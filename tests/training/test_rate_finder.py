@@ -81,18 +81,19 @@ def test_it_leaves_the_train_state_as_it_was():
 
 
 def test_it_gives_the_same_answer_twice_and_compiles_once():
-    train_state, traces = start(), []
+    # labels beyond 1 would be shown to the loss once more, to see whether they are binary
+    train_state, traces, data = start(), [], (X, Y / 10)
 
     def counted(outputs, targets):
         traces.append(1)
         return losses.squared_error(outputs, targets)
 
     train_step = by_rate(counted)
-    first = find_learning_rate(train_step, train_state, (X, Y), hparams=HPARAMS, batch_size=8)
+    first = find_learning_rate(train_step, train_state, data, hparams=HPARAMS, batch_size=8)
     seen = len(traces)
-    again = find_learning_rate(train_step, train_state, (X, Y), hparams=HPARAMS, batch_size=8)
+    again = find_learning_rate(train_step, train_state, data, hparams=HPARAMS, batch_size=8)
     assert_same(first.losses, again.losses)
-    find_learning_rate(train_step, train_state, (X, Y), hparams=HPARAMS, batch_size=8, largest=1.0)
+    find_learning_rate(train_step, train_state, data, hparams=HPARAMS, batch_size=8, largest=1.0)
     assert len(traces) == seen
 
 
@@ -117,7 +118,7 @@ INFINITE = by_rate(lambda y, t: y[:, 0] / 0 * t[:, 0])
     [
         (TRAIN_STEP, NO_RATE, {}, r'"learning_rate", but got \{.*write lambda hparams: make'),
         (TRAIN_STEP, None, {}, r'"learning_rate", but got None; write lambda hparams: make'),
-        (FIXED, HPARAMS, {}, r"learning rate is fixed; write lambda hparams: make"),
+        (FIXED, HPARAMS, {}, r"of this one is fixed; write lambda hparams: make"),
         (TRAIN_STEP, HPARAMS, {"smallest": 1.0, "largest": 0.1}, "smallest < largest, but got 1.0"),
         (
             TRAIN_STEP,

@@ -44,7 +44,7 @@ class Checkpoints:
 
     Args:
       folder: where they lie; a later `chdir` changes nothing.
-      every: seconds of training after which `fit` saves, at the end of a chunk.
+      every: seconds of training within which `fit` saves, at the end of a chunk.
       keep: how many of the newest stay.
       store: the form they are stored in, a function of the folder: `FileStore`, one safetensors
         file per step, or `ShardedStore` for state that is sharded over devices or processes.
