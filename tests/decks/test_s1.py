@@ -6,6 +6,7 @@ import numpy as np
 import optax
 import pytest
 from counting import abstract, counts
+from helpers import judged, judging
 
 from jaxnets import data, dense, losses, metrics, models, serial
 from jaxnets.inspect import computation_graph
@@ -199,7 +200,7 @@ def test_a_classifier_is_scored_by_accuracy_precision_recall_f1_confusion_and_ro
 def test_networks_do_give_a_confidence():
     """S1, Neural Networks: Pros and Cons says they are not probabilistic; softmax says 1 in all."""
     model = models.mlp((3, 4))
-    params, state = model.init(jax.random.key(0), jnp.asarray(X))
-    confidence = predict_proba(model, params, state, X)
+    train_state = judged(*model.init(jax.random.key(0), jnp.asarray(X)))
+    confidence = predict_proba(judging(model), train_state, X)
     assert confidence.shape == (7, 4) and (confidence > 0).all()
     np.testing.assert_allclose(confidence.sum(1), 1, rtol=1e-6)
