@@ -210,7 +210,8 @@ def first_weights(name, trainer):
     elif name == "keras":
         params = [variable.value for variable in trainer.model.trainable_variables]
     else:
-        params = trainer.train_state.params if name == "ours" else trainer.carry.params
+        state = trainer.run.train_state if name == "ours" else trainer.carry
+        params = state.params
     return [np.squeeze(leaf) for leaf in jax.tree.leaves(params)]
 
 
