@@ -187,6 +187,8 @@ def test_keras_has_as_many_parameters_as_we(case, small_mnist):
 @over("ours", *IN_JAX, "keras", "torch")
 def test_all_begin_with_kernels_of_one_distribution_and_biases_of_zero(name, case, small_mnist):
     trainer = peer(name).make(task(case, str(small_mnist)))
+    if name == "ours":
+        trainer.prepare()  # which begins its run
     kernels = [leaf for leaf in first_weights(name, trainer) if leaf.ndim > 1]
     features_last = name not in ("equinox", "torch")
     found, largest = [], []
