@@ -15,7 +15,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import tyro
+
+from experiments import common
 
 RUNS = (
     *("mlp", "cnn", "ema", "bfloat16", "patience", "pad", "population_vmap", "population_map"),
@@ -35,7 +36,7 @@ class Config:
     """Which of the runs."""
 
 
-def main(config: Config) -> int:
+def main(config: Config) -> None:
     """Run everything in both, and print what differs."""
     differ = 0
     with tempfile.TemporaryDirectory(prefix="jaxnets-bits-") as folder:
@@ -47,7 +48,8 @@ def main(config: Config) -> int:
             wrong = _differences(*found)
             differ += bool(wrong)
             print(f"{name:16} {len(found[0]):3} leaves  {wrong or 'equal'}", flush=True)
-    return 1 if differ else 0
+    if differ:
+        sys.exit(1)
 
 
 def _leaves(checkout: Path, name: str, path: Path) -> dict[str, np.ndarray]:
@@ -70,4 +72,4 @@ def _differences(old: dict[str, np.ndarray], new: dict[str, np.ndarray]) -> str:
 
 
 if __name__ == "__main__":
-    sys.exit(main(tyro.cli(Config, description=__doc__)))
+    common.main(main, Config, keep_compiled=False)

@@ -20,8 +20,8 @@ from typing import Any
 import jax
 import numpy as np
 import optax
-import tyro
 
+from experiments import common
 from experiments.bench.import_time import quartiles
 from experiments.bench.peers import ours
 from experiments.folder import machine, write_json
@@ -129,4 +129,4 @@ def _anonymous_bytes() -> int:
 
 
 if __name__ == "__main__":
-    main(tyro.cli(Config, description=__doc__))
+    common.main(main, Config, keep_compiled=False)

@@ -26,7 +26,13 @@ ALL_SCRIPTS = [
     for path in (ROOT / "experiments").rglob("*.py")
     if "__name__ ==" in path.read_text("utf-8")
 ]
-ALONE = {"custom_layer.py", "worker.py", "by_hand.py", "with_jaxnets.py"}  # which write no file
+ALONE = {
+    "custom_layer.py",
+    "worker.py",
+    "by_hand.py",
+    "same_bits_runs.py",
+    "with_jaxnets.py",
+}  # which write no file
 
 
 @pytest.fixture
