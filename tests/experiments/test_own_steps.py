@@ -55,11 +55,10 @@ def test_a_run_that_was_cut_short_goes_on_bit_for_bit(run, monkeypatch, tmp_path
     assert again == learnt and resumed["test"] == whole["test"]
 
 
-@SCRIPTS
-def test_a_member_of_a_population_ends_where_it_would_alone(run, monkeypatch, script):
+def test_a_member_of_a_population_ends_where_it_would_alone(run, monkeypatch):
     monkeypatch.setattr(FASTEST, lambda run, hparams: "vmap")
-    two, _ = run(script, "two", seeds=2, seed=3)
-    alone, _ = run(script, "alone", seed=4)
+    two, _ = run(autoencoder, "two", seeds=2, seed=3)
+    alone, _ = run(autoencoder, "alone", seed=4)
     for name, value in alone["test"].items():
         first, second = two["test"][name]
         assert second == pytest.approx(value, rel=1e-2) and first != second
