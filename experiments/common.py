@@ -58,8 +58,8 @@ OPTIMIZERS: dict[str, tuple[Callable[..., optax.GradientTransformation], float]]
 class Config:
     """The options that every experiment has."""
 
-    save_seconds: ClassVar[float] = 4.0
-    """Of training, between two saves."""
+    save_seconds: ClassVar[float] = 5.0
+    """Of training, within which a run is saved."""
     chunk_seconds: ClassVar[float] = 1.0
     """How long the device works between two reports."""
 
@@ -183,9 +183,9 @@ def main(
 ) -> None:
     """Run `experiment` with options from the command line, and exit.
 
-    The status is 0, or 2 for a mistake of the user's or a failure of the system, such as a full
-    disk, said in one message without a traceback, or 130 after Ctrl-C and 75 after SIGTERM, with
-    what was learnt so far saved.
+    The status is 0; or 2 for a mistake of the user's or a failure of the system, such as a full
+    disk, reported in one message without a traceback; or 130 after Ctrl-C and 75 after SIGTERM,
+    with what was learnt so far saved.
 
     Args:
       experiment: called with the options.

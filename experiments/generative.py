@@ -61,8 +61,8 @@ def finish(
         "interrupted": run.interrupted is not None,
     }
     write_json(run.folder / "result.json", result)
-    told = ", ".join(f"{name} {np.mean(test[name]):.4f}" for name in names)
-    print(f"test images: {told}\ncurves.png and images.png are in {run.folder}", flush=True)
+    figures = ", ".join(f"{name} {np.mean(test[name]):.4f}" for name in names)
+    print(f"test images: {figures}\ncurves.png and images.png are in {run.folder}", flush=True)
     if run.interrupted is not None:
         raise run.interrupted
 

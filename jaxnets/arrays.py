@@ -129,6 +129,12 @@ def as_rows(
     return array
 
 
+def shape_of(rows: int, array: Any) -> jax.ShapeDtypeStruct:
+    """The shape and dtype that so many rows of an array have on the device."""
+    dtype = jax.dtypes.canonicalize_dtype(array.dtype)
+    return jax.ShapeDtypeStruct((rows, *array.shape[1:]), dtype)
+
+
 def nonfinite_rows(name: str, array: Any) -> str | None:
     """Which row of the array holds NaN or infinity, as a clause; None where all are finite."""
     array = np.asarray(array)

@@ -79,11 +79,11 @@ def experiment(config: Config) -> None:
 
     slides.beside(
         run.folder,
-        ("parameters", "(not said)", f"{count:,}"),
+        ("parameters", "(not given)", f"{count:,}"),
         ("digits to train, to test", "60k, 10k", f"{len(mnist.train.y):,}, {len(mnist.test.y):,}"),
         # "MNIST - checkpoint 2", where the slides have the answer, is a picture that is lost.
         (f"test accuracy, {names[0]}", "(picture lost)", f"{test['accuracy']:.4f}"),
-        (f"test accuracy, {names[1]}", "(not said)", f"{sgd_test['accuracy']:.4f}"),
+        (f"test accuracy, {names[1]}", "(not given)", f"{sgd_test['accuracy']:.4f}"),
         # steps_per_epoch=len(X_train) on the augmentation slide makes 32 passes of every epoch.
         ("updates an epoch", "60,000", f"{len(train.y) // config.batch_size:,} are one pass"),
     )

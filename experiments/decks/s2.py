@@ -84,7 +84,7 @@ def experiment(config: Config) -> None:
     slides.beside(
         run.folder,
         ("approve credit (made-up rows)", "?", f"{approved}; {right:.0%} of 500 others right"),
-        ("parameters, running statistics", "(not said)", f"{trained:,}, {kept}"),
+        ("parameters, running statistics", "(not given)", f"{trained:,}, {kept}"),
         ("digits in the data set", "10,000", f"{len(mnist.train.y) + len(mnist.test.y):,}"),
         ("looks at the validation digits", "every 30", f"{len(fitted.history)}"),
         ("validation accuracy at the end", "(lost)", f"{last['accuracy']:.4f}"),

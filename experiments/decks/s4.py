@@ -96,7 +96,7 @@ def experiment(config: Config) -> None:
         # The slide's probabilities are right, and so is the formula: the minus is lost on the way.
         ("error of [14, 11, 16] for 3", "-0.1328", f"{error:+.4f}"),
         # A weighted sum that is to keep an image's brightness has weights of sum 1.
-        ("the blur's weights sum to", "(not said)", f"{np.sum(KERNELS['blur'])}: divide by it"),
+        ("the blur's weights sum to", "(not given)", f"{np.sum(KERNELS['blur'])}: divide by it"),
         ("parameters of LeNet-5", "(cited)", f"{count:,}"),
         ("its test accuracy", "(none)", f"{test['accuracy']:.4f}"),
     )

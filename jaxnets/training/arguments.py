@@ -134,8 +134,7 @@ def check_parts(model: Any, optimizer: Any, compute_dtype: Any, **functions: Any
 def check_optimizer(where: str, optimizer: Any) -> None:
     """Refuse what is no optax transformation."""
     if not _is_optimizer(optimizer):
-        uncalled = getattr(getattr(optimizer, "func", optimizer), "__module__", "")
-        if callable(optimizer) and uncalled.startswith("optax"):
+        if _is_of_optax(optimizer):
             raise TypeError(
                 f"{where} expects an optimizer, but got {_name(optimizer)} itself, uncalled; "
                 f"{OPTIMIZER_CURE}"
@@ -179,6 +178,11 @@ def made_of(function: Callable[[Any], Any], hparams: Any) -> Any:
       RunError: the function makes something else, or `hparams` were not given or lack a name.
     """
     name = _name(function)
+    if _is_of_optax(function):
+        raise RunError(
+            f"{name}(hparams) is to return a train step, but makes an optimizer; pass lambda "
+            f'hparams: make_train_step(model, optax.{name}(hparams["learning_rate"]), loss)'
+        )
     try:
         train_step = function(hparams)
     except KeyError as error:
@@ -214,6 +218,12 @@ def _check_dtype(dtype: Any) -> None:
             "make_train_step expects compute_dtype to be a floating-point dtype that JAX computes "
             f"in, but got {_short(dtype)}; pass jnp.bfloat16, or leave it out for the params' own"
         )
+
+
+def _is_of_optax(value: Any) -> bool:
+    """Whether this is a function of optax's own, not yet called."""
+    module = getattr(getattr(value, "func", value), "__module__", None) or ""
+    return callable(value) and module.startswith("optax")
 
 
 def _is_optimizer(value: Any) -> bool:

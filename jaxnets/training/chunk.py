@@ -105,17 +105,6 @@ def _make_step(step: Callable[[], Any]) -> Callable[..., Any]:
     return call
 
 
-def zero_sums(train_step: Any, train_state: Any, example: Batch, rows: int, hparams: Any) -> Sums:
-    """The shapes of the sums over no step at all, of one model."""
-
-    def batch(leaf: Any) -> jax.ShapeDtypeStruct:
-        return jax.ShapeDtypeStruct((rows, *leaf.shape[1:]), leaf.dtype)
-
-    batches = jax.tree.map(batch, example)
-    _, sums = jax.eval_shape(step_program(train_step), train_state, batches, hparams)
-    return {name: shape for name, shape in sums.items() if name != "objective"}
-
-
 def _if(taken: Array, before: Any, after: Any, sums: Sums, objective: float) -> tuple[Any, Sums]:
     """The step where it is `taken`; else one that changes nothing, with that objective.
 

@@ -9,6 +9,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from jaxnets.arrays import shape_of
 from jaxnets.layer import Key
 from jaxnets.sharding import replicate, use_mesh
 from jaxnets.training.chunk import CAPACITY, chunk_program, step_program
@@ -53,11 +54,7 @@ class CompiledLoop:
     def batch(self) -> Batch:
         """The shapes and dtypes of a batch."""
         rows = self.source.reader.epochs.batch_size
-
-        def shape(leaf: Any) -> jax.ShapeDtypeStruct:
-            return jax.ShapeDtypeStruct((rows, *leaf.shape[1:]), leaf.dtype)
-
-        return jax.tree.map(shape, self.source.example)
+        return jax.tree.map(partial(shape_of, rows), self.source.example)
 
     def init(self, keys: Key, hparams: Hparams) -> Any:
         """The train state of step 0, as one program."""

@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jaxnets.arrays import as_examples
+from jaxnets.arrays import as_examples, shape_of
 from jaxnets.data.stream import Stream
 from jaxnets.errors import RunError
 from jaxnets.keys import clone_keys
@@ -16,7 +16,7 @@ from jaxnets.layer import Array
 from jaxnets.metrics import Metric
 from jaxnets.training.arguments import check_metrics, count, one_split
 from jaxnets.training.check import check_train_state, check_train_step
-from jaxnets.training.labels import beyond_one, check_binary, explained, judges_of, shape_of
+from jaxnets.training.labels import beyond_one, check_binary, explained, judges_of
 from jaxnets.training.programs import program
 from jaxnets.training.runners import OneModel, Runner
 from jaxnets.training.train_step import Batch, Hparams, Sums, TrainStep, resolve

@@ -4,7 +4,6 @@ import time
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
-from jaxnets.keys import stream
 from jaxnets.layer import Key
 from jaxnets.sharding import unshard
 from jaxnets.training.arguments import numbers, one_split, single_key
@@ -12,21 +11,19 @@ from jaxnets.training.check import (
     check_reporting,
     check_run,
     check_saving,
-    check_start,
     check_train_step,
     check_watched,
     splits,
 )
 from jaxnets.training.checkpoint import Checkpoints
 from jaxnets.training.compiled_loop import OnNonFinite
-from jaxnets.training.labels import check_data
 from jaxnets.training.loop import Plan, train, validate
 from jaxnets.training.monitors import Monitor
 from jaxnets.training.record import Record
 from jaxnets.training.report import Progress, Reporter, silent
 from jaxnets.training.resume import Saver, identity
 from jaxnets.training.source import Remainder
-from jaxnets.training.start import Every, first_run, make_loop
+from jaxnets.training.start import Every, first_run, one_model_loop
 from jaxnets.training.train_step import Hparams
 
 
@@ -132,12 +129,14 @@ def fit(
     check_reporting("fit", report, callbacks, chunk_seconds)
 
     began = time.perf_counter()
-    order_key = stream(key, "train")
-    settings = {**options, "on_nonfinite": on_nonfinite, "devices": devices}
-    loop = make_loop(train_step, data, order_key, **settings)
-    shapes = loop.init_shapes(key, hparams)
-    check_start("fit", start, shapes)
-    check_data("fit", train_step, hparams, shapes, data, validation, sizes.batch_size)
+    loop = one_model_loop(
+        *("fit", train_step, data, key, hparams),
+        start=start,
+        validation=validation,
+        **options,
+        on_nonfinite=on_nonfinite,
+        devices=devices,
+    )
     facts = {**options, "patience": sizes.patience}
     saver = Saver(checkpoints, identity(data, validation, hparams, key=key, **facts), callbacks)
     total = sizes.total(loop.steps_per_epoch)

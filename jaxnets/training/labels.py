@@ -9,7 +9,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jaxnets.arrays import Examples
+from jaxnets.arrays import Examples, shape_of
 from jaxnets.errors import RunError
 from jaxnets.layer import Array
 from jaxnets.metrics import Metric
@@ -218,12 +218,6 @@ def _refusal(forward: Callable[[Any], Any], shape: tuple, dtype: Any) -> Excepti
         error.__dict__.pop("__notes__", None)  # JAX's, on how it filters tracebacks
         return error
     return None
-
-
-def shape_of(rows: int, array: Any) -> jax.ShapeDtypeStruct:
-    """The shape and dtype of so many rows of an array, on the device."""
-    dtype = jax.dtypes.canonicalize_dtype(array.dtype)
-    return jax.ShapeDtypeStruct((rows, *array.shape[1:]), dtype)
 
 
 def _shapes(tree: Any) -> Any:

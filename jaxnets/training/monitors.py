@@ -20,7 +20,7 @@ class Remembering:
     """A monitor with a memory, which `fit` saves and restores, so that a resumed run warns alike.
 
     Attributes:
-      name: what is watched, and its options; a run's memories are told apart by it.
+      name: what is watched, and its options; identifies its memory among those of a run.
       look: called with the memory, which it may change, the train state and the objectives.
       memory: what the chunks so far have left; empty at first.
     """

@@ -30,7 +30,7 @@ def program(
 def executable(train_step: Any, jitted: Any, arguments: tuple) -> jax.stages.Compiled:
     """The jitted program compiled for arguments like these, once while the train step lives.
 
-    What can be said of a program before it runs, such as the memory that it needs, is said of it.
+    The memory that it needs is known before it runs.
     """
     leaves, structure = jax.tree.flatten(arguments)
     specs = tuple((leaf.shape, leaf.dtype) for leaf in leaves)

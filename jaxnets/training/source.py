@@ -9,6 +9,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from jaxnets.arrays import shape_of
 from jaxnets.keys import stream
 from jaxnets.layer import Array, Key
 from jaxnets.sharding import replicate, shard_batch
@@ -127,7 +128,7 @@ class Resident:
     def __init__(self, data: Batch, epochs: Epochs, mesh: jax.sharding.Mesh | None = None):
         self.reader = ResidentReader(epochs, data.weights is not None)
         self.arrays = replicate(mesh, jax.tree.map(jnp.asarray, data))
-        self.example = example_of(self.arrays)
+        self.example = example_of(data.x, data.y)
 
     def read(self, start: int, stop: int) -> tuple[Any, int]:
         """All examples, which hold every step."""
@@ -144,11 +145,7 @@ def gather(arrays: Batch, rows: Array, weights: Array) -> Batch:
     return shard_batch(Batch(x, y, weights if own is None else weights * own))
 
 
-def example_of(arrays: Batch) -> Batch:
+def example_of(x: Any, y: Any) -> Batch:
     """The shapes and dtypes of a batch of one example."""
-
-    def one(array: Any) -> jax.ShapeDtypeStruct:
-        return jax.ShapeDtypeStruct((1, *array.shape[1:]), array.dtype)
-
-    x, y, _ = jax.tree.map(one, arrays)
-    return Batch(x, y, jax.ShapeDtypeStruct((1,), np.dtype("float32")))
+    x, y = jax.tree.map(partial(shape_of, 1), (x, y))
+    return Batch(x, y, jax.ShapeDtypeStruct((1,), np.float32))

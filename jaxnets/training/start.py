@@ -54,18 +54,39 @@ def start_run(
     data, _ = splits("start_run", data, None)
     check_loop("start_run", data, batch_size, remainder, evaluate_every)
     check_on_nonfinite("start_run", on_nonfinite)
-    loop = make_loop(
-        *(train_step, data, stream(key, "train")),
+    loop = one_model_loop(
+        *("start_run", train_step, data, key, hparams),
+        start=start,
         batch_size=batch_size,
         remainder=remainder,
         on_nonfinite=on_nonfinite,
         evaluate_every=evaluate_every,
         devices=devices,
     )
-    shapes = loop.init_shapes(key, hparams)
-    check_start("start_run", start, shapes)
-    check_data("start_run", train_step, hparams, shapes, data, None, batch_size)
     return first_run(loop, key, hparams, start).compiled(hparams)
+
+
+def one_model_loop(
+    where: str,
+    train_step: Any,
+    data: Any,
+    key: Key,
+    hparams: Hparams,
+    *,
+    start: Any,
+    validation: Any = None,
+    **options: Any,
+) -> CompiledLoop:
+    """The loop of these arguments of `fit`, for which the data and the start are right.
+
+    Raises:
+      RunError: they are not.
+    """
+    loop = make_loop(train_step, data, stream(key, "train"), **options)
+    shapes = loop.init_shapes(key, hparams)
+    check_start(where, start, shapes)
+    check_data(where, train_step, hparams, shapes, data, validation, options["batch_size"])
+    return loop
 
 
 def make_loop(

@@ -12,7 +12,7 @@ from jaxnets.data.stream import Stream
 from jaxnets.errors import RunError
 from jaxnets.layer import Array, Key
 from jaxnets.sharding import replicate, shard_batch
-from jaxnets.training.source import Body, Epochs
+from jaxnets.training.source import Body, Epochs, example_of
 from jaxnets.training.train_step import Batch
 
 MOST_STEPS = 256  # of a block
@@ -55,7 +55,7 @@ class StreamSource:
             )
         x, y, weights = data.example
         self.reader = StreamReader(epochs, weights is not None)
-        self.example = jax.tree.map(_shape, Batch(x, y, np.zeros(1, np.float32)))
+        self.example = example_of(x, y)
         row_bytes = sum(leaf.nbytes for leaf in jax.tree.leaves(data.example))
         steps = data.block_bytes // max(row_bytes * epochs.batch_size, 1)
         self.length = int(min(max(steps, 1), MOST_STEPS, epochs.steps))  # steps per block
@@ -119,8 +119,3 @@ class StreamSource:
 
 
 _order = jax.jit(Epochs.order, static_argnums=0)
-
-
-def _shape(array: np.ndarray) -> jax.ShapeDtypeStruct:
-    dtype = jax.dtypes.canonicalize_dtype(array.dtype)
-    return jax.ShapeDtypeStruct((1, *array.shape[1:]), dtype)

@@ -41,7 +41,7 @@ def waiting(small_mnist, out, *options):
     return process
 
 
-def said(process):
+def output_of(process):
     """The last line that it printed so far, which says whether its run began."""
     while (line := process.stdout.readline()).startswith(("mnist_mlp: ", "nothing to resume")):
         pass
@@ -70,7 +70,7 @@ def test_of_runs_begun_together_in_one_folder_one_begins(begun, tmp_path, option
     processes = [begun(tmp_path / "run", *options, go=False) for _ in range(3)]
     for process in processes:
         print(file=process.stdin, flush=True)
-    answers = sorted(map(said, processes))
+    answers = sorted(map(output_of, processes))
     assert answers.count("began\n") == 1
     assert all("another run is writing to" in a or "is not empty" in a for a in answers[:2])
     assert json.loads((tmp_path / "run" / "run.json").read_text())["experiment"] == "mnist_mlp"
@@ -78,23 +78,23 @@ def test_of_runs_begun_together_in_one_folder_one_begins(begun, tmp_path, option
 
 def test_a_live_run_is_not_resumed_and_a_killed_one_is_at_once(begun, tmp_path):
     live = begun(tmp_path / "run")
-    assert said(live) == "began\n"
-    assert "another run is writing to" in said(begun(tmp_path / "run", "--resume"))
-    assert "is not empty; choose a new folder" in said(begun(tmp_path / "run"))
+    assert output_of(live) == "began\n"
+    assert "another run is writing to" in output_of(begun(tmp_path / "run", "--resume"))
+    assert "is not empty; choose a new folder" in output_of(begun(tmp_path / "run"))
     live.kill()
     live.wait()
-    assert said(begun(tmp_path / "run", "--resume")) == "began\n"
+    assert output_of(begun(tmp_path / "run", "--resume")) == "began\n"
 
 
 def test_a_resumed_run_takes_away_what_a_killed_one_had_half_written(begun, tmp_path):
     first = begun(tmp_path / "run")
-    assert said(first) == "began\n"
+    assert output_of(first) == "began\n"
     first.kill()
     first.wait()
     for name in ("curves.png", "result.json", "params.safetensors", "metrics.jsonl"):
         (tmp_path / "run" / f"{name}.12-ab.tmp").touch()
     (tmp_path / "run" / "mine.tmp").touch()
-    assert said(begun(tmp_path / "run", "--resume")) == "began\n"
+    assert output_of(begun(tmp_path / "run", "--resume")) == "began\n"
     left = {path.name for path in (tmp_path / "run").iterdir()}
     assert left == {"run.json", "run.lock", "mine.tmp"}
 

@@ -33,7 +33,7 @@ from jaxnets.training.population import evaluate_population, start_population
 
 NEEDS = ("jax", "jaxlib", "optax")
 DTYPES = {"float32": None, "bfloat16": jnp.bfloat16}
-NEVER = (2**30, "steps")  # so that a chunk ends where it is told to
+NEVER = (2**30, "steps")  # so that no period ends within a chunk
 
 
 def cnn_bn() -> Layer:

@@ -138,7 +138,7 @@ def fit_population(
 
     began = time.perf_counter()
     loop = population_loop(
-        *(train_step, data, keys, hparams, strategy or "vmap"),
+        *(where, train_step, data, keys, hparams, strategy or "vmap"),
         **options,
         start=start,
         validation=validation,

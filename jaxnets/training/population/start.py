@@ -54,7 +54,7 @@ def start_population(
     check_loop(where, data, batch_size, remainder, evaluate_every)
     check_on_nonfinite(where, on_nonfinite)
     loop = population_loop(
-        *(train_step, data, keys, hparams, strategy or "vmap"),
+        *(where, train_step, data, keys, hparams, strategy or "vmap"),
         start=start,
         share_batches=share_batches,
         batch_size=batch_size,
@@ -68,13 +68,14 @@ def start_population(
 
 
 def population_loop(
+    where: str,
     train_step: Any,
     data: Any,
     keys: Key,
     hparams: Hparams,
     strategy: Strategy,
     *,
-    start: Any = None,
+    start: Any,
     validation: Any = None,
     share_batches: bool,
     **options: Any,
@@ -90,12 +91,12 @@ def population_loop(
     order_key = order_key[0] if share_batches else order_key
     loop = make_loop(train_step, data, order_key, runner=Members(n, strategy), **options)
     shapes = loop.init_shapes(keys, hparams)
-    check_start("fit_population", start, shapes)
+    check_start(where, start, shapes)
 
     def first(leaf: Any) -> jax.ShapeDtypeStruct:
         return jax.ShapeDtypeStruct(leaf.shape[1:], leaf.dtype)
 
     one = jax.tree.map(lambda leaf: leaf[0], hparams), jax.tree.map(first, shapes)
-    check_data("fit_population", train_step, *one, data, validation, options["batch_size"])
+    check_data(where, train_step, *one, data, validation, options["batch_size"])
     check_memory(Run.at(loop, shapes, hparams, 0), hparams, strategy)
     return loop
