@@ -88,6 +88,8 @@ class Saver:
         saved = found.metadata
         if not isinstance(saved.get("identity"), dict):
             raise _no_run(self.checkpoints, "it has no identity")
+        if saved.get("format") != FORMAT:
+            raise _older(self.checkpoints)
         _require_same(saved["identity"], self.identity, self.checkpoints)
         try:
             self._set(record, found.step, dict(found.tree), saved)
@@ -107,7 +109,8 @@ class Saver:
             try:
                 return self.checkpoints.restore(other)
             except CheckpointError:
-                raise _older(self.checkpoints, error) from error
+                old = "train_state/state/" in str(error)  # where the model has a state
+                raise (_older(self.checkpoints) if old else error) from None
 
     def _set(self, record: Record, step: int, tree: dict[str, Any], saved: dict[str, Any]) -> None:
         record.best = tree.pop("best", None)
@@ -137,10 +140,7 @@ def identity(
     }
 
 
-def _older(checkpoints: Checkpoints, error: CheckpointError) -> CheckpointError:
-    """The error, or a plainer one where an older version of jaxnets saved the run."""
-    if "train_state/state" not in str(error) and "train_state/tx" not in str(error):
-        return error
+def _older(checkpoints: Checkpoints) -> CheckpointError:
     return CheckpointError(
         f"the run in {printable(checkpoints.folder)} was saved by jaxnets 0.1, which named the "
         "parts of a train state otherwise; end it with that version, or start afresh in another "

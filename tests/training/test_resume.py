@@ -4,11 +4,12 @@ import os
 import signal
 from functools import partial
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
-from clouds import MODEL, TRAIN, VALIDATION, by_rate, plain, run
+from clouds import HPARAMS, MODEL, TRAIN, VALIDATION, by_rate, plain, run
 from helpers import assert_same
 
 from jaxnets import dense, metrics
@@ -177,6 +178,23 @@ def test_a_checkpoint_that_no_run_saved_is_refused_in_one_line(tmp_path, change,
     with pytest.raises(CheckpointError, match=f"was not saved by a run .*{reason}") as raised:
         resumed(tmp_path)
     assert str(raised.value).isprintable()
+
+
+@pytest.mark.parametrize("model", [MODEL, dense(3)], ids=["with a state", "without"])
+def test_a_run_of_version_0_1_is_refused_as_such(tmp_path, model):
+    train_step = by_rate(model)
+    run(train_step, checkpoints=Checkpoints(tmp_path / "new"))
+    start = train_step(HPARAMS).init(jax.random.key(0), TRAIN[0][:1])
+    template = {"train_state": start, "sums": {"loss": (jnp.float32(0), jnp.float32(0))}}
+    restored = Checkpoints(tmp_path / "new").restore(template)
+    old = restored.tree["train_state"]._asdict()
+    old["state"] = old.pop("model_state")
+    tree = {"train_state": old, "sums": restored.tree["sums"]}
+    metadata = {name: part for name, part in restored.metadata.items() if name != "format"}
+    with Checkpoints(tmp_path / "old") as checkpoints:
+        checkpoints.save(restored.step, tree, metadata)
+    with pytest.raises(CheckpointError, match=r"saved by jaxnets 0\.1, .*; end it with that version"):
+        resumed(tmp_path / "old", train_step=train_step)
 
 
 def test_another_model_or_optimizer_is_refused_and_every_leaf_named(tmp_path):
