@@ -38,7 +38,7 @@ def mlp(
     Raises:
       LayerError: no sizes, one that is no positive integer, or not a width a hidden layer.
     """
-    if not np.size(sizes) or not np.ndim(sizes):
+    if not (isinstance(sizes, Sequence) or np.ndim(sizes)) or not len(sizes):
         raise LayerError(f"mlp expects sizes, as in mlp((500, 300, 10)), but got {sizes!r}")
     *hidden, outputs = sizes
     if widths is not None and len(widths) != len(hidden):

@@ -21,11 +21,8 @@ from jaxnets.training import (
     evaluate,
     make_train_step,
 )
-from jaxnets.training.check import splits
-from jaxnets.training.population import evaluate_population, fit_population
+from jaxnets.training.population import evaluate_population, fit_population, start_population
 from jaxnets.training.population import strategy as strategy_module
-from jaxnets.training.population.start import population_loop
-from jaxnets.training.start import first_run
 
 N = 4
 # No bias before the norm: its gradient is nothing but rounding.
@@ -292,13 +289,10 @@ def test_a_population_too_large_is_refused_with_the_largest_that_fits(monkeypatc
 
 
 def test_the_memory_of_a_population_counts_the_copy_at_a_chunks_start():
-    hparams, options = {"learning_rate": RATES}, {"batch_size": 12, "remainder": "drop"}
-    options |= {"on_nonfinite": "stop", "evaluate_every": (1, "epochs"), "devices": 1}
-    data, _ = splits("fit_population", TRAIN, None)
-    loop = population_loop(
-        *(TRAIN_STEP, data, jax.random.clone(KEYS), hparams, "vmap"), share_batches=False, **options
+    hparams = {"learning_rate": RATES}
+    run = start_population(
+        TRAIN_STEP, TRAIN, keys=jax.random.clone(KEYS), hparams=hparams, batch_size=12
     )
-    run = first_run(loop, jax.random.clone(KEYS), hparams, None)
     one, four = (strategy_module._needed(run, hparams, "vmap", n) for n in (1, N))
     held = sum(leaf[0].size * 4 for leaf in jax.tree.leaves(run.train_state[1:4]))
     assert four - one >= 2 * (N - 1) * held  # in the program, and beside it

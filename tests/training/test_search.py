@@ -324,9 +324,9 @@ def from_units(units):
     ("wrong", "message"),
     [
         (lambda: start({}), "at least one name, but got an empty one; write"),
-        (lambda: start(trials=0), "trials to be an integer of at least 1, but got 0"),
-        (lambda: start(epochs=0), "epochs to be an integer of at least 1, but got 0"),
-        (lambda: start(epochs=1.5), "epochs to be an integer of at least 1, but got 1.5"),
+        (lambda: start(trials=0), "trials to be a positive integer, but got 0"),
+        (lambda: start(epochs=0), "epochs to be a positive integer, but got 0"),
+        (lambda: start(epochs=1.5), "epochs to be a positive integer, but got 1.5"),
         (lambda: start(objective="f1"), r"among the metrics \['loss', 'accuracy'\], but got 'f1'"),
         (
             lambda: start({"activation": choice("relu")}),

@@ -147,9 +147,12 @@ def test_a_population_reads_one_order_for_all():
 
 
 def test_nothing_is_read_by_a_run_that_is_over():
+    before = set(threading.enumerate())
     fitted = run(data=Stream(TRAIN, block_bytes=1, ahead=3))
     gc.collect()
-    assert not [t.name for t in threading.enumerate() if t.name.startswith(("blocks", "stream"))]
+    for thread in set(threading.enumerate()) - before:
+        thread.join(timeout=60)
+        assert not thread.is_alive(), thread.name
     assert fitted.train_state.step == 10
 
 
