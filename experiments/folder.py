@@ -28,7 +28,7 @@ from jaxnets.training.report import to_json
 
 LOCK = "run.lock"
 CURE = "start afresh in another folder"
-MAY_CHANGE = ("epochs", "out", "resume")  # options that a resumed run need not repeat
+MAY_CHANGE = ("epochs", "out", "resume", "workers")  # options that a resumed run need not repeat
 
 
 def open_folder(name: str, config: Any) -> tuple[Path, bool]:

@@ -21,6 +21,9 @@ class Config(population.Config):
     """A multi-layer perceptron on MNIST."""
 
     epochs: int = 12
+    workers: int = 0
+    """Threads that read the examples during training, as a `data.Stream`; 0 holds them all on the
+    device. The run is the same bit for bit."""
 
 
 model = serial(
@@ -57,7 +60,7 @@ def experiment(config: Config) -> None:
         return
     fitted = run.fit(
         train_step,
-        train,
+        data.Stream(train, workers=config.workers) if config.workers else train,
         key=jax.random.key(config.seed),
         epochs=config.epochs,
         batch_size=config.batch_size,

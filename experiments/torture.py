@@ -6,7 +6,8 @@ Trains `experiments.mnist_mlp` once, undisturbed. Then trains it over and over i
 that save after every tenth of a second, ends them by SIGKILL, SIGTERM and Ctrl-C, and goes on with
 `--resume`. Half of the SIGKILLs come at any moment of a child's life, start-up included; the others
 0 to 40 ms after a temporary file shows that a checkpoint is being written. The status is 0 if
-every run ends with the digest of the undisturbed one. About 5 minutes on a CPU.
+every run ends with the digest of the undisturbed one. About 5 minutes on a CPU. With `--stream` the
+children read the data as they train, by another number of threads each.
 """
 
 import hashlib
@@ -60,6 +61,8 @@ class Config:
     """Training examples held out."""
     seed: int = 0
     """Decides the moments and their order."""
+    stream: bool = False
+    """Read the examples as a stream, by 1 to 4 threads, another number after each end."""
     data_dir: Path | None = None
     """A folder with MNIST's IDX files, instead of those found by themselves."""
     out: Path | None = None
@@ -116,7 +119,8 @@ class Torture:
         """Start or resume the run and end it, if that comes in time; whether it is done."""
         end, before, stale = ends[-1] if ends else None, _saved(folder), _writing(folder)
         self.counts["resumes"] += before > 0
-        with self._child(folder, "-c", CHILD, "--resume") as child:
+        workers = [f"--workers={self.random.integers(1, 5)}"] if self.config.stream else []
+        with self._child(folder, "-c", CHILD, "--resume", *workers) as child:
             if end is not None:
                 self._end(child, folder, end, before, stale)
             status = child.wait()

@@ -40,7 +40,8 @@ class LeftOut(Exception):
 class Process:
     """A fresh process that trains a task in one framework; a context manager that ends it.
 
-    All compilation caches are off in it, but for what the environment `more` says.
+    All compilation caches are off in it, but for what the environment `more` says. It runs the code
+    of `checkout`.
 
     Attributes:
       about: what it said of itself: "import_seconds", "python", "versions".
@@ -49,7 +50,13 @@ class Process:
       LeftOut: the framework is not installed or refuses the task, or the process ended.
     """
 
-    def __init__(self, contender: Contender, task: Task, more: Mapping[str, str] | None = None):
+    def __init__(
+        self,
+        contender: Contender,
+        task: Task,
+        more: Mapping[str, str] | None = None,
+        checkout: Path = ROOT,
+    ):
         task = task._replace(devices=contender.devices)
         self.errors = tempfile.TemporaryFile()  # noqa: SIM115, it is closed with the process
         self.process = subprocess.Popen(
@@ -58,7 +65,7 @@ class Process:
             stdout=subprocess.PIPE,
             stderr=self.errors,
             text=True,
-            cwd=ROOT,
+            cwd=checkout,
             env={**os.environ, **ALWAYS, **devices_flag(task.devices), **(more or {})},
         )
         try:
