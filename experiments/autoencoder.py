@@ -46,7 +46,7 @@ def pixel_error(logits: Array, images: Array) -> Array:
 def experiment(config: Config) -> None:
     """Train, evaluate once on the test images, and draw some of them."""
     mnist = data.load("mnist", data_dir=config.data_dir)
-    train, validation = data.holdout(mnist.train, config.validation, seed=config.seed)
+    train, validation = data.train_test_split(mnist.train, config.validation, seed=config.seed)
     run = common.Run("autoencoder", config, mnist)
     model = serial(
         *[scale_pixels(), flatten],

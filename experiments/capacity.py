@@ -114,8 +114,8 @@ def experiment(config: Config) -> dict[str, Any]:
         "seeds": config.seeds,
         "widths": {
             str(width): {
-                split: {name: summary(name, values[i]) for name, values in by_name.items()}
-                for split, by_name in found.items()
+                split: {name: summary(name, value[i]) for name, value in values.items()}
+                for split, values in found.items()
             }
             for i, width in enumerate(widths)
         },

@@ -18,9 +18,9 @@ import tyro
 from experiments.folder import begin, cut, save_learnt, write_figure, write_json
 from jaxnets import LayerError, metrics
 from jaxnets.data import DataError, Dataset
+from jaxnets.errors import JSONError
 from jaxnets.files import user_cache
 from jaxnets.inspect import plots
-from jaxnets.json_files import JSONError
 from jaxnets.messages import printable
 from jaxnets.training import (
     CheckpointError,
@@ -31,11 +31,11 @@ from jaxnets.training import (
     Progress,
     RunError,
     SavingFailed,
+    combine,
     console,
     evaluate,
     fit,
     json_lines,
-    together,
 )
 from jaxnets.training.monitors import loss_spikes
 from jaxnets.training.population import PopulationResult, fit_population
@@ -116,11 +116,11 @@ class Run:
 
     def _train(self, fit: Callable, *args: Any, **options: Any) -> Any:
         saved, log = self.saved("training"), self.folder / "metrics.jsonl"
-        cut(log, saved["checkpoints"].latest_whole() or 0)
+        cut(log, saved["checkpoints"].latest_valid() or 0)
         options |= {"chunk_seconds": self.config.chunk_seconds, **saved}
         with console() as shown, json_lines(log) as written:
             try:
-                return fit(*args, report=together(shown, written), **options)
+                return fit(*args, report=combine(shown, written), **options)
             except Interrupted as interrupted:
                 self.interrupted = interrupted
                 return interrupted.fit

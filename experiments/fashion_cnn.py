@@ -47,7 +47,7 @@ model = serial(
 def experiment(config: Config) -> None:
     """Train a network a seed, and evaluate each once on the test set."""
     fashion = data.load("fashion_mnist", data_dir=config.data_dir)
-    train, validation = data.holdout(fashion.train, config.validation, seed=config.seed)
+    train, validation = data.train_test_split(fashion.train, config.validation, seed=config.seed)
     run = common.Run("fashion_cnn", config, fashion)
 
     def train_step(hparams: Hparams) -> TrainStep:

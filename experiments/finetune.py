@@ -46,7 +46,14 @@ from jaxnets import (
     serial,
 )
 from jaxnets.data import Dataset, Split
-from jaxnets.training import Interrupted, RunError, TrainState, TrainStep, by_name, transplant
+from jaxnets.training import (
+    Interrupted,
+    RunError,
+    TrainState,
+    TrainStep,
+    merge_params,
+    partition_by_name,
+)
 from jaxnets.training.population import evaluate_population, fit_population, spread
 from jaxnets.training.train_step import Hparams
 
@@ -127,7 +134,7 @@ def discriminative(hparams: Hparams, steps: int) -> optax.GradientTransformation
         f"^{stage}/": optax.chain(adam, optax.scale(hparams["decay"] ** depth))
         for depth, stage in enumerate(reversed(STAGES), start=1)
     }
-    return by_name(rules, default=adam)
+    return partition_by_name(rules, default=adam)
 
 
 def pretrained(config: Config, split: Split, seeds: list[int]) -> TrainState:
@@ -190,8 +197,8 @@ def accuracies(
     scratch = task.train_step(rates[0]).init(jax.random.key(seed), images.x[:1])
     body = task.bodies[seed]
     moved = scratch._replace(
-        params=transplant(scratch.params, body.params, BODY),
-        model_state=transplant(scratch.model_state, body.model_state, BODY),
+        params=merge_params(scratch.params, body.params, BODY),
+        model_state=merge_params(scratch.model_state, body.model_state, BODY),
     )
     starts = [moved if move else scratch for move in moves]
     found = trained(
@@ -249,7 +256,9 @@ def tasks(
     config: Config, sets: dict[str, Dataset], finished: set[str]
 ) -> Iterable[tuple[str, Task]]:
     """Each unfinished direction's name and task; its source is learnt when it is its turn."""
-    held = {name: data.holdout(s.train, config.validation, seed=0) for name, s in sets.items()}
+    held = {
+        name: data.train_test_split(s.train, config.validation, seed=0) for name, s in sets.items()
+    }
     check(config, [train for train, _ in held.values()])
     sources = {name: train for name, (train, _) in held.items()}
     nine = sources["MNIST"].y < 9

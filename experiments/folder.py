@@ -18,9 +18,10 @@ from matplotlib.figure import Figure
 
 from jaxnets import json_files
 from jaxnets.data import Dataset
-from jaxnets.files import sweep, written_whole
+from jaxnets.errors import JSONError
+from jaxnets.files import atomic_write, sweep
 from jaxnets.interop import safetensors
-from jaxnets.json_files import JSONError, damaged, decode
+from jaxnets.json_files import damaged, decode
 from jaxnets.locks import hold
 from jaxnets.messages import printable
 from jaxnets.training import RunError, TrainState
@@ -114,7 +115,7 @@ def machine() -> dict[str, Any]:
 
 def write_json(path: Path, content: Any) -> None:
     """Write the file whole, or not at all; NaN is null."""
-    with written_whole(path) as file:
+    with atomic_write(path) as file:
         file.write((json.dumps(to_json(content), indent=2, default=str) + "\n").encode())
 
 
@@ -122,7 +123,7 @@ def write_figure(path: Path, figure: Figure, *, dpi: int = 120) -> None:
     """Write the figure as PNG, whole or not at all."""
     image = BytesIO()
     figure.savefig(image, format="png", dpi=dpi)
-    with written_whole(path) as file:
+    with atomic_write(path) as file:
         file.write(image.getbuffer())
 
 
@@ -163,7 +164,7 @@ def cut(log: Path, step: int) -> None:
         return
     with open(log, "rb") as file:
         lines = file.readlines()
-    with written_whole(log) as file:
+    with atomic_write(log) as file:
         file.writelines(takewhile(lambda line: _is_until(step, line), lines))
 
 

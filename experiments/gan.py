@@ -160,7 +160,7 @@ def mean(losses: Array, weights: Array) -> Array:
 def experiment(config: Config) -> None:
     """Train, evaluate once on the test images, and draw made digits."""
     mnist = data.load("mnist", data_dir=config.data_dir)
-    train, validation = data.holdout(mnist.train, config.validation, seed=config.seed)
+    train, validation = data.train_test_split(mnist.train, config.validation, seed=config.seed)
     run = common.Run("gan", config, mnist)
 
     def train_step(hparams: Hparams) -> AdversarialStep:

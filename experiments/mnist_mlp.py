@@ -40,7 +40,7 @@ model = serial(
 def experiment(config: Config) -> None:
     """Train, and evaluate once on the test set."""
     mnist = data.load("mnist", data_dir=config.data_dir)
-    train, validation = data.holdout(mnist.train, config.validation, seed=config.seed)
+    train, validation = data.train_test_split(mnist.train, config.validation, seed=config.seed)
     run = common.Run("mnist_mlp", config, mnist)
 
     def train_step(hparams: Hparams) -> TrainStep:

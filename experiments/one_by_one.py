@@ -15,7 +15,7 @@ from experiments.folder import load_learnt, machine, write_json
 from experiments.population import ensembles, percent, seed_keys
 from jaxnets import json_files
 from jaxnets.data import Split
-from jaxnets.json_files import JSONError
+from jaxnets.errors import JSONError
 from jaxnets.training import predict_proba
 from jaxnets.training.population import spread
 

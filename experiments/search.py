@@ -114,8 +114,8 @@ def train_step(hparams: Hparams) -> TrainStep:
 
 def search(config: Config, mnist: Dataset, seed: int) -> dict[str, Any]:
     """Both searches from one seed, and what the two settings they chose do on the test images."""
-    rest, validation = data.holdout(mnist.train, config.validation, seed=seed)
-    _, train = data.holdout(rest, config.images, seed=seed)
+    rest, validation = data.train_test_split(mnist.train, config.validation, seed=seed)
+    _, train = data.train_test_split(rest, config.images, seed=seed)
     key, steps = jax.random.key(seed), config.images // config.batch_size
     problem = Problem(train_step, train, validation, config.batch_size, "accuracy", False)
     shared = {"key": key, "epochs": config.units}

@@ -45,7 +45,7 @@ def started(name: str, config: Any) -> tuple[Any, Dataset, Split, Split]:
     to go on with.
     """
     mnist = data.load("mnist", data_dir=config.data_dir)
-    train, validation = data.holdout(mnist.train, config.validation, seed=config.seed)
+    train, validation = data.train_test_split(mnist.train, config.validation, seed=config.seed)
     if not 1 <= config.examples <= len(train.x):
         raise RunError(
             f"--examples expects a number from 1 to {len(train.x)}, since {config.validation} are "

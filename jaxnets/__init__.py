@@ -1,11 +1,11 @@
 """Neural networks in JAX as pairs of pure functions, trained by compiled programs."""
 
-from importlib import import_module
-from types import ModuleType
-from typing import TYPE_CHECKING
+from importlib import import_module as _import_module
+from typing import TYPE_CHECKING, Any
 
 from jaxnets.compose import network, serial
-from jaxnets.layer import Layer, LayerError
+from jaxnets.errors import LayerError
+from jaxnets.layer import Layer, stateless
 from jaxnets.layers import (
     avg_pool,
     batch_norm,
@@ -19,24 +19,27 @@ from jaxnets.layers import (
     gaussian_noise,
     global_avg_pool,
     group_norm,
+    heaviside,
     layer_norm,
     local_response_norm,
     max_pool,
     prelu,
     scale_pixels,
     separable_conv,
-    step,
     stochastic_pool,
     sum_pool,
 )
 from jaxnets.recurrence import scan_over_time
 
 if TYPE_CHECKING:
-    from jaxnets import data, losses, metrics, models, training
+    from jaxnets import data, inspect, interop, losses, lowering, metrics, models, training
+    from jaxnets.inspect import summary
+    from jaxnets.training import evaluate, fit, make_train_step, predict
 
 __all__ = [
     "Layer",
     "LayerError",
+    "__version__",
     "avg_pool",
     "batch_norm",
     "conv",
@@ -46,31 +49,57 @@ __all__ = [
     "depthwise_conv",
     "dropout",
     "embedding",
+    "evaluate",
+    "fit",
     "flatten",
     "gaussian_noise",
     "global_avg_pool",
     "group_norm",
+    "heaviside",
+    "inspect",
+    "interop",
     "layer_norm",
     "local_response_norm",
     "losses",
+    "lowering",
+    "make_train_step",
     "max_pool",
     "metrics",
     "models",
     "network",
+    "predict",
     "prelu",
     "scale_pixels",
     "scan_over_time",
     "separable_conv",
     "serial",
-    "step",
+    "stateless",
     "stochastic_pool",
     "sum_pool",
+    "summary",
     "training",
 ]
 
+# Imported when they are first used, so that `import jaxnets` costs what `import jax` does.
+_NAMESPACES = ("data", "inspect", "interop", "losses", "lowering", "metrics", "models", "training")
+_FUNCTIONS = {
+    "evaluate": "training",
+    "fit": "training",
+    "make_train_step": "training",
+    "predict": "training",
+    "summary": "inspect",
+}
 
-def __getattr__(name: str) -> ModuleType:
-    """The namespaces, each imported when it is first asked for."""
-    if name in ("data", "losses", "metrics", "models", "training"):
-        return import_module(f"jaxnets.{name}")
+
+def __getattr__(name: str) -> Any:
+    if name in _NAMESPACES:
+        return _import_module(f"jaxnets.{name}")
+    if name in _FUNCTIONS:
+        return getattr(_import_module(f"jaxnets.{_FUNCTIONS[name]}"), name)
+    if name == "__version__":
+        return _import_module("importlib.metadata").version("jaxnets")
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return __all__

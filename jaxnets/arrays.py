@@ -241,5 +241,5 @@ def _split_cure(split: Any) -> str:
     if isinstance(split, tuple | list) and len(split) == 3:
         return "leave the third out: weights are for training and evaluation"
     if isinstance(split, float):
-        return "hold rows out first: rest, held_out = jaxnets.data.holdout((x, y), size, seed=0)"
+        return "write train, validation = jaxnets.data.train_test_split((x, y), size, seed=0) first"
     return "pass inputs and labels as one pair"

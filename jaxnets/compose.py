@@ -12,8 +12,9 @@ import jax.numpy as jnp
 from jax.ad_checkpoint import checkpoint_name
 
 from jaxnets.dtypes import readable
+from jaxnets.errors import LayerError
 from jaxnets.keys import hash_name, stream
-from jaxnets.layer import Key, Layer, LayerError, Params, State
+from jaxnets.layer import Key, Layer, Params, State
 
 Function = Callable[[Any], Any]
 

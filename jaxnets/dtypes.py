@@ -14,7 +14,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jaxnets.layer import Array, LayerError
+from jaxnets.errors import LayerError
+from jaxnets.layer import Array
 
 
 def float_dtype(dtype: Any) -> Any:

@@ -1,6 +1,6 @@
 """Atomic writes, whole lines appended, and reading that never waits for what is no file.
 
-Every file that jaxnets and its experiments write goes through `written_whole` or `appended`.
+Every file that jaxnets and its experiments write goes through `atomic_write` or `appended`.
 """
 
 import os
@@ -16,7 +16,7 @@ from jaxnets.messages import printable
 
 
 @contextmanager
-def written_whole(path: str | Path) -> Iterator[BinaryIO]:
+def atomic_write(path: str | Path) -> Iterator[BinaryIO]:
     """A new file, open to write and read, that takes the name `path` at the end of the block.
 
     Its bytes go to a temporary file beside it, are on the disk before the name is, and the name is

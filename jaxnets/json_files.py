@@ -11,22 +11,12 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from jaxnets.errors import JSONError
 from jaxnets.files import regular_file
-from jaxnets.messages import printable
 
 FILE_LIMIT = 2**26  # bytes of a file of one value
 LINE_LIMIT = 2**21  # bytes of one line of JSON lines, of which a file may hold any number
 DEPTH = 100  # of lists and objects: code that recurses over a value stays far from Python's limit
-
-
-class JSONError(ValueError):
-    """JSON that cannot be read, or holds something else than it should.
-
-    Its message is one line: the file and where in it, what is wrong, and the cure.
-    """
-
-    def __init__(self, where: object, reason: object, cure: str):
-        super().__init__(f"{printable(where)} is damaged: {printable(reason)}; {cure}")
 
 
 def read(path: str | Path, *, cure: str) -> dict[str, Any]:

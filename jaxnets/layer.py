@@ -1,5 +1,6 @@
 """The contract: a layer is two pure functions, `init` and `apply`."""
 
+from collections.abc import Callable
 from typing import Any, NamedTuple, Protocol
 
 import jax
@@ -49,13 +50,19 @@ class Layer(NamedTuple):
     apply: Apply
 
 
-class LayerError(ValueError):
-    """A layer was built or used wrongly; says what was expected, what came, where, and the cure."""
+def stateless(init: Callable[[Key, Any], Params], apply: Callable[[Params, Any], Any]) -> Layer:
+    """The layer of `init(key, x) -> params` and `apply(params, x) -> y`.
 
-    def __init__(self, message: str):
-        super().__init__(message)
-        self.path: tuple[str, ...] = ()  # filled in by the composing functions, outermost first
+    For a layer that has no state, uses no random key, and does the same in training.
+    """
 
-    def __str__(self) -> str:
-        where = f"{'/'.join(self.path)}: " if self.path else ""
-        return where + super().__str__()
+    def init_without_state(key: Key, x: Any) -> tuple[Params, State]:
+        return init(key, x), {}
+
+    def apply_without_state(
+        params: Params, state: State, x: Any, *, key: Key | None = None, train: bool = False
+    ) -> tuple[Any, State]:
+        del key, train
+        return apply(params, x), state
+
+    return Layer(init_without_state, apply_without_state)

@@ -7,7 +7,8 @@ import jax
 import jax.numpy as jnp
 
 from jaxnets.dtypes import as_array, wide_dtype
-from jaxnets.layer import Array, Key, Layer, LayerError, Params, State
+from jaxnets.errors import LayerError
+from jaxnets.layer import Array, Key, Layer, Params, State
 
 
 def scan_over_time(cell: Layer, carry: Callable[[Any], Any]) -> Layer:

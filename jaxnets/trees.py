@@ -4,7 +4,8 @@ import re
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from jaxnets.layer import Array, LayerError, Params
+from jaxnets.errors import LayerError
+from jaxnets.layer import Array, Params
 from jaxnets.messages import printable
 
 Names = str | Callable[[str], bool]  # a regular expression to find in a path, or a predicate of it
@@ -77,7 +78,7 @@ def check_names(tree: dict[str, Any], expected: dict[str, Any]) -> None:
         listed = "\n  ".join(sorted(wrong))
         raise LayerError(
             "the weights do not fit the model; build it as it was when they were saved, or "
-            f"transplant the names that fit alone:\n  {listed}"
+            f"merge_params the names that fit alone:\n  {listed}"
         )
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from jaxnets import files, locks
-from jaxnets.files import appended, regular_file, sweep, user_cache, written_whole
+from jaxnets.files import appended, atomic_write, regular_file, sweep, user_cache
 
 LIMIT = 2**20  # bytes
 
@@ -25,7 +25,7 @@ def small_files():
 
 def test_a_file_has_its_name_only_at_the_end_and_all_its_bytes_then(tmp_path):
     path = tmp_path / "file"
-    with written_whole(path) as file:
+    with atomic_write(path) as file:
         file.write(b"all")
         assert not path.exists()
     assert path.read_bytes() == b"all"
@@ -45,7 +45,7 @@ def test_the_bytes_are_on_the_disk_before_the_name_and_the_name_before_the_end(
             usual(first, *rest)
 
         monkeypatch.setattr(os, name, note)
-    with written_whole(tmp_path / "file") as file:
+    with atomic_write(tmp_path / "file") as file:
         file.write(b"all")
     assert calls == ["fsync", "replace", "fsync folder"]
 
@@ -53,7 +53,7 @@ def test_the_bytes_are_on_the_disk_before_the_name_and_the_name_before_the_end(
 def test_an_exception_leaves_what_was_there(tmp_path):
     path = tmp_path / "file"
     path.write_bytes(b"old")
-    with pytest.raises(KeyboardInterrupt), written_whole(path) as file:
+    with pytest.raises(KeyboardInterrupt), atomic_write(path) as file:
         file.write(b"new")
         raise KeyboardInterrupt
     assert path.read_bytes() == b"old"
@@ -61,7 +61,7 @@ def test_an_exception_leaves_what_was_there(tmp_path):
 
 
 def test_two_writers_of_one_name_do_not_meet(tmp_path):
-    with written_whole(tmp_path / "file") as first, written_whole(tmp_path / "file") as second:
+    with atomic_write(tmp_path / "file") as first, atomic_write(tmp_path / "file") as second:
         first.write(b"first" * 100)
         second.write(b"second")
     assert (tmp_path / "file").read_bytes() == b"first" * 100
@@ -70,8 +70,8 @@ def test_two_writers_of_one_name_do_not_meet(tmp_path):
 def test_sweeping_takes_what_a_dead_writer_left_and_nothing_that_lives_or_is_anothers(tmp_path):
     program = """
 import os, sys
-from jaxnets.files import written_whole
-with written_whole(sys.argv[1]) as file:
+from jaxnets.files import atomic_write
+with atomic_write(sys.argv[1]) as file:
     file.write(b"half")
     file.flush()
     os._exit(9)
@@ -79,7 +79,7 @@ with written_whole(sys.argv[1]) as file:
     subprocess.run([sys.executable, "-c", program, tmp_path / "a.bin"], check=False)
     (tmp_path / "notes.tmp").touch()
     assert len(list(tmp_path.glob("a.bin.*.tmp"))) == 1
-    with written_whole(tmp_path / "b.bin"):
+    with atomic_write(tmp_path / "b.bin"):
         sweep(tmp_path, "*.bin")
         assert [path.name[:5] for path in tmp_path.glob("*.bin*")] == ["b.bin"]
     assert sorted(os.listdir(tmp_path)) == ["b.bin", "notes.tmp"]
@@ -95,7 +95,7 @@ def test_a_file_swept_before_it_was_locked_is_made_again(monkeypatch, tmp_path):
         usual(file, how)
 
     monkeypatch.setattr(locks.fcntl, "flock", lock)
-    with written_whole(tmp_path / "file") as file:
+    with atomic_write(tmp_path / "file") as file:
         file.write(b"all")
     assert swept
     assert (tmp_path / "file").read_bytes() == b"all"
@@ -111,14 +111,14 @@ def test_a_pipe_a_device_and_a_folder_are_refused_at_once(tmp_path):
 def test_an_error_of_the_disk_names_the_file_and_leaves_what_was_there(tmp_path, small_files):
     path = tmp_path / "file"
     path.write_bytes(b"old")
-    with pytest.raises(OSError, match=f"File too large: '{path}'"), written_whole(path) as file:
+    with pytest.raises(OSError, match=f"File too large: '{path}'"), atomic_write(path) as file:
         file.write(bytes(LIMIT + 1))
     assert path.read_bytes() == b"old"
     assert os.listdir(tmp_path) == ["file"]
 
 
 def test_an_interrupt_is_not_hidden_by_bytes_that_find_no_room(tmp_path, small_files):
-    with pytest.raises(KeyboardInterrupt), written_whole(tmp_path / "file") as file:
+    with pytest.raises(KeyboardInterrupt), atomic_write(tmp_path / "file") as file:
         file.raw.seek(LIMIT)
         file.write(b"left in the buffer")
         raise KeyboardInterrupt
@@ -128,7 +128,7 @@ def test_an_interrupt_is_not_hidden_by_bytes_that_find_no_room(tmp_path, small_f
 def test_a_missing_folder_is_named_by_the_file_that_was_wanted(tmp_path):
     path = tmp_path / "missing" / "file"
     expected = pytest.raises(FileNotFoundError, match=f"No such file or directory: '{path}'$")
-    with expected, written_whole(path):
+    with expected, atomic_write(path):
         pass
 
 
@@ -137,7 +137,7 @@ def test_a_file_is_written_where_it_was_asked_for_whatever_the_working_directory
 ):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "elsewhere").mkdir()
-    with written_whole("file") as file, appended("log") as append:
+    with atomic_write("file") as file, appended("log") as append:
         monkeypatch.chdir(tmp_path / "elsewhere")
         file.write(b"all")
         append(b"line\n")
@@ -176,14 +176,14 @@ def test_a_user_without_a_home_has_no_cache_unless_one_is_named(monkeypatch):
 def test_an_error_about_another_file_keeps_its_name(tmp_path):
     other = tmp_path / "missing"
     expected = pytest.raises(FileNotFoundError, match=f"'{other}'$")
-    with expected, written_whole(tmp_path / "file"):
+    with expected, atomic_write(tmp_path / "file"):
         other.read_bytes()
 
 
 def test_two_writers_that_draw_one_temporary_name_do_not_share_it(monkeypatch, tmp_path):
     monkeypatch.setattr(files, "token_hex", lambda size: "0" * 2 * size)
-    with written_whole(tmp_path / "file") as first:
+    with atomic_write(tmp_path / "file") as first:
         first.write(b"first")
-        with pytest.raises(FileExistsError), written_whole(tmp_path / "file"):
+        with pytest.raises(FileExistsError), atomic_write(tmp_path / "file"):
             pass
     assert (tmp_path / "file").read_bytes() == b"first"

@@ -6,7 +6,7 @@ from helpers import examples
 from hypothesis import given
 from hypothesis import strategies as st
 
-from jaxnets.layer import LayerError
+from jaxnets.errors import LayerError
 from jaxnets.trees import check_names, flatten_names, select, unflatten_names
 
 names = st.text(min_size=1).filter(lambda name: "/" not in name)

@@ -64,7 +64,7 @@ from pathlib import Path
 import numpy as np
 from clouds import TRAIN, plain, run
 from jaxnets import locks
-from jaxnets.files import sweep, written_whole
+from jaxnets.files import sweep, atomic_write
 from jaxnets.interop import safetensors
 from jaxnets.training import Checkpoints, Interrupted, RunError, json_lines
 from experiments.folder import open_folder, write_figure, write_json
@@ -89,7 +89,7 @@ for content in (1, 2):
     write_figure(Path("x.png"), Figure())
     safetensors.save("x.safetensors", {"x": np.arange(3.0)})
 try:
-    with written_whole("x.json") as file:
+    with atomic_write("x.json") as file:
         file.write(b"half")
         raise KeyError
 except KeyError:
@@ -98,7 +98,7 @@ assert Path("x.json").read_text() == "2\\n"
 
 for number in range(2):  # a dead writer's file goes, and a living one's stays
     Path("dead.json.1-a.tmp").touch()
-    with written_whole("alive.json") as file:
+    with atomic_write("alive.json") as file:
         file.write(b"all")
         sweep(".", "*.json")
     assert not Path("dead.json.1-a.tmp").exists()

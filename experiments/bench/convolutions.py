@@ -4,7 +4,7 @@ python -m experiments.bench.convolutions --out experiments/results/convolutions.
 
 Each way makes the output and both gradients of a batch of images, many times in one compiled loop,
 as training does. The ways take turns; the first round is not counted. The table that chooses is
-`jaxnets.lowering.inside`: its `FEWEST_CHANNELS` is where Cook and Toom begin to win.
+`jaxnets.lowering.dispatch`: its `FEWEST_CHANNELS` is where Cook and Toom begin to win.
 """
 
 from collections.abc import Callable
@@ -20,7 +20,7 @@ from experiments import common
 from experiments.bench.spread import ratio, spread
 from experiments.bench.ways import in_turn, told, write
 from jaxnets import lowering
-from jaxnets.lowering import inside
+from jaxnets.lowering import cook_toom, hwnc
 
 
 @dataclass(frozen=True)
@@ -59,8 +59,8 @@ def outside(x: jax.Array, kernel: jax.Array, padding: Any) -> jax.Array:
 
 
 WAYS: dict[str, tuple[Callable[..., jax.Array], bool]] = {  # and whether the batch is inside
-    "Cook and Toom": (inside.cook_toom_conv, True),
-    "patches": (inside.patches_conv, True),
+    "Cook and Toom": (cook_toom.cook_toom_conv, True),
+    "patches": (hwnc.hwnc_patches_conv, True),
     "patches, batch outside": (outside, False),
 }
 

@@ -10,8 +10,9 @@ from typing import Any
 
 from experiments.bench.process import Contender, Process
 from experiments.bench.task import Task
+from jaxnets.errors import JSONError
 from jaxnets.files import appended
-from jaxnets.json_files import JSONError, damaged, read_lines
+from jaxnets.json_files import damaged, read_lines
 from jaxnets.training import RunError
 from jaxnets.training.report import to_json
 

@@ -29,7 +29,7 @@ def spread(config: Any, run: common.Run, model: Layer, fashion: Dataset) -> None
         saved = by_seed(run, name := f"RMSprop 0.001, batch {size}")
         lines[name] = runs(config, saved, train_step, *fashion[:2], seeds, size, 0.001)
 
-    train, held_out = data.holdout(fashion.train, config.validation, seed=config.seed)
+    train, held_out = data.train_test_split(fashion.train, config.validation, seed=config.seed)
     train_step = compiled(model, decaying(config.epochs * steps(train)))
     chosen_by = {}
     for rate in RATES:

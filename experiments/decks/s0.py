@@ -46,7 +46,7 @@ class Config(slides.Config):
 def experiment(config: Config) -> None:
     """Run the deck's story."""
     mnist = data.load("mnist", data_dir=config.data_dir)
-    train, held_out = data.holdout(mnist.train, config.validation, seed=config.seed)
+    train, held_out = data.train_test_split(mnist.train, config.validation, seed=config.seed)
     run = common.Run("s0", config, mnist)
     perceptrons(run.folder / "perceptrons.png", config.seed)
 

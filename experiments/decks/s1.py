@@ -77,7 +77,7 @@ def experiment(config: Config) -> None:
     print(f"logistic regression of {config.pair[0]} and {config.pair[1]}, from scratch", flush=True)
     error, right = logistic_regression(config, mnist, run.folder / "logistic_regression.png")
 
-    train, held_out = data.holdout(mnist.train, config.validation, seed=config.seed)
+    train, held_out = data.train_test_split(mnist.train, config.validation, seed=config.seed)
     train = Split(train.x[: config.examples], train.y[: config.examples])
     fit_and_report = partial(run.fit, validation=held_out)
     by_rate = {"hparams": config.hparams}

@@ -49,7 +49,7 @@ def experiment(config: Config) -> None:
     """Run the deck's story."""
     # The slide's "10,000 handwritten digits" are MATLAB's own synthetic set; MNIST has 70,000.
     mnist = data.load("mnist", data_dir=config.data_dir)
-    train, held_out = data.holdout(mnist.train, config.validation, seed=config.seed)
+    train, held_out = data.train_test_split(mnist.train, config.validation, seed=config.seed)
     run = common.Run("s2", config, mnist)
     approved, right = credit(config.seed)
     print(f"approve credit, learnt from made-up rows? {approved}", flush=True)

@@ -151,7 +151,7 @@ def experiment(config: Config) -> None:
 
 def variants(config: Config, run: common.Run, fashion: Dataset) -> None:
     """The slides' cures of overfitting, each stopped early and compared on the same validation."""
-    train, held_out = data.holdout(fashion.train, config.validation, seed=config.seed)
+    train, held_out = data.train_test_split(fashion.train, config.validation, seed=config.seed)
     batch_size, runs = min(512, len(train.x)), {}
     print("cure of overfitting  epochs  best  validation loss, accuracy  test accuracy", flush=True)
     for name, (layers, penalty) in CURES.items():

@@ -60,7 +60,7 @@ class Config(slides.Config):
 def experiment(config: Config) -> None:
     """Run the deck's story."""
     mnist = data.load("mnist", data_dir=config.data_dir)
-    train, held_out = data.holdout(mnist.train, config.validation, seed=config.seed)
+    train, held_out = data.train_test_split(mnist.train, config.validation, seed=config.seed)
     run = common.Run("s4", config, mnist)
     descended = linear_regression(config, run.folder / "linear_regression.png")
     steps = optimizers_on_a_contour(run.folder / "optimizers.png")

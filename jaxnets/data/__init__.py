@@ -1,12 +1,13 @@
 """Data sets as NumPy arrays in memory: where they come from, how to split and to scale them."""
 
-from jaxnets.data.dataset import DataError, Dataset, Split
+from jaxnets.data.dataset import Dataset, Split
 from jaxnets.data.scaling import Scaling, fit_range, fit_standard, one_hot
 from jaxnets.data.sources import load
-from jaxnets.data.splits import holdout
+from jaxnets.data.splits import train_test_split
 from jaxnets.data.stream import Stream
 from jaxnets.data.text import character_ngrams
 from jaxnets.data.toy import circle, gauss, points, spiral, xor
+from jaxnets.errors import DataError
 
 __all__ = [
     "DataError",
@@ -19,10 +20,10 @@ __all__ = [
     "fit_range",
     "fit_standard",
     "gauss",
-    "holdout",
     "load",
     "one_hot",
     "points",
     "spiral",
+    "train_test_split",
     "xor",
 ]

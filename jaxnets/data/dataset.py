@@ -5,10 +5,6 @@ from typing import NamedTuple
 import numpy as np
 
 
-class DataError(ValueError):
-    """Data that is missing or wrong: says what was expected, what was found, where, the cure."""
-
-
 class Absent(Exception):
     """A source does not have the data set, so that the next may be asked. Says where it looked."""
 

@@ -9,8 +9,8 @@ from http.client import HTTPResponse
 from pathlib import Path
 
 from jaxnets.data.catalogue import File
-from jaxnets.data.dataset import DataError
-from jaxnets.files import written_whole
+from jaxnets.errors import DataError
+from jaxnets.files import atomic_write
 from jaxnets.messages import printable
 
 TIMEOUT = 5.0  # seconds, to reach a mirror and again for each of its silences
@@ -105,7 +105,7 @@ def _hang_up(response: HTTPResponse) -> None:
 def _keep(content: bytes, path: Path) -> None:
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        with written_whole(path) as file:
+        with atomic_write(path) as file:
             file.write(content)
     except OSError as error:
         raise DataError(

@@ -8,7 +8,8 @@ import numpy as np
 
 from jaxnets.data import idx
 from jaxnets.data.catalogue import CATALOGUE, File, Published
-from jaxnets.data.dataset import Absent, DataError, Dataset, Split, read_only
+from jaxnets.data.dataset import Absent, Dataset, Split, read_only
+from jaxnets.errors import DataError
 from jaxnets.messages import printable
 
 

@@ -15,7 +15,8 @@ from typing import BinaryIO
 
 import numpy as np
 
-from jaxnets.data.dataset import DataError, read_only
+from jaxnets.data.dataset import read_only
+from jaxnets.errors import DataError
 from jaxnets.files import regular_file
 from jaxnets.messages import printable
 

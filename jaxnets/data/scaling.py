@@ -5,7 +5,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from jaxnets.arrays import as_rows
-from jaxnets.data.dataset import DataError
+from jaxnets.errors import DataError
 
 
 class Scaling(NamedTuple):

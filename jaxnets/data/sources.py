@@ -10,7 +10,8 @@ from typing import TypeVar
 
 from jaxnets.data import download, files, tfds
 from jaxnets.data.catalogue import CATALOGUE, Published
-from jaxnets.data.dataset import Absent, DataError, Dataset
+from jaxnets.data.dataset import Absent, Dataset
+from jaxnets.errors import DataError
 from jaxnets.files import user_cache
 from jaxnets.messages import printable
 

@@ -1,36 +1,33 @@
 """Holding rows out of a split, for validation."""
 
-import operator
 from typing import Any
 
 import numpy as np
 
 from jaxnets.arrays import as_split
-from jaxnets.data.dataset import DataError, Split
+from jaxnets.checks import as_integers
+from jaxnets.data.dataset import Split
+from jaxnets.errors import DataError
 
 
-def holdout(split: tuple[Any, Any], size: int, *, seed: int) -> tuple[Split, Split]:
+def train_test_split(split: tuple[Any, Any], size: int, *, seed: int) -> tuple[Split, Split]:
     """Take `size` random rows out of a split: (rest, held_out), each in the split's row order.
 
     The two are disjoint and together hold every row; the same seed takes the same rows. Raises
     DataError unless the split is a pair (x, y), 1 <= size < rows and seed >= 0.
     """
-    x, y = map(np.asarray, as_split("holdout", "split", split, DataError))
-    size, seed = _integer("size", size), _integer("seed", seed)
+    x, y = map(np.asarray, as_split("train_test_split", "split", split, DataError))
+    [seed] = as_integers("train_test_split", at_least=0, error=DataError, seed=seed)
+    if isinstance(size, float):
+        raise DataError(
+            f"train_test_split expects a number of rows, but got the share {size!r}; write "
+            f"int({size!r} * len(x))"
+        )
+    [size] = as_integers("train_test_split", error=DataError, size=size)
     if not 1 <= size < len(y):
-        raise DataError(f"holdout expects a size of 1 to {len(y) - 1} rows, but got {size}.")
-    if seed < 0:
-        raise DataError(f"holdout expects a seed of 0 or more, but got {seed}.")
+        raise DataError(
+            f"train_test_split expects a size of 1 to {len(y) - 1} rows, but got {size}."
+        )
     chosen = np.random.Generator(np.random.PCG64(seed)).permutation(len(y))[:size]
     held_out = np.isin(np.arange(len(y)), chosen)
     return Split(x[~held_out], y[~held_out]), Split(x[held_out], y[held_out])
-
-
-def _integer(name: str, value: Any) -> int:
-    try:
-        return operator.index(value)
-    except TypeError:
-        raise DataError(
-            f"holdout expects {name} to be an integer, but got {value!r}; a share of the rows is "
-            "int(share * len(x))."
-        ) from None

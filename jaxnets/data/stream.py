@@ -8,7 +8,8 @@ import jax
 import numpy as np
 
 from jaxnets.arrays import Examples, in_range
-from jaxnets.data.dataset import DataError
+from jaxnets.checks import as_integers
+from jaxnets.errors import DataError
 
 
 class Stream:
@@ -42,11 +43,9 @@ class Stream:
         ahead: int = 2,
         block_bytes: int = 2**25,
     ):
-        for name, value in (("workers", workers), ("ahead", ahead), ("block_bytes", block_bytes)):
-            if not isinstance(value, int) or isinstance(value, bool) or value < 1:
-                raise DataError(
-                    f"a stream expects {name} to be a positive integer, but got {value!r}"
-                )
+        workers, ahead, block_bytes = as_integers(
+            "a stream", error=DataError, workers=workers, ahead=ahead, block_bytes=block_bytes
+        )
         if isinstance(source, tuple) and item is None and len(source) not in (2, 3):
             raise DataError(
                 f"a stream expects (x, y) or (x, y, weights), but got a tuple of {len(source)}; "

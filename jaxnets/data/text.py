@@ -1,6 +1,7 @@
 """Words as arrays of smaller things."""
 
-from jaxnets.data.dataset import DataError
+from jaxnets.checks import as_integers
+from jaxnets.errors import DataError
 
 
 def character_ngrams(word: str, n: int) -> list[str]:
@@ -14,6 +15,5 @@ def character_ngrams(word: str, n: int) -> list[str]:
 
     Raises DataError unless `n` is a positive integer.
     """
-    if not isinstance(n, int) or n < 1:
-        raise DataError(f"character_ngrams expects n to be a positive integer, but got {n!r}.")
+    [n] = as_integers("character_ngrams", error=DataError, n=n)
     return [word[first : first + n] for first in range(len(word) - n + 1)]

@@ -15,8 +15,9 @@ from typing import Any
 import numpy as np
 
 from jaxnets.data.catalogue import Published
-from jaxnets.data.dataset import Absent, DataError, Dataset, Split
+from jaxnets.data.dataset import Absent, Dataset, Split
 from jaxnets.data.files import checked_split
+from jaxnets.errors import DataError
 from jaxnets.messages import printable
 
 VERSION = "3.0.1"  # in TFDS, of mnist and of fashion_mnist

@@ -8,7 +8,9 @@ from typing import Any
 
 import numpy as np
 
-from jaxnets.data.dataset import DataError, Split
+from jaxnets.checks import as_integers
+from jaxnets.data.dataset import Split
+from jaxnets.errors import DataError
 
 
 def circle(n: int, *, noise: float = 0.0, seed: int) -> Split:
@@ -101,8 +103,7 @@ def points(n: int, centers: Any, *, std: float = 1.0, seed: int) -> Split:
 
 
 def _generator(name: str, n: int, seed: int, **amounts: float) -> np.random.Generator:
-    if not isinstance(n, int) or isinstance(n, bool) or n < 1:
-        raise DataError(f"{name} expects a positive integer n, but got {n!r}.")
+    as_integers(name, error=DataError, n=n)
     for what, amount in amounts.items():
         if not 0 <= amount < np.inf:
             raise DataError(f"{name} expects a finite {what} of 0 or more, but got {amount!r}.")

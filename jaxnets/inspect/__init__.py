@@ -1,16 +1,16 @@
 """Seeing inside a run and a model."""
 
-from jaxnets.inspect.activations import activations
 from jaxnets.inspect.attribution import class_activation, saliency
 from jaxnets.inspect.components import Components, principal_components
-from jaxnets.inspect.dead_units import dead_units
-from jaxnets.inspect.flops import flops
 from jaxnets.inspect.gradient_check import GradientError, check_function, check_gradient
 from jaxnets.inspect.graph import Graph, Node, computation_graph
-from jaxnets.inspect.nonfinite import Culprit, first_nonfinite
 from jaxnets.inspect.norms import layer_norms
-from jaxnets.inspect.receptive_field import ReceptiveField, receptive_field
 from jaxnets.inspect.summary import Row, Summary, summary
+from jaxnets.jaxpr.activations import activations
+from jaxnets.jaxpr.dead_units import dead_units
+from jaxnets.jaxpr.flops import flops
+from jaxnets.jaxpr.nonfinite import Culprit, first_nonfinite
+from jaxnets.jaxpr.receptive_field import ReceptiveField, receptive_field
 
 __all__ = [
     "Components",

@@ -7,9 +7,10 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from jaxnets.inspect.activations import activations, numbered
-from jaxnets.layer import Array, Layer, LayerError, Params, State
-from jaxnets.walk import Operation, Walk, compute
+from jaxnets.errors import LayerError
+from jaxnets.jaxpr.activations import activations, numbered
+from jaxnets.jaxpr.walk import Operation, Walk, compute
+from jaxnets.layer import Array, Layer, Params, State
 
 # What is differentiated keeps the derivatives of its own that its calls have.
 PLAIN_CALLS = ("jit", "closed_call", "remat2")
@@ -90,7 +91,7 @@ def _score_with(
         return [operands[0] + change]
 
     program = jax.make_jaxpr(lambda *arguments: model.apply(*arguments)[0])(*arguments)
-    (scores,) = Walk(visit, opened=PLAIN_CALLS)(program, jax.tree.leaves(arguments))
+    (scores,) = Walk(visit, inline=PLAIN_CALLS)(program, jax.tree.leaves(arguments))
     return _scores(scores, classes).sum(), seen[path]
 
 

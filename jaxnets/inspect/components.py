@@ -4,7 +4,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from jaxnets.layer import LayerError
+from jaxnets.errors import LayerError
 
 
 class Components(NamedTuple):

@@ -8,8 +8,9 @@ from typing import Any, NamedTuple
 import jax
 import numpy as np
 
-from jaxnets.layer import Layer, LayerError
-from jaxnets.walk import Operation, Walk
+from jaxnets.errors import LayerError
+from jaxnets.jaxpr.walk import Operation, Walk
+from jaxnets.layer import Layer
 
 # What an operation cannot be understood without.
 SETTINGS = ("axes", "permutation", "y")

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from jaxnets.layer import LayerError
+from jaxnets.errors import LayerError
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

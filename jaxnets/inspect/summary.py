@@ -6,11 +6,11 @@ from typing import Any, NamedTuple
 
 import jax
 
-from jaxnets.inspect.activations import numbered
-from jaxnets.inspect.flops import each_operation, operation_flops
+from jaxnets.jaxpr.activations import numbered
+from jaxnets.jaxpr.flops import each_operation, operation_flops
+from jaxnets.jaxpr.walk import Operation
 from jaxnets.layer import Layer
 from jaxnets.trees import flatten_names
-from jaxnets.walk import Operation
 
 HEADER = ("layer", "output", "parameters", "FLOPs", "parameter bytes", "output bytes")
 

@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxnets import tensors
-from jaxnets.files import regular_file, written_whole
+from jaxnets.files import atomic_write, regular_file
 from jaxnets.messages import printable
 from jaxnets.trees import flatten_names, unflatten_names
 
@@ -28,7 +28,7 @@ def save(path: str | Path, tree: dict[str, Any], metadata: dict[str, str] | None
     """
     arrays = {name: _as_array(name, leaf) for name, leaf in flatten_names(tree).items()}
     pieces = tensors.to_pieces(arrays, metadata or {})
-    with written_whole(path) as file:
+    with atomic_write(path) as file:
         file.writelines(pieces)
 
 

@@ -1,6 +1,6 @@
 """Layers and the plain functions that go between them."""
 
-from jaxnets.layers.activation import prelu, step
+from jaxnets.layers.activation import heaviside, prelu
 from jaxnets.layers.conv import conv, conv_transpose
 from jaxnets.layers.dense import dense
 from jaxnets.layers.dropout import dropout
@@ -24,13 +24,13 @@ __all__ = [
     "gaussian_noise",
     "global_avg_pool",
     "group_norm",
+    "heaviside",
     "layer_norm",
     "local_response_norm",
     "max_pool",
     "prelu",
     "scale_pixels",
     "separable_conv",
-    "step",
     "stochastic_pool",
     "sum_pool",
 ]

@@ -5,13 +5,13 @@ from typing import Any
 import jax.numpy as jnp
 
 from jaxnets.dtypes import as_float, float_dtype, wide_dtype
-from jaxnets.layer import Array, Key, Layer, Params, State
+from jaxnets.layer import Array, Key, Layer, Params, stateless
 from jaxnets.layers.channels import per_channel
 from jaxnets.layers.checks import channels, own
 
 
-def step(x: Array) -> Array:
-    """The threshold unit: 1.0 where x > 0, else 0.0, and 0.0 in a tie."""
+def heaviside(x: Array) -> Array:
+    """The Heaviside step function, for threshold units: 1.0 where x > 0, else 0.0."""
     return (x > 0).astype(float_dtype(x.dtype))
 
 
@@ -25,17 +25,14 @@ def prelu(*, slope: float = 0.25) -> Layer:
       LayerError: an input whose channels differ from the params'.
     """
 
-    def init(key: Key, x: Any) -> tuple[Params, State]:
+    def init(key: Key, x: Any) -> Params:
         del key
-        return {"slope": jnp.full(x.shape[-1:], slope, jnp.float32)}, {}
+        return {"slope": jnp.full(x.shape[-1:], slope, jnp.float32)}
 
-    def apply(
-        params: Params, state: State, x: Array, *, key: Key | None = None, train: bool = False
-    ) -> tuple[Array, State]:
-        del key, train
+    def apply(params: Params, x: Array) -> Array:
         slope, x = own("prelu()", params, "slope"), as_float(x)
         channels("prelu()", slope, x)
         a = per_channel(slope, x).astype(wide_dtype(x.dtype))
-        return jnp.where(x >= 0, x, a * x).astype(x.dtype), state
+        return jnp.where(x >= 0, x, a * x).astype(x.dtype)
 
-    return Layer(init, apply)
+    return stateless(init, apply)

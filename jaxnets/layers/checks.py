@@ -1,26 +1,16 @@
 """Checks of what a layer is built with, made once, at construction."""
 
-import operator
 from collections.abc import Sequence
 from typing import Any, Literal
 
 import jax.numpy as jnp
 import numpy as np
-from jax.core import Tracer
 
-from jaxnets.layer import Array, Key, LayerError, Params, State
+from jaxnets.checks import as_integer, as_integers
+from jaxnets.errors import LayerError
+from jaxnets.layer import Array, Key, Params, State
 
 Padding = Literal["SAME", "VALID"] | Sequence[tuple[int, int]]
-
-
-def positive(layer: str, **sizes: Any) -> list[int]:
-    """The sizes as Python integers, from any kind of integer; refuse what is not positive."""
-    found = []
-    for name, size in sizes.items():
-        if (number := _integer(size)) is None or number < 1:
-            raise LayerError(f"{layer} expects {name} to be a positive integer, but got {size!r}")
-        found.append(number)
-    return found
 
 
 def per_axis(layer: str, axes: int, **sizes: Any) -> list[tuple[int, ...]]:
@@ -30,7 +20,9 @@ def per_axis(layer: str, axes: int, **sizes: Any) -> list[tuple[int, ...]]:
         values = as_tuple(size, axes)
         if len(values) != axes:
             raise LayerError(f"{layer} expects {name} for {axes} axes, but got {size!r}")
-        found.append(tuple(positive(layer, **{name: value})[0] for value in values))
+        found.append(
+            tuple(as_integers(layer, error=LayerError, **{name: value})[0] for value in values)
+        )
     return found
 
 
@@ -39,34 +31,12 @@ def as_tuple(size: Any, axes: int = 1) -> tuple[Any, ...]:
     return tuple(size) if isinstance(size, Sequence) or np.ndim(size) else (size,) * axes
 
 
-def _integer(size: Any) -> int | None:
-    """What Python may index with, a bool excepted, as an `int`; None for all else."""
-    try:
-        return None if isinstance(size, bool) else operator.index(size)
-    except TypeError:
-        return None
-
-
-def fraction(layer: str, **rates: Any) -> None:
-    """Refuse a rate outside [0, 1); a traced rate passes, since its value is not known yet."""
-    for name, rate in rates.items():
-        if not isinstance(rate, Tracer) and not 0.0 <= rate < 1.0:
-            raise LayerError(f"{layer} expects {name} in [0, 1), but got {rate!r}")
-
-
-def at_least_zero(layer: str, **numbers: Any) -> None:
-    """Refuse a negative number; a traced one passes, since its value is not known yet."""
-    for name, number in numbers.items():
-        if not isinstance(number, Tracer) and not number >= 0:
-            raise LayerError(f"{layer} expects {name} of at least 0, but got {number!r}")
-
-
 def padding_form(layer: str, axes: int, padding: Any, negative: bool = False) -> Padding:
     """A known word, or one (before, after) pair of integers an axis; refuse all else."""
     if isinstance(padding, str) and padding in ("SAME", "VALID"):
         return padding
     sides = [as_tuple(pair) for pair in as_tuple(padding)]
-    pairs: tuple[Any, ...] = tuple(tuple(map(_integer, pair)) for pair in sides)
+    pairs: tuple[Any, ...] = tuple(tuple(map(as_integer, pair)) for pair in sides)
     if len(pairs) != axes or any(len(pair) != 2 or None in pair for pair in pairs):
         raise LayerError(
             f'{layer} expects padding "SAME", "VALID" or {axes} (before, after) pairs, '

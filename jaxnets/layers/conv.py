@@ -5,13 +5,22 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
-from jax.nn.initializers import Initializer, lecun_normal, zeros
+from jax.nn.initializers import Initializer
 
 from jaxnets import lowering
+from jaxnets.checks import as_integers
 from jaxnets.dtypes import readable
-from jaxnets.layer import Array, Key, Layer, LayerError, Params, State
+from jaxnets.errors import LayerError
+from jaxnets.layer import Array, Key, Layer, Params, stateless
 from jaxnets.layers.channels import add_bias
-from jaxnets.layers.checks import Padding, as_tuple, own, padding_form, per_axis, positive
+from jaxnets.layers.checks import Padding, as_tuple, own, padding_form, per_axis
+from jaxnets.layers.defaults import (
+    CONV,
+    CONV_TRANSPOSE,
+    LECUN_NORMAL,
+    LECUN_NORMAL_TRANSPOSED,
+    ZEROS,
+)
 
 
 def conv(
@@ -23,9 +32,9 @@ def conv(
     dilation: int | Sequence[int] = 1,
     groups: int = 1,
     use_bias: bool = True,
-    kernel_init: Initializer = lecun_normal(),
-    bias_init: Initializer = zeros,
-    convolve: Callable[..., Array] = lowering.conv,
+    kernel_init: Initializer = LECUN_NORMAL,
+    bias_init: Initializer = ZEROS,
+    convolve: Callable[..., Array] = CONV,
 ) -> Layer:
     """Cross-correlation with a learned kernel, as deep learning says convolution.
 
@@ -56,7 +65,7 @@ def conv(
     name = f"conv({features}, {size})"
     if len(size) not in (1, 2):
         raise LayerError(f"conv expects a size of 1 or 2 axes, as in (3, 3), but got {size}")
-    features, groups = positive(name, features=features, groups=groups)
+    features, groups = as_integers(name, error=LayerError, features=features, groups=groups)
     size, strides, dilation = per_axis(
         name, len(size), size=size, strides=strides, dilation=dilation
     )
@@ -64,7 +73,7 @@ def conv(
     if features % groups:
         raise LayerError(f"{name} expects groups that divide {features} features, got {groups}")
 
-    def init(key: Key, x: Any) -> tuple[Params, State]:
+    def init(key: Key, x: Any) -> Params:
         _expect_image(name, len(size), x)
         channels = x.shape[-1]
         if channels % groups:
@@ -74,12 +83,9 @@ def conv(
         params = {"kernel": kernel_init(kernel_key, shape, jnp.float32)}
         if use_bias:
             params["bias"] = bias_init(bias_key, (features,), jnp.float32)
-        return params, {}
+        return params
 
-    def apply(
-        params: Params, state: State, x: Array, *, key: Key | None = None, train: bool = False
-    ) -> tuple[Array, State]:
-        del key, train
+    def apply(params: Params, x: Array) -> Array:
         kernel, x = own(name, params, "kernel"), readable(x)
         _expect_image(name, len(size), x)
         if x.shape[-1] != kernel.shape[-2] * groups:
@@ -88,13 +94,13 @@ def conv(
                 f"channels last; or init again with this input"
             )
         y = convolve(jnp.asarray(x, kernel.dtype), kernel, strides, explicit(x), dilation, groups)
-        return (add_bias(y, own(name, params, "bias")) if use_bias else y), state
+        return add_bias(y, own(name, params, "bias")) if use_bias else y
 
     def explicit(x: Array) -> tuple[tuple[int, int], ...]:
         extent = tuple((n - 1) * d + 1 for n, d in zip(size, dilation, strict=True))
         return lowering.explicit_padding(name, x.shape[1:-1], extent, strides, padding)
 
-    return Layer(init, apply)
+    return stateless(init, apply)
 
 
 def conv_transpose(
@@ -104,9 +110,9 @@ def conv_transpose(
     strides: int | Sequence[int] = 1,
     padding: Padding = "SAME",
     use_bias: bool = True,
-    kernel_init: Initializer = lecun_normal(in_axis=-1, out_axis=-2),
-    bias_init: Initializer = zeros,
-    convolve: Callable[..., Array] = lowering.conv_transpose,
+    kernel_init: Initializer = LECUN_NORMAL_TRANSPOSED,
+    bias_init: Initializer = ZEROS,
+    convolve: Callable[..., Array] = CONV_TRANSPOSE,
 ) -> Layer:
     """The transpose of `conv`: each value of the input lays down the kernel, scaled by itself.
 
@@ -140,23 +146,20 @@ def conv_transpose(
     name = f"conv_transpose({features}, {size})"
     if len(size) not in (1, 2):
         raise LayerError(f"{name} expects a size of 1 or 2 axes, as in (3, 3), but got {size}")
-    [features] = positive(name, features=features)
+    [features] = as_integers(name, error=LayerError, features=features)
     size, strides = per_axis(name, len(size), size=size, strides=strides)
     padding = padding_form(name, len(size), padding, negative=True)
 
-    def init(key: Key, x: Any) -> tuple[Params, State]:
+    def init(key: Key, x: Any) -> Params:
         _expect_image(name, len(size), x)
         kernel_key, bias_key = jax.random.split(key)
         shape = (*size, features, x.shape[-1])
         params = {"kernel": kernel_init(kernel_key, shape, jnp.float32)}
         if use_bias:
             params["bias"] = bias_init(bias_key, (features,), jnp.float32)
-        return params, {}
+        return params
 
-    def apply(
-        params: Params, state: State, x: Array, *, key: Key | None = None, train: bool = False
-    ) -> tuple[Array, State]:
-        del key, train
+    def apply(params: Params, x: Array) -> Array:
         kernel, x = own(name, params, "kernel"), readable(x)
         _expect_image(name, len(size), x)
         if x.shape[-1] != kernel.shape[-1]:
@@ -166,9 +169,9 @@ def conv_transpose(
             )
         pairs, extent = _transposed(name, x.shape[1:-1], size, strides, padding)
         y = convolve(jnp.asarray(x, kernel.dtype), kernel, extent, strides, pairs)
-        return (add_bias(y, own(name, params, "bias")) if use_bias else y), state
+        return add_bias(y, own(name, params, "bias")) if use_bias else y
 
-    return Layer(init, apply)
+    return stateless(init, apply)
 
 
 def _transposed(

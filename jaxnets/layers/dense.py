@@ -4,20 +4,23 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
-from jax.nn.initializers import Initializer, lecun_normal, zeros
+from jax.nn.initializers import Initializer
 
+from jaxnets.checks import as_integers
 from jaxnets.dtypes import readable
-from jaxnets.layer import Array, Key, Layer, LayerError, Params, State
+from jaxnets.errors import LayerError
+from jaxnets.layer import Array, Key, Layer, Params, stateless
 from jaxnets.layers.channels import add_bias
-from jaxnets.layers.checks import own, positive
+from jaxnets.layers.checks import own
+from jaxnets.layers.defaults import LECUN_NORMAL, ZEROS
 
 
 def dense(
     features: int,
     *,
     use_bias: bool = True,
-    kernel_init: Initializer = lecun_normal(),
-    bias_init: Initializer = zeros,
+    kernel_init: Initializer = LECUN_NORMAL,
+    bias_init: Initializer = ZEROS,
 ) -> Layer:
     """An affine map y = x W + b, from (..., inputs) to (..., features).
 
@@ -28,9 +31,9 @@ def dense(
       LayerError: `features` is no positive integer, or the input does not fit the kernel.
     """
     name = f"dense({features})"
-    [features] = positive(name, features=features)
+    [features] = as_integers(name, error=LayerError, features=features)
 
-    def init(key: Key, x: Any) -> tuple[Params, State]:
+    def init(key: Key, x: Any) -> Params:
         if not x.shape:
             raise LayerError(f"{name} expects (..., inputs) but got a scalar")
         if not x.shape[-1]:
@@ -39,12 +42,9 @@ def dense(
         params = {"kernel": kernel_init(kernel_key, (x.shape[-1], features), jnp.float32)}
         if use_bias:
             params["bias"] = bias_init(bias_key, (features,), jnp.float32)
-        return params, {}
+        return params
 
-    def apply(
-        params: Params, state: State, x: Array, *, key: Key | None = None, train: bool = False
-    ) -> tuple[Array, State]:
-        del key, train
+    def apply(params: Params, x: Array) -> Array:
         kernel = own(name, params, "kernel")
         x = readable(x)
         if x.ndim == 0 or x.shape[-1] != kernel.shape[0]:
@@ -53,6 +53,6 @@ def dense(
                 f"flatten first, or init again with this input"
             )
         y = x.astype(kernel.dtype) @ kernel
-        return (add_bias(y, own(name, params, "bias")) if use_bias else y), state
+        return add_bias(y, own(name, params, "bias")) if use_bias else y
 
-    return Layer(init, apply)
+    return stateless(init, apply)

@@ -3,19 +3,21 @@
 from collections.abc import Callable
 from typing import Any, Literal
 
-import jax
 import jax.numpy as jnp
 
+from jaxnets.checks import fraction
 from jaxnets.dtypes import as_float, wide_dtype
-from jaxnets.layer import Array, Key, Layer, LayerError, Params, State
-from jaxnets.layers.checks import fraction, training_key
+from jaxnets.errors import LayerError
+from jaxnets.layer import Array, Key, Layer, Params, State
+from jaxnets.layers.checks import training_key
+from jaxnets.layers.defaults import BERNOULLI
 
 
 def dropout(
     rate: float | Array,
     *,
     mode: Literal["inverted", "classic"] = "inverted",
-    mask: Callable[[Key, Array, tuple[int, ...]], Array] = jax.random.bernoulli,
+    mask: Callable[[Key, Array, tuple[int, ...]], Array] = BERNOULLI,
 ) -> Layer:
     """Drops each unit with probability `rate` in training; what is left keeps its mean.
 
@@ -33,7 +35,7 @@ def dropout(
       LayerError: `rate` outside [0, 1), another mode, a mask that is no function or of another
         shape, or training without a key.
     """
-    fraction("dropout", rate=rate)
+    fraction("dropout", error=LayerError, rate=rate)
     if mode not in ("inverted", "classic"):
         raise LayerError(f'dropout expects mode "inverted" or "classic", but got {mode!r}')
     if not callable(mask):

@@ -4,18 +4,21 @@ from typing import Any
 
 import jax.numpy as jnp
 import numpy as np
-from jax.nn.initializers import Initializer, variance_scaling
+from jax.nn.initializers import Initializer
 
+from jaxnets.checks import as_integers
 from jaxnets.dtypes import readable, wide_dtype
-from jaxnets.layer import Array, Key, Layer, LayerError, Params, State
-from jaxnets.layers.checks import own, positive
+from jaxnets.errors import LayerError
+from jaxnets.layer import Array, Key, Layer, Params, stateless
+from jaxnets.layers.checks import own
+from jaxnets.layers.defaults import EMBEDDING_NORMAL
 
 
 def embedding(
     vocabulary: int,
     features: int,
     *,
-    embedding_init: Initializer = variance_scaling(1.0, "fan_in", "normal", out_axis=0),
+    embedding_init: Initializer = EMBEDDING_NORMAL,
 ) -> Layer:
     """Row x of a learned table: from integers (...) to (..., features).
 
@@ -27,22 +30,20 @@ def embedding(
       LayerError: a size that is no positive integer, or an input that is not of integers.
     """
     name = f"embedding({vocabulary}, {features})"
-    vocabulary, features = positive(name, vocabulary=vocabulary, features=features)
+    sizes = {"vocabulary": vocabulary, "features": features}
+    vocabulary, features = as_integers(name, error=LayerError, **sizes)
 
-    def init(key: Key, x: Any) -> tuple[Params, State]:
+    def init(key: Key, x: Any) -> Params:
         _expect_integers(x)
-        return {"embedding": embedding_init(key, (vocabulary, features), jnp.float32)}, {}
+        return {"embedding": embedding_init(key, (vocabulary, features), jnp.float32)}
 
-    def apply(
-        params: Params, state: State, x: Array, *, key: Key | None = None, train: bool = False
-    ) -> tuple[Array, State]:
-        del key, train
+    def apply(params: Params, x: Array) -> Array:
         x = readable(x)
         _expect_integers(x)
         table = own(name, params, "embedding")
         wide = table.astype(wide_dtype(table.dtype))  # where a row's gradients are added up
         y = wide.at[_rows(x, vocabulary)].get(mode="fill", fill_value=jnp.nan)
-        return y.astype(table.dtype), state
+        return y.astype(table.dtype)
 
     def _expect_integers(x: Any) -> None:
         if not jnp.issubdtype(x.dtype, jnp.integer):
@@ -51,7 +52,7 @@ def embedding(
                 f"pass token indices, as in x.astype(jnp.int32)"
             )
 
-    return Layer(init, apply)
+    return stateless(init, apply)
 
 
 def _rows(x: Any, vocabulary: int) -> Array:

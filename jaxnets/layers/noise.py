@@ -5,9 +5,11 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
+from jaxnets.checks import at_least_zero
 from jaxnets.dtypes import as_float, wide_dtype
+from jaxnets.errors import LayerError
 from jaxnets.layer import Array, Key, Layer, Params, State
-from jaxnets.layers.checks import at_least_zero, training_key
+from jaxnets.layers.checks import training_key
 
 
 def gaussian_noise(std: float | Array) -> Layer:
@@ -20,7 +22,7 @@ def gaussian_noise(std: float | Array) -> Layer:
     Raises:
       LayerError: a negative `std`, or training without a key.
     """
-    at_least_zero("gaussian_noise", std=std)
+    at_least_zero("gaussian_noise", error=LayerError, std=std)
 
     def init(key: Key, x: Any) -> tuple[Params, State]:
         del key, x

@@ -6,10 +6,12 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
+from jaxnets.checks import as_integers, at_least_zero, fraction
 from jaxnets.dtypes import as_float, wide_dtype
-from jaxnets.layer import Array, Key, Layer, LayerError, Params, State
+from jaxnets.errors import LayerError
+from jaxnets.layer import Array, Key, Layer, Params, State, stateless
 from jaxnets.layers.channels import per_channel
-from jaxnets.layers.checks import at_least_zero, channels, fraction, own, positive
+from jaxnets.layers.checks import channels, own
 
 
 def batch_norm(*, decay: float = 0.99, epsilon: float = 1e-5) -> Layer:
@@ -24,7 +26,7 @@ def batch_norm(*, decay: float = 0.99, epsilon: float = 1e-5) -> Layer:
     Raises:
       LayerError: `decay` outside [0, 1), or an input whose channels differ from the state's.
     """
-    fraction("batch_norm", decay=decay)
+    fraction("batch_norm", error=LayerError, decay=decay)
 
     def init(key: Key, x: Any) -> tuple[Params, State]:
         del key
@@ -57,20 +59,17 @@ def layer_norm(*, epsilon: float = 1e-6) -> Layer:
       LayerError: an input whose channels differ from the params'.
     """
 
-    def init(key: Key, x: Any) -> tuple[Params, State]:
+    def init(key: Key, x: Any) -> Params:
         del key
-        return _scale_and_bias(x.shape[-1:]), {}
+        return _scale_and_bias(x.shape[-1:])
 
-    def apply(
-        params: Params, state: State, x: Array, *, key: Key | None = None, train: bool = False
-    ) -> tuple[Array, State]:
-        del key, train
+    def apply(params: Params, x: Array) -> Array:
         x = as_float(x)
         channels("layer_norm()", own("layer_norm()", params, "scale"), x)
         mean, var = _moments(x, axes=(-1,), keepdims=True)
-        return _normalise(x, mean, var, params, epsilon), state
+        return _normalise(x, mean, var, params, epsilon)
 
-    return Layer(init, apply)
+    return stateless(init, apply)
 
 
 def group_norm(groups: int, *, epsilon: float = 1e-6) -> Layer:
@@ -85,7 +84,7 @@ def group_norm(groups: int, *, epsilon: float = 1e-6) -> Layer:
         whose channels differ from the params'.
     """
     name = f"group_norm({groups})"
-    [groups] = positive(name, groups=groups)
+    [groups] = as_integers(name, error=LayerError, groups=groups)
 
     def expect_groups(x: Any) -> None:
         if len(x.shape) < 2 or x.shape[-1] % groups:
@@ -94,15 +93,12 @@ def group_norm(groups: int, *, epsilon: float = 1e-6) -> Layer:
                 f"{x.shape}; choose a number of groups that divides the channels"
             )
 
-    def init(key: Key, x: Any) -> tuple[Params, State]:
+    def init(key: Key, x: Any) -> Params:
         del key
         expect_groups(x)
-        return _scale_and_bias(x.shape[-1:]), {}
+        return _scale_and_bias(x.shape[-1:])
 
-    def apply(
-        params: Params, state: State, x: Array, *, key: Key | None = None, train: bool = False
-    ) -> tuple[Array, State]:
-        del key, train
+    def apply(params: Params, x: Array) -> Array:
         x = as_float(x)
         expect_groups(x)
         channels(name, own(name, params, "scale"), x)
@@ -110,9 +106,9 @@ def group_norm(groups: int, *, epsilon: float = 1e-6) -> Layer:
         grouped = x.reshape(*x.shape[:-1], groups, size)
         moments = _moments(grouped, axes=(*range(1, x.ndim - 1), x.ndim), keepdims=True)
         mean, var = (jnp.repeat(m.squeeze(-1), size, axis=-1) for m in moments)
-        return _normalise(x, mean, var, params, epsilon), state
+        return _normalise(x, mean, var, params, epsilon)
 
-    return Layer(init, apply)
+    return stateless(init, apply)
 
 
 def local_response_norm(
@@ -131,8 +127,8 @@ def local_response_norm(
         above 0.
     """
     name = f"local_response_norm({size})"
-    [size] = positive(name, size=size)
-    at_least_zero(name, alpha=alpha, beta=beta)
+    [size] = as_integers(name, error=LayerError, size=size)
+    at_least_zero(name, error=LayerError, alpha=alpha, beta=beta)
     if size % 2 == 0:
         raise LayerError(f"{name} expects an odd size, so that one channel is in the middle")
     if not k > 0:

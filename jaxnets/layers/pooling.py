@@ -9,8 +9,10 @@ import numpy as np
 
 from jaxnets import lowering
 from jaxnets.dtypes import as_array, as_float, wide_dtype
-from jaxnets.layer import Array, Key, Layer, LayerError, Params, State
+from jaxnets.errors import LayerError
+from jaxnets.layer import Array, Key, Layer, Params, State
 from jaxnets.layers.checks import Padding, padding_form, per_axis, training_key
+from jaxnets.layers.defaults import MAX_POOL
 
 Pool = Callable[[Array], Array]
 
@@ -20,7 +22,7 @@ def max_pool(
     *,
     strides: int | Sequence[int] | None = None,
     padding: Padding = "VALID",
-    pool: Callable[..., Array] = lowering.max_pool,
+    pool: Callable[..., Array] = MAX_POOL,
 ) -> Pool:
     """The largest value of each window, from (batch, *space, channels).
 

@@ -5,12 +5,14 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import jax
-from jax.nn.initializers import Initializer, lecun_normal, zeros
+from jax.nn.initializers import Initializer
 
-from jaxnets import lowering
-from jaxnets.layer import Array, Key, Layer, Params, State
-from jaxnets.layers.checks import Padding, as_tuple, own, positive
+from jaxnets.checks import as_integers
+from jaxnets.errors import LayerError
+from jaxnets.layer import Array, Key, Layer, Params, State, stateless
+from jaxnets.layers.checks import Padding, as_tuple, own
 from jaxnets.layers.conv import conv
+from jaxnets.layers.defaults import CONV, LECUN_NORMAL, ZEROS
 
 
 def depthwise_conv(
@@ -21,9 +23,9 @@ def depthwise_conv(
     padding: Padding = "SAME",
     dilation: int | Sequence[int] = 1,
     use_bias: bool = True,
-    kernel_init: Initializer = lecun_normal(),
-    bias_init: Initializer = zeros,
-    convolve: Callable[..., Array] = lowering.conv,
+    kernel_init: Initializer = LECUN_NORMAL,
+    bias_init: Initializer = ZEROS,
+    convolve: Callable[..., Array] = CONV,
 ) -> Layer:
     """Every channel by kernels of its own: `conv` with as many groups as the input has channels.
 
@@ -36,7 +38,7 @@ def depthwise_conv(
     Raises:
       LayerError: a multiplier that is no positive integer, and as for `conv`, which it becomes.
     """
-    [multiplier] = positive("depthwise_conv", multiplier=multiplier)
+    [multiplier] = as_integers("depthwise_conv", error=LayerError, multiplier=multiplier)
 
     def over(channels: int) -> Layer:
         return conv(
@@ -75,9 +77,9 @@ def separable_conv(
     padding: Padding = "SAME",
     dilation: int | Sequence[int] = 1,
     use_bias: bool = True,
-    kernel_init: Initializer = lecun_normal(),
-    bias_init: Initializer = zeros,
-    convolve: Callable[..., Array] = lowering.conv,
+    kernel_init: Initializer = LECUN_NORMAL,
+    bias_init: Initializer = ZEROS,
+    convolve: Callable[..., Array] = CONV,
 ) -> Layer:
     """Space first, then channels: a depthwise convolution, then a 1 x 1 convolution.
 
@@ -109,19 +111,16 @@ def separable_conv(
         convolve=convolve,
     )
 
-    def init(key: Key, x: Any) -> tuple[Params, State]:
+    def init(key: Key, x: Any) -> Params:
         depthwise_key, pointwise_key = jax.random.split(key)
         first, _ = depthwise.init(depthwise_key, x)
         middle = jax.eval_shape(lambda x: depthwise.apply(first, {}, x)[0], x)
         second, _ = pointwise.init(pointwise_key, middle)
-        return {"depthwise": first, "pointwise": second}, {}
+        return {"depthwise": first, "pointwise": second}
 
-    def apply(
-        params: Params, state: State, x: Array, *, key: Key | None = None, train: bool = False
-    ) -> tuple[Array, State]:
-        del key, train
+    def apply(params: Params, x: Array) -> Array:
         y, _ = depthwise.apply(params.get("depthwise", {}), {}, x)
         y, _ = pointwise.apply(params.get("pointwise", {}), {}, y)
-        return y, state
+        return y
 
-    return Layer(init, apply)
+    return stateless(init, apply)

@@ -1,6 +1,10 @@
-"""How convolutions, pools and matmuls run on each backend: a file a way, a table that chooses."""
+"""How convolutions, pools and matmuls run on each backend.
 
-from jaxnets.lowering.layout import batch_inside
+One file per implementation; `dispatch` has the table that chooses among those of convolution.
+"""
+
+from jaxnets.lowering.convolution import conv, conv_transpose
+from jaxnets.lowering.layout import in_hwnc
 from jaxnets.lowering.matmul import compiler_options
 from jaxnets.lowering.padding import explicit_padding
 from jaxnets.lowering.plain import (
@@ -10,16 +14,16 @@ from jaxnets.lowering.plain import (
     plain_max_pool,
     plain_sum_pool,
 )
-from jaxnets.lowering.table import avg_pool, conv, conv_transpose, max_pool, sum_pool
+from jaxnets.lowering.pooling import avg_pool, max_pool, sum_pool
 from jaxnets.lowering.taps import taps
 
 __all__ = [
     "avg_pool",
-    "batch_inside",
     "compiler_options",
     "conv",
     "conv_transpose",
     "explicit_padding",
+    "in_hwnc",
     "max_pool",
     "plain_avg_pool",
     "plain_conv",

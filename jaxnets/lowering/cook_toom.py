@@ -16,7 +16,7 @@ import numpy as np
 from jax import lax
 
 from jaxnets.layer import Array
-from jaxnets.lowering.memory import gradient_in_memory, in_memory
+from jaxnets.lowering.materialize import materialize, materialize_gradient
 from jaxnets.lowering.padding import Pairs
 
 MOST_PRODUCTS = 9  # of a tile along an axis: with more, float32 loses digits
@@ -64,7 +64,7 @@ def cook_toom_conv(x: Array, kernel: Array, padding: Pairs) -> Array:
     strips = []
     for first in range(0, outputs, strip):
         start, stop = first - before, min(first + strip, outputs) - before + rows - 1
-        seen = in_memory(x[max(start, 0) : stop])
+        seen = materialize(x[max(start, 0) : stop])
         down = transforms(len(seen), rows, max(-start, 0), max(stop - height, 0))
         strips.append(_strip(seen, kernel, down, across))
     return jnp.concatenate(strips)
@@ -81,7 +81,7 @@ def _strip(x: Array, kernel: Array, down: Transforms, across: Transforms) -> Arr
     products = products.reshape(len(down.inputs), across.products, across.tiles, batch, features)
     y = _across(across.outputs, products)
     y = _down(down.outputs, y.reshape(down.products, down.tiles, *y.shape[1:]))
-    y = gradient_in_memory(y).transpose(1, 0, 3, 2, 4, 5)  # tiles, and the outputs within a tile
+    y = materialize_gradient(y).transpose(1, 0, 3, 2, 4, 5)  # tiles, and the outputs within a tile
     y = y.reshape(math.prod(y.shape[:2]), -1, batch, features)
     return y[: down.extent, : across.extent]
 

@@ -19,14 +19,14 @@ from jax import lax
 from jax.extend.core import ClosedJaxpr, jaxpr_as_fun
 from jax.extend.source_info_util import user_context
 
+from jaxnets.jaxpr.walk import ELEMENTWISE, Operation, Walk, branch_for, compute
 from jaxnets.layer import Array
-from jaxnets.lowering import inside
 from jaxnets.lowering.blocks import blocks_max_pool
 from jaxnets.lowering.cook_toom import cook_toom_conv
+from jaxnets.lowering.dispatch import Convolution, choose
 from jaxnets.sharding import on_each
-from jaxnets.walk import ELEMENTWISE, Operation, Walk, branch_for, compute
 
-INSIDE, OUTSIDE = (1, 2, 0, 3), (2, 0, 1, 3)  # to batch inside, and back
+TO_HWNC, TO_NHWC = (1, 2, 0, 3), (2, 0, 1, 3)
 CALLS = ("jit", "closed_call")  # walked through; other calls are computed as they stand
 # Of what is elementwise, that which rises wherever it is defined, and that which may fall.
 RISING = {"add", "max", "min", "name", "copy", "stop_gradient"}
@@ -35,7 +35,7 @@ FALLING = {"neg", "sub", "mul", "div"}  # or rising: it depends on the other ope
 REDUCTIONS = {"reduce_sum", "reduce_max", "reduce_min", "reduce_and", "reduce_or"}
 
 
-def batch_inside(f: Callable[..., Any]) -> Callable[..., Any]:
+def in_hwnc(f: Callable[..., Any]) -> Callable[..., Any]:
     """`f`, whose convolutions, and what lies between them, go faster on CPU.
 
     `f` takes and returns pytrees of arrays. Convolutions and max pools are recognised that choose
@@ -60,7 +60,8 @@ def batch_inside(f: Callable[..., Any]) -> Callable[..., Any]:
         jaxpr, shapes = jax.make_jaxpr(f, return_shape=True)(*arguments)
         plain, leaves = jaxpr_as_fun(jaxpr), jax.tree.leaves(arguments)
         if _gains(jaxpr):
-            leaves = lax.platform_dependent(*leaves, cpu=partial(_inside_out, jaxpr), default=plain)
+            in_layout = partial(_compute_in_hwnc, jaxpr)
+            leaves = lax.platform_dependent(*leaves, cpu=in_layout, default=plain)
         else:
             leaves = plain(*leaves)
         return jax.tree.unflatten(jax.tree.structure(shapes), leaves)
@@ -101,15 +102,15 @@ def _gains(jaxpr: ClosedJaxpr) -> bool:
 
     def look(operation: Operation, operands: Sequence[None]) -> list[None]:
         del operands
-        found.append(inside.way(_plain_way(operation)) is cook_toom_conv)
+        found.append(_implementation(operation) is cook_toom_conv)
         return [None] * len(operation.eqn.outvars)
 
-    Walk(look, lambda value, aval: None, opened=CALLS)(jaxpr, [None] * len(jaxpr.in_avals))
+    Walk(look, lambda value, aval: None, inline=CALLS)(jaxpr, [None] * len(jaxpr.in_avals))
     return any(found)
 
 
-def _inside_out(jaxpr: ClosedJaxpr, *inputs: Array) -> list[Array]:
-    return [_outside(y) for y in Walk(_visit, opened=CALLS)(jaxpr, inputs)]
+def _compute_in_hwnc(jaxpr: ClosedJaxpr, *inputs: Array) -> list[Array]:
+    return [_to_nhwc(y) for y in Walk(_visit, inline=CALLS)(jaxpr, inputs)]
 
 
 def _visit(operation: Operation, operands: Sequence[Any]) -> Sequence[Any]:
@@ -117,20 +118,19 @@ def _visit(operation: Operation, operands: Sequence[Any]) -> Sequence[Any]:
         for rule in (_convolution, _max_pool, _elementwise, _reduction):
             if (made := rule(operation, operands)) is not None:
                 return [made]
-        return compute(operation, [_outside(x) for x in operands])
+        return compute(operation, [_to_nhwc(x) for x in operands])
 
 
 def _convolution(operation: Operation, operands: Sequence[Any]) -> Images | None:
-    eqn = _plain_way(operation)
-    if operation.name != "custom_vjp_call" or (convolve := inside.way(eqn)) is None:
+    if operation.name != "custom_vjp_call" or (convolve := _implementation(operation)) is None:
         return None
-    (x, kernel), padding = operands, eqn.params["padding"]
-    share = on_each(lambda x, kernel: convolve(x, kernel, padding), INSIDE.index(0))
-    return Images(share(_inside(x), kernel))
+    (x, kernel), padding = operands, _plain_equation(operation).params["padding"]
+    share = on_each(lambda x, kernel: convolve(x, kernel, padding), TO_HWNC.index(0))
+    return Images(share(_to_hwnc(x), kernel))
 
 
 def _max_pool(operation: Operation, operands: Sequence[Any]) -> Images | None:
-    eqn = _plain_way(operation)
+    eqn = _plain_equation(operation)
     if operation.name != "cond" or eqn is None or eqn.primitive.name != "reduce_window_max":
         return None
     if not isinstance(x := operands[-1], Images):
@@ -149,7 +149,7 @@ def _elementwise(operation: Operation, operands: Sequence[Any]) -> Images | None
     ranks = {len(atom.aval.shape) for atom in operation.eqn.invars}
     if not images or ranks - {0, 4} or not (_is_relu(operation) or operation.name in ELEMENTWISE):
         return None
-    others = [None if isinstance(x, Images) else _inside(x) for x in operands]
+    others = [None if isinstance(x, Images) else _to_hwnc(x) for x in operands]
 
     def apply(*arrays: Array) -> Array:
         with _place(operation):
@@ -185,19 +185,25 @@ def _reduction(operation: Operation, operands: Sequence[Any]) -> Any:
     """Along the same axes, wherever they are now, if those left over keep their order."""
     if operation.name not in REDUCTIONS or not isinstance(operands[0], Images):
         return None
-    axes = [INSIDE.index(axis) for axis in operation.eqn.params["axes"]]
-    left = [INSIDE.index(axis) for axis in range(4) if INSIDE.index(axis) not in axes]
+    axes = [TO_HWNC.index(axis) for axis in operation.eqn.params["axes"]]
+    left = [TO_HWNC.index(axis) for axis in range(4) if TO_HWNC.index(axis) not in axes]
     if left != sorted(left):
         return None
     settings = operation.eqn.params | {"axes": tuple(sorted(axes))}
     return operation.eqn.primitive.bind(operands[0].array, **settings)
 
 
-def _plain_way(operation: Operation) -> Any:
+def _implementation(operation: Operation) -> Callable[..., Array] | None:
+    """That of a convolution in HWNC, if the operation is one that gains by the layout."""
+    convolution = Convolution.of_equation(_plain_equation(operation))
+    return None if convolution is None else choose("cpu", convolution)
+
+
+def _plain_equation(operation: Operation) -> Any:
     """The operation that a choice by platform makes of one on platforms in general, if any."""
     if operation.name == "custom_vjp_call":
         *_, last = operation.eqn.params["call_jaxpr"].jaxpr.eqns or [None]
-        return last and _plain_way(operation._replace(eqn=last))
+        return last and _plain_equation(operation._replace(eqn=last))
     branch = branch_for(None, operation)
     return branch.jaxpr.eqns[0] if branch and len(branch.jaxpr.eqns) == 1 else None
 
@@ -209,16 +215,16 @@ def _is_relu(operation: Operation) -> bool:
     return [eqn.params.get("name") for eqn in operation.eqn.params["call_jaxpr"].eqns] == ["relu"]
 
 
-def _inside(x: Any) -> Any:
+def _to_hwnc(x: Any) -> Any:
     """As (height, width, batch, channels); what has no axes stays as it is."""
     if isinstance(x, Images):
         return x.array
-    return x.transpose(INSIDE) if jnp.ndim(x) == 4 else x
+    return x.transpose(TO_HWNC) if jnp.ndim(x) == 4 else x
 
 
-def _outside(x: Any) -> Any:
+def _to_nhwc(x: Any) -> Any:
     """As (batch, height, width, channels)."""
-    return x.array.transpose(OUTSIDE) if isinstance(x, Images) else x
+    return x.array.transpose(TO_NHWC) if isinstance(x, Images) else x
 
 
 @contextmanager

@@ -4,8 +4,9 @@ from collections.abc import Sequence
 
 from jax import lax
 
-from jaxnets.layer import LayerError
+from jaxnets.errors import LayerError
 
+Ints = tuple[int, ...]
 Pairs = tuple[tuple[int, int], ...]
 
 

@@ -12,10 +12,8 @@ from jax import lax
 
 from jaxnets.dtypes import wide_dtype
 from jaxnets.layer import Array
-from jaxnets.lowering.padding import Pairs
+from jaxnets.lowering.padding import Ints, Pairs
 from jaxnets.lowering.taps import taps
-
-Ints = tuple[int, ...]
 
 
 def patches_conv(

@@ -9,9 +9,7 @@ from jax import lax
 
 from jaxnets.dtypes import float_dtype, wide_dtype
 from jaxnets.layer import Array
-from jaxnets.lowering.padding import Pairs
-
-Ints = tuple[int, ...]
+from jaxnets.lowering.padding import Ints, Pairs
 
 _LAYOUTS = {1: ("NWC", "WIO", "NWC"), 2: ("NHWC", "HWIO", "NHWC")}
 

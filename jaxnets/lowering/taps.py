@@ -7,9 +7,7 @@ from jax import lax
 
 from jaxnets.dtypes import wide_dtype
 from jaxnets.layer import Array
-from jaxnets.lowering.padding import Pairs
-
-Ints = tuple[int, ...]
+from jaxnets.lowering.padding import Ints, Pairs
 
 
 def taps(x: Array, size: Ints, strides: Ints, padding: Pairs, dilation: Ints) -> list[Array]:

@@ -7,8 +7,9 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
+from jaxnets.checks import as_integers
 from jaxnets.metrics.classification import Arrays, correct, is_single_logit, single_logit
-from jaxnets.metrics.metric import Metric, positive_integer
+from jaxnets.metrics.metric import Metric
 from jaxnets.metrics.per_example import at_least_float32
 
 Sums = Float[Array, "3 bins"]
@@ -23,7 +24,7 @@ def expected_calibration_error(n_bins: int = 15) -> Metric:
     Raises:
       ValueError: `n_bins` is no positive integer.
     """
-    positive_integer("expected_calibration_error", n_bins=n_bins)
+    as_integers("expected_calibration_error", n_bins=n_bins)
 
     def value(sums: Sums) -> Float[Array, ""]:
         count, confidence, hits = sums
@@ -40,7 +41,7 @@ def reliability_diagram(n_bins: int = 15) -> Metric:
     Raises:
       ValueError: `n_bins` is no positive integer.
     """
-    positive_integer("reliability_diagram", n_bins=n_bins)
+    as_integers("reliability_diagram", n_bins=n_bins)
 
     def value(sums: Sums) -> Float[Array, "3 bins"]:
         count, confidence, hits = sums

@@ -8,7 +8,8 @@ import numpy as np
 from jax.core import Tracer
 from jaxtyping import Array, Bool, Float, Integer, Shaped
 
-from jaxnets.metrics.metric import Metric, mean, positive_integer
+from jaxnets.checks import as_integers
+from jaxnets.metrics.metric import Metric, mean
 from jaxnets.metrics.per_example import is_real
 
 Arrays = Array | np.ndarray
@@ -93,7 +94,7 @@ def top_k_accuracy(k: int) -> Metric:
       ValueError: `k` is no positive integer or more than there are classes, or the outputs are
         single logits.
     """
-    positive_integer("top_k_accuracy", k=k)
+    as_integers("top_k_accuracy", k=k)
 
     def hits(
         outputs: Float[Arrays, "batch *outputs"], labels: Shaped[Arrays, "batch *labels"]

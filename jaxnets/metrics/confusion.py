@@ -7,8 +7,9 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
+from jaxnets.checks import as_integers
 from jaxnets.metrics.classification import Arrays, classes, is_single_logit, label_classes
-from jaxnets.metrics.metric import Metric, positive_integer
+from jaxnets.metrics.metric import Metric
 
 Average = Literal["binary", "macro", "micro", "weighted"]
 PerClass = Float[Array, " classes"]
@@ -22,7 +23,7 @@ def confusion_matrix(n_classes: int) -> Metric:
       ValueError: `n_classes` is no positive integer, or the outputs have another number of
         classes; 2 for a single logit.
     """
-    positive_integer("confusion_matrix", n_classes=n_classes)
+    as_integers("confusion_matrix", n_classes=n_classes)
 
     def sums(outputs: Arrays, labels: Arrays, weights: Arrays) -> Array:
         _wide("confusion_matrix", n_classes, outputs)
@@ -67,7 +68,7 @@ def _averaged(
     metric: str, n_classes: int, average: Average | None, fraction: Callable[..., tuple]
 ) -> Metric:
     """A metric that is a fraction of counts, by class and then averaged, or of their sums."""
-    positive_integer(metric, n_classes=n_classes)
+    as_integers(metric, n_classes=n_classes)
     _known(metric, n_classes, average)
 
     def sums(outputs: Arrays, labels: Arrays, weights: Arrays) -> Counts:

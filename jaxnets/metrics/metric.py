@@ -57,10 +57,3 @@ def mean(function: Callable[[Array, Array], Array]) -> Metric:
             f"metrics.mean expects a function of (outputs, labels), but got {function!r}"
         )
     return Metric(MeanSums(function), _quotient)
-
-
-def positive_integer(metric: str, **sizes: int) -> None:
-    """Refuse a size that is no positive integer."""
-    for name, size in sizes.items():
-        if not isinstance(size, int) or isinstance(size, bool) or size < 1:
-            raise ValueError(f"{metric} expects {name} to be a positive integer, but got {size!r}")

@@ -4,7 +4,7 @@ import jax.numpy as jnp
 
 from jaxnets.compose import serial
 from jaxnets.layer import Array, Layer
-from jaxnets.layers import dense, flatten, step
+from jaxnets.layers import dense, flatten, heaviside
 
 
 def linear(outputs: int = 1, *, absorb_bias: bool = False) -> Layer:
@@ -33,7 +33,7 @@ def perceptron(outputs: int = 1) -> Layer:
     Where a unit is written `<x, w> > b`, that b is the negative of this one. Its gradient is 0
     everywhere: set the weights by hand or by the perceptron rule.
     """
-    return serial(flatten, ("head", dense(outputs)), step)
+    return serial(flatten, ("head", dense(outputs)), heaviside)
 
 
 def _prepend_one(x: Array) -> Array:

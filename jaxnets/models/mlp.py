@@ -9,16 +9,19 @@ import numpy as np
 from jax.nn.initializers import lecun_normal, variance_scaling
 
 from jaxnets.compose import serial
-from jaxnets.layer import Array, Layer, LayerError
+from jaxnets.errors import LayerError
+from jaxnets.layer import Array, Layer
 from jaxnets.layers import dense, flatten
+from jaxnets.named import Named
 
 Activation = Callable[[Array], Array]
+RELU = Named("jax.nn.relu", jax.nn.relu)
 
 
 def mlp(
     sizes: Sequence[int],
     *,
-    activation: Activation = jax.nn.relu,
+    activation: Activation = RELU,
     final: Activation | None = None,
     widths: Sequence[int | Array] | None = None,
 ) -> Layer:
@@ -64,7 +67,7 @@ def autoencoder(
     inputs: int,
     sizes: Sequence[int],
     *,
-    activation: Activation = jax.nn.relu,
+    activation: Activation = RELU,
     final: Activation | None = None,
 ) -> Layer:
     """An MLP that narrows to a code of sizes[-1] and widens back, to (batch, inputs).

@@ -18,11 +18,11 @@ from jaxnets.training.fit import FitResult, fit
 from jaxnets.training.momentum import momentum
 from jaxnets.training.predict import predict, predict_outputs, predict_proba
 from jaxnets.training.rate_finder import RangeTest, find_learning_rate
-from jaxnets.training.report import Progress, console, json_lines, together
+from jaxnets.training.report import Progress, combine, console, json_lines
 from jaxnets.training.run import Run, advance
 from jaxnets.training.start import start_run
 from jaxnets.training.train_step import Batch, Trainable, TrainState, TrainStep, make_train_step
-from jaxnets.training.transfer import by_name, in_evaluation, transplant
+from jaxnets.training.transfer import inference_mode, merge_params, partition_by_name
 
 __all__ = [
     "Batch",
@@ -45,22 +45,22 @@ __all__ = [
     "Trainable",
     "Trajectory",
     "advance",
-    "by_name",
+    "combine",
     "console",
     "descend",
     "evaluate",
     "find_learning_rate",
     "fit",
-    "in_evaluation",
+    "inference_mode",
     "json_lines",
     "make_train_step",
+    "merge_params",
     "momentum",
     "monitors",
     "params_ema",
+    "partition_by_name",
     "predict",
     "predict_outputs",
     "predict_proba",
     "start_run",
-    "together",
-    "transplant",
 ]

@@ -2,7 +2,6 @@
 
 import functools
 import inspect
-import operator
 from collections.abc import Callable, Mapping
 from typing import Any, ParamSpec, TypeVar
 
@@ -11,6 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxnets.arrays import in_range
+from jaxnets.checks import as_integers
 from jaxnets.errors import RunError
 from jaxnets.layer import Key, Layer
 from jaxnets.metrics import Metric
@@ -47,15 +47,7 @@ def one_split(f: Callable[P, R]) -> Callable[P, R]:
 
 def count(where: str, name: str, value: Any) -> int:
     """A positive integer, NumPy's too, as Python's."""
-    try:
-        if isinstance(value, bool) or (number := operator.index(value)) < 1:
-            raise TypeError
-    except TypeError:
-        raise RunError(
-            f"{where} expects {name} to be a positive integer, but got {value!r}; "
-            f"pass {name}=1 or more"
-        ) from None
-    return number
+    return as_integers(where, error=RunError, **{name: value})[0]
 
 
 def single_key(where: str, key: Any) -> Key:

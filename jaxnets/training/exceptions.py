@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from jaxnets.training.checkpoint import CheckpointError
+from jaxnets.errors import CheckpointError
 
 
 class Interrupted(KeyboardInterrupt):

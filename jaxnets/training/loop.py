@@ -7,8 +7,8 @@ import jax
 import numpy as np
 
 from jaxnets.data.stream import Stream
+from jaxnets.errors import CheckpointError
 from jaxnets.sharding import use_mesh
-from jaxnets.training.checkpoint import CheckpointError
 from jaxnets.training.evaluate import evaluate_members
 from jaxnets.training.exceptions import Interrupted, NonFiniteLoss, SavingFailed
 from jaxnets.training.interrupt import first_signal

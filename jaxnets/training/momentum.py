@@ -5,8 +5,8 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 import optax
-from jax.core import Tracer
 
+from jaxnets.checks import fraction
 from jaxnets.errors import RunError
 from jaxnets.layer import Array
 
@@ -36,11 +36,7 @@ def momentum(
 
     Source: Rumelhart, Hinton & Williams 1986, eq. 9.
     """
-    if not isinstance(decay, Tracer) and not 0.0 <= decay < 1.0:
-        raise RunError(
-            f"momentum expects decay in [0, 1), the share of the velocity to keep, but got "
-            f"{decay!r}; 0.9 is usual"
-        )
+    fraction("momentum", error=RunError, decay=decay)
 
     def init(params: Any) -> MomentumState:
         return MomentumState(jnp.int32(0), jax.tree.map(jnp.zeros_like, params))

@@ -104,7 +104,7 @@ def dead_units(model: Layer, x: Any, *, share: float = 0.5) -> Monitor:
 
     @jax.jit
     def shares(params: Params, state: State) -> dict[str, Array]:
-        from jaxnets.inspect import dead_units
+        from jaxnets.jaxpr.dead_units import dead_units
 
         return dead_units(model, params, state, x)
 

@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from jaxnets.files import appended
+from jaxnets.named import Named
 
 
 class Progress(NamedTuple):
@@ -68,12 +69,10 @@ def to_json(value: Any) -> Any:
     return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
-def silent(progress: Progress) -> None:
-    """Report nothing."""
-    del progress
+silent: Reporter = Named("silent", lambda progress: None)
 
 
-def together(*reporters: Reporter) -> Reporter:
+def combine(*reporters: Reporter) -> Reporter:
     """Report to each in turn."""
 
     def report(progress: Progress) -> None:

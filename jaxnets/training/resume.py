@@ -10,10 +10,10 @@ import jax
 import numpy as np
 
 from jaxnets.data.stream import Stream
-from jaxnets.errors import RunError
+from jaxnets.errors import CheckpointError, RunError
 from jaxnets.layer import Key
 from jaxnets.messages import printable
-from jaxnets.training.checkpoint import CheckpointError, Checkpoints, Restored
+from jaxnets.training.checkpoint import Checkpoints, Restored
 from jaxnets.training.monitors import Monitor, memories, remind
 from jaxnets.training.record import Record
 from jaxnets.training.report import Progress, to_json

@@ -142,7 +142,7 @@ def _put_back(before: Run, after: Run, hparams: Hparams, arrays: Any) -> Run:
 
 def _cause(run: Run, hparams: Hparams, arrays: Any) -> tuple[Any, str | None]:
     """What makes the first non-finite number in the next step, and which data, if they do."""
-    from jaxnets.inspect import first_nonfinite
+    from jaxnets.jaxpr.nonfinite import first_nonfinite
 
     train_step, hparams = resolve(run.loop.train_step, hparams)
     batch = run.loop.batch_of(arrays, run.step)

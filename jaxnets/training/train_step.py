@@ -12,7 +12,7 @@ from jaxnets import metrics as metric_functions
 from jaxnets.errors import RunError
 from jaxnets.keys import stream
 from jaxnets.layer import Array, Key, Layer, Params, State
-from jaxnets.lowering import batch_inside
+from jaxnets.lowering import in_hwnc
 from jaxnets.metrics import Metric, batch_sums
 from jaxnets.metrics.per_example import per_example
 from jaxnets.sharding import shard_batch
@@ -119,7 +119,7 @@ class TrainStep:
         if self.augment is not None:
             x, y = self.augment(stream(key, "augment", step), x, y)
 
-        @batch_inside
+        @in_hwnc
         def forward(params: Params, model_state: State, x: Any, key: Key) -> tuple[Any, State]:
             return self.model.apply(params, model_state, x, key=key, train=True)
 
@@ -150,7 +150,7 @@ class TrainStep:
                 f"a train step expects a TrainState, but got a {type(train_state).__name__}; pass "
                 "what fit left in its train_state"
             )
-        apply = batch_inside(self.model.apply)
+        apply = in_hwnc(self.model.apply)
         return apply(train_state.params, train_state.model_state, x)[0]
 
     def evaluate_batch(self, train_state: TrainState, batch: Batch) -> Sums:

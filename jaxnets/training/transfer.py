@@ -6,15 +6,15 @@ from typing import Any
 import jax
 import optax
 
-from jaxnets.errors import RunError
-from jaxnets.layer import Key, Layer, LayerError, Params, State
+from jaxnets.errors import LayerError, RunError
+from jaxnets.layer import Key, Layer, Params, State
 from jaxnets.trees import Names, check_names, flatten_names, matches, unflatten_names
 
 
-def transplant(into: Params, source: Params, names: Names) -> Params:
+def merge_params(into: Params, source: Params, names: Names) -> Params:
     """`into` with the leaves of `source` where the path matches `names`.
 
-    A trained body under a new head is `transplant(new, trained, "^(?!head/)")`; once for the
+    A trained body under a new head is `merge_params(new, trained, "^(?!head/)")`; once for the
     params and, with batch norm, once for the model state. Nothing is cast or left out: both trees
     must have the same names among those that match, in the same shapes and dtypes.
 
@@ -36,7 +36,7 @@ def transplant(into: Params, source: Params, names: Names) -> Params:
     return unflatten_names(flatten_names(into) | theirs)
 
 
-def by_name(
+def partition_by_name(
     rules: Mapping[str, optax.GradientTransformation]
     | Mapping[Names, optax.GradientTransformation],
     default: optax.GradientTransformation,
@@ -46,7 +46,7 @@ def by_name(
     The first rule that matches a parameter has it, and `default` has those that none does. With
     `optimizer = optax.adam(1e-3)`, to freeze one stage and slow the next to a tenth of the rate:
 
-        by_name(
+        partition_by_name(
             {
                 "^stage1/": optax.set_to_zero(),
                 "^stage2/": optax.chain(optimizer, optax.scale(0.1)),
@@ -56,7 +56,7 @@ def by_name(
 
     Discriminative rates (Howard & Ruder 2018, section 3.2) are a rule a layer, each with 1 / 2.6
     of the rate of the layer above it. Freezing leaves a layer's state alone: for that, see
-    `in_evaluation`.
+    `inference_mode`.
 
     Args:
       rules: by regular expression to find in a parameter's path, or predicate of it, what treats
@@ -78,15 +78,15 @@ def by_name(
         used = set(jax.tree.leaves(labels))
         if idle := [names for i, names in enumerate(rules) if i not in used]:
             raise RunError(
-                f"by_name expects each rule to match a parameter that none before it does, but "
-                f"{idle} do not; there are {sorted(flatten_names(params))}"
+                "partition_by_name expects each rule to match a parameter that none before it "
+                f"does, but {idle} do not; there are {sorted(flatten_names(params))}"
             )
         return labels
 
     return optax.partition(transformations, labels)
 
 
-def in_evaluation(layer: Layer) -> Layer:
+def inference_mode(layer: Layer) -> Layer:
     """The layer as it is in evaluation, in training too; its names are unchanged.
 
     Batch norm normalises with its running statistics and leaves them as they are; dropout drops

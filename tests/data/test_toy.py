@@ -103,7 +103,7 @@ def test_points_are_normal_clouds_about_their_centers():
 
 
 def test_a_holdout_divides_a_toy_set():
-    rest, held_out = data.holdout(data.spiral(50, seed=0), 10, seed=0)
+    rest, held_out = data.train_test_split(data.spiral(50, seed=0), 10, seed=0)
     assert (len(rest.y), len(held_out.y)) == (40, 10)
 
 

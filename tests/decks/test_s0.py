@@ -21,7 +21,7 @@ from jaxnets import (
     serial,
 )
 from jaxnets.data import augment
-from jaxnets.layers import step
+from jaxnets.layers import heaviside
 from jaxnets.training.source import Epochs
 
 IMAGE = np.array(
@@ -76,9 +76,9 @@ def test_sigmoids_are_smooth_approximations_of_the_step():
     """S0, Sigmoid and hinge activation functions."""
     z = jnp.array([-2.0, -0.5, -0.1, 0.1, 0.5, 2.0])
     for steepness, distance in ((10, 0.3), (100, 1e-4), (1000, 1e-30)):
-        np.testing.assert_allclose(jax.nn.sigmoid(steepness * z), step(z), atol=distance)
+        np.testing.assert_allclose(jax.nn.sigmoid(steepness * z), heaviside(z), atol=distance)
         np.testing.assert_allclose(
-            (jnp.tanh(steepness * z / 2) + 1) / 2, step(z), atol=max(distance, 1e-7)
+            (jnp.tanh(steepness * z / 2) + 1) / 2, heaviside(z), atol=max(distance, 1e-7)
         )
 
 

@@ -18,7 +18,7 @@ from jaxnets import (
     scale_pixels,
     serial,
 )
-from jaxnets.layers import step
+from jaxnets.layers import heaviside
 from jaxnets.training import descend
 
 
@@ -113,7 +113,7 @@ def test_a_hidden_layer_makes_classification_non_linear():
     corners = jnp.array([[0.0, 0.0], [0.0, 1.0], [1.0, 0.0], [1.0, 1.0]])
     one_or_both = {"kernel": jnp.ones((2, 2)), "bias": jnp.array([-0.5, -1.5])}
     one_alone = {"kernel": jnp.array([[1.0], [-1.0]]), "bias": jnp.array([-0.5])}
-    xor, _ = models.mlp((2, 1), activation=step, final=step).apply(
+    xor, _ = models.mlp((2, 1), activation=heaviside, final=heaviside).apply(
         {"fc1": one_or_both, "head": one_alone}, {}, corners
     )
     np.testing.assert_array_equal(xor[:, 0], [0, 1, 1, 0])
@@ -179,7 +179,7 @@ def test_mnist_is_not_10_000_digits():
 def test_the_accuracy_is_the_share_of_labels_predicted_on_digits_held_out():
     """S2, Train network: sum(predictedLabels == valLabels) / numel(valLabels), on other digits."""
     split = data.Split(np.arange(100)[:, None], np.arange(100) % 4)
-    train, held_out = data.holdout(split, 25, seed=0)
+    train, held_out = data.train_test_split(split, 25, seed=0)
     assert len(held_out.x) == 25 and not set(train.x[:, 0]) & set(held_out.x[:, 0])
     outputs = jax.nn.one_hot(jnp.array([0, 1, 1, 3, 2]), 4)
     labels = jnp.array([0, 1, 2, 3, 0])

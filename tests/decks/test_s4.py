@@ -21,7 +21,7 @@ from jaxnets import (
     sum_pool,
 )
 from jaxnets.interop import safetensors
-from jaxnets.layers import prelu, step
+from jaxnets.layers import heaviside, prelu
 from jaxnets.training import descend, fit, make_train_step, momentum
 
 SHARPEN = [[0, -1, 0], [-1, 5, -1], [0, -1, 0]]
@@ -78,7 +78,7 @@ def test_the_linear_classifier_answers_minus_1_or_plus_1_and_plus_1_in_a_tie():
 def test_every_activation_function_of_the_list_is_there():
     """S4, Activation function: threshold, tanh, sigmoid, ReLU, leaky ReLU, PReLU."""
     z = jnp.array([[-2.0, 0.0, 3.0]])
-    np.testing.assert_array_equal(step(z), [[0, 0, 1]])
+    np.testing.assert_array_equal(heaviside(z), [[0, 0, 1]])
     np.testing.assert_allclose(jnp.tanh(z), 2 / (1 + np.exp(-2 * np.asarray(z))) - 1, atol=1e-6)
     np.testing.assert_allclose(jax.nn.sigmoid(z), 1 / (1 + np.exp(-np.asarray(z))), atol=1e-6)
     np.testing.assert_array_equal(relu(z), [[0, 0, 3]])

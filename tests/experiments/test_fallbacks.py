@@ -40,7 +40,7 @@ def test_what_was_learnt_is_saved_elsewhere_where_its_own_folder_fails(
     status, errors = ended(failing)
     (folder,) = tmp_path.iterdir()
     assert (status, str(folder) in errors) == (2, True)
-    assert Checkpoints(folder).latest_whole() == 7
+    assert Checkpoints(folder).latest_valid() == 7
 
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "missing"))
     status, errors = ended(failing)

@@ -43,7 +43,7 @@ def run(small_mnist, tmp_path):
 
     def run(out="run", **options):
         config = one_by_one.Config(out=tmp_path / out, **SMALL, **options)
-        splits = data.holdout(dataset.train, config.validation, seed=0)
+        splits = data.train_test_split(dataset.train, config.validation, seed=0)
         one_by_one.experiment(common.Run("linear", config, dataset), config, train_step, *splits)
         return tmp_path / out
 

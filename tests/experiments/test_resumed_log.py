@@ -46,7 +46,7 @@ METRICS = {"accuracy": metrics.accuracy}
 def trained(small_mnist, tmp_path, monkeypatch):
     """Train in a folder, saving after every epoch; SIGTERM comes with the report of step `at`."""
     dataset = data.load("mnist", data_dir=small_mnist)
-    train, validation = data.holdout(dataset.train, 40, seed=0)
+    train, validation = data.train_test_split(dataset.train, 40, seed=0)
 
     def trained(name, at=None, **options):
         def stop(progress):
@@ -101,7 +101,7 @@ def test_a_resumed_log_is_that_of_the_undisturbed_run_even_after_a_fallback(trai
 def test_a_populations_log_has_each_step_once_after_a_fallback(small_mnist, tmp_path, monkeypatch):
     monkeypatch.setattr(FASTEST, lambda run, hparams: "vmap")
     dataset = data.load("mnist", data_dir=small_mnist)
-    splits = data.holdout(dataset.train, 40, seed=0)
+    splits = data.train_test_split(dataset.train, 40, seed=0)
 
     def trained(epochs, **options):
         sizes = {"epochs": epochs, "batch_size": 60, "seeds": 2, "out": tmp_path / "run"}

@@ -26,6 +26,8 @@ def test_both_searches_end_with_a_setting_and_a_second_start_repeats_nothing(
     assert "Hyperband minus random search, over 1 seeds" in capsys.readouterr().out
     with pytest.raises(RunError, match="not empty"):
         search.experiment(search.Config(**how, out=tmp_path / "run"))
-    monkeypatch.setattr("jaxnets.training.search.race.fit_population", None)  # nothing is trained
+    monkeypatch.setattr(
+        "jaxnets.training.search.brackets.fit_population", None
+    )  # nothing is trained
     again = search.experiment(search.Config(**how, out=tmp_path / "run", resume=True))
     assert again["runs"] == found["runs"]

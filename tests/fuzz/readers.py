@@ -11,8 +11,9 @@ from experiments import finetune, one_by_one
 from experiments.bench import plots, records
 from experiments.folder import check_same_run
 from jaxnets.data import DataError, idx
+from jaxnets.errors import JSONError
 from jaxnets.interop import safetensors
-from jaxnets.json_files import JSONError, read, read_lines
+from jaxnets.json_files import read, read_lines
 from jaxnets.training import CheckpointError, Checkpoints, RunError
 from jaxnets.training.search import Results, Trial, uniform
 

@@ -16,7 +16,8 @@ from experiments.folder import cut
 from jaxnets import files
 from jaxnets.data import DataError, catalogue, idx, load
 from jaxnets.data.catalogue import File
-from jaxnets.json_files import JSONError, read, read_lines
+from jaxnets.errors import JSONError
+from jaxnets.json_files import read, read_lines
 
 PEAK = 2**23  # bytes: the files have a few kilobytes, or claim gigabytes
 SECONDS = 10.0  # for a file that takes milliseconds, on a busy machine

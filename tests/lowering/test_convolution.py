@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from jaxnets import lowering
-from jaxnets.lowering import table
+from jaxnets.lowering import dispatch
 
 
 class Problem(NamedTuple):
@@ -56,7 +56,7 @@ def output_and_gradients(convolve, problem):
 
 
 @pytest.mark.parametrize("padding", [((0, 0), (-1, 0)), ((0, 0), (-2, 1)), ((1, -2), (-1, -1))])
-@pytest.mark.parametrize("within", [lambda f: f, lowering.batch_inside], ids=["", "batch inside"])
+@pytest.mark.parametrize("within", [lambda f: f, lowering.in_hwnc], ids=["", "batch inside"])
 @pytest.mark.parametrize("convolve", [lowering.conv, lowering.plain_conv])
 def test_negative_padding_crops_first(convolve, within, padding):
     x, kernel = normal(2, 8, 9, 4), normal(3, 2, 4, 3, seed=1)
@@ -94,7 +94,7 @@ def test_strides_padding_dilation_and_groups_go_together(convolve):
 
 
 def test_beyond_the_limit_of_memory_the_plain_way_is_taken(monkeypatch):
-    monkeypatch.setattr(table, "PATCHES_LIMIT", 0)
+    monkeypatch.setattr(dispatch, "PATCHES_LIMIT", 0)
     beyond = output_and_gradients(lowering.conv, ALL_AT_ONCE)
     assert_same(beyond, output_and_gradients(lowering.plain_conv, ALL_AT_ONCE))
 

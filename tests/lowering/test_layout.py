@@ -18,7 +18,7 @@ from jaxnets import (
     network,
     serial,
 )
-from jaxnets.walk import Walk
+from jaxnets.jaxpr.walk import Walk
 
 pytestmark = pytest.mark.usefixtures("unoptimised")
 KEY = jax.random.key(0)
@@ -91,7 +91,7 @@ def test_values_state_and_gradients_are_those_of_the_network_as_it_stands(name, 
         return model.apply(params, state, x, key=KEY, train=train)
 
     plain = value_state_and_gradient(forward, params, state, X)
-    inside = value_state_and_gradient(lowering.batch_inside(forward), params, state, X)
+    inside = value_state_and_gradient(lowering.in_hwnc(forward), params, state, X)
     assert_close(inside, plain, tolerance=1e-4)
 
 
@@ -115,7 +115,7 @@ def forward_of(model, x):
 
 def test_no_image_is_transposed_between_convolutions():
     forward = forward_of(NETWORKS["norm, ReLU, pool"], X)
-    found = operations(lowering.batch_inside(forward), X)
+    found = operations(lowering.in_hwnc(forward), X)
     images = [op.eqn.invars[0].aval.shape for op in found if op.name == "transpose"]
     moved = [shape for shape in images if len(shape) == 4 and len(X) in shape]
     # the input, its channels outermost for the patches, and what `flatten` gets
@@ -125,14 +125,14 @@ def test_no_image_is_transposed_between_convolutions():
 
 def test_a_pool_comes_before_what_it_commutes_with():
     forward = forward_of(NETWORKS["norm, ReLU, pool"], X)
-    found = operations(lowering.batch_inside(forward), X)
+    found = operations(lowering.in_hwnc(forward), X)
     maxima = [op.eqn.outvars[0].aval.shape for op in found if op.name == "max"]
     assert (4, 5, 4, 8) in maxima  # ReLU on winners
     assert (9, 10, 4, 8) not in maxima  # and not on all
 
 
 def test_an_operation_keeps_its_layer_and_its_line():
-    found = operations(lowering.batch_inside(forward_of(NETWORKS["norm, ReLU, pool"], X)), X)
+    found = operations(lowering.in_hwnc(forward_of(NETWORKS["norm, ReLU, pool"], X)), X)
     matmuls = [op for op in found if op.name == "dot_general"]
     assert {"block1/conv", "block2/conv", "head"} <= {op.path for op in matmuls}
     assert any("norm.py" in op.source for op in found if op.path == "block1/norm")
@@ -149,7 +149,7 @@ def test_an_operation_keeps_its_layer_and_its_line():
 )
 def test_what_has_nothing_to_gain_is_left_alone(model):
     forward = forward_of(model, X)
-    left = [op.eqn.primitive for op in operations(lowering.batch_inside(forward), X)]
+    left = [op.eqn.primitive for op in operations(lowering.in_hwnc(forward), X)]
     assert left == [op.eqn.primitive for op in operations(forward, X)]
 
 
@@ -164,7 +164,7 @@ def test_a_derivative_of_the_users_own_is_kept():
     def gradient(f):
         return jax.grad(lambda x: f(x).sum())(X)
 
-    assert_close(gradient(lowering.batch_inside(forward)), gradient(forward), tolerance=1e-5)
+    assert_close(gradient(lowering.in_hwnc(forward)), gradient(forward), tolerance=1e-5)
 
 
 def test_many_networks_at_once_are_each_by_itself():
@@ -175,5 +175,5 @@ def test_many_networks_at_once_are_each_by_itself():
     def forward(params, state):
         return model.apply(params, state, X, train=True)[0]
 
-    together = jax.jit(jax.vmap(lowering.batch_inside(forward)))(params, state)
+    together = jax.jit(jax.vmap(lowering.in_hwnc(forward)))(params, state)
     assert_close(together, jax.vmap(forward)(params, state), tolerance=1e-4)

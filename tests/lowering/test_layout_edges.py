@@ -73,7 +73,7 @@ def as_it_stands(f):
 def test_at_the_edges_it_is_the_network_as_it_stands(model, x):
     params, state = start(model, x)
     plain = output_state_and_gradients(model, params, state, x, as_it_stands)
-    inside = output_state_and_gradients(model, params, state, x, lowering.batch_inside)
+    inside = output_state_and_gradients(model, params, state, x, lowering.in_hwnc)
     assert jax.tree.map(lambda a: a.dtype, inside) == jax.tree.map(lambda a: a.dtype, plain)
     assert_close(inside, plain, tolerance=2e-4)
 
@@ -83,7 +83,7 @@ def test_a_16_bit_network_is_left_as_it_stands(half):
     params, state = start(POOLED, normal(3, 6, 7, 4))
     params, x = jax.tree.map(lambda a: a.astype(half), (params, normal(3, 6, 7, 4)))
     plain = output_state_and_gradients(POOLED, params, state, x, as_it_stands)
-    assert_same(output_state_and_gradients(POOLED, params, state, x, lowering.batch_inside), plain)
+    assert_same(output_state_and_gradients(POOLED, params, state, x, lowering.in_hwnc), plain)
 
 
 def test_float64_keeps_its_digits():
@@ -92,7 +92,7 @@ def test_float64_keeps_its_digits():
         params, state = jax.tree.map(lambda a: a.astype(jnp.float64), start(POOLED, x))
         plain, inside = (
             jax.tree.map(np.asarray, output_state_and_gradients(POOLED, params, state, x, within))
-            for within in (as_it_stands, lowering.batch_inside)
+            for within in (as_it_stands, lowering.in_hwnc)
         )
     assert {leaf.dtype.name for leaf in jax.tree.leaves(inside)} == {"float64"}
     assert_close(inside, plain, tolerance=1e-11)
@@ -103,7 +103,7 @@ def test_what_is_not_finite_spreads_in_its_image_alone_and_never_becomes_finite(
     x = normal(3, 12, 11, 4)
     params, state = start(POOLED, x)
     apply = jax.jit(lambda x: POOLED.apply(params, state, x)[0])
-    inside = jax.jit(lambda x: lowering.batch_inside(POOLED.apply)(params, state, x)[0])
+    inside = jax.jit(lambda x: lowering.in_hwnc(POOLED.apply)(params, state, x)[0])
     for place in ((0, 0), (5, 6), (11, 10)):
         marked = x.at[1, *place, 2].set(bad)
         plain, found = np.asarray(apply(marked)), np.asarray(inside(marked))
@@ -120,7 +120,7 @@ def test_a_kernel_that_is_not_finite_spreads_in_its_features_alone(bad):
     params, state = start(POOLED, x)
     params["conv2"]["kernel"] = params["conv2"]["kernel"].at[1, 1, 0, 2].set(bad)
     plain = np.asarray(jax.jit(POOLED.apply)(params, state, x)[0])
-    found = np.asarray(jax.jit(lowering.batch_inside(POOLED.apply))(params, state, x)[0])
+    found = np.asarray(jax.jit(lowering.in_hwnc(POOLED.apply))(params, state, x)[0])
     seen = np.isfinite(found)
     assert seen[..., [0, 1, 3]].all()
     assert np.isfinite(plain[seen]).all()
@@ -138,7 +138,7 @@ def gradient_of_scale(within, scale):
 
 
 def test_a_scale_of_0_before_a_pool_has_the_gradient_of_a_scale_just_above():
-    zeros, found = gradient_of_scale(lowering.batch_inside, 0.0)
+    zeros, found = gradient_of_scale(lowering.in_hwnc, 0.0)
     assert not zeros.any()
     _, above = gradient_of_scale(as_it_stands, 1e-20)
     assert_close(found, above, tolerance=1e-4)
@@ -152,7 +152,7 @@ def test_a_pool_of_ties_gives_the_gradient_to_the_first_as_it_stands():
     params, state = model.init(jax.random.key(0), x)
     params["conv"] = {"kernel": 0 * params["conv"]["kernel"], "bias": jnp.arange(4.0)}
     plain = output_state_and_gradients(model, params, state, x, as_it_stands)
-    assert_close(output_state_and_gradients(model, params, state, x, lowering.batch_inside), plain)
+    assert_close(output_state_and_gradients(model, params, state, x, lowering.in_hwnc), plain)
 
 
 @pytest.mark.parametrize(("bad", "is_lost"), [(np.nan, False), (np.inf, False), (-np.inf, True)])
@@ -167,7 +167,7 @@ def test_minus_infinity_alone_is_lost_before_a_factor_of_0(bad, is_lost):
         return max_pool((2, 2))(y)[0, 0, 0]
 
     np.testing.assert_array_equal(jax.jit(forward)(x, factor), [0, 0, np.nan, 0])
-    found = jax.jit(lowering.batch_inside(forward))(x, factor)
+    found = jax.jit(lowering.in_hwnc(forward))(x, factor)
     np.testing.assert_array_equal(found, [0, 0, 0 if is_lost else np.nan, 0])
 
 
@@ -177,4 +177,4 @@ def test_an_image_without_rows_is_padding_alone():
     def f(x, kernel):
         return lowering.conv(x, kernel, (1, 1), ((2, 2), (1, 1)), (1, 1), 1)
 
-    assert_same(jax.jit(lowering.batch_inside(f))(x, kernel), jnp.zeros((2, 2, 5, 2)))
+    assert_same(jax.jit(lowering.in_hwnc(f))(x, kernel), jnp.zeros((2, 2, 5, 2)))

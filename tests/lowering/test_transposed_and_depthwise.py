@@ -7,7 +7,7 @@ from helpers import assert_close, assert_same, normal
 from jax.export import export
 
 from jaxnets import lowering
-from jaxnets.lowering import table
+from jaxnets.lowering import dispatch
 
 PLATFORMS = ["cpu", "cuda", "tpu"]
 CORNER = ((1, 0), (0, 2))  # padding that tells the axes and the sides apart
@@ -96,7 +96,7 @@ def test_bfloat16_is_added_up_in_float32(how, groups):
 
 def test_beyond_the_limit_of_memory_the_plain_transpose_is_taken(monkeypatch):
     chosen, plain, inputs = CASES["transposed"]
-    monkeypatch.setattr(table, "PATCHES_LIMIT", 0)
+    monkeypatch.setattr(dispatch, "PATCHES_LIMIT", 0)
     assert_same(output_and_gradients(chosen, inputs), output_and_gradients(plain, inputs))
 
 

@@ -4,7 +4,7 @@ import jax
 import pytest
 
 from jaxnets.data import DataError
-from jaxnets.layer import LayerError
+from jaxnets.errors import LayerError
 from jaxnets.training import RunError
 
 ONE_PAIR = r"pass inputs and labels as one pair \(x, y\)"

@@ -8,7 +8,7 @@ from clouds import HPARAMS, MODEL, TRAIN, TRAIN_STEP, VALIDATION, plain, run
 from helpers import assert_same, judged, judging
 
 from jaxnets import metrics
-from jaxnets.data import fit_standard, holdout
+from jaxnets.data import fit_standard, train_test_split
 from jaxnets.training import evaluate, find_learning_rate, predict
 from jaxnets.training.population import fit_population
 from jaxnets.training.search import Problem, choice, grid
@@ -66,7 +66,9 @@ def test_evaluation_and_prediction_of_converted_data_are_those_of_arrays(way):
 def test_scaling_and_holding_out_of_converted_data_are_those_of_arrays(way):
     np.testing.assert_allclose(fit_standard(way(X)).apply(way(X)), fit_standard(X).apply(X), 1e-5)
     for got, want in zip(
-        holdout((way(X), way(Y)), np.int64(9), seed=0), holdout(TRAIN, 9, seed=0), strict=True
+        train_test_split((way(X), way(Y)), np.int64(9), seed=0),
+        train_test_split(TRAIN, 9, seed=0),
+        strict=True,
     ):
         np.testing.assert_array_equal(got.x, want.x)
         np.testing.assert_array_equal(got.y, want.y)

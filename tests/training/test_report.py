@@ -7,7 +7,7 @@ import sys
 import numpy as np
 import pytest
 
-from jaxnets.training import Progress, console, json_lines, together
+from jaxnets.training import Progress, combine, console, json_lines
 
 HALF = Progress(
     step=150,
@@ -59,7 +59,7 @@ def test_a_matrix_is_written_as_lists_and_not_printed(tmp_path, capsys):
     train = HALF.train | {"confusion": np.array([[3.0, 1.0], [np.nan, 4.0]])}
     path = tmp_path / "metrics.jsonl"
     with json_lines(path) as written, console() as shown:
-        together(written, shown)(DONE._replace(train=train, validation=None))
+        combine(written, shown)(DONE._replace(train=train, validation=None))
     assert strict(path.read_text())["train"]["confusion"] == [[3, 1], [None, 4]]
     line = "epoch 2/4  loss 0.2500  accuracy 0.9000  12,346 samples/s\n"
     assert capsys.readouterr().out == line
@@ -97,5 +97,5 @@ def test_on_a_terminal_the_display_shows_where_the_run_is(monkeypatch):
 
 def test_several_reporters_are_told_in_turn():
     told = []
-    together(lambda p: told.append(("first", p)), lambda p: told.append(("second", p)))(HALF)
+    combine(lambda p: told.append(("first", p)), lambda p: told.append(("second", p)))(HALF)
     assert told == [("first", HALF), ("second", HALF)]

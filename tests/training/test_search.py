@@ -79,7 +79,7 @@ def populations(monkeypatch):
         seen.append((len(options["keys"]), begun or 0, options["epochs"]))
         return fit_population(*arguments, **options)
 
-    monkeypatch.setattr("jaxnets.training.search.race.fit_population", counted)
+    monkeypatch.setattr("jaxnets.training.search.brackets.fit_population", counted)
     return seen
 
 
@@ -246,7 +246,7 @@ def test_a_signal_ends_a_search_with_the_brackets_it_had(tmp_path):
         if len(asked) == 3:
             os.kill(os.getpid(), signal.SIGINT)
 
-    options = {"key": KEY, "trials": 6, "epochs": 1, "together": 2, "path": path}
+    options = {"key": KEY, "trials": 6, "epochs": 1, "max_parallel": 2, "path": path}
     with pytest.raises(Interrupted) as caught:
         random_search(PROBLEM, RATES, report=report, **options)
     assert sorted(trial.number for trial in caught.value.fit.trials) == [0, 1, 2, 3]
@@ -264,7 +264,7 @@ def test_a_search_writes_its_file_where_it_was_told_to(tmp_path, monkeypatch):
 
 def test_a_measured_strategy_is_kept_when_resumed(tmp_path, monkeypatch):
     path = tmp_path / "search.jsonl"
-    options = {"key": KEY, "trials": 4, "epochs": 1, "together": 2, "path": path}
+    options = {"key": KEY, "trials": 4, "epochs": 1, "max_parallel": 2, "path": path}
     measured = []
 
     def slowest(run, hparams):
@@ -302,7 +302,7 @@ def test_a_file_of_another_search_is_refused(tmp_path, change, named):
 
 def test_brackets_of_other_sizes_than_the_algorithms_are_refused(tmp_path, populations):
     path = tmp_path / "search.jsonl"
-    options = {"key": KEY, "trials": 4, "epochs": 1, "together": 2, "path": path}
+    options = {"key": KEY, "trials": 4, "epochs": 1, "max_parallel": 2, "path": path}
     found = random_search(PROBLEM, RATES, **options)
     merged = [trial._replace(bracket=0) for trial in found.trials]
     dataclasses.replace(found, trials=tuple(merged)).to_json_lines(path)

@@ -13,7 +13,7 @@ from helpers import assert_close, assert_same, normal
 
 from jaxnets import LayerError, batch_norm, dense, dropout, serial
 from jaxnets.interop import safetensors
-from jaxnets.training import RunError, by_name, in_evaluation, transplant
+from jaxnets.training import RunError, inference_mode, merge_params, partition_by_name
 
 X, Y = TRAIN
 BODY = "^(?!head/)"
@@ -65,20 +65,22 @@ def descended(params, rates):
 
 def test_what_is_frozen_stays_bit_for_bit_and_the_rest_moves_as_optax_moves_it_alone():
     params, adamw = weights(), optax.adamw(0.1)  # whose decay needs no gradient
-    ended = updated(params, by_name({BODY: optax.set_to_zero()}, adamw))
+    ended = updated(params, partition_by_name({BODY: optax.set_to_zero()}, adamw))
     assert_same([ended["low"], ended["high"]], [params["low"], params["high"]])
     assert_same(ended, updated(params, adamw, part=lambda tree: {"head": tree["head"]}))
 
 
 def test_a_factor_on_the_learning_rate_is_descent_at_that_rate():
-    tx = by_name({"^low/": optax.chain(SGD, optax.scale(0.25))}, SGD)
+    tx = partition_by_name({"^low/": optax.chain(SGD, optax.scale(0.25))}, SGD)
     rates = {"low": 0.025, "high": 0.1, "head": 0.1}
     assert_close(updated(weights(), tx), descended(weights(), rates), 1e-5)
 
 
 def test_discriminative_rates_are_a_rule_a_layer():
     below = {"^high/": 1 / 2.6, "^low/": 1 / 2.6**2}
-    tx = by_name({n: optax.chain(SGD, optax.scale(rate)) for n, rate in below.items()}, SGD)
+    tx = partition_by_name(
+        {n: optax.chain(SGD, optax.scale(rate)) for n, rate in below.items()}, SGD
+    )
     rates = {"low": 0.1 / 2.6**2, "high": 0.1 / 2.6, "head": 0.1}
     assert_close(updated(weights(), tx), descended(weights(), rates), 1e-5)
 
@@ -86,7 +88,7 @@ def test_discriminative_rates_are_a_rule_a_layer():
 def test_a_rule_is_an_expression_or_a_predicate_and_the_first_that_matches_holds():
     ones = {"low": {"kernel": jnp.ones(2), "bias": jnp.ones(1)}, "head": {"bias": jnp.ones(1)}}
     rules = {"^head": optax.scale(2), lambda path: path.endswith("bias"): optax.scale(3)}
-    tx = by_name(rules, optax.scale(5))
+    tx = partition_by_name(rules, optax.scale(5))
     updates, _ = tx.update(ones, tx.init(ones))
     expected = {"low": {"kernel": [5, 5], "bias": [3]}, "head": {"bias": [2]}}
     assert jax.tree.map(lambda leaf: leaf.tolist(), updates) == expected
@@ -94,7 +96,7 @@ def test_a_rule_is_an_expression_or_a_predicate_and_the_first_that_matches_holds
 
 @pytest.mark.parametrize("names", ["^heads", "bias", lambda path: path == "body"])
 def test_a_rule_that_gets_no_parameter_is_refused_with_the_names_there_are(names):
-    tx = by_name({"bias$": SGD, names: SGD}, SGD)
+    tx = partition_by_name({"bias$": SGD, names: SGD}, SGD)
     with pytest.raises(RunError, match=re.escape("there are ['head/bias', 'head/kernel', 'high/")):
         tx.init(weights())
 
@@ -102,10 +104,10 @@ def test_a_rule_that_gets_no_parameter_is_refused_with_the_names_there_are(names
 def test_a_transplanted_body_is_the_trained_one_and_the_head_the_new_one():
     new, old = weights(classes=4), weights(seed=1)
     before = jax.tree.map(jnp.copy, new)
-    moved = transplant(new, old, BODY)
+    moved = merge_params(new, old, BODY)
     assert_same(moved, {"low": old["low"], "high": old["high"], "head": new["head"]})
     assert_same(new, before)
-    assert_same(transplant(new, old, lambda path: not path.startswith("head")), moved)
+    assert_same(merge_params(new, old, lambda path: not path.startswith("head")), moved)
 
 
 def test_weights_go_by_name_through_a_file_into_a_network_with_another_head(tmp_path):
@@ -116,7 +118,7 @@ def test_weights_go_by_name_through_a_file_into_a_network_with_another_head(tmp_
 
     old, new = whole(3, 1), whole(4, 2)
     safetensors.save(tmp_path / "old.safetensors", old)
-    moved = transplant(new, safetensors.load(tmp_path / "old.safetensors"), "^(?!params/head/)")
+    moved = merge_params(new, safetensors.load(tmp_path / "old.safetensors"), "^(?!params/head/)")
     assert_same(moved["state"], old["state"])
     assert_same(moved["params"], {**old["params"], "head": new["params"]["head"]})
 
@@ -124,7 +126,7 @@ def test_weights_go_by_name_through_a_file_into_a_network_with_another_head(tmp_
 def test_a_file_of_a_wider_network_is_refused_with_every_shape(tmp_path):
     safetensors.save(tmp_path / "wide.safetensors", weights(width=9))
     with pytest.raises(LayerError) as raised:
-        transplant(weights(), safetensors.load(tmp_path / "wide.safetensors"), BODY)
+        merge_params(weights(), safetensors.load(tmp_path / "wide.safetensors"), BODY)
     assert [line.strip() for line in str(raised.value).splitlines()[1:]] == [
         "high/kernel is (9, 5) and should be (6, 5)",
         "low/bias is (9,) and should be (6,)",
@@ -135,14 +137,14 @@ def test_a_file_of_a_wider_network_is_refused_with_every_shape(tmp_path):
 def test_a_transplant_drops_and_casts_nothing_in_silence():
     params = weights()
     with pytest.raises(LayerError, match="high/bias is missing\n  high/kernel is missing"):
-        transplant(params, {"low": params["low"]}, BODY)
+        merge_params(params, {"low": params["low"]}, BODY)
     with pytest.raises(LayerError, match="extra/scale is not in the model"):
-        transplant(params, {**params, "extra": {"scale": jnp.ones(1)}}, BODY)
+        merge_params(params, {**params, "extra": {"scale": jnp.ones(1)}}, BODY)
     half = jax.tree.map(lambda leaf: leaf.astype(jnp.float16), params)
     with pytest.raises(LayerError, match="low/bias is float16 and should be float32"):
-        transplant(params, half, "^low/")
+        merge_params(params, half, "^low/")
     with pytest.raises(LayerError, match=r"no name matches '\^trunk/'; there are \['head/bias'"):
-        transplant(params, params, "^trunk/")
+        merge_params(params, params, "^trunk/")
 
 
 def part():
@@ -153,7 +155,7 @@ def test_a_part_in_evaluation_uses_its_running_statistics_in_training_and_keeps_
     x = normal(8, 2)
     params, state = part().init(jax.random.key(0), x)
     state = {"norm": {"mean": normal(4), "var": normal(4, seed=1) ** 2}}
-    y, after = in_evaluation(part()).apply(params, state, x, train=True)  # nor does it need a key
+    y, after = inference_mode(part()).apply(params, state, x, train=True)  # nor does it need a key
     assert_same(after, state)
     h = np.asarray(x) @ params["fc"]["kernel"] + np.asarray(params["fc"]["bias"])[None]
     mean, var = (np.asarray(state["norm"][name])[None] for name in ("mean", "var"))
@@ -166,9 +168,9 @@ def test_a_frozen_part_keeps_its_names_and_values_in_a_run_and_the_rest_trains_a
 
     def tx(hparams):
         sgd = optax.sgd(hparams["learning_rate"])
-        return by_name({"^low/": optax.set_to_zero(), "^norm/": optax.scale(-0.5)}, sgd)
+        return partition_by_name({"^low/": optax.set_to_zero(), "^norm/": optax.scale(-0.5)}, sgd)
 
-    model = whole(in_evaluation(part()))
+    model = whole(inference_mode(part()))
     assert_same(*(m.init(jax.random.key(0), X[:1]) for m in (model, whole(part()))))
     train_step = by_rate(model, optimizer=tx)
     start = train_step(HPARAMS).init(jax.random.key(0), X[:1])

@@ -9,7 +9,7 @@ from clouds import HPARAMS, MODEL, TRAIN, TRAIN_STEP, VALIDATION
 from helpers import judged, judging
 
 from jaxnets import conv, dense, embedding, flatten, metrics, serial
-from jaxnets.data import fit_standard, holdout
+from jaxnets.data import fit_standard, train_test_split
 from jaxnets.training import (
     FitResult,
     descend,
@@ -247,10 +247,13 @@ WRONG = {
         r"descend expects an optax optimizer, but got 'sgd'; pass optax",
     ),
     "hold out of weights": (
-        lambda: holdout((X, Y, Y), 3, seed=0),
+        lambda: train_test_split((X, Y, Y), 3, seed=0),
         r"split=\(x, y\), but got a tuple of 3; leave the third out",
     ),
-    "hold out a share": (lambda: holdout(TRAIN, 0.1, seed=0), "size to be an integer, but got 0.1"),
+    "hold out a share": (
+        lambda: train_test_split(TRAIN, 0.1, seed=0),
+        "size to be an integer, but got 0.1",
+    ),
     "scale a split": (lambda: fit_standard(TRAIN), "got a tuple of 2; pass one array alone"),
     "scale words": (lambda: fit_standard(WORDS), "got strings"),
 }

@@ -143,7 +143,7 @@ WRONG = {
     ),
     "fit a share of validation": (
         training(validation=0.1),
-        "hold rows out first.*holdout",
+        "write train, validation = .*train_test_split",
     ),
     "fit negative validation weights": (
         training(validation=(X, Y, -Y)),

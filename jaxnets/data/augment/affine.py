@@ -4,7 +4,8 @@ import jax
 import jax.numpy as jnp
 from jax import Array
 
-from jaxnets.data.augment.checks import Augment, as_dtype, images, within
+from jaxnets.checks import within
+from jaxnets.data.augment.checks import Augment, as_dtype, images
 
 
 def affine(

@@ -4,7 +4,8 @@ import jax
 import jax.numpy as jnp
 from jax import Array
 
-from jaxnets.data.augment.checks import Augment, images, whole, within
+from jaxnets.checks import as_integers, within
+from jaxnets.data.augment.checks import Augment, images
 
 
 def cutout(size: int) -> Augment:
@@ -16,7 +17,7 @@ def cutout(size: int) -> Augment:
     Raises:
       ValueError: `size` is negative or no integer.
     """
-    whole("cutout", size=size)
+    as_integers("cutout", at_least=0, size=size)
 
     def augment(key: Array, x: Array, y: Array) -> tuple[Array, Array]:
         images("cutout", x)

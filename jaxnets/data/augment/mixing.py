@@ -4,7 +4,8 @@ import jax
 import jax.numpy as jnp
 from jax import Array
 
-from jaxnets.data.augment.checks import Augment, as_dtype, whole, within
+from jaxnets.checks import as_integers, within
+from jaxnets.data.augment.checks import Augment, as_dtype
 
 
 def mixup(strength: float | Array, n_classes: int) -> Augment:
@@ -29,7 +30,7 @@ def mixup(strength: float | Array, n_classes: int) -> Augment:
         another shape.
     """
     within("mixup", 0, 1000, strength=strength)
-    whole("mixup", 2, n_classes=n_classes)
+    as_integers("mixup", at_least=2, n_classes=n_classes)
 
     def augment(key: Array, x: Array, y: Array) -> tuple[Array, Array]:
         # Beta(0, 0) is NaN in jax.random, where it should be 0 or 1.

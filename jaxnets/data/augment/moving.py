@@ -4,7 +4,8 @@ import jax
 import jax.numpy as jnp
 from jax import Array
 
-from jaxnets.data.augment.checks import Augment, images, whole, within
+from jaxnets.checks import as_integers, within
+from jaxnets.data.augment.checks import Augment, images
 
 
 def shift(pixels: int) -> Augment:
@@ -16,7 +17,7 @@ def shift(pixels: int) -> Augment:
     Raises:
       ValueError: `pixels` is negative or no integer.
     """
-    whole("shift", pixels=pixels)
+    as_integers("shift", at_least=0, pixels=pixels)
 
     def augment(key: Array, x: Array, y: Array) -> tuple[Array, Array]:
         images("shift", x)
@@ -36,8 +37,8 @@ def crop(height: int, width: int, *, padding: int = 0) -> Augment:
       ValueError: a size that is no positive integer, a negative padding, or a window that is larger
         than the padded image.
     """
-    whole("crop", 1, height=height, width=width)
-    whole("crop", padding=padding)
+    as_integers("crop", height=height, width=width)
+    as_integers("crop", at_least=0, padding=padding)
 
     def augment(key: Array, x: Array, y: Array) -> tuple[Array, Array]:
         images("crop", x)

@@ -1,6 +1,6 @@
 """Checkpoints: saved whole, checked when read, and restored bit for bit or not at all."""
 
-from jaxnets.training.checkpoint.errors import CheckpointError, CheckpointWarning
+from jaxnets.errors import CheckpointError, CheckpointWarning
 from jaxnets.training.checkpoint.folder import Checkpoints, Restored
 from jaxnets.training.checkpoint.sharded import ShardedStore
 from jaxnets.training.checkpoint.store import FileStore

@@ -14,11 +14,11 @@ import jax
 import numpy as np
 
 from jaxnets import tensors
-from jaxnets.files import regular_file, written_whole
+from jaxnets.errors import CheckpointError, DamagedError
+from jaxnets.files import atomic_write, regular_file
 from jaxnets.json_files import decode
 from jaxnets.messages import printable
 from jaxnets.tensors import Tensors
-from jaxnets.training.checkpoint.errors import CheckpointError, DamagedError
 from jaxnets.training.checkpoint.leaves import Leaf
 
 FORMAT = "jaxnets checkpoint 1"
@@ -46,7 +46,7 @@ def write(path: Path, content: Content) -> None:
     """
     buffers = tensors.to_pieces(content.arrays, _metadata(content))
     place = _place_of_digest(buffers[0])
-    with written_whole(path) as file, ThreadPoolExecutor(1) as thread:
+    with atomic_write(path) as file, ThreadPoolExecutor(1) as thread:
         digest = thread.submit(sha256, buffers)
         file.writelines(buffers)
         file.seek(place)

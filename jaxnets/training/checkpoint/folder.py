@@ -9,8 +9,9 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, NamedTuple, Self
 
+from jaxnets.checks import as_integers
+from jaxnets.errors import CheckpointError, CheckpointWarning, DamagedError
 from jaxnets.json_files import decode
-from jaxnets.training.checkpoint.errors import CheckpointError, CheckpointWarning, DamagedError
 from jaxnets.training.checkpoint.file import Content
 from jaxnets.training.checkpoint.leaves import (
     copied,
@@ -61,10 +62,7 @@ class Checkpoints:
         keep: int = 3,
         store: Callable[[Path], Store] = FileStore,
     ):
-        if not isinstance(keep, int) or isinstance(keep, bool) or keep < 1:
-            raise CheckpointError(
-                f"Checkpoints expects keep to be an integer of at least 1, but got {keep!r}"
-            )
+        [keep] = as_integers("Checkpoints", error=CheckpointError, keep=keep)
         if not isinstance(every, int | float) or isinstance(every, bool) or not every >= 0:
             raise CheckpointError(
                 f"Checkpoints expects every in seconds, at least 0, but got {every!r}"
@@ -119,7 +117,7 @@ class Checkpoints:
         """The newest step that has a file; None in an empty or missing folder."""
         return max(self._store.steps(), default=None)
 
-    def latest_whole(self) -> int | None:
+    def latest_valid(self) -> int | None:
         """The newest step whose file is whole, which is the one that `restore` returns."""
         for step in sorted(self._store.steps(), reverse=True):
             with suppress(DamagedError):

@@ -7,10 +7,10 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 
+from jaxnets.errors import CheckpointError
 from jaxnets.layer import Array
 from jaxnets.messages import printable
 from jaxnets.tensors import DTYPES
-from jaxnets.training.checkpoint.errors import CheckpointError
 
 
 class Leaf(NamedTuple):

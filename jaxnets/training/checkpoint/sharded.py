@@ -14,10 +14,10 @@ from typing import Any
 import jax
 from jax.experimental import multihost_utils
 
+from jaxnets.errors import CheckpointError, DamagedError
 from jaxnets.files import regular_file
 from jaxnets.messages import printable
 from jaxnets.training.checkpoint import file
-from jaxnets.training.checkpoint.errors import CheckpointError, DamagedError
 from jaxnets.training.checkpoint.file import Content
 from jaxnets.training.checkpoint.leaves import Leaf
 from jaxnets.training.checkpoint.store import steps_in

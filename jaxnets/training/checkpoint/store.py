@@ -7,9 +7,9 @@ from typing import Any, Protocol
 
 import numpy as np
 
+from jaxnets.errors import CheckpointError
 from jaxnets.files import sweep
 from jaxnets.training.checkpoint import file
-from jaxnets.training.checkpoint.errors import CheckpointError
 from jaxnets.training.checkpoint.file import Content
 
 

@@ -9,8 +9,8 @@ from jaxnets.layer import Key
 from jaxnets.training.arguments import count, single_key
 from jaxnets.training.fit import FitResult, fit
 from jaxnets.training.report import Reporter, silent
+from jaxnets.training.search.brackets import Rungs, run_brackets, trial_key
 from jaxnets.training.search.problem import Problem
-from jaxnets.training.search.race import Rungs, race, trial_key
 from jaxnets.training.search.results import Results, Trial
 from jaxnets.training.search.space import Space, draw, product
 
@@ -21,7 +21,7 @@ def grid(
     *,
     key: Key,
     epochs: int,
-    together: int = 64,
+    max_parallel: int = 64,
     path: str | Path | None = None,
     report: Reporter = silent,
 ) -> Results:
@@ -32,7 +32,7 @@ def grid(
       space: distributions by name, none of them continuous.
       key: decides each trial's weights, order and chance.
       epochs: how long every trial is trained.
-      together: how many trials are trained in one program, at most; the memory must hold them.
+      max_parallel: how many trials are trained in one program, at most; the memory must hold them.
       path: a JSON-lines file of the results, written whenever trials are finished. Where it is
         there already, and of this search, what it has is not done again.
       report: called with the `Progress` of each population.
@@ -41,11 +41,13 @@ def grid(
       RunError: anything that does not fit, said before anything is trained.
       Interrupted: Ctrl-C or SIGTERM; it holds the `Results` so far.
     """
-    key, (epochs, together) = _checked(key, epochs=epochs, together=together)
+    key, (epochs, max_parallel) = _checked(key, epochs=epochs, max_parallel=max_parallel)
     settings = product(space)
-    brackets = _at_once(len(settings), epochs, together)
-    options = {"algorithm": "grid", "epochs": epochs, "together": together}
-    return race(problem, space, settings, brackets, key=key, path=path, report=report, **options)
+    brackets = _at_once(len(settings), epochs, max_parallel)
+    options = {"algorithm": "grid", "epochs": epochs, "max_parallel": max_parallel}
+    return run_brackets(
+        problem, space, settings, brackets, key=key, path=path, report=report, **options
+    )
 
 
 def random_search(
@@ -55,7 +57,7 @@ def random_search(
     key: Key,
     trials: int,
     epochs: int,
-    together: int = 64,
+    max_parallel: int = 64,
     path: str | Path | None = None,
     report: Reporter = silent,
 ) -> Results:
@@ -65,11 +67,20 @@ def random_search(
 
     Source: Bergstra & Bengio 2012, Random search for hyper-parameter optimization.
     """
-    key, (trials, epochs, together) = _checked(key, trials=trials, epochs=epochs, together=together)
-    brackets = _at_once(trials, epochs, together)
-    options = {"algorithm": "random", "trials": trials, "epochs": epochs, "together": together}
+    key, (trials, epochs, max_parallel) = _checked(
+        key, trials=trials, epochs=epochs, max_parallel=max_parallel
+    )
+    brackets = _at_once(trials, epochs, max_parallel)
+    options = {
+        "algorithm": "random",
+        "trials": trials,
+        "epochs": epochs,
+        "max_parallel": max_parallel,
+    }
     settings = draw(space, key, trials)
-    return race(problem, space, settings, brackets, key=key, path=path, report=report, **options)
+    return run_brackets(
+        problem, space, settings, brackets, key=key, path=path, report=report, **options
+    )
 
 
 def successive_halving(
@@ -95,7 +106,9 @@ def successive_halving(
     rungs = halvings(trials, epochs, eta, min(_power(trials, eta), _power(epochs, eta)))
     options = {"algorithm": "halving", "trials": trials, "epochs": epochs, "eta": eta}
     settings = draw(space, key, trials)
-    return race(problem, space, settings, [rungs], key=key, path=path, report=report, **options)
+    return run_brackets(
+        problem, space, settings, [rungs], key=key, path=path, report=report, **options
+    )
 
 
 def hyperband(
@@ -121,7 +134,9 @@ def hyperband(
     brackets = list(hyperband_brackets(epochs, eta))
     settings = draw(space, key, sum(rungs[0][0] for rungs in brackets))
     options = {"algorithm": "hyperband", "epochs": epochs, "eta": eta}
-    return race(problem, space, settings, brackets, key=key, path=path, report=report, **options)
+    return run_brackets(
+        problem, space, settings, brackets, key=key, path=path, report=report, **options
+    )
 
 
 def hyperband_brackets(epochs: int, eta: int) -> Iterator[Rungs]:
@@ -162,10 +177,10 @@ def retrain(problem: Problem, trial: Trial, *, key: Key) -> FitResult:
     )
 
 
-def _at_once(trials: int, epochs: int, together: int) -> list[Rungs]:
+def _at_once(trials: int, epochs: int, max_parallel: int) -> list[Rungs]:
     """Brackets of one rung."""
-    starts = range(0, trials, together)
-    return [[(min(together, trials - start), epochs)] for start in starts]
+    starts = range(0, trials, max_parallel)
+    return [[(min(max_parallel, trials - start), epochs)] for start in starts]
 
 
 def _power(number: int, base: int) -> int:

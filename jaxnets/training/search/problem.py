@@ -8,8 +8,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jaxnets.errors import RunError
-from jaxnets.layer import LayerError
+from jaxnets.errors import LayerError, RunError
 from jaxnets.training.arguments import count, numbers
 from jaxnets.training.check import check_batch, check_strategy, check_train_step, splits
 from jaxnets.training.runners import Strategy
@@ -127,7 +126,7 @@ def _check_traceable(name: str, distribution: Distribution) -> None:
 
 def _used(train_step: Any, problem: Problem, hparams: dict[str, Any]) -> frozenset[str]:
     """The names on which anything depends that training or evaluating computes."""
-    from jaxnets.walk import Walk
+    from jaxnets.jaxpr.walk import Walk
 
     def everything(key: Any, x: Any, y: Any, hparams: Any) -> Any:
         step, hparams = resolve(train_step, hparams)

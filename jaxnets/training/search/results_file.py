@@ -13,8 +13,9 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from jaxnets.files import written_whole
-from jaxnets.json_files import JSONError, damaged, read_lines
+from jaxnets.errors import JSONError
+from jaxnets.files import atomic_write
+from jaxnets.json_files import damaged, read_lines
 from jaxnets.training.check import RunError
 from jaxnets.training.report import to_json
 from jaxnets.training.search.space import Distribution, choice, integers, log_uniform, uniform
@@ -45,7 +46,7 @@ def write(path: str | Path, header: Line, trials: Sequence[Line]) -> None:
     sizes = Counter(trial["bracket"] for trial in trials)
     lines = [to_json(trial | {"trials": sizes[trial["bracket"]]}) for trial in trials]
     first = _signed(to_json(header), "")
-    with written_whole(path) as file:
+    with atomic_write(path) as file:
         for line in (first, *(_signed(line, first["sha256"]) for line in lines)):
             file.write((json.dumps(line) + "\n").encode())
 

@@ -306,15 +306,15 @@ def test_names_that_look_like_paths_stay_in_the_folder(tmp_path):
 
 def test_the_newest_whole_step_is_the_one_that_is_restored(tmp_path):
     checkpoints = Checkpoints(tmp_path)
-    assert checkpoints.latest_whole() is None
+    assert checkpoints.latest_valid() is None
     for step in (1, 2, 3):
         saved(tmp_path, NUMBERS, step)
-    assert checkpoints.latest_whole() == 3
+    assert checkpoints.latest_valid() == 3
     (tmp_path / "step-00000003.safetensors").write_bytes(b"not this")
-    assert (checkpoints.latest(), checkpoints.latest_whole()) == (3, 2)
+    assert (checkpoints.latest(), checkpoints.latest_valid()) == (3, 2)
     for step in (1, 2):
         (tmp_path / f"step-0000000{step}.safetensors").write_bytes(b"not this")
-    assert checkpoints.latest_whole() is None
+    assert checkpoints.latest_valid() is None
 
 
 @pytest.mark.parametrize("store", [FileStore, ShardedStore])

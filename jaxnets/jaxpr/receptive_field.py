@@ -4,10 +4,11 @@ from typing import Any, NamedTuple
 
 import jax
 
-from jaxnets.inspect.activations import numbered
-from jaxnets.inspect.fields import Field, field_of
-from jaxnets.layer import Layer, LayerError
-from jaxnets.walk import Operation, Walk
+from jaxnets.errors import LayerError
+from jaxnets.jaxpr.activations import numbered
+from jaxnets.jaxpr.fields import Field, field_of
+from jaxnets.jaxpr.walk import Operation, Walk
+from jaxnets.layer import Layer
 
 
 class ReceptiveField(NamedTuple):

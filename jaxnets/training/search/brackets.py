@@ -27,7 +27,7 @@ from jaxnets.training.train_step import TrainState
 Rungs = Sequence[tuple[int, int]]  # how many trials, and the epochs behind them at its end
 
 
-def race(
+def run_brackets(
     problem: Problem,
     space: Space,
     settings: Sequence[Setting],

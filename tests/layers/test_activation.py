@@ -6,13 +6,13 @@ import numpy as np
 import pytest
 from helpers import assert_close, normal
 
-from jaxnets import LayerError, prelu, step
+from jaxnets import LayerError, heaviside, prelu
 
 SLOPES = {"slope": jnp.array([0.1, -2.0, 3.0])}
 
 
 def test_step_is_one_above_zero_and_zero_below_and_in_a_tie():
-    y = step(jnp.array([-2.0, -1e-30, -0.0, 0.0, 1e-30, 3.0, jnp.inf]))
+    y = heaviside(jnp.array([-2.0, -1e-30, -0.0, 0.0, 1e-30, 3.0, jnp.inf]))
     np.testing.assert_array_equal(y, [0, 0, 0, 0, 1, 1, 1])
 
 
@@ -21,13 +21,13 @@ def test_step_is_one_above_zero_and_zero_below_and_in_a_tie():
     [(jnp.int32, jnp.float32), (jnp.float32, jnp.float32), (jnp.bfloat16, jnp.bfloat16)],
 )
 def test_step_gives_floats(dtype, expected):
-    y = step(jnp.array([-1, 0, 2], dtype))
+    y = heaviside(jnp.array([-1, 0, 2], dtype))
     assert y.dtype == expected
     np.testing.assert_array_equal(y, [0, 0, 1])
 
 
 def test_step_has_no_gradient_to_learn_by():
-    np.testing.assert_array_equal(jax.grad(lambda x: step(x).sum())(normal(5)), jnp.zeros(5))
+    np.testing.assert_array_equal(jax.grad(lambda x: heaviside(x).sum())(normal(5)), jnp.zeros(5))
 
 
 def test_prelu_is_the_input_where_it_is_positive_and_slope_times_input_elsewhere():

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 
-from jaxnets.walk import Operation, Walk, compute
+from jaxnets.jaxpr.walk import Operation, Walk, compute
 
 NOBODY = sys.maxsize  # the number of a culprit that there is none of: after every other
 

@@ -8,13 +8,13 @@ from jaxnets.layer import Array
 
 
 @jax.custom_vjp
-def in_memory(x: Array) -> Array:
+def materialize(x: Array) -> Array:
     """The same array, written out. Its gradient passes through."""
     return _written(x)
 
 
 @jax.custom_vjp
-def gradient_in_memory(x: Array) -> Array:
+def materialize_gradient(x: Array) -> Array:
     """The same array, whose gradient is written out."""
     return x
 
@@ -31,5 +31,5 @@ def _written(x: Array) -> Array:
     return lax.cond(always, lambda x: x, jnp.zeros_like, x)
 
 
-in_memory.defvjp(lambda x: (_written(x), None), lambda _, g: (g,))
-gradient_in_memory.defvjp(lambda x: (x, None), lambda _, g: (_written(g),))
+materialize.defvjp(lambda x: (_written(x), None), lambda _, g: (g,))
+materialize_gradient.defvjp(lambda x: (x, None), lambda _, g: (_written(g),))

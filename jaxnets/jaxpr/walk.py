@@ -73,13 +73,13 @@ class Walk:
       constant: `constant(value, aval)` gives what stands for a constant; by default its value.
       platform: whose branch to take where the way to compute depends on it; None is the way for
         platforms in general.
-      opened: the calls to walk through; others are one operation.
+      inline: the calls to walk through; others are one operation.
     """
 
     visit: Callable[[Operation, list[Any]], Sequence[Any]]
     constant: Callable[[Any, Any], Any] = lambda value, aval: value
     platform: str | None = None
-    opened: Collection[str] = CALLS
+    inline: Collection[str] = CALLS
 
     def __call__(
         self, jaxpr: Any, inputs: Sequence[Any], stack: str = "", caller: Operation | None = None
@@ -105,9 +105,9 @@ class Walk:
     def _step(self, operation: Operation, operands: list[Any]) -> Sequence[Any]:
         eqn, stack = operation.eqn, operation.stack
         settings = eqn.params
-        if operation.name not in self.opened:
+        if operation.name not in self.inline:
             branch = branch_for(self.platform, operation)
-            if branch is None or "platform_index" not in self.opened:
+            if branch is None or "platform_index" not in self.inline:
                 return self.visit(operation, operands)
             return self(branch, operands[1:], stack, operation)
         if operation.name == "platform_index":

@@ -4,8 +4,8 @@ import math
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
-from jaxnets.layer import LayerError
-from jaxnets.walk import ELEMENTWISE, Operation
+from jaxnets.errors import LayerError
+from jaxnets.jaxpr.walk import ELEMENTWISE, Operation
 
 
 class Field(NamedTuple):

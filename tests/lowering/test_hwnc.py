@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from jaxnets import lowering
-from jaxnets.lowering import inside
+from jaxnets.lowering import cook_toom, dispatch, hwnc
 from jaxnets.lowering.cook_toom import best_tile, tile_transforms
 
 pytestmark = pytest.mark.usefixtures("unoptimised")
@@ -49,11 +49,11 @@ def problems(draw, most_taps, wide):
 
 
 @examples
-@given(problem=problems(most_taps=inside.MOST_TAPS, wide=False))
+@given(problem=problems(most_taps=dispatch.MOST_TAPS, wide=False))
 def test_cook_and_toom_give_the_output_and_the_gradients_of_the_loops(problem):
     x, kernel, padding = problem
     expected = loops.convolution(x, kernel, (1, 1), padding, (1, 1), 1)
-    found = output_and_gradients(inside.cook_toom_conv, x, kernel, padding)
+    found = output_and_gradients(cook_toom.cook_toom_conv, x, kernel, padding)
     for part, exact in zip(jax.tree.leaves(found), jax.tree.leaves(expected), strict=True):
         np.testing.assert_allclose(part, exact, rtol=0, atol=4e-5 * np.abs(exact).max())
 
@@ -63,19 +63,19 @@ def test_cook_and_toom_give_the_output_and_the_gradients_of_the_loops(problem):
 def test_patches_give_the_output_and_the_gradients_of_the_loops(problem):
     x, kernel, padding = problem
     expected = loops.convolution(x, kernel, (1, 1), padding, (1, 1), 1)
-    assert_close(output_and_gradients(inside.patches_conv, x, kernel, padding), expected)
+    assert_close(output_and_gradients(hwnc.hwnc_patches_conv, x, kernel, padding), expected)
 
 
 def test_one_tap_is_a_matmul():
     x, kernel = normal(2, 4, 3, 5), normal(1, 1, 5, 2, seed=1)
     expected = loops.convolution(x, kernel, (1, 1), NOTHING, (1, 1), 1)
-    assert_close(output_and_gradients(inside.pointwise_conv, x, kernel, NOTHING), expected)
+    assert_close(output_and_gradients(hwnc.pointwise_conv, x, kernel, NOTHING), expected)
 
 
 def test_tall_images_have_several_rows_of_tiles_in_a_strip():
     x, kernel, pad = normal(1, 37, 3, 1), normal(3, 3, 1, 2, seed=1), ((1, 1), (1, 1))
     expected = loops.convolution(x, kernel, (1, 1), pad, (1, 1), 1)
-    found = output_and_gradients(inside.cook_toom_conv, x, kernel, pad)
+    found = output_and_gradients(cook_toom.cook_toom_conv, x, kernel, pad)
     assert_close(found, expected, tolerance=4e-5)
 
 
@@ -87,7 +87,7 @@ def test_a_border_wider_than_the_kernel_goes_another_way(padding):
         return lowering.conv(x, kernel, (1, 1), padding, (1, 1), 1)
 
     expected = loops.convolution(x, kernel, (1, 1), padding, (1, 1), 1)[0]
-    assert_close(jax.jit(lowering.batch_inside(f))(x, kernel), expected)
+    assert_close(jax.jit(lowering.in_hwnc(f))(x, kernel), expected)
 
 
 @pytest.mark.parametrize(
@@ -102,7 +102,7 @@ def test_float32_keeps_its_digits(extent, taps, tile, error):
     assert best_tile(extent, taps) == tile
     x, kernel = normal(8, extent, extent, 32), normal(taps, taps, 32, 16, seed=1)
     pad = ((taps // 2, taps // 2),) * 2
-    y, gradients = output_and_gradients(inside.cook_toom_conv, x, kernel, pad)
+    y, gradients = output_and_gradients(cook_toom.cook_toom_conv, x, kernel, pad)
     with jax.enable_x64(True):
         wide = (jnp.asarray(np.asarray(part, np.float64)) for part in (x, kernel))
         exact = output_and_gradients(plain_inside, *wide, pad)

@@ -9,8 +9,8 @@ import jax
 import numpy as np
 from jax.extend.core import ClosedJaxpr, Jaxpr
 
-from jaxnets.layer import LayerError
-from jaxnets.walk import Operation, Walk
+from jaxnets.errors import LayerError
+from jaxnets.jaxpr.walk import Operation, Walk
 
 
 def flops(f: Callable[..., Any], *arguments: Any) -> int:

@@ -8,9 +8,9 @@ import jax.numpy as jnp
 import numpy as np
 from jax.core import Tracer
 
-from jaxnets.inspect.activations import numbered
+from jaxnets.jaxpr.activations import numbered
+from jaxnets.jaxpr.walk import Operation, Walk, compute
 from jaxnets.layer import Array, Layer, Params, State
-from jaxnets.walk import Operation, Walk, compute
 
 
 def dead_units(layer: Layer, params: Params, state: State, x: Any) -> dict[str, Array]:

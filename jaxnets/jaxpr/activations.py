@@ -6,8 +6,8 @@ from typing import Any
 
 import jax
 
+from jaxnets.jaxpr.walk import Operation, Walk, compute
 from jaxnets.layer import Array, Key, Layer, Params, State
-from jaxnets.walk import Operation, Walk, compute
 
 
 def activations(

@@ -1,0 +1,102 @@
+"""Convolution and its transpose, each by the implementation that `dispatch` chooses.
+
+`lax.platform_dependent` decides when the program is lowered, so one traced program suits every
+backend. The implementations for CPU have a backward pass of their own, hence no forward-mode
+derivative; the plain ones have both.
+"""
+
+import math
+from collections.abc import Callable
+from functools import partial
+
+import jax
+from jax import lax
+
+from jaxnets.layer import Array
+from jaxnets.lowering import patches
+from jaxnets.lowering.dispatch import Convolution, choose, patches_fit
+from jaxnets.lowering.padding import Ints, Pairs
+from jaxnets.lowering.plain import plain_conv, plain_conv_transpose
+from jaxnets.lowering.taps import taps_conv
+
+
+def conv(
+    x: Array, kernel: Array, strides: Ints, padding: Pairs, dilation: Ints, groups: int
+) -> Array:
+    """Cross-correlation of (batch, *space, channels) with (*size, channels / groups, features)."""
+    options = {"strides": strides, "padding": padding, "dilation": dilation, "groups": groups}
+    chosen = choose("cpu", Convolution.of_arrays(x, kernel, **options))
+    if chosen is plain_conv:
+        return plain_conv(x, kernel, **options)
+    if chosen is taps_conv:
+        by_taps, plain = partial(taps_conv, **options), partial(plain_conv, **options)
+        return lax.platform_dependent(x, kernel, cpu=by_taps, default=plain)
+    return _conv(x, kernel, strides, padding, dilation, groups)
+
+
+@partial(jax.custom_vjp, nondiff_argnums=(2, 3, 4, 5))
+def _conv(
+    x: Array, kernel: Array, strides: Ints, padding: Pairs, dilation: Ints, groups: int
+) -> Array:
+    def by(convolve: Callable[..., Array]) -> Callable[[Array, Array], Array]:
+        return lambda x, kernel: convolve(x, kernel, strides, padding, dilation, groups)
+
+    return lax.platform_dependent(x, kernel, cpu=by(patches.patches_conv), default=by(plain_conv))
+
+
+def _conv_forward(x: Array, kernel: Array, *options) -> tuple[Array, tuple[Array, Array]]:
+    return _conv(x, kernel, *options), (x, kernel)
+
+
+def _conv_backward(
+    strides: Ints, padding: Pairs, dilation: Ints, groups: int, saved: tuple[Array, Array], g: Array
+) -> tuple[Array, Array]:
+    options = (strides, padding, dilation, groups)
+
+    def by_patches(g: Array, x: Array, kernel: Array) -> tuple[Array, Array]:
+        dx = patches.input_gradient(g, x.shape[1:-1], kernel, *options)
+        return dx, patches.kernel_gradient(g, x, kernel, *options)
+
+    def plain(g: Array, x: Array, kernel: Array) -> tuple[Array, Array]:
+        return jax.vjp(lambda x, kernel: plain_conv(x, kernel, *options), x, kernel)[1](g)
+
+    return lax.platform_dependent(g, *saved, cpu=by_patches, default=plain)
+
+
+_conv.defvjp(_conv_forward, _conv_backward)
+
+
+def conv_transpose(x: Array, kernel: Array, extent: Ints, strides: Ints, padding: Pairs) -> Array:
+    """The transpose of `conv` with its kernel, to spatial axes of `extent`."""
+    size = math.prod(x.shape[:-1] + kernel.shape[:-1]) * x.dtype.itemsize
+    if not patches_fit(size):
+        return plain_conv_transpose(x, kernel, extent, strides, padding)
+    return _conv_transpose(x, kernel, extent, strides, padding)
+
+
+@partial(jax.custom_vjp, nondiff_argnums=(2, 3, 4))
+def _conv_transpose(x: Array, kernel: Array, extent: Ints, strides: Ints, padding: Pairs) -> Array:
+    def by_patches(x: Array, kernel: Array) -> Array:
+        return patches.input_gradient(x, extent, kernel, strides, padding, (1,) * len(extent), 1)
+
+    plain = partial(plain_conv_transpose, extent=extent, strides=strides, padding=padding)
+    return lax.platform_dependent(x, kernel, cpu=by_patches, default=plain)
+
+
+def _conv_transpose_forward(x: Array, kernel: Array, *options) -> tuple[Array, tuple[Array, Array]]:
+    return _conv_transpose(x, kernel, *options), (x, kernel)
+
+
+def _conv_transpose_backward(
+    extent: Ints, strides: Ints, padding: Pairs, saved: tuple[Array, Array], g: Array
+) -> tuple[Array, Array]:
+    x, kernel = saved
+
+    def forward(kernel: Array) -> Array:
+        return _conv(g, kernel, strides, padding, (1,) * len(extent), 1)
+
+    dx, pull = jax.vjp(forward, kernel)  # <transpose(x, k), g> = <x, conv(g, k)>
+    return dx, *pull(x)
+
+
+_conv_transpose.defvjp(_conv_transpose_forward, _conv_transpose_backward)

@@ -1,0 +1,36 @@
+"""Pooling: by blocks where the windows tile the input and that is faster, else XLA's own."""
+
+from functools import partial
+
+from jax import lax
+
+from jaxnets.layer import Array
+from jaxnets.lowering.blocks import blocks_avg_pool, blocks_max_pool, blocks_sum_pool
+from jaxnets.lowering.padding import Ints, Pairs
+from jaxnets.lowering.plain import plain_avg_pool, plain_max_pool, plain_sum_pool
+
+
+def max_pool(x: Array, window: Ints, strides: Ints, padding: Pairs) -> Array:
+    """The largest value of each window: by blocks on CPU where the windows tile the input."""
+    plain = partial(plain_max_pool, window=window, strides=strides, padding=padding)
+    if not _tiles(window, strides, padding):
+        return plain(x)
+    return lax.platform_dependent(x, cpu=partial(blocks_max_pool, window=window), default=plain)
+
+
+def sum_pool(x: Array, window: Ints, strides: Ints, padding: Pairs) -> Array:
+    """The sum of each window: by blocks where the windows tile the input, else plain."""
+    if _tiles(window, strides, padding):
+        return blocks_sum_pool(x, window)
+    return plain_sum_pool(x, window, strides, padding)
+
+
+def avg_pool(x: Array, window: Ints, strides: Ints, padding: Pairs) -> Array:
+    """The mean of each window: by blocks where the windows tile the input, else plain."""
+    if _tiles(window, strides, padding):
+        return blocks_avg_pool(x, window)
+    return plain_avg_pool(x, window, strides, padding)
+
+
+def _tiles(window: Ints, strides: Ints, padding: Pairs) -> bool:
+    return window == strides and not any(map(any, padding))
