@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from jaxnets import files, locks
-from jaxnets.files import appended, atomic_write, regular_file, sweep, user_cache
+from jaxnets.files import atomic_append, atomic_write, regular_file, sweep, user_cache
 
 LIMIT = 2**20  # bytes
 
@@ -137,7 +137,7 @@ def test_a_file_is_written_where_it_was_asked_for_whatever_the_working_directory
 ):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "elsewhere").mkdir()
-    with atomic_write("file") as file, appended("log") as append:
+    with atomic_write("file") as file, atomic_append("log") as append:
         monkeypatch.chdir(tmp_path / "elsewhere")
         file.write(b"all")
         append(b"line\n")
@@ -147,7 +147,7 @@ def test_a_file_is_written_where_it_was_asked_for_whatever_the_working_directory
 
 def test_what_cannot_be_appended_whole_is_not_appended(tmp_path, small_files):
     path = tmp_path / "log"
-    with appended(path) as append:
+    with atomic_append(path) as append:
         append(b"a line\n")
         assert path.read_bytes() == b"a line\n"
         with pytest.raises(OSError, match=f"File too large: '{path}'"):
@@ -157,7 +157,10 @@ def test_what_cannot_be_appended_whole_is_not_appended(tmp_path, small_files):
 
 
 def test_appending_to_a_full_device_names_it():
-    with appended("/dev/full") as append, pytest.raises(OSError, match=r"No space .*/dev/full"):
+    with (
+        atomic_append("/dev/full") as append,
+        pytest.raises(OSError, match=r"No space .*/dev/full"),
+    ):
         append(b"a line\n")
 
 

@@ -4,7 +4,7 @@ import jax
 import jax.numpy as jnp
 from jax import Array
 
-from jaxnets.checks import within
+from jaxnets.checks import check_range
 from jaxnets.data.augment.checks import Augment, as_dtype, images
 
 
@@ -29,10 +29,10 @@ def affine(
       ValueError: rotation outside [0, 180], scale outside [0, 0.9], shear outside [0, 80], or a
         negative or infinite shift.
     """
-    within("affine", 0, 180, rotation=rotation)
-    within("affine", 0, 0.9, scale=scale)
-    within("affine", 0, 80, shear=shear)
-    within("affine", 0, 1e6, shift=shift)
+    check_range("affine", 0, 180, rotation=rotation)
+    check_range("affine", 0, 0.9, scale=scale)
+    check_range("affine", 0, 80, shear=shear)
+    check_range("affine", 0, 1e6, shift=shift)
 
     def augment(key: Array, x: Array, y: Array) -> tuple[Array, Array]:
         images("affine", x)

@@ -4,7 +4,7 @@ import jax
 import jax.numpy as jnp
 from jax import Array
 
-from jaxnets.checks import as_integers, within
+from jaxnets.checks import as_integers, check_range
 from jaxnets.data.augment.checks import Augment, images
 
 
@@ -44,11 +44,11 @@ def erase(
       ValueError: `rate` outside [0, 1], areas that are not 0 <= smallest <= largest <= 1, or an
         aspect outside [0.01, 1].
     """
-    within("erase", 0, 1, rate=rate)
+    check_range("erase", 0, 1, rate=rate)
     smallest, largest = area
-    within("erase", 0, 1, **{"the largest area": largest})
-    within("erase", 0, largest, **{"the smallest area": smallest})
-    within("erase", 0.01, 1, aspect=aspect)
+    check_range("erase", 0, 1, **{"the largest area": largest})
+    check_range("erase", 0, largest, **{"the smallest area": smallest})
+    check_range("erase", 0.01, 1, aspect=aspect)
 
     def augment(key: Array, x: Array, y: Array) -> tuple[Array, Array]:
         images("erase", x)

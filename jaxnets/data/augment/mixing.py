@@ -4,7 +4,7 @@ import jax
 import jax.numpy as jnp
 from jax import Array
 
-from jaxnets.checks import as_integers, within
+from jaxnets.checks import as_integers, check_range
 from jaxnets.data.augment.checks import Augment, as_dtype
 
 
@@ -29,7 +29,7 @@ def mixup(strength: float | Array, n_classes: int) -> Augment:
       ValueError: `strength` outside [0, 1000], `n_classes` that is no integer over 1, or labels of
         another shape.
     """
-    within("mixup", 0, 1000, strength=strength)
+    check_range("mixup", 0, 1000, strength=strength)
     as_integers("mixup", at_least=2, n_classes=n_classes)
 
     def augment(key: Array, x: Array, y: Array) -> tuple[Array, Array]:

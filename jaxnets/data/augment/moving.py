@@ -4,7 +4,7 @@ import jax
 import jax.numpy as jnp
 from jax import Array
 
-from jaxnets.checks import as_integers, within
+from jaxnets.checks import as_integers, check_range
 from jaxnets.data.augment.checks import Augment, images
 
 
@@ -60,7 +60,7 @@ def flip(rate: float | Array = 0.5) -> Augment:
     Raises:
       ValueError: `rate` outside [0, 1].
     """
-    within("flip", 0, 1, rate=rate)
+    check_range("flip", 0, 1, rate=rate)
 
     def augment(key: Array, x: Array, y: Array) -> tuple[Array, Array]:
         images("flip", x)
