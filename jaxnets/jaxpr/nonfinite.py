@@ -41,7 +41,7 @@ def first_nonfinite(f: Callable[..., Any], *arguments: Any) -> Culprit | None:
     `f` is evaluated again, one operation at a time, on the default backend, which is slow. For a
     training step: `first_nonfinite(train_step, train_state, batch)`. Reports the first operation
     that produced NaN from values without NaN, or infinity from finite values. Values that are
-    masked out, as by `jnp.where`, and constant infinities are not reported. A loop is one operation.
+    masked out, as by `jnp.where`, and constant infinities are ignored. A loop is one operation.
     """
     interpreter = _Interpreter()
     leaves, paths = jax.tree.leaves(arguments), _paths(arguments)

@@ -6,7 +6,8 @@ import jax
 
 from jaxnets.errors import LayerError
 from jaxnets.jaxpr.activations import numbered
-from jaxnets.jaxpr.fields import Field, field_of
+from jaxnets.jaxpr.field import Field
+from jaxnets.jaxpr.field_rules import field_of
 from jaxnets.jaxpr.walk import Operation, Walk
 from jaxnets.layer import Layer
 
