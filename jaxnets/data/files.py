@@ -92,7 +92,7 @@ def _read(published: Published, paths: Sequence[Path], source: str) -> Dataset:
 
 
 def checked_split(published: Published, x: np.ndarray, y: np.ndarray, where: str) -> Split:
-    """A Split from images (n, 28, 28) and labels (n,); raises if their shapes or values do not fit."""
+    """A Split of images (n, 28, 28) and labels (n,), after checks of their shapes and values."""
     height, width = published.files[0].shape[1:]
     if x.shape[1:] != (height, width) or y.shape != x.shape[:1] or not y.size:
         raise DataError(
