@@ -11,9 +11,7 @@ from jax.flatten_util import ravel_pytree
 from jaxnets.errors import LayerError
 from jaxnets.layer import Array, Key, Layer, Params, State
 
-EPSILON = (
-    1e-6  # the truncation error is then about 1e-12 of the value, and float64's rounding 1e-10
-)
+EPSILON = 1e-6  # truncation error about 1e-12 of the value, rounding error in float64 1e-10
 
 
 class GradientError(AssertionError):

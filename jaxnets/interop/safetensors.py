@@ -26,9 +26,9 @@ def save(path: str | Path, tree: dict[str, Any], metadata: dict[str, str] | None
       ValueError: a leaf is not an array with a dtype of the format, or two have the same path.
     """
     arrays = {name: _as_array(name, leaf) for name, leaf in flatten_names(tree).items()}
-    pieces = tensors.to_pieces(arrays, metadata or {})
+    buffers = tensors.to_buffers(arrays, metadata or {})
     with atomic_write(path) as file:
-        file.writelines(pieces)
+        file.writelines(buffers)
 
 
 def load(path: str | Path) -> dict[str, Any]:
