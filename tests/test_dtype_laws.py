@@ -46,7 +46,7 @@ def applied(case, params, state, x, train=True):
 @pytest.mark.usefixtures("unoptimised")
 @over_cases
 @in_both_modes
-def test_the_result_is_that_of_float32_rounded_once(name, train):
+def test_the_result_is_the_float32_result_rounded_once(name, train):
     case = CASES[name]
     params, state = start(case)
     exact = jnp.int32 if name in TAKES_INTEGERS_ALONE else jnp.float32
@@ -109,7 +109,7 @@ def joined(tree):
 
 @pytest.mark.usefixtures("unoptimised")
 @pytest.mark.parametrize("name", sorted(CASES.keys() - {"scale_pixels"}))
-def test_bfloat16_has_the_derivatives_of_float32_and_rounds_them(name):
+def test_bfloat16_derivatives_are_the_rounded_float32_ones(name):
     case = CASES[name]
     params, state = start(case)
     floats = jnp.issubdtype(case.x.dtype, jnp.floating)

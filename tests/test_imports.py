@@ -67,19 +67,19 @@ def part(file):
     return Path(file).parts[0].removesuffix(".py")
 
 
-def test_every_part_of_the_library_stands_on_a_floor():
+def test_every_part_of_the_library_has_a_layer():
     assert {part(file) for file in FILES} - {"__init__"} == set().union(*FLOORS)
 
 
 @pytest.mark.parametrize("name", sorted(set().union(*FLOORS)))
-def test_the_arrows_point_down(name):
+def test_imports_go_to_lower_layers(name):
     floor = next(i for i, parts in enumerate(FLOORS) if name in parts)
     below = set().union(*FLOORS[:floor], ARROWS.get(name, set()), {name})
     upward = {file: parts(file) - below for file in FILES if part(file) == name}
     assert not {file: extra for file, extra in upward.items() if extra}
 
 
-def test_the_arrows_within_a_floor_make_no_cycle():
+def test_imports_within_a_layer_have_no_cycle():
     tuple(graphlib.TopologicalSorter(ARROWS).static_order())  # raises CycleError
 
 

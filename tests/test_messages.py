@@ -17,12 +17,12 @@ from jaxnets.trees import LayerError, check_names
         (3, "3"),
     ],
 )
-def test_what_a_terminal_would_obey_is_escaped(text, expected):
+def test_control_characters_are_escaped(text, expected):
     assert printable(text) == expected
     assert printable(text).encode()
 
 
-def test_text_of_any_length_is_cut():
+def test_long_text_is_cut():
     assert printable("a" * LONGEST) == "a" * LONGEST
     assert printable("a" * 10**7) == "a" * LONGEST + "... (10000000 characters)"
 

@@ -38,7 +38,7 @@ def writes(call):
     return any(set(mode) & set("wax+") for mode in modes) or "O_RDWR" in flags or "O_WR" in flags
 
 
-def test_only_the_writer_writes_files():
+def test_only_jaxnets_files_writes_files():
     found = set()
     for folder in ("jaxnets", "experiments"):
         for path in sorted((ROOT / folder).rglob("*.py")):

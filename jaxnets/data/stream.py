@@ -138,7 +138,7 @@ def _common_length(arrays: Examples) -> int:
     lengths = {len(leaf) for leaf in jax.tree.leaves(arrays)}
     if len(lengths) != 1:
         raise DataError(
-            f"a stream expects arrays of equal length, but got {sorted(lengths)}; truncate them to "
-            "the same length"
+            f"a stream expects arrays of one length, but got {sorted(lengths)}; cut them to equal "
+            "lengths"
         )
     return lengths.pop()

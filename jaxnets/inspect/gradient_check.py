@@ -86,9 +86,9 @@ def _check(
         raise GradientError(
             f"the gradient of {_name(paths, leaves, rows[worst])} should be "
             f"{expected[worst]:.6g} by finite differences, but is {got[worst]:.6g}: a relative "
-            f"error of {error[worst]:.1e}, above the tolerance of {tolerance:.0e}, as for "
-            f"{(error > tolerance).sum()} of {error.size} entries; correct the backward pass or, "
-            f"at a kink, check at another input"
+            f"error of {error[worst]:.1e}, above the tolerance of {tolerance:.0e}; "
+            f"{(error > tolerance).sum()} of {error.size} entries are off; correct the backward "
+            f"pass or, at a kink, check at another input"
         )
     return float(error.max(initial=0.0))
 

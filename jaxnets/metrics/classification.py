@@ -154,8 +154,8 @@ def _raise_if_any(expected: str, values: np.ndarray, invalid: np.ndarray, cure: 
     if invalid.any():
         row = int(invalid.argmax())
         raise ValueError(
-            f"{expected}, but got {values[row]:g} in row {row}, one of {invalid.sum()} invalid "
-            f"labels out of {values.size}; {cure}"
+            f"{expected}, but got {values[row]:g} in row {row} ({invalid.sum()} of "
+            f"{values.size} labels are invalid); {cure}"
         )
 
 

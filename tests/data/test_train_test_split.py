@@ -28,7 +28,7 @@ def test_the_parts_are_disjoint_exhaustive_and_in_row_order(rows_and_size, seed)
 
 
 @given(sizes, seeds)
-def test_an_image_keeps_its_label(rows_and_size, seed):
+def test_images_keep_their_labels(rows_and_size, seed):
     rows, size = rows_and_size
     for part in train_test_split(numbered(rows), size, seed=seed):
         np.testing.assert_array_equal(part.x.ravel(), part.y)

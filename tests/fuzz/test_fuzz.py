@@ -125,7 +125,7 @@ def headers(draw, content):
 
 @FILES
 @given(data=st.data())
-def test_a_checkpoint_of_any_content_is_restored_or_refused(folder, checkpoint, data):
+def test_any_checkpoint_is_restored_or_refused(folder, checkpoint, data):
     kind = data.draw(st.sampled_from(["mutated", "header", "random"]))
     content = data.draw(
         {
@@ -153,7 +153,7 @@ def restore(folder, content):
 
 @FILES
 @given(data=st.data())
-def test_a_safetensors_file_of_any_content_is_loaded_or_refused(folder, checkpoint, data):
+def test_any_safetensors_file_is_loaded_or_refused(folder, checkpoint, data):
     content = data.draw(st.one_of(mutations(checkpoint), headers(checkpoint), st.binary()))
     path = folder / "tree.safetensors"
     path.write_bytes(content)
@@ -163,7 +163,7 @@ def test_a_safetensors_file_of_any_content_is_loaded_or_refused(folder, checkpoi
 
 @FILES
 @given(data=st.data())
-def test_an_idx_file_of_any_content_is_read_or_refused(folder, data):
+def test_any_idx_file_is_read_or_refused(folder, data):
     rank = data.draw(st.integers(1, 3))
     lengths = data.draw(
         st.lists(st.sampled_from([0, 1, 2, 3, 2**16, 2**31, 2**32 - 1]), max_size=4)

@@ -117,7 +117,7 @@ def test_a_file_with_a_flipped_bit_is_read_or_refused(reader, whole):
         pytest.param(b"{} {}", id="two values"),
     ],
 )
-def test_what_is_no_such_file_is_refused(reader, content, whole):
+def test_an_invalid_file_is_refused(reader, content, whole):
     path = whole(reader)
     path.write_bytes(content)
     assert answer(reader, path)
@@ -125,7 +125,7 @@ def test_what_is_no_such_file_is_refused(reader, content, whole):
 
 @named(READERS)
 @pytest.mark.parametrize("kind", ["a folder", "a pipe", "an endless device", "nothing", "a loop"])
-def test_what_is_no_file_is_refused_at_once(reader, kind, whole):
+def test_a_pipe_or_a_device_is_refused_quickly(reader, kind, whole):
     path = whole(reader)
     path.unlink()
     make = {
@@ -143,7 +143,7 @@ def test_what_is_no_file_is_refused_at_once(reader, kind, whole):
 
 
 @named(READERS)
-def test_a_file_that_may_not_be_read_is_refused(reader, whole, monkeypatch):
+def test_an_unreadable_file_is_refused(reader, whole, monkeypatch):
     path = whole(reader)
     usual = os.open
 
@@ -157,14 +157,14 @@ def test_a_file_that_may_not_be_read_is_refused(reader, whole, monkeypatch):
 
 
 @named(READERS)
-def test_a_file_of_gigabytes_is_refused_unread(reader, whole):
+def test_a_file_of_gigabytes_is_refused_without_reading_it(reader, whole):
     path = whole(reader)
     os.truncate(path, 2**33)  # sparse: it takes no room
     assert answer(reader, path)
 
 
 @named(JSON)
-def test_a_wrong_kind_in_the_place_of_each_entry_is_read_or_refused(reader, whole):
+def test_entries_of_the_wrong_type_are_read_or_refused(reader, whole):
     path = whole(reader)
     lines = path.read_text(encoding="utf-8").splitlines()
     refused = 0
@@ -183,18 +183,18 @@ def test_a_wrong_kind_in_the_place_of_each_entry_is_read_or_refused(reader, whol
     assert refused or reader.name in ("any.json", "any.jsonl")
 
 
-def test_what_is_longer_than_the_limits_is_refused_with_the_limit(tmp_path, monkeypatch):
+def test_a_file_or_line_above_the_limit_is_refused_with_the_limit(tmp_path, monkeypatch):
     path = tmp_path / "a.json"
     path.write_text('{"name": "value"}\n')
     monkeypatch.setattr("jaxnets.json_files.LINE_LIMIT", 10)
     monkeypatch.setattr("jaxnets.json_files.FILE_LIMIT", 11)
     with pytest.raises(JSONError, match="line 1, is damaged: it has more than 10 bytes; -"):
         list(read_lines(path, cure="-"))
-    with pytest.raises(JSONError, match="it has 18 bytes, and no more than 11 are read; -"):
+    with pytest.raises(JSONError, match="it has 18 bytes, but the limit is 11; -"):
         read(path, cure="-")
 
 
-def test_a_log_of_hostile_lines_is_cut_before_them(tmp_path):
+def test_a_log_is_truncated_before_hostile_lines(tmp_path):
     log = tmp_path / "metrics.jsonl"
     for line in (
         b"[" * 100_000,

@@ -56,11 +56,11 @@ def convolve(image, kernel, padding):
     ],
     ids=["ridge VALID", "ridge SAME", "cross"],
 )
-def test_it_gives_the_numbers_worked_out_by_hand(image, kernel, padding, expected):
+def test_it_gives_the_results_by_hand(image, kernel, padding, expected):
     np.testing.assert_array_equal(convolve(image, kernel, padding), expected)
 
 
-def test_it_is_cross_correlation_so_the_kernel_is_not_turned():
+def test_it_is_a_cross_correlation_so_the_kernel_is_not_flipped():
     point = np.zeros((3, 3))
     point[1, 1] = 1
     turned = np.asarray(EMBOSS)[::-1, ::-1]
@@ -101,7 +101,7 @@ def test_it_computes_in_the_dtype_of_its_kernel():
         ((3,), {"padding": ((1, 1), (1, 1))}, r"1 \(before, after\) pairs, but got"),
     ],
 )
-def test_a_wrong_construction_is_refused(size, how, message):
+def test_invalid_arguments_are_refused(size, how, message):
     with pytest.raises(LayerError, match=rf"^conv.* expects .*{message}"):
         conv(6, size, **how)
 
@@ -131,7 +131,7 @@ def test_an_input_that_does_not_fit_is_refused_with_the_cure(x, message):
         layer.apply(params, {}, x)
 
 
-def test_a_kernel_spread_by_dilation_must_fit_too():
+def test_a_dilated_kernel_must_fit_the_input():
     layer = conv(4, (3, 3), padding="VALID", dilation=2)
     params, _ = layer.init(jax.random.key(0), normal(1, 5, 5, 2))
     assert layer.apply(params, {}, normal(1, 5, 5, 2))[0].shape == (1, 1, 1, 4)
@@ -139,6 +139,6 @@ def test_a_kernel_spread_by_dilation_must_fit_too():
         layer.apply(params, {}, normal(1, 4, 5, 2))
 
 
-def test_init_refuses_channels_that_do_not_fall_into_the_groups():
+def test_init_refuses_channels_that_the_groups_do_not_divide():
     with pytest.raises(LayerError, match=r"channels in 2 groups, but got \(1, 5, 5, 3\)"):
         conv(4, (3, 3), groups=2).init(jax.random.key(0), normal(1, 5, 5, 3))

@@ -79,7 +79,7 @@ WAYS = pytest.mark.parametrize("convolve", [lowering.conv, lowering.plain_conv])
 @WAYS
 @examples
 @given(problem=problems())
-def test_every_way_gives_the_output_and_the_gradients_of_the_loops(convolve, problem):
+def test_every_implementation_gives_the_output_and_gradients_of_the_loops(convolve, problem):
     assert_close(output_and_gradients(convolve, problem), loops.convolution(*problem))
 
 
@@ -89,11 +89,11 @@ ALL_AT_ONCE = Problem(
 
 
 @WAYS
-def test_strides_padding_dilation_and_groups_go_together(convolve):
+def test_strides_padding_dilation_and_groups_combine(convolve):
     assert_close(output_and_gradients(convolve, ALL_AT_ONCE), loops.convolution(*ALL_AT_ONCE))
 
 
-def test_beyond_the_limit_of_memory_the_plain_way_is_taken(monkeypatch):
+def test_above_the_memory_limit_the_plain_implementation_is_used(monkeypatch):
     monkeypatch.setattr(dispatch, "PATCHES_LIMIT", 0)
     beyond = output_and_gradients(lowering.conv, ALL_AT_ONCE)
     assert_same(beyond, output_and_gradients(lowering.plain_conv, ALL_AT_ONCE))

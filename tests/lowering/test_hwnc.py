@@ -50,7 +50,7 @@ def problems(draw, most_taps, wide):
 
 @examples
 @given(problem=problems(most_taps=dispatch.MOST_TAPS, wide=False))
-def test_cook_and_toom_give_the_output_and_the_gradients_of_the_loops(problem):
+def test_cook_toom_gives_the_output_and_gradients_of_the_loops(problem):
     x, kernel, padding = problem
     expected = loops.convolution(x, kernel, (1, 1), padding, (1, 1), 1)
     found = output_and_gradients(cook_toom.cook_toom_conv, x, kernel, padding)
@@ -60,7 +60,7 @@ def test_cook_and_toom_give_the_output_and_the_gradients_of_the_loops(problem):
 
 @examples
 @given(problem=problems(most_taps=3, wide=True))
-def test_patches_give_the_output_and_the_gradients_of_the_loops(problem):
+def test_patches_give_the_output_and_gradients_of_the_loops(problem):
     x, kernel, padding = problem
     expected = loops.convolution(x, kernel, (1, 1), padding, (1, 1), 1)
     assert_close(output_and_gradients(hwnc.hwnc_patches_conv, x, kernel, padding), expected)
@@ -80,7 +80,7 @@ def test_tall_images_have_several_rows_of_tiles_in_a_strip():
 
 
 @pytest.mark.parametrize("padding", [((4, 0), (0, 1)), ((0, 1), (2, 5))])
-def test_a_border_wider_than_the_kernel_goes_another_way(padding):
+def test_padding_wider_than_the_kernel_uses_another_implementation(padding):
     x, kernel = normal(2, 6, 6, 4), normal(2, 2, 4, 3, seed=1)
 
     def f(x, kernel):
@@ -97,7 +97,7 @@ def test_a_border_wider_than_the_kernel_goes_another_way(padding):
         *[(6, 5, 3, 1e-5), (8, 5, 4, 1e-5), (14, 5, 5, 4e-5), (12, 4, 6, 4e-5)],
     ],
 )
-def test_float32_keeps_its_digits(extent, taps, tile, error):
+def test_float32_keeps_its_precision(extent, taps, tile, error):
     """Relative to the largest output, at the size of a network's layer, with each tile."""
     assert best_tile(extent, taps) == tile
     x, kernel = normal(8, extent, extent, 32), normal(taps, taps, 32, 16, seed=1)
@@ -115,7 +115,7 @@ def plain_inside(x, kernel, padding):
     return y.transpose(1, 2, 0, 3)
 
 
-def test_the_transforms_of_two_outputs_and_three_taps_are_those_published():
+def test_the_transforms_for_2_outputs_and_3_taps_are_the_published_ones():
     """Lavin & Gray 2016, equation 8, F(2, 3): up to the scale and sign of each product."""
     a, g, b = tile_transforms(2, 3)
     published_b = [[1, 0, -1, 0], [0, 1, 1, 0], [0, -1, 1, 0], [0, -1, 0, 1]]

@@ -82,7 +82,7 @@ def value_state_and_gradient(forward, params, state, x):
 
 @pytest.mark.parametrize("train", [True, False])
 @pytest.mark.parametrize("name", NETWORKS)
-def test_values_state_and_gradients_are_those_of_the_network_as_it_stands(name, train):
+def test_values_state_and_gradients_are_those_of_the_network_in_nhwc(name, train):
     model = NETWORKS[name]
     params, state = model.init(KEY, X)
     params = with_any_signs(params)
@@ -123,7 +123,7 @@ def test_no_image_is_transposed_between_convolutions():
     assert not [op for op in found if op.name == "conv_general_dilated"]
 
 
-def test_a_pool_comes_before_what_it_commutes_with():
+def test_a_pool_moves_before_operations_it_commutes_with():
     forward = forward_of(NETWORKS["norm, ReLU, pool"], X)
     found = operations(lowering.in_hwnc(forward), X)
     maxima = [op.eqn.outvars[0].aval.shape for op in found if op.name == "max"]
@@ -131,7 +131,7 @@ def test_a_pool_comes_before_what_it_commutes_with():
     assert (9, 10, 4, 8) not in maxima  # and not on all
 
 
-def test_an_operation_keeps_its_layer_and_its_line():
+def test_operations_keep_their_layer_and_source_line():
     found = operations(lowering.in_hwnc(forward_of(NETWORKS["norm, ReLU, pool"], X)), X)
     matmuls = [op for op in found if op.name == "dot_general"]
     assert {"block1/conv", "block2/conv", "head"} <= {op.path for op in matmuls}
@@ -147,13 +147,13 @@ def test_an_operation_keeps_its_layer_and_its_line():
     ],
     ids=["a way of its own", "no convolution", "stride 2"],
 )
-def test_what_has_nothing_to_gain_is_left_alone(model):
+def test_functions_that_would_not_be_faster_are_unchanged(model):
     forward = forward_of(model, X)
     left = [op.eqn.primitive for op in operations(lowering.in_hwnc(forward), X)]
     assert left == [op.eqn.primitive for op in operations(forward, X)]
 
 
-def test_a_derivative_of_the_users_own_is_kept():
+def test_a_custom_derivative_is_kept():
     @jax.custom_vjp
     def halved(x):
         return x
@@ -167,7 +167,7 @@ def test_a_derivative_of_the_users_own_is_kept():
     assert_close(gradient(lowering.in_hwnc(forward)), gradient(forward), tolerance=1e-5)
 
 
-def test_many_networks_at_once_are_each_by_itself():
+def test_vmap_over_networks_equals_each_network():
     model = NETWORKS["norm, ReLU, pool"]
     keys = jax.random.split(KEY, 2)
     params, state = jax.vmap(lambda key: model.init(key, X))(keys)

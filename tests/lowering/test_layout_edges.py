@@ -70,7 +70,7 @@ def as_it_stands(f):
 
 
 @pytest.mark.parametrize(("model", "x"), EDGES.values(), ids=EDGES)
-def test_at_the_edges_it_is_the_network_as_it_stands(model, x):
+def test_edge_cases_of_sizes_equal_the_network_in_nhwc(model, x):
     params, state = start(model, x)
     plain = output_state_and_gradients(model, params, state, x, as_it_stands)
     inside = output_state_and_gradients(model, params, state, x, lowering.in_hwnc)
@@ -79,14 +79,14 @@ def test_at_the_edges_it_is_the_network_as_it_stands(model, x):
 
 
 @pytest.mark.parametrize("half", [jnp.bfloat16, jnp.float16])
-def test_a_16_bit_network_is_left_as_it_stands(half):
+def test_a_16_bit_network_is_unchanged(half):
     params, state = start(POOLED, normal(3, 6, 7, 4))
     params, x = jax.tree.map(lambda a: a.astype(half), (params, normal(3, 6, 7, 4)))
     plain = output_state_and_gradients(POOLED, params, state, x, as_it_stands)
     assert_same(output_state_and_gradients(POOLED, params, state, x, lowering.in_hwnc), plain)
 
 
-def test_float64_keeps_its_digits():
+def test_float64_keeps_its_precision():
     with jax.enable_x64(True):
         x = jnp.asarray(np.random.default_rng(0).normal(size=(3, 6, 7, 4)))
         params, state = jax.tree.map(lambda a: a.astype(jnp.float64), start(POOLED, x))
@@ -99,7 +99,7 @@ def test_float64_keeps_its_digits():
 
 
 @pytest.mark.parametrize("bad", [np.inf, -np.inf, np.nan, 1e38])
-def test_what_is_not_finite_spreads_in_its_image_alone_and_never_becomes_finite(bad):
+def test_values_that_are_not_finite_affect_only_their_image_and_stay_so(bad):
     x = normal(3, 12, 11, 4)
     params, state = start(POOLED, x)
     apply = jax.jit(lambda x: POOLED.apply(params, state, x)[0])
@@ -115,7 +115,7 @@ def test_what_is_not_finite_spreads_in_its_image_alone_and_never_becomes_finite(
 
 
 @pytest.mark.parametrize("bad", [np.inf, -np.inf, np.nan])
-def test_a_kernel_that_is_not_finite_spreads_in_its_features_alone(bad):
+def test_a_kernel_value_that_is_not_finite_affects_only_its_feature(bad):
     x = normal(2, 6, 7, 4)
     params, state = start(POOLED, x)
     params["conv2"]["kernel"] = params["conv2"]["kernel"].at[1, 1, 0, 2].set(bad)
@@ -137,7 +137,7 @@ def gradient_of_scale(within, scale):
     return y, by_params["norm"]["scale"]
 
 
-def test_a_scale_of_0_before_a_pool_has_the_gradient_of_a_scale_just_above():
+def test_a_scale_of_0_before_a_pool_has_the_gradient_of_a_small_positive_one():
     zeros, found = gradient_of_scale(lowering.in_hwnc, 0.0)
     assert not zeros.any()
     _, above = gradient_of_scale(as_it_stands, 1e-20)
@@ -146,7 +146,7 @@ def test_a_scale_of_0_before_a_pool_has_the_gradient_of_a_scale_just_above():
     assert np.abs(of_the_first - above).max() > 0.1 * np.abs(above).max()
 
 
-def test_a_pool_of_ties_gives_the_gradient_to_the_first_as_it_stands():
+def test_a_pool_of_equal_values_gives_the_gradient_to_the_first():
     model = serial(("conv", conv(4, (3, 3))), max_pool((2, 2)))
     x = jnp.zeros((2, 4, 4, 4)).at[:, 0].set(1)
     params, state = model.init(jax.random.key(0), x)
@@ -156,7 +156,7 @@ def test_a_pool_of_ties_gives_the_gradient_to_the_first_as_it_stands():
 
 
 @pytest.mark.parametrize(("bad", "is_lost"), [(np.nan, False), (np.inf, False), (-np.inf, True)])
-def test_minus_infinity_alone_is_lost_before_a_factor_of_0(bad, is_lost):
+def test_only_minus_infinity_is_lost_before_a_factor_of_0(bad, is_lost):
     """The one exception that the docstring names."""
     layer, x = conv(4, (3, 3)), normal(1, 2, 2, 4)
     params, state = layer.init(jax.random.key(0), x)
@@ -171,7 +171,7 @@ def test_minus_infinity_alone_is_lost_before_a_factor_of_0(bad, is_lost):
     np.testing.assert_array_equal(found, [0, 0, 0 if is_lost else np.nan, 0])
 
 
-def test_an_image_without_rows_is_padding_alone():
+def test_an_image_without_rows_is_only_padding():
     x, kernel = jnp.ones((2, 0, 5, 4)), normal(3, 3, 4, 2)
 
     def f(x, kernel):

@@ -42,7 +42,9 @@ over_programs = pytest.mark.parametrize(
 
 
 @over_programs
-def test_accelerators_run_xlas_operation_and_the_cpu_another_way(program, inputs, operation):
+def test_accelerators_run_xlas_operation_and_the_cpu_another_implementation(
+    program, inputs, operation
+):
     traced = jax.jit(program).trace(*inputs)
 
     def lowered(platform):

@@ -67,11 +67,11 @@ NONE = ((0, 0), (0, 0))
 @WAYS
 @examples
 @given(problem=problems())
-def test_every_way_gives_the_output_and_the_gradient_of_the_loops(pool, expected, problem):
+def test_every_implementation_gives_the_output_and_gradient_of_the_loops(pool, expected, problem):
     assert_close(output_and_gradient(pool, problem), expected(*problem))
 
 
-def test_in_a_tie_the_gradient_goes_to_the_first_as_in_xla():
+def test_of_equal_values_the_first_gets_the_gradient_as_in_xla():
     tied = Problem(jnp.ones((1, 2, 4, 1)), (2, 2), (2, 2), NONE)
     _, dx = output_and_gradient(lowering.max_pool, tied)
     np.testing.assert_array_equal(dx[0, :, :, 0] != 0, [[1, 0, 1, 0], [0, 0, 0, 0]])
@@ -89,7 +89,7 @@ def test_bfloat16_stays_bfloat16(pool, expected, strides):
 
 @pytest.mark.parametrize("dtype", [jnp.int32, jnp.uint8])
 @pytest.mark.parametrize("pool", [lowering.max_pool, lowering.plain_max_pool])
-def test_the_largest_of_integers_is_found_beside_padding_too(pool, dtype):
+def test_max_pooling_of_integers_ignores_padding(pool, dtype):
     x = jnp.arange(16, dtype=dtype).reshape(1, 4, 4, 1)
     for padding, corners in ((NONE, [5, 7, 13, 15]), (((1, 1), (1, 1)), [0, 3, 12, 15])):
         y = pool(x, (2, 2), (2, 2), padding)

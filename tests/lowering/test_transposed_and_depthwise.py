@@ -47,7 +47,9 @@ def output_and_gradients(f, inputs):
 
 
 @over_both
-def test_the_chosen_way_has_the_output_and_the_gradients_of_the_plain_one(chosen, plain, inputs):
+def test_the_chosen_implementation_has_the_output_and_gradients_of_the_plain_one(
+    chosen, plain, inputs
+):
     assert_close(output_and_gradients(chosen, inputs), output_and_gradients(plain, inputs), 2e-6)
 
 
@@ -82,7 +84,7 @@ def test_bfloat16_stays_bfloat16(chosen, plain, inputs):
 
 @pytest.mark.parametrize("groups", [1, 2], ids=["transposed", "depthwise"])
 @pytest.mark.parametrize("how", [jax.jit, lambda f: f], ids=["jit", "eager"])
-def test_bfloat16_is_added_up_in_float32(how, groups):
+def test_bfloat16_is_summed_in_float32(how, groups):
     ones = jnp.ones((1, 5, 5, groups), jnp.bfloat16)
     # After 256, bfloat16 has 258, and after 512, 516: one by one, the ones between were lost.
     kernel = jnp.ones((3, 3, 1, groups), jnp.bfloat16).at[0, 0].set(256).at[2, 2].set(256)
@@ -94,13 +96,13 @@ def test_bfloat16_is_added_up_in_float32(how, groups):
     assert (y[0, 2, 2] == 520).all()  # 256 + 7 + 256, rounded once
 
 
-def test_beyond_the_limit_of_memory_the_plain_transpose_is_taken(monkeypatch):
+def test_above_the_memory_limit_the_plain_transpose_is_used(monkeypatch):
     chosen, plain, inputs = CASES["transposed"]
     monkeypatch.setattr(dispatch, "PATCHES_LIMIT", 0)
     assert_same(output_and_gradients(chosen, inputs), output_and_gradients(plain, inputs))
 
 
-def test_taps_are_the_strided_slices_that_each_tap_of_a_window_sees():
+def test_taps_are_the_strided_slices_at_each_tap_of_a_window():
     x = jnp.arange(12.0).reshape(1, 3, 4, 1)
     found = lowering.taps(x, (2, 2), (1, 2), ((0, 0), (1, 1)), (1, 1))
     expected = [

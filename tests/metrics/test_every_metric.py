@@ -81,7 +81,7 @@ ARRAYS = {"classes", "correct", "label_classes", "roc_auc", "roc_curve"}
 CHECKS = {"Metric", "RocCurve", "batch_sums", "check_label_values", "check_labels"}
 
 
-def test_the_tables_forget_no_public_metric():
+def test_the_tables_cover_every_public_metric():
     assert set(metrics.__all__) == {*STREAMS, *BINARY, *ARRAYS, *CHECKS}
 
 
@@ -111,7 +111,7 @@ def test_numpy_arrays_of_any_real_dtype_give_scikit_learns_value(name, outputs_d
     ],
     ids=["uint8", "bool", "-1 and +1", "soft", "edge"],
 )
-def test_binary_labels_of_any_code_count_as_0_and_1(name, outputs_dtype, column, recode):
+def test_binary_labels_of_any_coding_are_equivalent(name, outputs_dtype, column, recode):
     logits, labels = OUTPUTS[:, 0], np.arange(N) % 2
     expected = whole(BINARY[name], logits, labels)
     labels, logits = recode(labels), logits.astype(jnp.dtype(outputs_dtype))
@@ -121,7 +121,7 @@ def test_binary_labels_of_any_code_count_as_0_and_1(name, outputs_dtype, column,
 
 
 @pytest.mark.parametrize("name", STREAMS)
-def test_a_metric_of_no_example_is_nan_or_a_count_of_zero(name):
+def test_a_metric_of_no_examples_is_nan_or_a_count_of_0(name):
     metric = STREAMS[name][0]
     actual = whole(metric, np.zeros((0, C), np.float32), np.zeros(0, int))
     counts = name in ("confusion_matrix", "precision", "recall", "f1")  # those are 0 for 0 / 0
@@ -131,7 +131,7 @@ def test_a_metric_of_no_example_is_nan_or_a_count_of_zero(name):
 
 @pytest.mark.parametrize("name", BINARY)
 @pytest.mark.parametrize("shape", [(0,), (0, 1)])
-def test_a_binary_metric_of_no_example_is_that_of_no_row(name, shape):
+def test_a_binary_metric_of_only_padding_is_that_of_no_rows(name, shape):
     sums = BINARY[name].sums(jnp.zeros(shape), jnp.zeros(shape), jnp.ones(0))
     assert all((leaf == 0).all() for leaf in jax.tree.leaves(sums))
 
@@ -161,7 +161,7 @@ def test_probabilities_of_16_bit_outputs_are_those_of_float32():
 
 
 @pytest.mark.parametrize(("n_classes", "right"), [(2, 3), (4, 3)])
-def test_a_confusion_matrix_of_another_size_is_refused(n_classes, right):
+def test_a_confusion_matrix_of_the_wrong_size_is_refused(n_classes, right):
     with pytest.raises(ValueError, match=rf"3 classes; use confusion_matrix\({right}\)"):
         whole(metrics.confusion_matrix(n_classes), OUTPUTS, LABELS)
     with unchecked(), pytest.raises(ValueError, match="n_classes to be a positive integer"):

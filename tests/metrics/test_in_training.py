@@ -20,7 +20,7 @@ def split(classes):
 
 
 @pytest.mark.parametrize("block_size", [8, 21, 30])
-def test_evaluate_gives_what_scikit_learn_says_of_the_predictions(block_size):
+def test_evaluate_gives_the_metrics_of_scikit_learn_for_the_predictions(block_size):
     x, y = split(3)
     model = serial(("head", dense(3)))
     train_step, train_state = judging(model), judged(*model.init(jax.random.key(0), x))
@@ -46,7 +46,7 @@ def test_evaluate_gives_what_scikit_learn_says_of_the_predictions(block_size):
     np.testing.assert_array_equal(found["bins"][2], counts)
 
 
-def test_a_chunk_of_steps_that_change_nothing_gives_what_evaluate_gives():
+def test_a_chunk_with_a_learning_rate_of_0_gives_the_metrics_of_evaluate():
     x, y = split(2)
     model = serial(("head", dense(2)))
     named = {

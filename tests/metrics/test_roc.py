@@ -59,7 +59,7 @@ def test_the_curve_has_the_points_of_scikit_learns(rows):
 
 @given(scored())
 @examples
-def test_the_area_is_scikit_learns(rows):
+def test_the_roc_auc_is_that_of_scikit_learn(rows):
     scores, labels, weights = rows
     counted = weights > 0  # so that scikit-learn sees that only one class is left
     expected = theirs(
@@ -82,7 +82,7 @@ def test_twenty_thousand_distinct_scores_keep_six_digits(separation):
     assert_equal_curves(curve_of(scores, labels), expected)
 
 
-def test_a_repeated_point_is_that_of_all_the_equal_scores():
+def test_equal_scores_repeat_one_point():
     curve = curve_of(jnp.array([0.5, 0.5, 0.9]), jnp.array([1, 0, 1]))
     np.testing.assert_array_equal(curve.fpr, [0, 0, 1, 1])
     np.testing.assert_array_equal(curve.tpr, [0, 0.5, 1, 1])
@@ -90,7 +90,7 @@ def test_a_repeated_point_is_that_of_all_the_equal_scores():
 
 
 @pytest.mark.parametrize("label", [0, 1])
-def test_where_one_class_is_absent_its_rate_and_the_area_are_nan(label):
+def test_if_a_class_is_absent_its_rate_and_the_area_are_nan(label):
     scores, labels = jnp.array([0.2, 0.1, 0.7]), jnp.full(3, label)
     curve = curve_of(scores, labels)
     present, absent = (curve.fpr, curve.tpr)[:: 1 - 2 * label]
@@ -100,12 +100,12 @@ def test_where_one_class_is_absent_its_rate_and_the_area_are_nan(label):
     assert np.isnan(whole(binned, scores, labels))
 
 
-def test_labels_of_minus_one_and_one_are_those_of_zero_and_one():
+def test_labels_of_minus_1_and_1_are_equivalent_to_0_and_1():
     scores, labels = jnp.array([0.2, 0.1, 0.7]), jnp.array([0, 1, 1])
     assert area_of(scores, 2 * labels - 1) == area_of(scores, labels) == 0.5
 
 
-def test_a_nan_that_counts_makes_the_result_nan_and_one_that_does_not_is_left_out():
+def test_a_nan_score_makes_the_result_nan_unless_its_weight_is_0():
     scores, labels = jnp.array([0.2, jnp.nan, 0.7]), jnp.array([0, 1, 1])
     assert np.isnan(area_of(scores, labels))
     assert np.isnan(whole(binned, scores, labels))
@@ -114,7 +114,7 @@ def test_a_nan_that_counts_makes_the_result_nan_and_one_that_does_not_is_left_ou
 
 @given(seed=st.integers(0, 1_000))
 @examples
-def test_several_classes_give_the_mean_of_one_against_the_rest(seed):
+def test_several_classes_give_the_one_vs_rest_mean(seed):
     rng = np.random.default_rng(seed)
     probabilities = np.exp(rng.integers(-1, 2, (N, 3)).astype(np.float32))
     probabilities /= probabilities.sum(1, keepdims=True)
@@ -131,7 +131,7 @@ def test_several_classes_give_the_mean_of_one_against_the_rest(seed):
     np.testing.assert_allclose(area_of(probabilities, one_hot), expected, rtol=0, atol=1e-6)
 
 
-def test_a_population_of_models_gives_each_model_its_own():
+def test_vmap_over_a_population_gives_the_value_of_each_model():
     scores = jnp.asarray(np.random.default_rng(2).normal(size=(4, N)), jnp.float32)
     labels = jnp.arange(N) % 2
     areas = jax.jit(jax.vmap(metrics.roc_auc, (0, None)))(scores, labels)
@@ -144,7 +144,7 @@ def test_a_population_of_models_gives_each_model_its_own():
 
 @given(parts=parts(2), single_logit=st.booleans())
 @examples
-def test_a_stream_of_bfloat16_logits_gives_what_scikit_learn_gives(parts, single_logit):
+def test_a_stream_of_bfloat16_logits_gives_the_value_of_scikit_learn(parts, single_logit):
     outputs, labels = joined(parts)
     scores = outputs[:, 0] if single_logit else outputs[:, 1] - outputs[:, 0]
     expected = theirs(sklearn.metrics.roc_auc_score, labels, scores)
@@ -154,7 +154,9 @@ def test_a_stream_of_bfloat16_logits_gives_what_scikit_learn_gives(parts, single
 
 @pytest.mark.parametrize("spread", [1e-6, 1.0, 1e6])
 @pytest.mark.parametrize("separation", [0, 1, 4])
-def test_the_stream_is_off_by_at_most_half_the_pairs_that_rounding_makes_equal(spread, separation):
+def test_the_error_of_the_stream_is_at_most_half_the_pairs_that_rounding_makes_equal(
+    spread, separation
+):
     rng = np.random.default_rng(0)
     labels = rng.integers(0, 2, 3_000)
     scores = (spread * (rng.normal(size=3_000) + separation * labels)).astype(np.float32)
@@ -168,7 +170,7 @@ def test_the_stream_is_off_by_at_most_half_the_pairs_that_rounding_makes_equal(s
     assert abs(actual - sklearn.metrics.roc_auc_score(labels, rounded)) < 1e-6
 
 
-def test_the_levels_sort_as_numbers_do():
+def test_levels_have_the_order_of_the_numbers():
     ordered = jnp.array([-jnp.inf, -3e38, -1.0, -1e-30, 0.0, 1e-30, 0.5, 1.0, 3e38, jnp.inf])
     negative, positive = ordered[:-1], ordered[1:]
     for lower, higher in zip(negative, positive, strict=True):

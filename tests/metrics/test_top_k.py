@@ -28,12 +28,12 @@ def theirs(outputs, labels, k):
 @pytest.mark.parametrize("k", [1, 2, 3, 4])
 @given(parts=parts(CLASSES))
 @examples
-def test_any_stream_gives_what_scikit_learn_gives(k, parts):
+def test_any_stream_gives_the_value_of_scikit_learn(k, parts):
     expected = theirs(*joined(parts), k)
     np.testing.assert_allclose(streamed(ours(k), parts), expected, rtol=0, atol=1e-6)
 
 
-def test_without_ties_the_top_1_is_the_accuracy():
+def test_without_ties_top_1_accuracy_is_accuracy():
     outputs = np.random.default_rng(0).normal(size=(50, CLASSES)).astype(np.float32)
     labels = np.arange(50) % CLASSES
     assert whole(ours(1), outputs, labels) == whole(metrics.accuracy, outputs, labels)
@@ -47,7 +47,7 @@ def test_of_equal_outputs_the_last_class_ranks_first():
 
 @pytest.mark.parametrize("k", [1, 3])
 @pytest.mark.parametrize("where", [0, 1, 2, 3])
-def test_a_nan_never_helps(k, where):
+def test_nan_outputs_never_count_as_correct(k, where):
     outputs = np.zeros((1, 4), np.float32)
     outputs[0, where] = np.nan
     assert whole(ours(k), outputs, np.array([where])) == 0
@@ -55,17 +55,17 @@ def test_a_nan_never_helps(k, where):
 
 
 @pytest.mark.parametrize("label", [-1, 4, 99])
-def test_a_label_that_is_no_class_is_never_among_the_first(label):
+def test_an_invalid_label_is_never_in_the_top_k(label):
     assert whole(ours(4), -np.ones((1, 4), np.float32), np.array([label])) == 0
 
 
-def test_infinite_outputs_rank_like_others():
+def test_infinite_outputs_rank_like_finite_ones():
     outputs = np.array([[-np.inf, 0, np.inf, 1]], np.float32)
     ranks = [[whole(ours(k), outputs, np.array([c])) for c in range(4)] for k in (1, 2, 3)]
     assert ranks == [[0, 0, 1, 0], [0, 0, 1, 1], [0, 1, 1, 1]]
 
 
-def test_a_population_of_models_gives_each_model_its_own():
+def test_vmap_over_a_population_gives_the_value_of_each_model():
     outputs = jnp.asarray(np.random.default_rng(2).normal(size=(4, 20, CLASSES)), jnp.float32)
     labels = jnp.arange(20) % CLASSES
     alone = [float(whole(ours(2), model, labels)) for model in outputs]
@@ -74,7 +74,7 @@ def test_a_population_of_models_gives_each_model_its_own():
 
 
 @pytest.mark.parametrize("k", [0, -2, 1.0])
-def test_a_k_that_is_no_positive_integer_is_refused(k):
+def test_a_k_that_is_not_a_positive_integer_is_refused(k):
     with unchecked(), pytest.raises(ValueError, match=f"k to be a positive integer, but got {k}"):
         metrics.top_k_accuracy(k)
 

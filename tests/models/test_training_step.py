@@ -30,7 +30,7 @@ def drawn(train_step, x):
 
 @pytest.mark.usefixtures("unoptimised")
 @pytest.mark.parametrize(("name", "side"), [("alexnet", 227), ("vgg16", 224)])
-def test_a_step_at_full_size_moves_every_layer_by_finite_gradients(name, side):
+def test_a_full_size_training_step_updates_every_layer_with_finite_gradients(name, side):
     train_step = make_train_step(
         getattr(models, name)(), optax.sgd(0.001), losses.softmax_cross_entropy
     )

@@ -77,7 +77,7 @@ def test_output_and_gradients_are_linens(ours, theirs, x):
     assert_close(actual, expected, 2e-6)
 
 
-def test_linens_default_transpose_takes_our_kernel_turned_and_with_its_channels_swapped():
+def test_linens_default_transpose_takes_our_kernel_flipped_and_with_its_channels_swapped():
     ours, theirs = conv_transpose(3, (3, 2), strides=2), nn.ConvTranspose(3, (3, 2), strides=(2, 2))
     params = params_of(ours, image)
     turned = params | {"kernel": jnp.flip(params["kernel"], (0, 1)).swapaxes(-1, -2)}
