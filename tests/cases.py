@@ -1,4 +1,4 @@
-"""Every public layer and function with an input that suits it: what the laws are held against."""
+"""Every public layer and function with an input, for the tests of laws."""
 
 from functools import partial
 from typing import NamedTuple
@@ -46,16 +46,16 @@ class Case(NamedTuple):
     plain: Layer | None = None
 
 
-def conv_case(x, *sizes, make=conv, plain=lowering.plain_conv, **how):
-    return Case(make(*sizes, **how), x, make(*sizes, **how, convolve=plain))
+def conv_case(x, *sizes, make=conv, plain=lowering.plain_conv, **options):
+    return Case(make(*sizes, **options), x, make(*sizes, **options, convolve=plain))
 
 
 conv_transpose_case = partial(conv_case, make=conv_transpose, plain=lowering.plain_conv_transpose)
 
 
-def max_pool_case(x, window, **how):
-    plain = max_pool(window, **how, pool=lowering.plain_max_pool)
-    return Case(serial(max_pool(window, **how)), x, serial(plain))
+def max_pool_case(x, window, **options):
+    plain = max_pool(window, **options, pool=lowering.plain_max_pool)
+    return Case(serial(max_pool(window, **options)), x, serial(plain))
 
 
 @network(fc=dense(5), norm=batch_norm(), drop=dropout(0.5))

@@ -1,4 +1,4 @@
-"""Guards that hold in every test, and what the summary of a run says of it."""
+"""Settings for all tests, and additions to pytest's terminal summary."""
 
 import ctypes
 import gc

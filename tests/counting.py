@@ -1,4 +1,4 @@
-"""The shapes of a model and the number of its parameters, without allocating any."""
+"""The shapes and the number of parameters of a model, without allocating arrays."""
 
 import math
 

@@ -1,4 +1,4 @@
-"""What a model is given eagerly: read, or refused in one line with the cure."""
+"""Inputs of models outside jit: accepted, or refused in one line with the cure."""
 
 import jax
 import numpy as np

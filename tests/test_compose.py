@@ -1,4 +1,4 @@
-"""Composition: how names, keys and state thread from a network to its parts."""
+"""Composition: how names, keys and state pass from a network to its children."""
 
 from collections import Counter
 from zlib import crc32

@@ -1,4 +1,4 @@
-"""The rule of `jaxnets.dtypes`, over every public layer and function."""
+"""The rules of `jaxnets.dtypes`, for every public layer and function."""
 
 import jax
 import jax.numpy as jnp
@@ -77,14 +77,14 @@ def test_float64_is_computed_in_float64(name, train):
     expected = run(params, state, case.x)
     with jax.enable_x64(True):
         x = case.x.astype(jnp.float64) * (1 + 2**-40) if floats else case.x
-        found = run(*as_float64((params, state)), x)
-        found = jax.tree.map(np.asarray, found)
+        actual = run(*as_float64((params, state)), x)
+        actual = jax.tree.map(np.asarray, actual)
     if floats or params:
-        assert {leaf.dtype.name for leaf in jax.tree.leaves(found)} == {"float64"}
+        assert {leaf.dtype.name for leaf in jax.tree.leaves(actual)} == {"float64"}
     if name.split()[0] not in SELECTS | {"step", "embedding"}:
-        assert (found[0] != found[0].astype(np.float32)).any() or not (floats or params)
+        assert (actual[0] != actual[0].astype(np.float32)).any() or not (floats or params)
     if not (train and name.split()[0] in DRAWS | {"network"}):
-        assert_close(found, expected, 2e-6)
+        assert_close(actual, expected, 2e-6)
 
 
 def derivatives(case, params, state, x):
@@ -118,10 +118,10 @@ def test_bfloat16_derivatives_are_the_rounded_float32_ones(name):
     exact = jax.tree.map(lambda leaf: leaf.astype(jnp.float32), half)
     expected = derivatives(case, exact, state, x.astype(jnp.float32) if floats else x)
     for some in (exact, half):
-        found = derivatives(case, some, state, x)
-        dtypes = jax.tree.map(lambda leaf: leaf.dtype, found)
+        actual = derivatives(case, some, state, x)
+        dtypes = jax.tree.map(lambda leaf: leaf.dtype, actual)
         assert dtypes == jax.tree.map(lambda leaf: leaf.dtype, (some, x if floats else None))
-        assert_close(joined(found), joined(expected), 2**-5)
+        assert_close(joined(actual), joined(expected), 2**-5)
 
 
 @over_cases

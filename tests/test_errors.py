@@ -33,7 +33,7 @@ INVALID = {
     ),
     "a constructor as a stage": (
         lambda: serial(dense),
-        r"dense returns a layer .* call it: dense\(",
+        r"dense returns a layer .* call it: d",
     ),
     "a constructor with a name": (lambda: serial(("a", dense)), r"call it: dense\("),
     "a constructor in a network": (lambda: network(a=dense), r"call it: dense\("),

@@ -1,4 +1,4 @@
-"""A file appears whole or not at all; what is no file is refused, not waited for."""
+"""Atomic writes and appends, and files that are not regular."""
 
 import os
 import resource
@@ -35,12 +35,12 @@ def test_a_file_appears_complete_at_the_end_of_the_block(tmp_path):
 def test_the_file_is_synced_then_renamed_and_the_folder_synced(monkeypatch, tmp_path):
     calls = []
     for name in ("fsync", "replace"):
-        usual = getattr(os, name)
+        original = getattr(os, name)
 
-        def note(first, *rest, name=name, usual=usual):
+        def note(first, *rest, name=name, original=original):
             is_folder = name == "fsync" and os.path.isdir(f"/proc/self/fd/{first}")
             calls.append(f"{name} folder" if is_folder else name)
-            usual(first, *rest)
+            original(first, *rest)
 
         monkeypatch.setattr(os, name, note)
     with atomic_write(tmp_path / "file") as file:
@@ -84,13 +84,13 @@ with atomic_write(sys.argv[1]) as file:
 
 
 def test_a_temporary_file_swept_before_it_is_locked_is_created_again(monkeypatch, tmp_path):
-    usual, swept = locks.fcntl.flock, []
+    original, swept = locks.fcntl.flock, []
 
-    def lock(file, how):
+    def lock(file, operation):
         if not swept:
             swept.extend(tmp_path.iterdir())
             swept[0].unlink()
-        usual(file, how)
+        original(file, operation)
 
     monkeypatch.setattr(locks.fcntl, "flock", lock)
     with atomic_write(tmp_path / "file") as file:

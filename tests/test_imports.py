@@ -1,4 +1,4 @@
-"""The arrows between modules, and what importing the library costs."""
+"""The dependencies between modules, and the cost of importing the library."""
 
 import ast
 import graphlib
@@ -44,13 +44,13 @@ def nodes(file):
 
 def imports(file):
     """Every module that a file imports, at its top or inside a function, by its dotted name."""
-    found = set()
+    modules = set()
     for node in nodes(file):
         if isinstance(node, ast.Import):
-            found |= {alias.name for alias in node.names}
+            modules |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom):
-            found |= {f"{'.' * node.level}{node.module}.{alias.name}" for alias in node.names}
-    return found
+            modules |= {f"{'.' * node.level}{node.module}.{alias.name}" for alias in node.names}
+    return modules
 
 
 def roots(file):
@@ -125,8 +125,8 @@ def test_json_is_read_by_the_guarded_reader_alone():
 
     root = PACKAGE.parent
     paths = [path for part in ("jaxnets", "experiments") for path in (root / part).rglob("*.py")]
-    found = [path for path in paths if any(map(parses, ast.walk(ast.parse(path.read_text()))))]
-    names = {str(path.relative_to(root)) for path in found}
+    parsing = [path for path in paths if any(map(parses, ast.walk(ast.parse(path.read_text()))))]
+    names = {str(path.relative_to(root)) for path in parsing}
     assert names == {"jaxnets/json_files.py", "experiments/bench/worker.py"}
 
 

@@ -1,4 +1,4 @@
-"""Sizes may be any kind of integer but a bool, in every constructor."""
+"""Every constructor accepts all integer types except bool as sizes."""
 
 import jax
 import jax.numpy as jnp

@@ -1,4 +1,4 @@
-"""Streams of randomness: which key each name and count stands for."""
+"""Key streams: the key of each name and count."""
 
 from zlib import crc32
 
@@ -59,6 +59,6 @@ def test_where_selects_between_used_keys():
     first, second = jax.random.split(jax.random.key(0))
     jax.random.normal(first), jax.random.normal(second)
     for take, expected in ((True, first), (False, second)):
-        found = jax.random.key_data(where(jnp.bool_(take), first, second))
-        assert (found == jax.random.key_data(jax.random.clone(expected))).all()
+        actual = jax.random.key_data(where(jnp.bool_(take), first, second))
+        assert (actual == jax.random.key_data(jax.random.clone(expected))).all()
     assert where(jnp.array([True, False]), jnp.ones(2), jnp.zeros(2)).tolist() == [1, 0]

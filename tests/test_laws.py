@@ -1,4 +1,4 @@
-"""The laws of the contract, each over every public layer and function."""
+"""The laws of the layer interface, for every public layer and function."""
 
 import inspect
 from functools import partial

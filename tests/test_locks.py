@@ -1,4 +1,4 @@
-"""A lock keeps other processes out for as long as its holder lives, and no longer."""
+"""A lock excludes other processes while its holder runs."""
 
 import errno
 import os
@@ -59,7 +59,7 @@ def test_a_lock_file_that_is_removed_and_created_again_has_a_new_lock(tmp_path):
 
 
 def test_on_a_file_system_without_locks_a_warning_is_raised(monkeypatch, tmp_path):
-    def no_locks(descriptor, how):
+    def no_locks(descriptor, operation):
         raise OSError(errno.ENOLCK, os.strerror(errno.ENOLCK))
 
     monkeypatch.setattr(locks.fcntl, "flock", no_locks)

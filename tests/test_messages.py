@@ -1,4 +1,4 @@
-"""What a file or a server says stands in a message as text, and nothing obeys it."""
+"""Untrusted text is escaped and cut in messages."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""The listings of the README run, one after another, as they stand."""
+"""The listings of the README run in order."""
 
 import re
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""A recurrent layer's first carry and its sequence: cast, or refused with the cure."""
+"""The initial carry and the sequence of a recurrent layer: cast, or refused with the cure."""
 
 import jax
 import jax.numpy as jnp

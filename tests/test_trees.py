@@ -1,4 +1,4 @@
-"""Trees by path and back, and the leaves that a pattern finds."""
+"""Flattening and unflattening trees by path, and selecting leaves."""
 
 import numpy as np
 import pytest

@@ -1,4 +1,4 @@
-"""Training, saving and resuming on a system that has what Windows has, and refuses what it refuses.
+"""Training, saving and resuming on a simulated Windows.
 
 A simulation in a process of its own: no fcntl, no signals or flags of POSIX alone, a file system
 that neither renames nor removes an open file nor opens a folder, and msvcrt's lock, which keeps

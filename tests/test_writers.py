@@ -1,4 +1,4 @@
-"""Every file is written by `jaxnets.files`: nothing else opens one to write."""
+"""Only `jaxnets.files` opens files for writing."""
 
 import ast
 from pathlib import Path
@@ -39,10 +39,10 @@ def writes(call):
 
 
 def test_only_jaxnets_files_writes_files():
-    found = set()
+    actual = set()
     for folder in ("jaxnets", "experiments"):
         for path in sorted((ROOT / folder).rglob("*.py")):
             name = path.relative_to(ROOT).as_posix()
             calls = [n for n in ast.walk(ast.parse(path.read_text())) if isinstance(n, ast.Call)]
-            found |= {(name, name_of(call)) for call in calls if writes(call)}
-    assert found == ALLOWED.keys()
+            actual |= {(name, name_of(call)) for call in calls if writes(call)}
+    assert actual == ALLOWED.keys()

@@ -1,4 +1,4 @@
-"""Small data sets in IDX files, and a world in which no test finds anything by accident."""
+"""Small data sets in IDX files, and isolation from the files and servers of the machine."""
 
 import gzip
 import http.server

@@ -1,4 +1,4 @@
-"""A local server in the place of a mirror, and what it may answer."""
+"""A local server in place of a mirror, and its responses."""
 
 import hashlib
 

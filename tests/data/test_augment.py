@@ -1,4 +1,4 @@
-"""What each augmentation does to images and labels, and what it leaves alone."""
+"""Augmentations: what they change in images and labels, and what they do not."""
 
 import jax
 import jax.numpy as jnp
@@ -141,8 +141,8 @@ def test_warp_is_scipys_affine_transform(channels):
     x = X[..., :channels]
     matrix = np.eye(2) + random.uniform(-0.4, 0.4, (6, 2, 2))
     offset = random.uniform(-4, 4, (6, 2))
-    found = augment.warp(jnp.asarray(x), jnp.asarray(matrix), jnp.asarray(offset))
-    for image, ours, linear, start in zip(x, np.asarray(found), matrix, offset, strict=True):
+    actual = augment.warp(jnp.asarray(x), jnp.asarray(matrix), jnp.asarray(offset))
+    for image, ours, linear, start in zip(x, np.asarray(actual), matrix, offset, strict=True):
         for c in range(channels):
             of = image[..., c].astype(float)
             theirs = ndimage.affine_transform(of, linear, start, order=1, mode="grid-constant")

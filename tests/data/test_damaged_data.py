@@ -1,4 +1,4 @@
-"""A published set with a flipped bit or a cut anywhere is refused, or is what was published."""
+"""Published data sets with flipped bits or truncations: either an error, or the correct data."""
 
 import gzip
 import os

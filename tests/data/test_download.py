@@ -1,4 +1,4 @@
-"""Downloads are bounded, checked before they are kept, and tried twice; against a local server."""
+"""Downloads from a local server: limits, checksums and retries."""
 
 import os
 import socket

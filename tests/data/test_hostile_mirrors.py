@@ -1,4 +1,4 @@
-"""Whatever a mirror does, it is given up on at the deadline, and the next one is asked."""
+"""Mirrors that misbehave: the download stops at the deadline and tries the next one."""
 
 import os
 import time

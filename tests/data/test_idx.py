@@ -1,4 +1,4 @@
-"""The IDX reader returns what a file holds or raises DataError: nothing else, whatever it reads."""
+"""The IDX reader returns the file's array or raises DataError, for any content."""
 
 import gzip
 import hashlib
@@ -115,18 +115,18 @@ def test_another_magic_number_type_or_rank_is_refused_with_both_headers(tmp_path
     ("count", "answer"),
     [(LIMIT // 784, "has only 784 values, .*"), (2**32 - 1, "has the shape .*")],
 )
-def test_a_header_with_too_large_a_shape_allocates_nothing(tmp_path, name, count, answer):
+def test_a_header_with_too_large_a_shape_allocates_nothing(tmp_path, name, count, message):
     path = write(tmp_path / name, struct.pack(">HBB3I", 0, 8, 3, count, 28, 28) + bytes(784))
-    assert peak_of_refusing(path, 3, f"{answer}{count}") < 4 * 2**20
+    assert peak_memory_of_failed_read(path, 3, f"{message}{count}") < 4 * 2**20
 
 
 def test_a_gz_that_unpacks_to_more_than_its_header_says_is_not_unpacked(tmp_path, as_idx):
     path = write(tmp_path / "bomb.gz", as_idx(np.zeros(3, np.uint8)) + bytes(2**25))
-    assert peak_of_refusing(path, 1, "has more values, but its header says 3") < 4 * 2**20
+    assert peak_memory_of_failed_read(path, 1, "has more values, but its header says 3") < 4 * 2**20
 
 
-def peak_of_refusing(path, rank, message):
-    """The most bytes held at once while a file is refused."""
+def peak_memory_of_failed_read(path, rank, message):
+    """The peak memory in bytes of a read that fails."""
     tracemalloc.start()
     try:
         with pytest.raises(DataError, match=message):

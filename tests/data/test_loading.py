@@ -1,4 +1,4 @@
-"""Loading gives the published arrays, or a person's own, or says what is wrong and what to do."""
+"""Loading data sets: published files, user files, and errors with cures."""
 
 import gzip
 import importlib.resources
@@ -78,9 +78,7 @@ def test_fashion_mnist_has_the_expected_shapes_class_counts_and_checksums(fashio
 
 @pytest.mark.parametrize("gz", [False, True], ids=["raw", "gz"])
 @pytest.mark.parametrize("inside", ["", "fashion_mnist", "fashion-mnist"])
-def test_user_files_load_raw_or_packed_from_the_folder_or_a_subfolder(
-    tmp_path, write_set, gz, inside
-):
+def test_user_files_load_from_the_folder_or_a_subfolder(tmp_path, write_set, gz, inside):
     arrays = write_set(tmp_path / inside, gz=gz)
     dataset = load("fashion_mnist", data_dir=str(tmp_path))
     np.testing.assert_array_equal(dataset.train.x[..., 0], arrays["train_images"])

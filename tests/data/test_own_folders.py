@@ -1,4 +1,4 @@
-"""A person's own folder: PyTorch's names and places are known, and what is wrong is one line."""
+"""Data sets in a user's folder: PyTorch's names and folders, and one-line errors."""
 
 import gzip
 
@@ -35,8 +35,8 @@ def test_both_pytorch_data_sets_in_one_folder_are_distinguished(tmp_path, write_
     digits = write_set(tmp_path / "MNIST" / "raw", seed=1)
     clothes = write_set(tmp_path / "FashionMNIST" / "raw", seed=2)
     for name, arrays in (("mnist", digits), ("fashion_mnist", clothes)):
-        found = load(name, data_dir=tmp_path).train.y
-        np.testing.assert_array_equal(found, arrays["train_labels"])
+        actual = load(name, data_dir=tmp_path).train.y
+        np.testing.assert_array_equal(actual, arrays["train_labels"])
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""Scalings are scikit-learn's scalers, and one-hot rows are the slide's."""
+"""Scaling against scikit-learn's scalers, and one-hot encoding."""
 
 import numpy as np
 import pytest
@@ -51,9 +51,7 @@ def test_standard_columns_have_mean_0_and_variance_1():
 
 
 @pytest.mark.parametrize(("low", "high"), [(0.0, 1.0), (-1.0, 1.0), (2.0, 5.0)])
-def test_the_extremes_of_a_column_are_mapped_to_the_range_and_values_outside_stay_outside(
-    low, high
-):
+def test_the_extremes_of_a_column_are_mapped_to_the_ends_of_the_range(low, high):
     scaling = data.fit_range(np.array([[1.0, -8.0], [3.0, 8.0]]), low, high)
     np.testing.assert_allclose(scaling.apply([[1.0, 8.0]]), [[low, high]], rtol=1e-15)
     width = high - low
@@ -69,14 +67,14 @@ def test_a_constant_column_is_mapped_to_the_lower_end(value):
 
 
 @pytest.mark.parametrize(
-    ("given", "found"),
+    ("given", "actual"),
     [("f2", "f2"), ("f4", "f4"), ("f8", "f8"), ("u1", "f4"), ("i8", "f4"), ("?", "f4")],
 )
 @fits
-def test_floats_keep_their_dtype_and_other_dtypes_become_float32(fit, given, found):
+def test_floats_keep_their_dtype_and_other_dtypes_become_float32(fit, given, actual):
     x = np.array([[0, 1], [1, 1], [1, 0]], given)
     scaling = fit(x)
-    assert scaling.apply(x).dtype == scaling.invert(x).dtype == found
+    assert scaling.apply(x).dtype == scaling.invert(x).dtype == actual
     expected = fit(x.astype(np.float64)).apply(x.astype(np.float64))
     np.testing.assert_allclose(scaling.apply(x), expected, rtol=1e-3 if given == "f2" else 1e-6)
 

@@ -1,4 +1,4 @@
-"""TFDS is prepared from local files and read back whole, with neither TensorFlow nor a network."""
+"""TFDS data sets are prepared from local files and read, without TensorFlow and a network."""
 
 import hashlib
 import json

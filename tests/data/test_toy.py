@@ -1,4 +1,4 @@
-"""The Playground's sets have the geometry of their definitions, and the seed decides the rest."""
+"""The toy data sets have the Playground's geometry and are determined by the seed."""
 
 import numpy as np
 import pytest

@@ -1,4 +1,4 @@
-"""A train_test_split divides the rows of a split, by seed."""
+"""Splitting off random rows by seed."""
 
 import numpy as np
 import pytest

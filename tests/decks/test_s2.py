@@ -68,9 +68,9 @@ def test_the_gradient_of_a_one_layer_network_is_the_formula_of_the_slide():
     w, b = (np.asarray(params["unit"]["head"][name]) for name in ("kernel", "bias"))
     f = 1 / (1 + np.exp(-(x @ w + b[None])))
     delta = -(y - f) * f * (1 - f)
-    found = gradient(params)["unit"]["head"]
-    np.testing.assert_allclose(found["kernel"], x.T @ delta / 6, atol=1e-6)
-    np.testing.assert_allclose(found["bias"], delta.mean(0), atol=1e-6)
+    actual = gradient(params)["unit"]["head"]
+    np.testing.assert_allclose(actual["kernel"], x.T @ delta / 6, atol=1e-6)
+    np.testing.assert_allclose(actual["bias"], delta.mean(0), atol=1e-6)
 
 
 def test_the_loss_is_written_with_a_half_and_without():

@@ -105,8 +105,8 @@ def test_the_cross_entropy_of_two_classes_is_the_binary_one():
     p, y = np.array([0.9, 0.3, 0.5]), np.array([1, 1, 0])
     both = jnp.asarray(np.stack([1 - p, p], 1), jnp.float32)
     expected = -y * np.log(p) - (1 - y) * np.log(1 - p)
-    found = losses.negative_log_likelihood(both, jnp.asarray(data.one_hot(y, 2)))
-    np.testing.assert_allclose(found, expected, rtol=1e-5)
+    actual = losses.negative_log_likelihood(both, jnp.asarray(data.one_hot(y, 2)))
+    np.testing.assert_allclose(actual, expected, rtol=1e-5)
     logits = jnp.log(both[:, 1:] / both[:, :1])
     np.testing.assert_allclose(
         losses.binary_cross_entropy(logits, jnp.asarray(y)[:, None]), expected, rtol=1e-5
@@ -116,8 +116,8 @@ def test_the_cross_entropy_of_two_classes_is_the_binary_one():
 def test_the_penalty_grows_without_bound_as_the_probability_of_the_truth_goes_to_0():
     """S3, Cross-entropy loss: the plot for y = 1: each tenth costs ln 10 more."""
     p = jnp.array([1.0, 0.1, 0.01, 0.001])
-    found = losses.binary_negative_log_likelihood(p[:, None], jnp.ones((4, 1)))
-    np.testing.assert_allclose(found, np.log(10) * np.arange(4), rtol=1e-5)
+    actual = losses.binary_negative_log_likelihood(p[:, None], jnp.ones((4, 1)))
+    np.testing.assert_allclose(actual, np.log(10) * np.arange(4), rtol=1e-5)
 
 
 def test_class_4_is_encoded_as_a_1_in_the_fifth_place():

@@ -137,8 +137,8 @@ def test_the_error_of_the_network_output_14_11_16_is_plus_0_1328():
 def test_the_slope_of_a_composition_is_the_product_of_the_slopes():
     """S4, Chain rule: F'(x) = f'(g(x)) g'(x)."""
     x = 0.7
-    found = jax.grad(lambda x: jnp.sin(x**2))(x)
-    assert found == pytest.approx(np.cos(x**2) * 2 * x, rel=1e-5)
+    actual = jax.grad(lambda x: jnp.sin(x**2))(x)
+    assert actual == pytest.approx(np.cos(x**2) * 2 * x, rel=1e-5)
 
 
 def test_the_gradients_of_a_chain_share_the_factor_of_the_layer_above():

@@ -1,4 +1,4 @@
-"""Every reader of files, with a whole file for it and the error that it raises for any other."""
+"""Every reader of files, with a valid file and the error that it raises for invalid ones."""
 
 import gzip
 import json

@@ -1,4 +1,4 @@
-"""Files made to break a reader: whatever they hold, it returns or raises its own error.
+"""Fuzzing: for any content, a reader returns or raises its own error.
 
 JAXNETS_FUZZ=10000 python -m pytest -n 0 tests/fuzz   # ten thousand files for each reader
 """
@@ -179,9 +179,9 @@ def test_any_idx_file_is_read_or_refused(folder, data):
             content = data.draw(mutations(content))
     path = folder / ("fuzzed.gz" if packed else "fuzzed")
     path.write_bytes(content)
-    found = bounded(read, path, rank, error=DataError)
-    if found is not None:
-        array, sha256 = found
+    actual = bounded(read, path, rank, error=DataError)
+    if actual is not None:
+        array, sha256 = actual
         whole = bytes([0, 0, 8, rank]) + np.array(array.shape, ">u4").tobytes() + array.tobytes()
         assert sha256 == hashlib.sha256(whole).hexdigest()
 

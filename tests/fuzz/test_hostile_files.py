@@ -1,4 +1,4 @@
-"""One table of hostile files for every reader: each answers in one line, soon, in little memory."""
+"""Hostile files for every reader: a one-line error, quickly and in little memory."""
 
 import gzip
 import json

@@ -1,4 +1,4 @@
-"""Every named output of a network, without the network's knowing."""
+"""Activations: every named output of a network."""
 
 import jax
 import jax.numpy as jnp

@@ -1,4 +1,4 @@
-"""What a score rests on, against derivatives taken by hand."""
+"""Saliency and class-activation maps, against derivatives by hand."""
 
 import jax
 import jax.numpy as jnp

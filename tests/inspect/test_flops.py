@@ -1,4 +1,4 @@
-"""Floating-point operations, against XLA's count where it has one, and against formulas."""
+"""Floating-point operations against XLA's count where it has one, and against formulas."""
 
 import jax
 import jax.numpy as jnp
@@ -20,14 +20,14 @@ def xla(f, *arguments):
     return jax.jit(f).lower(*arguments).cost_analysis()["flops"]
 
 
-def product(how):
-    return lambda x, y: jnp.einsum(how, x, y)
+def product(subscripts):
+    return lambda x, y: jnp.einsum(subscripts, x, y)
 
 
-def convolution(**how):
+def convolution(**options):
     layout = {"dimension_numbers": ("NHWC", "HWIO", "NHWC"), "padding": "VALID"}
-    how = {"window_strides": (1, 1), **layout, **how}
-    return lambda x, kernel: jax.lax.conv_general_dilated(x, kernel, **how)
+    options = {"window_strides": (1, 1), **layout, **options}
+    return lambda x, kernel: jax.lax.conv_general_dilated(x, kernel, **options)
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""The plus-minus-epsilon check: it passes what is right and names what is wrong."""
+"""The gradient check: correct gradients pass, and errors name the wrong ones."""
 
 import re
 
@@ -35,9 +35,9 @@ def network_of(layer):
     return serial(("fc", dense(2)), ("own", layer))
 
 
-def check(layer, x=X, **how):
+def check(layer, x=X, **options):
     params, state = layer.init(jax.random.key(0), x)
-    return check_gradient(layer, params, state, x, **how)
+    return check_gradient(layer, params, state, x, **options)
 
 
 def test_correct_gradients_pass_with_the_errors_of_float64():
@@ -72,15 +72,15 @@ def test_the_error_names_the_worst_entry_with_expected_and_got():
     layer = network_of(scaled(wrong=lambda g: g.at[1].mul(1.5).at[0].mul(1.01)))
     with pytest.raises(GradientError) as raised:
         check(layer)
-    found = re.fullmatch(
+    actual = re.fullmatch(
         r"the gradient of params/own/scale\[1\] should be (\S+) by finite differences, but is "
         r"(\S+): a relative error of 3.3e-01, above the tolerance of 1e-05; 2 of 22 entries are "
         r"off; correct the "
         r"backward pass or, at a kink, check at another input",
         str(raised.value),
     )
-    assert found, raised.value
-    assert float(found[2]) == pytest.approx(1.5 * float(found[1]), rel=1e-4)
+    assert actual, raised.value
+    assert float(actual[2]) == pytest.approx(1.5 * float(actual[1]), rel=1e-4)
 
 
 @pytest.mark.parametrize(
@@ -135,16 +135,16 @@ def test_a_rounding_error_in_a_vanishing_entry_passes():
 
 
 @pytest.mark.parametrize(
-    "f, arguments, how, message",
+    "f, arguments, options, message",
     [
         (lambda x: x * 2, (jnp.arange(3),), {}, "a floating-point argument, but got none; pass"),
         (lambda x: x.astype(jnp.float32), (X,), {}, "float64, but got float32; compute in x.dtype"),
         (lambda x: x, (X,), {"entries": 0}, "entries of 1 or more, but got 0"),
     ],
 )
-def test_unsupported_functions_are_refused_with_the_cure(f, arguments, how, message):
+def test_unsupported_functions_are_refused_with_the_cure(f, arguments, options, message):
     with pytest.raises(LayerError, match=message):
-        check_function(f, *arguments, **how)
+        check_function(f, *arguments, **options)
 
 
 def test_at_a_kink_the_message_says_so():

@@ -1,4 +1,4 @@
-"""The computation graph: what its text says, what its DOT draws, and that both are the same."""
+"""The computation graph as text and as DOT."""
 
 import re
 import shutil
@@ -115,12 +115,12 @@ def parsed(dot):
     nodes, edges, boxes, depth = {}, [], [], 0
     for line in dot.splitlines():
         depth += line.count("{") * line.endswith("{") - (line == "}")
-        if found := re.fullmatch(r'(n\d+) \[label="((?:[^"\\]|\\.)*)"[^\]]*\];', line):
-            nodes[found[1]] = found[2]
-        elif found := re.fullmatch(r"(n\d+) -> (n\d+);", line):
-            edges.append((found[1], found[2]))
-        elif found := re.fullmatch(r'label="(.*)";', line):
-            boxes.append(found[1])
+        if actual := re.fullmatch(r'(n\d+) \[label="((?:[^"\\]|\\.)*)"[^\]]*\];', line):
+            nodes[actual[1]] = actual[2]
+        elif actual := re.fullmatch(r"(n\d+) -> (n\d+);", line):
+            edges.append((actual[1], actual[2]))
+        elif actual := re.fullmatch(r'label="(.*)";', line):
+            boxes.append(actual[1])
         else:
             assert re.fullmatch(r"digraph \{|subgraph cluster_\d+ \{|node \[.*\];|\}", line), line
     assert depth == 0

@@ -1,4 +1,4 @@
-"""A fault is planted; the finder names the layer, the operation, the pass and the line."""
+"""The finder names the layer, the operation, the pass and the line of a planted fault."""
 
 import jax
 import jax.numpy as jnp

@@ -1,4 +1,4 @@
-"""Pictures show the numbers that they were given, each in its place, and say what they show."""
+"""Figures show the given numbers in the right places, with labels."""
 
 import numpy as np
 import pytest

@@ -1,4 +1,4 @@
-"""Plots carry their titles, units and legends, and need no display."""
+"""Plots have titles, units and legends, and need no display."""
 
 import numpy as np
 import pytest

@@ -1,4 +1,4 @@
-"""What an output sees, against where NaN gets to, gradients are, and what papers say."""
+"""Receptive fields against the propagation of NaN, gradients, and published values."""
 
 import jax
 import jax.numpy as jnp
@@ -45,15 +45,15 @@ TOP = serial(("pool", global_avg_pool), ("head", dense(2)))
 def seen_by_nan(model, x):
     """For each output and axis of the input, (input, output positions): where a NaN gets to."""
     params, state = model.init(jax.random.key(0), x)
-    outputs, found = jax.jit(lambda x: activations(model, params, state, x)), {}
+    outputs, actual = jax.jit(lambda x: activations(model, params, state, x)), {}
     for axis in (1, 2):
         for i in range(x.shape[axis]):
             marked = jnp.moveaxis(jnp.moveaxis(x, axis, 0).at[i].set(jnp.nan), 0, axis)
             for path, y in outputs(marked).items():
                 others = tuple({0, 1, 2, 3} - {axis}) if y.ndim == 4 else None
                 seen = np.isnan(y).any(others).reshape(-1)
-                found.setdefault((path, axis), []).append(seen)
-    return {place: np.array(rows) for place, rows in found.items()}
+                actual.setdefault((path, axis), []).append(seen)
+    return {place: np.array(rows) for place, rows in actual.items()}
 
 
 def seen_by_field(field, axis, extent, outputs):

@@ -1,4 +1,4 @@
-"""Tables of models, against counts made by hand from the papers' layer sizes."""
+"""Summaries of models against counts by hand from the papers' layer sizes."""
 
 from itertools import pairwise
 

@@ -1,4 +1,4 @@
-"""A saved tree comes back bit for bit, and a save that fails leaves what was there."""
+"""Saving and loading trees as safetensors: exact, atomic, and with checks."""
 
 import json
 import os
@@ -63,8 +63,8 @@ def test_a_model_with_loaded_params_has_the_same_outputs(tmp_path):
     model, x = serial(("fc1", dense(4)), ("norm", batch_norm())), normal(5, 3)
     params, state = model.init(jax.random.key(0), x)
     safetensors.save(tmp_path / "model.safetensors", {"params": params, "state": state})
-    found = safetensors.load(tmp_path / "model.safetensors")
-    assert_same(model.apply(found["params"], found["state"], x), model.apply(params, state, x))
+    actual = safetensors.load(tmp_path / "model.safetensors")
+    assert_same(model.apply(actual["params"], actual["state"], x), model.apply(params, state, x))
 
 
 @pytest.mark.parametrize("step", ["fsync", "replace"])
@@ -133,9 +133,9 @@ def test_64_bit_arrays_are_saved_and_loaded_unchanged(tmp_path):
     safetensors.save(ours, WIDE)
     save_file({name: np.asarray(array) for name, array in WIDE.items()}, theirs)
     for path in (ours, theirs):
-        found = safetensors.load(path)
-        assert all(isinstance(array, np.ndarray) for array in found.values())
-        assert_same(found, {name: np.asarray(array) for name, array in WIDE.items()})
+        actual = safetensors.load(path)
+        assert all(isinstance(array, np.ndarray) for array in actual.values())
+        assert_same(actual, {name: np.asarray(array) for name, array in WIDE.items()})
     assert {name: a.tobytes() for name, a in load_file(ours).items()} == {
         name: np.asarray(a).tobytes() for name, a in WIDE.items()
     }
@@ -144,9 +144,9 @@ def test_64_bit_arrays_are_saved_and_loaded_unchanged(tmp_path):
 def test_with_x64_enabled_64_bit_arrays_are_jax_arrays(tmp_path):
     safetensors.save(tmp_path / "wide.safetensors", WIDE)
     with jax.enable_x64(True):
-        found = safetensors.load(tmp_path / "wide.safetensors")
-        assert all(isinstance(array, jax.Array) for array in found.values())
-        assert found["int64"][0] == 2**40 + 5 and found["float64"][0] == 1e300
+        actual = safetensors.load(tmp_path / "wide.safetensors")
+        assert all(isinstance(array, jax.Array) for array in actual.values())
+        assert actual["int64"][0] == 2**40 + 5 and actual["float64"][0] == 1e300
 
 
 @pytest.mark.parametrize("dtype", sorted(DTYPES))
@@ -155,9 +155,9 @@ def test_every_dtype_and_shape_is_preserved(tmp_path, dtype, shape):
     bits = np.random.default_rng(0).integers(0, 2, (*shape, jnp.dtype(dtype).itemsize), np.uint8)
     array = bits.view(jnp.dtype(dtype)).reshape(shape)
     safetensors.save(tmp_path / "a.safetensors", {"a": array})
-    found = safetensors.load(tmp_path / "a.safetensors")["a"]
-    assert (found.dtype, found.shape) == (array.dtype, array.shape)
-    assert np.asarray(found).tobytes() == array.tobytes()
+    actual = safetensors.load(tmp_path / "a.safetensors")["a"]
+    assert (actual.dtype, actual.shape) == (array.dtype, array.shape)
+    assert np.asarray(actual).tobytes() == array.tobytes()
 
 
 def test_big_endian_arrays_are_saved_with_their_values(tmp_path):
@@ -167,8 +167,8 @@ def test_big_endian_arrays_are_saved_with_their_values(tmp_path):
 
 def test_python_numbers_get_the_default_dtypes_of_jax(tmp_path):
     safetensors.save(tmp_path / "a.safetensors", {"i": 7, "f": 0.1, "b": True, "n": np.int64(7)})
-    found = load_file(tmp_path / "a.safetensors")
-    assert {name: array.dtype.name for name, array in found.items()} == {
+    actual = load_file(tmp_path / "a.safetensors")
+    assert {name: array.dtype.name for name, array in actual.items()} == {
         **{"i": "int32", "f": "float32", "b": "bool", "n": "int64"},
     }
 

@@ -1,4 +1,4 @@
-"""The estimators keep scikit-learn's contract, agree with its models, and compile once a shape."""
+"""The estimators pass scikit-learn's checks, agree with its models, and compile once per shape."""
 
 import importlib
 import os

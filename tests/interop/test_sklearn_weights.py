@@ -1,4 +1,4 @@
-"""Rows and classes count as much as their weights say, as in scikit-learn's own models."""
+"""Sample and class weights have the effect that they have in scikit-learn's models."""
 
 import numpy as np
 import pytest

@@ -1,4 +1,4 @@
-"""The threshold unit, and the rectifier whose slope is learned."""
+"""The Heaviside step function and PReLU."""
 
 import jax
 import jax.numpy as jnp

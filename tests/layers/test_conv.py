@@ -1,4 +1,4 @@
-"""Convolution: by hand, and misuse."""
+"""Convolution: results by hand, and errors."""
 
 import jax
 import jax.numpy as jnp
@@ -77,7 +77,7 @@ def test_it_computes_in_the_dtype_of_its_kernel():
 
 
 @pytest.mark.parametrize(
-    ("size", "how", "message"),
+    ("size", "options", "message"),
     [
         ((0, 3), {}, r"size to be a positive integer, but got 0"),
         ((3, -1), {}, r"size to be a positive integer, but got -1"),
@@ -101,9 +101,9 @@ def test_it_computes_in_the_dtype_of_its_kernel():
         ((3,), {"padding": ((1, 1), (1, 1))}, r"1 \(before, after\) pairs, but got"),
     ],
 )
-def test_invalid_arguments_are_refused(size, how, message):
+def test_invalid_arguments_are_refused(size, options, message):
     with pytest.raises(LayerError, match=rf"^conv.* expects .*{message}"):
-        conv(6, size, **how)
+        conv(6, size, **options)
 
 
 @pytest.mark.parametrize("features", [0, -1, 6.0, True])

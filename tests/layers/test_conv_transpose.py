@@ -1,4 +1,4 @@
-"""Transposed convolution: kernels laid down, the input gradient of conv, and PyTorch's numbers."""
+"""Transposed convolution against loops, the input gradient of conv, and PyTorch."""
 
 from functools import partial
 
@@ -25,9 +25,9 @@ CASES = pytest.mark.parametrize(
 )
 
 
-def start(space, *how, **options):
+def start(space, *sizes, **options):
     """A layer of 2 features on 3 channels, its params with a bias, and an input."""
-    layer, x = conv_transpose(2, *how, **options), normal(2, *space, 3)
+    layer, x = conv_transpose(2, *sizes, **options), normal(2, *space, 3)
     params, _ = layer.init(jax.random.key(0), x)
     return layer, params | {"bias": jnp.array([0.5, -0.25])}, x
 
@@ -123,7 +123,7 @@ def test_the_initial_kernel_has_variance_1_over_taps_times_channels():
 
 
 @pytest.mark.parametrize(
-    ("how", "message"),
+    ("options", "message"),
     [
         ({"features": 0}, "features to be a positive integer, but got 0"),
         ({"size": (3, 3, 3)}, r"a size of 1 or 2 axes, as in \(3, 3\)"),
@@ -133,9 +133,9 @@ def test_the_initial_kernel_has_variance_1_over_taps_times_channels():
         ({"padding": "FULL"}, "padding .* but got 'FULL'"),
     ],
 )
-def test_invalid_arguments_are_refused_at_construction(how, message):
+def test_invalid_arguments_are_refused_at_construction(options, message):
     with pytest.raises(LayerError, match=rf"conv_transpose\(.*\) expects {message}"):
-        conv_transpose(**{"features": 4, "size": (3, 3)} | how)
+        conv_transpose(**{"features": 4, "size": (3, 3)} | options)
 
 
 def test_an_input_of_the_wrong_rank_or_number_of_channels_is_refused():

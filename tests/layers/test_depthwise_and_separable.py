@@ -1,4 +1,4 @@
-"""Convolutions that keep the channels apart."""
+"""Depthwise and depthwise separable convolution."""
 
 from functools import partial
 
@@ -91,7 +91,7 @@ def test_a_separable_convolution_has_fewer_parameters_than_a_full_one():
 
 
 @pytest.mark.parametrize(
-    ("size", "how", "message"),
+    ("size", "options", "message"),
     [
         ((3, 3), {"multiplier": 0}, "depthwise_conv expects multiplier to be a positive integer"),
         ((3, 3), {"strides": 0}, "strides to be a positive integer, but got 0"),
@@ -99,10 +99,10 @@ def test_a_separable_convolution_has_fewer_parameters_than_a_full_one():
         ((3, 3, 3), {}, "a size of 1 or 2 axes"),
     ],
 )
-def test_invalid_arguments_are_refused_at_construction(size, how, message):
-    for make in (depthwise_conv, lambda size, **how: separable_conv(4, size, **how)):
+def test_invalid_arguments_are_refused_at_construction(size, options, message):
+    for make in (depthwise_conv, lambda size, **options: separable_conv(4, size, **options)):
         with pytest.raises(LayerError, match=message):
-            make(size, **how)
+            make(size, **options)
 
 
 @pytest.mark.parametrize("channels", [2, 8])

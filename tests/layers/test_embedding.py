@@ -1,4 +1,4 @@
-"""A table looked up by integer: every kind of integer, inside the table and outside."""
+"""Embedding with all integer dtypes, inside and outside the table."""
 
 import jax
 import jax.numpy as jnp

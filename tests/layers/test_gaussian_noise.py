@@ -1,4 +1,4 @@
-"""Noise that is added in training alone."""
+"""Gaussian noise in training."""
 
 from functools import partial
 

@@ -1,4 +1,4 @@
-"""Normalisation against its formula in NumPy."""
+"""Batch and layer normalisation against their formulas in NumPy."""
 
 import jax
 import jax.numpy as jnp

@@ -1,4 +1,4 @@
-"""Plain functions that change the form of an input."""
+"""`flatten` and `scale_pixels`."""
 
 import jax.numpy as jnp
 import numpy as np

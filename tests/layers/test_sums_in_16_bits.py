@@ -1,4 +1,4 @@
-"""Nothing is added up in 16 bits: after 256, bfloat16 has 258, and 256 + 1 is 256 again."""
+"""No layer sums in 16 bits: in bfloat16, 256 + 1 is 256."""
 
 from functools import partial
 

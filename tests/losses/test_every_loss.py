@@ -1,4 +1,4 @@
-"""What every public loss promises: shapes, dtypes, empty batches, masked classes."""
+"""Properties of every public loss: shapes, dtypes, empty batches, masked classes."""
 
 from inspect import getmembers, isfunction
 

@@ -1,4 +1,4 @@
-"""A logit of -inf masks its class: it costs nothing, and nothing becomes NaN."""
+"""A logit of -inf masks its class without making anything NaN."""
 
 from functools import partial
 

@@ -1,4 +1,4 @@
-"""Every way to convolve gives the values and both gradients of NumPy loops."""
+"""Every implementation of convolution gives the values and gradients of NumPy loops."""
 
 from typing import NamedTuple
 
@@ -45,11 +45,11 @@ def problems(draw):
 
 
 def output_and_gradients(convolve, problem):
-    x, kernel, *how = problem
+    x, kernel, *options = problem
 
     @jax.jit
     def run(x, kernel):
-        y, back = jax.vjp(lambda x, kernel: convolve(x, kernel, *how), x, kernel)
+        y, back = jax.vjp(lambda x, kernel: convolve(x, kernel, *options), x, kernel)
         return y, back(jnp.asarray(loops.cotangent(y.shape), y.dtype))
 
     return run(x, kernel)
@@ -64,13 +64,13 @@ def test_negative_padding_crops_first(convolve, within, padding):
     rest = tuple((max(b, 0), max(a, 0)) for b, a in padding)
     y, (dx, dk) = loops.convolution(x[:, *crop], kernel, (1, 1), rest, (1, 1), 1)
 
-    def cropping(x, kernel, *how):
-        return within(lambda x, kernel: convolve(x, kernel, *how))(x, kernel)
+    def cropping(x, kernel, *options):
+        return within(lambda x, kernel: convolve(x, kernel, *options))(x, kernel)
 
-    found = output_and_gradients(cropping, Problem(x, kernel, (1, 1), padding, (1, 1), 1))
+    actual = output_and_gradients(cropping, Problem(x, kernel, (1, 1), padding, (1, 1), 1))
     whole = np.zeros(x.shape)
     whole[:, *crop] = dx
-    assert_close(found, (y, (whole, dk)))
+    assert_close(actual, (y, (whole, dk)))
 
 
 WAYS = pytest.mark.parametrize("convolve", [lowering.conv, lowering.plain_conv])
@@ -101,8 +101,8 @@ def test_above_the_memory_limit_the_plain_implementation_is_used(monkeypatch):
 
 @WAYS
 def test_bfloat16_stays_bfloat16(convolve):
-    x, kernel, *how = ALL_AT_ONCE
-    half = Problem(x.astype(jnp.bfloat16), kernel.astype(jnp.bfloat16), *how)
+    x, kernel, *options = ALL_AT_ONCE
+    half = Problem(x.astype(jnp.bfloat16), kernel.astype(jnp.bfloat16), *options)
     outputs = output_and_gradients(convolve, half)
     assert {leaf.dtype for leaf in jax.tree.leaves(outputs)} == {jnp.dtype(jnp.bfloat16)}
     assert_close(outputs, loops.convolution(*half), tolerance=2**-6)

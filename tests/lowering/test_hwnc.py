@@ -1,4 +1,4 @@
-"""Convolutions with the batch inside give the values and both gradients of NumPy loops."""
+"""Convolutions in HWNC give the values and both gradients of NumPy loops."""
 
 import jax
 import jax.numpy as jnp
@@ -53,8 +53,8 @@ def problems(draw, most_taps, wide):
 def test_cook_toom_gives_the_output_and_gradients_of_the_loops(problem):
     x, kernel, padding = problem
     expected = loops.convolution(x, kernel, (1, 1), padding, (1, 1), 1)
-    found = output_and_gradients(cook_toom.cook_toom_conv, x, kernel, padding)
-    for part, exact in zip(jax.tree.leaves(found), jax.tree.leaves(expected), strict=True):
+    actual = output_and_gradients(cook_toom.cook_toom_conv, x, kernel, padding)
+    for part, exact in zip(jax.tree.leaves(actual), jax.tree.leaves(expected), strict=True):
         np.testing.assert_allclose(part, exact, rtol=0, atol=4e-5 * np.abs(exact).max())
 
 
@@ -75,8 +75,8 @@ def test_one_tap_is_a_matmul():
 def test_tall_images_have_several_rows_of_tiles_in_a_strip():
     x, kernel, pad = normal(1, 37, 3, 1), normal(3, 3, 1, 2, seed=1), ((1, 1), (1, 1))
     expected = loops.convolution(x, kernel, (1, 1), pad, (1, 1), 1)
-    found = output_and_gradients(cook_toom.cook_toom_conv, x, kernel, pad)
-    assert_close(found, expected, tolerance=4e-5)
+    actual = output_and_gradients(cook_toom.cook_toom_conv, x, kernel, pad)
+    assert_close(actual, expected, tolerance=4e-5)
 
 
 @pytest.mark.parametrize("padding", [((4, 0), (0, 1)), ((0, 1), (2, 5))])

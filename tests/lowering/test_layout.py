@@ -1,4 +1,4 @@
-"""A network keeps its meaning when its images keep the batch inside."""
+"""A network with images in HWNC computes the same values and gradients."""
 
 import jax
 import jax.numpy as jnp
@@ -97,15 +97,15 @@ def test_values_state_and_gradients_are_those_of_the_network_in_nhwc(name, train
 
 def operations(f, *arguments):
     """What the CPU computes."""
-    found = []
+    visited = []
 
     def visit(operation, operands):
-        found.append(operation)
+        visited.append(operation)
         return [None] * len(operation.eqn.outvars)
 
     jaxpr = jax.make_jaxpr(f)(*arguments)
     Walk(visit, lambda value, aval: None, platform="cpu")(jaxpr, [None] * len(jaxpr.in_avals))
-    return found
+    return visited
 
 
 def forward_of(model, x):
@@ -115,27 +115,27 @@ def forward_of(model, x):
 
 def test_no_image_is_transposed_between_convolutions():
     forward = forward_of(NETWORKS["norm, ReLU, pool"], X)
-    found = operations(lowering.in_hwnc(forward), X)
-    images = [op.eqn.invars[0].aval.shape for op in found if op.name == "transpose"]
+    actual = operations(lowering.in_hwnc(forward), X)
+    images = [op.eqn.invars[0].aval.shape for op in actual if op.name == "transpose"]
     moved = [shape for shape in images if len(shape) == 4 and len(X) in shape]
     # the input, its channels outermost for the patches, and what `flatten` gets
     assert moved == [X.shape, (9, 10, 4, 3), (2, 2, 4, 6)]
-    assert not [op for op in found if op.name == "conv_general_dilated"]
+    assert not [op for op in actual if op.name == "conv_general_dilated"]
 
 
 def test_a_pool_moves_before_operations_it_commutes_with():
     forward = forward_of(NETWORKS["norm, ReLU, pool"], X)
-    found = operations(lowering.in_hwnc(forward), X)
-    maxima = [op.eqn.outvars[0].aval.shape for op in found if op.name == "max"]
+    actual = operations(lowering.in_hwnc(forward), X)
+    maxima = [op.eqn.outvars[0].aval.shape for op in actual if op.name == "max"]
     assert (4, 5, 4, 8) in maxima  # ReLU on winners
     assert (9, 10, 4, 8) not in maxima  # and not on all
 
 
 def test_operations_keep_their_layer_and_source_line():
-    found = operations(lowering.in_hwnc(forward_of(NETWORKS["norm, ReLU, pool"], X)), X)
-    matmuls = [op for op in found if op.name == "dot_general"]
+    actual = operations(lowering.in_hwnc(forward_of(NETWORKS["norm, ReLU, pool"], X)), X)
+    matmuls = [op for op in actual if op.name == "dot_general"]
     assert {"block1/conv", "block2/conv", "head"} <= {op.path for op in matmuls}
-    assert any("norm.py" in op.source for op in found if op.path == "block1/norm")
+    assert any("norm.py" in op.source for op in actual if op.path == "block1/norm")
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""Where images that keep the batch inside come to an edge: of sizes, of dtypes, of numbers."""
+"""Edge cases of images in HWNC: sizes, dtypes, and values that are not finite."""
 
 import jax
 import jax.numpy as jnp
@@ -12,10 +12,10 @@ from jaxnets import batch_norm, conv, lowering, max_pool, serial
 pytestmark = pytest.mark.usefixtures("unoptimised")
 
 
-def block(pool, **how):
+def block(pool, **options):
     """A convolution that changes the layout, and what comes before and after it."""
     return serial(
-        ("conv1", conv(4, (3, 3), use_bias=False, **how)),
+        ("conv1", conv(4, (3, 3), use_bias=False, **options)),
         ("norm", batch_norm()),
         relu,
         ("conv2", conv(4, (3, 3))),
@@ -106,11 +106,11 @@ def test_values_that_are_not_finite_affect_only_their_image_and_stay_so(bad):
     inside = jax.jit(lambda x: lowering.in_hwnc(POOLED.apply)(params, state, x)[0])
     for place in ((0, 0), (5, 6), (11, 10)):
         marked = x.at[1, *place, 2].set(bad)
-        plain, found = np.asarray(apply(marked)), np.asarray(inside(marked))
-        assert np.isfinite(found[[0, 2]]).all()
-        seen = np.isfinite(found)
+        plain, actual = np.asarray(apply(marked)), np.asarray(inside(marked))
+        assert np.isfinite(actual[[0, 2]]).all()
+        seen = np.isfinite(actual)
         assert np.isfinite(plain[seen]).all()
-        assert_close(found[seen], plain[seen], tolerance=2e-4)
+        assert_close(actual[seen], plain[seen], tolerance=2e-4)
         assert np.isfinite(plain[1]).any() or bad == 1e38
 
 
@@ -120,8 +120,8 @@ def test_a_kernel_value_that_is_not_finite_affects_only_its_feature(bad):
     params, state = start(POOLED, x)
     params["conv2"]["kernel"] = params["conv2"]["kernel"].at[1, 1, 0, 2].set(bad)
     plain = np.asarray(jax.jit(POOLED.apply)(params, state, x)[0])
-    found = np.asarray(jax.jit(lowering.in_hwnc(POOLED.apply))(params, state, x)[0])
-    seen = np.isfinite(found)
+    actual = np.asarray(jax.jit(lowering.in_hwnc(POOLED.apply))(params, state, x)[0])
+    seen = np.isfinite(actual)
     assert seen[..., [0, 1, 3]].all()
     assert np.isfinite(plain[seen]).all()
 
@@ -138,10 +138,10 @@ def gradient_of_scale(within, scale):
 
 
 def test_a_scale_of_0_before_a_pool_has_the_gradient_of_a_small_positive_one():
-    zeros, found = gradient_of_scale(lowering.in_hwnc, 0.0)
+    zeros, actual = gradient_of_scale(lowering.in_hwnc, 0.0)
     assert not zeros.any()
     _, above = gradient_of_scale(as_it_stands, 1e-20)
-    assert_close(found, above, tolerance=1e-4)
+    assert_close(actual, above, tolerance=1e-4)
     _, of_the_first = gradient_of_scale(as_it_stands, 0.0)
     assert np.abs(of_the_first - above).max() > 0.1 * np.abs(above).max()
 
@@ -167,8 +167,8 @@ def test_only_minus_infinity_is_lost_before_a_factor_of_0(bad, is_lost):
         return max_pool((2, 2))(y)[0, 0, 0]
 
     np.testing.assert_array_equal(jax.jit(forward)(x, factor), [0, 0, np.nan, 0])
-    found = jax.jit(lowering.in_hwnc(forward))(x, factor)
-    np.testing.assert_array_equal(found, [0, 0, 0 if is_lost else np.nan, 0])
+    actual = jax.jit(lowering.in_hwnc(forward))(x, factor)
+    np.testing.assert_array_equal(actual, [0, 0, 0 if is_lost else np.nan, 0])
 
 
 def test_an_image_without_rows_is_only_padding():

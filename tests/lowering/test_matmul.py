@@ -1,4 +1,4 @@
-"""The compiler's options depend on the params alone, and change no more than the rounding."""
+"""The compiler options depend only on the params, and change results only by rounding."""
 
 import jax
 import jax.numpy as jnp

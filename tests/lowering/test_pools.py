@@ -1,4 +1,4 @@
-"""Every way to pool gives the values and the gradient of NumPy loops, ties included."""
+"""Every implementation of pooling gives the values and gradients of NumPy loops."""
 
 from typing import NamedTuple
 
@@ -42,11 +42,11 @@ def problems(draw):
 
 
 def output_and_gradient(pool, problem):
-    x, *how = problem
+    x, *options = problem
 
     @jax.jit
     def run(x):
-        y, back = jax.vjp(lambda x: pool(x, *how), x)
+        y, back = jax.vjp(lambda x: pool(x, *options), x)
         return y, *back(jnp.asarray(loops.cotangent(y.shape), y.dtype))
 
     return run(x)

@@ -1,4 +1,4 @@
-"""Any rows, cut anyhow into batches that padding fills with nonsense: what every metric meets."""
+"""Random rows in batches that are padded with invalid values, to test every metric."""
 
 from contextlib import contextmanager
 from functools import cache
@@ -13,7 +13,7 @@ from jaxtyping import config
 from jaxnets import Layer
 
 BATCH = 8
-IDENTITY = Layer(lambda key, x: ({}, {}), lambda params, state, x, **how: (x, state))
+IDENTITY = Layer(lambda key, x: ({}, {}), lambda params, state, x, **options: (x, state))
 
 jitted = cache(jax.jit)  # one compilation a metric, for all examples
 
@@ -51,12 +51,12 @@ def streamed(metric, parts, *, single_logit=False):
     return jitted(metric.value)(streamed_sums(metric, parts, single_logit=single_logit))
 
 
-def whole(metric, outputs, labels):
+def direct(metric, outputs, labels):
     """The metric over whole arrays, nothing padded."""
-    return jitted(metric.value)(whole_sums(metric, outputs, labels))
+    return jitted(metric.value)(direct_sums(metric, outputs, labels))
 
 
-def whole_sums(metric, outputs, labels):
+def direct_sums(metric, outputs, labels):
     """The sums over whole arrays, nothing padded."""
     return jitted(metric.sums)(*map(jnp.asarray, (outputs, labels)), jnp.ones(len(labels)))
 

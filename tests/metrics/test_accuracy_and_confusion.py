@@ -1,4 +1,4 @@
-"""Accuracy and the confusion matrix are scikit-learn's, and a mean is the mean of the rows."""
+"""Accuracy, the confusion matrix and means against scikit-learn."""
 
 from functools import cache
 
@@ -8,7 +8,7 @@ import pytest
 import sklearn.metrics
 from helpers import examples
 from hypothesis import given
-from streams import joined, parts, streamed, whole
+from streams import direct, joined, parts, streamed
 
 from jaxnets import losses, metrics
 
@@ -45,7 +45,7 @@ def test_a_single_logit_above_0_is_class_1(parts):
 def test_the_mean_of_any_stream_is_that_of_the_rows(parts):
     outputs, labels = joined(parts)
     assert streamed(total, parts) == outputs.sum(1).mean(dtype=np.float32)
-    np.testing.assert_allclose(streamed(loss, parts), whole(loss, outputs, labels), rtol=1e-6)
+    np.testing.assert_allclose(streamed(loss, parts), direct(loss, outputs, labels), rtol=1e-6)
 
 
 @pytest.mark.parametrize("metric", [loss, metrics.accuracy, confusion(CLASSES)])
@@ -54,7 +54,7 @@ def test_the_mean_of_any_stream_is_that_of_the_rows(parts):
 def test_padded_rows_do_not_count_whatever_their_values(metric, padding, label):
     outputs = jnp.array([[0.0, 2.0, 1.0, 0.0], [padding] * CLASSES])
     sums = metric.sums(outputs, jnp.array([1, label]), jnp.array([1.0, 0.0]))
-    alone = whole(metric, outputs[:1], np.array([1]))
+    alone = direct(metric, outputs[:1], np.array([1]))
     np.testing.assert_array_equal(metric.value(sums), alone)
 
 
@@ -63,12 +63,12 @@ def test_one_hot_labels_are_equivalent_to_class_numbers(metric):
     outputs = np.random.default_rng(0).normal(size=(20, CLASSES)).astype(np.float32)
     labels = np.arange(20) % CLASSES
     one_hot = np.eye(CLASSES)[labels]
-    np.testing.assert_array_equal(whole(metric, outputs, one_hot), whole(metric, outputs, labels))
+    np.testing.assert_array_equal(direct(metric, outputs, one_hot), direct(metric, outputs, labels))
 
 
 def test_rows_are_true_classes_and_columns_predicted_ones():
     outputs, labels = np.eye(3, dtype=np.float32)[[1, 1, 2]], np.array([0, 0, 2])
-    matrix = whole(confusion(3), outputs, labels)
+    matrix = direct(confusion(3), outputs, labels)
     assert matrix.tolist() == [[0, 2, 0], [0, 0, 0], [0, 0, 1]]
     assert matrix.dtype == jnp.int32
 

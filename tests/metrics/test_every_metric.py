@@ -1,4 +1,4 @@
-"""What every public metric promises: dtypes, empty batches, binary labels, masked classes."""
+"""Properties of every public metric: dtypes, empty batches, binary labels, masked classes."""
 
 import jax
 import jax.numpy as jnp
@@ -20,7 +20,7 @@ LABELS = np.arange(N) % C
 PREDICTED = OUTPUTS.argmax(1)
 
 
-def whole(metric, outputs, labels):
+def direct(metric, outputs, labels):
     return np.asarray(metric.value(metric.sums(outputs, labels, jnp.ones(len(labels)))))
 
 
@@ -92,7 +92,7 @@ def test_numpy_arrays_of_any_real_dtype_give_scikit_learns_value(name, outputs_d
     metric, reference = STREAMS[name]
     one_hot = np.eye(C, dtype=bool)[LABELS]
     labels = one_hot if labels_dtype == "one-hot bool" else LABELS.astype(labels_dtype)
-    actual = whole(metric, OUTPUTS.astype(jnp.dtype(outputs_dtype)), labels)
+    actual = direct(metric, OUTPUTS.astype(jnp.dtype(outputs_dtype)), labels)
     assert actual.dtype in (np.float32, np.int32)
     np.testing.assert_allclose(actual, reference(OUTPUTS, LABELS), atol=1e-6)
 
@@ -113,17 +113,17 @@ def test_numpy_arrays_of_any_real_dtype_give_scikit_learns_value(name, outputs_d
 )
 def test_binary_labels_of_any_coding_are_equivalent(name, outputs_dtype, column, recode):
     logits, labels = OUTPUTS[:, 0], np.arange(N) % 2
-    expected = whole(BINARY[name], logits, labels)
+    expected = direct(BINARY[name], logits, labels)
     labels, logits = recode(labels), logits.astype(jnp.dtype(outputs_dtype))
     if column:
         labels, logits = labels[:, None], logits[:, None]
-    np.testing.assert_allclose(whole(BINARY[name], logits, labels), expected, atol=1e-6)
+    np.testing.assert_allclose(direct(BINARY[name], logits, labels), expected, atol=1e-6)
 
 
 @pytest.mark.parametrize("name", STREAMS)
 def test_a_metric_of_no_examples_is_nan_or_a_count_of_0(name):
     metric = STREAMS[name][0]
-    actual = whole(metric, np.zeros((0, C), np.float32), np.zeros(0, int))
+    actual = direct(metric, np.zeros((0, C), np.float32), np.zeros(0, int))
     counts = name in ("confusion_matrix", "precision", "recall", "f1")  # those are 0 for 0 / 0
     expected = {"reliability_diagram": [[np.nan], [np.nan], [0]]}.get(name, 0 if counts else np.nan)
     np.testing.assert_array_equal(actual, np.broadcast_to(expected, actual.shape))
@@ -142,7 +142,7 @@ def test_a_masked_class_counts_as_the_least_likely(name):
     masked[:, 0] = -100  # of which softmax is 0 too, and which scikit-learn takes
     expected = STREAMS[name][1](masked, LABELS)
     masked[:, 0] = -np.inf
-    np.testing.assert_allclose(whole(STREAMS[name][0], masked, LABELS), expected, atol=1e-6)
+    np.testing.assert_allclose(direct(STREAMS[name][0], masked, LABELS), expected, atol=1e-6)
 
 
 def test_a_masked_class_has_probability_zero():
@@ -163,6 +163,6 @@ def test_probabilities_of_16_bit_outputs_are_those_of_float32():
 @pytest.mark.parametrize(("n_classes", "right"), [(2, 3), (4, 3)])
 def test_a_confusion_matrix_of_the_wrong_size_is_refused(n_classes, right):
     with pytest.raises(ValueError, match=rf"3 classes; use confusion_matrix\({right}\)"):
-        whole(metrics.confusion_matrix(n_classes), OUTPUTS, LABELS)
+        direct(metrics.confusion_matrix(n_classes), OUTPUTS, LABELS)
     with unchecked(), pytest.raises(ValueError, match="n_classes to be a positive integer"):
         metrics.confusion_matrix(0)

@@ -1,4 +1,4 @@
-"""Which class a label stands for, and which labels stand for none."""
+"""Classes from labels, and invalid labels."""
 
 import jax
 import jax.numpy as jnp
@@ -23,15 +23,15 @@ BINARY = {
 }
 
 
-def whole(metric, outputs, labels):
+def direct(metric, outputs, labels):
     return np.asarray(metric.value(metric.sums(outputs, labels, jnp.ones(len(labels)))))
 
 
 def test_signs_and_soft_labels_give_scikit_learns_accuracy():
     outputs = np.array([[2.0], [-2.0]], np.float32)
     for labels in ([[1.0], [-1.0]], [[0.95], [0.05]]):
-        assert whole(metrics.accuracy, outputs, np.array(labels)) == 1
-        assert whole(metrics.accuracy, -outputs, np.array(labels)) == 0
+        assert direct(metrics.accuracy, outputs, np.array(labels)) == 1
+        assert direct(metrics.accuracy, -outputs, np.array(labels)) == 0
 
 
 def test_soft_labels_have_the_roc_curve_of_their_classes():
@@ -46,15 +46,13 @@ def test_soft_labels_have_the_roc_curve_of_their_classes():
 def test_a_binary_label_outside_minus_1_to_1_is_refused_outside_a_trace(name, stranger):
     labels = np.array([0, 1, stranger, 1], np.float32)
     with pytest.raises(ValueError, match=r"binary labels between -1 and 1.*in row 2, .* y == 2"):
-        whole(BINARY[name], np.zeros(4, np.float32), labels)
+        direct(BINARY[name], np.zeros(4, np.float32), labels)
 
 
 def test_a_roc_curve_refuses_an_invalid_label_unless_its_weight_is_0():
     labels, scores = np.array([1, 2, 1, 2]), np.arange(4, dtype=np.float32)
     for function in (metrics.roc_curve, metrics.roc_auc):
-        with pytest.raises(
-            ValueError, match=r"binary labels .* got 2 in row 1 \(2 of 4 labels are"
-        ):
+        with pytest.raises(ValueError, match=r"binary labels .* got 2 in row 1 \(2 of 4 labels"):
             function(scores, labels)
         assert np.isnan(jax.tree.leaves(jax.jit(function)(scores, labels))[0]).any()
     weights = np.array([1, 0, 1, 0])

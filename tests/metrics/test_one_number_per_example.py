@@ -1,4 +1,4 @@
-"""Losses and metrics that are functions give one number per example, and sums add up."""
+"""Losses and metrics must return one number per example, and sums must add up."""
 
 import gc
 import weakref
@@ -40,8 +40,8 @@ WRONG = [
 ]
 
 
-def evaluated(split, wanted):
-    return evaluate(judging(IDENTITY), judged({}), split, metrics=wanted)
+def evaluated(split, named_metrics):
+    return evaluate(judging(IDENTITY), judged({}), split, metrics=named_metrics)
 
 
 def in_metric(function, x, y):
@@ -49,9 +49,9 @@ def in_metric(function, x, y):
 
 
 def in_population(function, x, y):
-    wanted = {"metric": metrics.mean(function)}
+    named_metrics = {"metric": metrics.mean(function)}
     members = jax.tree.map(lambda leaf: jnp.stack([leaf, leaf]), judged({"w": jnp.ones(())}))
-    return evaluate_population(judging(IDENTITY), members, (x, y), metrics=wanted)
+    return evaluate_population(judging(IDENTITY), members, (x, y), metrics=named_metrics)
 
 
 def in_train_step(function, x, y):
@@ -110,13 +110,13 @@ def test_a_function_that_pairs_outputs_and_labels_may_take_different_ranks(funct
 def test_the_mean_of_bools_and_integers_is_exact_for_any_number_of_rows(rows):
     rng = np.random.default_rng(rows)
     x, y = rng.normal(size=(rows, 3)).astype(np.float32), rng.integers(0, 3, rows)
-    wanted = {
+    named_metrics = {
         "bool": metrics.mean(lambda o, y: o.argmax(-1) == y),
         "int": metrics.mean(lambda o, y: abs(o.argmax(-1) - y)),
         "uint8": metrics.mean(lambda o, y: jnp.uint8(200) * (o.argmax(-1) == y).astype(jnp.uint8)),
         "float16": metrics.mean(lambda o, y: o[:, 0].astype(jnp.float16)),
     }
-    found = evaluated((x, y), wanted)
+    actual = evaluated((x, y), named_metrics)
     predicted = x.argmax(1)
     expected = {
         "bool": (predicted == y).mean(),
@@ -125,13 +125,13 @@ def test_the_mean_of_bools_and_integers_is_exact_for_any_number_of_rows(rows):
         "float16": x[:, 0].astype(np.float16).astype(np.float64).mean(),
     }
     for name, value in expected.items():
-        np.testing.assert_allclose(found[name], value, rtol=1e-5, atol=1e-6)
+        np.testing.assert_allclose(actual[name], value, rtol=1e-5, atol=1e-6)
 
 
 def test_a_function_of_16_bit_outputs_is_summed_in_float32():
     x = np.full((N, 2000), 0.3, jnp.bfloat16)
-    found = evaluated((x, ZEROS[:, 0]), {"sum": metrics.mean(lambda o, y: o.sum(-1))})
-    np.testing.assert_allclose(found["sum"], x[0].astype(np.float64).sum(), rtol=1e-6)
+    actual = evaluated((x, ZEROS[:, 0]), {"sum": metrics.mean(lambda o, y: o.sum(-1))})
+    np.testing.assert_allclose(actual["sum"], x[0].astype(np.float64).sum(), rtol=1e-6)
 
 
 @pytest.mark.parametrize("function", ["mse", None, 3, metrics.accuracy])
@@ -169,9 +169,9 @@ def test_custom_sums_are_correct_over_several_blocks():
 
     root = Metric(sums, lambda sums: jnp.sqrt(sums["squares"] / sums["n"]))
     x = np.random.default_rng(0).normal(size=(1201, 1)).astype(np.float32)
-    found = evaluated((x, x), {"root": root})
+    actual = evaluated((x, x), {"root": root})
     np.testing.assert_allclose(
-        found["root"], np.sqrt((x.astype(np.float64) ** 2).mean()), rtol=1e-6
+        actual["root"], np.sqrt((x.astype(np.float64) ** 2).mean()), rtol=1e-6
     )
 
 

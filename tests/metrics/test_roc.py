@@ -1,4 +1,4 @@
-"""The ROC curve and its area are scikit-learn's; the stream's area is off by no more than said."""
+"""ROC curve and area against scikit-learn, and the error bound of the streaming area."""
 
 import warnings
 
@@ -10,7 +10,7 @@ import sklearn.metrics
 from helpers import examples
 from hypothesis import given
 from hypothesis import strategies as st
-from streams import by_model, joined, parts, streamed, unchecked, whole
+from streams import by_model, direct, joined, parts, streamed, unchecked
 
 from jaxnets import metrics
 
@@ -29,10 +29,10 @@ def scored(draw):
     return np.float32(scores), np.array(labels), np.float32(weights)
 
 
-def theirs(score, *args, **how):
+def theirs(score, *args, **options):
     with warnings.catch_warnings():  # that NaN is the answer
         warnings.simplefilter("ignore", sklearn.exceptions.UndefinedMetricWarning)
-        return score(*args, **how)
+        return score(*args, **options)
 
 
 def assert_equal_curves(actual, expected):
@@ -97,7 +97,7 @@ def test_if_a_class_is_absent_its_rate_and_the_area_are_nan(label):
     np.testing.assert_allclose(present, [0, 1 / 3, 2 / 3, 1], rtol=1e-6)
     assert np.isnan(absent).all()
     assert np.isnan(area_of(scores, labels))
-    assert np.isnan(whole(binned, scores, labels))
+    assert np.isnan(direct(binned, scores, labels))
 
 
 def test_labels_of_minus_1_and_1_are_equivalent_to_0_and_1():
@@ -108,7 +108,7 @@ def test_labels_of_minus_1_and_1_are_equivalent_to_0_and_1():
 def test_a_nan_score_makes_the_result_nan_unless_its_weight_is_0():
     scores, labels = jnp.array([0.2, jnp.nan, 0.7]), jnp.array([0, 1, 1])
     assert np.isnan(area_of(scores, labels))
-    assert np.isnan(whole(binned, scores, labels))
+    assert np.isnan(direct(binned, scores, labels))
     assert area_of(scores, labels, jnp.array([1, 0, 1])) == 1
 
 
@@ -137,7 +137,7 @@ def test_vmap_over_a_population_gives_the_value_of_each_model():
     areas = jax.jit(jax.vmap(metrics.roc_auc, (0, None)))(scores, labels)
     expected = [sklearn.metrics.roc_auc_score(labels, model) for model in scores]
     np.testing.assert_allclose(areas, expected, rtol=0, atol=1e-6)
-    alone = [float(whole(binned, model, labels)) for model in scores]
+    alone = [float(direct(binned, model, labels)) for model in scores]
     assert len(set(alone)) > 1
     np.testing.assert_allclose(by_model(binned, scores, labels), alone, rtol=1e-6)
 
@@ -154,16 +154,14 @@ def test_a_stream_of_bfloat16_logits_gives_the_value_of_scikit_learn(parts, sing
 
 @pytest.mark.parametrize("spread", [1e-6, 1.0, 1e6])
 @pytest.mark.parametrize("separation", [0, 1, 4])
-def test_the_error_of_the_stream_is_at_most_half_the_pairs_that_rounding_makes_equal(
-    spread, separation
-):
+def test_the_error_of_the_stream_is_at_most_half_the_rounded_pairs(spread, separation):
     rng = np.random.default_rng(0)
     labels = rng.integers(0, 2, 3_000)
     scores = (spread * (rng.normal(size=3_000) + separation * labels)).astype(np.float32)
     rounded = np.asarray(scores.astype(jnp.bfloat16), np.float32)
     positives, negatives = (rounded[labels == c][:, None] for c in (1, 0))
     bound = (positives == negatives.T).mean() / 2
-    actual = float(whole(binned, scores, labels))
+    actual = float(direct(binned, scores, labels))
     exact = sklearn.metrics.roc_auc_score(labels, scores)
     assert 1e-6 < abs(actual - exact) < bound < 6e-4 or separation == 4
     assert abs(actual - exact) <= bound + 1e-6
@@ -174,9 +172,9 @@ def test_levels_have_the_order_of_the_numbers():
     ordered = jnp.array([-jnp.inf, -3e38, -1.0, -1e-30, 0.0, 1e-30, 0.5, 1.0, 3e38, jnp.inf])
     negative, positive = ordered[:-1], ordered[1:]
     for lower, higher in zip(negative, positive, strict=True):
-        assert whole(binned, jnp.stack([higher, lower]), jnp.array([1, 0])) == 1
-        assert whole(binned, jnp.stack([higher, lower]), jnp.array([0, 1])) == 0
-    assert whole(binned, jnp.array([0.0, -0.0]), jnp.array([0, 1])) == 0.5
+        assert direct(binned, jnp.stack([higher, lower]), jnp.array([1, 0])) == 1
+        assert direct(binned, jnp.stack([higher, lower]), jnp.array([0, 1])) == 0
+    assert direct(binned, jnp.array([0.0, -0.0]), jnp.array([0, 1])) == 0.5
 
 
 @pytest.mark.parametrize("shape", [(4, 3), (4, 2, 2), (4, 1, 1)])

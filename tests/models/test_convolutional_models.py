@@ -1,4 +1,4 @@
-"""The networks of the papers: their parameters, and the shape of every layer's output."""
+"""The published networks: their parameters, and the shape of every layer's output."""
 
 from functools import cache
 

@@ -1,4 +1,4 @@
-"""The two largest networks at full size: a training step fits in memory and is finite."""
+"""A full-size training step of the two largest networks fits in memory and is finite."""
 
 import jax
 import jax.numpy as jnp

@@ -1,4 +1,4 @@
-"""ONNX's convolutions and pools as ours."""
+"""ONNX's convolutions and pools as our layers."""
 
 import jax
 import numpy as np

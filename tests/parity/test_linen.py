@@ -1,4 +1,4 @@
-"""The same weights in Flax Linen and here: one tree serves both, and the numbers agree."""
+"""Parity with Flax Linen: the same params give the same outputs and gradients."""
 
 from functools import partial
 
@@ -27,9 +27,9 @@ line, image, table = normal(3, 9, 4), normal(3, 8, 7, 4), normal(5, 4)
 tokens = jnp.asarray([[3, 0, 3], [1, 11, 2]])
 
 
-def exact(**how):
+def exact(**options):
     """Linen's batch norm with the variance in two passes, as ours."""
-    return nn.BatchNorm(use_fast_variance=False, **how)
+    return nn.BatchNorm(use_fast_variance=False, **options)
 
 
 LAYERS = {

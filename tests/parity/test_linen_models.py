@@ -1,4 +1,4 @@
-"""The LeNets in Flax Linen and here: one tree serves both, and the logits agree."""
+"""Parity of the LeNets with Flax Linen: the same params give the same logits."""
 
 import jax
 import jax.numpy as jnp

@@ -22,9 +22,9 @@ class Separable(nn.Module):
         return nn.Conv(5, (1, 1), name="pointwise")(x)
 
 
-def transposed(size, **how):
-    theirs = nn.ConvTranspose(3, size, transpose_kernel=True, **how)
-    return conv_transpose(3, size, **how), theirs
+def transposed(size, **options):
+    theirs = nn.ConvTranspose(3, size, transpose_kernel=True, **options)
+    return conv_transpose(3, size, **options), theirs
 
 
 CASES = {
