@@ -39,7 +39,7 @@ from jaxnets import (
 
 
 class Case(NamedTuple):
-    """A layer and an input that suits it; `plain` is the layer in XLA's own operations alone."""
+    """A layer and an input; `plain` is the layer with XLA's operations only."""
 
     layer: Layer
     x: jax.Array
@@ -92,7 +92,7 @@ line, image, table = normal(3, 9, 4), normal(3, 7, 6, 4), normal(4, 5)
 pixels = jnp.arange(48, dtype=jnp.uint8).reshape(2, 3, 4, 2)
 tokens = jnp.arange(12).reshape(3, 4)
 
-# The first word of each name is the public name that it is a case of.
+# The first word of each name is the public name.
 LAYERS = {
     "dense": Case(dense(3), table),
     "dense without a bias": Case(dense(3, use_bias=False), image),
@@ -145,7 +145,7 @@ in_both_modes = pytest.mark.parametrize("train", [False, True], ids=["eval", "tr
 
 
 def start(case):
-    """The layer's params and state, with the state away from its first values."""
+    """The layer's params, and a state that differs from the initial one."""
     params, state = case.layer.init(jax.random.key(0), case.x)
     return params, jax.tree.map(lambda leaf: leaf + 0.25, state)
 

@@ -30,7 +30,7 @@ def names(tree):
 
 
 def initial_names(model, x=x):
-    """The names in the params and the state that `init` returns."""
+    """The nested names in the params and the state that `init` returns."""
     return tuple(map(names, jax.eval_shape(model.init, jax.random.key(0), x)))
 
 
@@ -98,7 +98,7 @@ def show_key(params, state, x, *, key=None, train=False):
     return x if key is None else data(key), state
 
 
-# Shows the key it is given: as its params in init, as its output in apply.
+# A layer that returns its key: as its params in init, as its output in apply.
 shows_key = Layer(lambda key, x: ({"key": data(key)}, {}), show_key)
 
 
@@ -224,11 +224,11 @@ def test_scan_over_time_equals_a_python_loop_over_the_steps(train):
     assert (last["norm"]["mean"] != first["norm"]["mean"]).all() == train
 
 
-# Seeing inside
+# Tags
 
 
 def tags(jaxpr):
-    """The name of each tagged output, under the scopes it stands in."""
+    """The name stack and the name of each tagged output."""
     return [
         (str(eqn.source_info.name_stack), eqn.params["name"])
         for eqn in jaxpr.eqns

@@ -7,10 +7,10 @@ import pytest
 from cases import CASES, as_float64, in_both_modes, start
 from helpers import assert_close, assert_same, normal
 
-SELECTS = {"max_pool", "flatten"}  # and computes nothing
+SELECTS = {"max_pool", "flatten"}  # without computing
 KERNELS = {"dense", "conv", "conv_transpose", "depthwise_conv", "separable_conv", "embedding"}
-KERNELS |= {"serial", "network", "scan_over_time"}  # as the cases have one
-DRAWS = {"gaussian_noise", "stochastic_pool", "dropout"}  # other numbers in 64 bits
+KERNELS |= {"serial", "network", "scan_over_time"}  # since these cases have one
+DRAWS = {"gaussian_noise", "stochastic_pool", "dropout"}  # the random numbers differ in 64 bits
 TAKES_INTEGERS_ALONE = {"embedding"}
 HALVES = ["bfloat16", "float16"]
 INTEGERS = ["bool", "uint8", "int32"]
@@ -19,7 +19,7 @@ over_cases = pytest.mark.parametrize("name", CASES)
 
 
 def returned(name, dtype):
-    """The dtype that a case returns for an input of this one, its params being in float32."""
+    """The output dtype of a case with float32 params for an input of this dtype."""
     kind = name.split()[0]
     if kind in KERNELS:
         return jnp.dtype(jnp.float32)
@@ -28,7 +28,7 @@ def returned(name, dtype):
 
 
 def cast(x, dtype):
-    """The case's input with values that any dtype may hold."""
+    """The case's input with values that every dtype can represent."""
     if jnp.issubdtype(x.dtype, jnp.integer):
         return x.astype(dtype)
     whole = jnp.abs(jnp.round(4 * x)) if jnp.dtype(dtype).kind in "bui" else x
@@ -88,7 +88,7 @@ def test_float64_is_computed_in_float64(name, train):
 
 
 def derivatives(case, params, state, x):
-    """Those by params and, of floats, by the input, of a sum that sees each output differently."""
+    """The gradients of a weighted sum of outputs for the params and, for floats, the input."""
 
     @jax.jit
     def run(params, x):
@@ -103,7 +103,7 @@ def derivatives(case, params, state, x):
 
 
 def joined(tree):
-    """All numbers of a tree in a row: a leaf of zeros has rounding errors of the others' size."""
+    """All leaves concatenated, since the errors of a leaf of zeros are relative to the others."""
     return np.concatenate([np.ravel(leaf).astype(np.float32) for leaf in jax.tree.leaves(tree)])
 
 

@@ -16,7 +16,7 @@ LIMIT = 2**20  # bytes
 
 @pytest.fixture
 def small_files():
-    """A process that may write no file of more than `LIMIT`."""
+    """Limit the size of files that this process can write to `LIMIT` bytes."""
     before = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (LIMIT, before[1]))
     yield

@@ -13,8 +13,8 @@ import jaxnets
 PACKAGE = Path(jaxnets.__file__).parent
 FILES = {str(path.relative_to(PACKAGE)): path for path in sorted(PACKAGE.rglob("*.py"))}
 
-# What each part of the library may import of the rest of it, and nothing else.
-FLOORS = (  # each may import those below it, and of its own what ARROWS says
+# The parts of the library that each part may import.
+LAYERS = (  # each may import from those above it in this list, and from its own as in SAME_LAYER
     {"layer", "errors", "checks", "keys", "trees", "dtypes", "arrays", "named", "messages"}
     | {"locks", "files", "json_files", "tensors", "sharding"},
     {"jaxpr", "compose", "recurrence", "lowering"},
@@ -23,7 +23,7 @@ FLOORS = (  # each may import those below it, and of its own what ARROWS says
     {"training", "inspect"},
     {"interop"},
 )
-ARROWS = {  # between parts of one floor
+SAME_LAYER = {  # allowed imports within a layer
     "errors": {"messages"},
     "keys": {"layer"},
     "dtypes": {"layer", "errors"},
@@ -68,19 +68,19 @@ def part(file):
 
 
 def test_every_part_of_the_library_has_a_layer():
-    assert {part(file) for file in FILES} - {"__init__"} == set().union(*FLOORS)
+    assert {part(file) for file in FILES} - {"__init__"} == set().union(*LAYERS)
 
 
-@pytest.mark.parametrize("name", sorted(set().union(*FLOORS)))
+@pytest.mark.parametrize("name", sorted(set().union(*LAYERS)))
 def test_imports_go_to_lower_layers(name):
-    floor = next(i for i, parts in enumerate(FLOORS) if name in parts)
-    below = set().union(*FLOORS[:floor], ARROWS.get(name, set()), {name})
+    floor = next(i for i, parts in enumerate(LAYERS) if name in parts)
+    below = set().union(*LAYERS[:floor], SAME_LAYER.get(name, set()), {name})
     upward = {file: parts(file) - below for file in FILES if part(file) == name}
     assert not {file: extra for file, extra in upward.items() if extra}
 
 
 def test_imports_within_a_layer_have_no_cycle():
-    tuple(graphlib.TopologicalSorter(ARROWS).static_order())  # raises CycleError
+    tuple(graphlib.TopologicalSorter(SAME_LAYER).static_order())  # raises CycleError
 
 
 def test_imports_are_absolute():
@@ -113,7 +113,7 @@ def test_nothing_reads_the_command_line():
 
 
 def test_json_is_read_by_the_guarded_reader_alone():
-    """A benchmark's worker is left out: a peer's process must not import JAX."""
+    """A benchmark's worker is excluded, since it must not import JAX."""
     parsers = {"load", "loads", "JSONDecoder"}
 
     def parses(node):

@@ -26,7 +26,7 @@ from jaxnets import (
 
 image, line, table = normal(2, 8, 9, 4), normal(2, 9, 4), normal(2, 5)
 
-# What is built from the sizes that a function of integers gives, and an input that suits it.
+# A constructor with sizes converted by n, and an input.
 BUILT = {
     "dense": (lambda n: dense(n(3)), table),
     "conv": (
@@ -58,7 +58,7 @@ BUILT = {
 
 
 class Size:
-    """What has nothing but `operator.index`."""
+    """An object that only supports `operator.index`."""
 
     def __init__(self, value):
         self.value = value

@@ -18,7 +18,7 @@ def data(key):
 
 
 def test_the_hash_of_a_name_is_its_crc_32():
-    assert hash_name("123456789") == 0xCBF43926  # the check value that the CRC's definition gives
+    assert hash_name("123456789") == 0xCBF43926  # the check value of CRC-32
     assert hash_name("123456789").dtype == np.uint32
 
 

@@ -12,8 +12,8 @@ from jaxnets.trees import LayerError, check_names
         ("fc1/kernel é 日本", "fc1/kernel é 日本"),
         ("\x1b[2J\r\n\t\x07", r"\x1b[2J\r\n\t\x07"),
         ("\x9b2J", r"\x9b2J"),  # the C1 form of an escape sequence
-        ("a\u202eb\u2028", r"a\u202eb\u2028"),  # right to left, and a line's end
-        ("\udcff", r"\udcff"),  # what a file's name has in the place of bytes that are no UTF-8
+        ("a\u202eb\u2028", r"a\u202eb\u2028"),  # right-to-left override, and a line separator
+        ("\udcff", r"\udcff"),  # a surrogate for a byte of a file name that is not UTF-8
         (3, "3"),
     ],
 )

@@ -96,7 +96,7 @@ except KeyError:
     pass
 assert Path("x.json").read_text() == "2\\n"
 
-for number in range(2):  # a dead writer's file goes, and a living one's stays
+for number in range(2):  # a dead writer's file is removed, and a running one's stays
     Path("dead.json.1-a.tmp").touch()
     with atomic_write("alive.json") as file:
         file.write(b"all")

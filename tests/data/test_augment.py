@@ -13,7 +13,9 @@ from jaxnets.training import Batch, make_train_step
 
 pytestmark = pytest.mark.usefixtures("unoptimised")
 SHAPE = (6, 11, 8, 3)
-X = np.random.default_rng(0).integers(1, 256, SHAPE, dtype=np.uint8)  # no 0: a 0 was put there
+X = np.random.default_rng(0).integers(
+    1, 256, SHAPE, dtype=np.uint8
+)  # without 0, which is filled in
 Y = np.array([0, 1, 2, 0, 1, 2], np.int32)
 NONE = {
     "shift": augment.shift(0),
@@ -34,7 +36,7 @@ SOME = {
     "mixup": augment.mixup(0.4, 3),
     "chain": augment.chain(augment.flip(), augment.cutout(2)),
 }
-EXACT = SOME.keys() - {"affine", "mixup"}  # the others interpolate
+EXACT = SOME.keys() - {"affine", "mixup"}  # those two interpolate
 COMPILED = {name: jax.jit(part) for name, part in SOME.items()}
 
 
@@ -50,7 +52,7 @@ def dots(n=400, side=41, row=20, column=20):
 
 
 def middles(images):
-    """Each image's centre of mass from the middle of the image, (n, 2)."""
+    """The centre of mass of each image, relative to the image's centre, (n, 2)."""
     side = images.shape[1]
     at = np.arange(side) - (side - 1) / 2
     mass = images.sum((1, 2, 3))
@@ -78,7 +80,7 @@ def test_the_same_key_gives_the_same_result_and_another_key_another(name):
 def test_the_compiled_result_equals_the_eager_one(name):
     (x, y), (slow_x, slow_y) = run(COMPILED[name]), run(SOME[name])
     assert x.dtype == slow_x.dtype == X.dtype and len(x) == len(X)
-    assert np.abs(x.astype(int) - slow_x).max() <= (name not in EXACT)  # a tie may round elsewhere
+    assert np.abs(x.astype(int) - slow_x).max() <= (name not in EXACT)  # rounding may differ
     np.testing.assert_allclose(y, slow_y, rtol=1e-6)
 
 
@@ -203,7 +205,7 @@ def test_an_erased_rectangle_is_inside_and_has_the_given_area_and_aspect():
     assert 270 < len(holes) < 330
     for rows, columns in holes:
         height, width = np.ptp(rows) + 1, np.ptp(columns) + 1
-        assert len(rows) == height * width  # nothing is left inside
+        assert len(rows) == height * width  # the rectangle is completely erased
         assert 0.1 - 0.03 < height * width / 600 < 0.2 + 0.03  # sides are whole pixels
         assert 0.45 < height / width < 2.2
     tops = np.array([rows.min() for rows, _ in holes])
@@ -215,7 +217,7 @@ def test_mixup_mixes_images_and_labels_with_the_same_weights():
     mixed, labels = run(COMPILED["mixup"], x)
     assert labels.dtype == np.float32
     np.testing.assert_allclose(labels.sum(1), 1, rtol=1e-6)
-    weights = labels[np.arange(6), Y]  # no example's class is that of the one before it
+    weights = labels[np.arange(6), Y]  # adjacent examples have different classes
     assert len(set(weights.tolist())) == 6 and ((weights >= 0) & (weights <= 1)).all()
     w = weights[:, None, None, None]
     np.testing.assert_allclose(mixed, w * x + (1 - w) * np.roll(x, 1, 0), rtol=1e-4, atol=1e-5)
@@ -241,7 +243,7 @@ def test_mixup_of_strength_0_converts_labels_to_probabilities():
 def test_the_parts_of_a_chain_have_independent_keys():
     flips = augment.chain(augment.flip(), augment.flip())
     x = X[:1].repeat(64, 0)
-    assert (run(flips, x, np.zeros(64))[0] != x).any()  # with one key, each twice or not at all
+    assert (run(flips, x, np.zeros(64))[0] != x).any()  # independent flips
 
 
 def test_a_train_step_accepts_augmentations_with_traced_strengths():

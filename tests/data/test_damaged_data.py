@@ -11,12 +11,12 @@ from jaxnets.data.catalogue import File
 from jaxnets.data.files import locate, read_published
 from jaxnets.data.idx import read
 
-GZ_HEADER = 10 + len("x") + 1  # bytes: time, system and name say nothing of the content
+GZ_HEADER = 10 + len("x") + 1  # bytes: time, system and name do not affect the content
 
 
 @pytest.fixture
 def small(tmp_path, write_set):
-    """A published set of a few images, packed, and a function that loads it."""
+    """A function that loads a small published data set, packed as .gz."""
     arrays = write_set(tmp_path, gz=True, train=2, test=1)
     files = tuple(
         File(name, array.shape, 0, "", read(tmp_path / f"{name}.gz", array.ndim)[1])
@@ -49,7 +49,7 @@ def test_none_of_a_thousand_flipped_bits_changes_the_loaded_data(small, packed):
             assert str(packed) in str(error)
             assert str(error).endswith("Mend it.")
         else:
-            assert bit // 8 < GZ_HEADER  # and every sum was right: the content is as published
+            assert bit // 8 < GZ_HEADER  # where the content is not affected
             assert dataset.checksums["train-images-idx3-ubyte"]
             loaded += 1
     assert loaded < 20

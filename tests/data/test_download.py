@@ -14,7 +14,7 @@ from jaxnets.data.download import fetch
 
 def test_a_file_with_the_published_checksum_is_saved(mirror, tmp_path):
     fetch(FILE, (mirror.url,), tmp_path / "new")
-    assert mirror.asked == ["/labels.gz"]
+    assert mirror.requests == ["/labels.gz"]
     assert (tmp_path / "new" / "labels.gz").read_bytes() == BODY
     assert os.listdir(tmp_path / "new") == ["labels.gz"]
 
@@ -31,7 +31,7 @@ def test_an_endless_body_is_read_only_up_to_the_published_size(mirror, tmp_path)
     def without_end(handler):
         handler.send_response(200)
         handler.end_headers()
-        with pytest.raises(OSError):  # the client hangs up
+        with pytest.raises(OSError):  # the client closes the connection
             while True:
                 handler.wfile.write(bytes(2**16))
 
@@ -47,7 +47,7 @@ def test_a_server_that_fails_once_is_tried_again(mirror, tmp_path):
     answers = iter([give(b"busy", status=503), give(BODY)])
     mirror.answer = lambda handler: next(answers)(handler)
     fetch(FILE, (mirror.url,), tmp_path)
-    assert len(mirror.asked) == 2
+    assert len(mirror.requests) == 2
     assert (tmp_path / "labels.gz").read_bytes() == BODY
 
 
@@ -55,7 +55,7 @@ def test_a_server_that_fails_twice_is_not_tried_a_third_time(mirror, tmp_path):
     mirror.answer = give(b"", status=404)
     with pytest.raises(ConnectionError, match="404"):
         fetch(FILE, (mirror.url,), tmp_path)
-    assert len(mirror.asked) == 2
+    assert len(mirror.requests) == 2
 
 
 def test_the_next_mirror_is_tried_if_one_is_unreachable(mirror, tmp_path):
@@ -137,12 +137,12 @@ def mnist_mirror(mirror, monkeypatch):
 
 def test_loading_downloads_each_file_once_and_then_reads_the_cache(mnist_mirror, tmp_path):
     first = load("mnist", source="download")
-    assert sorted(mnist_mirror.asked) == sorted(f"/{f.gz_name}" for f in catalogue.MNIST.files)
+    assert sorted(mnist_mirror.requests) == sorted(f"/{f.gz_name}" for f in catalogue.MNIST.files)
     assert first.source == f"downloaded to {tmp_path / 'cache' / 'jaxnets' / 'mnist'}"
     assert first.checksums == catalogue.MNIST.checksums
 
     assert load("mnist", source="download").source == first.source
-    assert len(mnist_mirror.asked) == 4
+    assert len(mnist_mirror.requests) == 4
 
 
 def test_a_damaged_file_in_the_cache_is_refused_and_a_missing_one_downloaded(
@@ -156,7 +156,7 @@ def test_a_damaged_file_in_the_cache_is_refused_and_a_missing_one_downloaded(
 
     labels.unlink()
     load("mnist", source="download")
-    assert mnist_mirror.asked[4:] == ["/t10k-labels-idx1-ubyte.gz"]
+    assert mnist_mirror.requests[4:] == ["/t10k-labels-idx1-ubyte.gz"]
 
 
 def test_offline_the_error_is_immediate_and_lists_the_files_and_places(monkeypatch, tmp_path):

@@ -10,7 +10,7 @@ from jaxnets.data.download import fetch
 
 
 def drip(start, piece):
-    """Send the start, then a piece every 20 ms, for as long as the client stays."""
+    """Send the start, then a piece every 20 ms, while the client is connected."""
 
     def answer(handler):
         handler.wfile.write(start)
@@ -83,7 +83,7 @@ def chunk(length):
     return lambda handler: handler.wfile.write(head + length + b"\r\nabc\r\n")
 
 
-# urllib drops the answer open where it cannot read the address in it.
+# urllib does not close a response with an invalid address.
 @pytest.mark.filterwarnings("ignore:unclosed <socket:ResourceWarning")
 @pytest.mark.parametrize(
     "answer",

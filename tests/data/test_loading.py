@@ -33,7 +33,7 @@ def fashion_folder():
 
 @pytest.fixture
 def package_copy(monkeypatch, tmp_path):
-    """A copy of the packaged files, to damage, in the place of the packaged ones."""
+    """A copy of the packaged files that is used in their place."""
     monkeypatch.setattr(importlib.resources, "files", lambda _: tmp_path)
     return Path(shutil.copytree(PACKAGED, tmp_path / "mnist"))
 
@@ -189,7 +189,7 @@ def test_a_damaged_package_is_refused_with_the_cure(package_copy, damage):
         packed = packed[:2_000]
     elif damage == "flipped":
         packed[2_000] ^= 1
-    else:  # a file in perfect order, with one label changed
+    else:  # a valid file with one changed label
         content = bytearray(gzip.decompress(packed))
         content[8] = (content[8] + 1) % 10
         packed = gzip.compress(content)

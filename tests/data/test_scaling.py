@@ -10,7 +10,7 @@ from sklearn.preprocessing import MinMaxScaler, StandardScaler
 
 from jaxnets import data
 
-# Sixteenths, so that a column is constant or varies well above rounding; and often constant.
+# Multiples of 1/16, so that a column is constant or varies by more than rounding errors.
 sixteenths = st.integers(-(2**12), 2**12).map(lambda i: i / 16)
 tables = st.tuples(st.integers(1, 6), st.integers(1, 3)).flatmap(
     lambda shape: arrays(np.float64, shape, elements=sixteenths)

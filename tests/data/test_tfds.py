@@ -23,13 +23,13 @@ assert "tensorflow" not in sys.modules
 
 
 def rows(split):
-    """The examples of a split in an order of their own."""
+    """The examples of a split, sorted."""
     return sorted((x.tobytes(), int(y)) for x, y in zip(*split, strict=True))
 
 
 @pytest.fixture
 def folder(tmp_path, write_set):
-    write_set(tmp_path, train=1_200, test=50)  # more than one block, and a part of one
+    write_set(tmp_path, train=1_200, test=50)  # more than one block, the last one partial
     return tmp_path
 
 

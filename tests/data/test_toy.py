@@ -42,7 +42,7 @@ def test_a_circle_is_a_disc_in_a_ring():
     radius = np.hypot(*x.T)
     assert (radius[y == 1] < 2.5 + 1e-6).all()
     assert ((radius[y == 0] > 3.5 - 1e-6) & (radius[y == 0] < 5 + 1e-6)).all()
-    # The radius is uniform, and so is the angle: each quarter of both has a quarter of the points.
+    # Radius and angle are uniform: each quarter of their ranges has a quarter of the points.
     inner = np.histogram(radius[y == 1], bins=4, range=(0, 2.5))[0]
     outer = np.histogram(radius[y == 0], bins=4, range=(3.5, 5))[0]
     angle = np.histogram(np.arctan2(*x.T), bins=8, range=(-np.pi, np.pi))[0]

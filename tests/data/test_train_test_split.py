@@ -12,7 +12,7 @@ seeds = st.integers(0, 2**64)
 
 
 def numbered(rows):
-    """A split whose images and labels both say their row."""
+    """A split whose images and labels encode their row."""
     x = np.arange(rows, dtype=np.uint8).reshape(rows, 1, 1, 1)
     return Split(x, np.arange(rows, dtype=np.int32))
 

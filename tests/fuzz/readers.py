@@ -28,7 +28,7 @@ POPULATION = {
 
 
 class Reader(NamedTuple):
-    """What reads a kind of file.
+    """A reader of one kind of file.
 
     Attributes:
       name: the file's.

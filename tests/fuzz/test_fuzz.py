@@ -28,10 +28,10 @@ FILES = settings(
     database=None,
     suppress_health_check=[HealthCheck.too_slow],
 )
-PEAK = 2**23  # bytes a reader may hold for a file of a few kilobytes
+PEAK = 2**23  # bytes of memory for a file of a few kilobytes
 ARRAYS = {"fc1/kernel": np.ones((3, 4), np.float32), "step": np.array(7, np.int32)}
 TREE = {"fc1": {"kernel": jnp.ones((3, 4))}, "step": jnp.int32(7)}
-CORPUS = Path(__file__).parent / "corpus"  # files that once were, or well might be, read wrongly
+CORPUS = Path(__file__).parent / "corpus"  # files that were read incorrectly once, or might be
 
 
 @pytest.fixture(scope="module")
@@ -41,7 +41,7 @@ def folder(tmp_path_factory):
 
 @pytest.fixture(scope="module", autouse=True)
 def traced():
-    """Memory is counted over the whole module, for starting to count is slow."""
+    """Trace memory for the whole module, since starting tracemalloc is slow."""
     tracemalloc.start()
     yield
     tracemalloc.stop()
@@ -49,14 +49,14 @@ def traced():
 
 @pytest.fixture(scope="module")
 def checkpoint(folder):
-    """The bytes of a whole checkpoint of step 1."""
+    """The bytes of a valid checkpoint of step 1."""
     with Checkpoints(folder) as checkpoints:
         checkpoints.save(1, TREE, {"seed": 0}, score=0.5)
     return (folder / "step-00000001.safetensors").read_bytes()
 
 
 def bounded(function, *arguments, error):
-    """What a function returns, or None for its own error; in little memory either way."""
+    """The function's result, or None if it raises its own error; checks the memory."""
     tracemalloc.reset_peak()
     before = tracemalloc.get_traced_memory()[0]
     try:
@@ -69,7 +69,7 @@ def bounded(function, *arguments, error):
 
 
 def signed(content):
-    """The content with its own SHA-256 set right, as one who means harm would do."""
+    """The content with a correct SHA-256, as an attacker would make it."""
     start = content.find(b'"sha256":"') + len(b'"sha256":"')
     if start < 10:
         return content
@@ -79,7 +79,7 @@ def signed(content):
 
 @st.composite
 def mutations(draw, content):
-    """The content with some of its bytes changed, inserted, repeated or taken away."""
+    """The content with some bytes changed, inserted, repeated or removed."""
     content = bytearray(content)
     for _ in range(draw(st.integers(1, 4))):
         at = draw(st.integers(0, len(content)))
@@ -109,7 +109,7 @@ strings = st.one_of(
 
 @st.composite
 def headers(draw, content):
-    """A checkpoint with some entries of its header replaced, and the length set right or not."""
+    """A checkpoint with some entries of its header replaced, and a correct or incorrect length."""
     length = int.from_bytes(content[:8], "little")
     header = json.loads(content[8 : 8 + length])
     for _ in range(draw(st.integers(1, 3))):
@@ -135,7 +135,7 @@ def test_any_checkpoint_is_restored_or_refused(folder, checkpoint, data):
         }[kind]
     )
     restored = restore(folder, signed(content) if data.draw(st.booleans()) else content)
-    if restored is not None:  # then it was signed, and nothing of its form is other than was saved
+    if restored is not None:  # then the checksum is correct and the structure is unchanged
         assert restored.step == 1
         assert isinstance(restored.metadata, dict)
         assert restored.tree["fc1"]["kernel"].shape == (3, 4)

@@ -19,8 +19,8 @@ from jaxnets.data.catalogue import File
 from jaxnets.errors import JSONError
 from jaxnets.json_files import read, read_lines
 
-PEAK = 2**23  # bytes: the files have a few kilobytes, or claim gigabytes
-SECONDS = 10.0  # for a file that takes milliseconds, on a busy machine
+PEAK = 2**23  # bytes; the files have a few kilobytes, or a header that says gigabytes
+SECONDS = 10.0  # although a file takes milliseconds, for a busy machine
 
 
 def named(readers):
@@ -29,7 +29,7 @@ def named(readers):
 
 @pytest.fixture
 def whole(tmp_path, monkeypatch):
-    """A function that makes a reader's path with a whole file there, which is read."""
+    """A function that writes a valid file for a reader and returns its path."""
     monkeypatch.setattr(plots, "POPULATION", plots.POPULATION)  # to be restored
 
     def whole(reader):
@@ -49,14 +49,14 @@ def traced():
 
 
 def answer(reader, path):
-    """The reader's refusal, in one line that names the file; None where it reads it."""
+    """The reader's one-line error, which names the file; None if it reads the file."""
     tracemalloc.reset_peak()
     before, began = tracemalloc.get_traced_memory()[0], time.monotonic()
     try:
         reader.read(path)
     except (reader.error, OSError) as error:
         message = str(error)
-        listing = "other options" in message  # of a run that is whole, and another one
+        listing = "other options" in message  # of two valid but different runs
         assert all(line.isprintable() for line in (message.splitlines() if listing else [message]))
         assert str(path.parent) in message
         return message
@@ -73,7 +73,7 @@ def test_a_file_cut_short_is_refused(reader, share, whole):
     content = path.read_bytes().removesuffix(b"\n")
     path.write_bytes(content[: int(share * len(content))])
     refused = answer(reader, path) is not None
-    assert refused or (reader.name == "any.jsonl" and share == 0.5)  # between its two lines
+    assert refused or (reader.name == "any.jsonl" and share == 0.5)  # in the line break
 
 
 @named(READERS)
@@ -137,7 +137,7 @@ def test_a_pipe_or_a_device_is_refused_quickly(reader, kind, whole):
     }[kind]
     make(path)
     if kind in ("nothing", "a loop") and reader.name == "result.json":
-        assert reader.read(path) == {}  # a seed that has not begun
+        assert reader.read(path) == {}  # a seed without results
     else:
         assert answer(reader, path)
 
@@ -159,7 +159,7 @@ def test_an_unreadable_file_is_refused(reader, whole, monkeypatch):
 @named(READERS)
 def test_a_file_of_gigabytes_is_refused_without_reading_it(reader, whole):
     path = whole(reader)
-    os.truncate(path, 2**33)  # sparse: it takes no room
+    os.truncate(path, 2**33)  # sparse: it takes no disk space
     assert answer(reader, path)
 
 
@@ -210,7 +210,7 @@ def test_a_log_is_truncated_before_hostile_lines(tmp_path):
 
 @pytest.fixture
 def cache(tmp_path, monkeypatch):
-    """The cache of downloads with a small published set in it, no mirror, and what reads it."""
+    """The download cache with a small published data set and without mirrors, and its reader."""
     images, labels = (2, 28, 28), (2,)
     folder = tmp_path / "jaxnets" / "mnist"
     folder.mkdir(parents=True)

@@ -57,7 +57,7 @@ def test_taps_on_padding_are_counted():
 
 @pytest.mark.parametrize(("size", "stride", "groups"), [(2, 2, 1), (3, 3, 3), (3, 1, 1)])
 def test_the_gradients_of_a_convolution_have_its_count(size, stride, groups):
-    """Zeros between pixels and the forward pass, of which nothing is used, do not count."""
+    """Zeros between pixels and the unused forward pass do not count."""
     layer = conv(6, (size, size), strides=stride, groups=groups, padding="VALID", use_bias=False)
     x, g = spec(2, 12, 12, 3), spec(2, *2 * [(12 - size) // stride + 1], 6)
     params, _ = jax.eval_shape(layer.init, jax.random.key(0), x)
@@ -69,7 +69,7 @@ def test_the_gradients_of_a_convolution_have_its_count(size, stride, groups):
     to_kernel = flops(lambda *given: back(*given)[0], params, x, g)
     to_input = flops(lambda *given: back(*given)[1], params, x, g)
     assert flops(lambda params, x: layer.apply(params, {}, x)[0], params, x) == forward
-    # where windows overlap, the input's gradient has taps on padding
+    # if windows overlap, the input's gradient has taps on padding
     padded = 2 * (2 * 12 * 12 * 3) * (size * size * 6 // groups)
     assert (to_kernel, to_input) == (forward, padded if stride < size else forward)
 

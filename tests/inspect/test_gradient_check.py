@@ -14,7 +14,7 @@ X = normal(4, 3)
 
 
 def scaled(wrong=lambda g: g):
-    """x times a scale, its backward pass by hand; `wrong` spoils the scale's gradient."""
+    """x times a scale with a manual backward pass; `wrong` changes the scale's gradient."""
 
     @jax.custom_vjp
     def f(scale, x):
@@ -104,7 +104,7 @@ def test_an_error_that_cancels_in_the_sum_of_the_outputs_is_detected():
     def softmax(x):
         return jax.nn.softmax(x)
 
-    # a softmax's outputs add up to 1, so that their sum has no gradient to be wrong about
+    # the outputs of a softmax sum to 1, so that the gradient of their sum is always 0
     softmax.defvjp(lambda x: (softmax(x), None), lambda _, g: (jnp.zeros_like(g),))
     with pytest.raises(GradientError, match=r"arguments\[0\]\["):
         check_function(softmax, X)

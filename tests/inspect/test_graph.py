@@ -110,7 +110,7 @@ def test_the_same_model_gives_the_same_graph_from_values_or_from_shapes():
 
 
 def parsed(dot):
-    """Node labels and edges of a DOT text, its braces balanced and every line understood."""
+    """Node labels and edges of a DOT text; checks the braces and parses every line."""
     assert dot.startswith("digraph {\n") and dot.endswith("}\n")
     nodes, edges, boxes, depth = {}, [], [], 0
     for line in dot.splitlines():

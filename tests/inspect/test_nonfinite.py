@@ -93,4 +93,4 @@ def test_masked_values_and_constant_infinities_are_not_reported():
     assert first_nonfinite(lambda x, best: (jnp.log(x), best), x, best).operation == "log"
     assert first_nonfinite(lambda x: jax.nn.softmax(jnp.where(x > 0, x, -jnp.inf)), x) is None
     lowest = first_nonfinite(lambda x: jnp.where(x > 9, x, -jnp.inf).max() - -jnp.inf, x)
-    assert lowest.operation == "sub"  # infinity - infinity is nobody's purpose
+    assert lowest.operation == "sub"  # infinity - infinity is a fault

@@ -43,7 +43,7 @@ TOP = serial(("pool", global_avg_pool), ("head", dense(2)))
 
 
 def seen_by_nan(model, x):
-    """For each output and axis of the input, (input, output positions): where a NaN gets to."""
+    """For each output and axis of the input, (input, output positions): where NaN propagates."""
     params, state = model.init(jax.random.key(0), x)
     outputs, actual = jax.jit(lambda x: activations(model, params, state, x)), {}
     for axis in (1, 2):
@@ -57,7 +57,7 @@ def seen_by_nan(model, x):
 
 
 def seen_by_field(field, axis, extent, outputs):
-    """The same, of one axis, by a size, a stride and a start."""
+    """The same for one axis, from a size, a stride and a start."""
     size, stride, start = (part[axis - 1] for part in field)
     first = start + stride * np.arange(outputs)[None]
     inputs = np.arange(extent)[:, None]
@@ -65,7 +65,7 @@ def seen_by_field(field, axis, extent, outputs):
 
 
 def ends(seen):
-    """The first and the last input position that each output position sees."""
+    """The first and the last input position that each output position depends on."""
     return [(np.flatnonzero(column)[0], np.flatnonzero(column)[-1]) for column in seen.T]
 
 
@@ -77,7 +77,7 @@ def test_the_field_is_the_set_of_pixels_from_which_nan_propagates(model):
     for (path, axis), seen in support.items():
         expected = seen_by_field(fields[path], axis, *seen.shape)
         assert ends(seen) == ends(expected), f"{path}, axis {axis}"
-        if "conv2" not in path:  # whose dilation leaves gaps
+        if "conv2" not in path:  # dilated windows have gaps
             assert seen.sum() == expected.sum() or "pool2" in path, f"{path}, axis {axis}"
 
 

@@ -16,7 +16,7 @@ def image(size, channels=3):
 
 
 def convolution(out, size, channels, features):
-    """Multiplications and additions of a square convolution to (out, out, features)."""
+    """The multiplications and additions of a square convolution to (out, out, features)."""
     return 2 * out * out * size * size * channels * features
 
 
@@ -31,7 +31,7 @@ LENET_BATCH_NORM = (
     + convolution(7, 3, 32, 64)
     + matmuls(7 * 7 * 64, 50, 10)
 )
-ALEXNET = (  # half of the channels in each of two groups
+ALEXNET = (  # two groups with half of the channels each
     convolution(55, 11, 3, 96)
     + convolution(27, 5, 96 // 2, 256)
     + convolution(13, 3, 256, 384)
@@ -67,7 +67,7 @@ def resnet18():
 def resnet50():
     total, channels = convolution(112, 7, 3, 64) + matmuls(2048, 1000), 64
     for side, width, depth in ((56, 64, 3), (28, 128, 4), (14, 256, 6), (7, 512, 3)):
-        before = side if width == 64 else 2 * side  # the first 1x1 comes before the stride
+        before = side if width == 64 else 2 * side  # the first 1x1 convolution is before the stride
         total += convolution(before, 1, channels, width) + convolution(side, 1, channels, 4 * width)
         total += (depth - 1) * convolution(side, 1, 4 * width, width)
         total += depth * (
@@ -111,7 +111,7 @@ def test_the_counts_by_hand_are_the_published_ones():
 
 
 def test_alexnet_has_the_25_rows_of_deck_s2():
-    """S2: name, output and, of what learns, parameters; input and output are the toolbox's."""
+    """S2: name, output and number of parameters; input and output are MATLAB's layers."""
     model = serial(("alexnet", models.alexnet()), ("prob", jax.nn.softmax))
     rows = [row for row in summary(model, image(227)).rows if row.path != "alexnet"]
     slide = """

@@ -128,7 +128,7 @@ WIDE = {
 
 
 def test_64_bit_arrays_are_saved_and_loaded_unchanged(tmp_path):
-    """JAX has no such dtype here, so they stay NumPy's."""
+    """Without x64, JAX does not have these dtypes, so they stay NumPy arrays."""
     ours, theirs = tmp_path / "ours.safetensors", tmp_path / "theirs.safetensors"
     safetensors.save(ours, WIDE)
     save_file({name: np.asarray(array) for name, array in WIDE.items()}, theirs)

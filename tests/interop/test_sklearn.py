@@ -35,7 +35,7 @@ full_batch = {"learning_rate_init": 0.1, "batch_size": 300, "max_iter": 400, "ra
 
 
 def build(features, outputs):
-    """A network with a state and with chance, for a pickle to find by name."""
+    """A network with a state and dropout, which a pickle refers to by name."""
     del features
     return serial(
         ("fc", dense(8)), ("norm", batch_norm()), jax.nn.relu, ("drop", dropout(0.2)),
@@ -84,7 +84,7 @@ def test_scikit_learns_own_checks_pass(estimator):
 
 
 def test_a_grid_over_alpha_compiles_once_for_each_number_of_rows():
-    # A width of its own: the folds have 200 rows, and the best is trained again on all 300.
+    # A unique width, so that no program is cached: folds have 200 rows, and refitting has 300.
     estimator = clone(small).set_params(hidden_layer_sizes=(15,))
     programs = _PROGRAMS[estimator.fit(X[:50], Y[:50])._train_step()]
 

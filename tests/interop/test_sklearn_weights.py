@@ -142,7 +142,7 @@ def test_the_accuracy_reported_is_weighted():
 
 
 def test_weights_pass_through_cross_validation():
-    heavy = np.where(Y == 3, 1e-6, 1.0)  # so that a 3 is never worth the name
+    heavy = np.where(Y == 3, 1e-6, 1.0)  # a weight so small that class 3 is never predicted
     scores = cross_val_score(
         clone(small), X, Y == 3, cv=3, scoring="recall", params={"sample_weight": heavy}
     )

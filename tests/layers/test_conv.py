@@ -23,7 +23,7 @@ CROSS = [[1, 0, 1], [0, 1, 0], [1, 0, 1]]
 
 
 def convolve(image, kernel, padding):
-    """One image of one channel with a given kernel."""
+    """The output for one image of one channel with a given kernel."""
     image, kernel = (jnp.asarray(array, jnp.float32) for array in (image, kernel))
     layer = conv(1, kernel.shape, padding=padding, use_bias=False)
     y, _ = layer.apply({"kernel": kernel[..., None, None]}, {}, image[None, ..., None])

@@ -26,7 +26,7 @@ CASES = pytest.mark.parametrize(
 
 
 def start(space, *sizes, **options):
-    """A layer of 2 features on 3 channels, its params with a bias, and an input."""
+    """A layer with 2 features for 3 channels, params with a nonzero bias, and an input."""
     layer, x = conv_transpose(2, *sizes, **options), normal(2, *space, 3)
     params, _ = layer.init(jax.random.key(0), x)
     return layer, params | {"bias": jnp.array([0.5, -0.25])}, x
@@ -38,14 +38,14 @@ def apply(layer, params, x):
 
 
 def out_size(n, size, stride, padding, axis):
-    """The shape rule that the docstring gives."""
+    """The output shape as documented."""
     if padding == "SAME":
         return n * stride
     return (n - 1) * stride + size - (0 if padding == "VALID" else sum(padding[axis]))
 
 
 def laid_down(x, kernel, strides, before, out):
-    """Each value of x times the kernel, added where its corner falls, in float64."""
+    """Adds the kernel times each value of x at its position, in float64."""
     x, kernel = np.asarray(x, np.float64), np.asarray(kernel, np.float64)
     *size, features, _ = kernel.shape
     y = np.zeros((len(x), *out, features))

@@ -14,7 +14,7 @@ HOW = {"strides": (2, 1), "padding": ((1, 0), (0, 2)), "dilation": (1, 2)}
 
 
 def start(layer, x):
-    """Params away from their first values."""
+    """Params that differ from the initial ones."""
     params, _ = layer.init(jax.random.key(0), x)
     return jax.tree.map(lambda leaf: leaf + 0.1, params)
 

@@ -11,7 +11,7 @@ INTEGERS = [jnp.int8, jnp.uint8, jnp.int16, jnp.uint16, jnp.int32, jnp.uint32]
 
 
 def rows(vocabulary, indices):
-    """Row i of the table holds the number i."""
+    """A table whose row i has the number i."""
     table = jnp.arange(vocabulary, dtype=jnp.float32)[:, None]
     return embedding(vocabulary, 1).apply({"embedding": table}, {}, indices)[0][..., 0]
 

@@ -21,7 +21,7 @@ def test_the_noise_has_mean_0_the_given_standard_deviation_and_normal_moments():
     x = normal(n)
     noise = np.asarray(trained(gaussian_noise(std), x) - x, np.float64) / std
     for power, moment, spread in ((1, 0, 1), (2, 1, 2), (3, 0, 15), (4, 3, 96)):
-        # The spread is the variance of noise^power for a standard normal.
+        # The last number is the variance of noise^power for a standard normal.
         assert abs((noise**power).mean() - moment) <= 5 * np.sqrt(spread / n)
     lag = (noise[1:] * noise[:-1]).mean()
     assert abs(lag) <= 5 / np.sqrt(n)

@@ -33,7 +33,7 @@ def test_it_is_the_formula_of_the_paper_at_every_channel(size):
 
 
 def test_the_constants_are_alexnets():
-    x = 100 * normal(2, 3, 4, 12)  # large, so that alpha counts
+    x = 100 * normal(2, 3, 4, 12)  # large, so that alpha has an effect
     assert_close(normalised(x), by_loops(x, 5, alpha=1e-4, beta=0.75, k=2), 1e-6)
 
 

@@ -20,7 +20,7 @@ def as_image(rows):
 
 
 def in_windows(values, batch=1):
-    """A batch of images, each one window of 2 x 3 with the values."""
+    """A batch of images, each of which is one window of 2 x 3 with these values."""
     return jnp.tile(jnp.asarray(values, jnp.float32).reshape(1, 2, 3, 1), (batch, 1, 1, 1))
 
 

@@ -29,7 +29,7 @@ from jaxnets import (
 
 pytestmark = pytest.mark.usefixtures("unoptimised")
 HALVES = pytest.mark.parametrize("half", [jnp.bfloat16, jnp.float16])
-N = 3000  # more than either dtype can count, one by one
+N = 3000  # more than either dtype can count to in steps of 1
 
 
 def ones(*shape, dtype=jnp.bfloat16):
@@ -55,8 +55,8 @@ def test_the_maximum_of_many_windows_gets_the_gradients_of_all(half):
 def test_a_value_in_many_windows_gets_the_gradients_of_all():
     layer, x = stochastic_pool((9,), strides=1), jnp.zeros((1, 17, 1), jnp.bfloat16)
     x = x.at[0, 8].set(1)
-    # What is drawn is the only value above 0: its derivative is that of each window, one after
-    # the other.
+    # The sampled value is the only one above 0: it gets the gradient of each window in
+    # turn.
     g = ones(1, 9, 1).at[0, 0].set(256).at[0, 8].set(256)
 
     @jax.jit
@@ -73,7 +73,7 @@ def test_the_global_mean_of_ones_is_one(x):
 
 
 def gradient_of_ones(layer, params, x):
-    """By the params, of the sum of the outputs."""
+    """The gradient of the sum of the outputs with respect to the params."""
 
     @jax.jit
     def run(params, x):
@@ -114,7 +114,7 @@ def test_scale_and_bias_of_a_norm_sum_the_gradients_of_all_examples(layer):
 
     y, gradient = run(params)
     assert (gradient["bias"] == jnp.asarray(N, jnp.bfloat16)).all()
-    total = (np.asarray(y, np.float64) - 1).sum(0)  # the scale's gradient is the normalised input's
+    total = (np.asarray(y, np.float64) - 1).sum(0)  # of the normalised inputs
     np.testing.assert_allclose(gradient["scale"].astype(jnp.float32), total, rtol=2**-8)
 
 
@@ -173,7 +173,7 @@ def test_an_output_is_the_sum_of_every_input(layer, kernel, shape, half):
 
 @pytest.mark.parametrize("norm", [batch_norm(), layer_norm(), group_norm(1)])
 def test_the_statistics_of_a_norm_are_those_of_float32(norm):
-    """Far from zero, where bfloat16 has steps of 1/2: its own mean would be another."""
+    """Far from 0, where bfloat16 has steps of 1/2 and a mean in bfloat16 would differ."""
     x = (100 + normal(64, 8)).astype(jnp.bfloat16)
     params, state = norm.init(jax.random.key(0), x)
     y, new_state = jax.jit(partial(norm.apply, train=True))(params, state, x)

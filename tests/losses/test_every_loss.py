@@ -28,7 +28,7 @@ def square(outputs, labels):
     return (outputs - labels) ** 2
 
 
-# What it takes, and float64 NumPy's number for each example.
+# name: the arguments, and the expected loss per example by NumPy in float64
 TABLE = {
     "softmax_cross_entropy": (
         SCORES,
@@ -58,7 +58,7 @@ every_loss = pytest.mark.parametrize("name", TABLE)
 
 
 def refused_by(call, *args):
-    """The message of the error, without the annotations that only tests check."""
+    """The message of the error, without the checks of annotations."""
     config.update("jaxtyping_disable", True)
     try:
         with pytest.raises(ValueError) as error:

@@ -56,16 +56,16 @@ def output_and_gradients(convolve, problem):
 
 
 @pytest.mark.parametrize("padding", [((0, 0), (-1, 0)), ((0, 0), (-2, 1)), ((1, -2), (-1, -1))])
-@pytest.mark.parametrize("within", [lambda f: f, lowering.in_hwnc], ids=["", "batch inside"])
+@pytest.mark.parametrize("layout", [lambda f: f, lowering.in_hwnc], ids=["NHWC", "HWNC"])
 @pytest.mark.parametrize("convolve", [lowering.conv, lowering.plain_conv])
-def test_negative_padding_crops_first(convolve, within, padding):
+def test_negative_padding_crops_first(convolve, layout, padding):
     x, kernel = normal(2, 8, 9, 4), normal(3, 2, 4, 3, seed=1)
     crop = [slice(max(-b, 0), n - max(-a, 0)) for n, (b, a) in zip((8, 9), padding, strict=True)]
     rest = tuple((max(b, 0), max(a, 0)) for b, a in padding)
     y, (dx, dk) = loops.convolution(x[:, *crop], kernel, (1, 1), rest, (1, 1), 1)
 
     def cropping(x, kernel, *options):
-        return within(lambda x, kernel: convolve(x, kernel, *options))(x, kernel)
+        return layout(lambda x, kernel: convolve(x, kernel, *options))(x, kernel)
 
     actual = output_and_gradients(cropping, Problem(x, kernel, (1, 1), padding, (1, 1), 1))
     whole = np.zeros(x.shape)
@@ -73,10 +73,10 @@ def test_negative_padding_crops_first(convolve, within, padding):
     assert_close(actual, (y, (whole, dk)))
 
 
-WAYS = pytest.mark.parametrize("convolve", [lowering.conv, lowering.plain_conv])
+over_implementations = pytest.mark.parametrize("convolve", [lowering.conv, lowering.plain_conv])
 
 
-@WAYS
+@over_implementations
 @examples
 @given(problem=problems())
 def test_every_implementation_gives_the_output_and_gradients_of_the_loops(convolve, problem):
@@ -88,7 +88,7 @@ ALL_AT_ONCE = Problem(
 )
 
 
-@WAYS
+@over_implementations
 def test_strides_padding_dilation_and_groups_combine(convolve):
     assert_close(output_and_gradients(convolve, ALL_AT_ONCE), loops.convolution(*ALL_AT_ONCE))
 
@@ -99,7 +99,7 @@ def test_above_the_memory_limit_the_plain_implementation_is_used(monkeypatch):
     assert_same(beyond, output_and_gradients(lowering.plain_conv, ALL_AT_ONCE))
 
 
-@WAYS
+@over_implementations
 def test_bfloat16_stays_bfloat16(convolve):
     x, kernel, *options = ALL_AT_ONCE
     half = Problem(x.astype(jnp.bfloat16), kernel.astype(jnp.bfloat16), *options)

@@ -18,7 +18,7 @@ NOTHING = ((0, 0), (0, 0))
 
 
 def output_and_gradients(convolve, x, kernel, padding):
-    """As the loops give them, so with the batch first."""
+    """The output and gradients in the loops' layout, NHWC."""
 
     @jax.jit
     def run(x, kernel):
@@ -33,7 +33,7 @@ def output_and_gradients(convolve, x, kernel, padding):
 
 @st.composite
 def problems(draw, most_taps, wide):
-    """With `wide`, the padding may be wider than the kernel."""
+    """A convolution; with `wide`, the padding may be wider than the kernel."""
 
     def per_axis(smallest, largest):
         return tuple(draw(st.integers(smallest, largest)) for _ in range(2))
@@ -98,19 +98,19 @@ def test_padding_wider_than_the_kernel_uses_another_implementation(padding):
     ],
 )
 def test_float32_keeps_its_precision(extent, taps, tile, error):
-    """Relative to the largest output, at the size of a network's layer, with each tile."""
+    """The error relative to the largest output, for layers of usual size and each tile size."""
     assert best_tile(extent, taps) == tile
     x, kernel = normal(8, extent, extent, 32), normal(taps, taps, 32, 16, seed=1)
     pad = ((taps // 2, taps // 2),) * 2
     y, gradients = output_and_gradients(cook_toom.cook_toom_conv, x, kernel, pad)
     with jax.enable_x64(True):
         wide = (jnp.asarray(np.asarray(part, np.float64)) for part in (x, kernel))
-        exact = output_and_gradients(plain_inside, *wide, pad)
+        exact = output_and_gradients(plain_hwnc, *wide, pad)
     assert_close((y, gradients), exact, tolerance=error)
 
 
-def plain_inside(x, kernel, padding):
-    """XLA's own, with the batch inside."""
+def plain_hwnc(x, kernel, padding):
+    """XLA's convolution in HWNC."""
     y = lowering.plain_conv(x.transpose(2, 0, 1, 3), kernel, (1, 1), padding, (1, 1), 1)
     return y.transpose(1, 2, 0, 3)
 

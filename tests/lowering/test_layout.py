@@ -59,14 +59,14 @@ NETWORKS = {
 
 
 def with_any_signs(params):
-    """Parameters of either sign, since a pool after a falling step takes the smallest."""
+    """Parameters of both signs, since a pool after a decreasing operation takes the minimum."""
     leaves, structure = jax.tree.flatten(params)
     moved = [leaf + normal(*leaf.shape, seed=i) for i, leaf in enumerate(leaves)]
     return jax.tree.unflatten(structure, moved)
 
 
 def value_state_and_gradient(forward, params, state, x):
-    """Of a loss that sees each output differently."""
+    """The value, state and gradient of a loss with a different weight for each output."""
 
     @jax.jit
     def run(params, x):
@@ -91,12 +91,12 @@ def test_values_state_and_gradients_are_those_of_the_network_in_nhwc(name, train
         return model.apply(params, state, x, key=KEY, train=train)
 
     plain = value_state_and_gradient(forward, params, state, X)
-    inside = value_state_and_gradient(lowering.in_hwnc(forward), params, state, X)
-    assert_close(inside, plain, tolerance=1e-4)
+    hwnc = value_state_and_gradient(lowering.in_hwnc(forward), params, state, X)
+    assert_close(hwnc, plain, tolerance=1e-4)
 
 
 def operations(f, *arguments):
-    """What the CPU computes."""
+    """The operations of the program for the CPU."""
     visited = []
 
     def visit(operation, operands):
@@ -127,8 +127,8 @@ def test_a_pool_moves_before_operations_it_commutes_with():
     forward = forward_of(NETWORKS["norm, ReLU, pool"], X)
     actual = operations(lowering.in_hwnc(forward), X)
     maxima = [op.eqn.outvars[0].aval.shape for op in actual if op.name == "max"]
-    assert (4, 5, 4, 8) in maxima  # ReLU on winners
-    assert (9, 10, 4, 8) not in maxima  # and not on all
+    assert (4, 5, 4, 8) in maxima  # ReLU on the maxima
+    assert (9, 10, 4, 8) not in maxima  # and not on all values
 
 
 def test_operations_keep_their_layer_and_source_line():
@@ -145,7 +145,7 @@ def test_operations_keep_their_layer_and_source_line():
         serial(flatten, ("head", dense(3))),
         serial(("conv", conv(8, (3, 3), strides=2)), relu),
     ],
-    ids=["a way of its own", "no convolution", "stride 2"],
+    ids=["an explicit implementation", "no convolution", "stride 2"],
 )
 def test_functions_that_would_not_be_faster_are_unchanged(model):
     forward = forward_of(model, X)

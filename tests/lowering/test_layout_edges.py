@@ -13,7 +13,7 @@ pytestmark = pytest.mark.usefixtures("unoptimised")
 
 
 def block(pool, **options):
-    """A convolution that changes the layout, and what comes before and after it."""
+    """A convolution that changes the layout, and operations before and after it."""
     return serial(
         ("conv1", conv(4, (3, 3), use_bias=False, **options)),
         ("norm", batch_norm()),
@@ -38,24 +38,24 @@ EDGES = {
     "pools that overlap": (block(max_pool((3, 3), strides=2)), normal(3, 6, 7, 4)),
     "pools with padding": (block(max_pool((2, 2), padding="SAME")), normal(3, 6, 7, 4)),
     "huge": (POOLED, 1e15 * normal(3, 6, 7, 4)),
-    # not pooled: beside the norm's epsilon all values are equal, and which of them wins is open
+    # without a pool: the values are equal up to the norm's epsilon, so the maximum is not unique
     "tiny": (UNPOOLED, 1e-30 * normal(3, 6, 7, 4)),
 }
 
 
 def start(model, x):
-    """Variables of either sign, the running variance away from 1."""
+    """Variables of both signs, with a running variance other than 1."""
     params, state = model.init(jax.random.key(0), x)
     leaves, structure = jax.tree.flatten(params)
     moved = [leaf + 0.3 * normal(*leaf.shape, seed=i) for i, leaf in enumerate(leaves)]
     return jax.tree.unflatten(structure, moved), jax.tree.map(lambda leaf: leaf + 0.25, state)
 
 
-def output_state_and_gradients(model, params, state, x, within, train=True):
+def output_state_and_gradients(model, params, state, x, layout, train=True):
     @jax.jit
     def run(params, x):
         def forward(params, x):
-            return within(lambda *args: model.apply(*args, train=train))(params, state, x)
+            return layout(lambda *args: model.apply(*args, train=train))(params, state, x)
 
         (y, new_state), pull = jax.vjp(forward, params, x)
         g = jnp.cos(jnp.arange(y.size, dtype=jnp.float32)).reshape(y.shape).astype(y.dtype)
@@ -73,9 +73,9 @@ def as_it_stands(f):
 def test_edge_cases_of_sizes_equal_the_network_in_nhwc(model, x):
     params, state = start(model, x)
     plain = output_state_and_gradients(model, params, state, x, as_it_stands)
-    inside = output_state_and_gradients(model, params, state, x, lowering.in_hwnc)
-    assert jax.tree.map(lambda a: a.dtype, inside) == jax.tree.map(lambda a: a.dtype, plain)
-    assert_close(inside, plain, tolerance=2e-4)
+    hwnc = output_state_and_gradients(model, params, state, x, lowering.in_hwnc)
+    assert jax.tree.map(lambda a: a.dtype, hwnc) == jax.tree.map(lambda a: a.dtype, plain)
+    assert_close(hwnc, plain, tolerance=2e-4)
 
 
 @pytest.mark.parametrize("half", [jnp.bfloat16, jnp.float16])
@@ -90,12 +90,12 @@ def test_float64_keeps_its_precision():
     with jax.enable_x64(True):
         x = jnp.asarray(np.random.default_rng(0).normal(size=(3, 6, 7, 4)))
         params, state = jax.tree.map(lambda a: a.astype(jnp.float64), start(POOLED, x))
-        plain, inside = (
-            jax.tree.map(np.asarray, output_state_and_gradients(POOLED, params, state, x, within))
-            for within in (as_it_stands, lowering.in_hwnc)
+        plain, hwnc = (
+            jax.tree.map(np.asarray, output_state_and_gradients(POOLED, params, state, x, layout))
+            for layout in (as_it_stands, lowering.in_hwnc)
         )
-    assert {leaf.dtype.name for leaf in jax.tree.leaves(inside)} == {"float64"}
-    assert_close(inside, plain, tolerance=1e-11)
+    assert {leaf.dtype.name for leaf in jax.tree.leaves(hwnc)} == {"float64"}
+    assert_close(hwnc, plain, tolerance=1e-11)
 
 
 @pytest.mark.parametrize("bad", [np.inf, -np.inf, np.nan, 1e38])
@@ -103,10 +103,10 @@ def test_values_that_are_not_finite_affect_only_their_image_and_stay_so(bad):
     x = normal(3, 12, 11, 4)
     params, state = start(POOLED, x)
     apply = jax.jit(lambda x: POOLED.apply(params, state, x)[0])
-    inside = jax.jit(lambda x: lowering.in_hwnc(POOLED.apply)(params, state, x)[0])
+    hwnc = jax.jit(lambda x: lowering.in_hwnc(POOLED.apply)(params, state, x)[0])
     for place in ((0, 0), (5, 6), (11, 10)):
         marked = x.at[1, *place, 2].set(bad)
-        plain, actual = np.asarray(apply(marked)), np.asarray(inside(marked))
+        plain, actual = np.asarray(apply(marked)), np.asarray(hwnc(marked))
         assert np.isfinite(actual[[0, 2]]).all()
         seen = np.isfinite(actual)
         assert np.isfinite(plain[seen]).all()
@@ -129,11 +129,11 @@ def test_a_kernel_value_that_is_not_finite_affects_only_its_feature(bad):
 SCALED = serial(("conv", conv(4, (3, 3))), ("norm", batch_norm()), max_pool((2, 2)))
 
 
-def gradient_of_scale(within, scale):
+def gradient_of_scale(layout, scale):
     x = normal(3, 6, 8, 4)
     params, state = start(SCALED, x)
     params["norm"] = {"scale": jnp.full(4, scale), "bias": jnp.zeros(4)}
-    y, _, by_params, _ = output_state_and_gradients(SCALED, params, state, x, within)
+    y, _, by_params, _ = output_state_and_gradients(SCALED, params, state, x, layout)
     return y, by_params["norm"]["scale"]
 
 
@@ -157,7 +157,7 @@ def test_a_pool_of_equal_values_gives_the_gradient_to_the_first():
 
 @pytest.mark.parametrize(("bad", "is_lost"), [(np.nan, False), (np.inf, False), (-np.inf, True)])
 def test_only_minus_infinity_is_lost_before_a_factor_of_0(bad, is_lost):
-    """The one exception that the docstring names."""
+    """The exception that the docstring of `in_hwnc` describes."""
     layer, x = conv(4, (3, 3)), normal(1, 2, 2, 4)
     params, state = layer.init(jax.random.key(0), x)
     hole, factor = jnp.zeros(x.shape, bool).at[0, 1, 1, 2].set(True), jnp.zeros((1, 1, 1, 4))

@@ -24,7 +24,7 @@ def pool(x):
 
 
 images, kernel = normal(2, 4, 4, 3), normal(3, 3, 3, 4)
-# The operation of XLA's that a program needs, unless another way takes its place.
+# XLA's operation for a program, unless another implementation is used.
 PROGRAMS = {
     "convolution": (convolution, (images, kernel), "stablehlo.convolution"),
     "gradient of a convolution": (

@@ -30,9 +30,9 @@ def problems(draw):
 
     axes = draw(st.integers(1, 2))
     window = per_axis(1, 3)
-    if draw(st.booleans()):  # the windows tile the input, for which there is a way of its own
+    if draw(st.booleans()):  # no overlap: a special implementation
         strides, padding = window, ((0, 0),) * axes
-    else:  # with less padding than the window, so that every window holds a real value
+    else:  # less padding than the window, so that every window has a value of the input
         strides = per_axis(1, 3)
         padding = tuple((draw(st.integers(0, w - 1)), draw(st.integers(0, w - 1))) for w in window)
     space = [w + more for w, more in zip(window, per_axis(0, 5), strict=True)]

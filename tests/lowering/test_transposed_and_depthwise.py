@@ -10,7 +10,7 @@ from jaxnets import lowering
 from jaxnets.lowering import dispatch
 
 PLATFORMS = ["cpu", "cuda", "tpu"]
-CORNER = ((1, 0), (0, 2))  # padding that tells the axes and the sides apart
+CORNER = ((1, 0), (0, 2))  # padding that differs between axes and sides
 
 
 def transposed(convolve):
@@ -21,7 +21,7 @@ def depthwise(convolve):
     return lambda x, kernel: convolve(x, kernel, (2, 1), CORNER, (1, 2), 3)
 
 
-# The way that chooses, the plain way, and the arguments.
+# The dispatching implementation, the plain one, and the arguments.
 CASES = {
     "transposed": (
         transposed(lowering.conv_transpose),

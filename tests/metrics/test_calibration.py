@@ -23,13 +23,13 @@ def confidences(outputs):
 
 
 def reference(confidence, hits, n_bins):
-    """Accuracy, confidence and share of the bins that are not empty, from scikit-learn."""
+    """Accuracy, confidence and fraction of the nonempty bins, from scikit-learn."""
     accuracy, mean = calibration_curve(hits, confidence, n_bins=n_bins, pos_label=True)
     bins = np.ceil(confidence * n_bins).astype(int)
     return accuracy, mean, np.unique(bins, return_counts=True)[1] / len(bins)
 
 
-@pytest.mark.parametrize("n_bins", [1, 7, 16])  # 15 has an edge at 1/3, where rounding decides
+@pytest.mark.parametrize("n_bins", [1, 7, 16])  # 15 would depend on rounding at the edge 1/3
 @given(parts=parts(CLASSES))
 @examples
 def test_any_stream_gives_the_bins_of_scikit_learn(n_bins, parts):

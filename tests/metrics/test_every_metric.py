@@ -66,7 +66,7 @@ STREAMS = {
         ],
     ),
 }
-# Binary ones by name: the metric of a single logit.
+# name: the metric of a single logit
 BINARY = {
     "accuracy": metrics.accuracy,
     "confusion_matrix": metrics.confusion_matrix(2),
@@ -124,7 +124,7 @@ def test_binary_labels_of_any_coding_are_equivalent(name, outputs_dtype, column,
 def test_a_metric_of_no_examples_is_nan_or_a_count_of_0(name):
     metric = STREAMS[name][0]
     actual = direct(metric, np.zeros((0, C), np.float32), np.zeros(0, int))
-    counts = name in ("confusion_matrix", "precision", "recall", "f1")  # those are 0 for 0 / 0
+    counts = name in ("confusion_matrix", "precision", "recall", "f1")  # they are 0 for 0 / 0
     expected = {"reliability_diagram": [[np.nan], [np.nan], [0]]}.get(name, 0 if counts else np.nan)
     np.testing.assert_array_equal(actual, np.broadcast_to(expected, actual.shape))
 
@@ -139,7 +139,7 @@ def test_a_binary_metric_of_only_padding_is_that_of_no_rows(name, shape):
 @pytest.mark.parametrize("name", ["accuracy", "top_k_accuracy", "expected_calibration_error"])
 def test_a_masked_class_counts_as_the_least_likely(name):
     masked = OUTPUTS.copy()
-    masked[:, 0] = -100  # of which softmax is 0 too, and which scikit-learn takes
+    masked[:, 0] = -100  # its softmax is 0 as well, and scikit-learn accepts it
     expected = STREAMS[name][1](masked, LABELS)
     masked[:, 0] = -np.inf
     np.testing.assert_allclose(direct(STREAMS[name][0], masked, LABELS), expected, atol=1e-6)

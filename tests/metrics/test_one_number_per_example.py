@@ -61,7 +61,7 @@ def in_train_step(function, x, y):
     return jax.eval_shape(train_step, train_state, batch)
 
 
-# The block that pads 10 rows has 500.
+# The last block pads 10 rows to 500.
 WHERE = [(in_metric, "500"), (in_population, "500"), (in_train_step, "10")]
 
 
@@ -83,7 +83,7 @@ def test_labels_that_would_broadcast_to_every_pair_are_refused_with_the_cure(use
         return reduced(distance(outputs, labels))
 
     with (
-        jax.numpy_rank_promotion("allow"),  # as users have it
+        jax.numpy_rank_promotion("allow"),  # as outside tests
         pytest.raises(ValueError, match=r"labels \(\d+,\) broadcast .* as in y\[:, None\]"),
     ):
         user(loss, ONES, ZEROS[:, 0])

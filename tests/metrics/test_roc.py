@@ -21,7 +21,7 @@ binned = metrics.binned_roc_auc
 
 @st.composite
 def scored(draw):
-    """Scores with ties, labels often of one class, and weights of which some are 0, all (24,)."""
+    """Scores with ties, labels often of one class, and weights that may be 0, all (24,)."""
     column = st.integers(-3, 3).map(lambda i: i / 4)
     scores = draw(st.lists(column, min_size=N, max_size=N))
     labels = draw(st.lists(st.integers(0, draw(st.integers(0, 1))), min_size=N, max_size=N))
@@ -30,13 +30,13 @@ def scored(draw):
 
 
 def theirs(score, *args, **options):
-    with warnings.catch_warnings():  # that NaN is the answer
+    with warnings.catch_warnings():  # warns that the result is NaN
         warnings.simplefilter("ignore", sklearn.exceptions.UndefinedMetricWarning)
         return score(*args, **options)
 
 
 def assert_equal_curves(actual, expected):
-    """The same points, ours repeated where scores tie."""
+    """Checks that the points are the same, up to ours being repeated for equal scores."""
     kept = np.unique(-np.asarray(actual[2]), return_index=True)[1]
     for ours, theirs in zip(actual, expected, strict=True):
         np.testing.assert_allclose(np.asarray(ours)[kept], theirs, rtol=0, atol=1e-6)
@@ -61,7 +61,7 @@ def test_the_curve_has_the_points_of_scikit_learns(rows):
 @examples
 def test_the_roc_auc_is_that_of_scikit_learn(rows):
     scores, labels, weights = rows
-    counted = weights > 0  # so that scikit-learn sees that only one class is left
+    counted = weights > 0  # so that scikit-learn detects a single class
     expected = theirs(
         sklearn.metrics.roc_auc_score,
         labels[counted],
@@ -118,7 +118,7 @@ def test_several_classes_give_the_one_vs_rest_mean(seed):
     rng = np.random.default_rng(seed)
     probabilities = np.exp(rng.integers(-1, 2, (N, 3)).astype(np.float32))
     probabilities /= probabilities.sum(1, keepdims=True)
-    labels = rng.integers(0, 3 - seed % 2, N)  # in every other case one class is absent
+    labels = rng.integers(0, 3 - seed % 2, N)  # in the other cases one class is absent
     expected = theirs(
         sklearn.metrics.roc_auc_score,
         labels,

@@ -18,7 +18,7 @@ ours = cache(metrics.top_k_accuracy)
 
 
 def theirs(outputs, labels, k):
-    with warnings.catch_warnings():  # that k = classes is meaningless
+    with warnings.catch_warnings():  # warns that k = classes is meaningless
         warnings.simplefilter("ignore", sklearn.exceptions.UndefinedMetricWarning)
         return sklearn.metrics.top_k_accuracy_score(
             labels, outputs, k=k, labels=range(outputs.shape[1])

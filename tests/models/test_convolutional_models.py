@@ -23,7 +23,7 @@ GOLDEN = {  # for the input of the paper: parameters, and running statistics
     "resnet20": ((32, 32, 3), 269_722, 1_376),
     "small_cnn": ((28, 28, 1), 298_410, 896),
 }
-SMALLEST = {  # pixels a side, where there is a limit
+SMALLEST = {  # minimum pixels per side, where there is one
     "lenet5": 12,
     "lenet_batch_norm": 4,
     "alexnet": 67,
@@ -81,7 +81,7 @@ def of_blocks(layers, count, shape):
 
 
 def heads(sizes):
-    """Dense layers with the dropout of their inputs to the next."""
+    """The output shapes of dense layers with dropout."""
     *hidden, classes = sizes
     shapes = {}
     for number, size in enumerate(hidden, start=6):
@@ -124,7 +124,7 @@ STEM = {
 
 
 def block_shapes(path, before, inner, after, layers=BASIC):
-    """A block: `inner` shapes one a layer of its branch, and a shortcut where the shape changes."""
+    """A block: one of the `inner` shapes per layer, and a shortcut if the shape changes."""
     shapes = {f"{path}/{layer}": shape for layer, shape in zip(layers, inner, strict=True)}
     if before != after:
         shapes |= {f"{path}/{layer}": after for layer in ("shortcut/conv", "shortcut/norm")}
@@ -186,7 +186,7 @@ def test_resnet_20_has_19_convolutions_with_the_shapes_of_the_paper():
 
 @pytest.mark.usefixtures("unoptimised")
 def test_resnet_20_with_zero_branches_is_its_shortcuts():
-    """Option A: every second pixel twice over, then 48 channels of zeros."""
+    """Option A: subsampled by 2 twice, then padded with 48 channels of zeros."""
     model, x = models.resnet20(), normal(2, 9, 8, 3)
     params, state = abstract(model, 9, 8, 3)
     params = jax.tree.map(lambda leaf: normal(*leaf.shape), params)
