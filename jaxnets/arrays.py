@@ -158,16 +158,14 @@ def _to_array(value: Any, make_error: MakeError) -> np.ndarray | jax.Array:
     if isinstance(value, tuple) and any(isinstance(v, jax.Array | np.ndarray) for v in value):
         cure = "pass one array alone, or np.stack(x) for a tuple of rows"
         raise make_error(_describe(value), cure)
-    is_list = isinstance(value, list | tuple | int | float)
-    if not is_list and not hasattr(value, "__array__") and not hasattr(value, "to_numpy"):
+    nested = isinstance(value, list | tuple | int | float)
+    if not nested and not hasattr(value, "__array__") and not hasattr(value, "to_numpy"):
         cure = "convert it to NumPy first, as x.numpy() or np.asarray(x) does"
         raise make_error(_describe(value), cure)
     try:
-        return np.asarray(value if is_list or hasattr(value, "__array__") else value.to_numpy())
+        return np.asarray(value if nested or hasattr(value, "__array__") else value.to_numpy())
     except Exception as error:
-        cure = "convert it first: x.detach().cpu().numpy()"
-        if is_list:
-            cure = "give all rows one shape"
+        cure = "give all rows one shape" if nested else "convert it first: x.detach().cpu().numpy()"
         reason = str(error).partition("\n")[0]
         got = f"{_describe(value)} that does not convert to NumPy ({reason})"
         raise make_error(got, cure) from None
