@@ -84,7 +84,7 @@ def _check(
     if error.max(initial=0.0) > tolerance:
         worst = int(error.argmax())
         raise GradientError(
-            f"the gradient of {_name(paths, leaves, rows[worst])} should be "
+            f"the gradient in {_name(paths, leaves, rows[worst])} should be "
             f"{expected[worst]:.6g} by finite differences, but is {got[worst]:.6g}: a relative "
             f"error of {error[worst]:.1e}, above the tolerance of {tolerance:.0e}; "
             f"{(error > tolerance).sum()} of {error.size} entries are off; correct the backward "

@@ -73,7 +73,7 @@ def test_the_error_names_the_worst_entry_with_expected_and_got():
     with pytest.raises(GradientError) as raised:
         check(layer)
     actual = re.fullmatch(
-        r"the gradient of params/own/scale\[1\] should be (\S+) by finite differences, but is "
+        r"the gradient in params/own/scale\[1\] should be (\S+) by finite differences, but is "
         r"(\S+): a relative error of 3.3e-01, above the tolerance of 1e-05; 2 of 22 entries are "
         r"off; correct the "
         r"backward pass or, at a kink, check at another input",
@@ -115,7 +115,7 @@ def test_arguments_of_a_function_are_named_by_position_and_path():
         w = b["w"].at[2].set(jax.lax.stop_gradient(b["w"][2]))
         return jnp.sin(a) * (w + b["v"])
 
-    with pytest.raises(GradientError, match=r"of arguments\[1\]/w\[2, 0\] should be"):
+    with pytest.raises(GradientError, match=r"in arguments\[1\]/w\[2, 0\] should be"):
         check_function(f, 0.7, {"v": 2.0, "w": normal(3, 1)})
 
 

@@ -116,7 +116,7 @@ WRONG_INPUTS = pytest.mark.parametrize(
     ("x", "message"),
     [
         (normal(28, 28, 2), r"\(batch, height, width, channels\) but got \(28, 28, 2\); add"),
-        (normal(1, 2, 28, 28), r"\(..., 2\) but got \(1, 2, 28, 28\); images are channels last"),
+        (normal(1, 2, 28, 28), r"\(..., 2\) but got \(1, 2, 28, 28\); move the channels to"),
         (normal(1, 2, 5, 2), r"at least \(3, 3\) but got \(2, 5\) with padding; use a smaller w"),
     ],
     ids=["rank", "channels", "size"],
