@@ -48,5 +48,5 @@ def test_an_input_that_does_not_fit_is_refused_with_the_cure():
             layer.apply(params, {}, x)
     with pytest.raises(LayerError, match=r"expects \(..., inputs\) but got a scalar"):
         layer.init(jax.random.key(0), normal())
-    with pytest.raises(LayerError, match=r"inputs\) of at least one, but got \(5, 0\)"):
+    with pytest.raises(LayerError, match=r"at least one input feature, but got \(5, 0\)"):
         layer.init(jax.random.key(0), normal(5, 0))

@@ -72,7 +72,7 @@ def test_decay_must_be_at_least_0_and_below_1(decay):
 
 @pytest.mark.parametrize("layer", [batch_norm(), layer_norm()], ids=["batch", "layer"])
 def test_the_wrong_number_of_channels_is_refused_with_the_cure(layer):
-    with pytest.raises(LayerError, match=r"_norm\(\) expects \(..., 3\) but got \(6, 4\); init"):
+    with pytest.raises(LayerError, match=r"_norm\(\) expects \(..., 3\) but got \(6, 4\); call"):
         layer.apply(PARAMS, STATE, normal(6, 4))
     with pytest.raises(LayerError, match=r"_norm\(\) expects params with 'scale' but got \[\]"):
         layer.apply({}, STATE, x)

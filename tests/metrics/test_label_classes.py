@@ -45,7 +45,7 @@ def test_soft_labels_have_the_roc_curve_of_their_classes():
 @pytest.mark.parametrize("stranger", [2, -2, 1.5, np.nan])
 def test_a_binary_label_outside_minus_1_to_1_is_refused_outside_a_trace(name, stranger):
     labels = np.array([0, 1, stranger, 1], np.float32)
-    with pytest.raises(ValueError, match=r"binary labels between -1 and 1.*in row 2, .* y == 2"):
+    with pytest.raises(ValueError, match=r"binary labels between -1 and 1.*in row 2 .* y == 2"):
         direct(BINARY[name], np.zeros(4, np.float32), labels)
 
 
