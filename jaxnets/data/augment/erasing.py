@@ -1,5 +1,7 @@
 """Cutout and random erasing."""
 
+from typing import Any
+
 import jax
 import jax.numpy as jnp
 from jax import Array
@@ -46,8 +48,10 @@ def erase(
     """
     check_range("erase", 0, 1, rate=rate)
     smallest, largest = area
-    check_range("erase", 0, 1, **{"the largest area": largest})
-    check_range("erase", 0, largest, **{"the smallest area": smallest})
+    largest_area: dict[str, Any] = {"the largest area": largest}
+    smallest_area: dict[str, Any] = {"the smallest area": smallest}
+    check_range("erase", 0, 1, **largest_area)
+    check_range("erase", 0, largest, **smallest_area)
     check_range("erase", 0.01, 1, aspect=aspect)
 
     def augment(key: Array, x: Array, y: Array) -> tuple[Array, Array]:
