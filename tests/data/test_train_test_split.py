@@ -59,12 +59,13 @@ def test_every_row_is_held_out_about_equally_often():
 
 @pytest.mark.parametrize("size", [-1, 0, 10, 11])
 def test_a_size_that_leaves_either_part_empty_is_refused(size):
-    with pytest.raises(DataError, match=f"size of 1 to 9 rows, but got {size}"):
+    expected = "size of 1 to 9 rows" if size > 0 else "size to be a positive integer"
+    with pytest.raises(DataError, match=f"{expected}, but got {size}"):
         train_test_split(numbered(10), size, seed=0)
 
 
 def test_a_negative_seed_is_refused():
-    with pytest.raises(DataError, match="seed of 0 or more, but got -1"):
+    with pytest.raises(DataError, match="seed to be an integer of at least 0, but got -1"):
         train_test_split(numbered(10), 3, seed=-1)
 
 
