@@ -112,7 +112,7 @@ def test_another_magic_number_type_or_rank_is_refused_with_both_headers(tmp_path
 
 @pytest.mark.parametrize("name", ["huge", "huge.gz"])
 @pytest.mark.parametrize(
-    ("count", "answer"),
+    ("count", "message"),
     [(LIMIT // 784, "has only 784 values, .*"), (2**32 - 1, "has the shape .*")],
 )
 def test_a_header_with_too_large_a_shape_allocates_nothing(tmp_path, name, count, message):

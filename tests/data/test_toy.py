@@ -110,9 +110,7 @@ def test_train_test_split_works_on_toy_data():
 @pytest.mark.parametrize("name", ALL)
 @pytest.mark.parametrize("n", [0, -3, 2.0, True])
 def test_an_invalid_number_of_points_is_refused(name, n):
-    with pytest.raises(
-        data.DataError, match=f"{name} expects n to be a positive integer, but got {n}"
-    ):
+    with pytest.raises(data.DataError, match=f"{name} expects n to be a positive .* got {n}"):
         ALL[name](n, seed=0)
 
 
