@@ -241,7 +241,7 @@ def test_the_formula_is_a_convolution_and_the_sliding_mask_a_cross_correlation()
 
 @pytest.mark.parametrize(("kernel", "total"), [(SHARPEN, 1), (EMBOSS, 1), (EDGE, 0), (BLUR, 15)])
 def test_a_constant_image_is_multiplied_by_the_sum_of_the_kernel(kernel, total):
-    """S4, Convolution example: sharpen and emboss keep it, edge detect gives 0, blur 15 times it."""
+    """S4, Convolution example: sharpen and emboss keep it, edge detect gives 0, blur 15 times."""
     assert np.sum(kernel) == total
     np.testing.assert_array_equal(filtered(np.full((4, 4), 7), kernel), 7 * total)
 
