@@ -103,7 +103,7 @@ def _check_range(array: np.ndarray, rows: np.ndarray) -> None:
     row = next(r for r, part in zip(rows, array, strict=True) if not in_range(np.asarray(part)))
     raise DataError(
         f"a stream expects numbers in the range of {jax.dtypes.canonicalize_dtype(array.dtype)}, "
-        f"which JAX computes in, but row {row} has one outside it ({array.dtype}); scale the "
+        f"which JAX computes in, but row {row} holds one outside it ({array.dtype}); scale the "
         "data, or renumber the classes"
     )
 
