@@ -80,7 +80,7 @@ __all__ = [
     "training",
 ]
 
-# Imported when they are first used, so that `import jaxnets` costs what `import jax` does.
+# Imported lazily, so that `import jaxnets` takes no longer than `import jax`.
 _NAMESPACES = ("data", "inspect", "interop", "losses", "lowering", "metrics", "models", "training")
 _FUNCTIONS = {
     "evaluate": "training",

@@ -1,4 +1,4 @@
-"""Data as callers pass it, as arrays: converted with every value kept, or refused with a cure."""
+"""Converts the data that callers pass to arrays without losing a value, or raises with a cure."""
 
 from collections.abc import Callable
 from typing import Any, NamedTuple
@@ -7,11 +7,11 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-Refuse = Callable[[str, str], ValueError]  # the error for what came, and its cure
+MakeError = Callable[[str, str], ValueError]  # from what was received, and the cure
 
 
 class Examples(NamedTuple):
-    """Inputs, labels and, where there are any, weights: pytrees of arrays (n, ...), or None."""
+    """Inputs, labels and optional weights: pytrees of arrays (n, ...), or None."""
 
     x: Any
     y: Any
@@ -25,12 +25,12 @@ def as_examples(where: str, name: str, data: Any, error: type[ValueError]) -> Ex
     least 0.
 
     Raises:
-      error: the data are something else, an array is refused, there are no rows, or the lengths
+      error: the data are not such a tuple, an array is invalid, there are no rows, or the lengths
         differ.
     """
     if not isinstance(data, tuple | list) or len(data) not in (2, 3):
         raise error(
-            f"{where} expects {name}=(x, y) or (x, y, weights), but got {_kind(data)}; "
+            f"{where} expects {name}=(x, y) or (x, y, weights), but got {_describe(data)}; "
             f"{_split_cure(data)}"
         )
     x, y = (
@@ -41,16 +41,16 @@ def as_examples(where: str, name: str, data: Any, error: type[ValueError]) -> Ex
     lengths = [{len(leaf) for leaf in jax.tree.leaves(tree)} for tree in (x, y, weights)]
     if len(set().union(*lengths)) != 1 or 0 in lengths[0]:
         inputs, labels = ("/".join(map(str, sorted(counts))) for counts in lengths[:2])
-        beside = "" if weights is None else f" and {len(weights)} weights"
+        weight_count = "" if weights is None else f" and {len(weights)} weights"
         raise error(
             f"{where} expects as many labels as inputs in {name}, at least one, but got {inputs} "
-            f"inputs and {labels} labels{beside}; pass one of each per example"
+            f"inputs and {labels} labels{weight_count}; pass one of each per example"
         )
     return Examples(x, y, weights)
 
 
 def as_tree(where: str, name: str, tree: Any, error: type[ValueError]) -> Any:
-    """A dict or a tuple of arrays, or one array, each as `as_rows` returns it."""
+    """A dict or tuple of arrays, or a single array, each converted by `as_rows`."""
     if isinstance(tree, dict):
         parts = {key: as_tree(where, f"{name}[{key!r}]", tree[key], error) for key in tree}
         if parts:
@@ -63,11 +63,11 @@ def as_tree(where: str, name: str, tree: Any, error: type[ValueError]) -> Any:
 
 def _weights(where: str, name: str, value: Any, error: type[ValueError]) -> np.ndarray:
     weights = np.asarray(as_rows(where, f"the {name} weights", value, error), np.float32)
-    wrong = ~(np.isfinite(weights) & (weights >= 0))
-    if weights.ndim != 1 or wrong.any():
+    invalid = ~(np.isfinite(weights) & (weights >= 0))
+    if weights.ndim != 1 or invalid.any():
         got = f"the shape {weights.shape}"
         if weights.ndim == 1:
-            got = f"{weights[wrong][0]} in row {wrong.argmax()}"
+            got = f"{weights[invalid][0]} in row {invalid.argmax()}"
         raise error(
             f"{where} expects the {name} weights as one finite number of at least 0 per example, "
             f"but got {got}; a weight of 0 leaves an example out"
@@ -78,13 +78,15 @@ def _weights(where: str, name: str, value: Any, error: type[ValueError]) -> np.n
 def as_split(
     where: str, name: str, split: Any, error: type[ValueError]
 ) -> tuple[np.ndarray | jax.Array, np.ndarray | jax.Array]:
-    """The pair `(x, y)`, each as `as_rows` returns it, with as many labels as inputs.
+    """The pair `(x, y)`, each converted by `as_rows`, with as many labels as inputs.
 
     Raises:
-      error: the split is no pair, an array is refused, there are no rows, or the lengths differ.
+      error: the split is not a pair, an array is invalid, there are no rows, or the lengths differ.
     """
     if not isinstance(split, tuple | list) or len(split) != 2:
-        raise error(f"{where} expects {name}=(x, y), but got {_kind(split)}; {_split_cure(split)}")
+        raise error(
+            f"{where} expects {name}=(x, y), but got {_describe(split)}; {_split_cure(split)}"
+        )
     x, y = (
         as_rows(where, f"the {name} {part}", array, error)
         for part, array in zip(("inputs", "labels"), split, strict=True)
@@ -100,28 +102,28 @@ def as_split(
 def as_rows(
     where: str, name: str, value: Any, error: type[ValueError], *, wide: bool = False
 ) -> np.ndarray | jax.Array:
-    """`value` as an array of numbers (n, ...) in its own dtype and the machine's byte order.
+    """`value` as an array of numbers (n, ...) in its own dtype and native byte order.
 
     Args:
       where: the function that was called, such as "fit".
       name: which of its arguments, such as "the training inputs".
-      value: an array, a list of equal rows, or anything that converts itself to NumPy.
-      error: what is raised.
-      wide: keep 64-bit values beyond 32 bits, which JAX by default does not compute in.
+      value: an array, a list of rows of equal shape, or anything with a conversion to NumPy.
+      error: the exception to raise.
+      wide: allow 64-bit values that do not fit in 32 bits, JAX's default precision.
 
     Raises:
-      error: it is no such array, or holds a number that JAX's dtype for it cannot.
+      error: `value` is not such an array, or holds a number that JAX's dtype for it cannot.
     """
 
-    def refuse(got: str, cure: str) -> ValueError:
+    def make_error(got: str, cure: str) -> ValueError:
         return error(
             f"{where} expects {name} as an array of numbers (n, ...), but got {got}; {cure}"
         )
 
-    array = _converted(value, refuse)
-    _check_dtype(array, refuse)
+    array = _to_array(value, make_error)
+    _check_dtype(array, make_error)
     if array.ndim == 0:
-        raise refuse(f"the single number {array}", "pass one row per example")
+        raise make_error(f"the single number {array}", "pass one row per example")
     if isinstance(array, np.ndarray):
         array = array.astype(array.dtype.newbyteorder("="), copy=False)
         if not wide:
@@ -130,13 +132,13 @@ def as_rows(
 
 
 def shape_of(rows: int, array: Any) -> jax.ShapeDtypeStruct:
-    """The shape and dtype that so many rows of an array have on the device."""
+    """The shape and dtype that `rows` rows of an array have on the device."""
     dtype = jax.dtypes.canonicalize_dtype(array.dtype)
     return jax.ShapeDtypeStruct((rows, *array.shape[1:]), dtype)
 
 
 def nonfinite_rows(name: str, array: Any) -> str | None:
-    """Which row of the array holds NaN or infinity, as a clause; None where all are finite."""
+    """A clause that names the first row with NaN or infinity; None if all values are finite."""
     array = np.asarray(array)
     if not jnp.issubdtype(array.dtype, jnp.inexact):
         return None
@@ -148,68 +150,71 @@ def nonfinite_rows(name: str, array: Any) -> str | None:
     return f"row {rows[0]} of {name} holds {value}, as do {rows.size} of {len(array)} rows"
 
 
-def _converted(value: Any, refuse: Refuse) -> np.ndarray | jax.Array:
+def _to_array(value: Any, make_error: MakeError) -> np.ndarray | jax.Array:
     if isinstance(value, np.ma.MaskedArray):
-        raise refuse("a masked array, whose mask would be lost", "fill it first: x.filled(0)")
+        raise make_error("a masked array, whose mask would be lost", "fill it first: x.filled(0)")
     if isinstance(value, jax.Array):
         return value
     if isinstance(value, tuple) and any(isinstance(v, jax.Array | np.ndarray) for v in value):
-        raise refuse(_kind(value), "pass one array alone, or np.stack(x) for a tuple of rows")
-    listed = isinstance(value, list | tuple | int | float)
-    if not listed and not hasattr(value, "__array__") and not hasattr(value, "to_numpy"):
-        raise refuse(_kind(value), "convert it to NumPy first, as x.numpy() or np.asarray(x) does")
+        cure = "pass one array alone, or np.stack(x) for a tuple of rows"
+        raise make_error(_describe(value), cure)
+    nested = isinstance(value, list | tuple | int | float)
+    if not nested and not hasattr(value, "__array__") and not hasattr(value, "to_numpy"):
+        cure = "convert it to NumPy first, as x.numpy() or np.asarray(x) does"
+        raise make_error(_describe(value), cure)
     try:
-        return np.asarray(value if listed or hasattr(value, "__array__") else value.to_numpy())
+        return np.asarray(value if nested or hasattr(value, "__array__") else value.to_numpy())
     except Exception as error:
-        cure = "give all rows one shape" if listed else "convert it first: x.detach().cpu().numpy()"
+        cure = "give all rows one shape" if nested else "convert it first: x.detach().cpu().numpy()"
         reason = str(error).partition("\n")[0]
-        raise refuse(f"{_kind(value)} that does not convert to NumPy ({reason})", cure) from None
+        got = f"{_describe(value)} that does not convert to NumPy ({reason})"
+        raise make_error(got, cure) from None
 
 
-def _check_dtype(array: np.ndarray | jax.Array, refuse: Refuse) -> None:
+def _check_dtype(array: np.ndarray | jax.Array, make_error: MakeError) -> None:
     dtype = array.dtype
-    text = dtype.kind in "UST" or (
+    is_text = dtype.kind in "UST" or (
         dtype.kind == "O" and isinstance(next(np.asarray(array).flat, None), str)
     )
-    if text:
+    if is_text:
         cure = "number the classes: names, y = np.unique(y, return_inverse=True)"
-        raise refuse(f"strings ({dtype})", cure)
+        raise make_error(f"strings ({dtype})", cure)
     try:
         jax.dtypes.canonicalize_dtype(dtype)
-        known = dtype.kind == "b" or jnp.issubdtype(dtype, jnp.number)
+        is_supported = dtype.kind == "b" or jnp.issubdtype(dtype, jnp.number)
     except TypeError:
-        known = False
-    if not known:
+        is_supported = False
+    if not is_supported:
         cure = "stack equal rows with np.stack(x), or cast them with x.astype(np.float32)"
-        raise refuse(f"the dtype {dtype}", cure)
+        raise make_error(f"the dtype {dtype}", cure)
 
 
 def _check_range(where: str, name: str, array: np.ndarray, error: type[ValueError]) -> None:
-    """Refuse a number that would wrap round, or become infinite, in the dtype that JAX gives it."""
+    """Raise if a number would wrap around, or overflow to infinity, in JAX's dtype for it."""
     if in_range(array):
         return
-    place = np.argwhere(_outside(array))[0].tolist()
+    index = np.argwhere(_out_of_range(array))[0].tolist()
     cure = "scale the data, as jaxnets.data.fit_standard does"
     if array.dtype.kind in "iu":
         cure = "number them from 0, as np.unique(values, return_inverse=True) does"
     raise error(
         f"{where} expects {name} in the range of {jax.dtypes.canonicalize_dtype(array.dtype)}, "
-        f"which JAX computes in, but row {place[0]} has {array[tuple(place)]} ({array.dtype}); "
+        f"which JAX computes in, but row {index[0]} has {array[tuple(index)]} ({array.dtype}); "
         f"{cure}"
     )
 
 
 def in_range(array: np.ndarray) -> bool:
-    """Whether JAX's dtype for the array can hold each of its values, but for rounding."""
+    """Whether JAX's dtype for the array can hold each of its values, up to rounding."""
     dtype = jax.dtypes.canonicalize_dtype(array.dtype)
     if dtype == array.dtype or not array.size:
         return True
     low, high = _bounds(dtype)
     inside = all(part.min() >= low and part.max() <= high for part in _real_parts(array))
-    return inside or not _outside(array).any()  # NaN and infinity are no smaller and no larger
+    return inside or not _out_of_range(array).any()  # NaN and infinity are not out of range
 
 
-def _outside(array: np.ndarray) -> np.ndarray:
+def _out_of_range(array: np.ndarray) -> np.ndarray:
     low, high = _bounds(jax.dtypes.canonicalize_dtype(array.dtype))
     outside = [np.isfinite(p) & ((p < low) | (p > high)) for p in _real_parts(array)]
     return np.any(outside, axis=0)
@@ -224,8 +229,8 @@ def _real_parts(array: np.ndarray) -> tuple[np.ndarray, ...]:
     return (np.real(array), np.imag(array)) if np.iscomplexobj(array) else (array,)
 
 
-def _kind(value: Any) -> str:
-    """What a value is, in a word or two."""
+def _describe(value: Any) -> str:
+    """A short description of a value for an error message."""
     if isinstance(value, tuple | list):
         return f"a {type(value).__name__} of {len(value)}"
     if isinstance(value, np.ndarray | jax.Array):

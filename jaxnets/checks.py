@@ -1,4 +1,4 @@
-"""Checks of single numbers, for the whole library: each converted, or refused with a cure."""
+"""Checks of scalar arguments: each value is converted, or an error says the cure."""
 
 import operator
 from typing import Any
@@ -7,7 +7,7 @@ from jax.core import Tracer
 
 
 def as_integer(value: Any) -> int | None:
-    """What Python may index with, NumPy's and JAX's integers too, as an `int`; else None."""
+    """The value as an `int` if it is an integer (of Python, NumPy or JAX), else None."""
     try:
         return None if isinstance(value, bool) else operator.index(value)
     except TypeError:
@@ -17,7 +17,7 @@ def as_integer(value: Any) -> int | None:
 def as_integers(
     where: str, *, at_least: int = 1, error: type[Exception] = ValueError, **values: Any
 ) -> list[int]:
-    """The values as Python integers; raise `error` for anything else, or less than `at_least`."""
+    """The values as Python integers; raises `error` for any that is not one or is too small."""
     numbers = []
     for name, value in values.items():
         number = as_integer(value)
@@ -31,24 +31,24 @@ def as_integers(
     return numbers
 
 
-def within(
+def check_range(
     where: str, low: float, high: float, *, error: type[Exception] = ValueError, **values: Any
 ) -> None:
-    """Refuse a number outside [low, high]; a traced one passes, as its value is not known yet."""
+    """Raise for a number outside [low, high]; tracers pass, since their values are unknown."""
     for name, value in values.items():
         if not isinstance(value, Tracer) and not low <= value <= high:
             raise error(f"{where} expects {name} from {low:g} to {high:g}, but got {value!r}")
 
 
-def fraction(where: str, *, error: type[Exception] = ValueError, **values: Any) -> None:
-    """Refuse a number outside [0, 1); a traced one passes, as its value is not known yet."""
+def check_fraction(where: str, *, error: type[Exception] = ValueError, **values: Any) -> None:
+    """Raise for a number outside [0, 1); tracers pass, since their values are unknown."""
     for name, value in values.items():
         if not isinstance(value, Tracer) and not 0.0 <= value < 1.0:
             raise error(f"{where} expects {name} in [0, 1), but got {value!r}")
 
 
-def at_least_zero(where: str, *, error: type[Exception] = ValueError, **values: Any) -> None:
-    """Refuse a negative number; a traced one passes, as its value is not known yet."""
+def check_not_negative(where: str, *, error: type[Exception] = ValueError, **values: Any) -> None:
+    """Raise for a negative number or NaN; tracers pass, since their values are unknown."""
     for name, value in values.items():
         if not isinstance(value, Tracer) and not value >= 0:
             raise error(f"{where} expects {name} of at least 0, but got {value!r}")

@@ -1,4 +1,4 @@
-"""Composition: the one place where names, keys and state thread from a network to its parts."""
+"""Composition: passes names, keys and state from a network to its children."""
 
 import inspect
 from collections import Counter
@@ -20,13 +20,13 @@ Function = Callable[[Any], Any]
 
 
 def serial(*stages: Function | tuple[str, Layer | Function]) -> Layer:
-    """A chain of stages, each fed the output of the one before.
+    """A chain of stages, each applied to the output of the previous one.
 
-    A stage is a plain function (`jax.nn.relu`, `flatten`) or a pair `("name", layer)`. What owns
-    weights or draws chance must have a name; a plain function may: `("relu1", relu)`.
+    A stage is a plain function (`jax.nn.relu`, `flatten`) or a pair `("name", layer)`. A layer must
+    have a name; a plain function may: `("relu1", relu)`.
 
     Raises:
-      LayerError: a bare `Layer`, two stages of one name, or something that is no stage.
+      LayerError: a `Layer` without a name, two stages with the same name, or an invalid stage.
     """
     children: dict[str, Layer] = {}
     order: list[str | Function] = []
@@ -35,14 +35,14 @@ def serial(*stages: Function | tuple[str, Layer | Function]) -> Layer:
             name, child = stage
             child = _as_layer(name, child)
             if name in children:
-                raise LayerError(f"serial has two stages named {name!r}; give each its own name")
+                raise LayerError(f"serial has two stages named {name!r}; rename one of them")
             children[name] = child
             order.append(name)
         elif callable(stage):
-            _refuse_constructor(stage)
+            _check_not_constructor(stage)
             order.append(stage)
         else:
-            raise LayerError(_not_a_stage(position, stage))
+            raise LayerError(_invalid_stage_message(position, stage))
 
     @network(**children)
     def chain(x: Any, /, **child: Function) -> Any:  # so that a stage may be named "x"
@@ -54,29 +54,29 @@ def serial(*stages: Function | tuple[str, Layer | Function]) -> Layer:
 
 
 def network(**children: Layer | Function) -> Callable[[Callable[..., Any]], Layer]:
-    """A network from a forward function that wires named children in plain Python.
+    """A network from a forward function that calls named children in plain Python.
 
-    The forward function takes the input and, by keyword, the children it calls; branches, skips
-    and shared weights (call a child twice) are ordinary code. The result is a `Layer`:
+    The forward function takes the input and, by keyword, the children it calls; branches, skip
+    connections and shared weights (call a child twice) are plain Python. The result is a `Layer`:
 
         @network(fc=dense(64), project=dense(64))
         def block(x, *, fc, project):
             return project(x) + jax.nn.relu(fc(x))
 
     Params and state are dicts by child name. A child's key is `fold_in(key, crc32(name))`; its
-    nth further call also folds in n. A child called again sees the state its last call left.
+    nth repeated call also folds in n. A repeated call sees the state that the last one returned.
 
     Raises:
-      LayerError: the names and the forward function's keywords differ, or a child is no layer.
+      LayerError: the names and the forward function's keywords differ, or a child is not a layer.
     """
     layers = {name: _as_layer(name, child) for name, child in children.items()}
-    _refuse_equal_hashes(layers)
+    _check_hashes(layers)
 
     def connect(forward: Callable[..., Any]) -> Layer:
         _match_names(forward, layers)
 
-        # The forward pass only tells each child the shape of its input: no parameter depends on
-        # its values, so the compiler removes it, and each child is initialised once however deep.
+        # The forward pass only provides the shape of each child's input. No parameter depends on
+        # its values, so the compiler removes it and each child is initialised once at any depth.
         @partial(jax.jit, static_argnums=1)
         def initialise(key: Key, spec: tuple[Any, tuple]) -> tuple[Params, State]:
             params, state = {}, {}
@@ -95,7 +95,7 @@ def network(**children: Layer | Function) -> Callable[[Callable[..., Any]], Laye
         def apply(
             params: Params, state: State, x: Any, *, key: Key | None = None, train: bool = False
         ) -> tuple[Any, State]:
-            _refuse_strangers(params, layers)
+            _check_param_names(params, layers)
             x = jax.tree.map(readable, x)
             state, calls = dict(state), Counter()
 
@@ -106,7 +106,7 @@ def network(**children: Layer | Function) -> Callable[[Callable[..., Any]], Laye
                 y, after = layers[name].apply(
                     params.get(name, {}), before, x, key=child_key, train=train
                 )
-                _refuse_other_structure(before, after)
+                _check_state_structure(before, after)
                 if before:
                     state[name] = after
                 return y
@@ -119,17 +119,17 @@ def network(**children: Layer | Function) -> Callable[[Callable[..., Any]], Laye
 
 
 def _bind(layers: dict[str, Layer], call: Callable[[str, Any], Any]) -> dict[str, Function]:
-    """The children as the forward function sees them: each output tagged, each error located."""
+    """The children as functions of x; each tags its output and adds its name to errors."""
 
     def bound(name: str, x: Any) -> Any:
-        with jax.named_scope(name), _located(name):
+        with jax.named_scope(name), _add_path_to_errors(name):
             return checkpoint_name(call(name, x), name)
 
     return {name: partial(bound, name) for name in layers}
 
 
 @contextmanager
-def _located(name: str) -> Iterator[None]:
+def _add_path_to_errors(name: str) -> Iterator[None]:
     try:
         yield
     except LayerError as error:
@@ -146,51 +146,53 @@ def _call_key(key: Key, name: str, call: int) -> Key:
 
 def _as_layer(name: Any, child: Layer | Function) -> Layer:
     if not isinstance(name, str) or not name or "/" in name:
-        raise LayerError(f"a layer's name is a string without '/', but got {name!r}")
+        raise LayerError(
+            f"a layer's name must be a nonempty string without '/', but got {name!r}; rename it"
+        )
     if isinstance(child, Layer):
         return child
     if not callable(child):
         raise LayerError(f"{name!r} must be a Layer or a function, but got {child!r}")
-    _refuse_constructor(child)
+    _check_not_constructor(child)
     return Layer(
         init=lambda key, x: ({}, {}),
         apply=lambda params, state, x, *, key=None, train=False: (child(x), state),
     )
 
 
-def _refuse_constructor(function: Function) -> None:
+def _check_not_constructor(function: Function) -> None:
     if inspect.get_annotations(function).get("return") in (Layer, "Layer"):
         name = function.__name__
-        raise LayerError(f"{name} makes layers and is none itself; call it: {name}(...)")
+        raise LayerError(f"{name} returns a layer but is not one; call it: {name}(...)")
 
 
-def _not_a_stage(position: int, stage: Any) -> str:
-    wrong = f"serial expects functions and (name, layer) pairs, but stage {position} is "
+def _invalid_stage_message(position: int, stage: Any) -> str:
+    message = f"serial expects functions and (name, layer) pairs, but stage {position} is "
     if isinstance(stage, Layer):
-        return f'{wrong}a Layer without a name; write ("name", layer), as in ("fc1", dense(10))'
-    return f'{wrong}{stage!r}; write ("fc1", dense(10)) or a function such as jax.nn.relu'
+        return f'{message}a Layer without a name; write ("name", layer), as in ("fc1", dense(10))'
+    return f'{message}{stage!r}; write ("fc1", dense(10)) or a function such as jax.nn.relu'
 
 
 def _match_names(forward: Callable[..., Any], layers: dict[str, Layer]) -> None:
     _, *rest = inspect.signature(forward).parameters.values()
     if any(p.kind is p.VAR_KEYWORD for p in rest):
         return
-    asked = {p.name for p in rest}
-    needed = {p.name for p in rest if p.default is p.empty}
+    keywords = {p.name for p in rest}
+    required = {p.name for p in rest if p.default is p.empty}
     name = getattr(forward, "__name__", "the forward function")
-    if unused := layers.keys() - asked:
+    if unused := layers.keys() - keywords:
         raise LayerError(
-            f"network has {sorted(unused)}, which {name} does not ask for; "
-            f"add the names to its keyword arguments, or take them out of network(...)"
+            f"network has {sorted(unused)}, which {name} does not take; "
+            f"add the names to its keyword arguments, or remove them from network(...)"
         )
-    if missing := needed - layers.keys():
+    if missing := required - layers.keys():
         raise LayerError(
-            f"{name} asks for {sorted(missing)}, which network(...) does not have; "
-            f"it has {sorted(layers)}"
+            f"{name} takes {sorted(missing)}, but network(...) has only {sorted(layers)}; "
+            f"add the missing children to network(...)"
         )
 
 
-def _refuse_equal_hashes(layers: dict[str, Layer]) -> None:
+def _check_hashes(layers: dict[str, Layer]) -> None:
     by_hash: dict[int, str] = {}
     for name in layers:
         other = by_hash.setdefault(int(hash_name(name)), name)
@@ -198,24 +200,24 @@ def _refuse_equal_hashes(layers: dict[str, Layer]) -> None:
             raise LayerError(f"{other!r} and {name!r} have the same CRC-32; rename one of them")
 
 
-def _refuse_strangers(params: Params, layers: dict[str, Layer]) -> None:
-    if strangers := params.keys() - layers.keys():
+def _check_param_names(params: Params, layers: dict[str, Layer]) -> None:
+    if unexpected := params.keys() - layers.keys():
         raise LayerError(
-            f"params hold {sorted(strangers)}, but the layers here are {sorted(layers)}; "
+            f"params have {sorted(unexpected)}, but the layers here are {sorted(layers)}; "
             f"pass the params that this model's init returned"
         )
 
 
-def _refuse_other_structure(before: State, after: State) -> None:
+def _check_state_structure(before: State, after: State) -> None:
     if (expected := _spec(before)) != (got := _spec(after)):
         raise LayerError(
-            f"apply must return state as it came, {jax.tree.unflatten(*expected)}, "
-            f"but returned {jax.tree.unflatten(*got)}"
+            f"apply must return state with unchanged structure, shapes and dtypes, "
+            f"{jax.tree.unflatten(*expected)}, but returned {jax.tree.unflatten(*got)}"
         )
 
 
 def _spec(tree: Any) -> tuple[Any, tuple]:
-    """Structure, shapes and dtypes, in a form that can be hashed and compared."""
+    """Structure, shapes and dtypes in a hashable form."""
     leaves, structure = jax.tree.flatten(jax.tree.map(readable, tree))
     canonical = jax.dtypes.canonicalize_dtype
     return structure, tuple(

@@ -1,10 +1,10 @@
-"""Dtypes: what a model may be given, and the one rule by which every layer computes.
+"""Dtypes: which inputs a model accepts, and which dtype every layer computes in.
 
 - Integers and booleans become float32.
-- A float keeps its dtype: bfloat16 in, bfloat16 out. Within, statistics, sums and the sums of
-  gradients are in float32 or wider, and rounded once.
-- What owns a kernel (`dense`, `conv` and its kin) computes in the kernel's dtype, whatever the
-  input, and `embedding` gives that of its table: so casting the params casts the network.
+- A float keeps its dtype: bfloat16 in, bfloat16 out. Inside a layer, statistics, sums and the sums
+  of gradients are in float32 or wider, and are rounded once.
+- A layer with a kernel (`dense`, `conv`, ...) computes in the kernel's dtype whatever the input,
+  and `embedding` returns its table's dtype, so casting the params casts the network.
 - `max_pool` and `flatten` only select or move values, and keep every dtype.
 """
 
@@ -19,49 +19,49 @@ from jaxnets.layer import Array
 
 
 def float_dtype(dtype: Any) -> Any:
-    """The dtype in which a layer returns what it computes from this one."""
+    """The dtype of a layer's output for an input of this dtype."""
     return dtype if jnp.issubdtype(dtype, jnp.inexact) else jnp.dtype(jnp.float32)
 
 
 def wide_dtype(dtype: Any) -> Any:
-    """The dtype in which a layer adds up numbers of this one: float32 or wider."""
+    """The dtype in which a layer sums numbers of this dtype: float32 or wider."""
     return jnp.promote_types(dtype, jnp.float32)
 
 
 def as_float(x: Any) -> Array:
-    """`x` as floats: integers and booleans in float32, a float in its own dtype."""
+    """`x` as floats: integers and booleans as float32, floats in their own dtype."""
     x = readable(x)
     return jnp.asarray(x) if jnp.issubdtype(x.dtype, jnp.inexact) else jnp.asarray(x, jnp.float32)
 
 
 def as_array(x: Any) -> Array:
-    """`x` in its own dtype.
+    """`x` as a JAX array in its own dtype.
 
     Raises:
-      LayerError: integers that JAX, without 64 bits, would wrap.
+      LayerError: integers that do not fit JAX's dtype for them and would wrap around.
     """
     x = readable(x)
-    kept = jax.dtypes.canonicalize_dtype(x.dtype)
-    if isinstance(x, np.ndarray) and kept != x.dtype and x.dtype.kind in "iu" and x.size:
-        bounds = jnp.iinfo(kept)
+    dtype = jax.dtypes.canonicalize_dtype(x.dtype)
+    if isinstance(x, np.ndarray) and dtype != x.dtype and x.dtype.kind in "iu" and x.size:
+        bounds = jnp.iinfo(dtype)
         if x.min() < bounds.min or x.max() > bounds.max:
             raise LayerError(
-                f"expected integers that fit {kept}, but got {x.dtype} from {x.min()} to {x.max()};"
-                f" cast them to float32, or set jax_enable_x64"
+                f"expected integers that fit {dtype}, but got {x.dtype} from {x.min()} to "
+                f"{x.max()}; cast them to float32, or set jax_enable_x64"
             )
     return jnp.asarray(x)
 
 
 def readable(x: Any) -> Any:
-    """An array, or the shape of one, that JAX can read: NumPy's in the machine's byte order.
+    """The array or `jax.ShapeDtypeStruct`, in native byte order, which JAX requires.
 
     Raises:
-      LayerError: it is no array, or one of objects, strings or dates.
+      LayerError: `x` is not an array, or is one of objects, strings or dates.
     """
     dtype = getattr(x, "dtype", None)
     if not isinstance(dtype, np.dtype) and not (dtype and isinstance(x, jax.Array)):
         raise LayerError(
-            f"expected arrays or jax.ShapeDtypeStruct, but got {_named(x)}; use jnp.asarray"
+            f"expected arrays or jax.ShapeDtypeStruct, but got {_describe(x)}; use jnp.asarray"
         )
     if not isinstance(x, np.ndarray | np.generic):
         return x
@@ -73,5 +73,5 @@ def readable(x: Any) -> Any:
     return x if dtype.isnative else x.astype(dtype.newbyteorder("="))
 
 
-def _named(x: Any) -> str:
+def _describe(x: Any) -> str:
     return repr(x) if isinstance(x, bool | int | float | complex | str) else f"a {type(x).__name__}"

@@ -1,14 +1,14 @@
-"""The errors and warnings that several parts of the library raise."""
+"""Errors and warnings that are shared by several parts of the library."""
 
 from jaxnets.messages import printable
 
 
 class LayerError(ValueError):
-    """A layer was built or used wrongly; says what was expected, what came, where, and the cure."""
+    """A layer is built or used wrongly; the message has expected, got, where and the cure."""
 
     def __init__(self, message: str):
         super().__init__(message)
-        self.path: tuple[str, ...] = ()  # filled in by the composing functions, outermost first
+        self.path: tuple[str, ...] = ()  # set by `serial` and `network`, outermost name first
 
     def __str__(self) -> str:
         where = f"{'/'.join(self.path)}: " if self.path else ""
@@ -16,17 +16,17 @@ class LayerError(ValueError):
 
 
 class RunError(ValueError):
-    """A run was set up wrongly; says what was expected, what came, and the cure."""
+    """A run is set up wrongly; the message has expected, got and the cure."""
 
 
 class DataError(ValueError):
-    """Data that is missing or wrong: says what was expected, what was found, where, the cure."""
+    """Data is missing or invalid; the message has expected, got, where and the cure."""
 
 
 class JSONError(ValueError):
-    """JSON that cannot be read, or holds something else than it should.
+    """JSON cannot be read, or does not have the expected content.
 
-    Its message is one line: the file and where in it, what is wrong, and the cure.
+    The message is one line: the file and the position in it, what is wrong, and the cure.
     """
 
     def __init__(self, where: object, reason: object, cure: str):
@@ -34,12 +34,12 @@ class JSONError(ValueError):
 
 
 class CheckpointError(RuntimeError):
-    """A checkpoint cannot be saved or restored; says what was expected, what came, and the cure."""
+    """A checkpoint cannot be saved or restored; the message has expected, got and the cure."""
 
 
 class DamagedError(CheckpointError):
-    """A file is not what was once saved; an earlier one may do."""
+    """A checkpoint file is damaged; an earlier checkpoint may be intact."""
 
 
 class CheckpointWarning(UserWarning):
-    """A checkpoint is damaged; the one before it is restored instead."""
+    """A checkpoint is damaged; the previous one is restored instead."""

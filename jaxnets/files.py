@@ -1,6 +1,6 @@
-"""Atomic writes, whole lines appended, and reading that never waits for what is no file.
+"""Atomic writes and appends, and reading that never blocks on a pipe or a device.
 
-Every file that jaxnets and its experiments write goes through `atomic_write` or `appended`.
+Every file that jaxnets and its experiments write goes through `atomic_write` or `atomic_append`.
 """
 
 import os
@@ -17,24 +17,25 @@ from jaxnets.messages import printable
 
 @contextmanager
 def atomic_write(path: str | Path) -> Iterator[BinaryIO]:
-    """A new file, open to write and read, that takes the name `path` at the end of the block.
+    """A new file, open for writing and reading, that replaces `path` at the end of the block.
 
-    Its bytes go to a temporary file beside it, are on the disk before the name is, and the name is
-    before the block ends. After an exception what was there is there still, and nothing else.
+    The bytes go to a temporary file in the same folder, which is synced to disk and renamed; the
+    folder is synced before the block ends. After an exception the previous file is unchanged and
+    the temporary file is removed.
 
     Raises:
-      OSError: the system's own, as for a full disk; it names `path`.
+      OSError: as the system raises it, for example for a full disk; it names `path`.
     """
-    path = Path(path).absolute()  # whatever becomes of the working directory
-    with _naming(path), _temporary(path) as file:
+    path = Path(path).absolute()  # independent of later changes of the working directory
+    with _name_in_errors(path), _temporary(path) as file:
         try:
             yield file
             file.flush()
             os.fsync(file.fileno())
-            _let_go(file)
+            _close_on_windows(file)
             os.replace(file.name, path)
         except BaseException:
-            with suppress(OSError):  # bytes that found no room find none now either
+            with suppress(OSError):  # closing flushes, which fails again on a full disk
                 file.close()
             with suppress(OSError):
                 os.unlink(file.name)
@@ -43,20 +44,20 @@ def atomic_write(path: str | Path) -> Iterator[BinaryIO]:
 
 
 @contextmanager
-def appended(path: str | Path) -> Iterator[Callable[[bytes], None]]:
+def atomic_append(path: str | Path) -> Iterator[Callable[[bytes], None]]:
     """A function that appends bytes to the file at `path`, all of them or none.
 
-    They reach the system at once, so that killing the process loses nothing.
+    The writes are unbuffered, so that killing the process loses nothing.
 
     Raises:
-      OSError: the system's own, as for a full disk; it names `path`.
+      OSError: as the system raises it, for example for a full disk; it names `path`.
     """
     path = Path(path).absolute()
     with open(path, "ab", buffering=0) as file:
 
         def append(content: bytes) -> None:
             size, rest = os.fstat(file.fileno()).st_size, memoryview(content)
-            with _naming(path):
+            with _name_in_errors(path):
                 try:
                     while rest:
                         rest = rest[file.write(rest) :]
@@ -69,7 +70,7 @@ def appended(path: str | Path) -> Iterator[Callable[[bytes], None]]:
 
 
 def user_cache() -> Path:
-    """The folder for what jaxnets keeps for a user, in XDG_CACHE_HOME or else in ~/.cache.
+    """The user's cache folder for jaxnets, in XDG_CACHE_HOME or else in ~/.cache.
 
     Raises:
       OSError: the user has no home folder.
@@ -83,60 +84,60 @@ def user_cache() -> Path:
 
 
 def sweep(folder: str | Path, names: str) -> None:
-    """Take away what dead writers left of files whose names match the pattern `names`.
+    """Remove stale temporary files of `atomic_write` for targets that match the pattern `names`.
 
-    The temporary file of a writer that lives is locked, and stays.
+    The temporary file of a running writer is locked and stays.
     """
     for path in Path(folder).glob(f"{names}.*-*.tmp"):
         with suppress(OSError), regular_file(path) as file:
             if locks.lock(file.fileno()):
-                _let_go(file)
+                _close_on_windows(file)
                 path.unlink()
 
 
 @contextmanager
 def regular_file(path: str | Path) -> Iterator[BinaryIO]:
-    """A file open to read its bytes; a pipe or a device, which might never end, is refused.
+    """A file opened for reading bytes; raises for a pipe or a device, which might never end.
 
     Raises:
-      OSError: the system's own, or that it is no regular file.
+      OSError: as the system raises it, or because `path` is not a regular file.
     """
-    # Without O_NONBLOCK, which Windows lacks, opening a pipe waits for someone to write into it.
+    # Without O_NONBLOCK, which Windows lacks, opening a pipe blocks until another process writes.
     extra = getattr(os, "O_NONBLOCK", 0)
     with open(path, "rb", opener=lambda name, flags: os.open(name, flags | extra)) as file:
         if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
-            raise OSError(f"{printable(path)} is no regular file")
+            raise OSError(f"{printable(path)} is not a regular file")
         yield file
 
 
 @contextmanager
 def _temporary(path: Path) -> Iterator[BinaryIO]:
-    """A new file beside `path`, locked for as long as it is open."""
+    """A new file in the folder of `path`, locked while it is open."""
     while True:
-        # The pid is for people; two containers on one folder may have the same.
+        # The pid only helps people; processes in two containers may have the same one.
         name = path.with_name(f"{path.name}.{os.getpid()}-{token_hex(4)}.tmp")
         with open(name, "x+b") as file:
-            # It may have been swept between its creation and its lock.
-            if _locked(file) and name.exists():
+            # `sweep` may have removed it between its creation and its lock.
+            if _try_lock(file) and name.exists():
                 yield file
                 return
 
 
-def _locked(file: BinaryIO) -> bool:
+def _try_lock(file: BinaryIO) -> bool:
     with suppress(OSError):
         return locks.lock(file.fileno())
-    return True  # a file system without locks is never swept either
+    return True  # without locks, `sweep` removes nothing either
 
 
-def _let_go(file: BinaryIO) -> None:
-    """Close a file, and lose its lock, where no open file can be renamed or removed."""
+def _close_on_windows(file: BinaryIO) -> None:
+    """Close a file, and release its lock, where an open file cannot be renamed or removed."""
     if not locks.POSIX:
         file.close()
 
 
 @contextmanager
-def _naming(path: Path) -> Iterator[None]:
-    """Let an error of the system that names no file, or a temporary one, name `path`."""
+def _name_in_errors(path: Path) -> Iterator[None]:
+    """Make system errors that name no file, or a temporary one, name `path`."""
     try:
         yield
     except OSError as error:
@@ -147,11 +148,11 @@ def _naming(path: Path) -> Iterator[None]:
 
 
 def _sync_folder(folder: Path) -> None:
-    """Put the names in a folder on the disk, as fsync puts a file's bytes there."""
-    if not hasattr(os, "O_DIRECTORY"):  # Windows opens no folder
+    """Sync a folder's entries to disk, as fsync syncs a file's bytes."""
+    if not hasattr(os, "O_DIRECTORY"):  # Windows cannot open a folder
         return
-    number = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
     try:
-        os.fsync(number)
+        os.fsync(descriptor)
     finally:
-        os.close(number)
+        os.close(descriptor)

@@ -1,6 +1,6 @@
-"""JSON from files that may be damaged or hostile: read within limits, refused in one line.
+"""Reads JSON from files that may be damaged or malicious, within limits and with one-line errors.
 
-Everything that reads JSON reads it here, so that every file meets the same guards.
+All JSON is read here, so that the same checks apply to every file.
 """
 
 import json
@@ -14,36 +14,36 @@ from typing import Any
 from jaxnets.errors import JSONError
 from jaxnets.files import regular_file
 
-FILE_LIMIT = 2**26  # bytes of a file of one value
-LINE_LIMIT = 2**21  # bytes of one line of JSON lines, of which a file may hold any number
-DEPTH = 100  # of lists and objects: code that recurses over a value stays far from Python's limit
+FILE_LIMIT = 2**26  # bytes per JSON file
+LINE_LIMIT = 2**21  # bytes per line of a JSON lines file, which may have any number of lines
+DEPTH = 100  # nesting depth; recursion over a value stays far below Python's limit
 
 
 def read(path: str | Path, *, cure: str) -> dict[str, Any]:
-    """The object that a file holds.
+    """The JSON object in a file.
 
     Args:
       path: the file; its text is UTF-8 without a byte order mark.
-      cure: what to do if it is damaged, which ends the error.
+      cure: what to do if the file is damaged, for the end of the error message.
 
     Raises:
-      JSONError: it is no regular file, cannot be read, or holds something else.
+      JSONError: it is not a regular file, cannot be read, or does not hold a JSON object.
     """
     try:
         with regular_file(path) as file:
             size = os.fstat(file.fileno()).st_size
             if size > FILE_LIMIT:
-                raise ValueError(f"it has {size} bytes, and no more than {FILE_LIMIT} are read")
-            return _object(file.read(size))
+                raise ValueError(f"it has {size} bytes, but the limit is {FILE_LIMIT}")
+            return _decode_object(file.read(size))
     except (OSError, ValueError) as error:
         raise JSONError(path, _reason(error), cure) from error
 
 
 def read_lines(path: str | Path, *, cure: str) -> Iterator[tuple[int, dict[str, Any]]]:
-    """Each line's number, from 1, and the object that it holds.
+    """The number of each line, from 1, and its JSON object.
 
     Raises:
-      JSONError: as for `read`; names the line.
+      JSONError: as for `read`; it names the line.
     """
     where = str(path)
     try:
@@ -54,7 +54,7 @@ def read_lines(path: str | Path, *, cure: str) -> Iterator[tuple[int, dict[str, 
                 where = f"{path}, line {number},"
                 if len(line) > LINE_LIMIT:
                     raise ValueError(f"it has more than {LINE_LIMIT} bytes")
-                yield number, _object(line.removesuffix(b"\n"))
+                yield number, _decode_object(line.removesuffix(b"\n"))
             if not number:
                 raise ValueError("it is empty")
     except (OSError, ValueError) as error:
@@ -64,25 +64,25 @@ def read_lines(path: str | Path, *, cure: str) -> Iterator[tuple[int, dict[str, 
 def decode(text: str | bytes, *, nonfinite: bool = False) -> Any:
     """The value of a JSON text.
 
-    Refuses what `json.loads` lets pass or fails on in other ways: two entries of one name, which
-    would hide each other; NaN and infinity; numbers that no float64 holds; deep nesting.
+    Stricter than `json.loads`: rejects duplicate names, NaN and infinity, numbers beyond float64
+    and deep nesting.
 
     Args:
-      text: if bytes, they are UTF-8.
-      nonfinite: whether NaN and Infinity, which Python writes and JSON does not have, are read.
+      text: a string, or bytes in UTF-8.
+      nonfinite: accept NaN and Infinity, which Python writes although JSON does not have them.
 
     Raises:
-      ValueError: it is no such text.
+      ValueError: the text is not valid.
     """
     try:
         value = json.loads(
             text.decode() if isinstance(text, bytes) else text,
-            object_pairs_hook=_unique,
-            parse_int=_integer,
-            parse_float=_real,
-            parse_constant=float if nonfinite else _no_constant,
+            object_pairs_hook=_object_without_duplicates,
+            parse_int=_parse_int,
+            parse_float=_parse_float,
+            parse_constant=float if nonfinite else _reject_constant,
         )
-    except RecursionError:  # the parser's own, far deeper
+    except RecursionError:  # raised by the parser, at a far greater depth
         raise ValueError(f"it nests lists and objects deeper than {DEPTH}") from None
     _check_depth(value)
     return value
@@ -90,11 +90,11 @@ def decode(text: str | bytes, *, nonfinite: bool = False) -> Any:
 
 @contextmanager
 def damaged(where: object, cure: str) -> Iterator[None]:
-    """Whatever the use of a file's values raises, since they are of other kinds, as a JSONError.
+    """Raise a JSONError for any error in the block that a value of an unexpected type causes.
 
     Args:
       where: the file, and the line in it.
-      cure: what to do, which ends the error.
+      cure: what to do, for the end of the error message.
     """
     try:
         yield
@@ -105,17 +105,17 @@ def damaged(where: object, cure: str) -> Iterator[None]:
         raise JSONError(where, error if isinstance(error, ValueError) else reason, cure) from error
 
 
-def _object(content: bytes) -> dict[str, Any]:
+def _decode_object(content: bytes) -> dict[str, Any]:
     if not content.strip():
         raise ValueError("it is empty")
     value = decode(content)
     if not isinstance(value, dict):
-        raise ValueError(f"an object {{...}} is expected, but it holds a {type(value).__name__}")
+        raise ValueError(f"expected an object {{...}}, but got a {type(value).__name__}")
     return value
 
 
 def _reason(error: Exception) -> str:
-    """The system's or the parser's words, without the path that stands before them already."""
+    """The message of the system or the parser, without the path."""
     if isinstance(error, OSError) and error.strerror:
         return f"it cannot be read ({error.strerror})"
     if isinstance(error, json.JSONDecodeError):
@@ -124,7 +124,7 @@ def _reason(error: Exception) -> str:
     return str(error)
 
 
-def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+def _object_without_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     value: dict[str, Any] = {}
     for name, part in pairs:
         if name in value:
@@ -133,20 +133,20 @@ def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     return value
 
 
-def _integer(digits: str) -> int:
-    _real(digits)  # first, for Python refuses to parse thousands of digits in words of its own
+def _parse_int(digits: str) -> int:
+    _parse_float(digits)  # first, since `int` has another error for thousands of digits
     return int(digits)
 
 
-def _real(digits: str) -> float:
+def _parse_float(digits: str) -> float:
     number = float(digits)
     if math.isinf(number):
         raise ValueError(f"the number {digits[:20]}... is beyond float64")
     return number
 
 
-def _no_constant(name: str) -> float:
-    raise ValueError(f"it holds {name}, which is no JSON")
+def _reject_constant(name: str) -> float:
+    raise ValueError(f"it holds {name}, which is not valid JSON")
 
 
 def _check_depth(value: Any) -> None:

@@ -1,4 +1,4 @@
-"""Random streams: named before they are numbered, so that no two ever share a key."""
+"""Random key streams: derived by name, then by count, so that no two streams share a key."""
 
 from typing import Any
 from zlib import crc32
@@ -11,7 +11,7 @@ from jaxnets.layer import Array, Key
 
 
 def hash_name(name: str) -> np.uint32:
-    """The number a name stands for in `fold_in`: its CRC-32, the same on every machine."""
+    """The number to fold in for a name: its CRC-32, the same on every machine."""
     return np.uint32(crc32(name.encode()))
 
 
@@ -24,7 +24,7 @@ def stream(key: Key, name: str, *counts: int | Array) -> Key:
 
 
 def clone_keys(tree: Any) -> Any:
-    """The tree with its keys cloned, for a function that draws nothing from them."""
+    """The tree with its keys cloned, to pass to a function that does not use them."""
 
     def leaf(x: Any) -> Any:
         is_key = jnp.issubdtype(jnp.result_type(x), jax.dtypes.prng_key)
@@ -34,9 +34,9 @@ def clone_keys(tree: Any) -> Any:
 
 
 def where(condition: Array | np.ndarray, a: Array, b: Array) -> Array:
-    """`jnp.where`, for keys too that may have been drawn from: choosing one draws nothing."""
+    """`jnp.where` that also selects between used keys without an error for key reuse."""
     if not jnp.issubdtype(a.dtype, jax.dtypes.prng_key):
         return jnp.where(condition, a, b)
-    words = (jax.random.key_data(jax.random.clone(key)) for key in (a, b))
-    chosen = jnp.where(jnp.asarray(condition)[..., None], *words)
-    return jax.random.wrap_key_data(chosen, impl=jax.random.key_impl(b))
+    data = (jax.random.key_data(jax.random.clone(key)) for key in (a, b))
+    selected = jnp.where(jnp.asarray(condition)[..., None], *data)
+    return jax.random.wrap_key_data(selected, impl=jax.random.key_impl(b))

@@ -1,4 +1,4 @@
-"""The contract: a layer is two pure functions, `init` and `apply`."""
+"""The layer interface: a pair of pure functions, `init` and `apply`."""
 
 from collections.abc import Callable
 from typing import Any, NamedTuple, Protocol
@@ -7,12 +7,12 @@ import jax
 
 Array = jax.Array
 Key = jax.Array
-Params = dict[str, Any]  # what is trained: nested dicts by layer name, arrays at the leaves
-State = dict[str, Any]  # what is remembered: the same nesting, such as batch-norm statistics
+Params = dict[str, Any]  # trainable: nested dicts by layer name, arrays at the leaves
+State = dict[str, Any]  # not trained: the same nesting, such as batch-norm statistics
 
 
 class Init(Protocol):
-    """Makes the parameters and the state that suit an input."""
+    """Initialises the parameters and the state for an input."""
 
     def __call__(self, key: Key, x: Any, /) -> tuple[Params, State]:
         """Return `(params, state)`; only the shape and dtype of `x` matter."""
@@ -20,7 +20,7 @@ class Init(Protocol):
 
 
 class Apply(Protocol):
-    """Maps an input to an output, and the state before to the state after."""
+    """Maps an input to an output, and the state to the updated state."""
 
     def __call__(
         self,
@@ -32,7 +32,7 @@ class Apply(Protocol):
         key: Key | None = None,
         train: bool = False,
     ) -> tuple[Any, State]:
-        """Return `(y, state)`, the state in the structure it came in."""
+        """Return `(y, state)`; the structure of the state does not change."""
         ...
 
 
@@ -43,7 +43,7 @@ class Layer(NamedTuple):
       init: `init(key, x) -> (params, state)`, where `x` is an example batch or a
         `jax.ShapeDtypeStruct`.
       apply: `apply(params, state, x, *, key=None, train=False) -> (y, state)`. `train` is a
-        static bool; `key` is needed only where a layer draws chance in training.
+        static bool; `key` is needed only in training, by layers that are stochastic.
     """
 
     init: Init
@@ -51,9 +51,9 @@ class Layer(NamedTuple):
 
 
 def stateless(init: Callable[[Key, Any], Params], apply: Callable[[Params, Any], Any]) -> Layer:
-    """The layer of `init(key, x) -> params` and `apply(params, x) -> y`.
+    """A layer from `init(key, x) -> params` and `apply(params, x) -> y`.
 
-    For a layer that has no state, uses no random key, and does the same in training.
+    For layers that have no state, use no random key in `apply`, and do the same in training.
     """
 
     def init_without_state(key: Key, x: Any) -> tuple[Params, State]:

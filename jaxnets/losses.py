@@ -1,6 +1,6 @@
-"""Losses, one number per example, and penalties on parameters chosen by name.
+"""Losses, which return one number per example, and penalties on parameters selected by name.
 
-Labels may be of any real dtype, bool included; 16-bit outputs are computed with in float32.
+Labels may have any real dtype, including bool; 16-bit outputs are cast to float32.
 """
 
 import math
@@ -26,20 +26,20 @@ def softmax_cross_entropy(
     """Minus the log-probability of the true class t, in nats: -u_t + logsumexp(u), u the logits.
 
     Fused with softmax, so that it stays finite where the probability itself would round to 0. A
-    logit of -inf masks its class: it costs nothing and has gradient 0, unless it is the true one.
+    logit of -inf masks its class: unless it is the true class, it adds nothing to the loss and has
+    gradient 0.
 
     Args:
       logits: scores before softmax.
       labels: class numbers, or one probability per class (one-hot).
-      label_smoothing: the share of probability spread evenly over all classes
-        (Szegedy et al. 2016, section 7). Masked classes have theirs, which makes the loss
-        infinite; smooth one-hot labels over the others instead, by
-        `optax.smooth_labels(labels, 0.1, where=mask)` and 0 where masked.
+      label_smoothing: the probability that is spread evenly over all classes (Szegedy et al. 2016,
+        section 7). This includes masked classes, which makes the loss infinite; to mask classes,
+        smooth one-hot labels with `optax.smooth_labels(labels, 0.1, where=mask)` instead, and set
+        them to 0 where masked.
 
     Returns:
-      One loss per example: infinity where a label puts probability on a masked class, with the
-      formula's gradient, softmax(u) - labels; NaN where a class number is outside
-      0 .. classes - 1.
+      One loss per example: infinity where a label puts probability on a masked class, with
+      gradient softmax(u) - labels; NaN where a class number is outside 0 .. classes - 1.
     """
     if labels.ndim == logits.ndim:
         logits, labels = _pair("softmax_cross_entropy", logits, labels)
@@ -53,22 +53,22 @@ def softmax_cross_entropy(
 def binary_cross_entropy(
     logits: Float[Arrays, "*shape"], labels: Shaped[Arrays, "*shape"]
 ) -> Float[Array, " batch"]:
-    """Minus the log-probability of each 0/1 label under sigmoid(logits), summed by example.
+    """Minus the log-probability of each 0/1 label under sigmoid(logits), summed per example.
 
     Returns:
       One loss per example: infinity where a label is impossible, such as 1 for a logit of -inf;
-      NaN where a label is no probability, such as -1.
+      NaN where a label is not a probability, such as -1.
 
     Raises:
-      ValueError: a label is outside of [-1, 1], where the labels can be seen: outside of a trace.
+      ValueError: a label is outside [-1, 1]; labels that are traced are not checked.
     """
     logits, labels = _pair("binary_cross_entropy", logits, labels)
     check_binary("binary_cross_entropy", labels)
     labels = jnp.where((labels >= 0) & (labels <= 1), labels, jnp.nan)
-    # An infinite logit that is right costs 0, as the largest finite one does, not 0 * inf.
+    # The loss of a correct infinite logit is 0, as for the largest finite one, not 0 * inf.
     largest = jnp.where(labels == 1, 1, -1) * jnp.finfo(logits.dtype).max
-    right = (labels == jnp.where(logits > 0, 1, 0)) & jnp.isinf(logits)
-    logits = jnp.where(right, largest, logits)
+    is_correct = (labels == jnp.where(logits > 0, 1, 0)) & jnp.isinf(logits)
+    logits = jnp.where(is_correct, largest, logits)
     return _flat(optax.sigmoid_binary_cross_entropy(logits, labels)).sum(-1)
 
 
@@ -78,16 +78,15 @@ def negative_log_likelihood(
 ) -> Float[Array, "*batch"]:
     """Minus the log of the true class's probability, in nats: -log p_t, or -sum_c y_c log p_c.
 
-    On probabilities, to read or to check; train on logits with `softmax_cross_entropy`, which is
-    the same number and finite. No probability is over 1, so no loss is below 0: for the logits
-    [14, 11, 16] and the last class it is +0.1328, where the Torch7 slides print -0.1328.
+    For inspection; for training use `softmax_cross_entropy` of the logits, which is the same
+    number and stays finite.
 
     Args:
-      probabilities: what softmax gives.
+      probabilities: the output of softmax.
       labels: class numbers, or one probability per class (one-hot).
 
     Returns:
-      One loss per example: infinity, and so is its slope, where a true class has probability 0;
+      One loss per example: infinity, with infinite slope, where a true class has probability 0;
       NaN where a class number is outside 0 .. classes - 1.
     """
     if labels.ndim == probabilities.ndim:
@@ -103,13 +102,11 @@ def binary_negative_log_likelihood(
 ) -> Float[Array, " batch"]:
     """Minus the log-probability of each 0/1 label: -(y log p + (1 - y) log(1 - p)), in nats.
 
-    Summed by example; on the probability of label 1, to read or to check; train on logits with
-    `binary_cross_entropy`. The minus is before both terms: the slides of module 8 leave out the
-    brackets, and those of the introduction leave out the minus once and call this the categorical
-    cross-entropy, which is that of several classes (`negative_log_likelihood`).
+    Summed per example; `probabilities` are those of label 1. For inspection; for training use
+    `binary_cross_entropy` of the logits. For several classes use `negative_log_likelihood`.
 
     Returns:
-      One loss per example: infinity where a label has probability 0; NaN where a label is no
+      One loss per example: infinity where a label has probability 0; NaN where a label is not a
       probability, such as -1.
     """
     probabilities, labels = _pair("binary_negative_log_likelihood", probabilities, labels)
@@ -122,8 +119,8 @@ def misclassification(
 ) -> Float[Array, " batch"]:
     """1 where the predicted class is wrong, else 0; see `metrics.classes`, `metrics.label_classes`.
 
-    A step function: its gradient is 0 wherever there is one, so that no descent can follow it.
-    Train on a cross-entropy and report this.
+    Its gradient is 0 wherever it is defined, so it cannot be minimised by gradient descent: train
+    on a cross-entropy and report this.
     """
     outputs = at_least_float32(outputs)
     return 1 - correct(outputs, labels).astype(outputs.dtype)
@@ -132,11 +129,11 @@ def misclassification(
 def hinge(
     outputs: Float[Arrays, "*shape"], labels: Shaped[Arrays, "*shape"]
 ) -> Float[Array, " batch"]:
-    """The sum over an example's outputs of max(0, 1 - label output); Cortes & Vapnik 1995.
+    """The sum over an example's outputs of max(0, 1 - label * output); Cortes & Vapnik 1995.
 
     Args:
       outputs: scores, positive for label +1.
-      labels: -1 or +1, so from 0/1 labels `2 * labels - 1`.
+      labels: -1 or +1; convert 0/1 labels with `2 * labels - 1`.
 
     Returns:
       One loss per example; NaN where a label is neither -1 nor +1.
@@ -156,7 +153,7 @@ def squared_error(
 def half_squared_error(
     outputs: Float[Arrays, "*shape"], targets: Shaped[Arrays, "*shape"]
 ) -> Float[Array, " batch"]:
-    """Half the sum of (output - target)^2 over an example's outputs: the slope is the error."""
+    """Half the sum of (output - target)^2 over an example's outputs; its gradient is the error."""
     return (0.5 * _squares("half_squared_error", outputs, targets)).sum(-1)
 
 
@@ -171,19 +168,16 @@ def l1(
     params: Params, rate: float | Float[Array, ""], *, names: str = "kernel$"
 ) -> Float[Array, ""]:
     """Rate times the sum of |w| over the parameters whose path matches `names`."""
-    return (
-        rate * jnp.stack([jnp.abs(at_least_float32(w)).sum() for w in select(params, names)]).sum()
-    )
+    sums = [jnp.abs(at_least_float32(w)).sum() for w in select(params, names)]
+    return rate * jnp.stack(sums).sum()
 
 
 def l2(
     params: Params, rate: float | Float[Array, ""], *, names: str = "kernel$"
 ) -> Float[Array, ""]:
-    """Rate times the sum of w^2 over the parameters whose path matches `names`, without a half."""
-    return (
-        rate
-        * jnp.stack([jnp.square(at_least_float32(w)).sum() for w in select(params, names)]).sum()
-    )
+    """Rate times the sum of w^2 over the parameters whose path matches `names`, without a 1/2."""
+    sums = [jnp.square(at_least_float32(w)).sum() for w in select(params, names)]
+    return rate * jnp.stack(sums).sum()
 
 
 def l1_l2(
@@ -199,18 +193,20 @@ def l1_l2(
 
 def _smoothed_cross_entropy(logits: Array, targets: Array, smoothing: float | Array) -> Array:
     if logits.shape[-1] == 0:
-        raise ValueError(f"softmax_cross_entropy expects classes, but got logits {logits.shape}")
+        raise ValueError(
+            f"softmax_cross_entropy expects at least one class, but got logits {logits.shape}"
+        )
     targets = optax.smooth_labels(targets, smoothing)
     return -(targets * _unless_zero(targets, jax.nn.log_softmax(logits))).sum(-1)
 
 
 @jax.custom_jvp
 def _unless_zero(weights: Array, logarithms: Array) -> Array:
-    """The logarithms, 0 for the -inf of weight 0; the slope, multiplied by the weight, is 0 too."""
+    """The logarithms, with 0 in place of -inf where the weight is 0."""
     return jnp.where((weights == 0) & jnp.isneginf(logarithms), 0, logarithms)
 
 
-# Without a select in the backward pass, which would round it otherwise than before.
+# The tangent passes unchanged (weight 0 makes it 0): a select there would change the rounding.
 _unless_zero.defjvp(lambda primals, tangents: (_unless_zero(*primals), tangents[1]))
 
 
@@ -224,13 +220,13 @@ def _squares(loss: str, outputs: Arrays, targets: Arrays) -> Array:
 
 
 def _flat(x: Array) -> Array:
-    return x.reshape(x.shape[0], math.prod(x.shape[1:]))  # -1 is ambiguous for no example
+    return x.reshape(x.shape[0], math.prod(x.shape[1:]))  # -1 is ambiguous for an empty batch
 
 
 def _with_numbers(loss: str, scores: Arrays, labels: Arrays) -> tuple[Array, Array]:
-    """The scores in float32 or wider, and the labels as class numbers, -1 for none."""
-    whole = labels.dtype == bool or jnp.issubdtype(labels.dtype, jnp.integer)
-    if labels.shape != scores.shape[:-1] or not whole:
+    """The scores in float32 or wider, and the labels as class numbers, -1 if out of range."""
+    is_integer = labels.dtype == bool or jnp.issubdtype(labels.dtype, jnp.integer)
+    if labels.shape != scores.shape[:-1] or not is_integer:
         raise ValueError(
             f"{loss} expects integer labels {scores.shape[:-1]} or one-hot labels "
             f"{scores.shape}, but got {labels.dtype}{labels.shape}; cast class numbers with "
@@ -240,7 +236,7 @@ def _with_numbers(loss: str, scores: Arrays, labels: Arrays) -> tuple[Array, Arr
 
 
 def _pair(loss: str, outputs: Arrays, targets: Arrays) -> tuple[Array, Array]:
-    """Both in float32 or wider, refused unless they have one shape (batch, ...)."""
+    """Both in float32 or wider; raises unless they have the same shape (batch, ...)."""
     if outputs.shape != targets.shape or outputs.ndim == 0:
         cure = ", as in y[:, None]" if outputs.shape == (*targets.shape, 1) else ""
         raise ValueError(

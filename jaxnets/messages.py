@@ -1,19 +1,19 @@
-"""Text from outside, made safe for a message."""
+"""Escapes untrusted text for messages."""
 
-LONGEST = 1_000  # characters: a path fits, a name of a megabyte does not
+LONGEST = 1_000  # characters: enough for a path; longer text is cut
 
 
 def printable(text: object) -> str:
-    r"""The text in one line that no terminal obeys: control characters escaped, and cut if long.
+    r"""The text in one line, with control characters escaped, cut after `LONGEST` characters.
 
-    For everything in a message that came from a file, a server or the file system: an escape
-    sequence in a file's name can clear a screen or fake another message.
+    For everything in a message that comes from a file, a server or the file system: an escape
+    sequence in a file name could clear the screen or imitate another message.
 
     >>> printable("fc1\x1b[2J\n")
     'fc1\\x1b[2J\\n'
     """
-    whole = str(text)
-    kept = whole[:LONGEST]
-    if not kept.isprintable():
-        kept = "".join(c if c.isprintable() else repr(c)[1:-1] for c in kept)
-    return kept if len(whole) <= LONGEST else f"{kept}... ({len(whole)} characters)"
+    full = str(text)
+    shown = full[:LONGEST]
+    if not shown.isprintable():
+        shown = "".join(c if c.isprintable() else repr(c)[1:-1] for c in shown)
+    return shown if len(full) <= LONGEST else f"{shown}... ({len(full)} characters)"

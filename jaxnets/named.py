@@ -1,4 +1,4 @@
-"""Functions that `help` shows by their name where they are the default of an argument."""
+"""Functions with a readable `repr`, for `help` on functions that have them as defaults."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -7,7 +7,7 @@ from typing import Any
 
 @dataclass(frozen=True)
 class Named:
-    """The function, printed as `name`, without an address in memory."""
+    """A function whose `repr` is `name`, without a memory address."""
 
     name: str
     function: Callable[..., Any]

@@ -8,21 +8,21 @@ from jaxnets.errors import LayerError
 from jaxnets.layer import Array, Params
 from jaxnets.messages import printable
 
-Names = str | Callable[[str], bool]  # a regular expression to find in a path, or a predicate of it
+Names = str | Callable[[str], bool]  # a regular expression that is searched, or a predicate
 
 
 def flatten_names(tree: dict[str, Any]) -> dict[str, Any]:
     """Every leaf by its path, the names joined with a slash.
 
     Raises:
-      LayerError: a name is no string, or two leaves have the same path.
+      LayerError: a name is not a string, or two leaves have the same path.
     """
     flat: dict[str, Any] = {}
     for names, leaf in _walk((), tree):
-        if other := [name for name in names if not isinstance(name, str)]:
-            raise LayerError(f"names of arrays are strings, but got {other[0]!r}; rename it")
+        if invalid := [name for name in names if not isinstance(name, str)]:
+            raise LayerError(f"names of arrays must be strings, but got {invalid[0]!r}; rename it")
         if (path := "/".join(names)) in flat:
-            raise LayerError(f"two arrays have the path {path!r}; use no slash in their names")
+            raise LayerError(f"two arrays have the path {path!r}; use names without slashes")
         flat[path] = leaf
     return flat
 
@@ -40,7 +40,7 @@ def unflatten_names(flat: dict[str, Any]) -> dict[str, Any]:
 
 
 def matches(names: Names, path: str) -> bool:
-    """Whether the regular expression `names` finds a match in the path, or the predicate holds."""
+    """Whether the regular expression `names` matches in the path, or the predicate is true."""
     return bool(re.search(names, path) if isinstance(names, str) else names(path))
 
 
@@ -48,37 +48,37 @@ def select(params: Params, names: Names) -> list[Array]:
     """The leaves whose path matches `names`.
 
     Raises:
-      ValueError: no path matches, with the paths there are.
+      ValueError: no path matches; lists the existing paths.
     """
     flat = flatten_names(params)
-    if not (chosen := [leaf for path, leaf in flat.items() if matches(names, path)]):
-        raise ValueError(f"no parameter matches {names!r}; there are {sorted(flat)}")
-    return chosen
+    if not (selected := [leaf for path, leaf in flat.items() if matches(names, path)]):
+        raise ValueError(f"no parameter matches {names!r}; choose from {sorted(flat)}")
+    return selected
 
 
 def check_names(tree: dict[str, Any], expected: dict[str, Any]) -> None:
-    """Refuse a tree of weights that does not fit, by name, shape and dtype.
+    """Raise unless a tree of weights has the expected names, shapes and dtypes.
 
     Args:
-      tree: nested dicts of arrays, as `interop.safetensors.load` gives.
+      tree: nested dicts of arrays, as `interop.safetensors.load` returns.
       expected: the same of arrays or shapes: `jax.eval_shape(model.init, key, x)[0]` for params.
 
     Raises:
-      LayerError: names that are missing or too many, other shapes or dtypes, every one listed.
+      LayerError: missing or unexpected names, wrong shapes or dtypes; lists all of them.
     """
-    got, wanted = flatten_names(tree), flatten_names(expected)
-    wrong = [f"{name} is missing" for name in wanted if name not in got]
-    wrong += [f"{printable(name)} is not in the model" for name in got if name not in wanted]
-    for name in got.keys() & wanted.keys():
-        for kind in ("shape", "dtype"):
-            is_, should = (getattr(leaf, kind) for leaf in (got[name], wanted[name]))
-            if is_ != should:
-                wrong.append(f"{name} is {is_} and should be {should}")
-    if wrong:
-        listed = "\n  ".join(sorted(wrong))
+    got, specs = flatten_names(tree), flatten_names(expected)
+    problems = [f"{name} is missing" for name in specs if name not in got]
+    problems += [f"{printable(name)} is not in the model" for name in got if name not in specs]
+    for name in got.keys() & specs.keys():
+        for attribute in ("shape", "dtype"):
+            actual, target = (getattr(leaf, attribute) for leaf in (got[name], specs[name]))
+            if actual != target:
+                problems.append(f"{name} is {actual} and should be {target}")
+    if problems:
+        lines = "\n  ".join(sorted(problems))
         raise LayerError(
-            "the weights do not fit the model; build it as it was when they were saved, or "
-            f"merge_params the names that fit alone:\n  {listed}"
+            "the weights do not fit the model; build it as it was when they were saved, or use "
+            f"merge_params for the names that fit:\n  {lines}"
         )
 
 

@@ -1,4 +1,4 @@
-"""Every public layer and function with an input that suits it: what the laws are held against."""
+"""Every public layer and function with an input, for the tests of laws."""
 
 from functools import partial
 from typing import NamedTuple
@@ -39,23 +39,23 @@ from jaxnets import (
 
 
 class Case(NamedTuple):
-    """A layer and an input that suits it; `plain` is the layer in XLA's own operations alone."""
+    """A layer and an input; `plain` is the layer with XLA's operations only."""
 
     layer: Layer
     x: jax.Array
     plain: Layer | None = None
 
 
-def conv_case(x, *sizes, make=conv, plain=lowering.plain_conv, **how):
-    return Case(make(*sizes, **how), x, make(*sizes, **how, convolve=plain))
+def conv_case(x, *sizes, make=conv, plain=lowering.plain_conv, **options):
+    return Case(make(*sizes, **options), x, make(*sizes, **options, convolve=plain))
 
 
 conv_transpose_case = partial(conv_case, make=conv_transpose, plain=lowering.plain_conv_transpose)
 
 
-def max_pool_case(x, window, **how):
-    plain = max_pool(window, **how, pool=lowering.plain_max_pool)
-    return Case(serial(max_pool(window, **how)), x, serial(plain))
+def max_pool_case(x, window, **options):
+    plain = max_pool(window, **options, pool=lowering.plain_max_pool)
+    return Case(serial(max_pool(window, **options)), x, serial(plain))
 
 
 @network(fc=dense(5), norm=batch_norm(), drop=dropout(0.5))
@@ -92,7 +92,7 @@ line, image, table = normal(3, 9, 4), normal(3, 7, 6, 4), normal(4, 5)
 pixels = jnp.arange(48, dtype=jnp.uint8).reshape(2, 3, 4, 2)
 tokens = jnp.arange(12).reshape(3, 4)
 
-# The first word of each name is the public name that it is a case of.
+# The first word of each name is the public name.
 LAYERS = {
     "dense": Case(dense(3), table),
     "dense without a bias": Case(dense(3, use_bias=False), image),
@@ -145,7 +145,7 @@ in_both_modes = pytest.mark.parametrize("train", [False, True], ids=["eval", "tr
 
 
 def start(case):
-    """The layer's params and state, with the state away from its first values."""
+    """The layer's params, and a state that differs from the initial one."""
     params, state = case.layer.init(jax.random.key(0), case.x)
     return params, jax.tree.map(lambda leaf: leaf + 0.25, state)
 

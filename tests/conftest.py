@@ -1,4 +1,4 @@
-"""Guards that hold in every test, and what the summary of a run says of it."""
+"""Settings for all tests, and additions to pytest's terminal summary."""
 
 import ctypes
 import gc
@@ -6,7 +6,7 @@ import os
 import signal
 import sys
 
-# Before JAX starts its backend: two CPU devices, so that placement is never an accident of one.
+# Set before JAX starts: with two CPU devices, the tests detect wrong placement.
 os.environ["XLA_FLAGS"] = (
     os.environ.get("XLA_FLAGS", "") + " --xla_force_host_platform_device_count=2"
 )
@@ -15,25 +15,25 @@ import jax
 import pytest
 from jaxtyping import install_import_hook
 
-# In a background job, where it is ignored, a test of Ctrl-C would wait for ever.
+# SIGINT is ignored in a background job, where a test of Ctrl-C would hang.
 signal.signal(signal.SIGINT, signal.default_int_handler)
 jax.config.update("jax_numpy_rank_promotion", "raise")
 jax.config.update("jax_debug_key_reuse", True)
-# Annotations are checked where arrays flow; constructors check their arguments themselves.
+# Check annotations in the modules that compute; constructors check their arguments themselves.
 install_import_hook(
     ["jaxnets.keys", "jaxnets.losses", "jaxnets.lowering", "jaxnets.metrics"], "beartype.beartype"
 )
 
-PEAKS = {}  # worker of pytest-xdist -> its largest resident memory, in GB
+PEAKS = {}  # worker of pytest-xdist: its peak resident memory in GB
 
 
 @pytest.fixture(scope="module", autouse=True)
-def memory_given_back():
-    """Free the programs that a module compiled: together they take gigabytes per worker."""
+def free_compiled_programs():
+    """Free the compiled programs of a test module; together they take gigabytes per worker."""
     yield
     jax.clear_caches()
     if programs := sys.modules.get("jaxnets.training.programs"):
-        programs._PROGRAMS.clear()  # which live as long as the module's train steps
+        programs._PROGRAMS.clear()  # otherwise kept as long as the module's train steps
     gc.collect()
     if sys.platform == "linux" and hasattr(libc := ctypes.CDLL(None), "malloc_trim"):
         libc.malloc_trim(0)  # glibc keeps freed pages
@@ -41,7 +41,7 @@ def memory_given_back():
 
 @pytest.fixture
 def unoptimised():
-    """Optimise nothing: a program that runs once takes longer to compile than to run."""
+    """Disable optimisations, since a program that runs once takes longer to compile than to run."""
     jax.config.update("jax_disable_most_optimizations", True)
     yield
     jax.config.update("jax_disable_most_optimizations", False)
@@ -68,7 +68,7 @@ def pytest_terminal_summary(terminalreporter):
 
 
 def peak_memory():
-    """The largest resident memory of this process so far, in GB."""
+    """The peak resident memory of this process in GB."""
     import resource  # not on Windows
 
     bytes_per_unit = 1 if sys.platform == "darwin" else 1024

@@ -1,4 +1,4 @@
-"""The shapes of a model and the number of its parameters, without allocating any."""
+"""The shapes and the number of parameters of a model, without allocating arrays."""
 
 import math
 
@@ -15,17 +15,17 @@ def abstract(model, *shape):
 
 
 def counts(tree):
-    """How many numbers each leaf holds, by its path."""
+    """The size of each leaf by its path."""
     return {path: math.prod(leaf.shape) for path, leaf in flatten_names(tree).items()}
 
 
 def count(tree):
-    """How many numbers a tree holds."""
+    """The total size of a tree."""
     return sum(counts(tree).values())
 
 
 def output_shapes(model, *shape):
-    """The shape of one example after each stage that has a name, by its path, in order."""
+    """The shape of one example after each named stage, by its path, in order."""
     spec = jax.ShapeDtypeStruct((1, *shape), jnp.float32)
     jaxpr = jax.make_jaxpr(model.apply)(*abstract(model, *shape), spec)
     return {

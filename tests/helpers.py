@@ -8,8 +8,8 @@ from hypothesis import Phase, settings
 
 from jaxnets.training import TrainState, make_train_step
 
-# Every example has shapes of its own to compile: so few of them, the same ones every time, and
-# no search for a smaller one after a failure.
+# Every example compiles for its own shapes: so few of them, deterministic, and
+# without shrinking.
 examples = settings(
     max_examples=20, deadline=None, derandomize=True, phases=[Phase.explicit, Phase.generate]
 )
@@ -18,7 +18,7 @@ STILL = optax.identity()
 
 
 def normal(*shape, seed=0):
-    """Standard normal numbers in float32; ties have no chance."""
+    """Standard normal numbers in float32, practically without ties."""
     return jnp.asarray(np.random.default_rng(seed).normal(size=shape), jnp.float32)
 
 
@@ -28,7 +28,7 @@ def spec(tree):
 
 
 def judging(model, metrics=None):
-    """A train step of which only the model and the metrics matter, to evaluate and predict by."""
+    """A train step for evaluation and prediction, which use only the model and the metrics."""
     return make_train_step(model, STILL, _no_loss, metrics=metrics)
 
 
@@ -37,7 +37,7 @@ def _no_loss(outputs, y):
 
 
 def judged(params, model_state=None):
-    """A train state of which only these matter."""
+    """A train state for evaluation and prediction."""
     return TrainState(jnp.int32(0), params, model_state or {}, (), jax.random.key(0))
 
 

@@ -1,4 +1,4 @@
-"""What a model is given eagerly: read, or refused in one line with the cure."""
+"""Inputs of models outside jit: accepted, or refused in one line with the cure."""
 
 import jax
 import numpy as np
@@ -12,7 +12,7 @@ x = np.asarray(normal(4, 5))
 
 
 @pytest.mark.parametrize("dtype", [">f4", ">f8", ">f2", ">i4", ">u2", ">i8"])
-def test_arrays_of_the_other_byte_order_are_read(dtype):
+def test_arrays_of_the_other_byte_order_are_accepted(dtype):
     swapped = np.round(4 * x).astype(dtype)
     native = swapped.astype(swapped.dtype.newbyteorder("="))
     params, state = MODEL.init(jax.random.key(0), swapped)
@@ -21,7 +21,7 @@ def test_arrays_of_the_other_byte_order_are_read(dtype):
 
 
 @pytest.mark.parametrize("layer", [dense(3), batch_norm()], ids=["dense", "batch_norm"])
-def test_a_layer_by_itself_reads_them_too(layer):
+def test_a_single_layer_accepts_them(layer):
     params, state = layer.init(jax.random.key(0), x)
     assert_same(layer.apply(params, state, x.astype(">f4")), layer.apply(params, state, x))
 
@@ -37,7 +37,7 @@ NO_NUMBERS = {
 
 
 @pytest.mark.parametrize(("wrong", "message"), NO_NUMBERS.values(), ids=NO_NUMBERS)
-def test_what_holds_no_numbers_is_refused_with_the_cure(wrong, message):
+def test_inputs_that_are_not_numbers_are_refused_with_the_cure(wrong, message):
     params, state = MODEL.init(jax.random.key(0), x)
     with pytest.raises(LayerError, match=f"^expected {message}"):
         MODEL.init(jax.random.key(0), wrong)
@@ -45,7 +45,7 @@ def test_what_holds_no_numbers_is_refused_with_the_cure(wrong, message):
         MODEL.apply(params, state, wrong)
 
 
-def test_integers_that_jax_would_wrap_are_computed_with_or_refused():
+def test_integers_that_jax_would_wrap_are_converted_or_refused():
     beyond = np.array([[2**40, 5], [1, 2]])
     params, state = serial(("fc", dense(3))).init(jax.random.key(0), beyond)
     y, _ = serial(("fc", dense(3))).apply(params, state, beyond)

@@ -1,4 +1,4 @@
-"""Composition: how names, keys and state thread from a network to its parts."""
+"""Composition: how names, keys and state pass from a network to its children."""
 
 from collections import Counter
 from zlib import crc32
@@ -30,7 +30,7 @@ def names(tree):
 
 
 def initial_names(model, x=x):
-    """The names in the params and the state that `init` returns."""
+    """The nested names in the params and the state that `init` returns."""
     return tuple(map(names, jax.eval_shape(model.init, jax.random.key(0), x)))
 
 
@@ -60,7 +60,7 @@ def test_lenet_has_61706_params():
     assert state == {}
 
 
-def test_what_owns_nothing_may_have_a_name_and_leaves_no_entry():
+def test_named_children_without_params_leave_no_entry():
     silent = serial(("drop", dropout(0.5)), ("tanh1", jnp.tanh), ("inner", serial(jnp.tanh)))
     assert silent.init(jax.random.key(0), x) == ({}, {})
 
@@ -75,13 +75,13 @@ def test_a_child_that_is_never_called_has_no_params():
     assert initial_names(residual, normal(2, 4)) == ({"fc": WEIGHTS, "project": WEIGHTS}, {})
 
 
-def test_a_child_may_be_left_out_where_the_forward_function_has_a_default():
+def test_a_child_may_be_omitted_if_the_forward_function_has_a_default():
     model = network(fc=dense(3))(lambda x, *, fc, skip=None: skip(x) if skip else fc(x))
     assert initial_names(model) == ({"fc": WEIGHTS}, {})
 
 
 @pytest.mark.parametrize("name", ["x", "params", "self", "order", "stages", "children"])
-def test_a_stage_may_be_named_like_an_argument(name):
+def test_a_stage_may_have_the_name_of_an_argument(name):
     assert initial_names(serial((name, dense(1)))) == ({name: WEIGHTS}, {})
 
 
@@ -98,7 +98,7 @@ def show_key(params, state, x, *, key=None, train=False):
     return x if key is None else data(key), state
 
 
-# Shows the key it is given: as its params in init, as its output in apply.
+# A layer that returns its key: as its params in init, as its output in apply.
 shows_key = Layer(lambda key, x: ({"key": data(key)}, {}), show_key)
 
 
@@ -107,7 +107,7 @@ def test_a_childs_key_is_the_key_folded_with_the_crc_of_its_name():
     assert_same(params["a"]["b"]["key"], data(jax.random.key(0), crc32(b"a"), crc32(b"b")))
 
 
-def test_a_further_call_of_a_shared_child_also_folds_in_its_number():
+def test_a_repeated_call_of_a_child_also_folds_in_its_number():
     model = network(a=shows_key)(lambda x, *, a: (a(x), a(x), a(x)))
     params, state = model.init(jax.random.key(1), x)
     seen, _ = model.apply(params, state, x, key=jax.random.key(0), train=True)
@@ -131,7 +131,7 @@ def test_masks_differ_between_calls_between_siblings_and_between_steps():
     assert len({mask.tobytes() for mask in map(jax.device_get, seen)}) == 6
 
 
-def test_a_new_sibling_leaves_the_other_params_bit_equal():
+def test_a_new_sibling_does_not_change_the_other_params():
     small, _ = serial(("a", dense(3)), ("b", dense(3))).init(jax.random.key(0), x)
     large, _ = serial(("a", dense(3)), ("new", dense(3)), ("b", dense(3))).init(
         jax.random.key(0), x
@@ -151,7 +151,7 @@ def test_a_child_called_again_sees_the_state_its_last_call_left():
     assert_same(model.apply(params, state, x, train=True), (y, {"norm": second}))
 
 
-def test_apply_does_not_write_into_the_state_it_was_given():
+def test_apply_does_not_modify_its_state_argument():
     model = serial(("norm", batch_norm()))
     params, state = model.init(jax.random.key(0), x)
     before = dict(state)
@@ -162,7 +162,7 @@ def test_apply_does_not_write_into_the_state_it_was_given():
 # Initialisation
 
 
-def test_each_leaf_is_initialised_once_in_a_nest_eight_deep():
+def test_each_leaf_is_initialised_once_at_a_depth_of_eight():
     inits = Counter()
 
     def leaf(name):
@@ -183,7 +183,7 @@ def test_each_leaf_is_initialised_once_in_a_nest_eight_deep():
     assert inits == dict.fromkeys(["core", *range(8)], 1)
 
 
-def test_init_runs_no_forward_pass_so_that_even_a_terabyte_of_examples_will_do():
+def test_init_runs_no_forward_pass_even_for_a_terabyte_of_examples():
     huge = jax.ShapeDtypeStruct((10**9, 1000), jnp.float32)
     params, _ = serial(("fc", dense(3)), jnp.tanh, ("head", dense(2))).init(jax.random.key(0), huge)
     assert params["fc"]["kernel"].shape == (1000, 3)
@@ -224,11 +224,11 @@ def test_scan_over_time_equals_a_python_loop_over_the_steps(train):
     assert (last["norm"]["mean"] != first["norm"]["mean"]).all() == train
 
 
-# Seeing inside
+# Tags
 
 
 def tags(jaxpr):
-    """The name of each tagged output, under the scopes it stands in."""
+    """The name stack and the name of each tagged output."""
     return [
         (str(eqn.source_info.name_stack), eqn.params["name"])
         for eqn in jaxpr.eqns

@@ -1,4 +1,4 @@
-"""The rule of `jaxnets.dtypes`, over every public layer and function."""
+"""The rules of `jaxnets.dtypes`, for every public layer and function."""
 
 import jax
 import jax.numpy as jnp
@@ -7,10 +7,10 @@ import pytest
 from cases import CASES, as_float64, in_both_modes, start
 from helpers import assert_close, assert_same, normal
 
-SELECTS = {"max_pool", "flatten"}  # and computes nothing
+SELECTS = {"max_pool", "flatten"}  # without computing
 KERNELS = {"dense", "conv", "conv_transpose", "depthwise_conv", "separable_conv", "embedding"}
-KERNELS |= {"serial", "network", "scan_over_time"}  # as the cases have one
-DRAWS = {"gaussian_noise", "stochastic_pool", "dropout"}  # other numbers in 64 bits
+KERNELS |= {"serial", "network", "scan_over_time"}  # since these cases have one
+DRAWS = {"gaussian_noise", "stochastic_pool", "dropout"}  # the random numbers differ in 64 bits
 TAKES_INTEGERS_ALONE = {"embedding"}
 HALVES = ["bfloat16", "float16"]
 INTEGERS = ["bool", "uint8", "int32"]
@@ -19,7 +19,7 @@ over_cases = pytest.mark.parametrize("name", CASES)
 
 
 def returned(name, dtype):
-    """The dtype that a case returns for an input of this one, its params being in float32."""
+    """The output dtype of a case with float32 params for an input of this dtype."""
     kind = name.split()[0]
     if kind in KERNELS:
         return jnp.dtype(jnp.float32)
@@ -28,7 +28,7 @@ def returned(name, dtype):
 
 
 def cast(x, dtype):
-    """The case's input with values that any dtype may hold."""
+    """The case's input with values that every dtype can represent."""
     if jnp.issubdtype(x.dtype, jnp.integer):
         return x.astype(dtype)
     whole = jnp.abs(jnp.round(4 * x)) if jnp.dtype(dtype).kind in "bui" else x
@@ -46,7 +46,7 @@ def applied(case, params, state, x, train=True):
 @pytest.mark.usefixtures("unoptimised")
 @over_cases
 @in_both_modes
-def test_the_result_is_that_of_float32_rounded_once(name, train):
+def test_the_result_is_the_float32_result_rounded_once(name, train):
     case = CASES[name]
     params, state = start(case)
     exact = jnp.int32 if name in TAKES_INTEGERS_ALONE else jnp.float32
@@ -77,18 +77,18 @@ def test_float64_is_computed_in_float64(name, train):
     expected = run(params, state, case.x)
     with jax.enable_x64(True):
         x = case.x.astype(jnp.float64) * (1 + 2**-40) if floats else case.x
-        found = run(*as_float64((params, state)), x)
-        found = jax.tree.map(np.asarray, found)
+        actual = run(*as_float64((params, state)), x)
+        actual = jax.tree.map(np.asarray, actual)
     if floats or params:
-        assert {leaf.dtype.name for leaf in jax.tree.leaves(found)} == {"float64"}
+        assert {leaf.dtype.name for leaf in jax.tree.leaves(actual)} == {"float64"}
     if name.split()[0] not in SELECTS | {"step", "embedding"}:
-        assert (found[0] != found[0].astype(np.float32)).any() or not (floats or params)
+        assert (actual[0] != actual[0].astype(np.float32)).any() or not (floats or params)
     if not (train and name.split()[0] in DRAWS | {"network"}):
-        assert_close(found, expected, 2e-6)
+        assert_close(actual, expected, 2e-6)
 
 
 def derivatives(case, params, state, x):
-    """Those by params and, of floats, by the input, of a sum that sees each output differently."""
+    """The gradients of a weighted sum of outputs for the params and, for floats, the input."""
 
     @jax.jit
     def run(params, x):
@@ -103,13 +103,13 @@ def derivatives(case, params, state, x):
 
 
 def joined(tree):
-    """All numbers of a tree in a row: a leaf of zeros has rounding errors of the others' size."""
+    """All leaves concatenated, since the errors of a leaf of zeros are relative to the others."""
     return np.concatenate([np.ravel(leaf).astype(np.float32) for leaf in jax.tree.leaves(tree)])
 
 
 @pytest.mark.usefixtures("unoptimised")
 @pytest.mark.parametrize("name", sorted(CASES.keys() - {"scale_pixels"}))
-def test_bfloat16_has_the_derivatives_of_float32_and_rounds_them(name):
+def test_bfloat16_derivatives_are_the_rounded_float32_ones(name):
     case = CASES[name]
     params, state = start(case)
     floats = jnp.issubdtype(case.x.dtype, jnp.floating)
@@ -118,10 +118,10 @@ def test_bfloat16_has_the_derivatives_of_float32_and_rounds_them(name):
     exact = jax.tree.map(lambda leaf: leaf.astype(jnp.float32), half)
     expected = derivatives(case, exact, state, x.astype(jnp.float32) if floats else x)
     for some in (exact, half):
-        found = derivatives(case, some, state, x)
-        dtypes = jax.tree.map(lambda leaf: leaf.dtype, found)
+        actual = derivatives(case, some, state, x)
+        dtypes = jax.tree.map(lambda leaf: leaf.dtype, actual)
         assert dtypes == jax.tree.map(lambda leaf: leaf.dtype, (some, x if floats else None))
-        assert_close(joined(found), joined(expected), 2**-5)
+        assert_close(joined(actual), joined(expected), 2**-5)
 
 
 @over_cases

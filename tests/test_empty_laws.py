@@ -1,4 +1,4 @@
-"""An empty batch is a batch: nothing in, nothing out, and nothing learned from it."""
+"""Every layer and function accepts an empty batch."""
 
 import jax
 import jax.numpy as jnp

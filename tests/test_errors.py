@@ -1,4 +1,4 @@
-"""What is built or used wrongly is refused: expected, got, where, and the cure."""
+"""Errors for models that are built or used wrongly: expected, got, where and the cure."""
 
 import re
 
@@ -16,51 +16,57 @@ def forward(x, *, a):
     return a(x)
 
 
-MISBUILT = {
+INVALID = {
     "a layer without a name": (
         lambda: serial(jnp.tanh, dense(1)),
         r"\(name, layer\) pairs, but stage 2 is a Layer without a name; write \(\"name\", layer\)",
     ),
-    "no stage": (lambda: serial(3), r"stage 1 is 3; write \(\"fc1\", dense\(10\)\)"),
+    "an invalid stage": (lambda: serial(3), r"stage 1 is 3; write \(\"fc1\", dense\(10\)\)"),
     "a tuple of three": (lambda: serial(("a", dense(1), 3)), r"stage 1 is \('a', .* write"),
-    "two stages of one name": (
+    "two stages with the same name": (
         lambda: serial(("a", dense(1)), ("a", dense(1))),
-        "two stages named 'a'; give each its own name",
+        "two stages named 'a'; rename one of them",
     ),
-    "names of one hash": (
+    "names with the same hash": (
         lambda: serial(("plumless", dense(1)), ("buckeroo", dense(1))),
         "'plumless' and 'buckeroo' have the same CRC-32; rename",
     ),
-    "a constructor as a stage": (lambda: serial(dense), r"dense makes layers .* call it: dense\("),
+    "a constructor as a stage": (
+        lambda: serial(dense),
+        r"dense returns a layer .* call it: d",
+    ),
     "a constructor with a name": (lambda: serial(("a", dense)), r"call it: dense\("),
     "a constructor in a network": (lambda: network(a=dense), r"call it: dense\("),
     "a name with a slash": (lambda: serial(("a/b", dense(1))), "string without '/', but got 'a/b'"),
     "an empty name": (lambda: serial(("", dense(1))), "string without '/', but got ''"),
-    "a name that is no string": (lambda: serial((1, dense(1))), "a string .* but got 1"),
-    "a child that is no layer": (
+    "a name that is not a string": (
+        lambda: serial((1, dense(1))),
+        "a nonempty string .* but got 1",
+    ),
+    "a child that is not a layer": (
         lambda: network(a=3),
         "'a' must be a Layer or a function, but got 3",
     ),
-    "a name that is not asked for": (
+    "a child that is not used": (
         lambda: network(a=dense(1), b=dense(1))(forward),
-        r"\['b'\], which forward does not ask for; add .* or take them out",
+        r"\['b'\], which forward does not take; add .* or remove them",
     ),
-    "a name that is not there": (
+    "a missing child": (
         lambda: network()(forward),
-        r"forward asks for \['a'\], which network\(...\) does not have; it has \[\]",
+        r"forward takes \['a'\], but network\(...\) has only \[\]; add the missing",
     ),
 }
 
 
-@pytest.mark.parametrize(("build", "message"), MISBUILT.values(), ids=MISBUILT)
-def test_a_wrong_construction_says_what_is_wrong_and_the_cure(build, message):
+@pytest.mark.parametrize(("build", "message"), INVALID.values(), ids=INVALID)
+def test_an_invalid_construction_is_refused_with_the_cure(build, message):
     with pytest.raises(LayerError, match=message):
         build()
 
 
 def test_params_of_another_model_are_refused():
     params, state = serial(("a", dense(3))).init(jax.random.key(0), x)
-    message = r"params hold \['a'\], but the layers here are \['b'\]; pass the params that this"
+    message = r"params have \['a'\], but the layers here are \['b'\]; pass the params that this"
     with pytest.raises(LayerError, match=message):
         serial(("b", dense(3))).apply(params, state, x)
 
@@ -89,13 +95,13 @@ def test_a_layer_that_changes_the_structure_of_its_state_is_refused(change):
         lambda key, x: ({}, {"n": jnp.zeros(2)}),
         lambda params, state, x, *, key=None, train=False: (x, change(state["n"])),
     )
-    message = r"^bad: apply must return state as it came, .*'n'.*, but returned"
+    message = r"^bad: apply must return state with unchanged .*'n'.*, but returned"
     with pytest.raises(LayerError, match=message):
         serial(("bad", wrong)).apply({}, {"bad": {"n": jnp.zeros(2)}}, x)
 
 
 @pytest.mark.parametrize("trace", [lambda f: f, jax.jit], ids=["eager", "jit"])
-def test_an_error_says_where_by_the_path_of_names(trace):
+def test_an_error_has_the_path_of_its_layer(trace):
     model = serial(("block", serial(("conv1", conv(2, (3, 3))))))
     params, state = model.init(jax.random.key(0), normal(1, 5, 5, 2))
     for wrong, message in (
@@ -108,7 +114,7 @@ def test_an_error_says_where_by_the_path_of_names(trace):
         model.init(jax.random.key(0), normal(1, 5, 5))
 
 
-def test_an_error_of_anothers_making_carries_the_names_as_notes():
+def test_other_exceptions_get_the_names_of_layers_as_notes():
     model = serial(("block", serial(("cut", lambda x: x.reshape(7)))))
     with pytest.raises(TypeError) as caught:
         model.apply({}, {}, x)
@@ -116,6 +122,6 @@ def test_an_error_of_anothers_making_carries_the_names_as_notes():
     assert notes == ["in layer 'cut'", "in layer 'block'"]
 
 
-def test_an_input_that_is_no_array_is_refused():
+def test_an_input_that_is_not_an_array_is_refused():
     with pytest.raises(LayerError, match=r"expected arrays .* but got 1\.0; use jnp.asarray"):
         serial(("fc", dense(3))).init(jax.random.key(0), [[1.0, 2.0]])

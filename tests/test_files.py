@@ -1,4 +1,4 @@
-"""A file appears whole or not at all; what is no file is refused, not waited for."""
+"""Atomic writes and appends, and files that are not regular."""
 
 import os
 import resource
@@ -9,21 +9,21 @@ from pathlib import Path
 import pytest
 
 from jaxnets import files, locks
-from jaxnets.files import appended, atomic_write, regular_file, sweep, user_cache
+from jaxnets.files import atomic_append, atomic_write, regular_file, sweep, user_cache
 
 LIMIT = 2**20  # bytes
 
 
 @pytest.fixture
 def small_files():
-    """A process that may write no file of more than `LIMIT`."""
+    """Limit the size of files that this process can write to `LIMIT` bytes."""
     before = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (LIMIT, before[1]))
     yield
     resource.setrlimit(resource.RLIMIT_FSIZE, before)
 
 
-def test_a_file_has_its_name_only_at_the_end_and_all_its_bytes_then(tmp_path):
+def test_a_file_appears_complete_at_the_end_of_the_block(tmp_path):
     path = tmp_path / "file"
     with atomic_write(path) as file:
         file.write(b"all")
@@ -32,17 +32,15 @@ def test_a_file_has_its_name_only_at_the_end_and_all_its_bytes_then(tmp_path):
     assert os.listdir(tmp_path) == ["file"]
 
 
-def test_the_bytes_are_on_the_disk_before_the_name_and_the_name_before_the_end(
-    monkeypatch, tmp_path
-):
+def test_the_file_is_synced_then_renamed_and_the_folder_synced(monkeypatch, tmp_path):
     calls = []
     for name in ("fsync", "replace"):
-        usual = getattr(os, name)
+        original = getattr(os, name)
 
-        def note(first, *rest, name=name, usual=usual):
+        def note(first, *rest, name=name, original=original):
             is_folder = name == "fsync" and os.path.isdir(f"/proc/self/fd/{first}")
             calls.append(f"{name} folder" if is_folder else name)
-            usual(first, *rest)
+            original(first, *rest)
 
         monkeypatch.setattr(os, name, note)
     with atomic_write(tmp_path / "file") as file:
@@ -50,7 +48,7 @@ def test_the_bytes_are_on_the_disk_before_the_name_and_the_name_before_the_end(
     assert calls == ["fsync", "replace", "fsync folder"]
 
 
-def test_an_exception_leaves_what_was_there(tmp_path):
+def test_an_exception_leaves_the_previous_file(tmp_path):
     path = tmp_path / "file"
     path.write_bytes(b"old")
     with pytest.raises(KeyboardInterrupt), atomic_write(path) as file:
@@ -60,14 +58,14 @@ def test_an_exception_leaves_what_was_there(tmp_path):
     assert os.listdir(tmp_path) == ["file"]
 
 
-def test_two_writers_of_one_name_do_not_meet(tmp_path):
+def test_two_writers_of_the_same_file_do_not_interfere(tmp_path):
     with atomic_write(tmp_path / "file") as first, atomic_write(tmp_path / "file") as second:
         first.write(b"first" * 100)
         second.write(b"second")
     assert (tmp_path / "file").read_bytes() == b"first" * 100
 
 
-def test_sweeping_takes_what_a_dead_writer_left_and_nothing_that_lives_or_is_anothers(tmp_path):
+def test_sweep_removes_only_the_temporary_files_of_dead_writers(tmp_path):
     program = """
 import os, sys
 from jaxnets.files import atomic_write
@@ -85,14 +83,14 @@ with atomic_write(sys.argv[1]) as file:
     assert sorted(os.listdir(tmp_path)) == ["b.bin", "notes.tmp"]
 
 
-def test_a_file_swept_before_it_was_locked_is_made_again(monkeypatch, tmp_path):
-    usual, swept = locks.fcntl.flock, []
+def test_a_temporary_file_swept_before_it_is_locked_is_created_again(monkeypatch, tmp_path):
+    original, swept = locks.fcntl.flock, []
 
-    def lock(file, how):
+    def lock(file, operation):
         if not swept:
             swept.extend(tmp_path.iterdir())
             swept[0].unlink()
-        usual(file, how)
+        original(file, operation)
 
     monkeypatch.setattr(locks.fcntl, "flock", lock)
     with atomic_write(tmp_path / "file") as file:
@@ -101,14 +99,14 @@ def test_a_file_swept_before_it_was_locked_is_made_again(monkeypatch, tmp_path):
     assert (tmp_path / "file").read_bytes() == b"all"
 
 
-def test_a_pipe_a_device_and_a_folder_are_refused_at_once(tmp_path):
+def test_pipes_devices_and_folders_are_refused_without_blocking(tmp_path):
     os.mkfifo(tmp_path / "pipe")
     for path in (tmp_path / "pipe", "/dev/zero", tmp_path):
-        with pytest.raises(OSError, match=r"no regular file|Is a directory"), regular_file(path):
+        with pytest.raises(OSError, match=r"not a regular file|Is a directory"), regular_file(path):
             pass
 
 
-def test_an_error_of_the_disk_names_the_file_and_leaves_what_was_there(tmp_path, small_files):
+def test_a_disk_error_names_the_file_and_leaves_the_previous_one(tmp_path, small_files):
     path = tmp_path / "file"
     path.write_bytes(b"old")
     with pytest.raises(OSError, match=f"File too large: '{path}'"), atomic_write(path) as file:
@@ -117,7 +115,7 @@ def test_an_error_of_the_disk_names_the_file_and_leaves_what_was_there(tmp_path,
     assert os.listdir(tmp_path) == ["file"]
 
 
-def test_an_interrupt_is_not_hidden_by_bytes_that_find_no_room(tmp_path, small_files):
+def test_an_interrupt_is_not_hidden_by_a_full_disk(tmp_path, small_files):
     with pytest.raises(KeyboardInterrupt), atomic_write(tmp_path / "file") as file:
         file.raw.seek(LIMIT)
         file.write(b"left in the buffer")
@@ -125,19 +123,17 @@ def test_an_interrupt_is_not_hidden_by_bytes_that_find_no_room(tmp_path, small_f
     assert os.listdir(tmp_path) == []
 
 
-def test_a_missing_folder_is_named_by_the_file_that_was_wanted(tmp_path):
+def test_the_error_for_a_missing_folder_names_the_file(tmp_path):
     path = tmp_path / "missing" / "file"
     expected = pytest.raises(FileNotFoundError, match=f"No such file or directory: '{path}'$")
     with expected, atomic_write(path):
         pass
 
 
-def test_a_file_is_written_where_it_was_asked_for_whatever_the_working_directory(
-    monkeypatch, tmp_path
-):
+def test_a_change_of_the_working_directory_does_not_move_a_file(monkeypatch, tmp_path):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "elsewhere").mkdir()
-    with atomic_write("file") as file, appended("log") as append:
+    with atomic_write("file") as file, atomic_append("log") as append:
         monkeypatch.chdir(tmp_path / "elsewhere")
         file.write(b"all")
         append(b"line\n")
@@ -145,9 +141,9 @@ def test_a_file_is_written_where_it_was_asked_for_whatever_the_working_directory
     assert os.listdir(tmp_path / "elsewhere") == []
 
 
-def test_what_cannot_be_appended_whole_is_not_appended(tmp_path, small_files):
+def test_a_partial_append_is_undone(tmp_path, small_files):
     path = tmp_path / "log"
-    with appended(path) as append:
+    with atomic_append(path) as append:
         append(b"a line\n")
         assert path.read_bytes() == b"a line\n"
         with pytest.raises(OSError, match=f"File too large: '{path}'"):
@@ -156,12 +152,15 @@ def test_what_cannot_be_appended_whole_is_not_appended(tmp_path, small_files):
     assert path.read_bytes() == b"a line\nanother\n"
 
 
-def test_appending_to_a_full_device_names_it():
-    with appended("/dev/full") as append, pytest.raises(OSError, match=r"No space .*/dev/full"):
+def test_an_error_of_an_append_names_the_file():
+    with (
+        atomic_append("/dev/full") as append,
+        pytest.raises(OSError, match=r"No space .*/dev/full"),
+    ):
         append(b"a line\n")
 
 
-def test_a_user_without_a_home_has_no_cache_unless_one_is_named(monkeypatch):
+def test_without_a_home_folder_the_cache_needs_xdg_cache_home(monkeypatch):
     def no_home():
         raise RuntimeError("Could not determine home directory.")
 
@@ -180,7 +179,7 @@ def test_an_error_about_another_file_keeps_its_name(tmp_path):
         other.read_bytes()
 
 
-def test_two_writers_that_draw_one_temporary_name_do_not_share_it(monkeypatch, tmp_path):
+def test_two_writers_with_the_same_temporary_name_do_not_share_it(monkeypatch, tmp_path):
     monkeypatch.setattr(files, "token_hex", lambda size: "0" * 2 * size)
     with atomic_write(tmp_path / "file") as first:
         first.write(b"first")

@@ -1,4 +1,4 @@
-"""The arrows between modules, and what importing the library costs."""
+"""The dependencies between modules, and the cost of importing the library."""
 
 import ast
 import graphlib
@@ -13,8 +13,8 @@ import jaxnets
 PACKAGE = Path(jaxnets.__file__).parent
 FILES = {str(path.relative_to(PACKAGE)): path for path in sorted(PACKAGE.rglob("*.py"))}
 
-# What each part of the library may import of the rest of it, and nothing else.
-FLOORS = (  # each may import those below it, and of its own what ARROWS says
+# The parts of the library that each part may import.
+LAYERS = (  # each may import from those above it in this list, and from its own as in SAME_LAYER
     {"layer", "errors", "checks", "keys", "trees", "dtypes", "arrays", "named", "messages"}
     | {"locks", "files", "json_files", "tensors", "sharding"},
     {"jaxpr", "compose", "recurrence", "lowering"},
@@ -23,7 +23,7 @@ FLOORS = (  # each may import those below it, and of its own what ARROWS says
     {"training", "inspect"},
     {"interop"},
 )
-ARROWS = {  # between parts of one floor
+SAME_LAYER = {  # allowed imports within a layer
     "errors": {"messages"},
     "keys": {"layer"},
     "dtypes": {"layer", "errors"},
@@ -44,13 +44,13 @@ def nodes(file):
 
 def imports(file):
     """Every module that a file imports, at its top or inside a function, by its dotted name."""
-    found = set()
+    modules = set()
     for node in nodes(file):
         if isinstance(node, ast.Import):
-            found |= {alias.name for alias in node.names}
+            modules |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom):
-            found |= {f"{'.' * node.level}{node.module}.{alias.name}" for alias in node.names}
-    return found
+            modules |= {f"{'.' * node.level}{node.module}.{alias.name}" for alias in node.names}
+    return modules
 
 
 def roots(file):
@@ -67,20 +67,20 @@ def part(file):
     return Path(file).parts[0].removesuffix(".py")
 
 
-def test_every_part_of_the_library_stands_on_a_floor():
-    assert {part(file) for file in FILES} - {"__init__"} == set().union(*FLOORS)
+def test_every_part_of_the_library_has_a_layer():
+    assert {part(file) for file in FILES} - {"__init__"} == set().union(*LAYERS)
 
 
-@pytest.mark.parametrize("name", sorted(set().union(*FLOORS)))
-def test_the_arrows_point_down(name):
-    floor = next(i for i, parts in enumerate(FLOORS) if name in parts)
-    below = set().union(*FLOORS[:floor], ARROWS.get(name, set()), {name})
+@pytest.mark.parametrize("name", sorted(set().union(*LAYERS)))
+def test_imports_go_to_lower_layers(name):
+    floor = next(i for i, parts in enumerate(LAYERS) if name in parts)
+    below = set().union(*LAYERS[:floor], SAME_LAYER.get(name, set()), {name})
     upward = {file: parts(file) - below for file in FILES if part(file) == name}
     assert not {file: extra for file, extra in upward.items() if extra}
 
 
-def test_the_arrows_within_a_floor_make_no_cycle():
-    tuple(graphlib.TopologicalSorter(ARROWS).static_order())  # raises CycleError
+def test_imports_within_a_layer_have_no_cycle():
+    tuple(graphlib.TopologicalSorter(SAME_LAYER).static_order())  # raises CycleError
 
 
 def test_imports_are_absolute():
@@ -113,7 +113,7 @@ def test_nothing_reads_the_command_line():
 
 
 def test_json_is_read_by_the_guarded_reader_alone():
-    """A benchmark's worker is left out: a peer's process must not import JAX."""
+    """A benchmark's worker is excluded, since it must not import JAX."""
     parsers = {"load", "loads", "JSONDecoder"}
 
     def parses(node):
@@ -125,8 +125,8 @@ def test_json_is_read_by_the_guarded_reader_alone():
 
     root = PACKAGE.parent
     paths = [path for part in ("jaxnets", "experiments") for path in (root / part).rglob("*.py")]
-    found = [path for path in paths if any(map(parses, ast.walk(ast.parse(path.read_text()))))]
-    names = {str(path.relative_to(root)) for path in found}
+    parsing = [path for path in paths if any(map(parses, ast.walk(ast.parse(path.read_text()))))]
+    names = {str(path.relative_to(root)) for path in parsing}
     assert names == {"jaxnets/json_files.py", "experiments/bench/worker.py"}
 
 

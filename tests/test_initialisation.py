@@ -93,7 +93,7 @@ def test_zeros_are_zeros():
         ("fan_avg", N_IN, 1.0, 1.0),
     ],
 )
-def test_a_neuron_keeps_the_variance_in_the_direction_that_was_asked_for(
+def test_variance_scaling_preserves_the_variance_in_the_chosen_direction(
     mode, width, forward, backward
 ):
     # S0, "Xavier initialisation": forward requires tau = n_in, backward tau = n_out

@@ -1,4 +1,4 @@
-"""Sizes may be any kind of integer but a bool, in every constructor."""
+"""Every constructor accepts all integer types except bool as sizes."""
 
 import jax
 import jax.numpy as jnp
@@ -26,7 +26,7 @@ from jaxnets import (
 
 image, line, table = normal(2, 8, 9, 4), normal(2, 9, 4), normal(2, 5)
 
-# What is built from the sizes that a function of integers gives, and an input that suits it.
+# A constructor with sizes converted by n, and an input.
 BUILT = {
     "dense": (lambda n: dense(n(3)), table),
     "conv": (
@@ -58,7 +58,7 @@ BUILT = {
 
 
 class Size:
-    """What has nothing but `operator.index`."""
+    """An object that only supports `operator.index`."""
 
     def __init__(self, value):
         self.value = value
@@ -69,7 +69,7 @@ class Size:
 
 @pytest.mark.parametrize("kind", [np.int64, np.int8, jnp.int32, Size])
 @pytest.mark.parametrize(("build", "x"), BUILT.values(), ids=BUILT)
-def test_any_kind_of_integer_builds_the_layer_that_an_int_builds(build, x, kind):
+def test_any_integer_type_builds_the_same_layer_as_an_int(build, x, kind):
     def shapes(layer):
         variables = jax.eval_shape(layer.init, jax.random.key(0), x)
         return variables, jax.eval_shape(layer.apply, *variables, x)
@@ -77,7 +77,7 @@ def test_any_kind_of_integer_builds_the_layer_that_an_int_builds(build, x, kind)
     assert shapes(build(kind)) == shapes(build(int))
 
 
-def test_an_array_of_sizes_is_as_good_as_a_tuple():
+def test_an_array_of_sizes_is_equivalent_to_a_tuple():
     sizes = np.array([3, 2])
     x = jax.ShapeDtypeStruct((2, 8, 9, 4), jnp.float32)
     for made, expected in (
@@ -100,7 +100,7 @@ def test_an_array_of_sizes_is_as_good_as_a_tuple():
     "build",
     [dense, lambda n: conv(4, (n, 3)), lambda n: max_pool((n,)), lambda n: models.mlp((n,))],
 )
-def test_what_is_no_integer_is_refused(build, wrong):
+def test_a_size_that_is_not_an_integer_is_refused(build, wrong):
     with pytest.raises(LayerError, match=r"expects \w+ to be a positive integer, but got"):
         build(wrong)
 
@@ -115,6 +115,6 @@ def test_an_mlp_needs_sizes(sizes):
 @pytest.mark.parametrize(
     "make", [lambda p: conv(2, (3, 3), padding=p), lambda p: max_pool((3, 3), padding=p)]
 )
-def test_padding_is_of_integers(make, padding):
+def test_padding_must_be_integers(make, padding):
     with pytest.raises(LayerError, match=r"2 \(before, after\) pairs, but got"):
         make(padding)

@@ -1,4 +1,4 @@
-"""Streams of randomness: which key each name and count stands for."""
+"""Key streams: the key of each name and count."""
 
 from zlib import crc32
 
@@ -17,8 +17,8 @@ def data(key):
     return jax.random.key_data(key)
 
 
-def test_a_name_stands_for_its_crc_32_on_every_machine():
-    assert hash_name("123456789") == 0xCBF43926  # the check value that the CRC's definition gives
+def test_the_hash_of_a_name_is_its_crc_32():
+    assert hash_name("123456789") == 0xCBF43926  # the check value of CRC-32
     assert hash_name("123456789").dtype == np.uint32
 
 
@@ -55,10 +55,10 @@ def test_a_traced_count_gives_the_key_of_the_concrete_one():
     assert_same(traced, data(stream(key, "step", 7)))
 
 
-def test_a_key_that_was_drawn_from_may_be_chosen_and_is_the_same_key():
+def test_where_selects_between_used_keys():
     first, second = jax.random.split(jax.random.key(0))
     jax.random.normal(first), jax.random.normal(second)
     for take, expected in ((True, first), (False, second)):
-        found = jax.random.key_data(where(jnp.bool_(take), first, second))
-        assert (found == jax.random.key_data(jax.random.clone(expected))).all()
+        actual = jax.random.key_data(where(jnp.bool_(take), first, second))
+        assert (actual == jax.random.key_data(jax.random.clone(expected))).all()
     assert where(jnp.array([True, False]), jnp.ones(2), jnp.zeros(2)).tolist() == [1, 0]

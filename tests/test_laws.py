@@ -1,4 +1,4 @@
-"""The laws of the contract, each over every public layer and function."""
+"""The laws of the layer interface, for every public layer and function."""
 
 import inspect
 from functools import partial
@@ -50,7 +50,7 @@ def test_the_same_key_gives_the_same_params_and_another_key_other_kernels(case):
 
 
 @over_all
-def test_what_owns_nothing_leaves_no_entry(case):
+def test_layers_without_params_or_state_leave_no_entry(case):
     def assert_no_empty(tree, top=True):
         if isinstance(tree, dict):
             assert top or tree
@@ -97,7 +97,7 @@ def test_a_batch_equals_vmap_of_its_rows_in_evaluation(case):
 
 
 @over_all
-def test_a_training_step_is_a_body_for_scan(case):
+def test_a_training_step_can_be_the_body_of_a_scan(case):
     params, state = start(case)
 
     def body(state, x):
@@ -113,7 +113,7 @@ def test_a_training_step_is_a_body_for_scan(case):
 
 @over_all
 @in_both_modes
-def test_numpy_arrays_serve_as_well_as_jax_arrays(case, train):
+def test_numpy_arrays_are_accepted_like_jax_arrays(case, train):
     params, state = start(case)
     expected = case.layer.apply(params, state, case.x, key=jax.random.key(0), train=train)
     params, state, x = jax.tree.map(np.asarray, (params, state, case.x))

@@ -1,4 +1,4 @@
-"""A lock keeps other processes out for as long as its holder lives, and no longer."""
+"""A lock excludes other processes while its holder runs."""
 
 import errno
 import os
@@ -18,7 +18,7 @@ sys.stdin.read()
 
 
 def holder(path):
-    """A process that holds the lock if it can, until its stdin ends; and whether it does."""
+    """A process that tries to hold the lock until its stdin ends, and whether it does."""
     pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
     process = subprocess.Popen([sys.executable, "-c", HOLDER, path], text=True, **pipes)
     return process, process.stdout.readline().strip()
@@ -49,7 +49,7 @@ def test_a_process_that_holds_a_lock_may_hold_it_again(tmp_path):
     assert len(os.listdir("/proc/self/fd")) == before + 1
 
 
-def test_a_lock_file_that_was_removed_and_made_again_is_another(tmp_path):
+def test_a_lock_file_that_is_removed_and_created_again_has_a_new_lock(tmp_path):
     path = tmp_path / "lock"
     assert locks.hold(path)
     path.unlink()
@@ -58,8 +58,8 @@ def test_a_lock_file_that_was_removed_and_made_again_is_another(tmp_path):
     assert (held, ended(process)) == ("False", 0)
 
 
-def test_a_file_system_without_locks_warns_and_is_used_without_one(monkeypatch, tmp_path):
-    def no_locks(descriptor, how):
+def test_on_a_file_system_without_locks_a_warning_is_raised(monkeypatch, tmp_path):
+    def no_locks(descriptor, operation):
         raise OSError(errno.ENOLCK, os.strerror(errno.ENOLCK))
 
     monkeypatch.setattr(locks.fcntl, "flock", no_locks)
@@ -67,6 +67,6 @@ def test_a_file_system_without_locks_warns_and_is_used_without_one(monkeypatch, 
         assert locks.hold(tmp_path / "lock")
 
 
-def test_a_file_that_cannot_be_made_is_an_error_and_no_lock(tmp_path):
+def test_a_file_that_cannot_be_created_is_an_error(tmp_path):
     with pytest.raises(FileNotFoundError):
         locks.hold(tmp_path / "missing" / "lock")

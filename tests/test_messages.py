@@ -1,4 +1,4 @@
-"""What a file or a server says stands in a message as text, and nothing obeys it."""
+"""Untrusted text is escaped and cut in messages."""
 
 import pytest
 
@@ -12,17 +12,17 @@ from jaxnets.trees import LayerError, check_names
         ("fc1/kernel é 日本", "fc1/kernel é 日本"),
         ("\x1b[2J\r\n\t\x07", r"\x1b[2J\r\n\t\x07"),
         ("\x9b2J", r"\x9b2J"),  # the C1 form of an escape sequence
-        ("a\u202eb\u2028", r"a\u202eb\u2028"),  # right to left, and a line's end
-        ("\udcff", r"\udcff"),  # what a file's name has in the place of bytes that are no UTF-8
+        ("a\u202eb\u2028", r"a\u202eb\u2028"),  # right-to-left override, and a line separator
+        ("\udcff", r"\udcff"),  # a surrogate for a byte of a file name that is not UTF-8
         (3, "3"),
     ],
 )
-def test_what_a_terminal_would_obey_is_escaped(text, expected):
+def test_control_characters_are_escaped(text, expected):
     assert printable(text) == expected
     assert printable(text).encode()
 
 
-def test_text_of_any_length_is_cut():
+def test_long_text_is_cut():
     assert printable("a" * LONGEST) == "a" * LONGEST
     assert printable("a" * 10**7) == "a" * LONGEST + "... (10000000 characters)"
 

@@ -1,4 +1,4 @@
-"""The listings of the README run, one after another, as they stand."""
+"""The listings of the README run in order."""
 
 import re
 from pathlib import Path
@@ -14,7 +14,7 @@ def test_the_listings_run_one_after_another(tmp_path, monkeypatch, capsys):
     listings = re.findall(r"^```python\n(.*?)^```", README.read_text("utf-8"), re.M | re.S)
     names = {}
     for listing in listings:
-        if listing.startswith("class Layer"):  # the contract, not a program
+        if listing.startswith("class Layer"):  # the interface, not a program
             continue
         small = listing.replace("epochs=3", "epochs=1").replace("64", "2")
         exec(compile(small, "README.md", "exec"), names)

@@ -1,4 +1,4 @@
-"""A recurrent layer's first carry and its sequence: cast, or refused with the cure."""
+"""The initial carry and the sequence of a recurrent layer: cast, or refused with the cure."""
 
 import jax
 import jax.numpy as jnp
@@ -19,7 +19,7 @@ def cell(carry_and_x, *, mix):
 LAYER = scan_over_time(cell, lambda x: jnp.zeros((x.shape[0], 3)))
 
 
-def test_the_first_carry_takes_the_dtype_of_the_params():
+def test_the_initial_carry_gets_the_dtype_of_the_params():
     x = normal(2, 5, 4)
     params, state = LAYER.init(jax.random.key(0), x)
     half = jax.tree.map(lambda leaf: leaf.astype(jnp.bfloat16), params)
@@ -38,10 +38,10 @@ def test_a_sequence_without_steps_is_refused(shape):
         LAYER.apply(params, state, jnp.ones(shape))
 
 
-def test_a_cell_that_returns_another_carry_is_refused_with_the_cure():
+def test_a_cell_that_changes_the_carrys_shape_is_refused_with_the_cure():
     growing = scan_over_time(
         network()(lambda pair: (jnp.concatenate(pair, axis=-1), pair[1])), lambda x: x
     )
-    message = r"return a carry as it came, of shape \(2, 4\), but it returned \(2, 8\); make"
+    message = r"return a carry of the initial shape, \(2, 4\), but it returned \(2, 8\); pass an"
     with pytest.raises(LayerError, match=message):
         growing.apply({}, {}, normal(2, 5, 4))

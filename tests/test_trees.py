@@ -1,4 +1,4 @@
-"""Trees by path and back, and the leaves that a pattern finds."""
+"""Flattening and unflattening trees by path, and selecting leaves."""
 
 import numpy as np
 import pytest
@@ -26,7 +26,7 @@ def test_flattening_and_unflattening_give_the_tree_back(tree):
     assert unflatten_names(flatten_names(tree)) == tree
 
 
-def test_each_leaf_goes_by_its_path_in_the_order_of_the_tree():
+def test_leaves_are_named_by_path_in_the_order_of_the_tree():
     expected = [("fc1/kernel", 1), ("fc1/bias", 2), ("block/conv/kernel", 3), ("scale", 4)]
     assert list(flatten_names(TREE).items()) == expected
 
@@ -34,12 +34,12 @@ def test_each_leaf_goes_by_its_path_in_the_order_of_the_tree():
 @pytest.mark.parametrize(
     "pattern, chosen", [("kernel$", [1, 3]), ("^fc", [1, 2]), ("c", [1, 2, 3, 4]), ("^scale$", [4])]
 )
-def test_a_pattern_selects_the_leaves_whose_path_it_is_found_in(pattern, chosen):
+def test_a_pattern_selects_the_leaves_whose_path_it_matches(pattern, chosen):
     assert select(TREE, pattern) == chosen
 
 
-def test_a_pattern_found_nowhere_is_refused_with_the_paths_there_are():
-    with pytest.raises(ValueError, match=r"'fc2'; there are \['block/conv/kernel', 'fc1/bias',"):
+def test_a_pattern_without_a_match_is_refused_with_the_existing_paths():
+    with pytest.raises(ValueError, match=r"'fc2'; choose from \['block/conv/kernel', 'fc1/bias',"):
         select(TREE, "fc2")
 
 
@@ -47,7 +47,7 @@ def test_a_predicate_selects_as_a_pattern_does():
     assert select(TREE, lambda path: path.endswith("kernel")) == [1, 3]
 
 
-def test_weights_that_do_not_fit_are_refused_with_every_name():
+def test_weights_that_do_not_fit_are_refused_with_all_names():
     one, two = np.ones(1, np.float32), np.ones(2, np.float32)
     check_names({"fc": {"bias": one}}, {"fc": {"bias": one}})
     with pytest.raises(LayerError) as raised:

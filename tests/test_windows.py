@@ -1,4 +1,4 @@
-"""Training, saving and resuming on a system that has what Windows has, and refuses what it refuses.
+"""Training, saving and resuming on a simulated Windows.
 
 A simulation in a process of its own: no fcntl, no signals or flags of POSIX alone, a file system
 that neither renames nor removes an open file nor opens a folder, and msvcrt's lock, which keeps
@@ -96,7 +96,7 @@ except KeyError:
     pass
 assert Path("x.json").read_text() == "2\\n"
 
-for number in range(2):  # a dead writer's file goes, and a living one's stays
+for number in range(2):  # a dead writer's file is removed, and a running one's stays
     Path("dead.json.1-a.tmp").touch()
     with atomic_write("alive.json") as file:
         file.write(b"all")

@@ -1,4 +1,4 @@
-"""Every file is written by `jaxnets.files`: nothing else opens one to write."""
+"""Only `jaxnets.files` opens files for writing."""
 
 import ast
 from pathlib import Path
@@ -9,9 +9,9 @@ ROOT = Path(jaxnets.__file__).parents[1]
 WRITERS = {"savefig", "write_text", "write_bytes", "touch", "to_csv", "tofile", "savetxt", "dump"}
 WRITERS |= {"save_file", "savez", "savez_compressed", "NamedTemporaryFile", "mkstemp"}
 ALLOWED = {  # each with its reason
-    ("jaxnets/files.py", "open"): "it is the writer",
-    ("jaxnets/locks.py", "open"): "a lock is empty",
-    ("experiments/folder.py", "savefig"): "into memory, for the writer",
+    ("jaxnets/files.py", "open"): "it implements the writers",
+    ("jaxnets/locks.py", "open"): "locks are empty files",
+    ("experiments/folder.py", "savefig"): "into memory",
     ("experiments/torture.py", "open"): "a child's stderr",
     ("experiments/bench/worker.py", "fdopen"): "a pipe",
     ("experiments/bench/checkpoint.py", "write_bytes"): "noise for dd in a temporary folder",
@@ -25,9 +25,9 @@ def name_of(call):
 
 
 def writes(call):
-    """Whether a call opens or makes a file to write it."""
+    """Whether a call opens or creates a file for writing."""
     name = name_of(call)
-    if name == "save":  # NumPy's; that of safetensors and of checkpoints goes through the writer
+    if name == "save":  # only NumPy's; those of safetensors and checkpoints use jaxnets.files
         return ast.unparse(call.func).startswith(("np.", "numpy.", "jnp."))
     if name not in ("open", "fdopen"):
         return name in WRITERS
@@ -38,11 +38,11 @@ def writes(call):
     return any(set(mode) & set("wax+") for mode in modes) or "O_RDWR" in flags or "O_WR" in flags
 
 
-def test_only_the_writer_writes_files():
-    found = set()
+def test_only_jaxnets_files_writes_files():
+    actual = set()
     for folder in ("jaxnets", "experiments"):
         for path in sorted((ROOT / folder).rglob("*.py")):
             name = path.relative_to(ROOT).as_posix()
             calls = [n for n in ast.walk(ast.parse(path.read_text())) if isinstance(n, ast.Call)]
-            found |= {(name, name_of(call)) for call in calls if writes(call)}
-    assert found == ALLOWED.keys()
+            actual |= {(name, name_of(call)) for call in calls if writes(call)}
+    assert actual == ALLOWED.keys()

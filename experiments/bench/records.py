@@ -11,7 +11,7 @@ from typing import Any
 from experiments.bench.process import Contender, Process
 from experiments.bench.task import Task
 from jaxnets.errors import JSONError
-from jaxnets.files import appended
+from jaxnets.files import atomic_append
 from jaxnets.json_files import damaged, read_lines
 from jaxnets.training import RunError
 from jaxnets.training.report import to_json
@@ -61,7 +61,7 @@ def machine() -> Record:
 
 def write(path: Path, records: Iterable[Record]) -> None:
     """Add the records to a file, one per line; NaN is null."""
-    with appended(path) as append:
+    with atomic_append(path) as append:
         append("".join(json.dumps(to_json(record)) + "\n" for record in records).encode())
 
 

@@ -1,4 +1,4 @@
-"""Data sets as NumPy arrays in memory: where they come from, how to split and to scale them."""
+"""Data sets as NumPy arrays in memory: loading, splitting, scaling and streaming."""
 
 from jaxnets.data.dataset import Dataset, Split
 from jaxnets.data.scaling import Scaling, fit_range, fit_standard, one_hot

@@ -1,4 +1,4 @@
-"""The data sets jaxnets knows: their files as published, their classes, their mirrors.
+"""The supported data sets: their published files, classes and mirrors.
 
 MNIST: LeCun, Cortes & Burges 1998, http://yann.lecun.com/exdb/mnist/ (CC BY-SA 3.0).
 Fashion-MNIST: Xiao, Rasul & Vollgraf 2017, https://arxiv.org/abs/1708.07747 (MIT, Zalando SE).
@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 
 class File(NamedTuple):
-    """One IDX file, as its authors published it."""
+    """One published IDX file."""
 
     name: str  # without .gz
     shape: tuple[int, ...]
@@ -18,12 +18,12 @@ class File(NamedTuple):
 
     @property
     def gz_name(self) -> str:
-        """The name it is published under."""
+        """The published name."""
         return f"{self.name}.gz"
 
     @property
     def names(self) -> tuple[str, ...]:
-        """What it is called on disk: raw, which reads faster, and .gz; with "-idx" or ".idx"."""
+        """Possible names on disk: raw, which is faster to read, or .gz; with "-idx" or ".idx"."""
         dotted = self.name.replace("-idx", ".idx")
         return self.name, dotted, self.gz_name, f"{dotted}.gz"
 
@@ -34,16 +34,16 @@ class Published(NamedTuple):
     name: str
     files: tuple[File, File, File, File]  # train images, train labels, test images, test labels
     classes: tuple[str, ...]
-    mirrors: tuple[str, ...]  # each followed by a file's gz_name
+    mirrors: tuple[str, ...]  # URL prefixes of a file's gz_name
 
     @property
     def folders(self) -> tuple[str, str]:
-        """What a folder of this set is called: as in TFDS, as in Debian."""
+        """Possible names of the data set's folder: TFDS's and Debian's."""
         return self.name, self.name.replace("_", "-")
 
     @property
     def torch_folder(self) -> str:
-        """What torchvision calls its folder of this set, which has the files in "raw"."""
+        """The name of torchvision's folder, which has the files in its subfolder "raw"."""
         return {"mnist": "MNIST", "fashion_mnist": "FashionMNIST"}[self.name]
 
     @property

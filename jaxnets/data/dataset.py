@@ -1,4 +1,4 @@
-"""What loading yields: two splits, and where they came from."""
+"""A data set: its two splits and its source."""
 
 from typing import NamedTuple
 
@@ -6,7 +6,7 @@ import numpy as np
 
 
 class Absent(Exception):
-    """A source does not have the data set, so that the next may be asked. Says where it looked."""
+    """A source does not have the data set, and the next one is tried; says where it looked."""
 
 
 class Split(NamedTuple):
@@ -17,17 +17,17 @@ class Split(NamedTuple):
 
 
 class Dataset(NamedTuple):
-    """A data set as its authors divided it; read-only, for JAX may share the arrays' memory."""
+    """A data set with its published splits; read-only, since JAX may share the arrays' memory."""
 
     train: Split
     test: Split
     name: str  # "mnist"
-    source: str  # for people: "packaged with jaxnets", "IDX files in /data/mnist (...)"
-    checksums: dict[str, str]  # SHA-256 of what was loaded: each IDX file unpacked, or each array
+    source: str  # a description: "packaged with jaxnets", "IDX files in /data/mnist (...)"
+    checksums: dict[str, str]  # SHA-256 of each unpacked IDX file, or of each array
     classes: tuple[str, ...]
 
 
 def read_only(array: np.ndarray) -> np.ndarray:
-    """The same array, refusing assignment."""
+    """The same array, made read-only."""
     array.flags.writeable = False
     return array

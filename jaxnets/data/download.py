@@ -1,4 +1,4 @@
-"""Fetching a published file from its mirrors: bounded in bytes and in time, checked, then kept."""
+"""Downloads a published file from its mirrors, with size and time limits and a checksum."""
 
 import hashlib
 import socket
@@ -13,9 +13,9 @@ from jaxnets.errors import DataError
 from jaxnets.files import atomic_write
 from jaxnets.messages import printable
 
-TIMEOUT = 5.0  # seconds, to reach a mirror and again for each of its silences
-RATE = 50_000  # bytes per second, at least: a slower mirror is given up on
-ATTEMPTS = 2  # for each mirror
+TIMEOUT = 5.0  # seconds to connect to a mirror, and to wait for more data
+RATE = 50_000  # minimum bytes per second
+ATTEMPTS = 2  # per mirror
 
 
 def fetch(
@@ -26,28 +26,28 @@ def fetch(
     timeout: float = TIMEOUT,
     rate: float = RATE,
 ) -> None:
-    """Download the file's .gz into `folder`, unless its SHA-256 is not the published one.
+    """Download the file's .gz into `folder`, and verify its SHA-256.
 
     Args:
-      file: what is fetched.
-      mirrors: the addresses that its name follows, asked in this order, each twice.
-      folder: where it is kept; made where it is missing.
-      timeout: seconds to reach a mirror, and again for each of its silences.
-      rate: bytes per second at least; the whole body has `timeout + file.gz_bytes / rate` seconds.
+      file: the published file.
+      mirrors: URL prefixes of its name; tried in this order, each twice.
+      folder: the destination, created if missing.
+      timeout: seconds to connect to a mirror, and to wait for more data.
+      rate: minimum bytes per second; the body has `timeout + file.gz_bytes / rate` seconds.
 
     Raises:
-      ConnectionError: no mirror gave the file; says what each answered.
-      DataError: it cannot be kept.
+      ConnectionError: no mirror returned the file; lists the error of each.
+      DataError: the file cannot be written.
     """
     failures: dict[str, list[str]] = {}
     for url in [mirror + file.gz_name for mirror in mirrors for _ in range(ATTEMPTS)]:
         try:
             content = _get(url, file.gz_bytes + 1, timeout, timeout + file.gz_bytes / rate)
-        except Exception as error:  # http.client, urllib, ssl and codecs share no class of errors
+        except Exception as error:  # http.client, urllib, ssl and codecs have no common base class
             reason = printable(error) or f"no answer within {timeout:g} s"
         else:
             if hashlib.sha256(content).hexdigest() == file.gz_sha256:
-                return _keep(content, folder / file.gz_name)
+                return _save(content, folder / file.gz_name)
             reason = "its SHA-256 is not the published one"
         failures.setdefault(url, []).append(reason)
     raise ConnectionError(
@@ -56,45 +56,50 @@ def fetch(
 
 
 def _get(url: str, limit: int, timeout: float, seconds: float) -> bytes:
-    """The first `limit` bytes behind an address, if they come within so many seconds.
+    """The first `limit` bytes at a URL, if they arrive within `seconds`.
 
-    The timeout of `urlopen` holds for each address of a host anew, for each silence of a server,
-    and not for looking up a name; waiting for a thread bounds them all together.
+    The timeout of `urlopen` applies to each address of a host and to each wait for data, and not to
+    the DNS lookup. Waiting for a thread limits the total time.
     """
-    answer: Future[HTTPResponse] = Future()
+    response_future: Future[HTTPResponse] = Future()
     body: Future[bytes] = Future()
-    threading.Thread(target=_ask, args=(url, limit, timeout, answer, body), daemon=True).start()
+    arguments = (url, limit, timeout, response_future, body)
+    threading.Thread(target=_request, args=arguments, daemon=True).start()
     try:
-        response = answer.result(timeout)
+        response = response_future.result(timeout)
     except TimeoutError:
-        answer.cancel()  # the thread ends when it has an answer after all
+        response_future.cancel()  # the thread ends when it gets a response
         raise
     try:
         return body.result(seconds)
     except TimeoutError as error:
-        _hang_up(response)
-        raise TimeoutError(f"timed out: it did not come whole within {seconds:g} s") from error
+        _shut_down(response)
+        raise TimeoutError(f"timed out: the download took more than {seconds:g} s") from error
 
 
-def _ask(
-    url: str, limit: int, timeout: float, answer: Future[HTTPResponse], body: Future[bytes]
+def _request(
+    url: str,
+    limit: int,
+    timeout: float,
+    response_future: Future[HTTPResponse],
+    body: Future[bytes],
 ) -> None:
     from urllib.error import HTTPError
     from urllib.request import urlopen
 
     try:
         with urlopen(url, timeout=timeout) as response:
-            answer.set_result(response)
+            response_future.set_result(response)
             body.set_result(response.read(limit))
     except Exception as error:
-        if isinstance(error, HTTPError):  # which is the open response as well
+        if isinstance(error, HTTPError):  # it is also the open response
             error.close()
-        (body if answer.done() else answer).set_exception(error)
+        (body if response_future.done() else response_future).set_exception(error)
 
 
-def _hang_up(response: HTTPResponse) -> None:
-    """End a connection under the thread that reads from it, which closing would wait for."""
-    with suppress(OSError, ValueError, AttributeError):  # it may just have ended by itself
+def _shut_down(response: HTTPResponse) -> None:
+    """Shut down a connection that another thread reads from; `close` would wait for the thread."""
+    with suppress(OSError, ValueError, AttributeError):  # it may have been closed already
         connection = socket.socket(fileno=response.fileno())
         try:
             connection.shutdown(socket.SHUT_RDWR)
@@ -102,13 +107,13 @@ def _hang_up(response: HTTPResponse) -> None:
             connection.detach()
 
 
-def _keep(content: bytes, path: Path) -> None:
+def _save(content: bytes, path: Path) -> None:
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with atomic_write(path) as file:
             file.write(content)
     except OSError as error:
         raise DataError(
-            f"{printable(path)} was downloaded but cannot be kept: {printable(error)}. Set "
-            "XDG_CACHE_HOME to a folder that can be written."
+            f"{printable(path)} was downloaded but cannot be written: {printable(error)}. Set "
+            "XDG_CACHE_HOME to a writable folder."
         ) from error

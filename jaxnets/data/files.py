@@ -1,4 +1,4 @@
-"""Four IDX files in a folder, made into a checked data set."""
+"""Reads a data set from four IDX files in a folder."""
 
 import os
 from collections.abc import Iterable, Sequence
@@ -14,14 +14,14 @@ from jaxnets.messages import printable
 
 
 def path_of(file: File, folder: Path) -> Path | None:
-    """Where a folder holds a file, under any of its names."""
+    """The path of a file in a folder under any of its names; None if it is not there."""
     return next(filter(os.path.isfile, (folder / name for name in file.names)), None)
 
 
 def locate(published: Published, folders: Iterable[Path]) -> list[Path]:
-    """The paths of the four files in the first folder that holds any of them.
+    """The paths of the four files in the first folder that contains any of them.
 
-    Raises Absent if none does, DataError if that folder lacks some of the four.
+    Raises Absent if no folder does, DataError if that folder does not contain all four.
     """
     for folder in folders:
         paths = {file.name: path_of(file, folder) for file in published.files}
@@ -30,15 +30,15 @@ def locate(published: Published, folders: Iterable[Path]) -> list[Path]:
             return [path for path in paths.values() if path]
         if len(missing) < len(paths):
             raise DataError(
-                f"{printable(folder)} holds {published.name} in part, without "
-                f"{' and '.join(missing)} (raw or .gz). Put all four files there, or take the "
-                "others away."
+                f"{printable(folder)} contains {published.name} only in part, without "
+                f"{' and '.join(missing)} (raw or .gz). Put all four files there, or remove the "
+                "others."
             )
     raise Absent(f"{' or '.join(map(printable, folders))}: none of the four files")
 
 
 def read_published(published: Published, paths: Sequence[Path], source: str, cure: str) -> Dataset:
-    """The data set in files that must hold what was published; `cure` ends the error if not."""
+    """The data set in files with the published content; `cure` ends the error otherwise."""
     try:
         dataset = _read(published, paths, source)
         for path, file in zip(paths, published.files, strict=True):
@@ -52,24 +52,24 @@ def read_published(published: Published, paths: Sequence[Path], source: str, cur
     return dataset
 
 
-def read_own(published: Published, paths: Sequence[Path]) -> Dataset:
-    """The data set in a person's own files: structure and labels are checked, content is not."""
+def read_user_files(published: Published, paths: Sequence[Path]) -> Dataset:
+    """The data set in a user's files: checks the structure and labels, but not the checksums."""
     folder = paths[0].parent
     try:
         dataset = _read(published, paths, f"IDX files in {printable(folder)}")
     except DataError as error:
         raise DataError(
-            f"{error} These are your own files, so only their structure is checked: correct it, or "
-            "name another folder."
+            f"{error} For your own files only the structure is checked: correct it, or choose "
+            "another folder."
         ) from None
     for other in CATALOGUE.values():
         if other is not published and dataset.checksums == other.checksums:
             raise DataError(
-                f"{printable(folder)} holds {other.name}, not {published.name}; their files have "
-                f"the same names. Put each set into a subfolder of its name."
+                f"{printable(folder)} contains {other.name}, not {published.name}; their files "
+                f"have the same names. Put each data set into a subfolder with its name."
             )
-    same = dataset.checksums == published.checksums
-    content = "as published" if same else "your own: structure checked, content not"
+    is_published = dataset.checksums == published.checksums
+    content = "as published" if is_published else "your own: structure checked, content not"
     return dataset._replace(source=f"{dataset.source} ({content})")
 
 
@@ -92,19 +92,19 @@ def _read(published: Published, paths: Sequence[Path], source: str) -> Dataset:
 
 
 def checked_split(published: Published, x: np.ndarray, y: np.ndarray, where: str) -> Split:
-    """Images (n, 28, 28) and labels (n,) found at `where` as a Split, if they fit each other."""
+    """A Split of images (n, 28, 28) and labels (n,), after checks of their shapes and values."""
     height, width = published.files[0].shape[1:]
     if x.shape[1:] != (height, width) or y.shape != x.shape[:1] or not y.size:
         raise DataError(
-            f"{printable(where)} holds labels of shape {y.shape} for images of shape {x.shape}; "
+            f"{printable(where)} has labels of shape {y.shape} for images of shape {x.shape}; "
             f"{published.name} has (n,) for (n, {height}, {width}), and n at least 1."
         )
     last = len(published.classes) - 1
-    wrong = (y < 0) | (y > last)
-    if wrong.any():
-        row = int(wrong.argmax())
+    invalid = (y < 0) | (y > last)
+    if invalid.any():
+        row = int(invalid.argmax())
         raise DataError(
-            f"{printable(where)} holds the label {y[row]} at row {row}; {published.name} has "
+            f"{printable(where)} has the label {y[row]} in row {row}; {published.name} has "
             f"{len(published.classes)} classes, 0 to {last}."
         )
     return Split(x=read_only(x[..., None]), y=read_only(y.astype(np.int32)))

@@ -1,4 +1,4 @@
-"""Columns of a table to one scale, fitted on the training rows alone, and labels to one-hot."""
+"""Scales the columns of a table, and one-hot encodes labels."""
 
 from typing import Any, NamedTuple
 
@@ -9,21 +9,21 @@ from jaxnets.errors import DataError
 
 
 class Scaling(NamedTuple):
-    """A change of scale by column, x to (x - center) / scale; made by `fit_standard`, `fit_range`.
+    """A linear map per column, (x - center) / scale, fitted by `fit_standard` or `fit_range`.
 
-    What `apply` and `invert` give has the dtype of x where that is a float, else float32.
+    `apply` and `invert` return the dtype of x if it is a float, else float32.
     """
 
     center: np.ndarray  # float64, one row's shape
     scale: np.ndarray  # float64, one row's shape
 
     def apply(self, x: Any) -> np.ndarray:
-        """The rows x (n, ...) scaled: training, validation and test rows alike."""
+        """Scale the rows x (n, ...), of any split."""
         x = self._rows("apply", x)
         return ((x - self.center) / self.scale).astype(_float_dtype(x))
 
     def invert(self, x: Any) -> np.ndarray:
-        """The rows that `apply` made these of, such as predictions of a scaled target."""
+        """The inverse of `apply`, for example for predictions of a scaled target."""
         x = self._rows("invert", x)
         return (x * self.scale + self.center).astype(_float_dtype(x))
 
@@ -38,9 +38,9 @@ class Scaling(NamedTuple):
 
 
 def fit_standard(x: Any) -> Scaling:
-    """The scaling of each column of x (n, ...) to mean 0 and variance 1 (that of n, not n - 1).
+    """Fit a scaling of each column of x (n, ...) to mean 0 and variance 1 (ddof=0).
 
-    That of scikit-learn's StandardScaler. A column of one value goes to 0.
+    As scikit-learn's StandardScaler. Constant columns are mapped to 0.
 
     Raises:
       DataError: x has no rows, or a value that is not finite.
@@ -52,13 +52,14 @@ def fit_standard(x: Any) -> Scaling:
 
 
 def fit_range(x: Any, low: float = 0.0, high: float = 1.0) -> Scaling:
-    """The scaling of each column of x (n, ...) to [0, 1], or to [-1, 1]: `fit_range(x, -1, 1)`.
+    """Fit a scaling of each column of x (n, ...) to [0, 1], or to [-1, 1]: `fit_range(x, -1, 1)`.
 
-    That of scikit-learn's MinMaxScaler: the column's smallest value goes to `low`, its largest to
-    `high`, and a value outside of the two, outside. A column of one value goes to `low`.
+    As scikit-learn's MinMaxScaler: the smallest value of a column is mapped to `low` and the
+    largest to `high`; other rows may be mapped outside of these. Constant columns are mapped to
+    `low`.
 
     Raises:
-      DataError: x has no rows, or a value that is not finite, or `low` is not under `high`.
+      DataError: x has no rows or a value that is not finite, or `low` is not less than `high`.
     """
     if not -np.inf < low < high < np.inf:
         raise DataError(f"fit_range expects finite low < high, but got {low!r} and {high!r}.")
@@ -71,13 +72,13 @@ def fit_range(x: Any, low: float = 0.0, high: float = 1.0) -> Scaling:
 def one_hot(labels: Any, n_classes: int) -> np.ndarray:
     """Class numbers (...) as rows of float32 (..., n_classes), 1 at the class and 0 elsewhere.
 
-    In NumPy, ahead of training; inside `jit` it is `jax.nn.one_hot`.
+    In NumPy, for use before training; inside `jit` use `jax.nn.one_hot`.
 
     >>> one_hot(4, 10)
     array([0., 0., 0., 0., 1., 0., 0., 0., 0., 0.], dtype=float32)
 
     Raises:
-      DataError: the labels are no integers, or one is outside 0 .. n_classes - 1.
+      DataError: the labels are not integers, or one is outside 0 .. n_classes - 1.
     """
     labels = np.asarray(labels)
     if not np.issubdtype(labels.dtype, np.integer):
@@ -86,16 +87,16 @@ def one_hot(labels: Any, n_classes: int) -> np.ndarray:
             f"as np.unique(labels, return_inverse=True) does."
         )
     if np.any(outside := (labels < 0) | (labels >= n_classes)):
-        where = np.argwhere(outside)[0].tolist()
+        index = np.argwhere(outside)[0].tolist()
         raise DataError(
             f"one_hot expects labels from 0 to {n_classes - 1}, but got {labels[outside][0]} at "
-            f"{where}; raise n_classes or number the classes from 0."
+            f"{index}; raise n_classes or number the classes from 0."
         )
     return (labels[..., None] == np.arange(n_classes)).astype(np.float32)
 
 
 def _columns(name: str, x: Any) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """The rows x, and each column's smallest and largest value as float64."""
+    """The rows x, and the smallest and largest value of each column as float64."""
     x = np.asarray(as_rows(name, "the rows", x, DataError, wide=True))
     if len(x) == 0:
         raise DataError(f"{name} expects rows (n, ...), at least one, but got {x.shape}.")

@@ -1,4 +1,4 @@
-"""The places a data set may come from, and the order in which they are asked."""
+"""Sources of a data set, and the order in which they are tried."""
 
 import contextlib
 import difflib
@@ -25,30 +25,30 @@ def load(
 ) -> Dataset:
     """Load "mnist" or "fashion_mnist": 60,000 training and 10,000 test images, 28 x 28, 10 classes.
 
-    The first to have the set, asked in this order, gives it:
+    Tries these sources in order:
 
-    - `data_dir`, else the environment variable `JAXNETS_DATA_DIR`: your own copy as the four IDX
-      files, raw or .gz, in a subfolder named like the set, in the folder itself, or where PyTorch
-      leaves them ("MNIST/raw"); or what TFDS prepared there. If `data_dir` lacks the set, that is
-      an error; `JAXNETS_DATA_DIR` is passed over. A folder that does not exist, or holds but some
-      of the files, is an error in both.
-    - The files packaged with jaxnets (MNIST); those of Debian's `dataset-fashion-mnist`; those
-      downloaded before into `~/.cache/jaxnets` (`XDG_CACHE_HOME` is honoured); the mirrors.
+    - `data_dir`, or the environment variable `JAXNETS_DATA_DIR`: your own copy of the four IDX
+      files, raw or .gz, in a subfolder named like the data set, in the folder itself, or where
+      PyTorch puts them ("MNIST/raw"); or a data set prepared by TFDS. It is an error if `data_dir`
+      does not contain the data set; if `JAXNETS_DATA_DIR` does not, the next source is tried. A
+      folder that does not exist, or contains only some of the files, is an error in both cases.
+    - The files packaged with jaxnets (MNIST); those of Debian's `dataset-fashion-mnist`; the cache
+      of downloads in `~/.cache/jaxnets` or in `XDG_CACHE_HOME`; the mirrors.
 
-    `source` asks one alone: "idx" (the four files in the folder), "tfds" (prepared in the folder or
-    in the cache, from any of the others if need be), "packaged", "debian" or "download".
+    `source` selects a single one: "idx" (the four files in the folder), "tfds" (in the folder or
+    the cache; prepared from another source if necessary), "packaged", "debian" or "download".
 
-    All but your own files must be, bit for bit, what the authors published. Raises DataError.
+    Except for your own files, the SHA-256 of the content is verified. Raises DataError.
     Sources: LeCun, Cortes & Burges 1998; Xiao, Rasul & Vollgraf 2017, arXiv:1708.07747.
     """
     published = _choose("data set", name, CATALOGUE)
     folder = _folder(data_dir)
     if source is None:
         return _first(IN_FOLDER if data_dir is not None else ANYWHERE, published, folder)
-    chosen = _choose("source", source, SOURCES)
+    function = _choose("source", source, SOURCES)
     if data_dir is not None and source not in ("idx", "tfds"):
-        raise DataError(f"The source {source!r} reads no data_dir; leave one of the two out.")
-    return _first([chosen], published, folder)
+        raise DataError(f"The source {source!r} does not use data_dir; omit one of the two.")
+    return _first([function], published, folder)
 
 
 def _choose(kind: str, name: str, options: Mapping[str, Option]) -> Option:
@@ -60,57 +60,57 @@ def _choose(kind: str, name: str, options: Mapping[str, Option]) -> Option:
 
 
 def _folder(data_dir: str | os.PathLike[str] | None) -> Path | None:
-    named = data_dir if data_dir is not None else os.environ.get("JAXNETS_DATA_DIR")
-    if not named:
+    path = data_dir if data_dir is not None else os.environ.get("JAXNETS_DATA_DIR")
+    if not path:
         return None
-    if not isinstance(named, str | os.PathLike):
-        raise DataError(f"data_dir should be the path of a folder, but is {named!r}.")
-    folder = Path(os.path.expanduser(named))
+    if not isinstance(path, str | os.PathLike):
+        raise DataError(f"data_dir must be the path of a folder, but is {path!r}.")
+    folder = Path(os.path.expanduser(path))
     if not os.path.isdir(folder):
-        by = "data_dir" if data_dir is not None else "the environment variable JAXNETS_DATA_DIR"
+        origin = "data_dir" if data_dir is not None else "the environment variable JAXNETS_DATA_DIR"
         raise DataError(
-            f"{printable(folder)}, named by {by}, is no folder: make it, or name another."
+            f"{printable(folder)}, set by {origin}, is not a folder: create it, or set another."
         )
     return folder
 
 
-def _first(asked: Sequence[Source], published: Published, folder: Path | None) -> Dataset:
+def _first(sources: Sequence[Source], published: Published, folder: Path | None) -> Dataset:
     misses = []
-    for source in asked:
+    for source in sources:
         try:
             return source(published, folder)
         except Absent as miss:
             misses.append(f"  {miss}")
     places = "\n".join(dict.fromkeys(misses))
-    wanted = "\n".join(f"  {file.gz_name}  SHA-256 {file.gz_sha256}" for file in published.files)
+    checksums = "\n".join(f"  {file.gz_name}  SHA-256 {file.gz_sha256}" for file in published.files)
     raise DataError(
         f"{published.name} was not found in\n{places}\n"
-        "Put these four files, as they are or unpacked, into a folder, and name it by data_dir or "
-        f"by the environment variable JAXNETS_DATA_DIR:\n{wanted}"
+        "Put these four files, packed or unpacked, into a folder, and pass it as data_dir or set "
+        f"the environment variable JAXNETS_DATA_DIR:\n{checksums}"
     )
 
 
 def from_idx(published: Published, folder: Path | None) -> Dataset:
-    """A person's own four files in the folder."""
-    folder = _given(folder)
+    """A user's four IDX files in the folder."""
+    folder = _require(folder)
     folders = [*(folder / name for name in published.folders), folder]
     folders += [folder / published.torch_folder / "raw", folder / "raw"]
-    return files.read_own(published, files.locate(published, dict.fromkeys(folders)))
+    return files.read_user_files(published, files.locate(published, dict.fromkeys(folders)))
 
 
 def from_prepared(published: Published, folder: Path | None) -> Dataset:
-    """What TFDS prepared in the folder."""
-    return tfds.read(published, _given(folder))
+    """A data set in the folder that was prepared by TFDS."""
+    return tfds.read(published, _require(folder))
 
 
-def _given(folder: Path | None) -> Path:
+def _require(folder: Path | None) -> Path:
     if folder is None:
         raise Absent("a folder of your own: neither data_dir nor JAXNETS_DATA_DIR is set")
     return folder
 
 
 def from_tfds(published: Published, folder: Path | None) -> Dataset:
-    """What TFDS prepared in the folder, or in the cache; prepared now if it was not before."""
+    """A TFDS data set in the folder or in the cache, which is prepared if it is missing."""
     target = folder or _cache("tfds")
     with contextlib.suppress(Absent):
         return tfds.read(published, target)
@@ -119,46 +119,46 @@ def from_tfds(published: Published, folder: Path | None) -> Dataset:
 
 
 def from_package(published: Published, folder: Path | None) -> Dataset:
-    """The published files that jaxnets itself brings."""
+    """The files packaged with jaxnets."""
     del folder
-    packaged = importlib.resources.files("jaxnets.data") / published.name
-    with importlib.resources.as_file(packaged) as inside:
+    resource = importlib.resources.files("jaxnets.data") / published.name
+    with importlib.resources.as_file(resource) as packaged:
         return files.read_published(
             published,
-            files.locate(published, [inside]),
+            files.locate(published, [packaged]),
             source="packaged with jaxnets",
-            cure="Install jaxnets again.",
+            cure="Reinstall jaxnets.",
         )
 
 
 def from_debian(published: Published, folder: Path | None) -> Dataset:
-    """The published content as Debian installs it."""
+    """The files installed by Debian's package."""
     del folder
     paths = files.locate(published, [DEBIAN / name for name in published.folders])
     return files.read_published(
         published,
         paths,
         source=f"installed by Debian in {printable(paths[0].parent)}",
-        cure="Install Debian's package again.",
+        cure="Reinstall Debian's package.",
     )
 
 
 def from_download(published: Published, folder: Path | None) -> Dataset:
-    """The published files out of the cache, each downloaded into it if it is not there."""
+    """The files in the cache, each downloaded if it is missing."""
     del folder
     cache = _cache(published.name)
     for file in published.files:
         if files.path_of(file, cache) is None:
             try:
                 download.fetch(file, published.mirrors, cache)
-            except ConnectionError as error:  # where one file fails the other three would: stop
-                reason = f"{printable(cache)}, nor can it be downloaded: {error}"
+            except ConnectionError as error:  # the other files would fail too
+                reason = f"{printable(cache)}, and the download failed: {error}"
                 raise Absent(reason) from error
     return files.read_published(
         published,
         files.locate(published, [cache]),
         source=f"downloaded to {printable(cache)}",
-        cure="Delete this file to have it downloaded again.",
+        cure="Delete this file to download it again.",
     )
 
 

@@ -1,4 +1,4 @@
-"""Holding rows out of a split, for validation."""
+"""Random splits into training and validation rows."""
 
 from typing import Any
 
@@ -11,23 +11,24 @@ from jaxnets.errors import DataError
 
 
 def train_test_split(split: tuple[Any, Any], size: int, *, seed: int) -> tuple[Split, Split]:
-    """Take `size` random rows out of a split: (rest, held_out), each in the split's row order.
+    """Hold out `size` random rows of a split: (rest, held_out), each in the original row order.
 
-    The two are disjoint and together hold every row; the same seed takes the same rows. Raises
-    DataError unless the split is a pair (x, y), 1 <= size < rows and seed >= 0.
+    The same seed holds out the same rows. Raises DataError unless the split is a pair (x, y),
+    1 <= size < rows and seed >= 0.
     """
     x, y = map(np.asarray, as_split("train_test_split", "split", split, DataError))
     [seed] = as_integers("train_test_split", at_least=0, error=DataError, seed=seed)
     if isinstance(size, float):
         raise DataError(
-            f"train_test_split expects a number of rows, but got the share {size!r}; write "
+            f"train_test_split expects a number of rows, but got the fraction {size!r}; pass "
             f"int({size!r} * len(x))"
         )
     [size] = as_integers("train_test_split", error=DataError, size=size)
     if not 1 <= size < len(y):
         raise DataError(
-            f"train_test_split expects a size of 1 to {len(y) - 1} rows, but got {size}."
+            f"train_test_split expects a size of 1 to {len(y) - 1} rows, but got {size}; hold "
+            f"out fewer rows"
         )
-    chosen = np.random.Generator(np.random.PCG64(seed)).permutation(len(y))[:size]
-    held_out = np.isin(np.arange(len(y)), chosen)
+    rows = np.random.Generator(np.random.PCG64(seed)).permutation(len(y))[:size]
+    held_out = np.isin(np.arange(len(y)), rows)
     return Split(x[~held_out], y[~held_out]), Split(x[held_out], y[held_out])

@@ -1,4 +1,4 @@
-"""Data that is read while it is trained on: anything with a length and rows by number."""
+"""Streams examples from any source with a length and indexing, during training."""
 
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -13,25 +13,25 @@ from jaxnets.errors import DataError
 
 
 class Stream:
-    """Examples that are read by number, in threads, while the device trains on those before.
+    """Examples that are read by index in threads, while the device trains on the previous ones.
 
-    For data larger than the device or the host: memory maps, array_record, TFDS's `data_source`,
-    PyTorch's map-style datasets, a folder of files. A run on a stream is bit for bit the run on
+    For data larger than device or host memory: memory maps, array_record, TFDS's `data_source`,
+    PyTorch's map-style datasets, a folder of files. A run on a stream is bit-identical to a run on
     the same data in memory, whatever `workers` and `ahead` are.
 
     Args:
-      source: a tuple `(x, y)` or `(x, y, weights)` of pytrees of arrays that are indexed by an
+      source: a tuple `(x, y)` or `(x, y, weights)` of pytrees of arrays that can be indexed by an
         array of rows, such as `numpy.memmap`; or an object with `__len__` and `__getitem__` whose
         items are such tuples.
-      item: makes `(x, y)` or `(x, y, weights)` of an item that is something else, as in
+      item: converts an item of the source to `(x, y)` or `(x, y, weights)`, as in
         `lambda item: (item["image"], item["label"])`.
-      workers: threads that read. Items must be safe to read from several threads, or it is 1.
-      ahead: blocks that are read before they are needed; each has about `block_bytes`.
-      block_bytes: the size of a block, which one compiled chunk consumes at most.
+      workers: the number of threads that read. Use 1 if reading is not thread-safe.
+      ahead: the number of blocks of about `block_bytes` to prefetch.
+      block_bytes: the size of a block; a compiled chunk uses at most one.
 
     Raises:
-      DataError: the source has no length or no rows by number, its parts differ in length, or an
-        item is something else; of a row that is read later, when it is.
+      DataError: the source has no `__len__` or `__getitem__`, its parts differ in length, or an
+        item is not such a tuple. The items of later rows are checked when they are read.
     """
 
     def __init__(
@@ -64,63 +64,63 @@ class Stream:
         return self._length
 
     def read(self, rows: np.ndarray) -> Examples:
-        """The examples of these rows, in their order, as new NumPy arrays."""
+        """The examples of these rows, in the given order, as new NumPy arrays."""
         parts = np.array_split(rows, min(self.workers, len(rows)))
         read = self._gather if self._arrays is not None else self._collate
-        found = list(self._pool.map(read, parts))
-        x, y, weights = jax.tree.map(lambda *arrays: np.concatenate(arrays), *found)
+        examples = list(self._pool.map(read, parts))
+        x, y, weights = jax.tree.map(lambda *arrays: np.concatenate(arrays), *examples)
         for array in jax.tree.leaves((x, y)):
             _check_range(array, rows)
         return Examples(x, y, weights if weights is None else _weights(weights, rows))
 
     def _gather(self, rows: np.ndarray) -> Examples:
-        # In ascending order, which a memory map and a file read fastest.
+        # In ascending order, which is fastest for memory maps and files.
         order = np.argsort(rows, kind="stable")
-        back = np.argsort(order, kind="stable")
-        return jax.tree.map(lambda array: np.asarray(array[rows[order]])[back], self._arrays)
+        inverse = np.argsort(order, kind="stable")
+        return jax.tree.map(lambda array: np.asarray(array[rows[order]])[inverse], self._arrays)
 
     def _collate(self, rows: np.ndarray) -> Examples:
-        read_many = getattr(self._source, "__getitems__", None)  # TFDS's and PyTorch's name for it
-        numbers = rows.tolist()
-        items = read_many(numbers) if read_many else [self._source[row] for row in numbers]
-        examples = [self._examples(item, row) for item, row in zip(items, numbers, strict=True)]
+        get_items = getattr(self._source, "__getitems__", None)  # as in TFDS and PyTorch
+        indices = rows.tolist()
+        items = get_items(indices) if get_items else [self._source[row] for row in indices]
+        examples = [self._example(item, row) for item, row in zip(items, indices, strict=True)]
         return jax.tree.map(lambda *leaves: np.stack([np.asarray(v) for v in leaves]), *examples)
 
-    def _examples(self, item: Any, row: int) -> Examples:
+    def _example(self, item: Any, row: int) -> Examples:
         item = item if self._item is None else self._item(item)
         if not isinstance(item, tuple | list) or len(item) not in (2, 3):
             raise DataError(
                 f"a stream expects items (x, y) or (x, y, weight), but row {row} is of type "
-                f"{type(item).__name__}; pass item=lambda item: (...), which makes them"
+                f"{type(item).__name__}; pass item=lambda item: (x, y), which converts it"
             )
         return Examples(*item)
 
 
 def _check_range(array: np.ndarray, rows: np.ndarray) -> None:
-    """Refuse a number that would wrap round, or become infinite, in the dtype that JAX gives it."""
+    """Raise if a number would wrap around, or overflow to infinity, in JAX's dtype for it."""
     if in_range(array):
         return
     row = next(r for r, part in zip(rows, array, strict=True) if not in_range(np.asarray(part)))
     raise DataError(
         f"a stream expects numbers in the range of {jax.dtypes.canonicalize_dtype(array.dtype)}, "
-        f"which JAX computes in, but row {row} holds one beyond ({array.dtype}); scale or number "
-        "them anew"
+        f"which JAX computes in, but row {row} holds one outside it ({array.dtype}); scale the "
+        "data, or renumber the classes"
     )
 
 
 def _weights(weights: np.ndarray, rows: np.ndarray) -> np.ndarray:
-    """The weights of these rows in float32, refused where they are no finite numbers from 0 on."""
+    """The weights of these rows in float32; raises unless they are finite and at least 0."""
     if weights.ndim != 1:
         raise DataError(
             f"a stream expects one weight per example, but got the shape {weights.shape[1:]} for "
             "each; pass a number"
         )
     weights = weights.astype(np.float32)
-    wrong = ~(np.isfinite(weights) & (weights >= 0))
-    if wrong.any():
+    invalid = ~(np.isfinite(weights) & (weights >= 0))
+    if invalid.any():
         raise DataError(
             f"a stream expects weights that are finite and at least 0, but row "
-            f"{rows[wrong][0]} has {weights[wrong][0]}; a weight of 0 leaves an example out"
+            f"{rows[invalid][0]} has {weights[invalid][0]}; a weight of 0 leaves an example out"
         )
     return weights
 
@@ -129,7 +129,7 @@ def _length(source: Any) -> int:
     if not hasattr(source, "__len__") or not hasattr(source, "__getitem__"):
         raise DataError(
             f"a stream expects __len__ and __getitem__, so that any row can be read again, but got "
-            f"{type(source).__name__}; write an iterator's items to an array or to files once"
+            f"{type(source).__name__}; write an iterator's items to an array or to files first"
         )
     return len(source)
 

@@ -1,14 +1,14 @@
-"""Words as arrays of smaller things."""
+"""Tokens of text."""
 
 from jaxnets.checks import as_integers
 from jaxnets.errors import DataError
 
 
 def character_ngrams(word: str, n: int) -> list[str]:
-    """Every run of `n` characters of a word, from the left; none where the word is shorter.
+    """The character n-grams of a word, from left to right; empty if the word is shorter than n.
 
-    FastText marks a word's ends before it cuts, so that a prefix differs from the same letters
-    inside: `character_ngrams(f"<{word}>", 3)` (Bojanowski et al. 2017, section 3.2).
+    FastText adds boundary symbols, so that a prefix differs from the same letters inside a word:
+    `character_ngrams(f"<{word}>", 3)` (Bojanowski et al. 2017, section 3.2).
 
     >>> character_ngrams("apple", 3)
     ['app', 'ppl', 'ple']

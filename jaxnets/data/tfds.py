@@ -1,7 +1,7 @@
-"""TensorFlow Datasets on disk, read and prepared without TensorFlow, in its array_record format.
+"""Reads and prepares TensorFlow Datasets in array_record format, without TensorFlow.
 
-Asked for a set it does not have, TFDS tries the network for minutes; so it is asked only where its
-`dataset_info.json` lies. Its rows come shuffled, in another order than those of the IDX files.
+For a missing data set TFDS tries the network for minutes, so it is called only if its
+`dataset_info.json` exists. Its rows are shuffled, in another order than in the IDX files.
 """
 
 import contextlib
@@ -21,18 +21,18 @@ from jaxnets.errors import DataError
 from jaxnets.messages import printable
 
 VERSION = "3.0.1"  # in TFDS, of mnist and of fashion_mnist
-BLOCK = 1_000  # rows read at once; one by one takes three times as long
+BLOCK = 1_000  # rows per read; reading single rows takes three times as long
 
 
 def read(published: Published, folder: Path) -> Dataset:
-    """The data set that was prepared under a TFDS folder.
+    """The data set prepared in a TFDS folder.
 
-    Raises Absent if none was, DataError if it cannot be read.
+    Raises Absent if there is none, DataError if it cannot be read.
     """
     where = folder / published.name / VERSION
     if not os.path.isfile(where / "dataset_info.json"):
         raise Absent(f"{printable(where)}: nothing prepared by TFDS (no dataset_info.json)")
-    cure = "Delete it to prepare it anew in array_record format, or name another folder."
+    cure = "Delete it to prepare it again in array_record format, or choose another folder."
     with _as_data_error(f"{printable(where)} cannot be read", cure):
         import tensorflow_datasets
 
@@ -60,19 +60,19 @@ def _arrays(rows: Any) -> tuple[np.ndarray, np.ndarray]:
 
 
 def prepare(dataset: Dataset, folder: Path) -> None:
-    """Write a data set under a TFDS folder, with TFDS's own builder of that name.
+    """Write a data set to a TFDS folder, with TFDS's builder for it.
 
     Raises DataError if it cannot be written.
     """
     failure = f"{dataset.name} cannot be prepared in {printable(folder)}"
-    with _as_data_error(failure, "Name a data_dir that can be written."):
+    with _as_data_error(failure, "Pass a writable data_dir."):
         builder = _builder_of(dataset)(data_dir=folder, file_format="array_record")
-        with contextlib.redirect_stdout(sys.stderr):  # where TFDS's progress bars go already
+        with contextlib.redirect_stdout(sys.stderr):  # as for TFDS's progress bars
             builder.download_and_prepare()
 
 
 def _builder_of(dataset: Dataset) -> Any:
-    """TFDS's builder class of a data set, drawing on arrays in place of a download."""
+    """TFDS's builder class of a data set, with arrays in place of a download."""
     import tensorflow_datasets
     from PIL import Image
 
@@ -86,7 +86,7 @@ def _builder_of(dataset: Dataset) -> Any:
 
         def _generate_examples(self, split: Split) -> Iterator[tuple[int, dict[str, Any]]]:
             for row, (x, y) in enumerate(zip(*split, strict=True)):
-                # As an Image, for TFDS encodes arrays with TensorFlow.
+                # As an Image, since TFDS encodes arrays with TensorFlow.
                 yield row, {"image": Image.fromarray(x[..., 0]), "label": int(y)}
 
     return FromArrays
@@ -94,12 +94,12 @@ def _builder_of(dataset: Dataset) -> Any:
 
 @contextlib.contextmanager
 def _as_data_error(failure: str, cure: str) -> Iterator[None]:
-    """Whatever TFDS raises, which shares no class of its own, as a DataError."""
+    """Raise any error of TFDS, which have no common base class, as a DataError."""
     try:
         yield
     except ImportError as error:
-        needed = "tensorflow-datasets array-record pillow importlib_resources"
-        raise DataError(f"{failure}: {error}. Run `pip install {needed}`.") from error
+        packages = "tensorflow-datasets array-record pillow importlib_resources"
+        raise DataError(f"{failure}: {error}. Run `pip install {packages}`.") from error
     except Exception as error:
         reason = printable(f"{type(error).__name__}: {error}")
         raise DataError(f"{failure}. {cure} ({reason})") from error

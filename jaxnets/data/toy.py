@@ -1,7 +1,7 @@
-"""Points in the plane for teaching: the TensorFlow Playground's sets, and blobs.
+"""Two-dimensional toy data: the data sets of the TensorFlow Playground, and Gaussian blobs.
 
-The Playground's definitions are those of https://github.com/tensorflow/playground, dataset.ts.
-Its slider shows `noise` in percent, 0 to 50. Its labels are -1 and +1; ours are 0 and 1.
+Source: https://github.com/tensorflow/playground, dataset.ts. Its slider shows `noise` in percent,
+0 to 50. Its labels are -1 and +1; here they are 0 and 1.
 """
 
 from typing import Any
@@ -16,18 +16,19 @@ from jaxnets.errors import DataError
 def circle(n: int, *, noise: float = 0.0, seed: int) -> Split:
     """A disc (label 1) of radius 2.5 inside a ring (label 0) of radii 3.5 to 5.
 
-    Noise moves no point: the label is that of the point moved by up to 5 `noise` along each axis.
+    Noise changes labels, not points: a point gets the label of a point up to 5 `noise` away along
+    each axis.
 
     Args:
-      n: how many points; of an odd number, one more starts inside.
+      n: the number of points; if it is odd, one more is inside.
       noise: 0 to 0.5 in the Playground.
-      seed: the same seed gives the same points; another, others.
+      seed: the same seed gives the same points.
 
     Returns:
-      x, float32 (n, 2), and y, int32 (n,), in random order. So do the other sets here.
+      x, float32 (n, 2), and y, int32 (n,), in random order, as for the other data sets here.
 
     Raises:
-      DataError: `n` is no positive integer, `noise` is not finite or negative, or `seed` is
+      DataError: `n` is not a positive integer, `noise` is not finite or negative, or `seed` is
         negative.
     """
     rng = _generator("circle", n, seed, noise=noise)
@@ -39,10 +40,10 @@ def circle(n: int, *, noise: float = 0.0, seed: int) -> Split:
 
 
 def xor(n: int, *, noise: float = 0.0, seed: int) -> Split:
-    """A square of side 10.6 about 0: label 1 where the coordinates have one sign.
+    """A square of side 10.6 about 0: label 1 where the coordinates have the same sign.
 
-    No point is within 0.3 of an axis. Noise moves no point: the label is that of the point moved
-    by up to 5 `noise` along each axis. Arguments, result and errors are those of `circle`.
+    No point is within 0.3 of an axis. Noise changes labels, not points: a point gets the label of a
+    point up to 5 `noise` away along each axis. Arguments, result and errors as for `circle`.
     """
     rng = _generator("xor", n, seed, noise=noise)
     x = rng.uniform(-5, 5, (n, 2))
@@ -52,10 +53,9 @@ def xor(n: int, *, noise: float = 0.0, seed: int) -> Split:
 
 
 def gauss(n: int, *, noise: float = 0.0, seed: int) -> Split:
-    """Two round normal clouds, label 1 about (2, 2) and label 0 about (-2, -2).
+    """Two isotropic Gaussians, label 1 at (2, 2) and label 0 at (-2, -2).
 
-    The variance along each axis is 0.5 + 7 `noise`. Arguments, result and errors are those of
-    `circle`.
+    The variance along each axis is 0.5 + 7 `noise`. Arguments, result and errors as for `circle`.
     """
     rng = _generator("gauss", n, seed, noise=noise)
     y = _two_classes(n)
@@ -66,24 +66,24 @@ def gauss(n: int, *, noise: float = 0.0, seed: int) -> Split:
 def spiral(n: int, *, noise: float = 0.0, seed: int) -> Split:
     """Two arms of 1.75 turns, evenly spaced along the radius from 0 to 5, half a turn apart.
 
-    Noise moves each point by up to `noise` along each axis. Arguments, result and errors are
-    those of `circle`.
+    Noise moves each point by up to `noise` along each axis. Arguments, result and errors as for
+    `circle`.
     """
     rng = _generator("spiral", n, seed, noise=noise)
     y = _two_classes(n)
-    along = np.concatenate([np.arange(count) / count for count in np.bincount(1 - y)])
-    x = _polar(5 * along, 2 * np.pi * 1.75 * along + np.where(y == 1, 0, np.pi))
+    t = np.concatenate([np.arange(count) / count for count in np.bincount(1 - y)])
+    x = _polar(5 * t, 2 * np.pi * 1.75 * t + np.where(y == 1, 0, np.pi))
     return _shuffled(rng, x + noise * rng.uniform(-1, 1, (n, 2)), y)
 
 
 def points(n: int, centers: Any, *, std: float = 1.0, seed: int) -> Split:
-    """Round normal clouds of points, one a class, as many in each as `n` allows.
+    """Isotropic Gaussian blobs, one per class, of equal size up to one point.
 
     Args:
-      n: how many points in all.
-      centers: (classes, 2), where the cloud of each class lies.
+      n: the total number of points.
+      centers: (classes, 2), the centre of each class.
       std: the standard deviation along each axis.
-      seed: the same seed gives the same points; another, others.
+      seed: the same seed gives the same points.
 
     Returns:
       x, float32 (n, 2), and y, int32 (n,), the row of `centers`, in random order.
@@ -95,30 +95,30 @@ def points(n: int, centers: Any, *, std: float = 1.0, seed: int) -> Split:
     centers = np.asarray(centers, np.float64)
     if centers.ndim != 2 or centers.shape[1] != 2 or len(centers) == 0:
         raise DataError(
-            f"points expects centers of shape (classes, 2), but got {centers.shape}; one center "
-            f"alone is [[x, y]]."
+            f"points expects centers of shape (classes, 2), but got {centers.shape}; for a single "
+            f"center pass [[x, y]]."
         )
     y = np.arange(n) % len(centers)
     return _shuffled(rng, centers[y] + std * rng.normal(size=(n, 2)), y)
 
 
-def _generator(name: str, n: int, seed: int, **amounts: float) -> np.random.Generator:
+def _generator(name: str, n: int, seed: int, **scales: float) -> np.random.Generator:
     as_integers(name, error=DataError, n=n)
-    for what, amount in amounts.items():
-        if not 0 <= amount < np.inf:
-            raise DataError(f"{name} expects a finite {what} of 0 or more, but got {amount!r}.")
+    for argument, value in scales.items():
+        if not 0 <= value < np.inf:
+            raise DataError(f"{name} expects a finite {argument} of 0 or more, but got {value!r}.")
     if seed < 0:
         raise DataError(f"{name} expects a seed of 0 or more, but got {seed}.")
     return np.random.Generator(np.random.PCG64(seed))
 
 
 def _two_classes(n: int) -> np.ndarray:
-    """Labels 1 for the first half of `n` points, the odd one with them, and 0 for the rest."""
+    """Labels: 1 for the first half of `n` points, rounded up, and 0 for the rest."""
     return (np.arange(n) < (n + 1) // 2).astype(np.int64)
 
 
 def _polar(radius: np.ndarray, angle: np.ndarray) -> np.ndarray:
-    """Points (n, 2); the angle, in radians, turns clockwise from straight up."""
+    """Points (n, 2); the angle, in radians, is clockwise from the positive second axis."""
     return np.stack([radius * np.sin(angle), radius * np.cos(angle)], axis=1)
 
 

@@ -1,4 +1,4 @@
-"""Seeing inside a run and a model."""
+"""Tools to inspect models: summaries, activations, gradients, attribution and plots."""
 
 from jaxnets.inspect.attribution import class_activation, saliency
 from jaxnets.inspect.components import Components, principal_components

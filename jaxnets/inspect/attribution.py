@@ -1,4 +1,4 @@
-"""What in the input a class's score rests on: saliency and class-activation maps."""
+"""Attribution of a class score to the input: saliency and class-activation maps."""
 
 from collections.abc import Sequence
 from functools import partial
@@ -12,19 +12,21 @@ from jaxnets.jaxpr.activations import activations, numbered
 from jaxnets.jaxpr.walk import Operation, Walk, compute
 from jaxnets.layer import Array, Layer, Params, State
 
-# What is differentiated keeps the derivatives of its own that its calls have.
+# Calls to inline; calls with custom derivatives are kept, since the result is differentiated.
 PLAIN_CALLS = ("jit", "closed_call", "remat2")
 
 
 def saliency(model: Layer, params: Params, state: State, x: Array, classes: Array) -> Array:
-    """How much each pixel moves its image's score: |d score / d x|, the largest of the channels.
+    """The gradient magnitude of each image's score per pixel: the maximum of |d score / d x|.
+
+    The maximum is over the channels.
 
     Args:
       model: a classifier, from images (batch, *space, channels) to scores (batch, n_classes).
-      params: its parameters.
-      state: its state.
+      params: the model's parameters.
+      state: the model's state.
       x: the images, as floating-point numbers.
-      classes: (batch,) integers, whose score of each image.
+      classes: (batch,) integers, the class whose score is differentiated for each image.
 
     Returns:
       (batch, *space). Source: Simonyan, Vedaldi & Zisserman 2014, "Deep inside convolutional
@@ -40,7 +42,7 @@ def saliency(model: Layer, params: Params, state: State, x: Array, classes: Arra
 def class_activation(
     model: Layer, params: Params, state: State, x: Array, classes: Array, path: str
 ) -> Array:
-    """Where a layer sees evidence for a class: its maps A_k, weighed by how the score needs them.
+    """Grad-CAM: the evidence for a class at each position of a layer with feature maps A_k.
 
     L = relu(sum_k a_k A_k), with a_k the mean over positions of d score / d A_k. For a network
     that ends in global average pooling and one dense layer it is the class-activation map of
@@ -49,52 +51,57 @@ def class_activation(
 
     Args:
       model: a classifier, from images (batch, *space, channels) to scores (batch, n_classes).
-      params: its parameters.
-      state: its state.
+      params: the model's parameters.
+      state: the model's state.
       x: the images.
-      classes: (batch,) integers, whose evidence in each image.
-      path: the layer, as `activations` names it; the last convolution's is the usual choice.
+      classes: (batch,) integers, the class for each image.
+      path: the path of the layer, as in `activations`; usually that of the last convolution.
 
     Returns:
       (batch, *space), at the layer's resolution.
 
     Raises:
-      LayerError: no output of that name, or one that is no map.
+      LayerError: there is no output at this path, or it is not a feature map.
     """
     outputs = jax.eval_shape(lambda x: activations(model, params, state, x), x)
     if path not in outputs:
         raise LayerError(f"the model has no output named {path!r}; it has {list(outputs)}")
     if len(outputs[path].shape) < 3:
         raise LayerError(
-            f"a class-activation map needs maps (batch, *space, channels), but {path!r} gives "
-            f"{outputs[path].shape}; choose a layer before, such as the last convolution"
+            f"class_activation expects feature maps (batch, *space, channels), but the output of "
+            f"{path!r} is {outputs[path].shape}; choose an earlier layer, such as the last "
+            f"convolution"
         )
-    score = partial(_score_with, model, classes, path)
-    change = jnp.zeros(outputs[path].shape, outputs[path].dtype)
-    gradient, maps = jax.jit(jax.grad(score, has_aux=True))(change, (params, state, x))
+    score = partial(_perturbed_score, model, classes, path)
+    zeros = jnp.zeros(outputs[path].shape, outputs[path].dtype)
+    gradient, maps = jax.jit(jax.grad(score, has_aux=True))(zeros, (params, state, x))
     space = tuple(range(1, maps.ndim - 1))
     return jax.nn.relu((gradient.mean(space, keepdims=True) * maps).sum(-1))
 
 
-def _score_with(
-    model: Layer, classes: Array, path: str, change: Array, arguments: tuple[Params, State, Array]
+def _perturbed_score(
+    model: Layer,
+    classes: Array,
+    path: str,
+    perturbation: Array,
+    arguments: tuple[Params, State, Array],
 ) -> tuple[Array, Array]:
-    """The sum of the scores with `change` added to the output at `path`, and that output."""
-    number, seen = numbered(), {}
+    """The sum of the scores with a perturbation of the output at `path`, and that output."""
+    number, outputs = numbered(), {}
 
     def visit(operation: Operation, operands: list[Any]) -> Sequence[Any]:
         if not operation.tagged:
             return compute(operation, operands)
         if number(operation.path) != path:
             return operands
-        seen[path] = operands[0]
-        return [operands[0] + change]
+        outputs[path] = operands[0]
+        return [operands[0] + perturbation]
 
     program = jax.make_jaxpr(lambda *arguments: model.apply(*arguments)[0])(*arguments)
     (scores,) = Walk(visit, inline=PLAIN_CALLS)(program, jax.tree.leaves(arguments))
-    return _scores(scores, classes).sum(), seen[path]
+    return _scores(scores, classes).sum(), outputs[path]
 
 
 def _scores(scores: Array, classes: Array) -> Array:
-    """Each image's score of its class."""
+    """The score of each image's class."""
     return scores[jnp.arange(len(scores)), classes]

@@ -1,4 +1,4 @@
-"""Principal components: many numbers an example, as the few that differ most."""
+"""Principal component analysis."""
 
 from typing import Any, NamedTuple
 
@@ -8,12 +8,12 @@ from jaxnets.errors import LayerError
 
 
 class Components(NamedTuple):
-    """Examples in the coordinates in which they vary most.
+    """Examples in the coordinates of largest variance.
 
     Attributes:
       points: (examples, components), the coordinates.
       axes: (components, features), orthonormal; the largest entry of each is positive.
-      share: (components,), the fraction of the whole variance along each.
+      share: (components,), the fraction of the total variance along each axis.
     """
 
     points: np.ndarray
@@ -24,7 +24,7 @@ class Components(NamedTuple):
 def principal_components(x: Any, components: int = 2) -> Components:
     """The principal components of x (examples, ...), such as a layer's outputs for a batch.
 
-    Source: Pearson 1901; by singular values, in float64. Coordinates are about the mean.
+    Computed by singular value decomposition in float64, about the mean. Source: Pearson 1901.
 
     Raises:
       LayerError: more components than examples or features.
@@ -39,6 +39,6 @@ def principal_components(x: Any, components: int = 2) -> Components:
     _, sizes, axes = np.linalg.svd(x, full_matrices=False)
     axes = axes[:components]
     largest = np.take_along_axis(axes, np.abs(axes).argmax(1)[:, None], 1)
-    axes = axes * np.sign(largest)  # an axis and its opposite say the same
+    axes = axes * np.sign(largest)  # the sign of an axis is arbitrary
     variance = np.square(sizes)
     return Components(x @ axes.T, axes, variance[:components] / max(variance.sum(), 1e-300))

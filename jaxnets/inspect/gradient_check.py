@@ -1,4 +1,4 @@
-"""Gradients checked against plus-minus-epsilon differences, in float64."""
+"""Checks gradients against central differences in float64."""
 
 from collections.abc import Callable
 from typing import Any
@@ -11,11 +11,11 @@ from jax.flatten_util import ravel_pytree
 from jaxnets.errors import LayerError
 from jaxnets.layer import Array, Key, Layer, Params, State
 
-EPSILON = 1e-6  # truncation is then about 1e-12 of the value, and float64's rounding 1e-10
+EPSILON = 1e-6  # truncation error about 1e-12 of the value, rounding error in float64 1e-10
 
 
 class GradientError(AssertionError):
-    """A gradient is not what differences say: names the worst entry, expected, got, the cure."""
+    """A gradient differs from finite differences; the message has the worst entry and the cure."""
 
 
 def check_gradient(
@@ -29,11 +29,10 @@ def check_gradient(
     entries: int | None = None,
     tolerance: float = 1e-5,
 ) -> float:
-    """The largest relative error of a layer's gradient in its parameters and its input.
+    """The largest relative error of a layer's gradient with respect to its params and input.
 
-    `params`, `state`, `x`, `key` and `train` are what `layer.apply` takes; the rest, what is
-    compared and what is raised are as in `check_function`. The input is left out where it is
-    integer, as class numbers and pixels are.
+    `params`, `state`, `x`, `key` and `train` are the arguments of `layer.apply`; everything else is
+    as in `check_function`. An integer input, such as class numbers or pixels, is not checked.
     """
 
     def output(arguments: dict[str, Any]) -> Any:
@@ -46,25 +45,25 @@ def check_gradient(
 def check_function(
     f: Callable[..., Any], *arguments: Any, entries: int | None = None, tolerance: float = 1e-5
 ) -> float:
-    """The largest relative error of the gradient of `f` in every floating-point argument.
+    """The largest relative error of the gradient of `f` over all floating-point arguments.
 
-    One entry w of an argument at a time is moved, and (L(w + e) - L(w - e)) / 2e, e = 1e-6, is
-    compared with automatic differentiation; L is the sum of the outputs of `f`, each times a
-    fixed random weight. All of it is done in float64, whatever the arrays came in. The error is
-    relative to the entry, or to a thousandth of the largest entry and 1e-4 for what is smaller.
+    Compares automatic differentiation with (L(w + e) - L(w - e)) / 2e, e = 1e-6, for each entry w
+    of an argument; L is the sum of the outputs of `f`, each times a fixed random weight. Everything
+    is computed in float64, whatever the dtype of the arguments. The error is relative to the
+    larger of the entry and a thousandth of the largest entry plus 1e-4.
 
-    At a kink, such as ReLU at 0 or a tie in max pooling, the two differ and neither is wrong:
-    check at another input.
+    At a kink, such as ReLU at 0 or equal values in max pooling, the two differ although neither is
+    wrong; check at another input.
 
     Args:
       f: a function of pytrees that returns a pytree.
-      arguments: where to check.
-      entries: how many of each array to check, drawn at random but the same every time; by
-        default all. Each costs two evaluations.
+      arguments: the arguments of `f` at which the gradient is checked.
+      entries: how many entries of each array to check, chosen at random with a fixed seed; the
+        default is all. Each takes two evaluations.
       tolerance: the largest relative error to accept.
 
     Raises:
-      GradientError: an entry is off by more than `tolerance`, or not finite.
+      GradientError: the error of an entry is larger than `tolerance`, or not finite.
       LayerError: no argument is floating-point, or `f` computes in less than float64.
     """
     named = {f"arguments[{i}]": argument for i, argument in enumerate(arguments)}
@@ -76,26 +75,26 @@ def _check(
 ) -> float:
     if entries is not None and entries < 1:
         raise LayerError(f"a gradient check expects entries of 1 or more, but got {entries}")
-    # That one key serves every evaluation is the point: each must make the same draws.
+    # The key is reused on purpose, so that every evaluation has the same random numbers.
     with jax.enable_x64(True), jax.debug_key_reuse(False):
         paths, leaves, loss = _as_function_of_leaves(f, _double(arguments))
         rows = _choose([leaf.size for leaf in leaves], entries)
-        expected, got = _both(loss, leaves, rows)
+        expected, got = _derivatives(loss, leaves, rows)
     error = _relative_error(expected, got)
     if error.max(initial=0.0) > tolerance:
         worst = int(error.argmax())
         raise GradientError(
             f"the gradient in {_name(paths, leaves, rows[worst])} should be "
-            f"{expected[worst]:.6g} by differences, but is {got[worst]:.6g}: a relative error of "
-            f"{error[worst]:.1e}, of at most {tolerance:.0e}; {(error > tolerance).sum()} of "
-            f"{error.size} entries are off. Correct the backward pass or, at a kink, check at "
-            f"another input"
+            f"{expected[worst]:.6g} by finite differences, but is {got[worst]:.6g}: a relative "
+            f"error of {error[worst]:.1e}, above the tolerance of {tolerance:.0e}; "
+            f"{(error > tolerance).sum()} of {error.size} entries are off; correct the backward "
+            f"pass or, at a kink, check at another input"
         )
     return float(error.max(initial=0.0))
 
 
 def _relative_error(expected: np.ndarray, got: np.ndarray) -> np.ndarray:
-    """The error of each entry, infinite where either is not finite; see `check_function`."""
+    """The error of each entry, infinite if either value is not finite; see `check_function`."""
     size = np.maximum(np.abs(expected), np.abs(got))
     largest = size.max(initial=0.0, where=np.isfinite(size))
     with np.errstate(invalid="ignore"):
@@ -125,10 +124,13 @@ def _as_function_of_leaves(
     return paths, [flat[i][1] for i in free], loss
 
 
-def _both(
+def _derivatives(
     loss: Callable[[list[Array]], Array], leaves: list[Array], rows: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
-    """The derivatives in the chosen entries of all leaves laid end to end: (rows,) twice."""
+    """The derivatives by finite differences and by `jax.grad`, each (rows,).
+
+    `rows` are indices into the concatenation of all leaves.
+    """
     theta, unravel = ravel_pytree(leaves)
 
     @jax.jit
@@ -145,32 +147,32 @@ def _both(
 
 
 def _weighted_sum(outputs: Any) -> Array:
-    """The outputs' sum under fixed random weights, so that no two errors can cancel."""
+    """The sum of the outputs, with fixed random weights so that errors do not cancel."""
     random, total = np.random.default_rng(0), jnp.float64(0)
     for y in filter(_is_floating, jax.tree.leaves(outputs)):
         if y.dtype != jnp.float64:
             raise LayerError(
-                f"a gradient check expects outputs in the arguments' float64, but got {y.dtype}; "
-                f"compute in x.dtype, without naming one"
+                f"a gradient check expects outputs in float64, as the arguments are, but got "
+                f"{y.dtype}; compute in x.dtype instead of a fixed dtype"
             )
         total += (y * random.normal(size=y.shape)).sum()
     return total
 
 
 def _choose(sizes: list[int], entries: int | None) -> np.ndarray:
-    """Which entries to check, of all arrays laid end to end: at most `entries` of each array."""
+    """The indices of the entries to check in the concatenation of all arrays."""
     random, starts = np.random.default_rng(0), np.cumsum([0, *sizes[:-1]])
-    few = [size if entries is None else min(size, entries) for size in sizes]
+    counts = [size if entries is None else min(size, entries) for size in sizes]
     return np.concatenate(
         [
             start + np.sort(random.choice(size, n, replace=False))
-            for start, size, n in zip(starts, sizes, few, strict=True)
+            for start, size, n in zip(starts, sizes, counts, strict=True)
         ]
     )
 
 
 def _name(paths: list[str], leaves: list[Array], row: int) -> str:
-    """The path and index of an entry counted over all leaves laid end to end."""
+    """The path and index of an entry in the concatenation of all leaves."""
     for path, leaf in zip(paths, leaves, strict=True):
         if row < leaf.size:
             index = ", ".join(str(i) for i in np.unravel_index(row, leaf.shape))
@@ -180,7 +182,7 @@ def _name(paths: list[str], leaves: list[Array], row: int) -> str:
 
 
 def _double(tree: Any) -> Any:
-    """The tree's leaves as arrays, floating-point ones in float64; call it under `enable_x64`."""
+    """The leaves as arrays, floating-point ones in float64; requires `enable_x64`."""
     return jax.tree.map(lambda x: jnp.asarray(x, jnp.float64 if _is_floating(x) else None), tree)
 
 

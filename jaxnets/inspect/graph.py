@@ -1,4 +1,4 @@
-"""The computation graph of a small model, read from its jaxpr: as text and as DOT."""
+"""The computation graph of a model, as text and in the DOT language."""
 
 import inspect
 import json
@@ -12,20 +12,19 @@ from jaxnets.errors import LayerError
 from jaxnets.jaxpr.walk import Operation, Walk
 from jaxnets.layer import Layer
 
-# What an operation cannot be understood without.
-SETTINGS = ("axes", "permutation", "y")
+PARAMETERS = ("axes", "permutation", "y")  # of operations; they are shown in the graph
 
 
 class Node(NamedTuple):
-    """One array of the graph, or the several that one operation makes.
+    """An operation and its results, an input, or a constant.
 
     Attributes:
-      name: what operands refer to, "n0", "n1", ...
-      operation: the JAX primitive, or "input", or "constant".
-      operands: the names of what it is computed from, in order; a number is written out.
+      name: "n0", "n1", ...; used in `operands`.
+      operation: the JAX primitive, "input" or "constant".
+      operands: the names of its operands, in order; scalar constants are written as numbers.
       shape: dtype and shape, as in "float32[4,2]".
-      where: the path of its layer, or of the input; "" outside of any.
-      backward: whether it is on the way back of a differentiation.
+      where: the path of its layer, or of the input; "" outside any layer.
+      backward: whether it is in the backward pass.
     """
 
     name: str
@@ -40,26 +39,26 @@ class Graph(NamedTuple):
     """A computation graph.
 
     Attributes:
-      nodes: in an order in which they can be computed; the same for the same model.
-      outputs: the names of what is returned.
+      nodes: in topological order; the same for the same model.
+      outputs: the names of the nodes that are returned.
     """
 
     nodes: tuple[Node, ...]
     outputs: tuple[str, ...]
 
     def text(self) -> str:
-        """A line a node, such as `n4 = add(n2, n3)  float32[4,1]  fc1`, then what is returned."""
+        """One line per node, such as `n4 = add(n2, n3)  float32[4,1]  fc1`, then the outputs."""
         rows = [(_formula(node), node.shape, _place(node)) for node in self.nodes]
         left, middle = (max((len(row[i]) for row in rows), default=0) for i in (0, 1))
         lines = [f"{a:{left}}  {b:{middle}}  {c}".rstrip() for a, b, c in rows]
         return "\n".join([*lines, f"return {', '.join(self.outputs)}"]) + "\n"
 
     def dot(self) -> str:
-        """A digraph in the DOT language, each layer's operations in a box of their own."""
+        """A digraph in the DOT language, with one cluster per layer."""
         boxes: dict[str, list[str]] = {"": []}
         for node in self.nodes:
             box = "" if node.operation == "input" else _place(node)
-            boxes.setdefault(box, []).append(_drawn(node, node.name in self.outputs))
+            boxes.setdefault(box, []).append(_dot_node(node, node.name in self.outputs))
         lines = boxes.pop("")
         for i, (box, members) in enumerate(boxes.items()):
             lines += [f"subgraph cluster_{i} {{", f"label={json.dumps(box)};", *members, "}"]
@@ -70,24 +69,25 @@ class Graph(NamedTuple):
 
 
 def computation_graph(f: Layer | Callable[..., Any], *examples: Any) -> Graph:
-    """The operations that a layer or a function consists of, and what flows between them.
+    """The graph of the operations of a layer or a function.
 
-    Of a layer it is the graph of `apply` in evaluation, on an example batch; the parameters are
-    inputs. The way back is in the graph of a gradient: `computation_graph(jax.grad(f), w, x)`.
-    Where the way to compute depends on the platform, it is the one for platforms in general.
+    For a layer it is the graph of `apply` in evaluation on an example batch; the parameters are
+    inputs. The graph of a gradient includes the backward pass: `computation_graph(jax.grad(f), w,
+    x)`. If the implementation depends on the platform, the default one is shown.
 
     Args:
-      f: what to look into.
-      examples: one for each argument; only shapes and dtypes matter.
+      f: a layer or a function.
+      examples: one per argument; only shapes and dtypes matter.
 
     Raises:
-      LayerError: other than one example for a layer.
+      LayerError: a layer with any number of examples other than one.
     """
     if isinstance(f, Layer):
         layer = f
         if len(examples) != 1:
             raise LayerError(
-                f"computation_graph expects one example batch for a layer, but got {len(examples)}"
+                f"computation_graph expects one example batch for a layer, but got "
+                f"{len(examples)}; pass computation_graph(layer, x)"
             )
         params, state = jax.eval_shape(layer.init, jax.random.key(0), *examples)
         arguments = {"params": params, "state": state, "x": examples[0]}
@@ -116,7 +116,7 @@ def _trace(f: Callable[..., Any], arguments: dict[str, Any]) -> Graph:
 
 
 class _Builder:
-    """Collects nodes in the order in which a jaxpr computes them."""
+    """Collects nodes in the order of a jaxpr."""
 
     def __init__(self):
         self.nodes: list[Node] = []
@@ -136,17 +136,17 @@ class _Builder:
 
     def visit(self, operation: Operation, operands: list[str]) -> Sequence[str]:
         """Append one operation; return the name of each of its outputs."""
-        if operation.name == "name":  # the tag that a composing function puts on a layer's output
+        if operation.name == "name":  # the tag of a layer's output
             return operands
-        settings = operation.eqn.params
-        said = [f"{key}={settings[key]}" for key in SETTINGS if key in settings]
-        what = f"{operation.name}[{' '.join(said)}]" if said else operation.name
+        params = operation.eqn.params
+        shown = [f"{key}={params[key]}" for key in PARAMETERS if key in params]
+        label = f"{operation.name}[{' '.join(shown)}]" if shown else operation.name
         avals = [var.aval for var in operation.eqn.outvars]
-        made = self.add(what, operands, avals, operation.path, operation.backward)
-        return [made] * len(avals)
+        name = self.add(label, operands, avals, operation.path, operation.backward)
+        return [name] * len(avals)
 
     def constant(self, value: Any, aval: Any) -> str:
-        """A scalar written out, or a node for an array."""
+        """A scalar as a number, an array as a node."""
         if aval.shape == () and isinstance(np.asarray(value).item(), int | float):
             return f"{np.asarray(value).item():g}"
         return self.add("constant", (), [aval])
@@ -161,9 +161,9 @@ def _place(node: Node) -> str:
     return " ".join(filter(None, (node.where, "backward" if node.backward else "")))
 
 
-def _drawn(node: Node, returned: bool) -> str:
-    what = f"{node.name} = {node.where}" if node.operation == "input" else _formula(node)
+def _dot_node(node: Node, is_output: bool) -> str:
+    formula = f"{node.name} = {node.where}" if node.operation == "input" else _formula(node)
     style = ", shape=ellipse" if node.operation == "input" else ""
-    style += ", peripheries=2" if returned else ""
-    label = json.dumps(f"{what}\n{node.shape}")
+    style += ", peripheries=2" if is_output else ""
+    label = json.dumps(f"{formula}\n{node.shape}")
     return f"{node.name} [label={label}{style}];"

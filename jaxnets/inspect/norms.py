@@ -1,4 +1,4 @@
-"""Norms of what a model holds, one a parameter: of its weights, or of their gradients."""
+"""Norms of a model's parameters or gradients."""
 
 from typing import Any
 
@@ -11,14 +11,15 @@ from jaxnets.trees import flatten_names
 def layer_norms(tree: dict[str, Any]) -> dict[str, Array]:
     """The L2 norm of every leaf by its path, `{"fc1/kernel": ...}`, in the tree's order.
 
-    Of a gradient it shows by layer whether it vanishes or explodes, and is right wherever the
-    leaf's own entries are representable. It may be traced, as a part of a step.
+    The norms of a gradient show in which layer it vanishes or explodes. Computing them neither
+    underflows nor overflows. May be traced.
     """
     return {path: _norm(jnp.asarray(leaf)) for path, leaf in flatten_names(tree).items()}
 
 
 def _norm(leaf: Array) -> Array:
-    # Squares of a vanishing gradient would be zeros, and those of an exploding one infinite.
+    # Without scaling, the squares of a vanishing gradient would underflow to 0, and those of an
+    # exploding one overflow.
     largest = jnp.abs(leaf).max()
     scale = jnp.where((largest > 0) & jnp.isfinite(largest), largest, 1)
     return scale * jnp.sqrt(jnp.square(leaf / scale).sum())

@@ -1,4 +1,4 @@
-"""Pictures of what a network holds and sees, each as a matplotlib `Figure`."""
+"""Figures of filters, feature maps, attributions and embeddings, with matplotlib."""
 
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -13,13 +13,13 @@ if TYPE_CHECKING:
 
 
 class Filtered(NamedTuple):
-    """What a filter made of a picture.
+    """A filtered picture.
 
     Attributes:
       picture: (height, width).
-      written: the filter in writing.
-      signed: whether 0 is in the middle, as of a filter whose weights add up to 0; it is then
-        drawn up to the 99th percentile of its size, else as brightness in 0..1.
+      written: the filter as text.
+      signed: whether the colour scale is centred at 0, for a filter whose weights sum to 0; the
+        scale then ends at the 99th percentile of the magnitude. Otherwise it is brightness in 0..1.
     """
 
     picture: Any
@@ -28,19 +28,19 @@ class Filtered(NamedTuple):
 
 
 def filters(kernel: Any, title: str) -> "Figure":
-    """The filters of a first layer, kernel (height, width, 1 or 3, features), on one scale.
+    """The filters of a first layer, kernel (height, width, 1 or 3, features), on a common scale.
 
-    One channel: red for positive and blue for negative weights. Three: as colours, a weight of 0
-    being the middle grey, and the largest weight of all of any sign the full colour.
+    With one channel, positive weights are red and negative ones blue. With three, filters are
+    shown as colours: a weight of 0 is middle grey, and the largest magnitude is full colour.
 
     Raises:
-      LayerError: another number of channels, which no colours can show.
+      LayerError: the number of channels is not 1 or 3.
     """
     tiles = np.moveaxis(np.asarray(kernel, np.float32), -1, 0)
     if tiles.ndim != 4 or tiles.shape[-1] not in (1, 3):
         raise LayerError(
             f"filters expects a kernel (height, width, 1 or 3, features), but got "
-            f"{np.shape(kernel)}; deeper layers are seen by their feature maps"
+            f"{np.shape(kernel)}; use feature_maps for deeper layers"
         )
     largest = float(np.abs(tiles).max()) or 1.0
     if tiles.shape[-1] == 3:
@@ -50,7 +50,7 @@ def filters(kernel: Any, title: str) -> "Figure":
 
 
 def feature_maps(maps: Any, title: str, most: int = 64) -> "Figure":
-    """One image's maps (height, width, features) at a layer, the first `most`, on one scale."""
+    """The first `most` feature maps (height, width, features) of an image, on a common scale."""
     tiles = np.moveaxis(np.asarray(maps, np.float32), -1, 0)[:most]
     signed = tiles.min() < 0
     largest = float(np.abs(tiles).max()) or 1.0
@@ -59,13 +59,13 @@ def feature_maps(maps: Any, title: str, most: int = 64) -> "Figure":
 
 
 def evidence(images: Any, rows: dict[str, Any], titles: Sequence[str], title: str) -> "Figure":
-    """Images (n, height, width, 1 or 3) in 0..1, and under each its maps, a row a kind.
+    """Images (n, height, width, 1 or 3) in 0..1, and below each its maps, one row per kind of map.
 
     Args:
-      images: what was looked at.
-      rows: maps (n, h, w) at any resolution by their name, each image's scaled to its largest.
-      titles: one an image.
-      title: the figure's.
+      images: the images that the maps belong to.
+      rows: maps (n, h, w) at any resolution, by name; each is divided by its largest value.
+      titles: one per image.
+      title: the title of the figure.
     """
     from matplotlib.figure import Figure
 
@@ -76,23 +76,23 @@ def evidence(images: Any, rows: dict[str, Any], titles: Sequence[str], title: st
     figure.suptitle(title, fontsize=16)
     panels = figure.subplots(1 + len(rows), len(images), squeeze=False)
     height, width = images.shape[1:3]
-    extent = (-0.5, width - 0.5, height - 0.5, -0.5)  # so that a coarse map covers the image
+    extent = (-0.5, width - 0.5, height - 0.5, -0.5)  # a coarse map covers the whole image
     for axes, image, name in zip(panels[0], images, titles, strict=True):
         _show(axes, image)
         axes.set_title(name, fontsize=13)
-    for line, (name, maps) in zip(panels[1:], rows.items(), strict=True):
-        line[0].set_ylabel(name, fontsize=13)
-        for axes, image, heat in zip(line, images, np.asarray(maps), strict=True):
+    for row, (name, maps) in zip(panels[1:], rows.items(), strict=True):
+        row[0].set_ylabel(name, fontsize=13)
+        for axes, image, heatmap in zip(row, images, np.asarray(maps), strict=True):
             _show(axes, image.mean(-1, keepdims=True))
-            heat = heat / (heat.max() or 1)
-            kind = {"cmap": "inferno", "vmin": 0, "vmax": 1, "alpha": 0.75}
-            drawn = axes.imshow(heat, extent=extent, interpolation="bilinear", **kind)
-    figure.colorbar(drawn, ax=panels[1:], label="share of the image's largest", shrink=0.7)
+            heatmap = heatmap / (heatmap.max() or 1)
+            style = {"cmap": "inferno", "vmin": 0, "vmax": 1, "alpha": 0.75}
+            drawn = axes.imshow(heatmap, extent=extent, interpolation="bilinear", **style)
+    figure.colorbar(drawn, ax=panels[1:], label="fraction of the image's maximum", shrink=0.7)
     return figure
 
 
 def embedding(points: Any, share: Any, labels: Any, classes: Sequence[str], title: str) -> "Figure":
-    """Points (n, 2) of principal components, a colour a class, with each axis's share."""
+    """Points (n, 2) of two principal components, one colour per class; axes show their share."""
     from matplotlib import colormaps
     from matplotlib.figure import Figure
 
@@ -100,8 +100,9 @@ def embedding(points: Any, share: Any, labels: Any, classes: Sequence[str], titl
     figure = Figure(figsize=(8, 6.5), layout="constrained")
     axes = figure.subplots()
     for number, name in enumerate(classes):
-        mine = points[labels == number]
-        axes.scatter(*mine.T, s=10, alpha=0.7, color=colormaps["tab10"](number % 10), label=name)
+        members = points[labels == number]
+        colour = colormaps["tab10"](number % 10)
+        axes.scatter(*members.T, s=10, alpha=0.7, color=colour, label=name)
     first, second = (
         f"component {i} ({part:.0%} of the variance)" for i, part in enumerate(share, 1)
     )
@@ -112,7 +113,7 @@ def embedding(points: Any, share: Any, labels: Any, classes: Sequence[str], titl
 
 
 def gallery(original: Any, results: dict[str, Filtered], title: str, columns: int = 4) -> "Figure":
-    """A picture (height, width, 1 or 3) in 0..1 and, by name, what filters made of it."""
+    """A picture (height, width, 1 or 3) in 0..1 and filtered versions of it, by name."""
     from matplotlib.figure import Figure
 
     rows = -(-(1 + len(results)) // columns)
@@ -138,8 +139,8 @@ def gallery(original: Any, results: dict[str, Filtered], title: str, columns: in
     return figure
 
 
-def _grid(tiles: np.ndarray, title: str, what: str, bar: str = "", **colours: Any) -> "Figure":
-    """Tiles (n, height, width) or with 3 colours in a near square, numbered at the left."""
+def _grid(tiles: np.ndarray, title: str, noun: str, bar: str = "", **colours: Any) -> "Figure":
+    """Tiles (n, height, width) or (n, height, width, 3) in a grid, with numbers on the left."""
     from matplotlib.figure import Figure
 
     columns = int(np.ceil(np.sqrt(len(tiles))))
@@ -152,7 +153,7 @@ def _grid(tiles: np.ndarray, title: str, what: str, bar: str = "", **colours: An
     names = [f"{a}" if a == b else f"{a} to {b}" for a, b in zip(rows, ends, strict=True)]
     middles = [row * step + (tiles.shape[1] - 1) / 2 for row in range(len(rows))]
     axes.set_yticks(middles, names)
-    axes.set(xticks=[], xlabel=f"{what}s in rows, from left to right", title=title)
+    axes.set(xticks=[], xlabel=f"{noun}s in rows, from left to right", title=title)
     axes.spines[:].set_visible(False)
     if bar:
         figure.colorbar(drawn, ax=axes, label=bar, shrink=0.8)
@@ -160,15 +161,15 @@ def _grid(tiles: np.ndarray, title: str, what: str, bar: str = "", **colours: An
 
 
 def _mosaic(tiles: np.ndarray, columns: int) -> np.ndarray:
-    """One picture of all tiles, white where there is none."""
+    """One picture of all tiles in a grid, white between them."""
     gap, rows = _gap(tiles), -(-len(tiles) // columns)
     height, width = (side + gap for side in tiles.shape[1:3])
     empty = 1.0 if tiles.ndim == 4 else np.nan
-    whole = np.full((rows * height - gap, columns * width - gap, *tiles.shape[3:]), empty)
+    mosaic = np.full((rows * height - gap, columns * width - gap, *tiles.shape[3:]), empty)
     for i, tile in enumerate(tiles):
         top, left = i // columns * height, i % columns * width
-        whole[top : top + tile.shape[0], left : left + tile.shape[1]] = tile
-    return whole
+        mosaic[top : top + tile.shape[0], left : left + tile.shape[1]] = tile
+    return mosaic
 
 
 def _gap(tiles: np.ndarray) -> int:

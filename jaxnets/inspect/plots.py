@@ -1,4 +1,4 @@
-"""Plots, each returned as a matplotlib `Figure`, which no display is needed for."""
+"""Plots of training curves and confusion matrices, as matplotlib figures; need no display."""
 
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
@@ -12,9 +12,9 @@ if TYPE_CHECKING:
 
 
 def curves(history: Sequence["Progress"], title: str) -> "Figure":
-    """Every metric that is a number, by epoch, in training and validation, one panel per metric.
+    """Every scalar metric by epoch, in training and validation, with one panel per metric.
 
-    What is known of an unfinished epoch is drawn where it ended: after half an epoch at 0.5.
+    The metrics of an unfinished epoch are plotted where it stopped: at 0.5 after half an epoch.
     """
     from matplotlib.figure import Figure
     from matplotlib.ticker import MaxNLocator
@@ -25,9 +25,9 @@ def curves(history: Sequence["Progress"], title: str) -> "Figure":
     epochs = [progress.passes for progress in history]
     for axes, name in zip(figure.subplots(1, len(names), squeeze=False)[0], names, strict=True):
         axes.plot(epochs, [p.train[name] for p in history], "o-", label="training")
-        watched = {p.passes: p.validation[name] for p in history if p.validation is not None}
-        if watched:
-            axes.plot(list(watched), list(watched.values()), "s-", label="validation")
+        validation = {p.passes: p.validation[name] for p in history if p.validation is not None}
+        if validation:
+            axes.plot(list(validation), list(validation.values()), "s-", label="validation")
         unit = " (nats)" if name == "loss" else ""
         axes.set(xlabel="epoch", ylabel=name + unit)
         axes.xaxis.set_major_locator(MaxNLocator(integer=history[-1].epoch_done, min_n_ticks=1))
@@ -37,20 +37,20 @@ def curves(history: Sequence["Progress"], title: str) -> "Figure":
 
 
 def confusion(matrix: np.ndarray, classes: Sequence[str], title: str) -> "Figure":
-    """A confusion matrix of counts, true classes by row; the colour is the share of the row."""
+    """A confusion matrix of counts, true classes in rows; colours show the fraction of the row."""
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(7, 6.5), layout="constrained")
     axes = figure.subplots()
-    share = matrix / np.maximum(matrix.sum(1, keepdims=True), 1)
-    image = axes.imshow(share, cmap="Blues", vmin=0, vmax=1)
+    fractions = matrix / np.maximum(matrix.sum(1, keepdims=True), 1)
+    image = axes.imshow(fractions, cmap="Blues", vmin=0, vmax=1)
     for (row, column), count in np.ndenumerate(matrix):
         if count:
-            colour = "white" if share[row, column] > 0.5 else "black"
+            colour = "white" if fractions[row, column] > 0.5 else "black"
             axes.text(column, row, f"{count}", ha="center", va="center", color=colour, fontsize=8)
     ticks = range(len(classes))
     axes.set_xticks(ticks, classes, rotation=45 if max(map(len, classes)) > 2 else 0)
     axes.set_yticks(ticks, classes)
     axes.set(xlabel="predicted class", ylabel="true class", title=title)
-    figure.colorbar(image, ax=axes, label="share of the true class", shrink=0.8)
+    figure.colorbar(image, ax=axes, label="fraction of the true class", shrink=0.8)
     return figure

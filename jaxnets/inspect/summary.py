@@ -1,4 +1,4 @@
-"""A model as a table: what each layer gives, holds and costs."""
+"""A table of a model's layers: output shapes, parameters, FLOPs and memory."""
 
 import math
 from collections import Counter
@@ -16,16 +16,14 @@ HEADER = ("layer", "output", "parameters", "FLOPs", "parameter bytes", "output b
 
 
 class Row(NamedTuple):
-    """One layer, or one call of it.
-
-    What is its own is counted here, and what its parts have, in their rows.
+    """One call of a layer, without the named layers inside it, which have their own rows.
 
     Attributes:
-      path: as in "block1/conv", "block1/conv#2" when called again; "input"; "output", which
-        holds what belongs to no named layer.
-      shape: that of its output.
-      parameters: how many numbers are trained; those of a shared layer, at its first call.
-      flops: of the forward pass, as `flops` counts.
+      path: as in "block1/conv", or "block1/conv#2" for a repeated call; "input"; "output", which
+        has everything outside named layers.
+      shape: the shape of its output.
+      parameters: the number of parameters; those of a shared layer are counted at its first call.
+      flops: the floating-point operations of the forward pass, as `flops` counts them.
       parameter_bytes: the memory of the parameters.
       output_bytes: the memory of the output.
     """
@@ -39,11 +37,11 @@ class Row(NamedTuple):
 
 
 class Summary(NamedTuple):
-    """A model's layers in the order in which they are computed; `str()` draws a table.
+    """A model's layers in the order in which they are computed; `str()` formats a table.
 
     Attributes:
       rows: from the input to the output.
-      state: how many numbers the model remembers, such as batch norm's statistics.
+      state: the number of values in the model's state, such as batch norm's statistics.
     """
 
     rows: tuple[Row, ...]
@@ -51,37 +49,36 @@ class Summary(NamedTuple):
 
     @property
     def parameters(self) -> int:
-        """Of all rows."""
+        """The number of parameters in all rows."""
         return sum(row.parameters for row in self.rows)
 
     @property
     def flops(self) -> int:
-        """Of all rows."""
+        """The floating-point operations of all rows."""
         return sum(row.flops for row in self.rows)
 
     @property
     def parameter_bytes(self) -> int:
-        """Of all rows."""
+        """The memory of the parameters of all rows."""
         return sum(row.parameter_bytes for row in self.rows)
 
     def __str__(self) -> str:
-        """A line a row under a heading, then the totals."""
+        """A header, one line per row, and the totals."""
         total = ("total", "", self.parameters, self.flops, self.parameter_bytes, "")
-        lines = [[_text(cell) for cell in row] for row in (HEADER, *self.rows, total)]
-        widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
+        cells = [[_text(cell) for cell in row] for row in (HEADER, *self.rows, total)]
+        widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
         rule = "-" * (sum(widths) + 2 * len(widths) - 2)
-        text = [_line(cells, widths) for cells in lines]
+        lines = [_line(row, widths) for row in cells]
         state = [f"and {self.state:,} numbers of state"] if self.state else []
-        return "\n".join([text[0], rule, *text[1:-1], rule, text[-1], *state])
+        return "\n".join([lines[0], rule, *lines[1:-1], rule, lines[-1], *state])
 
 
 def summary(model: Layer, x: Any) -> Summary:
-    """The table of a model on an example batch.
+    """A table of a model's named layers for an example batch.
 
-    Everything named is a row. Nothing is computed and no memory is taken, so that a
-    `jax.ShapeDtypeStruct` of any size will do. FLOPs and outputs are those of the whole batch, so
-    give a batch of 1 for those of one example. In a loop over time, an output is one step's, and
-    the FLOPs are all steps'.
+    Only traces the model, without allocating arrays, so `x` may be a `jax.ShapeDtypeStruct` of any
+    size. FLOPs and outputs are for the whole batch; pass a batch of 1 for those of one example. In
+    a loop over time, outputs are for one step and FLOPs for all steps.
 
     Args:
       model: any layer.
@@ -93,14 +90,14 @@ def summary(model: Layer, x: Any) -> Summary:
     params, state = jax.eval_shape(model.init, jax.random.key(0), x)
     program = jax.make_jaxpr(lambda *arguments: model.apply(*arguments)[0])(params, state, x)
     outputs, cost = _read(program)
-    held, held_bytes = Counter(), Counter()
+    sizes, param_bytes = Counter(), Counter()
     for path, leaf in flatten_names(params).items():
         owner = _owner(path, outputs)
-        held[owner] += math.prod(leaf.shape)
-        held_bytes[owner] += _bytes([leaf])
+        sizes[owner] += math.prod(leaf.shape)
+        param_bytes[owner] += _bytes([leaf])
     outputs = {"input": jax.tree.leaves(x), **outputs, "output": program.out_avals}
     rows = (
-        Row(path, arrays[0].shape, held[path], cost[path], held_bytes[path], _bytes(arrays))
+        Row(path, arrays[0].shape, sizes[path], cost[path], param_bytes[path], _bytes(arrays))
         for path, arrays in outputs.items()
     )
     return Summary(tuple(rows), sum(math.prod(leaf.shape) for leaf in jax.tree.leaves(state)))
@@ -109,7 +106,7 @@ def summary(model: Layer, x: Any) -> Summary:
 def _read(program: Any) -> tuple[dict[str, list[Any]], Counter]:
     """The arrays and the FLOPs of each row, by path."""
     outputs, cost, number = {}, Counter(), numbered()
-    pending = Counter()  # FLOPs since the last time that a layer of this path gave its output
+    pending = Counter()  # FLOPs by path since the last output of the layer at this path
 
     def visit(operation: Operation, times: int) -> None:
         if operation.tagged:
@@ -126,7 +123,7 @@ def _read(program: Any) -> tuple[dict[str, list[Any]], Counter]:
 
 
 def _owner(path: str, outputs: dict[str, Any]) -> str:
-    """The row of a parameter: the innermost named layer that it is in."""
+    """The row of a parameter: the innermost named layer that contains it."""
     while path and path not in outputs:
         path = path.rpartition("/")[0]
     return path or "output"
@@ -137,11 +134,11 @@ def _bytes(arrays: list[Any]) -> int:
 
 
 def _text(cell: Any) -> str:
-    """What is written in the table; nothing for a zero."""
+    """The text of a table cell; empty for 0."""
     return f"{cell:,}" if isinstance(cell, int) and cell else str(cell or "")
 
 
 def _line(cells: list[str], widths: list[int]) -> str:
     left, *right = zip(cells, widths, strict=True)
-    text = [f"{left[0]:{left[1]}}", *(f"{cell:>{width}}" for cell, width in right)]
-    return "  ".join(text).rstrip()
+    columns = [f"{left[0]:{left[1]}}", *(f"{cell:>{width}}" for cell, width in right)]
+    return "  ".join(columns).rstrip()

@@ -1,1 +1,1 @@
-"""Bridges to other formats and libraries."""
+"""Interoperability with other formats and libraries."""

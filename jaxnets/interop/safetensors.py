@@ -1,4 +1,4 @@
-"""Nested dicts of arrays in one safetensors file, each tensor under its path."""
+"""Saves and loads nested dicts of arrays as safetensors files."""
 
 from pathlib import Path
 from typing import Any
@@ -12,59 +12,58 @@ from jaxnets.files import atomic_write, regular_file
 from jaxnets.messages import printable
 from jaxnets.trees import flatten_names, unflatten_names
 
-DEPTH = 100  # dicts in one another: no network has so many, and one name could ask for thousands
+DEPTH = 100  # nesting depth; a malicious name could have thousands of levels
 
 
 def save(path: str | Path, tree: dict[str, Any], metadata: dict[str, str] | None = None) -> None:
-    """Write `tree` to `path`, whole or not at all.
+    """Write `tree` to `path`, atomically.
 
     `{"params": {"fc1": {"kernel": k}}}` becomes the tensor "params/fc1/kernel". JAX and NumPy
-    arrays keep their dtype, 64 bits too; Python's own numbers get JAX's default one. The bytes go
-    to a temporary file beside `path`, which takes the name only when they are on the disk.
+    arrays keep their dtype, including 64-bit ones; Python numbers get JAX's default dtype.
 
     Raises:
-      OSError: the system's own, as for a full disk.
-      ValueError: a leaf is no array of a dtype that the format has, or two have the same path.
+      OSError: as the system raises it, for example for a full disk.
+      ValueError: a leaf is not an array with a dtype of the format, or two have the same path.
     """
     arrays = {name: _as_array(name, leaf) for name, leaf in flatten_names(tree).items()}
-    pieces = tensors.to_pieces(arrays, metadata or {})
+    buffers = tensors.to_buffers(arrays, metadata or {})
     with atomic_write(path) as file:
-        file.writelines(pieces)
+        file.writelines(buffers)
 
 
 def load(path: str | Path) -> dict[str, Any]:
-    """The tree that `save` wrote, bit for bit, as JAX arrays.
+    """The tree that `save` wrote, as JAX arrays with identical bits.
 
-    A leaf of a dtype that JAX would cast (64 bits, without `jax_enable_x64`) stays the NumPy array
-    that it is in the file; cast it yourself where fewer bits do.
+    A leaf with a dtype that JAX would cast (64 bits, without `jax_enable_x64`) stays a NumPy array;
+    cast it if fewer bits are enough.
 
     Raises:
-      OSError: there is no such file, or it is no regular one.
-      ValueError: it holds no tree of arrays in the safetensors format.
+      OSError: the file does not exist, or is not a regular file.
+      ValueError: it is not a tree of arrays in the safetensors format.
     """
     with regular_file(path) as file:
         try:
-            tensors.read_header(file)  # which refuses a file that is longer than it says
+            tensors.read_header(file)  # raises if the file is longer than its header says
             file.seek(0)
             arrays = tensors.from_bytes(file.read()).arrays
             for name in arrays:
-                _check_place(name, arrays)
+                _check_path(name, arrays)
         except ValueError as error:
             raise ValueError(
                 f"{printable(path)} cannot be read as safetensors: {printable(error)}; "
-                "save it again, or name another file"
+                "save it again, or load another file"
             ) from error
     return unflatten_names({name: _as_jax(array) for name, array in arrays.items()})
 
 
 def _as_array(name: str, leaf: Any) -> Any:
-    """A leaf as an array of its own dtype, a number of Python's as one of JAX's default dtype."""
+    """An array unchanged, or a Python number as an array of JAX's default dtype."""
     if isinstance(leaf, jax.Array | np.ndarray | np.generic):
         return leaf
     if not isinstance(leaf, bool | int | float | complex):
         raise ValueError(
-            f"safetensors expects arrays, but {name!r} is a {type(leaf).__name__}; name the parts "
-            "of lists and tuples in a dict, and leave None out"
+            f"safetensors expects arrays, but {name!r} is a {type(leaf).__name__}; convert lists "
+            "and tuples to dicts, and leave None out"
         )
     dtype = jnp.result_type(type(leaf))
     try:
@@ -72,8 +71,8 @@ def _as_array(name: str, leaf: Any) -> Any:
             return np.asarray(leaf, dtype)
     except (OverflowError, FloatingPointError) as error:
         raise ValueError(
-            f"{name!r} is {leaf!r}, which {dtype} cannot hold; pass it as an array of 64 bits, as "
-            "numpy.asarray makes it"
+            f"{name!r} is {leaf!r}, which does not fit in {dtype}; pass it as a 64-bit array, for "
+            "example by numpy.asarray"
         ) from error
 
 
@@ -81,11 +80,11 @@ def _as_jax(array: np.ndarray) -> Any:
     return jnp.array(array) if jnp.result_type(array) == array.dtype else array
 
 
-def _check_place(name: str, arrays: dict[str, Any]) -> None:
-    """Refuse a path that is absurdly deep, or lies under another array."""
+def _check_path(name: str, arrays: dict[str, Any]) -> None:
+    """Raise for a path that is too deep, or has an array as its parent."""
     parents = name.split("/", DEPTH)[:-1]
     if len(parents) == DEPTH:
-        raise ValueError(f"an array lies under {DEPTH} names and more, {printable(name)!r:.99}")
+        raise ValueError(f"an array has at least {DEPTH} parents, {printable(name)!r:.99}")
     for depth in range(1, len(parents) + 1):
-        if (above := "/".join(parents[:depth])) in arrays:
-            raise ValueError(f"{name!r} lies under {above!r}, which is an array")
+        if (parent := "/".join(parents[:depth])) in arrays:
+            raise ValueError(f"{name!r} has the parent {parent!r}, which is an array")

@@ -1,1 +1,1 @@
-"""What a traced program tells: its layers' outputs, its FLOPs, its receptive fields, its NaNs."""
+"""Analysis of jaxprs: activations, FLOPs, receptive fields, dead units and non-finite numbers."""

@@ -1,4 +1,4 @@
-"""Every layer's output for a batch, read from the program that the model is."""
+"""Every layer's output for a batch, collected by interpreting the model's jaxpr."""
 
 from collections import Counter
 from collections.abc import Callable, Sequence
@@ -21,33 +21,33 @@ def activations(
 ) -> dict[str, Array]:
     """Every named output by its path, in the order in which they are computed.
 
-    The arguments are those of `layer.apply`. A layer that is called again, or that returns
-    several arrays, has its further ones under "block/fc1#2", "#3", ... A loop is one operation:
-    what it computes inside is not seen. It is compiled at each call; for many batches put it into
-    a `jax.jit` of your own, out of which the names come sorted.
+    The arguments are those of `layer.apply`. The outputs of repeated calls of a layer, and the
+    further outputs of a layer that returns several arrays, are under "block/fc1#2", "#3", ... The
+    outputs inside a loop are not included. Each call compiles; for many batches wrap it in
+    `jax.jit`, which sorts the names.
     """
     names = []
 
     def collect(arguments: tuple, key: Key | None) -> list[Array]:
-        seen, number = {}, numbered()
+        outputs, number = {}, numbered()
 
         def visit(operation: Operation, operands: list[Any]) -> Sequence[Any]:
             if not operation.tagged:
                 return compute(operation, operands)
-            seen[number(operation.path)] = operands[0]
+            outputs[number(operation.path)] = operands[0]
             return operands
 
-        program = jax.make_jaxpr(lambda *given: layer.apply(*given, key=key, train=train))
+        program = jax.make_jaxpr(lambda *args: layer.apply(*args, key=key, train=train))
         Walk(visit)(program(*arguments), jax.tree.leaves(arguments))
-        names[:] = seen
-        return [*seen.values()]
+        names[:] = outputs
+        return [*outputs.values()]
 
     values = jax.jit(collect)((params, state, x), key)
     return dict(zip(names, values, strict=True))
 
 
 def numbered() -> Callable[[str], str]:
-    """A function that gives a name back, and when it comes again with its number: "fc#2"."""
+    """A function that returns its argument, with a number from the second time on: "fc#2"."""
     count = Counter()
 
     def number(name: str) -> str:

@@ -1,4 +1,4 @@
-"""Rectified units that no example of a batch switches on, and that no gradient reaches."""
+"""Dead ReLU units: zero for every example of a batch, so that they get no gradient."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -14,27 +14,27 @@ from jaxnets.layer import Array, Layer, Params, State
 
 
 def dead_units(layer: Layer, params: Params, state: State, x: Any) -> dict[str, Array]:
-    """The share of units that are 0 for the whole batch, after each ReLU, in evaluation.
+    """The fraction of units that are 0 for the whole batch, after each ReLU, in evaluation.
 
-    A ReLU goes by the path of the last named layer before it; units are its last axis, so that of
-    a feature map one unit is one channel. What a unit misses in one batch it may meet in another:
-    use a few hundred examples. Source: Maas, Hannun & Ng 2013, section 2. It may be traced.
+    A ReLU is named by the path of the last named layer before it. Units are its last axis: a
+    channel of a feature map is one unit. A unit may be 0 in one batch but not in another, so use a
+    few hundred examples. May be traced. Source: Maas, Hannun & Ng 2013, section 2.
     """
-    found, number, last = {}, numbered(), ""
+    fractions, number, last_path = {}, numbered(), ""
 
     def visit(operation: Operation, operands: list[Any]) -> Sequence[Any]:
-        nonlocal last
-        last = operation.path if operation.tagged else last
-        made = compute(operation, operands)
+        nonlocal last_path
+        last_path = operation.path if operation.tagged else last_path
+        results = compute(operation, operands)
         if operation.name == "max" and any(_is_zero(operand) for operand in operands):
-            on = (made[0] > 0).any(tuple(range(made[0].ndim - 1)))
-            found[number(last)] = 1 - jnp.mean(on, dtype=jnp.float32)
-        return made
+            active = (results[0] > 0).any(tuple(range(results[0].ndim - 1)))
+            fractions[number(last_path)] = 1 - jnp.mean(active, dtype=jnp.float32)
+        return results
 
     program = jax.make_jaxpr(lambda *args: layer.apply(*args)[0])
     arguments = (params, state, x)
     Walk(visit)(program(*arguments), jax.tree.leaves(arguments))
-    return found
+    return fractions
 
 
 def _is_zero(operand: Any) -> bool:

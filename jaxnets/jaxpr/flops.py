@@ -1,4 +1,4 @@
-"""Floating-point operations, counted in a program's jaxpr."""
+"""Counts floating-point operations in a jaxpr."""
 
 import math
 from collections.abc import Callable, Iterator
@@ -14,20 +14,21 @@ from jaxnets.jaxpr.walk import Operation, Walk
 
 
 def flops(f: Callable[..., Any], *arguments: Any) -> int:
-    """The floating-point operations of `f`: its matmuls and convolutions, a multiply-add being 2.
+    """The floating-point operations of `f`: its matmuls and convolutions, 2 per multiply-add.
 
-    As the field counts: elementwise operations, reductions and pooling are left out, and a
-    convolution's taps on its padding are in, but not those on the zeros that a dilated input
-    has, as in the gradient of a strided convolution. A scan's body counts once a step, and what
-    no output depends on does not count. Where the way to compute depends on the platform, it is
-    the plain one's count. Nothing is computed.
+    As usual, elementwise operations, reductions and pooling are not counted. A convolution's taps
+    on padding are, but not those on the zeros of a dilated input, as in the gradient of a strided
+    convolution. The body of a scan counts once per step; operations that no output depends on do
+    not count. If the implementation depends on the platform, the plain one is counted. Only traces
+    `f`.
 
     Args:
       f: a function of arrays, such as a training step.
-      arguments: what it takes; only shapes and dtypes matter.
+      arguments: its arguments; only shapes and dtypes matter.
 
     Raises:
-      LayerError: matmuls or convolutions in a loop of unknown length, or in branches that differ.
+      LayerError: matmuls or convolutions in a loop of unknown length, or in branches with
+        different counts.
     """
     return _count(jax.make_jaxpr(f)(*arguments), "")
 
@@ -39,31 +40,31 @@ def each_operation(
     stack: str = "",
     times: int = 1,
 ) -> None:
-    """Call `visit(operation, times)` for each operation: those in a scan, once for all steps.
+    """Call `visit(operation, times)` for each operation; for those in a scan, once for all steps.
 
-    What no output of the program depends on is left out, as a compiler leaves it out, unless an
-    operation that is to `keep` does.
+    Skips dead code, which a compiler removes: operations that neither an output of the program nor
+    an operation for which `keep` is true depends on.
     """
-    made: list[_Made] = []
+    nodes: list[_Node] = []
 
-    def step(operation: Operation, operands: list[_Made | None]) -> list[_Made]:
-        made.append(_Made(operation, [operand for operand in operands if operand is not None]))
-        return made[-1:] * len(operation.eqn.outvars)
+    def step(operation: Operation, operands: list[_Node | None]) -> list[_Node]:
+        nodes.append(_Node(operation, [operand for operand in operands if operand is not None]))
+        return nodes[-1:] * len(operation.eqn.outvars)
 
     inner = jaxpr.jaxpr if isinstance(jaxpr, ClosedJaxpr) else jaxpr
     outputs = Walk(step, lambda value, aval: None)(jaxpr, [None] * len(inner.invars), stack)
-    live = _all_before([*filter(None, outputs), *(m for m in made if keep(m.operation))])
-    for operation in (m.operation for m in made if m in live):
-        settings = operation.eqn.params
+    live = _ancestors([*filter(None, outputs), *(n for n in nodes if keep(n.operation))])
+    for operation in (node.operation for node in nodes if node in live):
+        options = operation.eqn.params
         if operation.name == "scan":
-            steps = times * settings["length"]
-            each_operation(settings["jaxpr"], visit, keep, operation.stack, steps)
+            steps = times * options["length"]
+            each_operation(options["jaxpr"], visit, keep, operation.stack, steps)
         else:
             visit(operation, times)
 
 
 def operation_flops(operation: Operation) -> int:
-    """Those of one operation, counted and refused as `flops` does."""
+    """The floating-point operations of one operation; counts and raises as `flops` does."""
     if operation.name == "dot_general":
         return _dot_flops(operation.eqn)
     if operation.name == "conv_general_dilated":
@@ -73,29 +74,30 @@ def operation_flops(operation: Operation) -> int:
         return 0
     if operation.name == "cond" and len(counts) == 1:
         return counts.pop()
-    why = "has branches that differ" if operation.name == "cond" else "runs for an unknown time"
+    reason = "has branches that differ" if operation.name == "cond" else "has an unknown length"
     raise LayerError(
-        f"flops expects matmuls whose number is known before they run, but the {operation.name} at "
-        f"{operation.source} {why}; use jax.lax.scan, or a fori_loop with Python numbers as bounds"
+        f"flops expects a number of matmuls that is known before they run, but the "
+        f"{operation.name} at {operation.source} {reason}; use jax.lax.scan, or a fori_loop with "
+        f"Python numbers as bounds"
     )
 
 
 @dataclass(eq=False)
-class _Made:
-    """What an operation gives, and what that was made of."""
+class _Node:
+    """An operation, and the nodes of its operands."""
 
     operation: Operation
-    of: "list[_Made]"
+    operands: "list[_Node]"
 
 
-def _all_before(made: list[_Made]) -> set[_Made]:
-    """These and all that they depend on."""
-    found, waiting = set(), list(made)
-    while waiting:
-        if (one := waiting.pop()) not in found:
-            found.add(one)
-            waiting += one.of
-    return found
+def _ancestors(nodes: list[_Node]) -> set[_Node]:
+    """The nodes and everything that they depend on."""
+    visited, pending = set(), list(nodes)
+    while pending:
+        if (node := pending.pop()) not in visited:
+            visited.add(node)
+            pending += node.operands
+    return visited
 
 
 def _count(jaxpr: Any, stack: str) -> int:
@@ -116,22 +118,22 @@ def _dot_flops(eqn: Any) -> int:
 
 
 def _conv_flops(eqn: Any) -> int:
-    """2 x batch x features x channels of the kernel x the taps that meet a number, by axis."""
-    kernel, y, settings = eqn.invars[1].aval, eqn.outvars[0].aval, eqn.params
-    _, (_, channels, *taps), (batch, features, *space) = settings["dimension_numbers"]
+    """2 x batch x features x the kernel's channels x, for each axis, the taps on input values."""
+    kernel, y, options = eqn.invars[1].aval, eqn.outvars[0].aval, eqn.params
+    _, (_, channels, *taps), (batch, features, *space) = options["dimension_numbers"]
     total = 2 * y.shape[batch] * y.shape[features] * kernel.shape[channels]
-    axes = (settings[name] for name in ("window_strides", "padding", "lhs_dilation"))
-    for tap, out, stride, (before, _), hole, dilation in zip(
-        taps, space, *axes, settings["rhs_dilation"], strict=True
+    axes = (options[name] for name in ("window_strides", "padding", "lhs_dilation"))
+    for tap, out, stride, (before, _), input_dilation, dilation in zip(
+        taps, space, *axes, options["rhs_dilation"], strict=True
     ):
-        positions = np.arange(y.shape[out])[:, None] * stride
-        read = positions + np.arange(kernel.shape[tap])[None] * dilation - before
-        total *= int((read % hole == 0).sum())
+        starts = np.arange(y.shape[out])[:, None] * stride
+        positions = starts + np.arange(kernel.shape[tap])[None] * dilation - before
+        total *= int((positions % input_dilation == 0).sum())
     return total
 
 
 def _programs(eqn: Any) -> Iterator[Any]:
-    """The programs that an operation runs: a loop's body, a branch's sides, ..."""
+    """The jaxprs in an equation's params: the body of a loop, the branches of a cond, ..."""
     for leaf in jax.tree.leaves(list(eqn.params.values())):
         if isinstance(leaf, ClosedJaxpr | Jaxpr):
             yield leaf

@@ -1,4 +1,4 @@
-"""Where the first NaN or infinity of a computation comes from."""
+"""Finds the operation that produced the first NaN or infinity of a computation."""
 
 import sys
 from collections.abc import Callable, Sequence
@@ -10,18 +10,18 @@ import jax.numpy as jnp
 
 from jaxnets.jaxpr.walk import Operation, Walk, compute
 
-NOBODY = sys.maxsize  # the number of a culprit that there is none of: after every other
+NO_CULPRIT = sys.maxsize  # larger than the index of any culprit
 
 
 class Culprit(NamedTuple):
-    """The operation that made the first non-finite number.
+    """The operation that produced the first non-finite number.
 
     Attributes:
-      path: that of its layer, as in "block/fc1", and "" outside of any, as in a loss or an
-        optimizer; of an input, as in "arguments[0]/fc1/kernel".
-      operation: the JAX primitive, or "input" where an argument was not finite to begin with.
-      backward: whether it belongs to the backward pass alone.
-      source: the line that asked for it, outside of JAX: "file.py:12:8 (function)".
+      path: the path of its layer, as in "block/fc1", and "" outside any layer, as in a loss or an
+        optimizer; for an input, its path, as in "arguments[0]/fc1/kernel".
+      operation: the JAX primitive, or "input" if an argument was not finite.
+      backward: whether it belongs to the backward pass only.
+      source: the source line, outside JAX: "file.py:12:8 (function)".
     """
 
     path: str
@@ -36,48 +36,48 @@ class Culprit(NamedTuple):
 
 
 def first_nonfinite(f: Callable[..., Any], *arguments: Any) -> Culprit | None:
-    """The first operation whose NaN or infinity reaches an output of `f`; None if none does.
+    """The first operation whose NaN or infinity reaches an output of `f`; None if all are finite.
 
-    `f` is computed anew, one operation after another, as on this backend: slow, and for after the
-    fact. Of a training step it is `first_nonfinite(train_step, train_state, batch)`. Blamed is
-    the first operation that made NaN of numbers, or infinity of finite ones. What was masked out,
-    as by `jnp.where`, is not blamed, nor is a constant infinity. A loop is one operation.
+    `f` is evaluated again, one operation at a time, on the default backend, which is slow. For a
+    training step: `first_nonfinite(train_step, train_state, batch)`. Reports the first operation
+    that produced NaN from values without NaN, or infinity from finite values. Values that are
+    masked out, as by `jnp.where`, and constant infinities are ignored. A loop is one operation.
     """
-    finder = _Finder()
+    interpreter = _Interpreter()
     leaves, paths = jax.tree.leaves(arguments), _paths(arguments)
-    inputs = [finder.input(x, path) for x, path in zip(leaves, paths, strict=True)]
-    walk = Walk(finder.visit, lambda value, aval: _Value(value), jax.default_backend())
+    inputs = [interpreter.input(x, path) for x, path in zip(leaves, paths, strict=True)]
+    walk = Walk(interpreter.visit, lambda value, aval: _Value(value), jax.default_backend())
     outputs = walk(jax.make_jaxpr(f)(*arguments), inputs)
-    guilty = {value.culprit for value in outputs if value.culprit != NOBODY}
-    # An input may be infinite and mean it, as the best loss so far: anything else goes first.
-    made = [i for i in guilty if finder.culprits[i].operation != "input"]
-    if not guilty:
+    culprits = {value.culprit for value in outputs if value.culprit != NO_CULPRIT}
+    # Inputs last: one may be infinite on purpose, such as the initial best loss.
+    operations = [i for i in culprits if interpreter.culprits[i].operation != "input"]
+    if not culprits:
         return None
-    first = min(made or guilty)
-    return finder.culprits[first]._replace(backward=finder.is_backward(first, outputs))
+    first = min(operations or culprits)
+    return interpreter.culprits[first]._replace(backward=interpreter.is_backward(first, outputs))
 
 
 @dataclass(eq=False)
 class _Value:
-    """An array and, if it is not finite, its culprit's number and whether by the way back."""
+    """An array and, if it is not finite, its culprit and whether that is in the backward pass."""
 
     array: Any
-    culprit: int = NOBODY
+    culprit: int = NO_CULPRIT
     backward: bool = False
     used: bool = False
 
 
-class _Finder:
-    """Computes, and remembers every culprit and every value that one has spoilt."""
+class _Interpreter:
+    """Evaluates operations, and records every culprit and every value with one."""
 
     def __init__(self):
         self.culprits: list[Culprit] = []
-        self.bad: list[_Value] = []
+        self.nonfinite: list[_Value] = []
 
     def input(self, x: Any, path: str) -> _Value:
         if _is_finite(x):
             return _Value(x)
-        return self.remember(_Value(x, self.blame(Culprit(path, "input", False, ""))))
+        return self.record(_Value(x, self.add_culprit(Culprit(path, "input", False, ""))))
 
     def visit(self, operation: Operation, operands: list[_Value]) -> Sequence[_Value]:
         for operand in operands:
@@ -86,37 +86,37 @@ class _Finder:
         source = min(operands, key=lambda operand: operand.culprit, default=_Value(None))
         finite = all(map(_is_finite, arrays))
 
-        def made(array: Any) -> _Value:
+        def result(array: Any) -> _Value:
             if _is_finite(array):
                 return _Value(array)
-            if source.culprit != NOBODY:
+            if source.culprit != NO_CULPRIT:
                 backward = operation.backward or source.backward
-                return self.remember(_Value(array, source.culprit, backward))
+                return self.record(_Value(array, source.culprit, backward))
             if not finite and not jnp.isnan(array).any():
-                return _Value(array)  # an infinity that a constant put there
+                return _Value(array)  # an infinity from a constant
             place = (operation.path, operation.name, operation.backward, operation.source)
-            culprit = self.blame(Culprit(*place))
-            return self.remember(_Value(array, culprit, operation.backward))
+            culprit = self.add_culprit(Culprit(*place))
+            return self.record(_Value(array, culprit, operation.backward))
 
-        return [made(array) for array in compute(operation, arrays)]
+        return [result(array) for array in compute(operation, arrays)]
 
-    def remember(self, value: _Value) -> _Value:
-        self.bad.append(value)
+    def record(self, value: _Value) -> _Value:
+        self.nonfinite.append(value)
         return value
 
-    def blame(self, culprit: Culprit) -> int:
+    def add_culprit(self, culprit: Culprit) -> int:
         self.culprits.append(culprit)
         return len(self.culprits) - 1
 
-    def is_backward(self, number: int, outputs: list[_Value]) -> bool:
-        """Whether nothing but the way back met its values.
+    def is_backward(self, index: int, outputs: list[_Value]) -> bool:
+        """Whether the culprit's values are used only by the backward pass.
 
-        A derivative's factor, such as 1 / sqrt(x), is computed on the way there; but its values
-        end in operations of the way back. Those of the forward pass end in its result, which is
-        an output of the program or, in a mere gradient, used by nobody.
+        A factor of a derivative, such as 1 / sqrt(x), is computed in the forward pass, but only
+        operations of the backward pass use it. The other values of the forward pass lead to its
+        result, which is an output of the program or, if `f` is a gradient, not used at all.
         """
-        mine = [value for value in self.bad if value.culprit == number and not value.backward]
-        return not any(value in outputs or not value.used for value in mine)
+        forward = [v for v in self.nonfinite if v.culprit == index and not v.backward]
+        return not any(value in outputs or not value.used for value in forward)
 
 
 def _is_finite(x: Any) -> bool:

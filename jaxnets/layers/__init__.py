@@ -1,4 +1,4 @@
-"""Layers and the plain functions that go between them."""
+"""Layers, and plain functions to use between them."""
 
 from jaxnets.layers.activation import heaviside, prelu
 from jaxnets.layers.conv import conv, conv_transpose

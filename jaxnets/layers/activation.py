@@ -1,4 +1,4 @@
-"""Activations that `jax.nn` does not have, or that own weights."""
+"""Activations that are not in `jax.nn`, or that have parameters."""
 
 from typing import Any
 
@@ -7,7 +7,7 @@ import jax.numpy as jnp
 from jaxnets.dtypes import as_float, float_dtype, wide_dtype
 from jaxnets.layer import Array, Key, Layer, Params, stateless
 from jaxnets.layers.channels import per_channel
-from jaxnets.layers.checks import channels, own
+from jaxnets.layers.checks import check_channels, get_array
 
 
 def heaviside(x: Array) -> Array:
@@ -16,9 +16,9 @@ def heaviside(x: Array) -> Array:
 
 
 def prelu(*, slope: float = 0.25) -> Layer:
-    """The identity where x >= 0, else a x, with a learned slope `a` for each channel.
+    """The identity where x >= 0, else a * x, with a learned slope `a` per channel.
 
-    Params: `slope` (channels,), at first the number given. Source: He et al. 2015, "Delving deep
+    Params: `slope` (channels,), initialised to the argument. Source: He et al. 2015, "Delving deep
     into rectifiers", equation 1.
 
     Raises:
@@ -30,8 +30,8 @@ def prelu(*, slope: float = 0.25) -> Layer:
         return {"slope": jnp.full(x.shape[-1:], slope, jnp.float32)}
 
     def apply(params: Params, x: Array) -> Array:
-        slope, x = own("prelu()", params, "slope"), as_float(x)
-        channels("prelu()", slope, x)
+        slope, x = get_array("prelu()", params, "slope"), as_float(x)
+        check_channels("prelu()", slope, x)
         a = per_channel(slope, x).astype(wide_dtype(x.dtype))
         return jnp.where(x >= 0, x, a * x).astype(x.dtype)
 

@@ -1,4 +1,4 @@
-"""One number a channel against an array of any rank: the one broadcast that layers need."""
+"""Broadcasts one number per channel to an array of any rank."""
 
 from typing import Any
 
@@ -9,14 +9,14 @@ from jaxnets.layer import Array
 
 
 def per_channel(values: Any, x: Array) -> Array:
-    """`values` (channels,) with axes of one in front, so that it broadcasts to `x` explicitly."""
+    """`values` (channels,) with leading axes of length 1, so that its rank is that of `x`."""
     values = jnp.asarray(values)
     return values.reshape((1,) * (x.ndim - values.ndim) + values.shape)
 
 
 def add_bias(y: Array, bias: Array) -> Array:
-    """`y + bias` by channel, in the dtype of `y`.
+    """`y + bias` per channel, in the dtype of `y`.
 
-    The sum is wide, so that the bias's gradient, a sum over all examples, is not in 16 bits.
+    Added in float32 or wider, so that the bias's gradient, a sum over all examples, is too.
     """
     return (y + per_channel(bias, y).astype(wide_dtype(y.dtype))).astype(y.dtype)

@@ -1,4 +1,4 @@
-"""Checks of what a layer is built with, made once, at construction."""
+"""Checks of the arguments of layers."""
 
 from collections.abc import Sequence
 from typing import Any, Literal
@@ -14,25 +14,25 @@ Padding = Literal["SAME", "VALID"] | Sequence[tuple[int, int]]
 
 
 def per_axis(layer: str, axes: int, **sizes: Any) -> list[tuple[int, ...]]:
-    """Each size as one positive integer an axis; a single integer stands for all axes."""
-    found = []
+    """Each size as one positive integer per axis; a single integer applies to all axes."""
+    result = []
     for name, size in sizes.items():
         values = as_tuple(size, axes)
         if len(values) != axes:
             raise LayerError(f"{layer} expects {name} for {axes} axes, but got {size!r}")
-        found.append(
+        result.append(
             tuple(as_integers(layer, error=LayerError, **{name: value})[0] for value in values)
         )
-    return found
+    return result
 
 
 def as_tuple(size: Any, axes: int = 1) -> tuple[Any, ...]:
-    """A sequence or an array of sizes as a tuple; a single size as often as there are axes."""
+    """A sequence or an array of sizes as a tuple; a single size is repeated for each axis."""
     return tuple(size) if isinstance(size, Sequence) or np.ndim(size) else (size,) * axes
 
 
-def padding_form(layer: str, axes: int, padding: Any, negative: bool = False) -> Padding:
-    """A known word, or one (before, after) pair of integers an axis; refuse all else."""
+def as_padding(layer: str, axes: int, padding: Any, negative: bool = False) -> Padding:
+    """The padding, if it is "SAME", "VALID" or one (before, after) pair of integers per axis."""
     if isinstance(padding, str) and padding in ("SAME", "VALID"):
         return padding
     sides = [as_tuple(pair) for pair in as_tuple(padding)]
@@ -50,24 +50,26 @@ def padding_form(layer: str, axes: int, padding: Any, negative: bool = False) ->
     return pairs
 
 
-def training_key(layer: str, key: Key | None) -> Key:
-    """The key, or an error that says that training needs one."""
+def require_key(layer: str, key: Key | None) -> Key:
+    """The key; raises if there is none."""
     if key is None:
-        raise LayerError(f"{layer} draws chance in training; pass key=jax.random.key(0) to apply")
+        raise LayerError(
+            f"{layer} needs a random key in training, but got None; pass key=jax.random.key(0) "
+            f"to apply"
+        )
     return key
 
 
-def channels(layer: str, values: Array, x: Any) -> None:
-    """Refuse an input whose channels are not as many as the values."""
+def check_channels(layer: str, values: Array, x: Any) -> None:
+    """Raise unless the input has one channel per value."""
     if x.shape[-1:] != values.shape:
         raise LayerError(
-            f"{layer} expects (..., {values.shape[0]}) but got {x.shape}; "
-            f"init again with this input"
+            f"{layer} expects (..., {values.shape[0]}) but got {x.shape}; call init with this input"
         )
 
 
-def own(layer: str, tree: Params | State, name: str, kind: str = "params") -> Array:
-    """The layer's array of that name, or an error that says which params or state came instead."""
+def get_array(layer: str, tree: Params | State, name: str, kind: str = "params") -> Array:
+    """The layer's array with this name; raises if it is missing."""
     if name not in tree:
         raise LayerError(
             f"{layer} expects {kind} with {name!r} but got {sorted(tree)}; "

@@ -13,7 +13,7 @@ from jaxnets.dtypes import readable
 from jaxnets.errors import LayerError
 from jaxnets.layer import Array, Key, Layer, Params, stateless
 from jaxnets.layers.channels import add_bias
-from jaxnets.layers.checks import Padding, as_tuple, own, padding_form, per_axis
+from jaxnets.layers.checks import Padding, as_padding, as_tuple, get_array, per_axis
 from jaxnets.layers.defaults import (
     CONV,
     CONV_TRANSPOSE,
@@ -36,69 +36,58 @@ def conv(
     bias_init: Initializer = ZEROS,
     convolve: Callable[..., Array] = CONV,
 ) -> Layer:
-    """Cross-correlation with a learned kernel, as deep learning says convolution.
+    """Convolution with a learned kernel (without flipping it: cross-correlation).
 
     From (batch, width, channels) with `size` (w,), or (batch, height, width, channels) with
     `size` (h, w). Params: `kernel` (*size, channels / groups, features) and, with `use_bias`,
     `bias` (features,). Computes in the kernel's dtype.
 
     Args:
-      features: how many kernels, the channels of the output.
+      features: the number of kernels, which is the number of channels of the output.
       size: the kernel's extent along each spatial axis.
-      strides: the step of the window along each axis; one integer stands for all.
-      padding: "SAME" (output ceil(n / stride)), "VALID" (none), or (before, after) an axis, of
-        zeros.
+      strides: the step of the window along each axis; one integer applies to all axes.
+      padding: "SAME" (output ceil(n / stride)), "VALID" (none), or (before, after) zeros per axis.
       dilation: the distance between the kernel's taps along each axis.
-      groups: the input's channels fall into so many groups, each seen by features / groups kernels.
-      use_bias: whether to add one number a feature.
+      groups: the number of groups that the channels of the input are split into; each group is
+        convolved with features / groups kernels.
+      use_bias: whether to add one number per feature.
       kernel_init: initialiser of the kernel.
       bias_init: initialiser of the bias.
-      convolve: how it is computed. The default picks by backend, with a backward pass of its own
-        on CPU; `jaxnets.lowering.plain_conv` is XLA's, the same everywhere.
+      convolve: the implementation. The default depends on the backend, and has its own backward
+        pass on CPU; `jaxnets.lowering.plain_conv` is XLA's on every backend.
 
     Raises:
       LayerError: sizes that are not positive integers, negative padding, groups that do not divide
         the channels, a kernel larger than the padded input, an image without pixels, or an input
-        of another rank or channel count. A batch may be empty.
+        with the wrong rank or number of channels. A batch may be empty.
     """
     size = as_tuple(size)
     name = f"conv({features}, {size})"
-    if len(size) not in (1, 2):
-        raise LayerError(f"conv expects a size of 1 or 2 axes, as in (3, 3), but got {size}")
+    _check_rank(name, size)
     features, groups = as_integers(name, error=LayerError, features=features, groups=groups)
     size, strides, dilation = per_axis(
         name, len(size), size=size, strides=strides, dilation=dilation
     )
-    padding = padding_form(name, len(size), padding)
+    padding = as_padding(name, len(size), padding)
     if features % groups:
         raise LayerError(f"{name} expects groups that divide {features} features, got {groups}")
+    window = tuple((n - 1) * d + 1 for n, d in zip(size, dilation, strict=True))
 
     def init(key: Key, x: Any) -> Params:
-        _expect_image(name, len(size), x)
+        _check_image(name, len(size), x)
         channels = x.shape[-1]
         if channels % groups:
             raise LayerError(f"{name} expects channels in {groups} groups, but got {x.shape}")
-        kernel_key, bias_key = jax.random.split(key)
         shape = (*size, channels // groups, features)
-        params = {"kernel": kernel_init(kernel_key, shape, jnp.float32)}
-        if use_bias:
-            params["bias"] = bias_init(bias_key, (features,), jnp.float32)
-        return params
+        return _init_params(key, shape, kernel_init, bias_init if use_bias else None, features)
 
     def apply(params: Params, x: Array) -> Array:
-        kernel, x = own(name, params, "kernel"), readable(x)
-        _expect_image(name, len(size), x)
-        if x.shape[-1] != kernel.shape[-2] * groups:
-            raise LayerError(
-                f"{name} expects (..., {kernel.shape[-2] * groups}) but got {x.shape}; images are "
-                f"channels last; or init again with this input"
-            )
-        y = convolve(jnp.asarray(x, kernel.dtype), kernel, strides, explicit(x), dilation, groups)
-        return add_bias(y, own(name, params, "bias")) if use_bias else y
-
-    def explicit(x: Array) -> tuple[tuple[int, int], ...]:
-        extent = tuple((n - 1) * d + 1 for n, d in zip(size, dilation, strict=True))
-        return lowering.explicit_padding(name, x.shape[1:-1], extent, strides, padding)
+        kernel, x = get_array(name, params, "kernel"), readable(x)
+        _check_image(name, len(size), x)
+        _check_channels(name, x, kernel.shape[-2] * groups)
+        pairs = lowering.explicit_padding(name, x.shape[1:-1], window, strides, padding)
+        y = convolve(jnp.asarray(x, kernel.dtype), kernel, strides, pairs, dilation, groups)
+        return add_bias(y, get_array(name, params, "bias")) if use_bias else y
 
     return stateless(init, apply)
 
@@ -114,74 +103,80 @@ def conv_transpose(
     bias_init: Initializer = ZEROS,
     convolve: Callable[..., Array] = CONV_TRANSPOSE,
 ) -> Layer:
-    """The transpose of `conv`: each value of the input lays down the kernel, scaled by itself.
+    """Transposed convolution: adds up one copy of the kernel per input value, scaled by the value.
 
-    From (batch, *space, channels) to (batch, *out, features), where along each axis out is
-    n * stride with "SAME", else (n - 1) * stride + size - before - after: the input that `conv`
-    with these strides and padding maps to n. Params: `kernel` (*size, features, channels), the
-    kernel of that `conv` from features to channels, which is how Keras and Linen's
-    `ConvTranspose(transpose_kernel=True)` have it, and PyTorch with its axes in the other order;
-    and, with `use_bias`, `bias` (features,). Computes in the kernel's dtype.
+    From (batch, *space, channels) to (batch, *out, features). Along each axis, out is n * stride
+    with "SAME", else (n - 1) * stride + size - before - after: the size of the input that `conv`
+    with these strides and padding maps to n. Params: `kernel` (*size, features, channels), which is
+    the kernel of that `conv` from features to channels (as in Keras and in Linen's
+    `ConvTranspose(transpose_kernel=True)`; PyTorch has its axes in another order), and, with
+    `use_bias`, `bias` (features,). Computes in the kernel's dtype.
     Source: Zeiler et al. 2010, "Deconvolutional networks"; Dumoulin & Visin 2016, chapter 4.
 
     Args:
-      features: the channels of the output.
-      size: the kernel's extent along each spatial axis, of one or two.
-      strides: the distance along each axis between neighbours' kernels.
-      padding: that of the `conv` it transposes: "SAME", "VALID" or what to cut off, as
-        (before, after) an axis; a negative number appends zeros, which get the bias alone. Linen
-        differs where "VALID" meets a stride above the size (it appends zeros), and in pairs, which
-        pad the spread input there.
-      use_bias: whether to add one number a feature.
+      features: the number of channels of the output.
+      size: the kernel's extent along each of the one or two spatial axes.
+      strides: the distance between the kernel's copies for adjacent input values, per axis.
+      padding: that of the `conv` it transposes: "SAME", "VALID", or what to crop, as
+        (before, after) per axis; a negative number appends zeros, to which the bias is added. Linen
+        differs for "VALID" with a stride larger than the size, where it appends zeros, and for
+        pairs, with which it pads the dilated input.
+      use_bias: whether to add one number per feature.
       kernel_init: initialiser of the kernel.
       bias_init: initialiser of the bias.
-      convolve: how it is computed; `jaxnets.lowering.plain_conv_transpose` is XLA's way, the same
-        everywhere.
+      convolve: the implementation; `jaxnets.lowering.plain_conv_transpose` is XLA's on every
+        backend.
 
     Raises:
-      LayerError: sizes that are no positive integers, padding that leaves nothing, an image
-        without pixels, or an input of another rank or channel count. A batch may be empty.
+      LayerError: sizes that are not positive integers, padding that crops the whole output, an
+        image without pixels, or an input with the wrong rank or number of channels. A batch may be
+        empty.
     """
     size = as_tuple(size)
     name = f"conv_transpose({features}, {size})"
-    if len(size) not in (1, 2):
-        raise LayerError(f"{name} expects a size of 1 or 2 axes, as in (3, 3), but got {size}")
+    _check_rank(name, size)
     [features] = as_integers(name, error=LayerError, features=features)
     size, strides = per_axis(name, len(size), size=size, strides=strides)
-    padding = padding_form(name, len(size), padding, negative=True)
+    padding = as_padding(name, len(size), padding, negative=True)
 
     def init(key: Key, x: Any) -> Params:
-        _expect_image(name, len(size), x)
-        kernel_key, bias_key = jax.random.split(key)
+        _check_image(name, len(size), x)
         shape = (*size, features, x.shape[-1])
-        params = {"kernel": kernel_init(kernel_key, shape, jnp.float32)}
-        if use_bias:
-            params["bias"] = bias_init(bias_key, (features,), jnp.float32)
-        return params
+        return _init_params(key, shape, kernel_init, bias_init if use_bias else None, features)
 
     def apply(params: Params, x: Array) -> Array:
-        kernel, x = own(name, params, "kernel"), readable(x)
-        _expect_image(name, len(size), x)
-        if x.shape[-1] != kernel.shape[-1]:
-            raise LayerError(
-                f"{name} expects (..., {kernel.shape[-1]}) but got {x.shape}; images are "
-                f"channels last; or init again with this input"
-            )
-        pairs, extent = _transposed(name, x.shape[1:-1], size, strides, padding)
+        kernel, x = get_array(name, params, "kernel"), readable(x)
+        _check_image(name, len(size), x)
+        _check_channels(name, x, kernel.shape[-1])
+        pairs, extent = _transposed_padding(name, x.shape[1:-1], size, strides, padding)
         y = convolve(jnp.asarray(x, kernel.dtype), kernel, extent, strides, pairs)
-        return add_bias(y, own(name, params, "bias")) if use_bias else y
+        return add_bias(y, get_array(name, params, "bias")) if use_bias else y
 
     return stateless(init, apply)
 
 
-def _transposed(
+def _init_params(
+    key: Key,
+    shape: tuple[int, ...],
+    kernel_init: Initializer,
+    bias_init: Initializer | None,
+    features: int,
+) -> Params:
+    kernel_key, bias_key = jax.random.split(key)
+    params = {"kernel": kernel_init(kernel_key, shape, jnp.float32)}
+    if bias_init is not None:
+        params["bias"] = bias_init(bias_key, (features,), jnp.float32)
+    return params
+
+
+def _transposed_padding(
     name: str,
     extent: tuple[int, ...],
     size: tuple[int, ...],
     strides: tuple[int, ...],
     padding: Padding,
 ) -> tuple[tuple[tuple[int, int], ...], tuple[int, ...]]:
-    """The padding of the `conv` it transposes, as pairs, and the spatial axes of its input."""
+    """The padding, as pairs, and the spatial input shape of the `conv` that is transposed."""
     if padding == "SAME":
         out = tuple(n * s for n, s in zip(extent, strides, strict=True))
         return lowering.explicit_padding(name, out, size, strides, padding), out
@@ -190,14 +185,27 @@ def _transposed(
     out = tuple((n - 1) * s + k - sum(pair) for n, s, k, pair in axes)
     if min(out) < 1:
         raise LayerError(
-            f"{name} expects padding that leaves something of {extent}, but got {padding!r}, "
-            f"which leaves {out}; pad less, or use a larger size or stride"
+            f"{name} expects padding that crops less than the whole output, but got {padding!r}, "
+            f"which makes it {out}; pad less, or use a larger size or stride"
         )
     return pairs, out
 
 
-def _expect_image(name: str, axes: int, x: Any) -> None:
-    """Refuse another rank, or an axis of nothing: only a batch may be empty."""
+def _check_rank(name: str, size: tuple[Any, ...]) -> None:
+    if len(size) not in (1, 2):
+        raise LayerError(f"{name} expects a size of 1 or 2 axes, as in (3, 3), but got {size}")
+
+
+def _check_channels(name: str, x: Array, channels: int) -> None:
+    if x.shape[-1] != channels:
+        raise LayerError(
+            f"{name} expects (..., {channels}) but got {x.shape}; move the channels to the last "
+            f"axis, or call init with this input"
+        )
+
+
+def _check_image(name: str, axes: int, x: Any) -> None:
+    """Raise for a wrong rank or an axis of length 0; only the batch may be empty."""
     if len(x.shape) != axes + 2:
         form = "(batch, width, channels)" if axes == 1 else "(batch, height, width, channels)"
         raise LayerError(f"{name} expects {form} but got {x.shape}; add or drop an axis")

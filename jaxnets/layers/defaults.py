@@ -1,4 +1,4 @@
-"""What the layers are initialised and computed with by default."""
+"""Default initialisers and implementations of the layers."""
 
 import jax
 from jax.nn.initializers import lecun_normal, variance_scaling, zeros

@@ -11,7 +11,7 @@ from jaxnets.dtypes import readable
 from jaxnets.errors import LayerError
 from jaxnets.layer import Array, Key, Layer, Params, stateless
 from jaxnets.layers.channels import add_bias
-from jaxnets.layers.checks import own
+from jaxnets.layers.checks import get_array
 from jaxnets.layers.defaults import LECUN_NORMAL, ZEROS
 
 
@@ -28,7 +28,7 @@ def dense(
     kernel's dtype.
 
     Raises:
-      LayerError: `features` is no positive integer, or the input does not fit the kernel.
+      LayerError: `features` is not a positive integer, or the input does not fit the kernel.
     """
     name = f"dense({features})"
     [features] = as_integers(name, error=LayerError, features=features)
@@ -37,7 +37,7 @@ def dense(
         if not x.shape:
             raise LayerError(f"{name} expects (..., inputs) but got a scalar")
         if not x.shape[-1]:
-            raise LayerError(f"{name} expects (..., inputs) of at least one, but got {x.shape}")
+            raise LayerError(f"{name} expects at least one input feature, but got {x.shape}")
         kernel_key, bias_key = jax.random.split(key)
         params = {"kernel": kernel_init(kernel_key, (x.shape[-1], features), jnp.float32)}
         if use_bias:
@@ -45,14 +45,14 @@ def dense(
         return params
 
     def apply(params: Params, x: Array) -> Array:
-        kernel = own(name, params, "kernel")
+        kernel = get_array(name, params, "kernel")
         x = readable(x)
         if x.ndim == 0 or x.shape[-1] != kernel.shape[0]:
             raise LayerError(
                 f"{name} expects (..., {kernel.shape[0]}) but got {x.shape}; "
-                f"flatten first, or init again with this input"
+                f"flatten it first, or call init with this input"
             )
         y = x.astype(kernel.dtype) @ kernel
-        return add_bias(y, own(name, params, "bias")) if use_bias else y
+        return add_bias(y, get_array(name, params, "bias")) if use_bias else y
 
     return stateless(init, apply)

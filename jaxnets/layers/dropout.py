@@ -5,11 +5,11 @@ from typing import Any, Literal
 
 import jax.numpy as jnp
 
-from jaxnets.checks import fraction
+from jaxnets.checks import check_fraction
 from jaxnets.dtypes import as_float, wide_dtype
 from jaxnets.errors import LayerError
 from jaxnets.layer import Array, Key, Layer, Params, State
-from jaxnets.layers.checks import training_key
+from jaxnets.layers.checks import require_key
 from jaxnets.layers.defaults import BERNOULLI
 
 
@@ -19,29 +19,27 @@ def dropout(
     mode: Literal["inverted", "classic"] = "inverted",
     mask: Callable[[Key, Array, tuple[int, ...]], Array] = BERNOULLI,
 ) -> Layer:
-    """Drops each unit with probability `rate` in training; what is left keeps its mean.
-
-    Either way the numbers are balanced by the keep probability, 1 - rate, never by the rate.
+    """Drops each unit with probability `rate` in training; the mean is preserved.
 
     Args:
-      rate: the probability of a zero; it may be traced, as a hyperparameter of a run.
-      mode: "inverted" divides what is kept by 1 - rate, and evaluation is the identity
-        (Srivastava et al. 2014, section 10). "classic" leaves what is kept as it is, and
-        evaluation multiplies by 1 - rate (Hinton et al. 2012).
-      mask: `mask(key, keep, shape)` is True where a unit is kept. A lambda that ignores its
-        arguments repeats a figure; one that draws less than `shape` drops whole channels.
+      rate: the probability that a unit is set to 0; it may be traced, as a hyperparameter.
+      mode: "inverted" divides the units that are kept by the keep probability, 1 - rate, and is
+        the identity in evaluation (Srivastava et al. 2014, section 10). "classic" does not scale in
+        training, and multiplies by 1 - rate in evaluation (Hinton et al. 2012).
+      mask: `mask(key, keep, shape)` is True where a unit is kept. A function that ignores its
+        arguments gives a fixed mask; one that returns axes of length 1 drops whole channels.
 
     Raises:
-      LayerError: `rate` outside [0, 1), another mode, a mask that is no function or of another
-        shape, or training without a key.
+      LayerError: `rate` outside [0, 1), an unknown mode, a mask that is not a function or has the
+        wrong shape, or training without a key.
     """
-    fraction("dropout", error=LayerError, rate=rate)
+    check_fraction("dropout", error=LayerError, rate=rate)
     if mode not in ("inverted", "classic"):
         raise LayerError(f'dropout expects mode "inverted" or "classic", but got {mode!r}')
     if not callable(mask):
         raise LayerError(
             f"dropout expects mask to be a function (key, keep, shape), but got {type(mask)}; "
-            f"for fixed units write mask=lambda key, keep, shape: kept"
+            f"for a fixed mask write mask=lambda key, keep, shape: kept"
         )
 
     def init(key: Key, x: Any) -> tuple[Params, State]:
@@ -56,7 +54,7 @@ def dropout(
         keep = 1.0 - jnp.asarray(rate, wide_dtype(x.dtype))  # in bfloat16, 1 - 0.001 would be 1
         if not train:
             return (x if mode == "inverted" else (x * keep).astype(x.dtype)), state
-        kept = mask(training_key("dropout", key), keep, x.shape)
+        kept = mask(require_key("dropout", key), keep, x.shape)
         _expect_mask_for(x, kept)
         scaled = x / keep if mode == "inverted" else x
         return jnp.where(kept, scaled, 0).astype(x.dtype), state
@@ -68,6 +66,6 @@ def _expect_mask_for(x: Array, kept: Array) -> None:
     fits = (k in (1, n) for k, n in zip(kept.shape, x.shape, strict=False))
     if kept.ndim != x.ndim or not all(fits):
         raise LayerError(
-            f"dropout expects a mask of shape {x.shape}, or of 1 along an axis to share, but got "
-            f"{kept.shape}; draw it with the shape that mask is given"
+            f"dropout expects a mask of shape {x.shape}, or of length 1 along shared axes, but got "
+            f"{kept.shape}; return an array of the shape argument's shape"
         )

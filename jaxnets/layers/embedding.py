@@ -1,4 +1,4 @@
-"""A table of vectors, looked up by integer."""
+"""Embedding: a learned table of vectors, indexed by integers."""
 
 from typing import Any
 
@@ -10,7 +10,7 @@ from jaxnets.checks import as_integers
 from jaxnets.dtypes import readable, wide_dtype
 from jaxnets.errors import LayerError
 from jaxnets.layer import Array, Key, Layer, Params, stateless
-from jaxnets.layers.checks import own
+from jaxnets.layers.checks import get_array
 from jaxnets.layers.defaults import EMBEDDING_NORMAL
 
 
@@ -22,12 +22,12 @@ def embedding(
 ) -> Layer:
     """Row x of a learned table: from integers (...) to (..., features).
 
-    Params: `embedding` (vocabulary, features). An index outside the table gives NaN, never the
-    row of a neighbour. 64-bit indices are looked at as they are, if they come as NumPy's; under a
-    `jit` of yours JAX has already wrapped them to 32 bits, so that 2**32 is row 0.
+    Params: `embedding` (vocabulary, features). An index outside the table gives NaN. NumPy's 64-bit
+    indices are checked at full width; inside `jit`, JAX has already wrapped them to 32 bits, so
+    that 2**32 is row 0.
 
     Raises:
-      LayerError: a size that is no positive integer, or an input that is not of integers.
+      LayerError: a size that is not a positive integer, or an input that is not of integers.
     """
     name = f"embedding({vocabulary}, {features})"
     sizes = {"vocabulary": vocabulary, "features": features}
@@ -40,8 +40,8 @@ def embedding(
     def apply(params: Params, x: Array) -> Array:
         x = readable(x)
         _expect_integers(x)
-        table = own(name, params, "embedding")
-        wide = table.astype(wide_dtype(table.dtype))  # where a row's gradients are added up
+        table = get_array(name, params, "embedding")
+        wide = table.astype(wide_dtype(table.dtype))  # the dtype in which gradients are summed
         y = wide.at[_rows(x, vocabulary)].get(mode="fill", fill_value=jnp.nan)
         return y.astype(table.dtype)
 
@@ -56,9 +56,9 @@ def embedding(
 
 
 def _rows(x: Any, vocabulary: int) -> Array:
-    """The indices in 32 bits; those outside become one past the end, where "fill" gives NaN."""
-    of_numpy = isinstance(x, np.ndarray | np.generic)  # whose 64 bits JAX would wrap
+    """The indices in 32 bits; out-of-range indices become `vocabulary`, for which "fill" is NaN."""
+    is_numpy = isinstance(x, np.ndarray | np.generic)  # with 64-bit values that JAX would wrap
     if x.dtype.itemsize < 4:
-        x = x.astype(jnp.int32)  # a byte can neither be compared with 256 nor become it
+        x = x.astype(jnp.int32)  # `vocabulary` may not fit in 8 or 16 bits
     inside = (x >= 0) & (x < vocabulary)
-    return jnp.asarray((np if of_numpy else jnp).where(inside, x, vocabulary), jnp.int32)
+    return jnp.asarray((np if is_numpy else jnp).where(inside, x, vocabulary), jnp.int32)

@@ -6,27 +6,27 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from jaxnets.checks import as_integers, at_least_zero, fraction
+from jaxnets.checks import as_integers, check_fraction, check_not_negative
 from jaxnets.dtypes import as_float, wide_dtype
 from jaxnets.errors import LayerError
 from jaxnets.layer import Array, Key, Layer, Params, State, stateless
 from jaxnets.layers.channels import per_channel
-from jaxnets.layers.checks import channels, own
+from jaxnets.layers.checks import check_channels, get_array
 
 
 def batch_norm(*, decay: float = 0.99, epsilon: float = 1e-5) -> Layer:
-    """Each channel to mean 0 and variance 1 over the batch, then scaled and shifted.
+    """Normalises each channel to mean 0 and variance 1 over the batch, then scales and shifts it.
 
-    Training uses the batch's statistics and moves the running ones: `decay` is the weight of the
-    old value. Evaluation uses the running ones. Params: `scale`, `bias` (channels,); state:
-    `mean`, `var` (channels,), in float32 whatever the input. The variance is the biased one. An
-    empty batch has no statistics, and moves none.
+    Training uses the batch's statistics and updates the running ones: `decay` is the weight of the
+    old value. Evaluation uses the running statistics. Params: `scale`, `bias` (channels,); state:
+    `mean`, `var` (channels,), in float32 whatever the input. The variance is biased (ddof=0). An
+    empty batch leaves the running statistics unchanged.
     Source: Ioffe & Szegedy 2015, algorithm 1.
 
     Raises:
       LayerError: `decay` outside [0, 1), or an input whose channels differ from the state's.
     """
-    fraction("batch_norm", error=LayerError, decay=decay)
+    check_fraction("batch_norm", error=LayerError, decay=decay)
 
     def init(key: Key, x: Any) -> tuple[Params, State]:
         del key
@@ -39,19 +39,19 @@ def batch_norm(*, decay: float = 0.99, epsilon: float = 1e-5) -> Layer:
     ) -> tuple[Array, State]:
         del key
         x = as_float(x)
-        channels("batch_norm()", own("batch_norm()", params, "scale"), x)
-        mean, var = (own("batch_norm()", state, name, "state") for name in ("mean", "var"))
+        check_channels("batch_norm()", get_array("batch_norm()", params, "scale"), x)
+        mean, var = (get_array("batch_norm()", state, name, "state") for name in ("mean", "var"))
         if train and x.size:
             running, (mean, var) = (mean, var), _moments(x, axes=tuple(range(x.ndim - 1)))
-            moved = [_moved(*pair, decay) for pair in zip(running, (mean, var), strict=True)]
-            state = {"mean": moved[0], "var": moved[1]}
+            updated = [_moving_average(*p, decay) for p in zip(running, (mean, var), strict=True)]
+            state = {"mean": updated[0], "var": updated[1]}
         return _normalise(x, mean, var, params, epsilon), state
 
     return Layer(init, apply)
 
 
 def layer_norm(*, epsilon: float = 1e-6) -> Layer:
-    """Each example's last axis to mean 0 and variance 1, then scaled and shifted by channel.
+    """Normalises each example's last axis to mean 0, variance 1, then scales and shifts channels.
 
     Params: `scale`, `bias` (channels,). Source: Ba, Kiros & Hinton 2016, equation 4.
 
@@ -65,7 +65,7 @@ def layer_norm(*, epsilon: float = 1e-6) -> Layer:
 
     def apply(params: Params, x: Array) -> Array:
         x = as_float(x)
-        channels("layer_norm()", own("layer_norm()", params, "scale"), x)
+        check_channels("layer_norm()", get_array("layer_norm()", params, "scale"), x)
         mean, var = _moments(x, axes=(-1,), keepdims=True)
         return _normalise(x, mean, var, params, epsilon)
 
@@ -73,14 +73,14 @@ def layer_norm(*, epsilon: float = 1e-6) -> Layer:
 
 
 def group_norm(groups: int, *, epsilon: float = 1e-6) -> Layer:
-    """Each example's channels, `groups` at a time with all positions, to mean 0 and variance 1.
+    """Normalises each example's channels in `groups` groups, over all positions of a group.
 
-    Then scaled and shifted by channel; from (batch, ..., channels). One group is layer norm over
-    the whole example; as many as channels, instance norm. Params: `scale`, `bias` (channels,).
-    Source: Wu & He 2018, equations 1 to 7.
+    Each group has mean 0 and variance 1; then channels are scaled and shifted. From (batch, ...,
+    channels). One group is layer norm over the whole example; as many groups as channels, instance
+    norm. Params: `scale`, `bias` (channels,). Source: Wu & He 2018, equations 1 to 7.
 
     Raises:
-      LayerError: groups that are no positive integer or do not divide the channels, or an input
+      LayerError: `groups` is not a positive integer or does not divide the channels, or an input
         whose channels differ from the params'.
     """
     name = f"group_norm({groups})"
@@ -101,7 +101,7 @@ def group_norm(groups: int, *, epsilon: float = 1e-6) -> Layer:
     def apply(params: Params, x: Array) -> Array:
         x = as_float(x)
         expect_groups(x)
-        channels(name, own(name, params, "scale"), x)
+        check_channels(name, get_array(name, params, "scale"), x)
         size = x.shape[-1] // groups
         grouped = x.reshape(*x.shape[:-1], groups, size)
         moments = _moments(grouped, axes=(*range(1, x.ndim - 1), x.ndim), keepdims=True)
@@ -114,25 +114,24 @@ def group_norm(groups: int, *, epsilon: float = 1e-6) -> Layer:
 def local_response_norm(
     size: int = 5, *, alpha: float = 1e-4, beta: float = 0.75, k: float = 2.0
 ) -> Callable[[Array], Array]:
-    """Each value against its neighbours: a / (k + alpha * sum of a^2)^beta, from (..., channels).
+    """Divides each value by its neighbours' activity: a / (k + alpha * sum of a^2)^beta.
 
-    The sum runs over `size` channels with the value's own in the middle, fewer at the edges. The
-    defaults are AlexNet's: Krizhevsky et al. 2012, section 3.3. There, as here and in TensorFlow,
-    alpha multiplies the sum. PyTorch, Caffe and MATLAB divide it by `size`: their alpha is `size`
-    times this one, so that the same numbers there are another layer. By default their k is 1
-    (TensorFlow, PyTorch, Caffe) or 2 (MATLAB).
+    From (..., channels). The sum is over `size` channels centred at the value's channel, fewer at
+    the edges. The defaults are AlexNet's: Krizhevsky et al. 2012, section 3.3. There, as here and
+    in TensorFlow, alpha multiplies the sum. PyTorch, Caffe and MATLAB divide alpha by `size`: their
+    alpha is `size` times this one. k is by default 1 in TensorFlow, PyTorch and Caffe, 2 in MATLAB.
 
     Raises:
-      LayerError: a size that is no odd positive integer, a negative alpha or beta, or k not
-        above 0.
+      LayerError: `size` is not an odd positive integer, alpha or beta is negative, or k is not
+        positive.
     """
     name = f"local_response_norm({size})"
     [size] = as_integers(name, error=LayerError, size=size)
-    at_least_zero(name, error=LayerError, alpha=alpha, beta=beta)
+    check_not_negative(name, error=LayerError, alpha=alpha, beta=beta)
     if size % 2 == 0:
         raise LayerError(f"{name} expects an odd size, so that one channel is in the middle")
     if not k > 0:
-        raise LayerError(f"{name} expects k above 0, so that no zero is divided, but got {k!r}")
+        raise LayerError(f"{name} expects k above 0, so that 0 / 0 cannot occur, but got {k!r}")
 
     def apply(x: Array) -> Array:
         x = as_float(x)
@@ -149,13 +148,13 @@ def _scale_and_bias(channels: tuple[int, ...]) -> Params:
     return {"scale": jnp.ones(channels, jnp.float32), "bias": jnp.zeros(channels, jnp.float32)}
 
 
-def _moved(old: Array, new: Array, decay: float) -> Array:
-    """The moving average, without a gradient, in the dtype of the old value."""
+def _moving_average(old: Array, new: Array, decay: float) -> Array:
+    """The exponential moving average, without a gradient, in the dtype of the old value."""
     return (decay * old + (1 - decay) * jax.lax.stop_gradient(new)).astype(old.dtype)
 
 
 def _moments(x: Array, axes: tuple[int, ...], keepdims: bool = False) -> tuple[Array, Array]:
-    """Mean and biased variance, in at least float32, in two passes so that nothing cancels."""
+    """Mean and biased variance, in float32 or wider, in two passes to avoid cancellation."""
     x = x.astype(wide_dtype(x.dtype))
     mean = x.mean(axes, keepdims=True)
     var = jnp.square(x - mean).mean(axes, keepdims=True)

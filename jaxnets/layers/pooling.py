@@ -1,4 +1,4 @@
-"""Pooling: plain functions, since they own nothing; the one that draws chance is a layer."""
+"""Pooling: plain functions without parameters, and a layer for stochastic pooling."""
 
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -11,7 +11,7 @@ from jaxnets import lowering
 from jaxnets.dtypes import as_array, as_float, wide_dtype
 from jaxnets.errors import LayerError
 from jaxnets.layer import Array, Key, Layer, Params, State
-from jaxnets.layers.checks import Padding, padding_form, per_axis, training_key
+from jaxnets.layers.checks import Padding, as_padding, per_axis, require_key
 from jaxnets.layers.defaults import MAX_POOL
 
 Pool = Callable[[Array], Array]
@@ -28,12 +28,12 @@ def max_pool(
 
     Args:
       window: the window's extent along each spatial axis.
-      strides: the step of the window along each axis; by default the window itself.
-      padding: "VALID" (none), "SAME", or (before, after) pairs; padding never wins.
-      pool: how it is computed; `jaxnets.lowering.plain_max_pool` is XLA's way everywhere.
+      strides: the step of the window along each axis; the default is the window's extent.
+      padding: "VALID" (none), "SAME", or (before, after) pairs; padding is never the maximum.
+      pool: the implementation; `jaxnets.lowering.plain_max_pool` is XLA's on every backend.
 
     Raises:
-      LayerError: sizes that are no positive integers, or a window larger than the input.
+      LayerError: a size that is not a positive integer, or a window larger than the input.
     """
     return _pool("max_pool", pool, window, strides, padding)
 
@@ -44,7 +44,7 @@ def avg_pool(
     strides: int | Sequence[int] | None = None,
     padding: Padding = "VALID",
 ) -> Pool:
-    """The mean of each window, from (batch, *space, channels); padding does not count.
+    """The mean of each window, without padding values, from (batch, *space, channels).
 
     Arguments and errors as for `max_pool`.
     """
@@ -70,12 +70,12 @@ def stochastic_pool(
     strides: int | Sequence[int] | None = None,
     padding: Padding = "VALID",
 ) -> Layer:
-    """One value of each window, drawn by chance: the larger, the likelier.
+    """One random value of each window in training, with probability proportional to the value.
 
-    A value's probability is its share of its window's sum; negative values count as 0, as after
-    a ReLU, and a window of zeros gives 0. Evaluation draws nothing and takes the mean under these
-    probabilities. From (batch, *space, channels). Source: Zeiler & Fergus 2013, "Stochastic
-    pooling for regularization of deep convolutional neural networks", equations 4 to 6.
+    Negative values count as 0, as after a ReLU, and a window of zeros gives 0. Evaluation is
+    deterministic and returns the expected value. From (batch, *space, channels). Source: Zeiler &
+    Fergus 2013, "Stochastic pooling for regularization of deep convolutional neural networks",
+    equations 4 to 6.
 
     Arguments and errors as for `max_pool`, and:
 
@@ -95,7 +95,7 @@ def stochastic_pool(
         x = as_float(x)
         values = [jax.nn.relu(tap) for tap in values_by_tap(x.astype(wide_dtype(x.dtype)))]
         if train:
-            y = _draw(training_key("stochastic_pool", key), values)
+            y = _sample(require_key("stochastic_pool", key), values)
         else:
             total = _total(values)
             y = _total([a * (a / jnp.where(total > 0, total, 1)) for a in values])
@@ -108,7 +108,7 @@ def global_avg_pool(x: Array) -> Array:
     """The mean over all spatial axes: (batch, *space, channels) to (batch, channels).
 
     Raises:
-      LayerError: an image without pixels, which has no mean.
+      LayerError: an image without pixels.
     """
     x = as_float(x)
     if 0 in x.shape[1:-1]:
@@ -124,14 +124,14 @@ def _total(values: list[Array]) -> Array:
     return sum(values, start=jnp.zeros_like(values[0]))
 
 
-def _draw(key: Key, values: list[Array]) -> Array:
-    """The value under which a point falls when they lie end to end and it is thrown on them."""
+def _sample(key: Key, values: list[Array]) -> Array:
+    """One of the values, with probability proportional to it, by inverse-CDF sampling."""
     total = _total(values)
-    point = total * jax.random.uniform(key, total.shape, total.dtype)
-    y = below = 0 * total  # NaN where a value is NaN or infinite, so that neither is lost
+    threshold = total * jax.random.uniform(key, total.shape, total.dtype)
+    y = cumulative = 0 * total  # NaN if a value is NaN or infinite, so that it propagates
     for a in values:
-        y = jnp.where((below <= point) & (point < below + a), a, y)
-        below += a
+        y = jnp.where((cumulative <= threshold) & (threshold < cumulative + a), a, y)
+        cumulative += a
     return y
 
 
@@ -143,16 +143,18 @@ def _pool(
     padding: Padding,
 ) -> Callable[[Any], Any]:
     if not (isinstance(window, Sequence) or np.ndim(window)):
-        raise LayerError(f"{name} expects one size an axis, as in (2, 2), but got {window!r}")
+        raise LayerError(f"{name} expects one size per axis, as in (2, 2), but got {window!r}")
     axes = len(window)
     strides = window if strides is None else strides
     window, strides = per_axis(name, axes, window=window, strides=strides)
-    padding = padding_form(name, axes, padding)
+    padding = as_padding(name, axes, padding)
     name = f"{name}({window})"
 
     def apply(x: Any) -> Any:
         if x.ndim != axes + 2:
-            raise LayerError(f"{name} expects (batch, {axes} axes, channels) but got {x.shape}")
+            raise LayerError(
+                f"{name} expects (batch, ..., channels) with {axes} spatial axes, but got {x.shape}"
+            )
         if 0 in x.shape[1:-1]:
             raise LayerError(f"{name} expects images of at least one pixel, got {x.shape}")
         pairs = lowering.explicit_padding(name, x.shape[1:-1], window, strides, padding)

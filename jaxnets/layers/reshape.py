@@ -1,4 +1,4 @@
-"""Plain functions that change the form of an input and own nothing."""
+"""Plain functions that reshape or rescale an input."""
 
 import math
 from collections.abc import Callable, Sequence
@@ -11,7 +11,7 @@ from jaxnets.layers.channels import per_channel
 
 
 def flatten(x: Array) -> Array:
-    """All axes after the batch as one: (batch, ...) to (batch, features)."""
+    """Merges all axes after the batch axis: (batch, ...) to (batch, features)."""
     return x.reshape(x.shape[0], math.prod(x.shape[1:]))
 
 
@@ -19,10 +19,10 @@ def scale_pixels(
     mean: float | Sequence[float] | np.ndarray | Array = 0.0,
     std: float | Sequence[float] | np.ndarray | Array = 1.0,
 ) -> Callable[[Array], Array]:
-    """Pixels in 0..255 as floats (x / 255 - mean) / std.
+    """A function from pixels in 0..255 to floats: (x / 255 - mean) / std.
 
-    `mean` and `std` are fractions of 255: one number, one a channel, or one a pixel, such as the
-    mean image `train.x.mean(0) / 255` that AlexNet takes away.
+    `mean` and `std` are fractions of 255: one number, one per channel, or one per pixel, such as
+    the mean image `train.x.mean(0) / 255` that AlexNet subtracts.
     """
 
     def scale(x: Array) -> Array:

@@ -1,4 +1,4 @@
-"""Convolutions that keep the channels apart: depthwise, and depthwise then pointwise."""
+"""Depthwise and depthwise separable convolution."""
 
 import math
 from collections.abc import Callable, Sequence
@@ -10,7 +10,7 @@ from jax.nn.initializers import Initializer
 from jaxnets.checks import as_integers
 from jaxnets.errors import LayerError
 from jaxnets.layer import Array, Key, Layer, Params, State, stateless
-from jaxnets.layers.checks import Padding, as_tuple, own
+from jaxnets.layers.checks import Padding, as_tuple, get_array
 from jaxnets.layers.conv import conv
 from jaxnets.layers.defaults import CONV, LECUN_NORMAL, ZEROS
 
@@ -27,20 +27,20 @@ def depthwise_conv(
     bias_init: Initializer = ZEROS,
     convolve: Callable[..., Array] = CONV,
 ) -> Layer:
-    """Every channel by kernels of its own: `conv` with as many groups as the input has channels.
+    """Depthwise convolution: `conv` with as many groups as the input has channels.
 
-    From (batch, *space, channels) to (batch, *space, channels * multiplier), a channel's outputs
-    side by side. Params: `kernel` (*size, 1, channels * multiplier) and, with `use_bias`, `bias`
-    (channels * multiplier,). `multiplier` is how many kernels each channel has; all other
+    From (batch, *space, channels) to (batch, *space, channels * multiplier); the outputs of a
+    channel are adjacent. Params: `kernel` (*size, 1, channels * multiplier) and, with `use_bias`,
+    `bias` (channels * multiplier,). `multiplier` is the number of kernels per channel; all other
     arguments are those of `conv`. Source: Sifre 2014, "Rigid-motion scattering for image
     classification".
 
     Raises:
-      LayerError: a multiplier that is no positive integer, and as for `conv`, which it becomes.
+      LayerError: a multiplier that is not a positive integer, and as for `conv`.
     """
     [multiplier] = as_integers("depthwise_conv", error=LayerError, multiplier=multiplier)
 
-    def over(channels: int) -> Layer:
+    def conv_of(channels: int) -> Layer:
         return conv(
             channels * multiplier,
             size,
@@ -54,16 +54,16 @@ def depthwise_conv(
             convolve=convolve,
         )
 
-    over(channels=1)  # refuses wrong arguments now, before the first input
+    conv_of(channels=1)  # raises for invalid arguments at construction
 
     def init(key: Key, x: Any) -> tuple[Params, State]:
-        return over(math.prod(x.shape[-1:])).init(key, x)
+        return conv_of(math.prod(x.shape[-1:])).init(key, x)
 
     def apply(
         params: Params, state: State, x: Array, *, key: Key | None = None, train: bool = False
     ) -> tuple[Array, State]:
-        features = own("depthwise_conv", params, "kernel").shape[-1]
-        return over(features // multiplier).apply(params, state, x, key=key, train=train)
+        features = get_array("depthwise_conv", params, "kernel").shape[-1]
+        return conv_of(features // multiplier).apply(params, state, x, key=key, train=train)
 
     return Layer(init, apply)
 
@@ -81,13 +81,13 @@ def separable_conv(
     bias_init: Initializer = ZEROS,
     convolve: Callable[..., Array] = CONV,
 ) -> Layer:
-    """Space first, then channels: a depthwise convolution, then a 1 x 1 convolution.
+    """Depthwise separable convolution: a depthwise convolution, then a 1 x 1 convolution.
 
-    From (batch, *space, channels) to (batch, *space, features). Params: `depthwise` with `kernel`
-    (*size, 1, channels * multiplier), and `pointwise` with `kernel` (1, 1, channels * multiplier,
-    features) and, with `use_bias`, `bias` (features,): those of `serial` of the two by these names.
-    `multiplier`, `strides`, `padding` and `dilation` are the depthwise step's; the bias is the
-    pointwise one's; `kernel_init` and `convolve` serve both. Source: Chollet 2017, "Xception".
+    From (batch, *space, channels) to (batch, *space, features). Params, as for `serial` of the two:
+    `depthwise` with `kernel` (*size, 1, channels * multiplier), and `pointwise` with `kernel`
+    (1, 1, channels * multiplier, features) and, with `use_bias`, `bias` (features,). `multiplier`,
+    `strides`, `padding` and `dilation` apply to the depthwise convolution, the bias to the
+    pointwise one, `kernel_init` and `convolve` to both. Source: Chollet 2017, "Xception".
 
     Raises:
       LayerError: as for `depthwise_conv` and `conv`.

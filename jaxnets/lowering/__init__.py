@@ -1,6 +1,6 @@
-"""How convolutions, pools and matmuls run on each backend.
+"""Implementations of convolution, pooling and matmul for each backend.
 
-One file per implementation; `dispatch` has the table that chooses among those of convolution.
+One file per implementation; `dispatch` has the table that chooses one for a convolution.
 """
 
 from jaxnets.lowering.convolution import conv, conv_transpose

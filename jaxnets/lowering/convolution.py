@@ -1,8 +1,8 @@
 """Convolution and its transpose, each by the implementation that `dispatch` chooses.
 
-`lax.platform_dependent` decides when the program is lowered, so one traced program suits every
-backend. The implementations for CPU have a backward pass of their own, hence no forward-mode
-derivative; the plain ones have both.
+`lax.platform_dependent` chooses when the program is lowered, so that one traced program runs on
+every backend. The CPU implementations have a custom backward pass and no forward-mode derivative;
+the plain ones have both.
 """
 
 import math
@@ -25,10 +25,10 @@ def conv(
 ) -> Array:
     """Cross-correlation of (batch, *space, channels) with (*size, channels / groups, features)."""
     options = {"strides": strides, "padding": padding, "dilation": dilation, "groups": groups}
-    chosen = choose("cpu", Convolution.of_arrays(x, kernel, **options))
-    if chosen is plain_conv:
+    implementation = choose("cpu", Convolution.of_arrays(x, kernel, **options))
+    if implementation is plain_conv:
         return plain_conv(x, kernel, **options)
-    if chosen is taps_conv:
+    if implementation is taps_conv:
         by_taps, plain = partial(taps_conv, **options), partial(plain_conv, **options)
         return lax.platform_dependent(x, kernel, cpu=by_taps, default=plain)
     return _conv(x, kernel, strides, padding, dilation, groups)
@@ -38,10 +38,11 @@ def conv(
 def _conv(
     x: Array, kernel: Array, strides: Ints, padding: Pairs, dilation: Ints, groups: int
 ) -> Array:
-    def by(convolve: Callable[..., Array]) -> Callable[[Array, Array], Array]:
+    def bind(convolve: Callable[..., Array]) -> Callable[[Array, Array], Array]:
         return lambda x, kernel: convolve(x, kernel, strides, padding, dilation, groups)
 
-    return lax.platform_dependent(x, kernel, cpu=by(patches.patches_conv), default=by(plain_conv))
+    by_patches, plain = bind(patches.patches_conv), bind(plain_conv)
+    return lax.platform_dependent(x, kernel, cpu=by_patches, default=plain)
 
 
 def _conv_forward(x: Array, kernel: Array, *options) -> tuple[Array, tuple[Array, Array]]:
@@ -67,7 +68,7 @@ _conv.defvjp(_conv_forward, _conv_backward)
 
 
 def conv_transpose(x: Array, kernel: Array, extent: Ints, strides: Ints, padding: Pairs) -> Array:
-    """The transpose of `conv` with its kernel, to spatial axes of `extent`."""
+    """The transpose of `conv` with the same kernel, to a spatial shape of `extent`."""
     size = math.prod(x.shape[:-1] + kernel.shape[:-1]) * x.dtype.itemsize
     if not patches_fit(size):
         return plain_conv_transpose(x, kernel, extent, strides, padding)
@@ -95,8 +96,8 @@ def _conv_transpose_backward(
     def forward(kernel: Array) -> Array:
         return _conv(g, kernel, strides, padding, (1,) * len(extent), 1)
 
-    dx, pull = jax.vjp(forward, kernel)  # <transpose(x, k), g> = <x, conv(g, k)>
-    return dx, *pull(x)
+    dx, vjp = jax.vjp(forward, kernel)  # <transpose(x, k), g> = <x, conv(g, k)>
+    return dx, *vjp(x)
 
 
 _conv_transpose.defvjp(_conv_transpose_forward, _conv_transpose_backward)

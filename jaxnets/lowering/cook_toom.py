@@ -1,9 +1,9 @@
-"""Convolution with fewer multiplications, tile by tile, on images (height, width, batch, channels).
+"""Cook-Toom (Winograd) convolution of images (height, width, batch, channels).
 
-A tile of m outputs of a correlation with r taps needs m + r - 1 products instead of m * r: those
-of the kernel and of the inputs, each transformed (Cook 1966, Toom 1963; Winograd 1980; as
-F(m x m, r x r) for networks: Lavin & Gray 2016). Here one matrix transforms the inputs of all tiles
-along an axis, the padding included, so that forward and backward passes are matmuls alone.
+A tile of m outputs of a correlation with r taps needs m + r - 1 products of transformed inputs and
+kernels instead of m * r (Toom 1963; Cook 1966; Winograd 1980; for networks, as F(m x m, r x r):
+Lavin & Gray 2016). Here one matrix transforms the inputs of all tiles along an axis, including the
+padding, so that forward and backward passes consist of matmuls only.
 """
 
 import math
@@ -19,19 +19,19 @@ from jaxnets.layer import Array
 from jaxnets.lowering.materialize import materialize, materialize_gradient
 from jaxnets.lowering.padding import Pairs
 
-MOST_PRODUCTS = 9  # of a tile along an axis: with more, float32 loses digits
-MOST_STRIPS = 8  # of an image: each is some operations more to compile
-# The finite points of a tile with so many products; one with fewer takes the first of them. Those
-# of 9 had the smallest worst error of the sets measured in float32, both gradients included.
+MOST_PRODUCTS = 9  # per tile and axis: with more, float32 loses digits
+MOST_STRIPS = 8  # per image: each adds operations to compile
+# The finite interpolation points by number of products; smaller tiles use the first ones. The set
+# for 9 had the smallest worst-case error of those measured in float32, including both gradients.
 POINTS = {8: "0 1 -1 1/2 -2 2 -1/2", 9: "0 1 -1 1/3 -2/3 3/4 -3/2 3"}
 
 
 class Transforms(NamedTuple):
-    """The matrices of an axis, whose outputs are (outputs @ (kernel * inputs)) of all tiles.
+    """The matrices for one axis; a tile's outputs are outputs @ ((kernel @ k) * (inputs @ x)).
 
     Attributes:
-      extent: the outputs of the axis, which the last tile may exceed.
-      tiles: how many there are.
+      extent: the number of outputs along the axis; the last tile may exceed it.
+      tiles: the number of tiles.
       outputs: (tile, products), for each tile.
       kernel: (products, taps), for each tile.
       inputs: (products * tiles, inputs of the axis), for all tiles at once.
@@ -45,74 +45,74 @@ class Transforms(NamedTuple):
 
     @property
     def products(self) -> int:
-        """The multiplications of one tile."""
+        """The number of multiplications per tile."""
         return len(self.kernel)
 
 
 def cook_toom_conv(x: Array, kernel: Array, padding: Pairs) -> Array:
     """Cross-correlation of (height, width, batch, channels) with (*size, channels, features).
 
-    The padding is narrower than the kernel. In float32, errors are within 4e-5 of the largest
-    value, at the size of a network's layer; `lax.conv`'s are about 5e-7.
+    The padding must be narrower than the kernel. In float32, errors are within 4e-5 of the largest
+    value for layers of usual size; those of `lax.conv` are about 5e-7.
     """
     (height, width), (rows, columns) = x.shape[:2], kernel.shape[:2]
     (before, after), sides = padding
     across = transforms(width, columns, *sides)
     outputs = height + before + after - rows + 1
     tile = best_tile(outputs, rows)
-    strip = tile * -(-outputs // (tile * MOST_STRIPS))  # so few rows that the cache may hold them
+    strip = tile * -(-outputs // (tile * MOST_STRIPS))  # rows; small enough for the cache
     strips = []
     for first in range(0, outputs, strip):
         start, stop = first - before, min(first + strip, outputs) - before + rows - 1
-        seen = materialize(x[max(start, 0) : stop])
-        down = transforms(len(seen), rows, max(-start, 0), max(stop - height, 0))
-        strips.append(_strip(seen, kernel, down, across))
+        inputs = materialize(x[max(start, 0) : stop])
+        down = transforms(len(inputs), rows, max(-start, 0), max(stop - height, 0))
+        strips.append(_strip(inputs, kernel, down, across))
     return jnp.concatenate(strips)
 
 
 def _strip(x: Array, kernel: Array, down: Transforms, across: Transforms) -> Array:
-    """The rows of the outputs that are made of these rows of the inputs."""
+    """The rows of the output that depend on these rows of the input."""
     batch, channels, features = *x.shape[2:], kernel.shape[-1]
-    on_kernel = np.kron(np.repeat(down.kernel, down.tiles, axis=0), across.kernel)
-    weights = _as(x, on_kernel) @ kernel.reshape(on_kernel.shape[1], -1)
+    kernel_matrix = np.kron(np.repeat(down.kernel, down.tiles, axis=0), across.kernel)
+    weights = _as(x, kernel_matrix) @ kernel.reshape(kernel_matrix.shape[1], -1)
     inputs = _across(across.inputs, _down(down.inputs, x))
-    matrices = (len(weights), -1, channels)  # one for each product of a tile
+    matrices = (len(weights), -1, channels)  # one per product of a tile
     products = inputs.reshape(matrices) @ weights.reshape(len(weights), channels, features)
     products = products.reshape(len(down.inputs), across.products, across.tiles, batch, features)
     y = _across(across.outputs, products)
     y = _down(down.outputs, y.reshape(down.products, down.tiles, *y.shape[1:]))
-    y = materialize_gradient(y).transpose(1, 0, 3, 2, 4, 5)  # tiles, and the outputs within a tile
+    y = materialize_gradient(y).transpose(1, 0, 3, 2, 4, 5)  # tiles, then outputs within a tile
     y = y.reshape(math.prod(y.shape[:2]), -1, batch, features)
     return y[: down.extent, : across.extent]
 
 
 def best_tile(outputs: int, taps: int) -> int:
-    """The outputs of a tile with which an axis takes fewest products."""
+    """The tile size that minimises the number of products along an axis."""
     tiles = range(1, MOST_PRODUCTS - taps + 2)
     return min(tiles, key=lambda tile: -(-outputs // tile) * (tile + taps - 1))
 
 
 @cache
 def transforms(inputs: int, taps: int, before: int, after: int) -> Transforms:
-    """Those of an axis of `inputs` with `before` and `after` zeros around them."""
+    """The transforms for an axis of `inputs` values, padded by `before` and `after` zeros."""
     extent = inputs + before + after - taps + 1
     tile = best_tile(extent, taps)
     tiles = -(-extent // tile)
-    outputs, kernel, on_tile = tile_transforms(tile, taps)
+    outputs, kernel, tile_inputs = tile_transforms(tile, taps)
     products = len(kernel)
-    on_inputs = np.zeros((products, tiles, max(tiles * tile + taps - 1, before + inputs)))
+    all_inputs = np.zeros((products, tiles, max(tiles * tile + taps - 1, before + inputs)))
     for i in range(tiles):
-        on_inputs[:, i, i * tile : i * tile + products] = on_tile
-    on_inputs = on_inputs[:, :, before : before + inputs].reshape(-1, inputs)
-    return Transforms(extent, tiles, outputs, kernel, on_inputs)
+        all_inputs[:, i, i * tile : i * tile + products] = tile_inputs
+    all_inputs = all_inputs[:, :, before : before + inputs].reshape(-1, inputs)
+    return Transforms(extent, tiles, outputs, kernel, all_inputs)
 
 
 @cache
 def tile_transforms(tile: int, taps: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Matrices A (tile, n), G (n, taps), B (n, n), n = tile + taps - 1: y = A ((G k) * (B x)).
 
-    Exact, from the product of two polynomials by their values at n points, one of them infinity:
-    correlation is its transpose.
+    Computed exactly. The product of two polynomials follows from their values at n points, one of
+    which is infinity; correlation is the transpose of this product.
     """
     n = tile + taps - 1
     inverse = _inverse(_values_at_points(n, n))
@@ -129,7 +129,7 @@ def _floats(rows: list[list[Fraction]]) -> np.ndarray:
 
 
 def _values_at_points(n: int, terms: int) -> list[list[Fraction]]:
-    """The powers of n points; at infinity a polynomial's value is its last coefficient."""
+    """The powers of n points; the value of a polynomial at infinity is its last coefficient."""
     points = map(Fraction, POINTS[max(n, min(POINTS))].split()[: n - 1])
     finite = [[point**power for power in range(terms)] for point in points]
     return [*finite, [Fraction(power == terms - 1) for power in range(terms)]]
@@ -152,15 +152,15 @@ def _inverse(matrix: list[list[Fraction]]) -> list[list[Fraction]]:
 
 
 def _down(matrix: np.ndarray, x: Array) -> Array:
-    """The matrix along the first axis."""
+    """Applies the matrix along the first axis."""
     return (_as(x, matrix) @ x.reshape(len(x), -1)).reshape(len(matrix), *x.shape[1:])
 
 
 def _across(matrix: np.ndarray, x: Array) -> Array:
-    """The matrix along the second axis: one matmul for each place along the first."""
-    each = jnp.broadcast_to(_as(x, matrix), (len(x), *matrix.shape))
+    """Applies the matrix along the second axis, as a batched matmul over the first."""
+    matrices = jnp.broadcast_to(_as(x, matrix), (len(x), *matrix.shape))
     columns = x.reshape(*x.shape[:2], -1)
-    y = lax.dot_general(each, columns, (((2,), (1,)), ((0,), (0,))))
+    y = lax.dot_general(matrices, columns, (((2,), (1,)), ((0,), (0,))))
     return y.reshape(len(x), len(matrix), *x.shape[2:])
 
 

@@ -1,7 +1,7 @@
-"""Which implementation computes a convolution: the first row of a table that suits it.
+"""Chooses the implementation of a convolution: the first row of a table that supports it.
 
-On GPU and TPU it is XLA's own. The numbers in the table are where one implementation begins to be
-faster than the next on CPU, measured by `experiments.bench.convolutions`.
+On GPU and TPU it is always XLA's. The thresholds are the sizes from which one implementation is
+faster than the next on CPU, as measured by `experiments.bench.convolutions`.
 """
 
 from collections.abc import Callable
@@ -21,26 +21,26 @@ from jaxnets.lowering.taps import taps_conv
 Backend = Literal["cpu", "any"]
 Layout = Literal["NHWC", "HWNC"]
 
-MOST_TAPS = 5  # per axis: beyond it Cook and Toom lose digits in float32
-FEWEST_CHANNELS = 4  # of the input: below it patches are faster, for 3 x 3
-PATCHES_LIMIT = 2**28  # bytes: beyond it the memory is the bottleneck, not the arithmetic
+MOST_TAPS = 5  # per axis; with more, Cook-Toom loses digits in float32
+FEWEST_CHANNELS = 4  # of the input; with fewer, patches are faster (measured for 3 x 3)
+PATCHES_LIMIT = 2**28  # bytes; above it memory is the bottleneck, not arithmetic
 NHWC = lax.ConvDimensionNumbers((0, 3, 1, 2), (3, 2, 0, 1), (0, 3, 1, 2))  # NHWC, HWIO, NHWC
 
 
 class Convolution(NamedTuple):
-    """What the choice depends on.
+    """The properties of a convolution that the choice depends on.
 
     Attributes:
-      layout: of the images.
-      taps: of the kernel, per axis.
-      channels: of the input.
+      layout: the layout of the images.
+      taps: the size of the kernel per axis.
+      channels: the number of channels of the input.
       strides: per axis.
       padding: (before, after) per axis.
       dilation: per axis.
-      groups: into which the channels are divided.
+      groups: the number of groups of channels.
       depthwise: whether each channel is a group.
-      dtype: of the kernel.
-      patches: the bytes that its patches would take.
+      dtype: the dtype of the kernel.
+      patches: the size of its patches in bytes.
       empty: whether an array has no elements.
     """
 
@@ -67,7 +67,7 @@ class Convolution(NamedTuple):
         groups: int,
         layout: Layout = "NHWC",
     ) -> "Convolution":
-        """That of an input (batch, *space, channels) with a kernel, whatever the layout to be."""
+        """From an input (batch, *space, channels) and a kernel, for any target layout."""
         depthwise = groups > 1 and kernel.shape[-2] == 1
         size = patches_bytes(x, kernel, strides)
         taps, channels = tuple(kernel.shape[:-2]), x.shape[-1]
@@ -76,7 +76,7 @@ class Convolution(NamedTuple):
 
     @classmethod
     def of_equation(cls, eqn: Any) -> "Convolution | None":
-        """That of a plain convolution of images in a jaxpr, for HWNC; else None."""
+        """From a plain convolution of images in a jaxpr, for HWNC; None for any other equation."""
         if eqn is None or eqn.primitive.name != "conv_general_dilated":
             return None
         if eqn.params["dimension_numbers"] != NHWC or set(eqn.params["lhs_dilation"]) != {1}:
@@ -84,23 +84,24 @@ class Convolution(NamedTuple):
         x, kernel = (atom.aval for atom in eqn.invars)
         names = ("window_strides", "padding", "rhs_dilation", "feature_group_count")
         options = (eqn.params[name] for name in names)
-        found = cls.of_arrays(x, kernel, *options, layout="HWNC")
-        return found._replace(empty=found.empty or 0 in eqn.outvars[0].aval.shape)
+        convolution = cls.of_arrays(x, kernel, *options, layout="HWNC")
+        empty = convolution.empty or 0 in eqn.outvars[0].aval.shape
+        return convolution._replace(empty=empty)
 
 
 class Row(NamedTuple):
-    """An implementation, and the convolutions that it suits."""
+    """An implementation, and the convolutions that it supports."""
 
     convolve: Callable[..., Array]
     backend: Backend
     layout: Layout
-    suits: Callable[[Convolution], bool]
+    supports: Callable[[Convolution], bool]
 
 
 def _is_dense(c: Convolution) -> bool:
-    """Whether every pixel of every channel counts, in 32 or 64 bits."""
-    steps = {*c.strides, *c.dilation, c.groups}
-    return steps == {1} and not c.empty and c.dtype in (jnp.float32, jnp.float64)
+    """Whether it has no strides, dilation or groups, and a kernel of 32 or 64 bits."""
+    factors = {*c.strides, *c.dilation, c.groups}
+    return factors == {1} and not c.empty and c.dtype in (jnp.float32, jnp.float64)
 
 
 def _is_pointwise(c: Convolution) -> bool:
@@ -140,14 +141,14 @@ TABLE = (
 
 
 def choose(backend: str, convolution: Convolution) -> Callable[..., Array] | None:
-    """The implementation for a backend; None where there is none in the convolution's layout."""
+    """The implementation for a backend; None if there is none for the convolution's layout."""
     for row in TABLE:
-        here = row.backend in (backend, "any") and row.layout == convolution.layout
-        if here and row.suits(convolution):
+        matches = row.backend in (backend, "any") and row.layout == convolution.layout
+        if matches and row.supports(convolution):
             return row.convolve
     return None
 
 
 def patches_fit(size: int) -> bool:
-    """Whether patches of so many bytes are worth copying."""
+    """Whether patches of `size` bytes are within the limit."""
     return size <= PATCHES_LIMIT

@@ -1,4 +1,4 @@
-"""Convolutions of stride 1 on images (height, width, batch, channels): by one matmul each."""
+"""Convolutions of stride 1 on images (height, width, batch, channels), as one matmul each."""
 
 import math
 
@@ -20,11 +20,11 @@ def pointwise_conv(x: Array, kernel: Array, padding: Pairs) -> Array:
 
 
 def hwnc_patches_conv(x: Array, kernel: Array, padding: Pairs) -> Array:
-    """One matmul over what each tap sees, for few channels."""
+    """One matmul over patches, for few channels."""
     *size, _, features = kernel.shape
-    seen = jnp.stack(taps(x.transpose(3, 0, 1, 2), tuple(size), ONES, padding, ONES))
-    space = seen.shape[2:]  # height, width, batch
-    columns = seen.reshape(-1, math.prod(space))
+    patches = jnp.stack(taps(x.transpose(3, 0, 1, 2), tuple(size), ONES, padding, ONES))
+    space = patches.shape[2:]  # height, width, batch
+    columns = patches.reshape(-1, math.prod(space))
     weights = kernel.reshape(len(columns), features)
     y = lax.dot_general(columns, weights, (((0,), (0,)), ((), ())))
     return materialize_gradient(y.reshape(*space, features))

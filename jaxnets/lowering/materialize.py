@@ -1,4 +1,4 @@
-"""Values that a CPU's compiler is to write out in their own shape before a matmul reads them."""
+"""Makes XLA's CPU compiler materialize an array in memory before a matmul reads it."""
 
 import jax
 import jax.numpy as jnp
@@ -9,27 +9,27 @@ from jaxnets.layer import Array
 
 @jax.custom_vjp
 def materialize(x: Array) -> Array:
-    """The same array, written out. Its gradient passes through."""
-    return _written(x)
+    """The same array, materialized; its gradient is not."""
+    return _materialized(x)
 
 
 @jax.custom_vjp
 def materialize_gradient(x: Array) -> Array:
-    """The same array, whose gradient is written out."""
+    """The same array, with a gradient that is materialized."""
     return x
 
 
-def _written(x: Array) -> Array:
-    """The array, through a condition that always holds, which the compiler does not see.
+def _materialized(x: Array) -> Array:
+    """The array, passed through a condition that is always true but opaque to the compiler.
 
-    A matmul takes matrices. XLA's CPU compiler fuses the reshape of its operand with whatever
-    makes the values, and then computes each element's place by divisions: 1.2 times the time of a
-    whole training step (jaxlib 0.10.2). `lax.optimization_barrier` does not stop it.
+    XLA's CPU compiler fuses the reshape of a matmul's operand with the operations that compute it,
+    and then finds the index of each element by divisions, which makes a training step take 1.2
+    times as long (jaxlib 0.10.2). `lax.optimization_barrier` does not prevent this.
     """
     first = x[(0,) * x.ndim].astype(jnp.float32)
     always = lax.bitcast_convert_type(first, jnp.uint32) | 1 > 0
     return lax.cond(always, lambda x: x, jnp.zeros_like, x)
 
 
-materialize.defvjp(lambda x: (_written(x), None), lambda _, g: (g,))
-materialize_gradient.defvjp(lambda x: (x, None), lambda _, g: (_written(g),))
+materialize.defvjp(lambda x: (_materialized(x), None), lambda _, g: (g,))
+materialize_gradient.defvjp(lambda x: (x, None), lambda _, g: (_materialized(g),))

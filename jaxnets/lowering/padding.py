@@ -1,4 +1,4 @@
-"""Padding as (before, after) pairs, the one form that every lowering takes."""
+"""Padding as (before, after) pairs, the form that all implementations take."""
 
 from collections.abc import Sequence
 
@@ -17,10 +17,10 @@ def explicit_padding(
     strides: Sequence[int],
     padding: str | Sequence[tuple[int, int]],
 ) -> Pairs:
-    """Pairs for `padding` over spatial axes of `extent`.
+    """The (before, after) pairs of `padding` for a spatial shape of `extent`.
 
     Raises:
-      LayerError: a window larger than the padded input, or an input with an axis of nothing.
+      LayerError: a window larger than the padded input, or an axis of length 0.
     """
     if isinstance(padding, str):
         pairs = lax.padtype_to_pads(tuple(extent), tuple(window), tuple(strides), padding)

@@ -1,7 +1,7 @@
 """Convolution as one matmul over patches: forward, input gradient and kernel gradient.
 
-On CPU, XLA runs a convolution inside a loop on a slow path: several times slower forward and up
-to forty times for the kernel gradient. A copy into patches and one matmul is far cheaper.
+On CPU, XLA's convolution inside a loop takes a slow path: several times slower in the forward pass,
+and up to forty times for the kernel gradient. Copying patches and one matmul is far faster.
 """
 
 import itertools
@@ -21,7 +21,7 @@ def patches_conv(
 ) -> Array:
     """Cross-correlation: patches (n, taps, groups, channels) times kernel, summed over taps."""
     patches = _patches(x, kernel.shape[:-2], strides, padding, dilation)
-    if groups == 1:  # a bare matmul: for the general form XLA would first transpose the patches
+    if groups == 1:  # one matmul; for the general form XLA would first transpose the patches
         y = patches.reshape(-1, patches.shape[-1]) @ kernel.reshape(patches.shape[-1], -1)
     else:
         grouped = _grouped_patches(patches, kernel, groups)
@@ -38,7 +38,7 @@ def input_gradient(
     dilation: Ints,
     groups: int,
 ) -> Array:
-    """The transposed convolution of g, to spatial axes of `extent`: each tap spread, then added."""
+    """The transposed convolution of g, to a spatial shape of `extent`, as a sum over taps."""
     if groups == 1:
         columns = g.reshape(-1, g.shape[-1]) @ kernel.reshape(-1, kernel.shape[-1]).T
     else:
@@ -46,7 +46,7 @@ def input_gradient(
         columns = jnp.einsum("ngf,tcgf->ntgc", grouped, _grouped_kernel(kernel, groups))
     taps = math.prod(kernel.shape[:-2])
     columns = columns.reshape(*g.shape[:-1], taps, groups * kernel.shape[-2])
-    wide = wide_dtype(g.dtype)  # bfloat16 would round at every tap
+    wide = wide_dtype(g.dtype)  # bfloat16 would round after every tap
     dx = jnp.zeros((), wide)
     for number, tap in enumerate(itertools.product(*map(range, kernel.shape[:-2]))):
         edges = [(0, 0, 0), (0, 0, 0)]
@@ -62,7 +62,7 @@ def input_gradient(
 def kernel_gradient(
     g: Array, x: Array, kernel: Array, strides: Ints, padding: Pairs, dilation: Ints, groups: int
 ) -> Array:
-    """Patches transposed times g, one matmul over every position of every example."""
+    """The patches, transposed, times g: one matmul over all positions of all examples."""
     patches = _patches(x, kernel.shape[:-2], strides, padding, dilation)
     if groups == 1:
         y = patches.reshape(-1, patches.shape[-1]).T @ g.reshape(-1, kernel.shape[-1])
@@ -73,13 +73,13 @@ def kernel_gradient(
 
 
 def patches_bytes(x: Array, kernel: Array, strides: Ints) -> int:
-    """An upper bound of the memory that the patches take."""
+    """An upper bound of the patches' size in bytes."""
     positions = math.prod(x.shape[:-1]) // math.prod(strides)
     return positions * math.prod(kernel.shape[:-2]) * x.shape[-1] * x.dtype.itemsize
 
 
 def _patches(x: Array, size: Ints, strides: Ints, padding: Pairs, dilation: Ints) -> Array:
-    """Each output position's inputs, tap by tap: (batch, *space, taps * channels)."""
+    """The inputs of each output position: (batch, *space, taps * channels)."""
     return jnp.concatenate(taps(x, size, strides, padding, dilation), axis=-1)
 
 
@@ -89,5 +89,5 @@ def _grouped_patches(patches: Array, kernel: Array, groups: int) -> Array:
 
 
 def _grouped_kernel(kernel: Array, groups: int) -> Array:
-    """(taps, channels, groups, features): a group's features stand together, as in XLA."""
+    """(taps, channels, groups, features): the features of a group are adjacent, as in XLA."""
     return kernel.reshape(-1, kernel.shape[-2], groups, kernel.shape[-1] // groups)

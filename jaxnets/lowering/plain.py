@@ -1,4 +1,4 @@
-"""The plain way: XLA's own operations, with JAX's own derivatives. Best on GPU and TPU."""
+"""The plain implementations: XLA's operations with JAX's derivatives. Fastest on GPU and TPU."""
 
 import math
 from typing import Any
@@ -23,9 +23,9 @@ def plain_conv(
     groups: int,
 ) -> Array:
     """Cross-correlation of (batch, *space, channels) with (*size, channels / groups, features)."""
-    if any(side < 0 for pair in padding for side in pair):  # of which XLA makes garbage on CPU
-        cut = [(min(before, 0), min(after, 0), 0) for before, after in padding]
-        x = lax.pad(x, x.dtype.type(0), [(0, 0, 0), *cut, (0, 0, 0)])
+    if any(side < 0 for pair in padding for side in pair):  # XLA gives wrong results on CPU
+        crop = [(min(before, 0), min(after, 0), 0) for before, after in padding]
+        x = lax.pad(x, x.dtype.type(0), [(0, 0, 0), *crop, (0, 0, 0)])
         padding = tuple((max(before, 0), max(after, 0)) for before, after in padding)
     return lax.conv_general_dilated(
         x,
@@ -45,7 +45,7 @@ def plain_conv_transpose(
     strides: Ints,
     padding: Pairs,
 ) -> Array:
-    """The transpose of `plain_conv` with the same kernel, to spatial axes of `extent`."""
+    """The transpose of `plain_conv` with the same kernel, to a spatial shape of `extent`."""
 
     def forward(y: Array) -> Array:
         return plain_conv(y, kernel, strides, padding, (1,) * len(strides), 1)
@@ -55,10 +55,10 @@ def plain_conv_transpose(
 
 
 def plain_max_pool(x: Array, window: Ints, strides: Ints, padding: Pairs) -> Array:
-    """The largest value of each window; padding never wins."""
+    """The largest value of each window; padding is never the maximum."""
     dtype, overlap = x.dtype, any(s < w for s, w in zip(strides, window, strict=True))
     if overlap and jnp.issubdtype(dtype, jnp.inexact):
-        x = x.astype(wide_dtype(dtype))  # a pixel that wins several windows adds up their gradients
+        x = x.astype(wide_dtype(dtype))  # gradients of overlapping windows are summed
     y = lax.reduce_window(x, _lowest(x.dtype), lax.max, *_windows(window, strides, padding))
     return y.astype(dtype)
 
@@ -69,7 +69,7 @@ def plain_sum_pool(x: Array, window: Ints, strides: Ints, padding: Pairs) -> Arr
 
 
 def plain_avg_pool(x: Array, window: Ints, strides: Ints, padding: Pairs) -> Array:
-    """The mean of the real values in each window; padding does not count."""
+    """The mean of each window, without padding values."""
     total: Array = _wide_sum(x, window, strides, padding)
     count: Any = math.prod(window)
     if any(map(any, padding)):
@@ -78,13 +78,13 @@ def plain_avg_pool(x: Array, window: Ints, strides: Ints, padding: Pairs) -> Arr
 
 
 def _wide_sum(x: Array, window: Ints, strides: Ints, padding: Pairs) -> Array:
-    """In float32 or wider: in bfloat16, 256 ones and one more are 256."""
+    """The sum in float32 or wider: in bfloat16, 256 + 1 is 256."""
     x = x.astype(wide_dtype(x.dtype))
     return lax.reduce_window(x, x.dtype.type(0), lax.add, *_windows(window, strides, padding))
 
 
 def _lowest(dtype: Any) -> Any:
-    """What any value wins against."""
+    """The smallest value of the dtype."""
     if jnp.issubdtype(dtype, jnp.integer):
         return dtype.type(jnp.iinfo(dtype).min)
     return dtype.type(False if jnp.issubdtype(dtype, jnp.bool_) else -jnp.inf)

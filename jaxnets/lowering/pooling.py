@@ -1,4 +1,4 @@
-"""Pooling: by blocks where the windows tile the input and that is faster, else XLA's own."""
+"""Pooling: by blocks if the windows do not overlap and this is faster, else XLA's."""
 
 from functools import partial
 
@@ -11,7 +11,7 @@ from jaxnets.lowering.plain import plain_avg_pool, plain_max_pool, plain_sum_poo
 
 
 def max_pool(x: Array, window: Ints, strides: Ints, padding: Pairs) -> Array:
-    """The largest value of each window: by blocks on CPU where the windows tile the input."""
+    """The largest value of each window: by blocks on CPU if the windows tile the input."""
     plain = partial(plain_max_pool, window=window, strides=strides, padding=padding)
     if not _tiles(window, strides, padding):
         return plain(x)
@@ -19,14 +19,14 @@ def max_pool(x: Array, window: Ints, strides: Ints, padding: Pairs) -> Array:
 
 
 def sum_pool(x: Array, window: Ints, strides: Ints, padding: Pairs) -> Array:
-    """The sum of each window: by blocks where the windows tile the input, else plain."""
+    """The sum of each window: by blocks if the windows tile the input, else plain."""
     if _tiles(window, strides, padding):
         return blocks_sum_pool(x, window)
     return plain_sum_pool(x, window, strides, padding)
 
 
 def avg_pool(x: Array, window: Ints, strides: Ints, padding: Pairs) -> Array:
-    """The mean of each window: by blocks where the windows tile the input, else plain."""
+    """The mean of each window: by blocks if the windows tile the input, else plain."""
     if _tiles(window, strides, padding):
         return blocks_avg_pool(x, window)
     return plain_avg_pool(x, window, strides, padding)

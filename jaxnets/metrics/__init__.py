@@ -1,4 +1,4 @@
-"""Metrics that stream: sums over examples that add up exactly, and the value they stand for."""
+"""Streaming metrics: exact sums over examples, and a value computed from them."""
 
 from jaxnets.metrics.calibration import expected_calibration_error, reliability_diagram
 from jaxnets.metrics.classification import (

@@ -1,4 +1,4 @@
-"""Whether a network that says 80 % is right in 80 % of cases: Guo et al. 2017, section 2."""
+"""Calibration: whether confidence equals accuracy. Source: Guo et al. 2017, section 2."""
 
 from collections.abc import Callable
 
@@ -16,13 +16,13 @@ Sums = Float[Array, "3 bins"]
 
 
 def expected_calibration_error(n_bins: int = 15) -> Metric:
-    """The mean over examples of |accuracy - confidence| of the bin each is in; equation 5.
+    """The mean of |accuracy - confidence| over bins, weighted by their examples; equation 5.
 
-    The confidence is the probability of the predicted class, softmax(outputs) or, for a single
-    logit, sigmoid; the bins ((i - 1) / n_bins, i / n_bins] are equally wide.
+    The confidence is the probability of the predicted class, by softmax or, for a single logit, by
+    sigmoid; the bins ((i - 1) / n_bins, i / n_bins] are equally wide.
 
     Raises:
-      ValueError: `n_bins` is no positive integer.
+      ValueError: `n_bins` is not a positive integer.
     """
     as_integers("expected_calibration_error", n_bins=n_bins)
 
@@ -36,10 +36,10 @@ def expected_calibration_error(n_bins: int = 15) -> Metric:
 def reliability_diagram(n_bins: int = 15) -> Metric:
     """The accuracy, mean confidence and count of each bin, an array (3, n_bins); figure 1.
 
-    The bins are those of `expected_calibration_error`; an empty one has NaN, NaN and 0.
+    The bins are those of `expected_calibration_error`; an empty bin has NaN, NaN and 0.
 
     Raises:
-      ValueError: `n_bins` is no positive integer.
+      ValueError: `n_bins` is not a positive integer.
     """
     as_integers("reliability_diagram", n_bins=n_bins)
 
@@ -51,15 +51,15 @@ def reliability_diagram(n_bins: int = 15) -> Metric:
 
 
 def _sums(n_bins: int) -> Callable[[Arrays, Arrays, Arrays], Array]:
-    """By bin: the examples, their confidence, and how many are right."""
+    """The sums per bin: of examples, of their confidences and of correct predictions."""
     edges = np.linspace(0, 1, n_bins + 1, dtype=np.float32)[1:-1]
 
     def sums(outputs: Arrays, labels: Arrays, weights: Arrays) -> Sums:
         hits = correct(outputs, labels)
         confidence = _confidence(at_least_float32(outputs))
-        each = jnp.stack([jnp.ones_like(confidence), confidence, hits]) * weights[None]
-        each = jnp.where(weights[None] > 0, each, 0)  # a padded row may be NaN
-        return jnp.zeros((3, n_bins)).at[:, jnp.searchsorted(edges, confidence)].add(each)
+        values = jnp.stack([jnp.ones_like(confidence), confidence, hits]) * weights[None]
+        values = jnp.where(weights[None] > 0, values, 0)  # a padded row may be NaN
+        return jnp.zeros((3, n_bins)).at[:, jnp.searchsorted(edges, confidence)].add(values)
 
     return sums
 

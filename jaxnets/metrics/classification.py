@@ -1,4 +1,4 @@
-"""Which class a network says, which is true, and how often they agree."""
+"""Predicted classes, true classes and accuracy."""
 
 import math
 from typing import Any
@@ -18,13 +18,13 @@ Arrays = Array | np.ndarray
 def correct(
     outputs: Float[Arrays, "batch *outputs"], labels: Shaped[Arrays, "batch *labels"]
 ) -> Bool[Array, " batch"]:
-    """Whether each example's class is the predicted one; see `classes` and `label_classes`."""
+    """Whether each example is classified correctly; see `classes` and `label_classes`."""
     true = label_classes(labels, outputs)
     return classes(outputs) == true
 
 
 def classes(outputs: Float[Arrays, "batch *outputs"]) -> Integer[Array, "batch *outputs_but_last"]:
-    """The predicted class: the largest of several outputs, or whether a single logit is over 0."""
+    """The predicted class: the argmax of several outputs, or whether a single logit is above 0."""
     outputs = jnp.asarray(outputs)
     if is_single_logit(outputs):
         return (single_logit(outputs) > 0).astype(jnp.int32)
@@ -32,7 +32,7 @@ def classes(outputs: Float[Arrays, "batch *outputs"]) -> Integer[Array, "batch *
 
 
 def is_single_logit(outputs: Arrays) -> bool:
-    """Whether the outputs (batch,) or (..., 1) are the logit of class 1 of two."""
+    """Whether the outputs are the logit of class 1 of two: (batch,) or (..., 1)."""
     return outputs.ndim == 1 or outputs.shape[-1] == 1
 
 
@@ -47,18 +47,18 @@ def label_classes(
     """The true class of each example, from class numbers, binary labels or one-hot labels.
 
     With outputs (batch, classes), labels are one-hot, or class numbers (batch,) or (batch, 1).
-    With a single logit, outputs (batch,) or (batch, 1), they are binary: above 0.5 is class 1, at
-    or below it class 0. So 0 and 1, -1 and +1, bools and probabilities all count as they should.
+    With a single logit, outputs (batch,) or (batch, 1), they are binary: class 1 above 0.5, else
+    class 0. This supports 0 and 1, -1 and +1, bools and probabilities.
 
     Returns:
-      The class numbers, int32 (batch,); -1, which is never predicted, where a label is no class:
-      outside of 0 .. classes - 1 or no whole number, and outside of [-1, 1] for a binary label.
+      The class numbers, int32 (batch,); -1, which is never predicted, for invalid labels: class
+      numbers outside 0 .. classes - 1 or not integers, and binary labels outside [-1, 1].
 
     Raises:
-      ValueError: the labels are neither one number per example nor one-hot, or
-        `check_labels` refuses their values.
+      ValueError: the labels are neither one number per example nor one-hot, or `check_labels`
+        raises for their values.
     """
-    _one_per_example(labels, outputs)
+    _check_shapes(labels, outputs)
     if labels.shape == outputs.shape and labels.ndim == 2 and labels.shape[-1] > 1:
         return jnp.asarray(labels).argmax(-1).astype(jnp.int32)
     check_labels(labels, outputs)
@@ -69,16 +69,16 @@ def label_classes(
 
 
 def binary_classes(labels: Arrays) -> Array:
-    """1 for labels above 0.5, else 0, and -1 for those outside of [-1, 1]; int32."""
+    """1 for labels above 0.5, -1 for labels outside [-1, 1], else 0; int32."""
     values = jnp.asarray(labels, float)
     return jnp.where(jnp.abs(values) <= 1, values > 0.5, -1).astype(jnp.int32)
 
 
 def class_numbers(labels: Arrays, n_classes: int) -> Array:
-    """The labels as int32, and -1 for those that are no whole number of 0 .. n_classes - 1."""
-    values = jnp.asarray(labels, float)  # from 64 bits too, which int32 would wrap
-    known = (values >= 0) & (values < n_classes) & (values == jnp.floor(values))
-    return jnp.where(known, jnp.asarray(labels).astype(jnp.int32), -1)
+    """The labels as int32, with -1 for those that are not integers in 0 .. n_classes - 1."""
+    values = jnp.asarray(labels, float)  # in int32, 64-bit labels would wrap around
+    valid = (values >= 0) & (values < n_classes) & (values == jnp.floor(values))
+    return jnp.where(valid, jnp.asarray(labels).astype(jnp.int32), -1)
 
 
 accuracy = mean(correct)
@@ -88,11 +88,11 @@ def top_k_accuracy(k: int) -> Metric:
     """How often the true class is among the `k` with the largest outputs (batch, classes).
 
     Of equal outputs the last class ranks first, as in scikit-learn's `top_k_accuracy_score`;
-    `accuracy` takes the first. NaN ranks above everything, so that it never helps.
+    `accuracy` takes the first. NaN ranks above all numbers, so that it cannot raise the metric.
 
     Raises:
-      ValueError: `k` is no positive integer or more than there are classes, or the outputs are
-        single logits.
+      ValueError: `k` is not a positive integer or is larger than the number of classes, or the
+        outputs are single logits.
     """
     as_integers("top_k_accuracy", k=k)
 
@@ -107,30 +107,30 @@ def top_k_accuracy(k: int) -> Metric:
         true = label_classes(labels, outputs)[:, None]
         number = jnp.arange(outputs.shape[-1])[None]
         score = jnp.where(number == true, outputs, 0).sum(-1, keepdims=True)
-        # "not behind" rather than "ahead", so that a comparison with NaN counts against the class
-        ahead = jnp.where(number > true, ~(outputs < score), ~(outputs <= score))
-        return (ahead.sum(-1) < k) & (true >= 0)[:, 0]
+        # Negated comparisons, so that a comparison with NaN counts as a higher rank.
+        higher = jnp.where(number > true, ~(outputs < score), ~(outputs <= score))
+        return (higher.sum(-1) < k) & (true >= 0)[:, 0]
 
     return mean(hits)
 
 
 def check_labels(labels: Any, outputs: Any) -> None:
-    """Refuse labels that are no class, where they can be seen: arrays outside of a trace.
+    """Raise for labels that are not classes; traced labels are not checked.
 
     Args:
       labels: one number per example.
-      outputs: anything with the outputs' shape. For a single logit the labels are binary and in
-        [-1, 1]; for several outputs they are class numbers, here whole numbers of any size.
+      outputs: anything with the outputs' shape. For a single logit, labels must be binary, in
+        [-1, 1]; for several outputs, class numbers, for which any integer passes here.
 
     Raises:
-      ValueError: at least one is not; the message has the first.
+      ValueError: a label is invalid; the message has the first one.
     """
     if is_single_logit(outputs):
         check_binary(f"a single logit, outputs {outputs.shape},", labels)
     elif not isinstance(labels, Tracer):
         values = np.asarray(labels, np.float64).reshape(-1)
-        _refuse(
-            f"several outputs {outputs.shape} expect class numbers that are whole numbers",
+        _raise_if_any(
+            f"several outputs {outputs.shape} expect class numbers that are integers",
             values,
             values != np.floor(values),
             "pass integers, or one-hot labels of the outputs' shape",
@@ -138,28 +138,28 @@ def check_labels(labels: Any, outputs: Any) -> None:
 
 
 def check_binary(where: str, labels: Any) -> None:
-    """Refuse a binary label outside of [-1, 1], where the labels can be seen.
+    """Raise for binary labels outside [-1, 1]; traced labels are not checked.
 
     Raises:
-      ValueError: at least one is; the message has the first.
+      ValueError: a label is invalid; the message has the first one.
     """
     if isinstance(labels, Tracer):
         return
     values = np.asarray(labels, np.float64).reshape(-1)
     expected = f"{where} expects binary labels between -1 and 1 (above 0.5 is 1)"
-    _refuse(expected, values, ~(np.abs(values) <= 1), "recode them, as in y == 2")
+    _raise_if_any(expected, values, ~(np.abs(values) <= 1), "recode them, as in y == 2")
 
 
-def _refuse(expected: str, values: np.ndarray, wrong: np.ndarray, cure: str) -> None:
-    if wrong.any():
-        row = int(wrong.argmax())
+def _raise_if_any(expected: str, values: np.ndarray, invalid: np.ndarray, cure: str) -> None:
+    if invalid.any():
+        row = int(invalid.argmax())
         raise ValueError(
-            f"{expected}, but got {values[row]:g} in row {row}, and {wrong.sum()} of {values.size} "
-            f"like it; {cure}"
+            f"{expected}, but got {values[row]:g} in row {row} ({invalid.sum()} of "
+            f"{values.size} labels are invalid); {cure}"
         )
 
 
-def _one_per_example(labels: Any, outputs: Any) -> None:
+def _check_shapes(labels: Any, outputs: Any) -> None:
     if not is_real(labels.dtype):
         raise ValueError(
             f"label_classes expects labels that are numbers, but got {labels.dtype}; number the "
@@ -168,7 +168,7 @@ def _one_per_example(labels: Any, outputs: Any) -> None:
     if outputs.ndim not in (1, 2):
         raise ValueError(
             f"label_classes expects outputs (batch,), (batch, 1) or (batch, classes), but got "
-            f"{outputs.shape}; reshape them, or use metrics.mean with a function of your own"
+            f"{outputs.shape}; reshape them, or use metrics.mean with your own function"
         )
     one_hot = labels.shape == outputs.shape
     if not one_hot and (*labels.shape[:1], math.prod(labels.shape[1:])) != (outputs.shape[0], 1):

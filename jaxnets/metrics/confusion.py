@@ -1,4 +1,4 @@
-"""Which class is taken for which, and the precision, recall and F1 that follow from the counts."""
+"""Confusion matrix, precision, recall and F1."""
 
 from collections.abc import Callable
 from typing import Literal, get_args
@@ -17,16 +17,16 @@ Counts = tuple[PerClass, PerClass, PerClass]
 
 
 def confusion_matrix(n_classes: int) -> Metric:
-    """How often true class i (row) was taken for class j (column), exact up to 2^24 per cell.
+    """How often true class i (row) is predicted as class j (column), exact up to 2^24 per cell.
 
     Raises:
-      ValueError: `n_classes` is no positive integer, or the outputs have another number of
-        classes; 2 for a single logit.
+      ValueError: `n_classes` is not a positive integer, or the outputs have a different number of
+        classes (2 for a single logit).
     """
     as_integers("confusion_matrix", n_classes=n_classes)
 
     def sums(outputs: Arrays, labels: Arrays, weights: Arrays) -> Array:
-        _wide("confusion_matrix", n_classes, outputs)
+        _check_n_classes("confusion_matrix", n_classes, outputs)
         true = jax.nn.one_hot(label_classes(labels, outputs), n_classes) * weights[:, None]
         return true.T @ jax.nn.one_hot(classes(outputs), n_classes)
 
@@ -34,26 +34,25 @@ def confusion_matrix(n_classes: int) -> Metric:
 
 
 def precision(n_classes: int, *, average: Average | None = "macro") -> Metric:
-    """The share of what was taken for a class that is of it: tp / (tp + fp), 0 where 0 / 0.
+    """The fraction of predictions of a class that are correct: tp / (tp + fp), 0 for 0 / 0.
 
     Equal to scikit-learn's `precision_score(..., labels=range(n_classes), zero_division=0)`.
-    The counts are exact up to 2^24 a class.
+    The counts are exact up to 2^24 per class.
 
     Args:
-      n_classes: how many classes there are, whether or not all of them occur; 2 for a single
-        logit.
-      average: "macro", the plain mean over the classes; "weighted", their mean weighted by how
-        often each is the true one; "micro", from the counts summed over the classes (which is
-        the accuracy); "binary", class 1 of two; None, an array (n_classes,) with each class's.
+      n_classes: the number of classes, including those that do not occur; 2 for a single logit.
+      average: "macro", the mean over the classes; "weighted", the mean weighted by how often each
+        class is the true one; "micro", from the counts summed over the classes (this is the
+        accuracy); "binary", class 1 of two; None, an array (n_classes,) with one value per class.
 
     Raises:
-      ValueError: `n_classes` is no positive integer, or `average` is none of these.
+      ValueError: `n_classes` is not a positive integer, or `average` is not one of these.
     """
     return _averaged("precision", n_classes, average, lambda tp, predicted, true: (tp, predicted))
 
 
 def recall(n_classes: int, *, average: Average | None = "macro") -> Metric:
-    """The share of a class that was found: tp / (tp + fn), 0 where 0 / 0; see `precision`."""
+    """The fraction of a class that is predicted correctly: tp / (tp + fn); see `precision`."""
     return _averaged("recall", n_classes, average, lambda tp, predicted, true: (tp, true))
 
 
@@ -67,12 +66,12 @@ def f1(n_classes: int, *, average: Average | None = "macro") -> Metric:
 def _averaged(
     metric: str, n_classes: int, average: Average | None, fraction: Callable[..., tuple]
 ) -> Metric:
-    """A metric that is a fraction of counts, by class and then averaged, or of their sums."""
+    """A metric that is a ratio of counts, per class and then averaged, or of summed counts."""
     as_integers(metric, n_classes=n_classes)
-    _known(metric, n_classes, average)
+    _check_average(metric, n_classes, average)
 
     def sums(outputs: Arrays, labels: Arrays, weights: Arrays) -> Counts:
-        _wide(metric, n_classes, outputs)
+        _check_n_classes(metric, n_classes, outputs)
         true = jax.nn.one_hot(label_classes(labels, outputs), n_classes)
         predicted = jax.nn.one_hot(classes(outputs), n_classes) * weights[:, None]
         return (true * predicted).sum(0), predicted.sum(0), (true * weights[:, None]).sum(0)
@@ -92,15 +91,15 @@ def _averaged(
 
 
 def _ratio(numerator: Array, denominator: Array) -> Array:
-    """The quotient, 0 where the denominator is."""
+    """The quotient, 0 where the denominator is 0."""
     return numerator / jnp.where(denominator > 0, denominator, jnp.inf)
 
 
-def _known(metric: str, n_classes: int, average: Average | None) -> None:
+def _check_average(metric: str, n_classes: int, average: Average | None) -> None:
     if average is not None and average not in get_args(Average):
         raise ValueError(
-            f"{metric} expects average to be one of {get_args(Average)}, or None for an array "
-            f"of each class's, but got {average!r}"
+            f"{metric} expects average to be one of {get_args(Average)}, or None for one value "
+            f"per class, but got {average!r}"
         )
     if average == "binary" and n_classes != 2:
         raise ValueError(
@@ -109,10 +108,10 @@ def _known(metric: str, n_classes: int, average: Average | None) -> None:
         )
 
 
-def _wide(metric: str, n_classes: int, outputs: Arrays) -> None:
-    found = 2 if is_single_logit(outputs) else outputs.shape[-1]
-    if found != n_classes:
+def _check_n_classes(metric: str, n_classes: int, outputs: Arrays) -> None:
+    actual = 2 if is_single_logit(outputs) else outputs.shape[-1]
+    if actual != n_classes:
         raise ValueError(
             f"{metric}({n_classes}) expects outputs of {n_classes} classes, but got "
-            f"{outputs.shape}, {found} classes; use {metric}({found})"
+            f"{outputs.shape}, {actual} classes; use {metric}({actual})"
         )

@@ -1,4 +1,4 @@
-"""What a metric is, and the commonest one: a mean over examples."""
+"""The metric interface, and the mean over examples."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -14,27 +14,27 @@ class Metric(NamedTuple):
     """A pair of pure functions.
 
     Attributes:
-      sums: `sums(outputs, labels, weights)` gives a pytree of sums over a batch: arrays of a fixed
-        shape, of 32 or 64 bits. `weights` (batch,) is 1 for an example that counts and 0 for
-        padding, so the sums over the parts of a split, however it is cut, add up to those of the
-        whole.
-      value: `value(sums)` gives the metric.
+      sums: `sums(outputs, labels, weights)` returns a pytree of sums over a batch: arrays of a
+        fixed shape, of 32 or 64 bits. `weights` (batch,) is 1 for examples that count and 0 for
+        padding, so that the sums over the batches of a split add up to those over the split,
+        whatever the batch size.
+      value: `value(sums)` returns the metric.
     """
 
     sums: Callable[[Array, Array, Array], Any]
     value: Callable[[Any], Array]
 
 
-@dataclass(frozen=True)  # so that equal losses make equal train steps, and share what is compiled
+@dataclass(frozen=True)  # so that train steps with equal losses are equal and share a program
 class MeanSums:
-    """The sum of a function over the examples, and how many there are."""
+    """The weighted sum of a function over the examples, and the sum of the weights."""
 
     function: Callable[[Array, Array], Array]
 
     def __call__(self, outputs: Any, labels: Any, weights: Array) -> tuple[Array, Array]:
         """Return `(sum, count)`, in float32."""
         values = per_example("metrics.mean", self.function, outputs, labels, weights)
-        # `where`, since a padded row's loss may be NaN and NaN times 0 is NaN
+        # `where`, since a padded row's loss may be NaN, and NaN * 0 is NaN
         total = jnp.where(weights > 0, values.astype(jnp.float32) * weights, 0).sum()
         return total, weights.sum()
 
@@ -44,13 +44,14 @@ def _quotient(sums: tuple[Array, Array]) -> Array:
 
 
 def mean(function: Callable[[Array, Array], Array]) -> Metric:
-    """The mean of a function of `(outputs, labels)` that gives one number per example.
+    """The mean of a function of `(outputs, labels)` that returns one number per example.
 
-    Such as a loss, or `lambda o, y: o.argmax(-1) == y`. Equal functions give equal metrics. Of no
-    example at all it is NaN.
+    For example a loss, or `lambda o, y: o.argmax(-1) == y`. Equal functions give equal metrics. The
+    mean of no examples is NaN.
 
     Raises:
-      ValueError: `function` is no function; or, when traced, its result is no real (batch,) array.
+      ValueError: `function` is not callable; or, when traced, its result is not a real array
+        (batch,).
     """
     if not callable(function):
         raise ValueError(

@@ -1,4 +1,4 @@
-"""The one rule for losses and metrics that are functions: one real number per example."""
+"""Evaluates losses and metrics, which must return one real number per example."""
 
 from collections.abc import Callable
 from typing import Any
@@ -11,13 +11,13 @@ from jaxtyping import Array
 
 
 def at_least_float32(x: Any) -> Array:
-    """The array in float32, or in float64 where it is that: sums in 16 bits lose small terms."""
+    """The array in float32 or wider, since sums in 16 bits lose small terms."""
     x = jnp.asarray(x)
     return x.astype(jnp.promote_types(x.dtype, jnp.float32))
 
 
 def without_16_bits(tree: Any) -> Any:
-    """The tree with its floating-point leaves of fewer than 32 bits in float32."""
+    """The tree with 16-bit floating-point leaves cast to float32."""
 
     def leaf(x: Any) -> Any:
         dtype = jnp.result_type(x)
@@ -28,20 +28,20 @@ def without_16_bits(tree: Any) -> Any:
 
 
 def is_real(dtype: Any) -> bool:
-    """Whether these are bools, integers or floating-point numbers, of any width."""
+    """Whether the dtype is bool, integer or floating-point."""
     return any(jnp.issubdtype(dtype, kind) for kind in (jnp.bool_, jnp.integer, jnp.floating))
 
 
 def per_example(
     caller: str, function: Callable[[Any, Any], Any], outputs: Any, labels: Any, weights: Any
 ) -> Array:
-    """`function(outputs, labels)`, an array (batch,) as the weights are.
+    """`function(outputs, labels)` as an array (batch,), the shape of the weights.
 
-    The function gets 16-bit outputs as float32.
+    16-bit outputs are cast to float32 first.
 
     Raises:
-      ValueError: the result is anything but one real number per example, or one output per example
-        and labels of another rank broadcast to (batch, batch) on the way.
+      ValueError: the result is not one real number per example, or the function broadcasts outputs
+        and labels of different ranks to (batch, batch).
     """
     outputs = without_16_bits(outputs)
     values = function(outputs, labels)
@@ -59,7 +59,7 @@ def per_example(
     shape = jnp.shape(values)
     if shape != weights.shape:
         raise ValueError(f"{expected}, but got shape {shape}; {_cure(shape, weights.shape)}")
-    dtype = getattr(values, "dtype", None)  # a Python number has none, nor a shape that gets here
+    dtype = getattr(values, "dtype", None)  # Python numbers have failed the check of the shape
     if not is_real(dtype):
         raise ValueError(f"{expected}, but got {dtype}; return real numbers")
     return jnp.asarray(values)
@@ -72,10 +72,10 @@ def _name(function: Any) -> str:
 def _broadcasts(
     function: Callable[[Any, Any], Any], outputs: Any, labels: Any, batch: tuple[int, ...]
 ) -> bool:
-    """Whether outputs (n, 1) and labels (n,), or the reverse, are combined into (n, n).
+    """Whether outputs (n, 1) and labels (n,), or the reverse, are broadcast to (n, n).
 
-    If so, the function also accepts 2 outputs with 3 labels and uses all of those; a function that
-    pairs each output with its own label does not.
+    If so, the function also accepts 2 outputs with 3 labels and uses all labels; a function that
+    pairs each output with its label does not.
     """
     shapes = {getattr(array, "shape", None) for array in (outputs, labels)}
     if shapes != {batch, (*batch, 1)}:
@@ -84,25 +84,25 @@ def _broadcasts(
     three = jax.ShapeDtypeStruct((3, *labels.shape[1:]), labels.dtype)
     try:
         jaxpr = jax.make_jaxpr(function)(two, three).jaxpr
-    except Exception:  # of whatever kind: it refuses, as it should
+    except Exception:  # of any type: the function rejects different lengths
         return False
     return depends_on(jaxpr, jaxpr.outvars[0], jaxpr.invars[1])
 
 
 def depends_on(jaxpr: Any, output: Any, source: Any) -> bool:
-    """Whether a result of a traced function is computed from an input of it."""
-    needed = {output} if not isinstance(output, Literal) else set()
+    """Whether an output of a jaxpr depends on an input."""
+    ancestors = {output} if not isinstance(output, Literal) else set()
     for equation in reversed(jaxpr.eqns):
-        if not needed.isdisjoint(equation.outvars):
-            needed |= {atom for atom in equation.invars if not isinstance(atom, Literal)}
-    return source in needed
+        if not ancestors.isdisjoint(equation.outvars):
+            ancestors |= {atom for atom in equation.invars if not isinstance(atom, Literal)}
+    return source in ancestors
 
 
 def _cure(shape: tuple[int, ...], batch: tuple[int, ...]) -> str:
     if shape == ():
-        return "a mean or sum over the examples is taken for you: drop the .mean() or .sum()"
+        return "remove the .mean() or .sum() over the examples, which is taken for you"
     if shape == (*batch, 1):
         return "drop the last axis with .squeeze(-1)"
     if shape[:1] == batch:
         return f"take the mean over the other axes, .mean(axis={tuple(range(1, len(shape)))})"
-    return "keep the axis of the examples first, and reduce the others"
+    return "keep the batch axis first, and reduce the others"

@@ -1,4 +1,4 @@
-"""The receiver operating characteristic: exact over whole arrays, and binned where it streams."""
+"""The receiver operating characteristic: exact for whole arrays, and binned as a stream."""
 
 from typing import NamedTuple
 
@@ -17,17 +17,18 @@ from jaxnets.metrics.classification import (
 from jaxnets.metrics.metric import Metric
 from jaxnets.metrics.per_example import at_least_float32
 
-LEVELS = 2**16  # how many bfloat16 numbers there are
+LEVELS = 2**16  # the number of bfloat16 bit patterns
 
 
 class RocCurve(NamedTuple):
-    """A curve by falling threshold, each array (n + 1,), from (0, 0) to (1, 1).
+    """A curve by decreasing threshold from (0, 0) to (1, 1); arrays of shape (n + 1,).
 
     Attributes:
-      fpr: false positive rate, the share of the negatives that score at least the threshold.
-      tpr: true positive rate, the share of the positives that do.
-      thresholds: infinity, then the scores. Equal scores repeat one point, so that the shape
-        does not depend on the values and `jit` can have it.
+      fpr: the false positive rate, the fraction of negatives with a score of at least the
+        threshold.
+      tpr: the true positive rate, the same fraction of the positives.
+      thresholds: infinity, then the scores. Equal scores repeat a point, so that the shape does not
+        depend on the values, as `jit` requires.
     """
 
     fpr: Float[Array, " points"]
@@ -43,45 +44,45 @@ def roc_curve(
     """The false and true positive rates at every threshold, exact; Fawcett 2006, algorithm 1.
 
     The points are those of scikit-learn's `roc_curve(..., drop_intermediate=False)`, in JAX's
-    default precision: float64 scores that are one float32 number are equal. Counts are exact up
-    to 2^24.
+    default precision: float64 scores that round to the same float32 number are equal. Counts are
+    exact up to 2^24.
 
     Args:
-      scores: larger for what is more likely positive: logits or probabilities, such as
-        `predict_proba` gives.
+      scores: larger for examples that are more likely positive: logits or probabilities, for
+        example from `predict_proba`.
       labels: positive above 0.5, so 0/1, -1/+1, bool or a probability.
-      weights: how much each example counts; 0 leaves it out.
+      weights: the weight of each example; 0 leaves it out.
 
     Returns:
-      A `RocCurve`: a rate is NaN where there is nothing to take it of, and both are where a
-      score that counts is NaN or, in a trace, a label that counts is outside of [-1, 1].
+      A `RocCurve`. A rate is NaN if there are no negatives, or no positives. Both rates are NaN if
+      a score is NaN or, inside a trace, a label is outside [-1, 1], unless its weight is 0.
 
     Raises:
-      ValueError: the arrays are not of one shape (n,), or are empty, or a label that counts is
-        outside of [-1, 1].
+      ValueError: the arrays do not have the same shape (n,) or are empty, or a label with a weight
+        above 0 is outside [-1, 1].
     """
     weights = np.ones(np.shape(scores)) if weights is None else weights
-    _same_length(scores, labels, weights)
+    _check_shapes(scores, labels, weights)
     if not isinstance(weights, Tracer) and not isinstance(labels, Tracer):
         check_labels(np.asarray(labels)[np.asarray(weights) > 0], scores)
     scores, weights = jnp.asarray(scores, float), jnp.asarray(weights, float)
     classes = binary_classes(labels)
-    unknown = jnp.isnan(scores) | (classes < 0)
-    lowest = jnp.where(weights > 0, jnp.where(unknown, jnp.nan, scores), jnp.inf).min()
-    # What does not count joins the last threshold, where it adds no point of its own.
+    invalid = jnp.isnan(scores) | (classes < 0)
+    lowest = jnp.where(weights > 0, jnp.where(invalid, jnp.nan, scores), jnp.inf).min()
+    # Examples of weight 0 get the last threshold, so that they add no point.
     scores = jnp.where(weights > 0, scores, lowest)
     positive = classes > 0
-    falling = (-scores, jnp.where(positive, 0, weights), jnp.where(positive, weights, 0))
-    falling, *counts = jax.lax.sort(falling, num_keys=1)
-    last_of_ties = jnp.append(falling[1:] != falling[:-1], True)
+    columns = (-scores, jnp.where(positive, 0, weights), jnp.where(positive, weights, 0))
+    negated, *counts = jax.lax.sort(columns, num_keys=1)
+    last_of_ties = jnp.append(negated[1:] != negated[:-1], True)
 
     def rate(counts: Array) -> Array:
-        so_far = jnp.where(last_of_ties, jnp.cumsum(counts), jnp.inf)
-        so_far = jnp.append(0, jax.lax.cummin(so_far, reverse=True))
-        return so_far / jnp.where(jnp.isnan(lowest), jnp.nan, so_far[-1])
+        cumulative = jnp.where(last_of_ties, jnp.cumsum(counts), jnp.inf)
+        cumulative = jnp.append(0, jax.lax.cummin(cumulative, reverse=True))
+        return cumulative / jnp.where(jnp.isnan(lowest), jnp.nan, cumulative[-1])
 
     negatives, positives = counts
-    return RocCurve(rate(negatives), rate(positives), jnp.append(jnp.inf, -falling))
+    return RocCurve(rate(negatives), rate(positives), jnp.append(jnp.inf, -negated))
 
 
 def roc_auc(
@@ -89,22 +90,23 @@ def roc_auc(
     labels: Shaped[Arrays, "n *classes_too"],
     weights: Shaped[Arrays, " n"] | None = None,
 ) -> Float[Array, ""]:
-    """The area under the ROC curve: how likely a positive scores above a negative, ties half.
+    """The area under the ROC curve: the probability that a positive scores above a negative.
 
-    Exact, from all scores at once: what scikit-learn's `roc_auc_score` gives. `binned_roc_auc`
-    streams.
+    Ties count half. Exact, from all scores at once, as scikit-learn's `roc_auc_score`;
+    `binned_roc_auc` is a streaming metric.
 
     Args:
-      scores: (n,) as for `roc_curve`; or (n, classes) probabilities, for the mean over the
-        classes of each against the rest (`multi_class="ovr"`, `average="macro"`).
-      labels: (n,) as for `roc_curve`; class numbers, or one-hot, where there are classes.
-      weights: how much each example counts; 0 leaves it out.
+      scores: (n,) as for `roc_curve`; or (n, classes) probabilities, for the one-vs-rest mean over
+        the classes (`multi_class="ovr"`, `average="macro"`).
+      labels: (n,) as for `roc_curve`; with (n, classes) scores, class numbers or one-hot.
+      weights: the weight of each example; 0 leaves it out.
 
     Returns:
-      The area; NaN where a class, or all but it, is absent, or a label that counts is none.
+      The area; NaN if a class has no positives or no negatives, or a label with a weight above 0 is
+      invalid.
 
     Raises:
-      ValueError: the scores are not (n,) or (n, classes), or the labels are not theirs.
+      ValueError: the scores are not (n,) or (n, classes), or the labels do not fit the scores.
     """
     if scores.ndim == 1:
         curve = roc_curve(scores, labels, weights)
@@ -116,7 +118,7 @@ def roc_auc(
         )
     numbers = jnp.arange(scores.shape[-1])[None]
     true = label_classes(labels, scores)[:, None]
-    # 2 is no binary label, so that a label of no class makes the area NaN
+    # 2 is not a binary label, so that an invalid label makes the area NaN
     of_class = jnp.where(true < 0, 2, true == numbers)
     return jax.vmap(roc_auc, in_axes=(1, 1, None))(jnp.asarray(scores), of_class, weights).mean()
 
@@ -124,28 +126,27 @@ def roc_auc(
 def _binned_sums(
     outputs: Float[Arrays, "batch *outputs"], labels: Arrays, weights: Arrays
 ) -> Float[Array, "2 levels"]:
-    """How many negatives and positives have each bfloat16 number for a score."""
+    """The histogram of bfloat16 logits, for negatives and for positives."""
     logits = _binary_logits(at_least_float32(outputs))
     true = label_classes(labels, outputs if labels.shape == outputs.shape else logits)
-    unknown = jnp.isnan(logits) | (true < 0)
-    counted = jnp.where((jnp.asarray(weights) > 0) & unknown, jnp.nan, weights)
-    return jnp.zeros((2, LEVELS)).at[(true > 0).astype(int), _level(logits)].add(counted)
+    invalid = jnp.isnan(logits) | (true < 0)
+    counts = jnp.where((jnp.asarray(weights) > 0) & invalid, jnp.nan, weights)
+    return jnp.zeros((2, LEVELS)).at[(true > 0).astype(int), _level(logits)].add(counts)
 
 
 def _binned_area(sums: Float[Array, "2 levels"]) -> Float[Array, ""]:
     negatives, positives = sums
-    behind = jnp.cumsum(negatives) - negatives / 2
-    return (positives * behind).sum() / positives.sum() / negatives.sum()
+    below = jnp.cumsum(negatives) - negatives / 2
+    return (positives * below).sum() / positives.sum() / negatives.sum()
 
 
 binned_roc_auc = Metric(_binned_sums, _binned_area)
-"""The area under the ROC curve of two classes, from a single logit or a pair, as a stream.
+"""The area under the ROC curve of two classes, from one logit or a pair, as a streaming metric.
 
-No sum of fixed size holds every order of scores, so the logits are rounded to the 65,536 bfloat16
-numbers and the area of those is exact: a relative step of 2^-8, whatever the logits' range. It is
-off the area of the unrounded logits by at most half the share of (positive, negative) pairs that
-the rounding makes equal. The sums take half a megabyte; `roc_auc` has no such error. NaN where
-only one class occurs, a logit is NaN or a label is no class.
+The logits are rounded to the 65,536 bfloat16 numbers, a relative step of 2^-8 at any scale, and the
+area of the rounded logits is exact. It differs from that of the unrounded logits by at most half
+the fraction of (positive, negative) pairs that rounding makes equal; `roc_auc` has no such error.
+The sums take half a megabyte. NaN if only one class occurs, a logit is NaN or a label is invalid.
 """
 
 
@@ -156,21 +157,21 @@ def _binary_logits(outputs: Array) -> Array:
         return outputs[:, 1] - outputs[:, 0]
     raise ValueError(
         f"binned_roc_auc expects outputs (batch,), (batch, 1) or (batch, 2), but got "
-        f"{outputs.shape}; for more classes use roc_auc on what predict_proba gives"
+        f"{outputs.shape}; for more classes use roc_auc with the result of predict_proba"
     )
 
 
 def _level(x: Float[Array, " batch"]) -> Array:
-    """The rank of each number among all bfloat16 numbers: their bits, as they sort."""
+    """The rank of each number among all bfloat16 numbers, from their bits."""
     x = jnp.where(x == 0, 0, x)  # -0 is 0
     bits = jax.lax.bitcast_convert_type(x.astype(jnp.bfloat16), jnp.uint16)
     return jnp.where(bits >> 15, ~bits, bits | LEVELS // 2)
 
 
-def _same_length(scores: Arrays, labels: Arrays, weights: Arrays) -> None:
+def _check_shapes(scores: Arrays, labels: Arrays, weights: Arrays) -> None:
     if not scores.shape == labels.shape == weights.shape == (scores.size,) or scores.size == 0:
         raise ValueError(
-            f"roc_curve expects scores, labels and weights of one shape (n,), n at least 1, but "
-            f"got {scores.shape}, {labels.shape} and {weights.shape}; take one class's scores, as "
-            f"in scores[:, 1]"
+            f"roc_curve expects scores, labels and weights of the same shape (n,), n at least 1, "
+            f"but got {scores.shape}, {labels.shape} and {weights.shape}; pass the scores of one "
+            f"class, as in scores[:, 1]"
         )

@@ -1,4 +1,4 @@
-"""Whole models, each a function that returns a `Layer`."""
+"""Complete models; each function returns a `Layer`."""
 
 from jaxnets.models.alexnet import alexnet
 from jaxnets.models.lenet import lenet5, lenet_batch_norm

@@ -1,4 +1,4 @@
-"""LeNet: the network that read digits, as it was in 1998 and as it is taught today."""
+"""LeNet-5, and a LeNet with batch norm."""
 
 import jax.numpy as jnp
 from jax.nn import relu
@@ -11,10 +11,11 @@ from jaxnets.layers import avg_pool, batch_norm, conv, dense, flatten, max_pool
 def lenet5(classes: int = 10) -> Layer:
     """LeNet-5, from (batch, 28, 28, 1) to logits (batch, classes): 61,706 parameters for 10.
 
-    The first convolution is padded, so that 28 pixels do for the paper's 32; every map of the
-    second sees all six before it; pools have no weights; and the last layer is affine. Other
-    sizes and channels do as well, from 12 pixels on. Source: LeCun, Bottou, Bengio & Haffner
-    1998, "Gradient-based learning applied to document recognition", section II.B.
+    Differs from the paper: the first convolution is padded, for 28 instead of 32 pixels; every map
+    of the second is connected to all six maps of the first; pools have no weights; and the last
+    layer is affine. Images may have any size from 12 pixels, and any number of channels. Source:
+    LeCun, Bottou, Bengio & Haffner 1998, "Gradient-based learning applied to document
+    recognition", section II.B.
     """
     return serial(
         *[("conv1", conv(6, (5, 5))), ("tanh1", jnp.tanh), ("pool1", avg_pool((2, 2)))],
@@ -29,9 +30,9 @@ def lenet_batch_norm(classes: int = 10) -> Layer:
     """A LeNet with batch norm, from (batch, 28, 28, 1) to logits (batch, classes).
 
     Three 3x3 convolutions of 16, 32 and 64 kernels and two dense layers: 180,880 parameters and
-    224 running statistics for 10 classes. Other sizes and channels do as well, from 4 pixels on.
-    Source: the MATLAB Deep Learning Toolbox's example network for digits; the running statistics
-    move as there, a tenth of the way at each step.
+    224 running statistics for 10 classes. Images may have any size from 4 pixels, and any number of
+    channels. Source: the MATLAB Deep Learning Toolbox's example network for digits, including the
+    decay of the running statistics.
     """
     norm, pool = batch_norm(decay=0.9), max_pool((2, 2))
     return serial(

@@ -1,4 +1,4 @@
-"""The one-layer models: linear regression, logistic regression, the perceptron."""
+"""Models with one layer: linear regression, logistic regression, the perceptron."""
 
 import jax.numpy as jnp
 
@@ -19,19 +19,19 @@ def linear(outputs: int = 1, *, absorb_bias: bool = False) -> Layer:
 
 
 def logistic(outputs: int = 1, *, absorb_bias: bool = False) -> Layer:
-    """Logistic regression: the logit of each label; its probability is `jax.nn.sigmoid` of that.
+    """Logistic regression, which returns logits; probabilities are their `jax.nn.sigmoid`.
 
-    Fit with `losses.binary_cross_entropy`, which is fused with the sigmoid, and read
-    probabilities from `training.predict_proba`. `absorb_bias` as for `linear`.
+    Fit with `losses.binary_cross_entropy`, which is fused with the sigmoid;
+    `training.predict_proba` returns probabilities. `absorb_bias` as for `linear`.
     """
     return linear(outputs, absorb_bias=absorb_bias)
 
 
 def perceptron(outputs: int = 1) -> Layer:
-    """Threshold units: 1.0 where x W + b > 0, else 0.0, and 0.0 in a tie (Rosenblatt 1958).
+    """Threshold units: 1.0 where x W + b > 0, else 0.0 (Rosenblatt 1958).
 
-    Where a unit is written `<x, w> > b`, that b is the negative of this one. Its gradient is 0
-    everywhere: set the weights by hand or by the perceptron rule.
+    In the notation `<x, w> > b`, b is the negative of this bias. The gradient is 0 everywhere: set
+    the weights by hand or with the perceptron rule.
     """
     return serial(flatten, ("head", dense(outputs)), heaviside)
 

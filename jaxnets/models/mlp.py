@@ -1,4 +1,4 @@
-"""Fully connected networks of any depth."""
+"""Multi-layer perceptrons and autoencoders."""
 
 from collections.abc import Callable, Sequence
 from functools import partial
@@ -27,19 +27,20 @@ def mlp(
 ) -> Layer:
     """A multi-layer perceptron from (batch, ...) to (batch, sizes[-1]).
 
-    Layers are named fc1, fc2, ..., head; the head's outputs are logits, or whatever `final` makes
-    of them. `mlp((500, 300, 10))` on 784 pixels has 545,810 parameters.
+    Layers are named fc1, fc2, ..., head; the outputs of the head are logits, to which `final` is
+    applied if set. `mlp((500, 300, 10))` for 784 pixels has 545,810 parameters.
 
     Args:
-      sizes: units of each layer, the last the outputs.
-      activation: what follows each hidden layer.
-      final: what follows the head.
-      widths: how many units of each hidden layer are used, by default all; the rest are held at
-        0, and the next layer starts as if they were not there. They may be traced, so that
-        members of a population have networks of their own widths in one program.
+      sizes: the number of units of each layer; the last is the number of outputs.
+      activation: the activation after each hidden layer.
+      final: the activation after the head.
+      widths: the number of active units per hidden layer, by default all. The other units are 0,
+        and the next layer's initialisation ignores them. Widths may be traced, so that members of a
+        population can have different widths in one program.
 
     Raises:
-      LayerError: no sizes, one that is no positive integer, or not a width a hidden layer.
+      LayerError: no sizes, a size that is not a positive integer, or not one width per hidden
+        layer.
     """
     if not (isinstance(sizes, Sequence) or np.ndim(sizes)) or not len(sizes):
         raise LayerError(f"mlp expects sizes, as in mlp((500, 300, 10)), but got {sizes!r}")
@@ -53,7 +54,7 @@ def mlp(
         stages += [(f"fc{i + 1}", dense(size, kernel_init=init)), activation]
         if widths is not None:
             stages += [partial(_first_units, widths[i])]
-            # as lecun_normal, with the variance of the inputs that are not held at 0
+            # as lecun_normal, with a fan-in that counts only active units
             init = variance_scaling(size / widths[i], "fan_in", "truncated_normal")
     stages += [("head", dense(outputs, kernel_init=init))]
     return serial(*stages, *([] if final is None else [final]))
@@ -70,15 +71,15 @@ def autoencoder(
     activation: Activation = RELU,
     final: Activation | None = None,
 ) -> Layer:
-    """An MLP that narrows to a code of sizes[-1] and widens back, to (batch, inputs).
+    """An MLP autoencoder with a code of sizes[-1] units, to (batch, inputs).
 
     The code is the output named "encoder". Fit with `losses.squared_error` of the flattened
-    input; `final=jax.nn.sigmoid` suits inputs in [0, 1]. Source: Rumelhart, Hinton & Williams
+    input; for inputs in [0, 1] use `final=jax.nn.sigmoid`. Source: Rumelhart, Hinton & Williams
     1986, "Learning internal representations by error propagation".
     """
-    back = (*reversed(sizes[:-1]), inputs)
+    decoder_sizes = (*reversed(sizes[:-1]), inputs)
     return serial(
         ("encoder", mlp(sizes, activation=activation)),
         activation,
-        ("decoder", mlp(back, activation=activation, final=final)),
+        ("decoder", mlp(decoder_sizes, activation=activation, final=final)),
     )

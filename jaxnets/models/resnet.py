@@ -11,16 +11,16 @@ from jaxnets.compose import network, serial
 from jaxnets.layer import Array, Layer
 from jaxnets.layers import batch_norm, conv, dense, global_avg_pool, max_pool
 
-Block = Callable[[int, int], Layer]  # from its features and its stride
+Block = Callable[[int, int], Layer]  # from features and stride
 Shortcut = Callable[[int, int], Layer | Callable[[Array], Array]]
 
 
 def resnet18(classes: int = 1000) -> Layer:
     """ResNet-18, from (batch, 224, 224, 3) to logits (batch, classes).
 
-    11,689,512 parameters for 1000 classes and 9,600 running statistics. Any size will do, and any
-    number of channels. Source: the paper's table 1, with shortcuts of option B: a 1x1
-    convolution where the shape changes, else the identity.
+    11,689,512 parameters for 1000 classes and 9,600 running statistics. Images may have any size
+    and number of channels. Source: the paper's table 1, with shortcuts of option B: a 1x1
+    convolution if the shape changes, else the identity.
     """
     return _imagenet(_basic_block, (2, 2, 2, 2), classes)
 
@@ -29,8 +29,8 @@ def resnet50(classes: int = 1000) -> Layer:
     """ResNet-50, from (batch, 224, 224, 3) to logits (batch, classes).
 
     25,557,032 parameters for 1000 classes and 53,120 running statistics. As `resnet18`, with
-    bottlenecks. Their stride is in the 3x3 convolution, as in torchvision; the paper has it in
-    the 1x1 before.
+    bottleneck blocks. Their stride is in the 3x3 convolution, as in torchvision; in the paper it is
+    in the 1x1 convolution before it.
     """
     return _imagenet(_bottleneck, (3, 4, 6, 3), classes)
 
@@ -38,9 +38,9 @@ def resnet50(classes: int = 1000) -> Layer:
 def resnet20(classes: int = 10) -> Layer:
     """ResNet-20, from (batch, 32, 32, 3) to logits (batch, classes): 269,722 parameters for 10.
 
-    And 1,376 running statistics. Any size will do, and any number of channels. Source: the
-    paper's section 4.2, with its shortcuts of option A, which have no parameters: every second
-    pixel, and channels of zeros for those that are new.
+    And 1,376 running statistics. Images may have any size and number of channels. Source: the
+    paper's section 4.2, with shortcuts of option A, which have no parameters: they subsample by 2
+    and pad the channels with zeros.
     """
     block = partial(_basic_block, shortcut=_zero_padded)
     return serial(
@@ -60,7 +60,7 @@ def _imagenet(block: Block, depths: Sequence[int], classes: int) -> Layer:
 
 
 def _stages(block: Block, widths: Sequence[int], depths: Sequence[int]) -> list[tuple[str, Layer]]:
-    """Stages of blocks; every stage but the first begins with a stride of 2."""
+    """Stages of blocks; every stage but the first starts with a stride of 2."""
     stages = []
     for number, (width, depth) in enumerate(zip(widths, depths, strict=True), start=1):
         strides = [1 if number == 1 else 2] + [1] * (depth - 1)
@@ -119,7 +119,7 @@ def _bottleneck(features: int, stride: int) -> Layer:
 
 
 def _conv(features: int, size: int, stride: int = 1) -> Layer:
-    """Padded by as much on every side: "SAME" would pad less before than after a stride of 2."""
+    """Symmetrically padded; with a stride of 2, "SAME" would pad less before than after."""
     pad = (size // 2, size // 2)
     return conv(
         features,

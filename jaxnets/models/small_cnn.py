@@ -15,16 +15,16 @@ def small_cnn(
     *,
     rate: float | Array = 0.4,
 ) -> Layer:
-    """A network of today for (batch, 28, 28, 1), to logits (batch, classes).
+    """A convolutional network from (batch, 28, 28, 1) to logits (batch, classes).
 
-    Stages of 3x3 convolutions, each with batch norm and ReLU and each stage ended by a pool that
-    halves the image; then dropout and one dense layer. 298,410 parameters for 10 classes, and
-    896 running statistics. Every pool needs 2 pixels a side: 8 for three stages.
+    Stages of 3x3 convolutions with batch norm and ReLU, each followed by a pool that halves the
+    image; then dropout and a dense layer. 298,410 parameters for 10 classes, and 896 running
+    statistics. Images need at least 2 pixels per side for each stage to halve: 8 for three stages.
 
     Args:
-      classes: how many.
-      widths: for each stage, the kernels of each of its convolutions.
-      rate: what dropout drops; it may be traced, as a hyperparameter of a run.
+      classes: the number of classes.
+      widths: for each stage, the number of kernels of each of its convolutions.
+      rate: the dropout rate; it may be traced, as a hyperparameter.
     """
     stages = []
     for number, features in enumerate(widths, start=1):

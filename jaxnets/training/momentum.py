@@ -6,7 +6,7 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from jaxnets.checks import fraction
+from jaxnets.checks import check_fraction
 from jaxnets.errors import RunError
 from jaxnets.layer import Array
 
@@ -36,7 +36,7 @@ def momentum(
 
     Source: Rumelhart, Hinton & Williams 1986, eq. 9.
     """
-    fraction("momentum", error=RunError, decay=decay)
+    check_fraction("momentum", error=RunError, decay=decay)
 
     def init(params: Any) -> MomentumState:
         return MomentumState(jnp.int32(0), jax.tree.map(jnp.zeros_like, params))

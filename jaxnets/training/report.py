@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from jaxnets.files import appended
+from jaxnets.files import atomic_append
 from jaxnets.named import Named
 
 
@@ -92,7 +92,7 @@ def json_lines(path: str | Path) -> AbstractContextManager[Reporter]:
 
 @contextmanager
 def _json_lines(path: Path) -> Iterator[Reporter]:
-    with appended(path) as append:
+    with atomic_append(path) as append:
         yield lambda progress: append((json.dumps(to_json(progress._asdict())) + "\n").encode())
 
 

@@ -1,4 +1,4 @@
-"""Small data sets in IDX files, and a world in which no test finds anything by accident."""
+"""Small data sets in IDX files, and isolation from the files and servers of the machine."""
 
 import gzip
 import http.server
@@ -13,8 +13,8 @@ from jaxnets.data import catalogue, sources
 
 
 @pytest.fixture(autouse=True)
-def nothing_to_be_found(monkeypatch, tmp_path):
-    """No environment, no Debian, no cache, no mirrors, no proxy: each test names what it needs."""
+def isolation(monkeypatch, tmp_path):
+    """Hide the environment, Debian's files, the cache, the mirrors and proxies."""
     monkeypatch.delenv("JAXNETS_DATA_DIR", raising=False)
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     monkeypatch.setenv("no_proxy", "*")
@@ -35,7 +35,7 @@ def as_idx():
 
 @pytest.fixture(scope="session")
 def write_set(as_idx):
-    """Write a small random set as four IDX files; a keyword replaces one of its arrays."""
+    """Write a small random data set as four IDX files; a keyword replaces one of its arrays."""
 
     def write_set(folder, *, gz=False, train=20, test=10, seed=0, **replaced):
         rng = np.random.default_rng(seed)
@@ -58,25 +58,25 @@ def write_set(as_idx):
 
 @pytest.fixture
 def mirror():
-    """Serve by `mirror.answer(handler)`, to be set; `mirror.asked` lists the paths requested."""
+    """A server that responds with `mirror.answer(handler)`; `mirror.requests` lists the paths."""
 
     class Handler(http.server.BaseHTTPRequestHandler):
         def do_GET(self):
-            mirror.asked.append(self.path)
+            mirror.requests.append(self.path)
             mirror.answer(self)
 
         def log_message(self, *_):
             pass
 
     class Mirror(http.server.ThreadingHTTPServer):
-        asked: tuple = ()
+        requests: tuple = ()
         block_on_close = False
 
         def handle_error(self, *_):
-            pass  # a client that has read enough and hangs up is no failure of the test
+            pass  # a client may close the connection early
 
     with Mirror(("127.0.0.1", 0), Handler) as mirror:
-        mirror.asked, mirror.answer = [], give(BODY)
+        mirror.requests, mirror.answer = [], give(BODY)
         mirror.url = f"http://127.0.0.1:{mirror.server_port}/"
         threading.Thread(target=mirror.serve_forever, args=[0.01], daemon=True).start()
         yield mirror

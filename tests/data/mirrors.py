@@ -1,4 +1,4 @@
-"""A local server in the place of a mirror, and what it may answer."""
+"""A local server in place of a mirror, and its responses."""
 
 import hashlib
 
@@ -6,7 +6,7 @@ from jaxnets.data.catalogue import File
 
 BODY = b"what the authors published"
 FILE = File("labels", (), len(BODY), hashlib.sha256(BODY).hexdigest(), "")
-UNREACHABLE = "http://127.0.0.1:9/"  # the discard port, where nothing listens
+UNREACHABLE = "http://127.0.0.1:9/"  # the discard port, which is closed
 
 
 def give(body, status=200):

@@ -1,4 +1,4 @@
-"""What each augmentation does to images and labels, and what it leaves alone."""
+"""Augmentations: what they change in images and labels, and what they do not."""
 
 import jax
 import jax.numpy as jnp
@@ -13,7 +13,9 @@ from jaxnets.training import Batch, make_train_step
 
 pytestmark = pytest.mark.usefixtures("unoptimised")
 SHAPE = (6, 11, 8, 3)
-X = np.random.default_rng(0).integers(1, 256, SHAPE, dtype=np.uint8)  # no 0: a 0 was put there
+X = np.random.default_rng(0).integers(
+    1, 256, SHAPE, dtype=np.uint8
+)  # without 0, which is filled in
 Y = np.array([0, 1, 2, 0, 1, 2], np.int32)
 NONE = {
     "shift": augment.shift(0),
@@ -34,7 +36,7 @@ SOME = {
     "mixup": augment.mixup(0.4, 3),
     "chain": augment.chain(augment.flip(), augment.cutout(2)),
 }
-EXACT = SOME.keys() - {"affine", "mixup"}  # the others interpolate
+EXACT = SOME.keys() - {"affine", "mixup"}  # those two interpolate
 COMPILED = {name: jax.jit(part) for name, part in SOME.items()}
 
 
@@ -50,7 +52,7 @@ def dots(n=400, side=41, row=20, column=20):
 
 
 def middles(images):
-    """Each image's centre of mass from the middle of the image, (n, 2)."""
+    """The centre of mass of each image, relative to the image's centre, (n, 2)."""
     side = images.shape[1]
     at = np.arange(side) - (side - 1) / 2
     mass = images.sum((1, 2, 3))
@@ -60,7 +62,7 @@ def middles(images):
 
 @pytest.mark.parametrize("name", NONE)
 @pytest.mark.parametrize("dtype", [np.uint8, np.float32])
-def test_strength_zero_changes_no_bit(name, dtype):
+def test_strength_0_changes_nothing(name, dtype):
     x, y = run(NONE[name], X.astype(dtype) / dtype(3) if dtype == np.float32 else X)
     assert x.dtype == dtype
     np.testing.assert_array_equal(x, X / dtype(3) if dtype == np.float32 else X)
@@ -68,22 +70,22 @@ def test_strength_zero_changes_no_bit(name, dtype):
 
 
 @pytest.mark.parametrize("name", SOME)
-def test_the_same_key_gives_the_same_and_another_another(name):
+def test_the_same_key_gives_the_same_result_and_another_key_another(name):
     first, again, other = (run(COMPILED[name], seed=seed)[0] for seed in (1, 1, 2))
     np.testing.assert_array_equal(first, again)
     assert (first != other).any() and (first != X[:, : first.shape[1], : first.shape[2]]).any()
 
 
 @pytest.mark.parametrize("name", SOME)
-def test_compiled_is_as_it_is_step_by_step(name):
+def test_the_compiled_result_equals_the_eager_one(name):
     (x, y), (slow_x, slow_y) = run(COMPILED[name]), run(SOME[name])
     assert x.dtype == slow_x.dtype == X.dtype and len(x) == len(X)
-    assert np.abs(x.astype(int) - slow_x).max() <= (name not in EXACT)  # a tie may round elsewhere
+    assert np.abs(x.astype(int) - slow_x).max() <= (name not in EXACT)  # rounding may differ
     np.testing.assert_allclose(y, slow_y, rtol=1e-6)
 
 
 @pytest.mark.parametrize("name", sorted(SOME.keys() - {"mixup"}))
-def test_what_happens_to_an_image_depends_on_the_key_and_its_place_alone(name):
+def test_the_change_of_an_image_depends_only_on_the_key_and_its_index(name):
     whole, _ = run(COMPILED[name])
     part, labels = run(SOME[name], X[:4], Y[:4])
     np.testing.assert_allclose(part, whole[:4], atol=name not in EXACT)
@@ -103,7 +105,7 @@ def test_images_of_any_size_keep_shape_and_dtype(name, shape):
 
 
 @pytest.mark.parametrize("name", ["affine", "mixup"])
-def test_white_stays_white_and_never_wraps_around(name):
+def test_white_stays_white_without_wrapping_around(name):
     white = np.full((6, 11, 8, 3), 255, np.uint8)
     x, _ = run(COMPILED[name], white)
     assert (x[:, 4:7, 3:5] == 255).all()
@@ -126,7 +128,7 @@ def test_every_crop_is_as_likely_as_any_other():
     assert np.abs(corners[1] - 200).max() < 60
 
 
-def test_a_flip_mirrors_some_images_left_to_right_and_leaves_the_others():
+def test_flip_flips_some_images_horizontally():
     x = X[:1].repeat(400, 0)
     flipped, _ = run(augment.flip(0.25), x, np.zeros(400))
     mirrored = (flipped == x[:, :, ::-1]).all((1, 2, 3))
@@ -136,20 +138,20 @@ def test_a_flip_mirrors_some_images_left_to_right_and_leaves_the_others():
 
 
 @pytest.mark.parametrize("channels", [1, 3])
-def test_a_warp_is_scipys(channels):
+def test_warp_is_scipys_affine_transform(channels):
     random = np.random.default_rng(channels)
     x = X[..., :channels]
     matrix = np.eye(2) + random.uniform(-0.4, 0.4, (6, 2, 2))
     offset = random.uniform(-4, 4, (6, 2))
-    found = augment.warp(jnp.asarray(x), jnp.asarray(matrix), jnp.asarray(offset))
-    for image, ours, linear, start in zip(x, np.asarray(found), matrix, offset, strict=True):
+    actual = augment.warp(jnp.asarray(x), jnp.asarray(matrix), jnp.asarray(offset))
+    for image, ours, linear, start in zip(x, np.asarray(actual), matrix, offset, strict=True):
         for c in range(channels):
             of = image[..., c].astype(float)
             theirs = ndimage.affine_transform(of, linear, start, order=1, mode="grid-constant")
             assert np.abs(ours[..., c] - theirs).max() <= 0.51  # rounded to a grey level
 
 
-def test_a_rotation_keeps_the_distance_from_the_middle_and_turns_both_ways():
+def test_rotation_keeps_the_distance_from_the_centre_and_goes_both_ways():
     x, _ = run(augment.affine(rotation=30), dots(column=30), np.zeros(400))
     row, column = middles(x).T
     np.testing.assert_allclose(np.hypot(row, column), 10, atol=0.12)
@@ -157,21 +159,21 @@ def test_a_rotation_keeps_the_distance_from_the_middle_and_turns_both_ways():
     assert angles.min() > -30.5 and angles.max() < 30.5 and np.ptp(angles) > 55
 
 
-def test_a_scale_moves_along_the_ray_from_the_middle():
+def test_scaling_moves_pixels_along_the_ray_from_the_centre():
     x, _ = run(augment.affine(scale=0.2), dots(row=26, column=28), np.zeros(400))
     row, column = middles(x).T
     np.testing.assert_allclose(row / column, 6 / 8, atol=0.05)
     assert 7.8 < np.hypot(row, column).min() < 8.2 and 11.8 < np.hypot(row, column).max() < 12.2
 
 
-def test_a_shear_moves_along_the_row_only():
+def test_shearing_moves_pixels_only_along_rows():
     x, _ = run(augment.affine(shear=45), dots(row=30), np.zeros(400))
     row, column = middles(x).T
     np.testing.assert_allclose(row, 10, atol=1e-4)
     assert -10.1 < column.min() < -9.5 and 9.5 < column.max() < 10.1
 
 
-def test_a_shift_by_parts_of_pixels_moves_both_ways_alike():
+def test_a_fractional_shift_goes_both_ways():
     x, _ = run(augment.affine(shift=2.5), dots(), np.zeros(400))
     np.testing.assert_allclose(x.sum((1, 2, 3)), 1, rtol=1e-5)
     for moved in middles(x).T:
@@ -180,7 +182,7 @@ def test_a_shift_by_parts_of_pixels_moves_both_ways_alike():
 
 
 @pytest.mark.parametrize("size", [3, 4, 30])
-def test_a_cutout_is_a_square_about_a_pixel_cut_at_the_border(size):
+def test_a_cutout_is_a_square_about_a_pixel_clipped_at_the_border(size):
     cut, _ = run(augment.cutout(size))
     holes = set()
     for row in range(11):
@@ -195,7 +197,7 @@ def test_a_cutout_is_a_square_about_a_pixel_cut_at_the_border(size):
         np.testing.assert_array_equal(image[~hole], before[~hole])
 
 
-def test_an_erased_rectangle_is_inside_and_of_the_shape_asked_for():
+def test_an_erased_rectangle_is_inside_and_has_the_given_area_and_aspect():
     x = np.ones((400, 30, 20, 1), np.float32)
     erased, _ = run(augment.erase(0.75, area=(0.1, 0.2), aspect=0.5), x, np.zeros(400))
     holes = [np.nonzero(image[..., 0] == 0) for image in erased]
@@ -203,19 +205,19 @@ def test_an_erased_rectangle_is_inside_and_of_the_shape_asked_for():
     assert 270 < len(holes) < 330
     for rows, columns in holes:
         height, width = np.ptp(rows) + 1, np.ptp(columns) + 1
-        assert len(rows) == height * width  # nothing is left inside
+        assert len(rows) == height * width  # the rectangle is completely erased
         assert 0.1 - 0.03 < height * width / 600 < 0.2 + 0.03  # sides are whole pixels
         assert 0.45 < height / width < 2.2
     tops = np.array([rows.min() for rows, _ in holes])
     assert tops.min() == 0 and max(rows.max() for rows, _ in holes) == 29
 
 
-def test_mixup_mixes_images_and_labels_by_one_weight():
+def test_mixup_mixes_images_and_labels_with_the_same_weights():
     x = np.random.default_rng(0).normal(size=SHAPE).astype(np.float32)
     mixed, labels = run(COMPILED["mixup"], x)
     assert labels.dtype == np.float32
     np.testing.assert_allclose(labels.sum(1), 1, rtol=1e-6)
-    weights = labels[np.arange(6), Y]  # no example's class is that of the one before it
+    weights = labels[np.arange(6), Y]  # adjacent examples have different classes
     assert len(set(weights.tolist())) == 6 and ((weights >= 0) & (weights <= 1)).all()
     w = weights[:, None, None, None]
     np.testing.assert_allclose(mixed, w * x + (1 - w) * np.roll(x, 1, 0), rtol=1e-4, atol=1e-5)
@@ -228,7 +230,7 @@ def test_the_weights_of_mixup_are_from_a_beta_distribution():
     assert abs(weights.mean() - 0.5) < 0.03 and abs(weights.var() - variance) < 0.01
 
 
-def test_mixup_of_nothing_only_writes_labels_as_probabilities_and_shows_wrong_ones():
+def test_mixup_of_strength_0_converts_labels_to_probabilities():
     x, labels = run(augment.mixup(0.0, 3))
     np.testing.assert_array_equal(x, X)
     np.testing.assert_array_equal(labels, np.eye(3)[Y])
@@ -238,13 +240,13 @@ def test_mixup_of_nothing_only_writes_labels_as_probabilities_and_shows_wrong_on
     np.testing.assert_array_equal(again, np.eye(3)[Y])
 
 
-def test_parts_of_a_chain_have_keys_of_their_own():
+def test_the_parts_of_a_chain_have_independent_keys():
     flips = augment.chain(augment.flip(), augment.flip())
     x = X[:1].repeat(64, 0)
-    assert (run(flips, x, np.zeros(64))[0] != x).any()  # with one key, each twice or not at all
+    assert (run(flips, x, np.zeros(64))[0] != x).any()  # independent flips
 
 
-def test_a_train_step_learns_from_mixed_examples_with_a_strength_that_is_traced():
+def test_a_train_step_accepts_augmentations_with_traced_strengths():
     def train_step(hparams):
         return make_train_step(
             serial(flatten, ("fc", dense(3))),
@@ -294,17 +296,17 @@ WRONG = {
 
 
 @pytest.mark.parametrize("message", WRONG)
-def test_a_strength_that_makes_no_sense_is_refused(message):
+def test_an_invalid_strength_is_refused(message):
     with pytest.raises(ValueError, match=message):
         WRONG[message]()
 
 
 @pytest.mark.parametrize("name", sorted(SOME.keys() - {"mixup", "chain"}))
-def test_what_is_no_batch_of_images_is_refused_with_the_cure(name):
+def test_an_input_that_is_not_a_batch_of_images_is_refused_with_the_cure(name):
     with pytest.raises(ValueError, match=rf"{name} expects images .* \(6, 11, 8\); add an axis"):
         jax.eval_shape(SOME[name], jax.random.key(0), X[..., 0], Y)
 
 
-def test_a_chain_of_what_is_no_function_is_refused_with_the_cure():
+def test_a_chain_with_a_part_that_is_not_a_function_is_refused_with_the_cure():
     with pytest.raises(TypeError, match=r"at position 1; write augment\.flip\(\)"):
         augment.chain(augment.flip(), "flip")

@@ -1,4 +1,4 @@
-"""A published set with a flipped bit or a cut anywhere is refused, or is what was published."""
+"""Published data sets with flipped bits or truncations: either an error, or the correct data."""
 
 import gzip
 import os
@@ -11,12 +11,12 @@ from jaxnets.data.catalogue import File
 from jaxnets.data.files import locate, read_published
 from jaxnets.data.idx import read
 
-GZ_HEADER = 10 + len("x") + 1  # bytes: time, system and name say nothing of the content
+GZ_HEADER = 10 + len("x") + 1  # bytes: time, system and name do not affect the content
 
 
 @pytest.fixture
 def small(tmp_path, write_set):
-    """A published set of a few images, packed, and a function that loads it."""
+    """A function that loads a small published data set, packed as .gz."""
     arrays = write_set(tmp_path, gz=True, train=2, test=1)
     files = tuple(
         File(name, array.shape, 0, "", read(tmp_path / f"{name}.gz", array.ndim)[1])
@@ -37,7 +37,7 @@ def packed(tmp_path):
     return tmp_path / "train-images-idx3-ubyte.gz"
 
 
-def test_of_a_thousand_flipped_bits_none_changes_what_is_loaded(small, packed):
+def test_none_of_a_thousand_flipped_bits_changes_the_loaded_data(small, packed):
     whole, rng, loaded = packed.read_bytes(), np.random.default_rng(0), 0
     for bit in rng.choice(8 * len(whole), 1000, replace=False):
         content = bytearray(whole)
@@ -49,13 +49,13 @@ def test_of_a_thousand_flipped_bits_none_changes_what_is_loaded(small, packed):
             assert str(packed) in str(error)
             assert str(error).endswith("Mend it.")
         else:
-            assert bit // 8 < GZ_HEADER  # and every sum was right: the content is as published
+            assert bit // 8 < GZ_HEADER  # where the content is not affected
             assert dataset.checksums["train-images-idx3-ubyte"]
             loaded += 1
     assert loaded < 20
 
 
-def test_of_a_thousand_cuts_all_are_refused(small, packed):
+def test_a_thousand_truncations_are_all_refused(small, packed):
     whole = packed.read_bytes()
     for length in np.random.default_rng(0).choice(len(whole), 1000, replace=False):
         packed.write_bytes(whole[:length])
@@ -74,7 +74,7 @@ def test_a_raw_file_with_any_of_a_thousand_flipped_bits_is_refused(small, packed
 
 
 @pytest.mark.parametrize("name", ["pipe", "pipe.gz"])
-def test_a_pipe_in_the_place_of_a_file_is_refused_and_not_waited_for(tmp_path, name):
+def test_a_pipe_instead_of_a_file_is_refused_without_blocking(tmp_path, name):
     os.mkfifo(tmp_path / name)
-    with pytest.raises(DataError, match="no regular file"):
+    with pytest.raises(DataError, match="not a regular file"):
         read(tmp_path / name, 1)

@@ -1,4 +1,4 @@
-"""Downloads are bounded, checked before they are kept, and tried twice; against a local server."""
+"""Downloads from a local server: limits, checksums and retries."""
 
 import os
 import socket
@@ -12,26 +12,26 @@ from jaxnets.data import DataError, catalogue, load
 from jaxnets.data.download import fetch
 
 
-def test_a_file_with_the_published_sum_is_kept(mirror, tmp_path):
+def test_a_file_with_the_published_checksum_is_saved(mirror, tmp_path):
     fetch(FILE, (mirror.url,), tmp_path / "new")
-    assert mirror.asked == ["/labels.gz"]
+    assert mirror.requests == ["/labels.gz"]
     assert (tmp_path / "new" / "labels.gz").read_bytes() == BODY
     assert os.listdir(tmp_path / "new") == ["labels.gz"]
 
 
 @pytest.mark.parametrize("body", [b"X" + BODY[1:], BODY[:-1], b""], ids=["flip", "cut", "empty"])
-def test_a_file_with_another_sum_is_refused_and_not_kept(mirror, tmp_path, body):
+def test_a_file_with_another_checksum_is_refused_and_not_saved(mirror, tmp_path, body):
     mirror.answer = give(body)
     with pytest.raises(ConnectionError, match=r"labels\.gz: its SHA-256 is not the published one"):
         fetch(FILE, (mirror.url,), tmp_path)
     assert os.listdir(tmp_path) == []
 
 
-def test_a_body_without_end_is_read_no_further_than_the_published_size(mirror, tmp_path):
+def test_an_endless_body_is_read_only_up_to_the_published_size(mirror, tmp_path):
     def without_end(handler):
         handler.send_response(200)
         handler.end_headers()
-        with pytest.raises(OSError):  # the client hangs up
+        with pytest.raises(OSError):  # the client closes the connection
             while True:
                 handler.wfile.write(bytes(2**16))
 
@@ -43,34 +43,34 @@ def test_a_body_without_end_is_read_no_further_than_the_published_size(mirror, t
     assert os.listdir(tmp_path) == []
 
 
-def test_a_server_that_fails_once_is_asked_again(mirror, tmp_path):
+def test_a_server_that_fails_once_is_tried_again(mirror, tmp_path):
     answers = iter([give(b"busy", status=503), give(BODY)])
     mirror.answer = lambda handler: next(answers)(handler)
     fetch(FILE, (mirror.url,), tmp_path)
-    assert len(mirror.asked) == 2
+    assert len(mirror.requests) == 2
     assert (tmp_path / "labels.gz").read_bytes() == BODY
 
 
-def test_a_server_that_fails_twice_is_not_asked_a_third_time(mirror, tmp_path):
+def test_a_server_that_fails_twice_is_not_tried_a_third_time(mirror, tmp_path):
     mirror.answer = give(b"", status=404)
     with pytest.raises(ConnectionError, match="404"):
         fetch(FILE, (mirror.url,), tmp_path)
-    assert len(mirror.asked) == 2
+    assert len(mirror.requests) == 2
 
 
-def test_the_next_mirror_is_asked_where_one_cannot_be_reached(mirror, tmp_path):
+def test_the_next_mirror_is_tried_if_one_is_unreachable(mirror, tmp_path):
     fetch(FILE, (UNREACHABLE, mirror.url), tmp_path)
     assert (tmp_path / "labels.gz").read_bytes() == BODY
 
 
-def test_a_server_that_speaks_no_http_is_a_failed_attempt(mirror, tmp_path):
+def test_a_server_that_does_not_speak_http_is_a_failed_attempt(mirror, tmp_path):
     mirror.answer = lambda handler: handler.wfile.write(b"SSH-2.0-OpenSSH\r\n")
     with pytest.raises(ConnectionError, match=r"labels\.gz: "):
         fetch(FILE, (mirror.url,), tmp_path)
 
 
 @pytest.mark.parametrize("stage", ["headers", "body"])
-def test_a_server_that_hangs_is_given_up_on(mirror, tmp_path, stage):
+def test_a_server_that_hangs_times_out(mirror, tmp_path, stage):
     hold = threading.Event()
 
     def hang(handler):
@@ -88,7 +88,7 @@ def test_a_server_that_hangs_is_given_up_on(mirror, tmp_path, stage):
     hold.set()
 
 
-def test_a_name_lookup_that_hangs_is_given_up_on(monkeypatch, tmp_path):
+def test_a_dns_lookup_that_hangs_times_out(monkeypatch, tmp_path):
     hold = threading.Event()
 
     def lookup(*_, **__):
@@ -114,9 +114,9 @@ def test_without_a_home_folder_the_error_names_the_variable_to_set(monkeypatch):
         load("mnist", source="download")
 
 
-def test_a_folder_that_cannot_be_written_is_a_data_error_with_a_cure(mirror, tmp_path):
+def test_a_folder_that_is_not_writable_is_a_data_error_with_a_cure(mirror, tmp_path):
     (tmp_path / "file").touch()
-    with pytest.raises(DataError, match=r"cannot be kept: .* Set XDG_CACHE_HOME"):
+    with pytest.raises(DataError, match=r"cannot be written: .* Set XDG_CACHE_HOME"):
         fetch(FILE, (mirror.url,), tmp_path / "file")
 
 
@@ -137,15 +137,15 @@ def mnist_mirror(mirror, monkeypatch):
 
 def test_loading_downloads_each_file_once_and_then_reads_the_cache(mnist_mirror, tmp_path):
     first = load("mnist", source="download")
-    assert sorted(mnist_mirror.asked) == sorted(f"/{f.gz_name}" for f in catalogue.MNIST.files)
+    assert sorted(mnist_mirror.requests) == sorted(f"/{f.gz_name}" for f in catalogue.MNIST.files)
     assert first.source == f"downloaded to {tmp_path / 'cache' / 'jaxnets' / 'mnist'}"
     assert first.checksums == catalogue.MNIST.checksums
 
     assert load("mnist", source="download").source == first.source
-    assert len(mnist_mirror.asked) == 4
+    assert len(mnist_mirror.requests) == 4
 
 
-def test_a_file_damaged_in_the_cache_is_refused_and_an_absent_one_fetched_again(
+def test_a_damaged_file_in_the_cache_is_refused_and_a_missing_one_downloaded(
     mnist_mirror, tmp_path
 ):
     load("mnist", source="download")
@@ -156,12 +156,10 @@ def test_a_file_damaged_in_the_cache_is_refused_and_an_absent_one_fetched_again(
 
     labels.unlink()
     load("mnist", source="download")
-    assert mnist_mirror.asked[4:] == ["/t10k-labels-idx1-ubyte.gz"]
+    assert mnist_mirror.requests[4:] == ["/t10k-labels-idx1-ubyte.gz"]
 
 
-def test_offline_the_error_comes_at_once_and_says_what_is_needed_and_where_it_was_sought(
-    monkeypatch, tmp_path
-):
+def test_offline_the_error_is_immediate_and_lists_the_files_and_places(monkeypatch, tmp_path):
     fashion = catalogue.FASHION_MNIST._replace(mirrors=(UNREACHABLE,))
     monkeypatch.setitem(catalogue.CATALOGUE, "fashion_mnist", fashion)
     start = time.monotonic()

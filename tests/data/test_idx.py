@@ -1,4 +1,4 @@
-"""The IDX reader returns what a file holds or raises DataError: nothing else, whatever it reads."""
+"""The IDX reader returns the file's array or raises DataError, for any content."""
 
 import gzip
 import hashlib
@@ -28,7 +28,7 @@ def write(path, content):
 
 
 @given(array=arrays, name=st.sampled_from(["raw", "packed.gz"]))
-def test_reading_gives_back_the_array_and_the_sum_of_the_unpacked_content(
+def test_reading_returns_the_array_and_the_checksum_of_the_unpacked_content(
     folder, as_idx, array, name
 ):
     content = as_idx(array)
@@ -38,14 +38,14 @@ def test_reading_gives_back_the_array_and_the_sum_of_the_unpacked_content(
     assert sha256 == hashlib.sha256(content).hexdigest()
 
 
-def test_what_was_read_refuses_assignment(tmp_path, as_idx):
+def test_the_array_is_read_only(tmp_path, as_idx):
     array, _ = read(write(tmp_path / "raw", as_idx(np.zeros(3, np.uint8))), 1)
     with pytest.raises(ValueError, match="read-only"):
         array[0] = 1
 
 
 @given(content=st.binary(max_size=64), rank=st.integers(1, 3), name=st.sampled_from(["r", "r.gz"]))
-def test_random_bytes_raise_nothing_but_data_error(folder, content, rank, name):
+def test_random_bytes_raise_only_data_errors(folder, content, rank, name):
     path = folder / name
     path.write_bytes(content)
     try:
@@ -57,7 +57,7 @@ def test_random_bytes_raise_nothing_but_data_error(folder, content, rank, name):
 
 
 @given(data=st.data(), array=arrays)
-def test_a_changed_byte_in_a_raw_header_is_refused_and_in_the_values_is_read(
+def test_a_changed_byte_is_refused_in_a_raw_header_and_read_in_the_values(
     folder, as_idx, data, array
 ):
     content = bytearray(as_idx(array))
@@ -85,7 +85,7 @@ def test_a_changed_byte_in_a_gz_is_refused_or_changes_nothing(folder, as_idx, da
 
 
 @given(data=st.data(), array=arrays, packed=st.booleans())
-def test_a_file_cut_short_anywhere_is_refused(folder, as_idx, data, array, packed):
+def test_a_truncated_file_is_refused(folder, as_idx, data, array, packed):
     content = gzip.compress(as_idx(array)) if packed else as_idx(array)
     path = folder / ("short.gz" if packed else "short")
     path.write_bytes(content[: data.draw(st.integers(0, len(content) - 1))])
@@ -96,7 +96,7 @@ def test_a_file_cut_short_anywhere_is_refused(folder, as_idx, data, array, packe
 @pytest.mark.parametrize("name", ["long", "long.gz"])
 def test_bytes_after_the_values_are_refused(tmp_path, as_idx, name):
     path = write(tmp_path / name, as_idx(np.zeros(3, np.uint8)) + b"!")
-    with pytest.raises(DataError, match=r"announces 3 values, .* but holds more"):
+    with pytest.raises(DataError, match=r"has more values, but its header says 3"):
         read(path, 1)
 
 
@@ -104,28 +104,29 @@ def test_bytes_after_the_values_are_refused(tmp_path, as_idx, name):
     ("magic", "wrong"),
     [(b"\1\0\x08\1", "magic"), (b"\0\0\x0d\1", "float32"), (b"\0\0\x08\3", "rank")],
 )
-def test_another_magic_type_or_rank_is_refused_with_both_beginnings(tmp_path, magic, wrong):
+def test_another_magic_number_type_or_rank_is_refused_with_both_headers(tmp_path, magic, wrong):
     path = write(tmp_path / wrong, magic + struct.pack(">I", 3) + b"abc")
-    with pytest.raises(DataError, match=f"{magic.hex(' ')}.* begins with 00 00 08 01"):
+    with pytest.raises(DataError, match=f"{magic.hex(' ')}.* starts with 00 00 08 01"):
         read(path, 1)
 
 
 @pytest.mark.parametrize("name", ["huge", "huge.gz"])
 @pytest.mark.parametrize(
-    ("count", "answer"), [(LIMIT // 784, "but holds only 784"), (2**32 - 1, "but no more than")]
+    ("count", "message"),
+    [(LIMIT // 784, "has only 784 values, .*"), (2**32 - 1, "has the shape .*")],
 )
-def test_a_header_that_claims_too_much_allocates_nothing(tmp_path, name, count, answer):
+def test_a_header_with_too_large_a_shape_allocates_nothing(tmp_path, name, count, message):
     path = write(tmp_path / name, struct.pack(">HBB3I", 0, 8, 3, count, 28, 28) + bytes(784))
-    assert peak_of_refusing(path, 3, f"announces .*{count}.*{answer}") < 4 * 2**20
+    assert peak_memory_of_failed_read(path, 3, f"{message}{count}") < 4 * 2**20
 
 
-def test_a_small_gz_that_unpacks_to_far_more_than_announced_is_not_unpacked(tmp_path, as_idx):
+def test_a_gz_that_unpacks_to_more_than_its_header_says_is_not_unpacked(tmp_path, as_idx):
     path = write(tmp_path / "bomb.gz", as_idx(np.zeros(3, np.uint8)) + bytes(2**25))
-    assert peak_of_refusing(path, 1, "announces 3 values, .* but holds more") < 4 * 2**20
+    assert peak_memory_of_failed_read(path, 1, "has more values, but its header says 3") < 4 * 2**20
 
 
-def peak_of_refusing(path, rank, message):
-    """The most bytes held at once while a file is refused."""
+def peak_memory_of_failed_read(path, rank, message):
+    """The peak memory in bytes of a read that fails."""
     tracemalloc.start()
     try:
         with pytest.raises(DataError, match=message):
@@ -135,6 +136,6 @@ def peak_of_refusing(path, rank, message):
         tracemalloc.stop()
 
 
-def test_a_folder_in_place_of_a_file_is_a_data_error(tmp_path):
+def test_a_folder_instead_of_a_file_is_a_data_error(tmp_path):
     with pytest.raises(DataError, match="cannot be read"):
         read(tmp_path, 1)

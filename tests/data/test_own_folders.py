@@ -1,4 +1,4 @@
-"""A person's own folder: PyTorch's names and places are known, and what is wrong is one line."""
+"""Data sets in a user's folder: PyTorch's names and folders, and one-line errors."""
 
 import gzip
 
@@ -20,7 +20,7 @@ from jaxnets.data import DataError, load
         ("mnist", "", ""),
     ],
 )
-def test_files_load_as_pytorch_leaves_them_and_with_a_dot_in_their_names(
+def test_files_load_from_pytorchs_folders_and_with_a_dot_in_their_names(
     tmp_path, write_set, gz, dotted, name, inside, named
 ):
     arrays = write_set(tmp_path / inside, gz=gz)
@@ -31,12 +31,12 @@ def test_files_load_as_pytorch_leaves_them_and_with_a_dot_in_their_names(
     np.testing.assert_array_equal(dataset.test.y, arrays["t10k_labels"])
 
 
-def test_pytorchs_two_sets_in_one_folder_are_told_apart(tmp_path, write_set):
+def test_both_pytorch_data_sets_in_one_folder_are_distinguished(tmp_path, write_set):
     digits = write_set(tmp_path / "MNIST" / "raw", seed=1)
     clothes = write_set(tmp_path / "FashionMNIST" / "raw", seed=2)
     for name, arrays in (("mnist", digits), ("fashion_mnist", clothes)):
-        found = load(name, data_dir=tmp_path).train.y
-        np.testing.assert_array_equal(found, arrays["train_labels"])
+        actual = load(name, data_dir=tmp_path).train.y
+        np.testing.assert_array_equal(actual, arrays["train_labels"])
 
 
 @pytest.mark.parametrize(
@@ -45,7 +45,7 @@ def test_pytorchs_two_sets_in_one_folder_are_told_apart(tmp_path, write_set):
     ids=["rank", "float32", "magic", "size"],
 )
 @pytest.mark.parametrize("gz", [False, True], ids=["raw", "gz"])
-def test_a_wrong_beginning_of_a_file_is_one_line_with_the_file_and_the_cure(
+def test_an_invalid_header_is_a_one_line_error_with_the_file_and_the_cure(
     tmp_path, write_set, damage, gz
 ):
     write_set(tmp_path, gz=gz)
@@ -53,24 +53,24 @@ def test_a_wrong_beginning_of_a_file_is_one_line_with_the_file_and_the_cure(
     content = gzip.decompress(path.read_bytes()) if gz else path.read_bytes()
     content = damage + content[len(damage) :]
     path.write_bytes(gzip.compress(content) if gz else content)
-    with pytest.raises(DataError, match=f"{path} .*correct it, or name another folder") as raised:
+    with pytest.raises(DataError, match=f"{path} .*correct it, or choose another folder") as raised:
         load("mnist", data_dir=tmp_path)
     assert str(raised.value).isprintable()
 
 
 @pytest.mark.parametrize("folder", [5, b"/tmp", ["a"]])
-def test_a_data_dir_that_is_no_path_is_refused(folder):
-    with pytest.raises(DataError, match="data_dir should be the path of a folder, but is"):
+def test_a_data_dir_that_is_not_a_path_is_refused(folder):
+    with pytest.raises(DataError, match="data_dir must be the path of a folder, but is"):
         load("mnist", data_dir=folder)
 
 
 @pytest.mark.parametrize("name", [5, None, ["mnist"]])
-def test_a_name_that_is_no_text_is_refused(name):
+def test_a_name_that_is_not_a_string_is_refused(name):
     with pytest.raises(DataError, match=r"choose from mnist, fashion_mnist"):
         load(name)
 
 
-def test_the_name_of_a_folder_reaches_no_terminal_raw(tmp_path, write_set):
+def test_the_name_of_a_folder_is_escaped_in_messages(tmp_path, write_set):
     folder = tmp_path / "a\x1b[2J"
     write_set(folder, t10k_labels=np.zeros(3, np.uint8))
     with pytest.raises(DataError) as raised:

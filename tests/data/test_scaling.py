@@ -1,4 +1,4 @@
-"""Scalings are scikit-learn's scalers, and one-hot rows are the slide's."""
+"""Scaling against scikit-learn's scalers, and one-hot encoding."""
 
 import numpy as np
 import pytest
@@ -10,7 +10,7 @@ from sklearn.preprocessing import MinMaxScaler, StandardScaler
 
 from jaxnets import data
 
-# Sixteenths, so that a column is constant or varies well above rounding; and often constant.
+# Multiples of 1/16, so that a column is constant or varies by more than rounding errors.
 sixteenths = st.integers(-(2**12), 2**12).map(lambda i: i / 16)
 tables = st.tuples(st.integers(1, 6), st.integers(1, 3)).flatmap(
     lambda shape: arrays(np.float64, shape, elements=sixteenths)
@@ -27,7 +27,7 @@ fits = pytest.mark.parametrize("fit", [data.fit_standard, data.fit_range])
 @cases
 @given(train=tables)
 @examples
-def test_train_and_test_rows_go_where_scikit_learn_takes_them(fit, theirs, train):
+def test_train_and_test_rows_are_scaled_as_by_scikit_learn(fit, theirs, train):
     test = np.linspace(-400, 400, 4 * train.shape[1]).reshape(4, -1)
     scaling = fit(train)
     theirs.fit(train)
@@ -51,7 +51,7 @@ def test_standard_columns_have_mean_0_and_variance_1():
 
 
 @pytest.mark.parametrize(("low", "high"), [(0.0, 1.0), (-1.0, 1.0), (2.0, 5.0)])
-def test_the_ends_of_a_column_go_to_the_ends_of_the_range_and_outside_stays_outside(low, high):
+def test_the_extremes_of_a_column_are_mapped_to_the_ends_of_the_range(low, high):
     scaling = data.fit_range(np.array([[1.0, -8.0], [3.0, 8.0]]), low, high)
     np.testing.assert_allclose(scaling.apply([[1.0, 8.0]]), [[low, high]], rtol=1e-15)
     width = high - low
@@ -59,7 +59,7 @@ def test_the_ends_of_a_column_go_to_the_ends_of_the_range_and_outside_stays_outs
 
 
 @pytest.mark.parametrize("value", [0.1, 0.0, -3.7e8, 255])
-def test_a_column_of_one_value_goes_to_the_bottom_and_one_more_is_one_more(value):
+def test_a_constant_column_is_mapped_to_the_lower_end(value):
     x = np.full((7, 1), value)
     np.testing.assert_array_equal(data.fit_standard(x).apply(x), np.zeros((7, 1)))
     np.testing.assert_allclose(data.fit_standard(x).apply(x + 1), np.ones((7, 1)))
@@ -67,14 +67,14 @@ def test_a_column_of_one_value_goes_to_the_bottom_and_one_more_is_one_more(value
 
 
 @pytest.mark.parametrize(
-    ("given", "found"),
+    ("given", "actual"),
     [("f2", "f2"), ("f4", "f4"), ("f8", "f8"), ("u1", "f4"), ("i8", "f4"), ("?", "f4")],
 )
 @fits
-def test_floats_keep_their_dtype_and_the_rest_become_float32(fit, given, found):
+def test_floats_keep_their_dtype_and_other_dtypes_become_float32(fit, given, actual):
     x = np.array([[0, 1], [1, 1], [1, 0]], given)
     scaling = fit(x)
-    assert scaling.apply(x).dtype == scaling.invert(x).dtype == found
+    assert scaling.apply(x).dtype == scaling.invert(x).dtype == actual
     expected = fit(x.astype(np.float64)).apply(x.astype(np.float64))
     np.testing.assert_allclose(scaling.apply(x), expected, rtol=1e-3 if given == "f2" else 1e-6)
 
@@ -96,7 +96,7 @@ def test_rows_may_be_numbers_or_images(fit):
 
 
 @fits
-def test_fitting_changes_nothing_in_the_rows(fit):
+def test_fitting_does_not_modify_the_rows(fit):
     x = np.arange(6.0).reshape(3, 2)
     fit(x).apply(x)
     np.testing.assert_array_equal(x, np.arange(6.0).reshape(3, 2))
@@ -127,12 +127,12 @@ def test_rows_of_another_shape_are_refused_with_the_cure(method, shape):
 
 
 @pytest.mark.parametrize(("low", "high"), [(1, 1), (1, 0), (0, np.inf), (np.nan, 1)])
-def test_a_range_that_is_none_is_refused(low, high):
+def test_an_invalid_range_is_refused(low, high):
     with pytest.raises(data.DataError, match=f"finite low < high, but got {low} and {high}"):
         data.fit_range(np.eye(3), low, high)
 
 
-def test_class_4_of_10_is_the_row_of_the_slide():
+def test_class_4_of_10_is_the_row_of_deck_s3():
     row = data.one_hot(4, 10)
     assert row.tolist() == [0, 0, 0, 0, 1, 0, 0, 0, 0, 0]
     assert row.dtype == np.float32
@@ -142,7 +142,7 @@ def test_class_4_of_10_is_the_row_of_the_slide():
     arrays(np.int64, st.tuples(st.integers(0, 4), st.integers(1, 3)), elements=st.integers(0, 4))
 )
 @examples
-def test_a_one_hot_row_has_its_one_at_the_class(labels):
+def test_a_one_hot_row_has_a_1_at_its_class(labels):
     rows = data.one_hot(labels, 5)
     assert rows.shape == (*labels.shape, 5)
     np.testing.assert_array_equal(rows.argmax(-1), labels)
@@ -150,12 +150,12 @@ def test_a_one_hot_row_has_its_one_at_the_class(labels):
 
 
 @pytest.mark.parametrize("bad", [-1, 3, 200])
-def test_a_label_out_of_range_is_refused_with_its_place(bad):
+def test_a_label_out_of_range_is_refused_with_its_index(bad):
     with pytest.raises(data.DataError, match=rf"from 0 to 2, but got {bad} at \[1\]; raise"):
         data.one_hot(np.array([0, bad, 2]), 3)
 
 
 @pytest.mark.parametrize("labels", [["4"], [1.0], [True]], ids=["text", "float", "bool"])
-def test_labels_that_are_no_integers_are_refused_with_the_cure(labels):
+def test_labels_that_are_not_integers_are_refused_with_the_cure(labels):
     with pytest.raises(data.DataError, match=r"integer labels, but got .*return_inverse=True"):
         data.one_hot(labels, 10)

@@ -1,4 +1,4 @@
-"""TFDS is prepared from local files and read back whole, with neither TensorFlow nor a network."""
+"""TFDS data sets are prepared from local files and read, without TensorFlow and a network."""
 
 import hashlib
 import json
@@ -23,18 +23,18 @@ assert "tensorflow" not in sys.modules
 
 
 def rows(split):
-    """The examples of a split in an order of their own."""
+    """The examples of a split, sorted."""
     return sorted((x.tobytes(), int(y)) for x, y in zip(*split, strict=True))
 
 
 @pytest.fixture
 def folder(tmp_path, write_set):
-    write_set(tmp_path, train=1_200, test=50)  # more than one block, and a part of one
+    write_set(tmp_path, train=1_200, test=50)  # more than one block, the last one partial
     return tmp_path
 
 
 @pytest.mark.parametrize("name", ["mnist", "fashion_mnist"])
-def test_tfds_prepared_from_idx_files_holds_the_same_rows(folder, name):
+def test_tfds_prepared_from_idx_files_has_the_same_rows(folder, name):
     idx = load(name, data_dir=folder)
     tfds = load(name, data_dir=folder, source="tfds")
     assert rows(tfds.train) == rows(idx.train)
@@ -47,7 +47,7 @@ def test_tfds_prepared_from_idx_files_holds_the_same_rows(folder, name):
     assert not tfds.train.x.flags.writeable
 
 
-def test_what_is_prepared_is_found_without_being_asked_for_and_read_alike(folder):
+def test_a_prepared_data_set_is_loaded_without_naming_the_source(folder):
     prepared = load("mnist", data_dir=folder, source="tfds")
     for file in folder.glob("*-ubyte"):
         file.unlink()
@@ -62,11 +62,11 @@ def test_without_a_folder_tfds_is_prepared_in_the_cache(folder, monkeypatch, tmp
     assert dataset.source.endswith(str(tmp_path / "cache" / "jaxnets" / "tfds" / "mnist" / "3.0.1"))
 
 
-def test_another_format_is_refused_with_the_cure(folder):
+def test_another_file_format_is_refused_with_the_cure(folder):
     load("mnist", data_dir=folder, source="tfds")
     info = folder / "mnist" / "3.0.1" / "dataset_info.json"
     info.write_text(json.dumps(json.loads(info.read_text()) | {"fileFormat": "tfrecord"}))
-    with pytest.raises(DataError, match=r"cannot be read\. Delete it to prepare it anew"):
+    with pytest.raises(DataError, match=r"cannot be read\. Delete it to prepare it again"):
         load("mnist", data_dir=folder, source="tfds")
 
 
@@ -78,9 +78,9 @@ def test_a_truncated_record_file_is_a_data_error(folder):
         load("mnist", data_dir=folder, source="tfds")
 
 
-def test_a_folder_that_cannot_be_written_is_a_data_error(folder):
+def test_a_folder_that_is_not_writable_is_a_data_error(folder):
     (folder / "mnist").touch()
-    with pytest.raises(DataError, match=r"cannot be prepared in .*Name a data_dir that can be"):
+    with pytest.raises(DataError, match=r"cannot be prepared in .*Pass a writable data_dir"):
         load("mnist", data_dir=folder, source="tfds")
 
 
@@ -90,7 +90,7 @@ def test_without_the_package_the_error_says_what_to_install(folder, monkeypatch)
         load("mnist", data_dir=folder, source="tfds")
 
 
-def test_preparing_and_reading_import_no_tensorflow_and_ask_no_network(folder):
+def test_preparing_and_reading_need_neither_tensorflow_nor_a_network(folder):
     ran = subprocess.run([sys.executable, "-c", ALONE, folder], capture_output=True, text=True)
     assert ran.returncode == 0, ran.stderr
     assert ran.stdout == ""

@@ -1,4 +1,4 @@
-"""The Playground's sets have the geometry of their definitions, and the seed decides the rest."""
+"""The toy data sets have the Playground's geometry and are determined by the seed."""
 
 import numpy as np
 import pytest
@@ -12,13 +12,13 @@ ALL = SETS | {"points": lambda n, seed: data.points(n, CENTERS, seed=seed)}
 
 @pytest.mark.parametrize("name", ALL)
 @pytest.mark.parametrize("n", [1, 2, 7, 200])
-def test_a_set_is_n_rows_of_two_float32_and_their_int32_labels(name, n):
+def test_a_data_set_has_n_rows_of_two_float32_numbers_and_int32_labels(name, n):
     x, y = ALL[name](n, seed=0)
     assert (x.shape, x.dtype, y.shape, y.dtype) == ((n, 2), np.float32, (n,), np.int32)
 
 
 @pytest.mark.parametrize("name", ALL)
-def test_the_seed_decides_every_number(name):
+def test_the_seed_determines_every_number(name):
     one, same, other = (ALL[name](50, seed=seed) for seed in (3, 3, 4))
     for part, again in zip(one, same, strict=True):
         np.testing.assert_array_equal(part, again)
@@ -27,12 +27,12 @@ def test_the_seed_decides_every_number(name):
 
 @pytest.mark.parametrize("name", ["circle", "gauss", "spiral"])
 @pytest.mark.parametrize("n", [1, 40, 41])
-def test_the_classes_are_halves_and_the_odd_point_is_of_class_1(name, n):
+def test_the_classes_have_equal_size_up_to_one_point_of_class_1(name, n):
     assert np.bincount(SETS[name](n, seed=0).y, minlength=2).tolist() == [n // 2, n - n // 2]
 
 
 @pytest.mark.parametrize("name", ALL)
-def test_the_rows_come_in_random_order(name):
+def test_the_rows_are_in_random_order(name):
     y = ALL[name](200, seed=0).y
     assert 60 < np.count_nonzero(np.diff(y)) < 180
 
@@ -42,7 +42,7 @@ def test_a_circle_is_a_disc_in_a_ring():
     radius = np.hypot(*x.T)
     assert (radius[y == 1] < 2.5 + 1e-6).all()
     assert ((radius[y == 0] > 3.5 - 1e-6) & (radius[y == 0] < 5 + 1e-6)).all()
-    # The radius is uniform, and so is the angle: each quarter of both has a quarter of the points.
+    # Radius and angle are uniform: each quarter of their ranges has a quarter of the points.
     inner = np.histogram(radius[y == 1], bins=4, range=(0, 2.5))[0]
     outer = np.histogram(radius[y == 0], bins=4, range=(3.5, 5))[0]
     angle = np.histogram(np.arctan2(*x.T), bins=8, range=(-np.pi, np.pi))[0]
@@ -58,7 +58,7 @@ def test_xor_is_the_sign_of_the_product_away_from_the_axes():
 
 
 @pytest.mark.parametrize(("noise", "variance"), [(0.0, 0.5), (0.25, 2.25), (0.5, 4.0)])
-def test_gauss_is_two_clouds_whose_variance_grows_with_the_noise(noise, variance):
+def test_gauss_is_two_gaussians_whose_variance_increases_with_the_noise(noise, variance):
     x, y = data.gauss(20_000, noise=noise, seed=0)
     for label, center in ((1, 2), (0, -2)):
         cloud = x[y == label]
@@ -78,13 +78,13 @@ def test_a_spiral_is_two_arms_of_evenly_spaced_points_half_a_turn_apart():
 
 
 @pytest.mark.parametrize("name", ["circle", "xor"])
-def test_noise_changes_labels_and_moves_no_point(name):
+def test_noise_changes_labels_but_not_points(name):
     clean, noisy = (SETS[name](4_000, noise=noise, seed=0) for noise in (0.0, 0.5))
     np.testing.assert_array_equal(clean.x, noisy.x)
     assert 0.05 < (clean.y != noisy.y).mean() < 0.5
 
 
-def test_noise_moves_the_points_of_a_spiral_by_at_most_itself():
+def test_noise_moves_the_points_of_a_spiral_by_at_most_its_value():
     clean, noisy = (data.spiral(4_000, noise=noise, seed=0) for noise in (0.0, 0.5))
     np.testing.assert_array_equal(clean.y, noisy.y)
     moved = noisy.x - clean.x
@@ -92,7 +92,7 @@ def test_noise_moves_the_points_of_a_spiral_by_at_most_itself():
     np.testing.assert_allclose(moved.std(0), 0.5 / np.sqrt(3), rtol=0.05)
 
 
-def test_points_are_normal_clouds_about_their_centers():
+def test_points_are_gaussians_about_their_centers():
     x, y = data.points(30_000, CENTERS, std=0.5, seed=0)
     for label, center in enumerate(CENTERS):
         cloud = x[y == label]
@@ -102,15 +102,15 @@ def test_points_are_normal_clouds_about_their_centers():
     np.testing.assert_array_equal(data.points(3, CENTERS, std=0, seed=0).x.sum(), 20)
 
 
-def test_a_holdout_divides_a_toy_set():
+def test_train_test_split_works_on_toy_data():
     rest, held_out = data.train_test_split(data.spiral(50, seed=0), 10, seed=0)
     assert (len(rest.y), len(held_out.y)) == (40, 10)
 
 
 @pytest.mark.parametrize("name", ALL)
 @pytest.mark.parametrize("n", [0, -3, 2.0, True])
-def test_a_number_of_points_that_is_none_is_refused(name, n):
-    with pytest.raises(data.DataError, match=f"{name} expects a positive integer n, but got {n}"):
+def test_an_invalid_number_of_points_is_refused(name, n):
+    with pytest.raises(data.DataError, match=f"{name} expects n to be a positive .* got {n}"):
         ALL[name](n, seed=0)
 
 
@@ -121,8 +121,8 @@ def test_noise_that_is_negative_or_not_finite_is_refused(name, noise):
         SETS[name](4, noise=noise, seed=0)
 
 
-def test_points_refuse_what_is_no_set_of_centers_and_no_deviation():
-    with pytest.raises(data.DataError, match=r"\(classes, 2\), but got \(2,\); one center"):
+def test_points_refuse_invalid_centers_and_standard_deviations():
+    with pytest.raises(data.DataError, match=r"\(classes, 2\), but got \(2,\); for a single"):
         data.points(4, [1, 2], seed=0)
     with pytest.raises(data.DataError, match=r"\(classes, 2\), but got \(2, 3\)"):
         data.points(4, [[1, 2, 3], [4, 5, 6]], seed=0)

@@ -1,4 +1,4 @@
-"""A train_test_split divides the rows of a split, by seed."""
+"""Splitting off random rows by seed."""
 
 import numpy as np
 import pytest
@@ -12,7 +12,7 @@ seeds = st.integers(0, 2**64)
 
 
 def numbered(rows):
-    """A split whose images and labels both say their row."""
+    """A split whose images and labels encode their row."""
     x = np.arange(rows, dtype=np.uint8).reshape(rows, 1, 1, 1)
     return Split(x, np.arange(rows, dtype=np.int32))
 
@@ -28,7 +28,7 @@ def test_the_parts_are_disjoint_exhaustive_and_in_row_order(rows_and_size, seed)
 
 
 @given(sizes, seeds)
-def test_an_image_keeps_its_label(rows_and_size, seed):
+def test_images_keep_their_labels(rows_and_size, seed):
     rows, size = rows_and_size
     for part in train_test_split(numbered(rows), size, seed=seed):
         np.testing.assert_array_equal(part.x.ravel(), part.y)
@@ -59,12 +59,13 @@ def test_every_row_is_held_out_about_equally_often():
 
 @pytest.mark.parametrize("size", [-1, 0, 10, 11])
 def test_a_size_that_leaves_either_part_empty_is_refused(size):
-    with pytest.raises(DataError, match=f"size of 1 to 9 rows, but got {size}"):
+    expected = "size of 1 to 9 rows" if size > 0 else "size to be a positive integer"
+    with pytest.raises(DataError, match=f"{expected}, but got {size}"):
         train_test_split(numbered(10), size, seed=0)
 
 
 def test_a_negative_seed_is_refused():
-    with pytest.raises(DataError, match="seed of 0 or more, but got -1"):
+    with pytest.raises(DataError, match="seed to be an integer of at least 0, but got -1"):
         train_test_split(numbered(10), 3, seed=-1)
 
 

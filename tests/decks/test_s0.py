@@ -49,7 +49,7 @@ def pooled(pool, image):
     return pool(jnp.asarray(image, jnp.float32)[None, :, :, None])[0, :, :, 0]
 
 
-def test_a_neuron_fires_where_the_stimulus_is_over_the_bias_and_not_in_a_tie():
+def test_a_neuron_fires_if_the_stimulus_is_above_the_bias():
     """S0, Inside a simple neuron: s > b returns 1, s <= b returns 0; S0's b is minus our bias."""
     w, b = np.array([2.0, -1.0]), 3.0
     params = {"head": {"kernel": jnp.asarray(w)[:, None], "bias": jnp.array([-b])}}
@@ -58,7 +58,7 @@ def test_a_neuron_fires_where_the_stimulus_is_over_the_bias_and_not_in_a_tie():
         assert y.item() == fires == (1 if np.dot(x, w) > b else 0)
 
 
-def test_many_inputs_at_once_give_floats():
+def test_a_perceptron_on_many_inputs_returns_floats():
     """S0, Perceptron: checkpoint 1: multiOutPerceptron2(X, w, b) is (X w > b).astype(float)."""
     rng = np.random.default_rng(0)
     X, w, b = rng.integers(-3, 4, (200, 4)), rng.integers(-3, 4, 4), 2
@@ -67,7 +67,7 @@ def test_many_inputs_at_once_give_floats():
     }
     y, _ = models.perceptron().apply(params, {}, jnp.asarray(X))
     expected = (np.dot(X, w) > b).astype(float)
-    assert (np.dot(X, w) == b).any()  # a tie is among them
+    assert (np.dot(X, w) == b).any()  # including equality
     assert y.dtype == jnp.float32
     np.testing.assert_array_equal(y[:, 0], expected)
 
@@ -82,7 +82,7 @@ def test_sigmoids_are_smooth_approximations_of_the_step():
         )
 
 
-def test_hinges_fire_more_the_more_they_are_stimulated():
+def test_hinge_activations_increase_with_the_stimulus():
     """S0, Sigmoid and hinge activation functions: ReLU, leaky ReLU, softplus."""
     z = np.array([-2.0, -0.5, 0.0, 0.5, 2.0])
     np.testing.assert_array_equal(relu(z), np.maximum(0, z))
@@ -103,7 +103,7 @@ def test_losses_rank_parameters():
     outputs = jnp.asarray(probability)[:, None]
     logits = jnp.log(outputs / (1 - outputs))
     labels = jnp.asarray(y)[:, None]
-    assert losses.misclassification(logits, labels).sum() == 1  # the third alone is wrong
+    assert losses.misclassification(logits, labels).sum() == 1  # only the third is wrong
     np.testing.assert_allclose(
         losses.squared_error(outputs, labels).sum(), 0.1**2 + 0.2**2 + 0.6**2, rtol=1e-6
     )
@@ -113,7 +113,7 @@ def test_losses_rank_parameters():
     assert as_printed.sum() < 0 < losses.binary_cross_entropy(logits, labels).sum()
 
 
-def test_a_batch_gives_the_whole_gradient_on_average():
+def test_the_gradient_of_a_batch_is_unbiased():
     """S0, Dealing with a big sum: N/|S| times the sum over a random S is right in expectation."""
     rng = np.random.default_rng(0)
     x = jnp.asarray(rng.normal(size=(12, 3)), jnp.float32)
@@ -134,7 +134,7 @@ def test_a_batch_gives_the_whole_gradient_on_average():
 
 
 def test_the_first_step_of_adam_is_the_learning_rate_whatever_the_gradient():
-    """S0, Adam stepping scheme: with m corrected too (the slide hats the second moment alone)."""
+    """S0, Adam stepping scheme: with bias correction of m too (the slide has only that of v)."""
     gradient = jnp.array([1e-3, -2.0, 400.0])
     tx = optax.adam(0.1)
     updates, _ = tx.update(gradient, tx.init(gradient))
@@ -176,20 +176,20 @@ def test_the_500_x_300_network_has_545_810_parameters():
     assert count(params) == 545_810 and count(state) == 0
 
 
-def test_each_pixel_as_an_input_of_its_own_costs_h_w_d_parameters_a_neuron():
+def test_each_neuron_on_all_pixels_has_h_w_d_parameters():
     """S0, Going deep with neural networks: h x w x d new parameters per neuron."""
     params, _ = abstract(serial(flatten, ("fc", dense(1, use_bias=False))), 224, 224, 3)
     assert count(params) == 224 * 224 * 3 == 150_528
 
 
-def test_the_convolution_of_the_slides_is_theirs_to_the_last_number():
-    """S0, The convolution operator: I * K. Some frames lose signs; this is the right table."""
+def test_the_convolution_of_the_slides_agrees_in_every_number():
+    """S0, The convolution operator: I * K. Some frames lack signs; this is the correct table."""
     expected = [[2, 3, 0, -3], [-2, 0, 4, 8], [-5, -7, -8, -8], [1, 0, 2, 3]]
     np.testing.assert_array_equal(filtered(IMAGE, HORIZONTAL_LINE), expected)
 
 
-def test_a_padded_convolution_keeps_the_size_and_the_inner_numbers():
-    """S0, Convolution example (with padding): a border of zeros; the picture itself is lost."""
+def test_a_padded_convolution_keeps_the_size_and_the_inner_values():
+    """S0, Convolution example (with padding): a border of zeros; the slide's picture is missing."""
     expected = [
         [6, 11, 12, 12, 11, 7],
         [2, 2, 3, 0, -3, -4],
@@ -201,7 +201,7 @@ def test_a_padded_convolution_keeps_the_size_and_the_inner_numbers():
     np.testing.assert_array_equal(filtered(IMAGE, HORIZONTAL_LINE, padding="SAME"), expected)
 
 
-def test_this_kernel_cannot_tell_a_convolution_from_a_cross_correlation():
+def test_for_this_kernel_convolution_equals_cross_correlation():
     """S0, The convolution operator: the formula is a cross-correlation; S4's is a convolution."""
     turned = HORIZONTAL_LINE[::-1, ::-1]
     np.testing.assert_array_equal(filtered(IMAGE, turned), filtered(IMAGE, HORIZONTAL_LINE))
@@ -217,7 +217,7 @@ def test_the_kernel_finds_horizontal_lines_and_its_transpose_vertical_ones():
     assert filtered(horizontal, HORIZONTAL_LINE.T).max() == 0
 
 
-def test_a_colour_kernel_whose_weights_sum_to_0_sees_edges_and_no_plain_colour():
+def test_a_colour_kernel_with_weights_that_sum_to_0_detects_edges_only():
     """S0, Convolution with colour: make sure the weights in your kernel add up to zero."""
     kernel = np.zeros((3, 3, 3, 1), np.float32)
     kernel[:, 0], kernel[:, 2] = -1, 1  # dark on the left, light on the right, in all 3 colours
@@ -231,7 +231,7 @@ def test_a_colour_kernel_whose_weights_sum_to_0_sees_edges_and_no_plain_colour()
 
 
 def test_each_kernel_of_a_convolutional_layer_gives_one_channel():
-    """S0, Convolutional layer: several kernels, applied to all channels of the image before."""
+    """S0, Convolutional layer: several kernels, applied to all channels of the previous image."""
     x = jnp.asarray(np.random.default_rng(0).normal(size=(1, 6, 6, 3)), jnp.float32)
     params, _ = conv(4, (3, 3)).init(jax.random.key(0), x)
     assert params["kernel"].shape == (3, 3, 3, 4)
@@ -249,8 +249,8 @@ def test_max_pooling_keeps_the_largest_of_each_2_x_2_block():
     np.testing.assert_array_equal(pooled(avg_pool((2, 2)), image), [[13, 8], [79, 19.5]])
 
 
-def test_dropout_kills_each_neuron_with_probability_p_in_training_only():
-    """S0, Dropout: Dropout(0.5); p is the probability to be killed, not to be kept."""
+def test_dropout_drops_each_neuron_with_probability_p_in_training_only():
+    """S0, Dropout: Dropout(0.5); p is the probability that a unit is dropped, not kept."""
     x, layer = jnp.ones((100, 1000)), dropout(0.2)
     y, _ = layer.apply({}, {}, x, key=jax.random.key(0), train=True)
     share = (y == 0).mean()
@@ -258,7 +258,7 @@ def test_dropout_kills_each_neuron_with_probability_p_in_training_only():
     np.testing.assert_array_equal(layer.apply({}, {}, x)[0], x)
 
 
-def test_batch_normalisation_can_revert_what_it_does():
+def test_batch_normalisation_can_represent_the_identity():
     """S0, Batch normalisation: mean and variance over the batch (1/m); gamma, beta trainable."""
     x = jnp.asarray(np.random.default_rng(0).normal(3, 2, size=(8, 4)), jnp.float32)
     mean = x.sum(0, keepdims=True) / 8
@@ -284,7 +284,7 @@ def test_a_tenth_of_28_pixels_is_a_shift_of_at_most_2():
 
 
 def test_steps_per_epoch_as_on_the_slide_is_32_passes_over_the_data():
-    """S0, data augmentation: steps_per_epoch=len(X_train) with batch_size=32 is no epoch."""
+    """S0, data augmentation: steps_per_epoch=len(X_train) with batch_size=32 is 32 epochs."""
     steps = Epochs(60_000, 32, "drop").steps
     assert steps == 1_875 and 32 * steps == 60_000
 
@@ -297,7 +297,7 @@ def test_vgg_16_has_138_357_544_parameters():
     assert len(convolutions) == 13 and count(convolutions) == 14_714_688
 
 
-def test_the_first_layer_of_vgg_16_holds_64_colour_kernels_of_3_x_3():
+def test_the_first_layer_of_vgg_16_has_64_colour_kernels_of_3_x_3():
     """S0, Looking inside: the first layer."""
     params, _ = abstract(models.vgg16(), 224, 224, 3)
     assert params["conv1_1"]["kernel"].shape == (3, 3, 3, 64)

@@ -92,7 +92,7 @@ def test_one_update_subtracts_the_learning_rate_times_the_gradient():
     np.testing.assert_allclose(after["head"]["kernel"][:, 0], by_hand, atol=1e-6)
 
 
-def test_all_examples_at_once_are_each_example_alone():
+def test_a_batch_equals_its_examples():
     """S1, Generalization: Many Examples: Z = sigma(w^T X), all in parallel."""
     model = models.logistic(absorb_bias=True)
     together, _ = model.apply(PARAMS, {}, jnp.asarray(X))
@@ -110,7 +110,7 @@ def test_the_graph_of_logistic_regression_goes_from_the_product_to_the_sigmoid()
 
 
 @pytest.mark.parametrize("hidden", [(3, 3), (2, 3, 2)])
-def test_each_weight_matrix_has_a_column_more_than_the_layer_before_has_units(hidden):
+def test_each_weight_matrix_has_one_column_more_than_the_previous_layer_has_units(hidden):
     """S1, Neural Network Implementation: W is m[l] x (m[l-1] + 1), with {3, 3} and 2 + 3 + 2."""
     sizes = (784, *hidden, 10)
     weights = counts(abstract(models.mlp(sizes[1:]), 784)[0])
@@ -139,7 +139,7 @@ def test_equal_weights_stay_equal_so_never_start_from_zeros():
 
 
 def test_regression_has_no_activation_at_the_output():
-    """S1, Neural Network Learning (2), MLPRegressor: minus the weights is minus it."""
+    """S1, Neural Network Learning (2), MLPRegressor: negated weights give the negated output."""
     model = models.mlp((5, 1))
     params, _ = model.init(jax.random.key(0), jnp.asarray(X))
     y, _ = model.apply(params, {}, jnp.asarray(X))
@@ -197,8 +197,8 @@ def test_a_classifier_is_scored_by_accuracy_precision_recall_f1_confusion_and_ro
     assert (curve.fpr[at_zero], curve.tpr[at_zero]) == (pytest.approx(1 / 4), pytest.approx(4 / 6))
 
 
-def test_networks_do_give_a_confidence():
-    """S1, Neural Networks: Pros and Cons says they are not probabilistic; softmax says 1 in all."""
+def test_networks_return_a_confidence():
+    """S1, Neural Networks: Pros and Cons: "not probabilistic", but softmax outputs sum to 1."""
     model = models.mlp((3, 4))
     train_state = judged(*model.init(jax.random.key(0), jnp.asarray(X)))
     confidence = predict_proba(judging(model), train_state, X)

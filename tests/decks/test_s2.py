@@ -68,9 +68,9 @@ def test_the_gradient_of_a_one_layer_network_is_the_formula_of_the_slide():
     w, b = (np.asarray(params["unit"]["head"][name]) for name in ("kernel", "bias"))
     f = 1 / (1 + np.exp(-(x @ w + b[None])))
     delta = -(y - f) * f * (1 - f)
-    found = gradient(params)["unit"]["head"]
-    np.testing.assert_allclose(found["kernel"], x.T @ delta / 6, atol=1e-6)
-    np.testing.assert_allclose(found["bias"], delta.mean(0), atol=1e-6)
+    actual = gradient(params)["unit"]["head"]
+    np.testing.assert_allclose(actual["kernel"], x.T @ delta / 6, atol=1e-6)
+    np.testing.assert_allclose(actual["bias"], delta.mean(0), atol=1e-6)
 
 
 def test_the_loss_is_written_with_a_half_and_without():
@@ -81,7 +81,7 @@ def test_the_loss_is_written_with_a_half_and_without():
     assert losses.half_squared_error(y, y).sum() == 0  # a perfect fit
 
 
-def test_gradient_descent_needs_a_function_and_its_gradient_alone():
+def test_gradient_descent_needs_only_a_function_and_its_gradient():
     """S2, Time out for gradient descent: x_1 = x_0 - alpha grad F(x_0), and so on."""
 
     def bowl(x):
@@ -109,7 +109,7 @@ def test_a_layer_is_its_units_side_by_side_at_any_depth():
 
 
 def test_a_hidden_layer_makes_classification_non_linear():
-    """S2, Can create networks of arbitrary depth: XOR, which no single unit can tell apart."""
+    """S2, Can create networks of arbitrary depth: XOR, which no single unit can classify."""
     corners = jnp.array([[0.0, 0.0], [0.0, 1.0], [1.0, 0.0], [1.0, 1.0]])
     one_or_both = {"kernel": jnp.ones((2, 2)), "bias": jnp.array([-0.5, -1.5])}
     one_alone = {"kernel": jnp.array([[1.0], [-1.0]]), "bias": jnp.array([-0.5])}
@@ -138,7 +138,7 @@ def test_a_mini_batch_has_between_32_and_128_samples_and_a_mean_gradient():
     np.testing.assert_allclose(once["head"]["kernel"], twice["head"]["kernel"], rtol=1e-5)
 
 
-def test_the_sliding_window_of_the_slide_gives_4_and_the_rest_of_the_feature():
+def test_the_sliding_window_of_the_slide_gives_the_feature_map():
     """S2, Two dimensional example: a 5 x 5 image, a 3 x 3 kernel; the slide shows the first 4."""
     image = [[1, 1, 1, 0, 0], [0, 1, 1, 1, 0], [0, 0, 1, 1, 1], [0, 0, 1, 1, 0], [0, 1, 1, 0, 0]]
     kernel = jnp.array([[1.0, 0.0, 1.0], [0.0, 1.0, 0.0], [1.0, 0.0, 1.0]])[:, :, None, None]
@@ -176,7 +176,7 @@ def test_mnist_is_not_10_000_digits():
     assert len(mnist.train.y) + len(mnist.test.y) == 70_000
 
 
-def test_the_accuracy_is_the_share_of_labels_predicted_on_digits_held_out():
+def test_the_accuracy_is_the_fraction_of_correct_labels_on_held_out_digits():
     """S2, Train network: sum(predictedLabels == valLabels) / numel(valLabels), on other digits."""
     split = data.Split(np.arange(100)[:, None], np.arange(100) % 4)
     train, held_out = data.train_test_split(split, 25, seed=0)
@@ -187,7 +187,7 @@ def test_the_accuracy_is_the_share_of_labels_predicted_on_digits_held_out():
     assert metrics.accuracy.value(sums) == pytest.approx(3 / 5)
 
 
-def test_zerocenter_takes_the_mean_away():
+def test_zerocenter_subtracts_the_mean():
     """S2, AlexNet, row 0: images with 'zerocenter' normalization."""
     images = np.random.default_rng(0).integers(0, 256, (4, 8, 8, 3), dtype=np.uint8)
     mean = images.mean((0, 1, 2)) / 255

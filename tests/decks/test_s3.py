@@ -21,7 +21,7 @@ def random(*shape, seed=0):
 
 
 def test_a_perceptron_is_a_linear_model_and_so_is_a_deep_net_of_them():
-    """S3, Nodes: true of weighted sums alone; S0's perceptron, a step, is not linear."""
+    """S3, Nodes: true only for weighted sums; S0's perceptron, a step function, is not linear."""
     model = models.mlp((5, 4, 2), activation=lambda x: x)
     params, _ = model.init(jax.random.key(0), random(1, 3))
     x = random(6, 3)
@@ -54,7 +54,7 @@ def square_and_product(w):
     return (w["a"] ** 2).sum() + w["a"][0] * w["b"]
 
 
-def test_a_gradient_is_what_plus_and_minus_epsilon_approach():
+def test_finite_differences_approximate_the_gradient():
     """S3, Update rule (naive approach): run the network twice, at w - epsilon and w + epsilon."""
     start = {"a": np.array([0.5, -2.0]), "b": np.array(3.0)}
     assert check_function(square_and_product, start) < 1e-7
@@ -105,8 +105,8 @@ def test_the_cross_entropy_of_two_classes_is_the_binary_one():
     p, y = np.array([0.9, 0.3, 0.5]), np.array([1, 1, 0])
     both = jnp.asarray(np.stack([1 - p, p], 1), jnp.float32)
     expected = -y * np.log(p) - (1 - y) * np.log(1 - p)
-    found = losses.negative_log_likelihood(both, jnp.asarray(data.one_hot(y, 2)))
-    np.testing.assert_allclose(found, expected, rtol=1e-5)
+    actual = losses.negative_log_likelihood(both, jnp.asarray(data.one_hot(y, 2)))
+    np.testing.assert_allclose(actual, expected, rtol=1e-5)
     logits = jnp.log(both[:, 1:] / both[:, :1])
     np.testing.assert_allclose(
         losses.binary_cross_entropy(logits, jnp.asarray(y)[:, None]), expected, rtol=1e-5
@@ -114,10 +114,10 @@ def test_the_cross_entropy_of_two_classes_is_the_binary_one():
 
 
 def test_the_penalty_grows_without_bound_as_the_probability_of_the_truth_goes_to_0():
-    """S3, Cross-entropy loss: the plot for y = 1: each tenth costs ln 10 more."""
+    """S3, Cross-entropy loss: the plot for y = 1: each factor of 1/10 adds ln 10."""
     p = jnp.array([1.0, 0.1, 0.01, 0.001])
-    found = losses.binary_negative_log_likelihood(p[:, None], jnp.ones((4, 1)))
-    np.testing.assert_allclose(found, np.log(10) * np.arange(4), rtol=1e-5)
+    actual = losses.binary_negative_log_likelihood(p[:, None], jnp.ones((4, 1)))
+    np.testing.assert_allclose(actual, np.log(10) * np.arange(4), rtol=1e-5)
 
 
 def test_class_4_is_encoded_as_a_1_in_the_fifth_place():
@@ -142,7 +142,7 @@ def test_a_prediction_has_10_entries_that_sum_to_1():
     np.testing.assert_allclose(ours.sum(1), 1, rtol=1e-6)
 
 
-def test_batches_of_128_are_469_updates_an_epoch_and_those_of_32_are_1875():
+def test_an_epoch_has_469_steps_of_128_or_1875_steps_of_32():
     """S3, Training: 60000 samples, a batch size of 128; the times look like Keras's default 32."""
     assert Epochs(60_000, 128, "pad").steps == 469
     assert Epochs(60_000, 32, "pad").steps == 1_875
@@ -201,7 +201,7 @@ def test_the_network_for_reviews_has_160_305_parameters_with_dropout_or_without(
     assert count(params) == 160_305
 
 
-def test_weight_regularisation_is_of_the_layers_it_is_given_to():
+def test_weight_regularisation_applies_to_the_selected_layers():
     """S3, Weight regularization: kernel_regularizer=l2(0.001) on two of three layers; l1; both."""
     params = {
         "fc1": {"kernel": jnp.array([[1.0, -2.0]]), "bias": jnp.array([50.0, 50.0])},
@@ -225,7 +225,7 @@ def test_l1_leads_to_weights_that_are_0_and_l2_to_small_ones():
 
 
 def test_the_dropout_rate_is_the_fraction_zeroed_out():
-    """S3, Dropout: rate 0.3, and in Keras the kept are scaled up, so that the mean stays."""
+    """S3, Dropout: rate 0.3; in Keras the other units are scaled up, which preserves the mean."""
     x = jnp.ones((1000, 100))
     y, _ = dropout(0.3).apply({}, {}, x, key=jax.random.key(1), train=True)
     assert abs((y == 0).mean() - 0.3) < 5 * np.sqrt(0.3 * 0.7 / x.size)
@@ -248,13 +248,13 @@ def test_batch_normalisation_keeps_a_moving_average_of_each_batch():
 
 
 def test_the_character_level_ngrams_of_apple_are_three_trigrams_and_two_bigrams_at_the_ends():
-    """S3, "FastText": the slide writes the trigrams at a word's ends without their marks."""
+    """S3, "FastText": the slide omits the boundary symbols of the first and last trigram."""
     assert data.character_ngrams("apple", 3) == ["app", "ppl", "ple"]
     marked = [ngram.strip("<>") for ngram in data.character_ngrams("<apple>", 3)]
     assert marked == ["ap", "app", "ppl", "ple", "le"]
 
 
 @pytest.mark.parametrize("n", [0, -1, 1.5])
-def test_ngrams_of_no_length_are_refused(n):
+def test_ngrams_of_length_0_are_refused(n):
     with pytest.raises(data.DataError, match="n to be a positive integer"):
         data.character_ngrams("apple", n)

@@ -43,7 +43,7 @@ def filtered(image, kernel, padding="VALID"):
 
 
 def line(n=40):
-    """Points about a line, and the least squares fit [w_0, w_1]."""
+    """Points near a line, and the least squares fit [w_0, w_1]."""
     rng = np.random.default_rng(0)
     x = rng.uniform(-1, 1, n)
     y = 0.5 + 2 * x + 0.1 * rng.normal(size=n)
@@ -64,7 +64,7 @@ def test_gradient_descent_finds_the_least_squares_line():
     np.testing.assert_allclose(points["head"]["kernel"][-1, :, 0], least_squares, atol=1e-5)
 
 
-def test_the_linear_classifier_answers_minus_1_or_plus_1_and_plus_1_in_a_tie():
+def test_the_linear_classifier_returns_minus_1_or_plus_1():
     """S4, Classification function: +1 if tanh(w_0 + w_1 x) >= 0, else -1."""
     classify = serial(
         *[("linear", models.linear(absorb_bias=True)), jnp.tanh],
@@ -75,7 +75,7 @@ def test_the_linear_classifier_answers_minus_1_or_plus_1_and_plus_1_in_a_tie():
     np.testing.assert_array_equal(classify.apply(params, {}, x)[0][:, 0], [1, -1, 1, 1, -1])
 
 
-def test_every_activation_function_of_the_list_is_there():
+def test_every_activation_function_of_the_list_exists():
     """S4, Activation function: threshold, tanh, sigmoid, ReLU, leaky ReLU, PReLU."""
     z = jnp.array([[-2.0, 0.0, 3.0]])
     np.testing.assert_array_equal(heaviside(z), [[0, 0, 1]])
@@ -89,7 +89,7 @@ def test_every_activation_function_of_the_list_is_there():
     np.testing.assert_array_equal(learnt, [-2, 0, 0])
 
 
-def test_a_first_layer_of_neurons_is_one_product_with_a_matrix():
+def test_a_first_layer_is_one_matrix_product():
     """S4, First layer of neurones: h([1, x_1, x_2] W), a column of W for each neuron."""
     W = random(3, 3)
     x = random(1, 2, seed=1)
@@ -114,7 +114,7 @@ def test_a_multi_layer_perceptron_is_a_composition():
 
 
 def test_modules_are_serialisable(tmp_path):
-    """S4, Building our MLP: what is trained is a tree of arrays, saved and loaded whole."""
+    """S4, Building our MLP: the params are a tree of arrays, which is saved and loaded."""
     params, _ = models.mlp((3, 2)).init(jax.random.key(0), jnp.zeros((1, 4)))
     safetensors.save(tmp_path / "mlp.safetensors", params)
     loaded = safetensors.load(tmp_path / "mlp.safetensors")
@@ -137,8 +137,8 @@ def test_the_error_of_the_network_output_14_11_16_is_plus_0_1328():
 def test_the_slope_of_a_composition_is_the_product_of_the_slopes():
     """S4, Chain rule: F'(x) = f'(g(x)) g'(x)."""
     x = 0.7
-    found = jax.grad(lambda x: jnp.sin(x**2))(x)
-    assert found == pytest.approx(np.cos(x**2) * 2 * x, rel=1e-5)
+    actual = jax.grad(lambda x: jnp.sin(x**2))(x)
+    assert actual == pytest.approx(np.cos(x**2) * 2 * x, rel=1e-5)
 
 
 def test_the_gradients_of_a_chain_share_the_factor_of_the_layer_above():
@@ -176,7 +176,7 @@ def counter(rate):
 
 
 @pytest.mark.parametrize("batch_size", [1, 3, 12])
-def test_an_epoch_takes_every_example_once_in_batches_of_any_size(batch_size):
+def test_an_epoch_uses_every_example_once_with_any_batch_size(batch_size):
     """S4, Batch, stochastic and mini-batch SGD: torch.randperm, then 1, n or all at a time.
 
     The slides add the gradients of a batch up; ours is their mean, so the rate is n times theirs.
@@ -209,7 +209,7 @@ def test_momentum_adds_a_fraction_of_the_last_step():
 
 
 def test_adagrad_adapts_the_rate_to_each_parameter():
-    """S4, SGD optimization algorithms: a first step of one size, however steep each axis is."""
+    """S4, SGD optimization algorithms: the first step has the same size for every slope."""
     start = jnp.array([1.0, 1.0])
     tx = optax.adagrad(0.1, initial_accumulator_value=0.0)
     passed = descend(lambda x: x[0] ** 2 + 1000 * x[1] ** 2, start, tx, 1)
@@ -240,20 +240,20 @@ def test_the_formula_is_a_convolution_and_the_sliding_mask_a_cross_correlation()
 
 
 @pytest.mark.parametrize(("kernel", "total"), [(SHARPEN, 1), (EMBOSS, 1), (EDGE, 0), (BLUR, 15)])
-def test_a_plain_image_is_multiplied_by_the_sum_of_the_kernel(kernel, total):
-    """S4, Convolution example: sharpen and emboss keep it, edge detect gives 0, blur gives 15."""
+def test_a_constant_image_is_multiplied_by_the_sum_of_the_kernel(kernel, total):
+    """S4, Convolution example: sharpen and emboss keep it, edge detect gives 0, blur 15 times."""
     assert np.sum(kernel) == total
     np.testing.assert_array_equal(filtered(np.full((4, 4), 7), kernel), 7 * total)
 
 
 def test_the_blur_of_the_slide_must_be_divided_by_15():
-    """S4, Convolution example: only then does it average, and an image keep its brightness."""
+    """S4, Convolution example: divided by 15 it averages and preserves brightness."""
     blurred = filtered(np.full((4, 4), 7), np.array(BLUR) / 15)
     np.testing.assert_allclose(blurred, 7, rtol=1e-6)
 
 
 def test_pooling_reduces_the_map_and_increases_the_field_of_view():
-    """S4, Pooling and Field of view: 3 + 3 rows see 5; with a pool of 2 between them, 8."""
+    """S4, Pooling and Field of view: two 3 x 3 windows see 5 rows; with a pool of 2 between, 8."""
 
     def seen(*between):
         stages = [("conv1", conv(1, (3, 3), padding="VALID")), *between]
@@ -269,7 +269,7 @@ def test_pooling_reduces_the_map_and_increases_the_field_of_view():
     assert seen(avg_pool((2, 2))) == (8, 8)
 
 
-def test_sum_pooling_adds_up_what_average_pooling_averages():
+def test_sum_pooling_is_average_pooling_times_the_window_size():
     """S4, Pooling: average and sum pooling, here of S0's 4 x 4 image."""
     image = jnp.array([[12, 20, 30, 0], [8, 12, 2, 0], [34, 70, 37, 4], [112, 100, 25, 12]])
     x = image.astype(jnp.float32)[None, :, :, None]
@@ -277,8 +277,8 @@ def test_sum_pooling_adds_up_what_average_pooling_averages():
     np.testing.assert_array_equal(avg_pool((2, 2))(x)[0, :, :, 0], [[13, 8], [79, 19.5]])
 
 
-def test_stochastic_pooling_picks_a_value_as_often_as_it_is_large():
-    """S4, Pooling: a value of each block with the probability of its share in the block's sum."""
+def test_stochastic_pooling_samples_values_in_proportion_to_their_size():
+    """S4, Pooling: a value of each block with probability proportional to the value."""
     x = jnp.tile(jnp.array([[1.0, 2.0], [5.0, 0.0]])[None, :, :, None], (2000, 1, 1, 1))
     pool = stochastic_pool((2, 2))
     drawn, _ = pool.apply({}, {}, x, key=jax.random.key(0), train=True)
@@ -301,8 +301,8 @@ def test_lenet_5_in_its_fully_connected_form_has_61_706_parameters():
     assert count(params) == 61_706
 
 
-def test_dropout_sets_6_of_16_units_to_0_and_leaves_the_rest_as_they_are():
-    """S4, Dropout, a drop factor of 0.3; so at test time it is all units times 0.7, not 0.3."""
+def test_dropout_sets_6_of_16_units_to_0_and_does_not_scale_the_others():
+    """S4, Dropout, a drop factor of 0.3: at test time, all units times 0.7, not 0.3."""
     units = jnp.array([[13, 9, 7, 4], [4, 16, 2, 5], [0, 6, 8, 19], [4, 7, 7, 5]], jnp.float32)
     kept = jnp.array([[1, 0, 1, 1], [1, 0, 1, 0], [1, 1, 1, 0], [0, 0, 1, 1]], bool)
     layer = dropout(0.3, mode="classic", mask=lambda key, keep, shape: kept)
@@ -315,7 +315,7 @@ def test_dropout_sets_6_of_16_units_to_0_and_leaves_the_rest_as_they_are():
 
 
 def test_at_test_time_dropout_keeps_the_same_energy():
-    """S4, Dropout: scaled by what is kept, where S3 says by the dropout rate."""
+    """S4, Dropout: scaled by the keep probability, where S3 says by the dropout rate."""
     units, rates = jnp.ones((100, 1000)), (0.2, 0.3)
     for rate in rates:
         classic = dropout(rate, mode="classic")

@@ -17,7 +17,7 @@ from matplotlib.figure import Figure
 from experiments import common
 from experiments.folder import begin, write_figure, write_json
 from jaxnets import data
-from jaxnets.files import appended
+from jaxnets.files import atomic_append
 
 ROOT = Path(common.__file__).parents[1]
 LIMIT = 2**16  # bytes
@@ -85,7 +85,7 @@ def test_a_file_without_room_is_one_line_and_what_was_there_stays(
 
 
 def append_too_much(path):
-    with appended(path) as append:
+    with atomic_append(path) as append:
         append(bytes(LIMIT))
 
 

@@ -1,4 +1,4 @@
-"""Every reader of files, with a whole file for it and the error that it raises for any other."""
+"""Every reader of files, with a valid file and the error that it raises for invalid ones."""
 
 import gzip
 import json
@@ -28,7 +28,7 @@ POPULATION = {
 
 
 class Reader(NamedTuple):
-    """What reads a kind of file.
+    """A reader of one kind of file.
 
     Attributes:
       name: the file's.

@@ -1,4 +1,4 @@
-"""Files made to break a reader: whatever they hold, it returns or raises its own error.
+"""Fuzzing: for any content, a reader returns or raises its own error.
 
 JAXNETS_FUZZ=10000 python -m pytest -n 0 tests/fuzz   # ten thousand files for each reader
 """
@@ -28,10 +28,10 @@ FILES = settings(
     database=None,
     suppress_health_check=[HealthCheck.too_slow],
 )
-PEAK = 2**23  # bytes a reader may hold for a file of a few kilobytes
+PEAK = 2**23  # bytes of memory for a file of a few kilobytes
 ARRAYS = {"fc1/kernel": np.ones((3, 4), np.float32), "step": np.array(7, np.int32)}
 TREE = {"fc1": {"kernel": jnp.ones((3, 4))}, "step": jnp.int32(7)}
-CORPUS = Path(__file__).parent / "corpus"  # files that once were, or well might be, read wrongly
+CORPUS = Path(__file__).parent / "corpus"  # files that were read incorrectly once, or might be
 
 
 @pytest.fixture(scope="module")
@@ -41,7 +41,7 @@ def folder(tmp_path_factory):
 
 @pytest.fixture(scope="module", autouse=True)
 def traced():
-    """Memory is counted over the whole module, for starting to count is slow."""
+    """Trace memory for the whole module, since starting tracemalloc is slow."""
     tracemalloc.start()
     yield
     tracemalloc.stop()
@@ -49,14 +49,14 @@ def traced():
 
 @pytest.fixture(scope="module")
 def checkpoint(folder):
-    """The bytes of a whole checkpoint of step 1."""
+    """The bytes of a valid checkpoint of step 1."""
     with Checkpoints(folder) as checkpoints:
         checkpoints.save(1, TREE, {"seed": 0}, score=0.5)
     return (folder / "step-00000001.safetensors").read_bytes()
 
 
 def bounded(function, *arguments, error):
-    """What a function returns, or None for its own error; in little memory either way."""
+    """The function's result, or None if it raises its own error; checks the memory."""
     tracemalloc.reset_peak()
     before = tracemalloc.get_traced_memory()[0]
     try:
@@ -69,7 +69,7 @@ def bounded(function, *arguments, error):
 
 
 def signed(content):
-    """The content with its own SHA-256 set right, as one who means harm would do."""
+    """The content with a correct SHA-256, as an attacker would make it."""
     start = content.find(b'"sha256":"') + len(b'"sha256":"')
     if start < 10:
         return content
@@ -79,7 +79,7 @@ def signed(content):
 
 @st.composite
 def mutations(draw, content):
-    """The content with some of its bytes changed, inserted, repeated or taken away."""
+    """The content with some bytes changed, inserted, repeated or removed."""
     content = bytearray(content)
     for _ in range(draw(st.integers(1, 4))):
         at = draw(st.integers(0, len(content)))
@@ -109,7 +109,7 @@ strings = st.one_of(
 
 @st.composite
 def headers(draw, content):
-    """A checkpoint with some entries of its header replaced, and the length set right or not."""
+    """A checkpoint with some entries of its header replaced, and a correct or incorrect length."""
     length = int.from_bytes(content[:8], "little")
     header = json.loads(content[8 : 8 + length])
     for _ in range(draw(st.integers(1, 3))):
@@ -125,7 +125,7 @@ def headers(draw, content):
 
 @FILES
 @given(data=st.data())
-def test_a_checkpoint_of_any_content_is_restored_or_refused(folder, checkpoint, data):
+def test_any_checkpoint_is_restored_or_refused(folder, checkpoint, data):
     kind = data.draw(st.sampled_from(["mutated", "header", "random"]))
     content = data.draw(
         {
@@ -135,7 +135,7 @@ def test_a_checkpoint_of_any_content_is_restored_or_refused(folder, checkpoint, 
         }[kind]
     )
     restored = restore(folder, signed(content) if data.draw(st.booleans()) else content)
-    if restored is not None:  # then it was signed, and nothing of its form is other than was saved
+    if restored is not None:  # then the checksum is correct and the structure is unchanged
         assert restored.step == 1
         assert isinstance(restored.metadata, dict)
         assert restored.tree["fc1"]["kernel"].shape == (3, 4)
@@ -153,7 +153,7 @@ def restore(folder, content):
 
 @FILES
 @given(data=st.data())
-def test_a_safetensors_file_of_any_content_is_loaded_or_refused(folder, checkpoint, data):
+def test_any_safetensors_file_is_loaded_or_refused(folder, checkpoint, data):
     content = data.draw(st.one_of(mutations(checkpoint), headers(checkpoint), st.binary()))
     path = folder / "tree.safetensors"
     path.write_bytes(content)
@@ -163,7 +163,7 @@ def test_a_safetensors_file_of_any_content_is_loaded_or_refused(folder, checkpoi
 
 @FILES
 @given(data=st.data())
-def test_an_idx_file_of_any_content_is_read_or_refused(folder, data):
+def test_any_idx_file_is_read_or_refused(folder, data):
     rank = data.draw(st.integers(1, 3))
     lengths = data.draw(
         st.lists(st.sampled_from([0, 1, 2, 3, 2**16, 2**31, 2**32 - 1]), max_size=4)
@@ -179,9 +179,9 @@ def test_an_idx_file_of_any_content_is_read_or_refused(folder, data):
             content = data.draw(mutations(content))
     path = folder / ("fuzzed.gz" if packed else "fuzzed")
     path.write_bytes(content)
-    found = bounded(read, path, rank, error=DataError)
-    if found is not None:
-        array, sha256 = found
+    actual = bounded(read, path, rank, error=DataError)
+    if actual is not None:
+        array, sha256 = actual
         whole = bytes([0, 0, 8, rank]) + np.array(array.shape, ">u4").tobytes() + array.tobytes()
         assert sha256 == hashlib.sha256(whole).hexdigest()
 

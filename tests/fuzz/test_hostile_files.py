@@ -1,4 +1,4 @@
-"""One table of hostile files for every reader: each answers in one line, soon, in little memory."""
+"""Hostile files for every reader: a one-line error, quickly and in little memory."""
 
 import gzip
 import json
@@ -19,8 +19,8 @@ from jaxnets.data.catalogue import File
 from jaxnets.errors import JSONError
 from jaxnets.json_files import read, read_lines
 
-PEAK = 2**23  # bytes: the files have a few kilobytes, or claim gigabytes
-SECONDS = 10.0  # for a file that takes milliseconds, on a busy machine
+PEAK = 2**23  # bytes; the files have a few kilobytes, or a header that says gigabytes
+SECONDS = 10.0  # although a file takes milliseconds, for a busy machine
 
 
 def named(readers):
@@ -29,7 +29,7 @@ def named(readers):
 
 @pytest.fixture
 def whole(tmp_path, monkeypatch):
-    """A function that makes a reader's path with a whole file there, which is read."""
+    """A function that writes a valid file for a reader and returns its path."""
     monkeypatch.setattr(plots, "POPULATION", plots.POPULATION)  # to be restored
 
     def whole(reader):
@@ -49,14 +49,14 @@ def traced():
 
 
 def answer(reader, path):
-    """The reader's refusal, in one line that names the file; None where it reads it."""
+    """The reader's one-line error, which names the file; None if it reads the file."""
     tracemalloc.reset_peak()
     before, began = tracemalloc.get_traced_memory()[0], time.monotonic()
     try:
         reader.read(path)
     except (reader.error, OSError) as error:
         message = str(error)
-        listing = "other options" in message  # of a run that is whole, and another one
+        listing = "other options" in message  # of two valid but different runs
         assert all(line.isprintable() for line in (message.splitlines() if listing else [message]))
         assert str(path.parent) in message
         return message
@@ -73,7 +73,7 @@ def test_a_file_cut_short_is_refused(reader, share, whole):
     content = path.read_bytes().removesuffix(b"\n")
     path.write_bytes(content[: int(share * len(content))])
     refused = answer(reader, path) is not None
-    assert refused or (reader.name == "any.jsonl" and share == 0.5)  # between its two lines
+    assert refused or (reader.name == "any.jsonl" and share == 0.5)  # in the line break
 
 
 @named(READERS)
@@ -117,7 +117,7 @@ def test_a_file_with_a_flipped_bit_is_read_or_refused(reader, whole):
         pytest.param(b"{} {}", id="two values"),
     ],
 )
-def test_what_is_no_such_file_is_refused(reader, content, whole):
+def test_an_invalid_file_is_refused(reader, content, whole):
     path = whole(reader)
     path.write_bytes(content)
     assert answer(reader, path)
@@ -125,7 +125,7 @@ def test_what_is_no_such_file_is_refused(reader, content, whole):
 
 @named(READERS)
 @pytest.mark.parametrize("kind", ["a folder", "a pipe", "an endless device", "nothing", "a loop"])
-def test_what_is_no_file_is_refused_at_once(reader, kind, whole):
+def test_a_pipe_or_a_device_is_refused_quickly(reader, kind, whole):
     path = whole(reader)
     path.unlink()
     make = {
@@ -137,13 +137,13 @@ def test_what_is_no_file_is_refused_at_once(reader, kind, whole):
     }[kind]
     make(path)
     if kind in ("nothing", "a loop") and reader.name == "result.json":
-        assert reader.read(path) == {}  # a seed that has not begun
+        assert reader.read(path) == {}  # a seed without results
     else:
         assert answer(reader, path)
 
 
 @named(READERS)
-def test_a_file_that_may_not_be_read_is_refused(reader, whole, monkeypatch):
+def test_an_unreadable_file_is_refused(reader, whole, monkeypatch):
     path = whole(reader)
     usual = os.open
 
@@ -157,14 +157,14 @@ def test_a_file_that_may_not_be_read_is_refused(reader, whole, monkeypatch):
 
 
 @named(READERS)
-def test_a_file_of_gigabytes_is_refused_unread(reader, whole):
+def test_a_file_of_gigabytes_is_refused_without_reading_it(reader, whole):
     path = whole(reader)
-    os.truncate(path, 2**33)  # sparse: it takes no room
+    os.truncate(path, 2**33)  # sparse: it takes no disk space
     assert answer(reader, path)
 
 
 @named(JSON)
-def test_a_wrong_kind_in_the_place_of_each_entry_is_read_or_refused(reader, whole):
+def test_entries_of_the_wrong_type_are_read_or_refused(reader, whole):
     path = whole(reader)
     lines = path.read_text(encoding="utf-8").splitlines()
     refused = 0
@@ -183,18 +183,18 @@ def test_a_wrong_kind_in_the_place_of_each_entry_is_read_or_refused(reader, whol
     assert refused or reader.name in ("any.json", "any.jsonl")
 
 
-def test_what_is_longer_than_the_limits_is_refused_with_the_limit(tmp_path, monkeypatch):
+def test_a_file_or_line_above_the_limit_is_refused_with_the_limit(tmp_path, monkeypatch):
     path = tmp_path / "a.json"
     path.write_text('{"name": "value"}\n')
     monkeypatch.setattr("jaxnets.json_files.LINE_LIMIT", 10)
     monkeypatch.setattr("jaxnets.json_files.FILE_LIMIT", 11)
     with pytest.raises(JSONError, match="line 1, is damaged: it has more than 10 bytes; -"):
         list(read_lines(path, cure="-"))
-    with pytest.raises(JSONError, match="it has 18 bytes, and no more than 11 are read; -"):
+    with pytest.raises(JSONError, match="it has 18 bytes, but the limit is 11; -"):
         read(path, cure="-")
 
 
-def test_a_log_of_hostile_lines_is_cut_before_them(tmp_path):
+def test_a_log_is_truncated_before_hostile_lines(tmp_path):
     log = tmp_path / "metrics.jsonl"
     for line in (
         b"[" * 100_000,
@@ -210,7 +210,7 @@ def test_a_log_of_hostile_lines_is_cut_before_them(tmp_path):
 
 @pytest.fixture
 def cache(tmp_path, monkeypatch):
-    """The cache of downloads with a small published set in it, no mirror, and what reads it."""
+    """The download cache with a small published data set and without mirrors, and its reader."""
     images, labels = (2, 28, 28), (2,)
     folder = tmp_path / "jaxnets" / "mnist"
     folder.mkdir(parents=True)

@@ -1,4 +1,4 @@
-"""Every named output of a network, without the network's knowing."""
+"""Activations: every named output of a network."""
 
 import jax
 import jax.numpy as jnp
@@ -14,7 +14,7 @@ MODEL = serial(("block1", BLOCK), ("block2", BLOCK), flatten, ("head", dense(3))
 PARAMS, STATE = MODEL.init(jax.random.key(0), X)
 
 
-def test_every_named_output_is_there_by_its_path_in_order_and_the_last_is_the_model_s():
+def test_every_named_output_is_collected_by_path_in_order():
     seen = activations(MODEL, PARAMS, STATE, X)
     assert list(seen) == [
         *("block1/conv", "block1/relu", "block1", "block2/conv", "block2/relu", "block2", "head")
@@ -38,7 +38,7 @@ def test_a_shared_layer_s_calls_are_numbered():
     assert_close(seen["fc#2"], by_hand)
 
 
-def test_in_training_the_chance_drawn_is_that_of_the_key_and_it_may_be_traced():
+def test_in_training_it_uses_the_key_and_may_be_traced():
     model = serial(("drop", dropout(0.5)), ("head", dense(3)))
     x, key = jnp.ones((4, 6)), jax.random.key(1)
     params, _ = model.init(jax.random.key(0), x)
@@ -66,7 +66,7 @@ def test_a_loop_is_one_operation_and_a_tuple_s_parts_are_numbered():
 
 
 @pytest.mark.parametrize("wrap", [jax.jit, jax.checkpoint])
-def test_names_inside_of_compiled_and_of_recomputed_parts_are_found(wrap):
+def test_names_inside_jit_and_checkpoint_are_collected(wrap):
     apply = wrap(BLOCK.apply)
     block = BLOCK._replace(apply=lambda p, s, x, *, key=None, train=False: apply(p, s, x))
     params = {"block1": PARAMS["block1"]}

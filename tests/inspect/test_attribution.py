@@ -1,4 +1,4 @@
-"""What a score rests on, against derivatives taken by hand."""
+"""Saliency and class-activation maps, against derivatives by hand."""
 
 import jax
 import jax.numpy as jnp
@@ -15,7 +15,7 @@ MODEL = serial(("front", FRONT), ("pool", global_avg_pool), ("head", dense(3)))
 PARAMS, STATE = MODEL.init(jax.random.key(0), X)
 
 
-def test_the_saliency_of_a_linear_model_is_its_weights_size():
+def test_the_saliency_of_a_linear_model_is_the_magnitude_of_its_weights():
     model = serial(flatten, ("head", dense(3)))
     params, state = model.init(jax.random.key(0), X)
     kernel = params["head"]["kernel"].reshape(8, 6, 2, 3)
@@ -32,7 +32,7 @@ def test_before_a_global_average_pool_it_is_the_class_activation_map_of_zhou():
     assert_close(got * 8 * 6, jnp.maximum(by_hand, 0))
 
 
-def test_at_a_layer_in_the_middle_it_weighs_maps_by_their_mean_gradient():
+def test_at_an_inner_layer_maps_are_weighted_by_their_mean_gradient():
     back = serial(("conv", conv(5, (3, 3))), flatten, ("head", dense(3)))
     model = serial(("front", FRONT), ("back", back))
     params, state = model.init(jax.random.key(0), X)
@@ -50,8 +50,8 @@ def test_at_a_layer_in_the_middle_it_weighs_maps_by_their_mean_gradient():
     assert_close(*both(X))
 
 
-def test_derivatives_of_its_own_that_a_function_has_are_kept():
-    """Without it the derivative of max(x, 0) at 0 would be a half, and not ReLU's 0."""
+def test_custom_derivatives_are_kept():
+    """Without it the derivative of max(x, 0) at 0 would be 1/2 instead of ReLU's 0."""
     model = serial(("maps", lambda x: x), jax.nn.relu, global_avg_pool, ("head", dense(3)))
     params, state = model.init(jax.random.key(0), X)
     x = jnp.zeros_like(X).at[:, 0, 0].set(1)
@@ -62,9 +62,9 @@ def test_derivatives_of_its_own_that_a_function_has_are_kept():
     assert_same(got.at[:, 0, 0].set(0), jnp.zeros_like(got))
 
 
-def test_a_name_that_is_not_there_or_gives_no_map_is_refused_with_those_there_are():
+def test_an_unknown_layer_or_one_without_maps_is_refused_with_the_existing_names():
     names = r"'front', 'front/conv', 'front/relu', 'head', 'pool'"
     with pytest.raises(LayerError, match=rf"no output named 'conv'; it has \[{names}\]"):
         class_activation(MODEL, PARAMS, STATE, X, CLASSES, "conv")
-    with pytest.raises(LayerError, match=r"needs maps .*'pool' gives \(3, 4\); choose a layer"):
+    with pytest.raises(LayerError, match=r"feature maps .* 'pool' is \(3, 4\); choose an"):
         class_activation(MODEL, PARAMS, STATE, X, CLASSES, "pool")

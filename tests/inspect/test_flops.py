@@ -1,4 +1,4 @@
-"""Floating-point operations, against XLA's count where it has one, and against formulas."""
+"""Floating-point operations against XLA's count where it has one, and against formulas."""
 
 import jax
 import jax.numpy as jnp
@@ -20,14 +20,14 @@ def xla(f, *arguments):
     return jax.jit(f).lower(*arguments).cost_analysis()["flops"]
 
 
-def product(how):
-    return lambda x, y: jnp.einsum(how, x, y)
+def product(subscripts):
+    return lambda x, y: jnp.einsum(subscripts, x, y)
 
 
-def convolution(**how):
+def convolution(**options):
     layout = {"dimension_numbers": ("NHWC", "HWIO", "NHWC"), "padding": "VALID"}
-    how = {"window_strides": (1, 1), **layout, **how}
-    return lambda x, kernel: jax.lax.conv_general_dilated(x, kernel, **how)
+    options = {"window_strides": (1, 1), **layout, **options}
+    return lambda x, kernel: jax.lax.conv_general_dilated(x, kernel, **options)
 
 
 @pytest.mark.parametrize(
@@ -44,11 +44,11 @@ def convolution(**how):
         (convolution(batch_group_count=2), spec(2, 9, 8, 4), spec(3, 2, 4, 6)),
     ],
 )
-def test_a_matmul_and_a_convolution_without_padding_cost_what_xla_says(f, x, y):
+def test_matmuls_and_unpadded_convolutions_have_the_count_of_xla(f, x, y):
     assert flops(f, x, y) == xla(f, x, y) > 0
 
 
-def test_taps_on_padding_count_as_the_field_counts_them():
+def test_taps_on_padding_are_counted():
     layer = serial(("conv", conv(6, (3, 3), strides=2)))
     params, state = jax.eval_shape(layer.init, jax.random.key(0), spec(2, 8, 8, 3))
     count = flops(layer.apply, params, state, spec(2, 8, 8, 3))
@@ -56,8 +56,8 @@ def test_taps_on_padding_count_as_the_field_counts_them():
 
 
 @pytest.mark.parametrize(("size", "stride", "groups"), [(2, 2, 1), (3, 3, 3), (3, 1, 1)])
-def test_each_gradient_of_a_convolution_costs_what_it_costs(size, stride, groups):
-    """Zeros between pixels and the forward pass, of which nothing is used, do not count."""
+def test_the_gradients_of_a_convolution_have_its_count(size, stride, groups):
+    """Zeros between pixels and the unused forward pass do not count."""
     layer = conv(6, (size, size), strides=stride, groups=groups, padding="VALID", use_bias=False)
     x, g = spec(2, 12, 12, 3), spec(2, *2 * [(12 - size) // stride + 1], 6)
     params, _ = jax.eval_shape(layer.init, jax.random.key(0), x)
@@ -69,12 +69,12 @@ def test_each_gradient_of_a_convolution_costs_what_it_costs(size, stride, groups
     to_kernel = flops(lambda *given: back(*given)[0], params, x, g)
     to_input = flops(lambda *given: back(*given)[1], params, x, g)
     assert flops(lambda params, x: layer.apply(params, {}, x)[0], params, x) == forward
-    # where windows overlap, the input's gradient has taps on padding
+    # if windows overlap, the input's gradient has taps on padding
     padded = 2 * (2 * 12 * 12 * 3) * (size * size * 6 // groups)
     assert (to_kernel, to_input) == (forward, padded if stride < size else forward)
 
 
-def test_a_training_step_is_the_forward_pass_three_times_but_for_the_first_layer_s_input():
+def test_a_training_step_is_three_forward_passes_without_the_input_gradient():
     train_step = make_train_step(
         models.mlp((16, 10)), optax.adam(1e-3), losses.softmax_cross_entropy
     )
@@ -85,7 +85,7 @@ def test_a_training_step_is_the_forward_pass_three_times_but_for_the_first_layer
     assert flops(train_step, train_state, batch) == 2 * first + 3 * second
 
 
-def test_a_scan_counts_once_a_step_and_nested_ones_multiply():
+def test_a_scan_counts_once_per_step_and_nested_ones_multiply():
     def step(carry, _):
         carry, _ = jax.lax.scan(lambda c, _: (c @ c, None), carry, None, length=3)
         return carry @ carry, None
@@ -96,7 +96,7 @@ def test_a_scan_counts_once_a_step_and_nested_ones_multiply():
     assert flops(lambda a: jax.lax.map(lambda row: row @ row, a), A) == 4 * 8
 
 
-def test_what_no_output_depends_on_does_not_count():
+def test_dead_code_is_not_counted():
     def f(a, b):
         jax.jit(jnp.matmul)(a, b)
         return jax.jit(lambda a, b: (a @ b, b @ a))(a, b)[0]
@@ -104,13 +104,13 @@ def test_what_no_output_depends_on_does_not_count():
     assert flops(f, A, A) == 2 * 4**3
 
 
-def test_elementwise_operations_reductions_and_pools_are_left_out():
+def test_elementwise_operations_reductions_and_pools_are_not_counted():
     pool = max_pool((2, 2))
     assert flops(lambda x: jnp.exp(pool(x)).sum() + x.mean(), spec(2, 4, 4, 3)) == 0
     assert flops(lambda n: jax.lax.while_loop(lambda n: n < 9, lambda n: n + 1, n), 0) == 0
 
 
-def test_a_loop_of_unknown_length_is_refused_with_its_line():
+def test_a_loop_of_unknown_length_is_refused_with_its_source_line():
     def f(a, n):
         return jax.lax.fori_loop(0, n, lambda i, a: a @ a, a)
 
@@ -118,7 +118,7 @@ def test_a_loop_of_unknown_length_is_refused_with_its_line():
         flops(f, A, 3)
 
 
-def test_branches_count_when_they_agree_and_are_refused_when_they_differ():
+def test_branches_with_different_counts_are_refused():
     def choose(p, a, other):
         return jax.lax.cond(p, lambda a: a @ a, other, a)
 

@@ -1,4 +1,4 @@
-"""The plus-minus-epsilon check: it passes what is right and names what is wrong."""
+"""The gradient check: correct gradients pass, and errors name the wrong ones."""
 
 import re
 
@@ -14,7 +14,7 @@ X = normal(4, 3)
 
 
 def scaled(wrong=lambda g: g):
-    """x times a scale, its backward pass by hand; `wrong` spoils the scale's gradient."""
+    """x times a scale with a manual backward pass; `wrong` changes the scale's gradient."""
 
     @jax.custom_vjp
     def f(scale, x):
@@ -35,19 +35,19 @@ def network_of(layer):
     return serial(("fc", dense(2)), ("own", layer))
 
 
-def check(layer, x=X, **how):
+def check(layer, x=X, **options):
     params, state = layer.init(jax.random.key(0), x)
-    return check_gradient(layer, params, state, x, **how)
+    return check_gradient(layer, params, state, x, **options)
 
 
-def test_right_gradients_pass_with_what_float64_leaves_of_error():
+def test_correct_gradients_pass_with_the_errors_of_float64():
     layer = serial(("fc", dense(5)), jnp.tanh, ("norm", batch_norm()), ("own", scaled()))
     assert 0 < check(layer, train=True) < 1e-6
     assert 0 < check(layer) < 1e-6
     assert 0 < check(serial(("conv", conv(2, (2, 2)))), normal(2, 3, 3, 1)) < 1e-6
 
 
-def test_it_works_in_float64_and_leaves_the_rest_of_the_program_in_float32():
+def test_it_computes_in_float64_without_enabling_it_elsewhere():
     seen = []
 
     def watched(x):
@@ -59,27 +59,28 @@ def test_it_works_in_float64_and_leaves_the_rest_of_the_program_in_float32():
     assert jnp.ones(1).dtype == X.dtype == jnp.float32
 
 
-def test_the_same_draws_are_made_in_every_evaluation():
+def test_every_evaluation_has_the_same_random_numbers():
     assert check(dropout(0.5), key=jax.random.key(1), train=True) < 1e-6
 
 
-def test_integer_inputs_are_left_alone():
+def test_integer_inputs_are_not_checked():
     assert check(embedding(5, 3), jnp.array([[0, 4], [2, 2]])) < 1e-6
 
 
-def test_the_worst_entry_is_named_by_its_path_with_expected_and_got():
+def test_the_error_names_the_worst_entry_with_expected_and_got():
     # kernel 3 x 2, bias 2, scale 2, input 4 x 3: 22 entries
     layer = network_of(scaled(wrong=lambda g: g.at[1].mul(1.5).at[0].mul(1.01)))
     with pytest.raises(GradientError) as raised:
         check(layer)
-    found = re.fullmatch(
-        r"the gradient in params/own/scale\[1\] should be (\S+) by differences, but is (\S+): "
-        r"a relative error of 3.3e-01, of at most 1e-05; 2 of 22 entries are off. Correct the "
+    actual = re.fullmatch(
+        r"the gradient in params/own/scale\[1\] should be (\S+) by finite differences, but is "
+        r"(\S+): a relative error of 3.3e-01, above the tolerance of 1e-05; 2 of 22 entries are "
+        r"off; correct the "
         r"backward pass or, at a kink, check at another input",
         str(raised.value),
     )
-    assert found, raised.value
-    assert float(found[2]) == pytest.approx(1.5 * float(found[1]), rel=1e-4)
+    assert actual, raised.value
+    assert float(actual[2]) == pytest.approx(1.5 * float(actual[1]), rel=1e-4)
 
 
 @pytest.mark.parametrize(
@@ -93,17 +94,17 @@ def test_the_worst_entry_is_named_by_its_path_with_expected_and_got():
     ],
     ids=["reversed", "none", "errors that cancel", "not a number", "infinite"],
 )
-def test_no_kind_of_error_is_overlooked(wrong):
+def test_every_kind_of_error_is_detected(wrong):
     with pytest.raises(GradientError, match=r"params/own/scale\["):
         check(network_of(scaled(wrong)))
 
 
-def test_an_error_that_vanishes_in_the_sum_of_the_outputs_is_caught():
+def test_an_error_that_cancels_in_the_sum_of_the_outputs_is_detected():
     @jax.custom_vjp
     def softmax(x):
         return jax.nn.softmax(x)
 
-    # a softmax's outputs add up to 1, so that their sum has no gradient to be wrong about
+    # the outputs of a softmax sum to 1, so that the gradient of their sum is always 0
     softmax.defvjp(lambda x: (softmax(x), None), lambda _, g: (jnp.zeros_like(g),))
     with pytest.raises(GradientError, match=r"arguments\[0\]\["):
         check_function(softmax, X)
@@ -118,7 +119,7 @@ def test_arguments_of_a_function_are_named_by_position_and_path():
         check_function(f, 0.7, {"v": 2.0, "w": normal(3, 1)})
 
 
-def test_a_subset_is_drawn_from_every_array_and_is_the_same_every_time():
+def test_a_subset_has_entries_of_every_array_and_is_deterministic():
     def message():
         f = jax.lax.stop_gradient  # wrong in every entry
         with pytest.raises(GradientError, match="5 of 5 entries are off") as raised:
@@ -128,22 +129,22 @@ def test_a_subset_is_drawn_from_every_array_and_is_the_same_every_time():
     assert message() == message()
 
 
-def test_an_error_of_rounding_in_a_vanishing_entry_is_no_disagreement():
+def test_a_rounding_error_in_a_vanishing_entry_passes():
     assert check_function(lambda x: (1e-9 * x[0] + x[1]) ** 2, jnp.array([3.0, 2.0])) < 1e-6
     assert check_function(lambda x: 0 * x + 5.0, X) < 1e-6
 
 
 @pytest.mark.parametrize(
-    "f, arguments, how, message",
+    "f, arguments, options, message",
     [
         (lambda x: x * 2, (jnp.arange(3),), {}, "a floating-point argument, but got none; pass"),
-        (lambda x: x.astype(jnp.float32), (X,), {}, "float64, but got float32; compute in x.dtype"),
+        (lambda x: x.astype(jnp.float32), (X,), {}, "but got float32; compute in x.dtype"),
         (lambda x: x, (X,), {"entries": 0}, "entries of 1 or more, but got 0"),
     ],
 )
-def test_what_cannot_be_checked_is_refused_with_the_cure(f, arguments, how, message):
+def test_unsupported_functions_are_refused_with_the_cure(f, arguments, options, message):
     with pytest.raises(LayerError, match=message):
-        check_function(f, *arguments, **how)
+        check_function(f, *arguments, **options)
 
 
 def test_at_a_kink_the_message_says_so():

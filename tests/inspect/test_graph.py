@@ -1,4 +1,4 @@
-"""The computation graph: what its text says, what its DOT draws, and that both are the same."""
+"""The computation graph as text and as DOT."""
 
 import re
 import shutil
@@ -26,7 +26,7 @@ def operations(graph):
     return [node.operation for node in graph.nodes if node.operation != "input"]
 
 
-def test_a_perceptron_reads_as_its_formula():
+def test_the_graph_of_a_perceptron_reads_as_its_formula():
     assert computation_graph(PERCEPTRON, X).text() == (
         "n0 = input                float32[1]    params/fc/bias\n"
         "n1 = input                float32[2,1]  params/fc/kernel\n"
@@ -39,7 +39,7 @@ def test_a_perceptron_reads_as_its_formula():
     )
 
 
-def test_logistic_regression_is_the_graph_of_s1_and_its_gradient_goes_back_through_it():
+def test_logistic_regression_has_the_graph_of_deck_s1_and_its_gradient():
     w, x, y = jnp.ones(3), jnp.ones(3), jnp.float32(1)
     forward = computation_graph(cost, w, x, y)
     assert [node.where for node in forward.nodes[:3]] == ["w", "x", "y"]
@@ -55,7 +55,7 @@ def test_logistic_regression_is_the_graph_of_s1_and_its_gradient_goes_back_throu
     assert not any(node.backward for node in forward.nodes)
 
 
-def test_nested_layers_are_named_by_path_on_the_way_there_and_back():
+def test_nested_layers_are_named_by_path_in_both_passes():
     model = serial(("block", serial(("fc1", dense(3)), jax.nn.relu)), ("fc2", dense(1)))
     graph = computation_graph(model, X)
     places = {(node.operation, node.where) for node in graph.nodes}
@@ -72,7 +72,7 @@ def test_nested_layers_are_named_by_path_on_the_way_there_and_back():
     assert {("dot_general", "block/fc1"), ("dot_general", "fc2")} < back
 
 
-def test_calls_are_opened_loops_are_not_and_the_plain_way_is_shown_for_every_platform():
+def test_calls_are_inlined_loops_are_not_and_the_default_platform_is_shown():
     model = serial(("conv", conv(2, (3, 3))), max_pool((2, 2)))
     graph = computation_graph(model, jnp.ones((2, 4, 4, 1)))
     assert operations(graph) == ["conv_general_dilated", "reshape", "add", "reduce_window_max"]
@@ -83,7 +83,7 @@ def test_calls_are_opened_loops_are_not_and_the_plain_way_is_shown_for_every_pla
     assert operations(computation_graph(nested, 1.0)) == ["max", "sin"]
 
 
-def test_settings_constants_and_several_outputs_are_written_out():
+def test_parameters_constants_and_several_outputs_are_shown():
     table = normal(3)
 
     def f(a, b):
@@ -110,24 +110,24 @@ def test_the_same_model_gives_the_same_graph_from_values_or_from_shapes():
 
 
 def parsed(dot):
-    """Node labels and edges of a DOT text, its braces balanced and every line understood."""
+    """Node labels and edges of a DOT text; checks the braces and parses every line."""
     assert dot.startswith("digraph {\n") and dot.endswith("}\n")
     nodes, edges, boxes, depth = {}, [], [], 0
     for line in dot.splitlines():
         depth += line.count("{") * line.endswith("{") - (line == "}")
-        if found := re.fullmatch(r'(n\d+) \[label="((?:[^"\\]|\\.)*)"[^\]]*\];', line):
-            nodes[found[1]] = found[2]
-        elif found := re.fullmatch(r"(n\d+) -> (n\d+);", line):
-            edges.append((found[1], found[2]))
-        elif found := re.fullmatch(r'label="(.*)";', line):
-            boxes.append(found[1])
+        if actual := re.fullmatch(r'(n\d+) \[label="((?:[^"\\]|\\.)*)"[^\]]*\];', line):
+            nodes[actual[1]] = actual[2]
+        elif actual := re.fullmatch(r"(n\d+) -> (n\d+);", line):
+            edges.append((actual[1], actual[2]))
+        elif actual := re.fullmatch(r'label="(.*)";', line):
+            boxes.append(actual[1])
         else:
             assert re.fullmatch(r"digraph \{|subgraph cluster_\d+ \{|node \[.*\];|\}", line), line
     assert depth == 0
     return nodes, edges, boxes
 
 
-def test_the_dot_has_a_node_for_every_node_an_edge_for_every_operand_and_a_box_for_every_layer():
+def test_the_dot_text_has_all_nodes_edges_and_layers():
     graph = computation_graph(PERCEPTRON, X)
     nodes, edges, boxes = parsed(graph.dot())
     assert list(nodes) == ["n0", "n1", "n2", "n6", "n3", "n4", "n5"]
@@ -139,7 +139,7 @@ def test_the_dot_has_a_node_for_every_node_an_edge_for_every_operand_and_a_box_f
     assert "peripheries=2" in re.search(r"n6 \[.*", graph.dot())[0]
 
 
-def test_the_dot_of_a_gradient_is_well_formed_too():
+def test_the_dot_text_of_a_gradient_is_well_formed():
     graph = computation_graph(jax.grad(cost), jnp.ones(3), jnp.ones(3), 1.0)
     nodes, edges, boxes = parsed(graph.dot())
     assert len(nodes) == len(graph.nodes)
@@ -148,7 +148,7 @@ def test_the_dot_of_a_gradient_is_well_formed_too():
 
 
 @pytest.mark.skipif(shutil.which("dot") is None, reason="needs Graphviz")
-def test_graphviz_draws_the_dot():
+def test_graphviz_renders_the_dot_text():
     dot = computation_graph(PERCEPTRON, X).dot().encode()
     assert subprocess.run(["dot", "-Tsvg"], input=dot, check=True, capture_output=True).stdout
 

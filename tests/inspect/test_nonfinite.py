@@ -1,4 +1,4 @@
-"""A fault is planted; the finder names the layer, the operation, the pass and the line."""
+"""The finder names the layer, the operation, the pass and the line of a planted fault."""
 
 import jax
 import jax.numpy as jnp
@@ -31,7 +31,7 @@ def culprit_of_a_step(*stages, tx=None, loss=losses.softmax_cross_entropy, x=X):
     return first_nonfinite(train_step, train_state, BATCH._replace(x=x))
 
 
-def test_a_sound_step_has_no_culprit():
+def test_a_finite_step_has_no_culprit():
     assert culprit_of_a_step(jax.nn.relu) is None
 
 
@@ -43,7 +43,7 @@ def test_the_log_of_a_negative_number_in_a_layer_s_forward_pass():
     assert culprit_of_a_step(log)[:3] == ("block", "log", False)
 
 
-def test_the_derivative_of_a_root_at_zero_which_only_the_backward_pass_meets():
+def test_the_derivative_of_a_square_root_at_0_is_in_the_backward_pass():
     culprit = culprit_of_a_step(("bad", root))
     assert (culprit.path, culprit.backward) == ("block/bad", True)
     assert f"test_nonfinite.py:{root.__code__.co_firstlineno + 1}" in culprit.source
@@ -53,14 +53,14 @@ def test_the_derivative_of_a_root_at_zero_which_only_the_backward_pass_meets():
     assert first_nonfinite(gradient, params).backward
 
 
-def test_a_gradient_alone_whose_forward_pass_is_at_fault():
+def test_a_gradient_whose_forward_pass_is_at_fault():
     model = serial(("fc1", dense(5)), ("bad", jnp.sqrt))
     params, _ = model.init(jax.random.key(0), X)
     gradient = jax.jit(jax.grad(lambda params: model.apply(params, {}, X)[0].sum()))
     assert first_nonfinite(gradient, params)[:3] == ("bad", "sqrt", False)
 
 
-def test_a_fault_in_the_loss_or_in_the_optimizer_is_in_no_layer():
+def test_a_fault_in_the_loss_or_the_optimizer_is_outside_layers():
     def loss(outputs, labels):
         return losses.softmax_cross_entropy(outputs, labels) / (0 * outputs[:, 0])
 
@@ -76,12 +76,12 @@ def test_a_fault_in_the_loss_or_in_the_optimizer_is_in_no_layer():
     assert f"test_nonfinite.py:{divide_by_norm.__code__.co_firstlineno + 2}" in culprit.source
 
 
-def test_bad_input_is_named_by_its_place_and_not_blamed_on_a_layer():
+def test_an_input_that_is_not_finite_is_reported_by_its_path():
     culprit = culprit_of_a_step(jax.nn.relu, x=X.at[1, 2].set(jnp.nan))
     assert culprit[:3] == ("arguments[1]/x", "input", False)
 
 
-def test_what_is_masked_out_and_infinity_on_purpose_are_not_blamed():
+def test_masked_values_and_constant_infinities_are_not_reported():
     def masked(x):
         return jnp.where(x > 0, jnp.log(x), 0.0) + jnp.log1p(x - 10)
 
@@ -93,4 +93,4 @@ def test_what_is_masked_out_and_infinity_on_purpose_are_not_blamed():
     assert first_nonfinite(lambda x, best: (jnp.log(x), best), x, best).operation == "log"
     assert first_nonfinite(lambda x: jax.nn.softmax(jnp.where(x > 0, x, -jnp.inf)), x) is None
     lowest = first_nonfinite(lambda x: jnp.where(x > 9, x, -jnp.inf).max() - -jnp.inf, x)
-    assert lowest.operation == "sub"  # infinity - infinity is nobody's purpose
+    assert lowest.operation == "sub"  # infinity - infinity is a fault

@@ -1,4 +1,4 @@
-"""Pictures show the numbers that they were given, each in its place, and say what they show."""
+"""Figures show the given numbers in the right places, with labels."""
 
 import numpy as np
 import pytest
@@ -12,7 +12,7 @@ def shown(axes):
     return np.ma.filled(axes.images[0].get_array().astype(float), np.nan)
 
 
-def test_filters_are_numbered_in_rows_on_one_scale_about_zero():
+def test_filters_are_numbered_in_rows_on_a_common_scale_about_0():
     kernel = np.asarray(normal(3, 3, 1, 5))
     axes, bar = pictures.filters(kernel, "five filters").axes
     assert (axes.get_title(), bar.get_ylabel()) == ("five filters", "weight")
@@ -25,7 +25,7 @@ def test_filters_are_numbered_in_rows_on_one_scale_about_zero():
     np.testing.assert_allclose(axes.images[0].get_clim(), (-largest, largest), rtol=1e-6)
 
 
-def test_filters_of_three_channels_are_colours_and_zero_is_grey():
+def test_filters_of_three_channels_are_colours_and_0_is_grey():
     kernel = np.zeros((3, 3, 3, 2))
     kernel[0, 1, 2, 1] = -4
     (axes,) = pictures.filters(kernel, "colours").axes
@@ -36,7 +36,7 @@ def test_filters_of_three_channels_are_colours_and_zero_is_grey():
         pictures.filters(normal(3, 3, 2, 5), "deeper")
 
 
-def test_feature_maps_have_one_scale_from_zero_unless_they_are_signed():
+def test_feature_maps_have_a_common_scale_from_0_unless_they_are_signed():
     maps = np.abs(normal(4, 6, 9))
     axes, bar = pictures.feature_maps(maps, "maps", most=4).axes
     assert shown(axes).shape == (9, 13) and bar.get_ylabel() == "activation"
@@ -46,11 +46,11 @@ def test_feature_maps_have_one_scale_from_zero_unless_they_are_signed():
     np.testing.assert_allclose(axes.images[0].get_clim(), (-maps.max(), maps.max()))
 
 
-def test_evidence_lies_over_each_image_in_full_and_is_scaled_to_its_largest():
+def test_evidence_covers_each_image_and_is_scaled_to_its_maximum():
     images, maps = np.full((2, 8, 6, 3), 0.25), np.arange(24.0).reshape(2, 4, 3)
     figure = pictures.evidence(images, {"saliency": maps}, ["a", "b"], "why")
     *panels, bar = figure.axes
-    assert figure.get_suptitle() == "why" and bar.get_ylabel() == "share of the image's largest"
+    assert figure.get_suptitle() == "why" and bar.get_ylabel() == "fraction of the image's maximum"
     assert [axes.get_title() for axes in panels] == ["a", "b", "", ""]
     assert panels[2].get_ylabel() == "saliency"
     for axes, heat in zip(panels[2:], maps, strict=True):
@@ -59,7 +59,7 @@ def test_evidence_lies_over_each_image_in_full_and_is_scaled_to_its_largest():
         np.testing.assert_allclose(above.get_array(), heat / heat.max())
 
 
-def test_an_embedding_has_a_colour_a_class_and_says_how_much_is_seen():
+def test_an_embedding_has_one_colour_per_class_and_shows_the_variance():
     points, labels = np.asarray(normal(7, 2)), np.array([0, 1, 1, 0, 1, 1, 1])
     (axes,) = pictures.embedding(points, (0.31, 0.2), labels, ("cat", "dog"), "pets").axes
     assert axes.get_xlabel() == "component 1 (31% of the variance)"

@@ -1,4 +1,4 @@
-"""Plots carry their titles, units and legends, and need no display."""
+"""Plots have titles, units and legends, and need no display."""
 
 import numpy as np
 import pytest
@@ -25,7 +25,7 @@ WATCHED = [epoch(i, {"loss": 1.5 / i, "accuracy": 1 - 0.2 / i}) for i in (1, 2, 
 MATRIX = np.array([[8, 2, 0], [1, 9, 0], [0, 0, 0]])
 
 
-def test_curves_have_a_panel_a_metric_with_both_splits_by_epoch():
+def test_curves_have_one_panel_per_metric_with_both_splits_by_epoch():
     figure = plots.curves([*WATCHED, epoch(4)], "a run")
     assert figure.get_suptitle() == "a run"
     assert [axes.get_ylabel() for axes in figure.axes] == ["loss (nats)", "accuracy"]
@@ -43,19 +43,19 @@ def test_curves_have_a_panel_a_metric_with_both_splits_by_epoch():
 
 
 @pytest.mark.parametrize("epochs", [1, 2, 40])
-def test_ticks_are_whole_epochs_however_few(epochs):
+def test_ticks_are_whole_epochs(epochs):
     figure = plots.curves([epoch(i + 1) for i in range(epochs)], "a run")
     ticks = figure.axes[0].get_xticks()
     assert all(tick == int(tick) for tick in ticks) and len(ticks) <= 12
 
 
-def test_curves_without_validation_have_one_line_a_panel():
+def test_curves_without_validation_have_one_line_per_panel():
     figure = plots.curves([epoch(1)], "an epoch")
     for axes in figure.axes:
         assert [line.get_label() for line in axes.get_lines()] == ["training"]
 
 
-def test_curves_leave_out_what_is_no_number():
+def test_curves_omit_metrics_that_are_not_scalars():
     progress = epoch(1)
     progress.train["confusion"] = MATRIX
     figure = plots.curves([progress], "an epoch")
@@ -67,14 +67,14 @@ def test_a_confusion_matrix_names_its_classes_and_shows_its_counts():
     axes, bar = figure.axes
     assert axes.get_title() == "pets"
     assert (axes.get_xlabel(), axes.get_ylabel()) == ("predicted class", "true class")
-    assert bar.get_ylabel() == "share of the true class"
+    assert bar.get_ylabel() == "fraction of the true class"
     for labels in (axes.get_xticklabels(), axes.get_yticklabels()):
         assert [label.get_text() for label in labels] == ["cat", "dog", "newt"]
     shown = {text.get_position(): text.get_text() for text in axes.texts}
     assert shown == {(0, 0): "8", (1, 0): "2", (0, 1): "1", (1, 1): "9"}  # (column, row)
 
 
-def test_the_colour_is_the_share_of_the_row_and_its_number_stands_out():
+def test_the_colour_is_the_fraction_of_the_row_with_a_contrasting_number():
     (axes, _) = plots.confusion(MATRIX, ("a", "b", "c"), "shares").axes
     np.testing.assert_allclose(
         axes.images[0].get_array(), [[0.8, 0.2, 0], [0.1, 0.9, 0], [0, 0, 0]]

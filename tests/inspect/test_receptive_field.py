@@ -1,4 +1,4 @@
-"""What an output sees, against where NaN gets to, gradients are, and what papers say."""
+"""Receptive fields against the propagation of NaN, gradients, and published values."""
 
 import jax
 import jax.numpy as jnp
@@ -43,21 +43,21 @@ TOP = serial(("pool", global_avg_pool), ("head", dense(2)))
 
 
 def seen_by_nan(model, x):
-    """For each output and axis of the input, (input, output positions): where a NaN gets to."""
+    """For each output and axis of the input, (input, output positions): where NaN propagates."""
     params, state = model.init(jax.random.key(0), x)
-    outputs, found = jax.jit(lambda x: activations(model, params, state, x)), {}
+    outputs, actual = jax.jit(lambda x: activations(model, params, state, x)), {}
     for axis in (1, 2):
         for i in range(x.shape[axis]):
             marked = jnp.moveaxis(jnp.moveaxis(x, axis, 0).at[i].set(jnp.nan), 0, axis)
             for path, y in outputs(marked).items():
                 others = tuple({0, 1, 2, 3} - {axis}) if y.ndim == 4 else None
                 seen = np.isnan(y).any(others).reshape(-1)
-                found.setdefault((path, axis), []).append(seen)
-    return {place: np.array(rows) for place, rows in found.items()}
+                actual.setdefault((path, axis), []).append(seen)
+    return {place: np.array(rows) for place, rows in actual.items()}
 
 
 def seen_by_field(field, axis, extent, outputs):
-    """The same, of one axis, by a size, a stride and a start."""
+    """The same for one axis, from a size, a stride and a start."""
     size, stride, start = (part[axis - 1] for part in field)
     first = start + stride * np.arange(outputs)[None]
     inputs = np.arange(extent)[:, None]
@@ -65,23 +65,23 @@ def seen_by_field(field, axis, extent, outputs):
 
 
 def ends(seen):
-    """The first and the last input position that each output position sees."""
+    """The first and the last input position that each output position depends on."""
     return [(np.flatnonzero(column)[0], np.flatnonzero(column)[-1]) for column in seen.T]
 
 
 @pytest.mark.parametrize("model", [BRANCHES, serial(("windows", WINDOWS), ("top", TOP))])
-def test_what_an_output_sees_is_where_a_nan_gets_to(model):
+def test_the_field_is_the_set_of_pixels_from_which_nan_propagates(model):
     x = jnp.ones((1, 19, 14, 2))
     fields, support = receptive_field(model, x), seen_by_nan(model, x)
     assert {path for path, _ in support} == fields.keys()
     for (path, axis), seen in support.items():
         expected = seen_by_field(fields[path], axis, *seen.shape)
         assert ends(seen) == ends(expected), f"{path}, axis {axis}"
-        if "conv2" not in path:  # whose dilation leaves gaps
+        if "conv2" not in path:  # dilated windows have gaps
             assert seen.sum() == expected.sum() or "pool2" in path, f"{path}, axis {axis}"
 
 
-def test_what_an_output_sees_is_the_support_of_its_gradient():
+def test_the_field_is_the_support_of_the_gradient():
     positive = {
         "kernel_init": lambda key, shape, dtype: jax.random.uniform(key, shape, dtype, 1, 2)
     }
@@ -112,26 +112,26 @@ def test_what_an_output_sees_is_the_support_of_its_gradient():
         (models.lenet5(), 28, "pool2", (16, 4)),
     ],
 )
-def test_the_fields_of_the_famous_networks(model, size, path, expected):
+def test_the_fields_of_published_networks(model, size, path, expected):
     channels = 1 if size == 28 else 3
     field = receptive_field(model, jax.ShapeDtypeStruct((1, size, size, channels), jnp.float32))
     assert (field[path].size, field[path].stride) == tuple((n, n) for n in expected)
 
 
-def test_the_center_of_a_field_is_the_middle_of_its_first_position():
+def test_the_center_is_that_of_the_first_position():
     field = receptive_field(serial(("conv", conv(1, (4, 3), strides=2))), jnp.ones((1, 8, 9, 1)))
     assert field["conv"] == ((4, 3), (2, 2), (-1, -1))
     assert field["conv"].center == (0.5, 0.0)
 
 
-def test_sequences_have_one_axis_and_what_is_flattened_has_none():
+def test_sequences_have_one_axis_and_flattened_outputs_none():
     model = serial(("conv", conv(4, (5,))), ("flat", flatten), ("relu", jax.nn.relu))
     model = serial(("body", model), ("head", dense(2)), jnp.sin)
     fields = receptive_field(model, jnp.ones((2, 9, 3)))
     assert fields == {"body/conv": ((5,), (1,), (-2,)), "head": ((13,), (0,), (-2,))}
 
 
-def test_turning_cropping_padding_and_joining_keep_rows_in_order():
+def test_transposing_cropping_padding_and_concatenating_keep_rows_in_order():
     def move(x):
         x = jnp.pad(x.transpose(0, 2, 1, 3), ((0, 0), (3, 0), (0, 1), (0, 0)))[:, 1:, ::3]
         return jnp.concatenate([x, x[:, ::1].astype(jnp.int32)], axis=-1)
@@ -140,7 +140,7 @@ def test_turning_cropping_padding_and_joining_keep_rows_in_order():
     assert fields["move"] == ((1, 1), (3, 1), (0, -2))
 
 
-def test_a_gate_that_sees_everything_makes_its_block_see_everything():
+def test_a_gate_with_a_full_field_makes_the_blocks_field_full():
     @network(gate=dense(4))
     def squeeze_and_excite(x, *, gate):
         return x * jax.nn.sigmoid(gate(x.mean((1, 2))))[:, None, None]
@@ -156,17 +156,17 @@ def test_a_gate_that_sees_everything_makes_its_block_see_everything():
         (conv_transpose(2, (3, 3), strides=2), "conv_general_dilated in bad.*transposed"),
         (lambda x: jnp.cumsum(x, 1), "through cumsum in bad, at .*test_receptive_field.*rule"),
         (lambda x: x + x[:, ::-1], "through rev in bad"),
-        (lambda x: x + x.transpose(0, 2, 1, 3), "through add .*do not line up"),
-        (lambda x: jnp.concatenate([x, x], 1), "end to end"),
+        (lambda x: x + x.transpose(0, 2, 1, 3), "through add .*are not aligned"),
+        (lambda x: jnp.concatenate([x, x], 1), "concatenated rows"),
         (scan_over_time(serial(lambda pair: (pair[1],) * 2), lambda x: x), "through scan in bad"),
     ],
 )
-def test_what_cannot_be_followed_is_refused_by_name(stage, said):
+def test_operations_without_a_rule_are_refused_by_name(stage, said):
     model = serial(("conv", conv(2, (3, 3))), ("bad", stage))
     with pytest.raises(LayerError, match=f"(?s){said}"):
         receptive_field(model, jnp.ones((1, 6, 6, 2)))
 
 
-def test_an_input_without_rows_is_refused():
+def test_an_input_without_spatial_axes_is_refused():
     with pytest.raises(LayerError, match=r"expects one input .* but got \(2, 5\)"):
         receptive_field(serial(("fc", dense(3))), jnp.ones((2, 5)))

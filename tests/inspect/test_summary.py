@@ -1,4 +1,4 @@
-"""Tables of models, against counts made by hand from the papers' layer sizes."""
+"""Summaries of models against counts by hand from the papers' layer sizes."""
 
 from itertools import pairwise
 
@@ -16,7 +16,7 @@ def image(size, channels=3):
 
 
 def convolution(out, size, channels, features):
-    """Multiplications and additions of a square convolution to (out, out, features)."""
+    """The multiplications and additions of a square convolution to (out, out, features)."""
     return 2 * out * out * size * size * channels * features
 
 
@@ -31,7 +31,7 @@ LENET_BATCH_NORM = (
     + convolution(7, 3, 32, 64)
     + matmuls(7 * 7 * 64, 50, 10)
 )
-ALEXNET = (  # half of the channels in each of two groups
+ALEXNET = (  # two groups with half of the channels each
     convolution(55, 11, 3, 96)
     + convolution(27, 5, 96 // 2, 256)
     + convolution(13, 3, 256, 384)
@@ -67,7 +67,7 @@ def resnet18():
 def resnet50():
     total, channels = convolution(112, 7, 3, 64) + matmuls(2048, 1000), 64
     for side, width, depth in ((56, 64, 3), (28, 128, 4), (14, 256, 6), (7, 512, 3)):
-        before = side if width == 64 else 2 * side  # the first 1x1 comes before the stride
+        before = side if width == 64 else 2 * side  # the first 1x1 convolution is before the stride
         total += convolution(before, 1, channels, width) + convolution(side, 1, channels, 4 * width)
         total += (depth - 1) * convolution(side, 1, 4 * width, width)
         total += depth * (
@@ -104,14 +104,14 @@ def test_the_totals_are_those_counted_by_hand(model, x, parameters, count):
     assert table.parameter_bytes == 4 * parameters
 
 
-def test_the_counts_by_hand_are_the_known_ones():
+def test_the_counts_by_hand_are_the_published_ones():
     """Multiply-adds in millions: He et al. 2016, table 1 (as usually rounded), and others'."""
     known = {ALEXNET: 724, vgg(2, 2, 3, 3, 3): 15_470, resnet18(): 1_814, resnet50(): 4_089}
     assert [round(count / 2e6) for count in known] == list(known.values())
 
 
-def test_alexnet_s_25_rows_are_those_of_the_slide():
-    """S2: name, output and, of what learns, parameters; input and output are the toolbox's."""
+def test_alexnet_has_the_25_rows_of_deck_s2():
+    """S2: name, output and number of parameters; input and output are MATLAB's layers."""
     model = serial(("alexnet", models.alexnet()), ("prob", jax.nn.softmax))
     rows = [row for row in summary(model, image(227)).rows if row.path != "alexnet"]
     slide = """
@@ -146,7 +146,7 @@ def test_a_table_reads_line_by_line():
     )
 
 
-def test_what_belongs_to_no_named_layer_is_the_output_s():
+def test_operations_outside_named_layers_are_counted_for_the_output():
     table = summary(dense(3), normal(2, 5))
     assert [row.path for row in table.rows] == ["input", "output"]
     assert table.rows[-1][2:] == (18, 2 * 2 * 5 * 3, 72, 24)
@@ -159,7 +159,7 @@ def test_what_belongs_to_no_named_layer_is_the_output_s():
     assert (rows["fc"].flops, rows["output"].flops) == (2 * 2 * 5 * 4, 2 * 2 * 4 * 7)
 
 
-def test_a_scope_inside_of_a_layer_belongs_to_the_layer():
+def test_a_scope_inside_a_layer_belongs_to_the_layer():
     def attend(x):
         with jax.named_scope("scores"):
             return x @ x.T
@@ -168,7 +168,7 @@ def test_a_scope_inside_of_a_layer_belongs_to_the_layer():
     assert [row.flops for row in rows] == [0, 2 * 2 * 5 * 2, 2 * 2 * 2 * 2, 0]
 
 
-def test_a_layer_whose_output_nobody_uses_is_a_row():
+def test_a_layer_with_an_unused_output_has_a_row():
     @network(fc=dense(4), unused=dense(3))
     def model(x, *, fc, unused):
         unused(x)
@@ -178,7 +178,7 @@ def test_a_layer_whose_output_nobody_uses_is_a_row():
     assert rows["unused"] == ((2, 3), 18, 2 * 2 * 5 * 3)
 
 
-def test_a_shared_layer_holds_its_parameters_once_and_costs_at_every_call():
+def test_a_shared_layer_has_its_parameters_once_and_flops_per_call():
     @network(inner=serial(("fc", dense(3))))
     def model(x, *, inner):
         return inner(inner(x))
@@ -190,7 +190,7 @@ def test_a_shared_layer_holds_its_parameters_once_and_costs_at_every_call():
     ]
 
 
-def test_a_loop_over_time_costs_all_its_steps():
+def test_a_loop_over_time_counts_the_flops_of_all_steps():
     @network(fc=dense(4), head=dense(2))
     def cell(carry_and_x, *, fc, head):
         carry = jnp.tanh(fc(jnp.concatenate(carry_and_x, axis=1)))

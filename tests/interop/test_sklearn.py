@@ -1,4 +1,4 @@
-"""The estimators keep scikit-learn's contract, agree with its models, and compile once a shape."""
+"""The estimators pass scikit-learn's checks, agree with its models, and compile once per shape."""
 
 import importlib
 import os
@@ -35,7 +35,7 @@ full_batch = {"learning_rate_init": 0.1, "batch_size": 300, "max_iter": 400, "ra
 
 
 def build(features, outputs):
-    """A network with a state and with chance, for a pickle to find by name."""
+    """A network with a state and dropout, which a pickle refers to by name."""
     del features
     return serial(
         ("fc", dense(8)), ("norm", batch_norm()), jax.nn.relu, ("drop", dropout(0.2)),
@@ -84,7 +84,7 @@ def test_scikit_learns_own_checks_pass(estimator):
 
 
 def test_a_grid_over_alpha_compiles_once_for_each_number_of_rows():
-    # A width of its own: the folds have 200 rows, and the best is trained again on all 300.
+    # A unique width, so that no program is cached: folds have 200 rows, and refitting has 300.
     estimator = clone(small).set_params(hidden_layer_sizes=(15,))
     programs = _PROGRAMS[estimator.fit(X[:50], Y[:50])._train_step()]
 
@@ -104,7 +104,7 @@ def test_a_pipeline_is_cross_validated():
     assert cross_val_score(pipeline, X, Y, cv=3).mean() > 0.85
 
 
-def test_digits_are_told_apart_as_well_as_by_scikit_learns_network():
+def test_digits_are_classified_as_well_as_by_scikit_learns_network():
     pixels, test_pixels, digits, test_digits = train_test_split(
         PIXELS / 16, DIGITS, test_size=597, random_state=0
     )
@@ -140,7 +140,7 @@ def test_a_network_without_hidden_layers_is_logistic_regression():
     assert (ours.predict(x) == theirs.predict(x)).mean() > 0.99
 
 
-def test_passes_over_the_same_rows_are_epochs_of_one_fit(fitted):
+def test_partial_fits_on_the_same_rows_equal_epochs_of_one_fit(fitted):
     halfway = clone(small)
     for _ in range(10):
         halfway.partial_fit(X, Y, classes=range(10))
@@ -153,7 +153,7 @@ def test_passes_over_the_same_rows_are_epochs_of_one_fit(fitted):
     np.testing.assert_array_equal(resumed.predict_proba(X), fitted.predict_proba(X))
 
 
-def test_a_pass_sees_every_row_given_however_many_there_were_before():
+def test_partial_fit_uses_every_row_whatever_the_previous_number_of_rows():
     still = clone(small).set_params(learning_rate_init=1e-12, batch_size=60)
     for passes, rows in enumerate((slice(0, 300), slice(0, 200), slice(100, 300)), start=1):
         still.partial_fit(X[rows], Y[rows], classes=range(10))
@@ -175,7 +175,7 @@ def test_early_stopping_keeps_what_was_best_on_the_held_out_rows():
     assert log_loss(held_y, estimator.predict_proba(held_x)) == pytest.approx(min(held), rel=1e-4)
 
 
-def test_a_row_is_predicted_the_same_whatever_is_beside_it(fitted):
+def test_the_prediction_of_a_row_does_not_depend_on_other_rows(fitted):
     rows = np.concatenate([X, X])
     every = fitted.predict_log_proba(rows)
     for start, stop in ((0, 1), (1, 18), (299, 302), (498, 503), (0, 501)):
@@ -194,7 +194,7 @@ def test_another_seed_gives_another_network(fitted):
     assert not np.array_equal(other.predict_proba(X), fitted.predict_proba(X))
 
 
-def test_settings_changed_after_a_fit_wait_for_the_next(fitted):
+def test_params_changed_after_fit_apply_to_the_next_fit(fitted):
     changed = pickle.loads(pickle.dumps(fitted)).set_params(hidden_layer_sizes=(3,), build=build)
     np.testing.assert_array_equal(changed.predict(X), fitted.predict(X))
 
@@ -235,7 +235,7 @@ def test_a_pickle_holds_numpy_arrays_and_the_name_of_its_builder(built):
         ({"build": build_three}, r"to \(1, 10\), but got one to \(1, 3\)"),
     ],
 )
-def test_a_bad_setting_is_refused_by_name(settings, message):
+def test_an_invalid_param_is_refused_by_name(settings, message):
     with pytest.raises(ValueError, match=message):
         clone(small).set_params(**settings).fit(X, Y)
 
@@ -245,7 +245,7 @@ def test_a_builder_must_return_a_layer():
         clone(small).set_params(build=build_nothing).fit(X, Y)
 
 
-def test_passes_refuse_what_their_first_did_not_promise(fitted):
+def test_partial_fit_refuses_classes_that_the_first_call_did_not_have(fitted):
     trained = pickle.loads(pickle.dumps(fitted))
     with pytest.raises(ValueError, match="classes must be passed on the first call"):
         clone(small).partial_fit(X, Y)

@@ -1,4 +1,4 @@
-"""Rows and classes count as much as their weights say, as in scikit-learn's own models."""
+"""Sample and class weights have the effect that they have in scikit-learn's models."""
 
 import numpy as np
 import pytest
@@ -53,7 +53,7 @@ def test_class_weights_are_those_of_logistic_regression(class_weight):
 @pytest.mark.parametrize(
     ("estimator", "y"), [(JaxnetsClassifier, Y), (JaxnetsRegressor, REAL)], ids=["class", "real"]
 )
-def test_in_a_full_batch_a_weight_of_2_is_a_row_twice_and_of_0_none(estimator, y):
+def test_in_a_full_batch_a_weight_of_2_repeats_a_row_and_0_removes_it(estimator, y):
     weights = np.where(Y < 5, 2, np.where(Y == 9, 0, 1))
     settings = {"alpha": 10, "learning_rate_init": 0.01, "batch_size": 2000, "max_iter": 10}
     network = estimator((16,), random_state=0, **settings)
@@ -71,7 +71,7 @@ def test_in_a_full_batch_a_weight_of_2_is_a_row_twice_and_of_0_none(estimator, y
 @pytest.mark.parametrize(
     ("estimator", "y"), [(JaxnetsClassifier, Y), (JaxnetsRegressor, REAL)], ids=["class", "real"]
 )
-def test_weights_of_1_are_none_at_all_up_to_rounding(estimator, y):
+def test_weights_of_1_equal_no_weights_up_to_rounding(estimator, y):
     network = estimator((16,), learning_rate_init=0.01, batch_size=70, max_iter=3, random_state=0)
     plain = clone(network).fit(X, y)
     ones = clone(network).fit(X, y, sample_weight=np.ones(300))
@@ -79,7 +79,7 @@ def test_weights_of_1_are_none_at_all_up_to_rounding(estimator, y):
     np.testing.assert_allclose(ones._outputs(X), plain._outputs(X), atol=1e-4)
 
 
-def test_balanced_classes_are_weights_of_the_rows():
+def test_balanced_class_weights_are_equivalent_to_row_weights():
     y = np.minimum(Y, 2)
     balanced = clone(small).set_params(class_weight="balanced").fit(X, y)
     weights = compute_sample_weight("balanced", y)
@@ -97,7 +97,7 @@ def test_the_weights_of_rows_and_of_classes_are_multiplied():
     np.testing.assert_array_equal(both.predict_proba(X), weighted.predict_proba(X))
 
 
-def test_passes_over_the_same_weighted_rows_are_epochs_of_one_fit():
+def test_partial_fits_on_the_same_weighted_rows_equal_epochs_of_one_fit():
     weighted = clone(small).set_params(class_weight={3: 2}, max_iter=3)
     passes = clone(weighted)
     weighted.fit(X, Y, sample_weight=WEIGHTS)
@@ -107,7 +107,7 @@ def test_passes_over_the_same_weighted_rows_are_epochs_of_one_fit():
     np.testing.assert_array_equal(passes.predict_proba(X), weighted.predict_proba(X))
 
 
-def test_a_pass_takes_the_weights_of_classes_that_are_not_in_it():
+def test_partial_fit_accepts_weights_of_absent_classes():
     weighted = clone(small).set_params(class_weight={3: 2, 9: 5})
     weighted.partial_fit(X[Y < 5], Y[Y < 5], classes=range(10))
     by_row = clone(small).partial_fit(
@@ -116,7 +116,7 @@ def test_a_pass_takes_the_weights_of_classes_that_are_not_in_it():
     np.testing.assert_array_equal(weighted.predict_proba(X), by_row.predict_proba(X))
 
 
-def test_a_regressor_makes_weighted_passes():
+def test_partial_fit_of_a_regressor_uses_weights():
     network = JaxnetsRegressor((8,), learning_rate_init=1e-12, random_state=0)
     network.partial_fit(X, REAL, WEIGHTS)
     errors = ((network.predict(X) - REAL) ** 2).sum(1) / 2
@@ -142,7 +142,7 @@ def test_the_accuracy_reported_is_weighted():
 
 
 def test_weights_pass_through_cross_validation():
-    heavy = np.where(Y == 3, 1e-6, 1.0)  # so that a 3 is never worth the name
+    heavy = np.where(Y == 3, 1e-6, 1.0)  # a weight so small that class 3 is never predicted
     scores = cross_val_score(
         clone(small), X, Y == 3, cv=3, scoring="recall", params={"sample_weight": heavy}
     )
@@ -158,7 +158,7 @@ def test_weights_pass_through_cross_validation():
         (np.full(300, np.nan), "NaN"),
     ],
 )
-def test_weights_that_make_no_sense_are_refused(weights, message):
+def test_invalid_weights_are_refused(weights, message):
     for estimator in (clone(small), JaxnetsRegressor()):
         with pytest.raises(ValueError, match=message):
             estimator.fit(X, Y, sample_weight=weights)
@@ -167,7 +167,7 @@ def test_weights_that_make_no_sense_are_refused(weights, message):
             estimator.partial_fit(X, Y, sample_weight=weights, **options)
 
 
-def test_held_out_rows_that_all_weigh_0_are_refused():
+def test_held_out_rows_with_only_weights_of_0_are_refused():
     _, _, _, _, _, held = train_test_split(
         X, Y, np.arange(300), test_size=0.1, random_state=np.random.RandomState(0), stratify=Y
     )
@@ -179,7 +179,7 @@ def test_held_out_rows_that_all_weigh_0_are_refused():
         clone(small).set_params(early_stopping=True).fit(X, Y, sample_weight=weights)
 
 
-def test_class_weights_that_make_no_sense_are_refused():
+def test_invalid_class_weights_are_refused():
     for wrong in ("heavy", [1, 2]):
         with pytest.raises(ValueError, match="'class_weight' parameter of JaxnetsClassifier"):
             clone(small).set_params(class_weight=wrong).fit(X, Y)

@@ -1,4 +1,4 @@
-"""The threshold unit, and the rectifier whose slope is learned."""
+"""The Heaviside step function and PReLU."""
 
 import jax
 import jax.numpy as jnp
@@ -11,7 +11,7 @@ from jaxnets import LayerError, heaviside, prelu
 SLOPES = {"slope": jnp.array([0.1, -2.0, 3.0])}
 
 
-def test_step_is_one_above_zero_and_zero_below_and_in_a_tie():
+def test_heaviside_is_1_above_0_and_0_elsewhere():
     y = heaviside(jnp.array([-2.0, -1e-30, -0.0, 0.0, 1e-30, 3.0, jnp.inf]))
     np.testing.assert_array_equal(y, [0, 0, 0, 0, 1, 1, 1])
 
@@ -20,17 +20,17 @@ def test_step_is_one_above_zero_and_zero_below_and_in_a_tie():
     ("dtype", "expected"),
     [(jnp.int32, jnp.float32), (jnp.float32, jnp.float32), (jnp.bfloat16, jnp.bfloat16)],
 )
-def test_step_gives_floats(dtype, expected):
+def test_heaviside_returns_floats(dtype, expected):
     y = heaviside(jnp.array([-1, 0, 2], dtype))
     assert y.dtype == expected
     np.testing.assert_array_equal(y, [0, 0, 1])
 
 
-def test_step_has_no_gradient_to_learn_by():
+def test_heaviside_has_gradient_0():
     np.testing.assert_array_equal(jax.grad(lambda x: heaviside(x).sum())(normal(5)), jnp.zeros(5))
 
 
-def test_prelu_is_the_input_where_it_is_positive_and_slope_times_input_elsewhere():
+def test_prelu_is_the_identity_above_0_and_slope_times_x_below():
     x = normal(4, 5, 6, 3)
     slopes = np.array([0.1, -2.0, 3.0])
     y, _ = prelu().apply(SLOPES, {}, x)
@@ -38,19 +38,19 @@ def test_prelu_is_the_input_where_it_is_positive_and_slope_times_input_elsewhere
 
 
 @pytest.mark.parametrize("shape", [(3,), (2, 3), (2, 5, 4, 3)])
-def test_prelu_has_one_slope_a_channel_a_quarter_at_first(shape):
+def test_prelu_has_one_slope_per_channel_initialised_to_a_quarter(shape):
     params, state = prelu().init(jax.random.key(0), jax.ShapeDtypeStruct(shape, jnp.float32))
     np.testing.assert_array_equal(params["slope"], [0.25, 0.25, 0.25])
     assert (params.keys(), state) == ({"slope"}, {})
 
 
-def test_prelu_starts_from_the_slope_it_is_given():
+def test_prelu_initialises_the_slope_to_its_argument():
     params, _ = prelu(slope=0.01).init(jax.random.key(0), jnp.ones((2, 3)))
     y, _ = prelu().apply(params, {}, jnp.array([[-100.0, 100.0, 0.0]]))
     assert_close(y, jnp.array([[-1.0, 100.0, 0.0]]), 1e-6)
 
 
-def test_the_gradient_of_a_slope_is_the_sum_of_what_was_negative_in_its_channel():
+def test_the_gradient_of_a_slope_is_the_sum_of_its_channels_negative_values():
     x, weight = normal(4, 5, 3), normal(4, 5, 3, seed=1)
 
     def loss(params):
@@ -60,7 +60,7 @@ def test_the_gradient_of_a_slope_is_the_sum_of_what_was_negative_in_its_channel(
     assert_close(jax.grad(loss)(SLOPES), {"slope": expected}, 1e-5)
 
 
-def test_a_learned_slope_comes_to_that_of_the_data():
+def test_training_recovers_the_slope_of_the_data():
     x = normal(200, 2)
     target = jnp.where(x >= 0, x, x * jnp.array([[0.5, -0.3]]))
 
@@ -75,6 +75,6 @@ def test_a_learned_slope_comes_to_that_of_the_data():
     assert_close(params, {"slope": jnp.array([0.5, -0.3])}, 1e-3)
 
 
-def test_prelu_refuses_another_number_of_channels():
+def test_prelu_refuses_the_wrong_number_of_channels():
     with pytest.raises(LayerError, match=r"prelu\(\) expects \(..., 3\) but got \(2, 4\); init"):
         prelu().apply(SLOPES, {}, jnp.ones((2, 4)))

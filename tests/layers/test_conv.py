@@ -1,4 +1,4 @@
-"""Convolution: by hand, and misuse."""
+"""Convolution: results by hand, and errors."""
 
 import jax
 import jax.numpy as jnp
@@ -23,7 +23,7 @@ CROSS = [[1, 0, 1], [0, 1, 0], [1, 0, 1]]
 
 
 def convolve(image, kernel, padding):
-    """One image of one channel with a given kernel."""
+    """The output for one image of one channel with a given kernel."""
     image, kernel = (jnp.asarray(array, jnp.float32) for array in (image, kernel))
     layer = conv(1, kernel.shape, padding=padding, use_bias=False)
     y, _ = layer.apply({"kernel": kernel[..., None, None]}, {}, image[None, ..., None])
@@ -56,11 +56,11 @@ def convolve(image, kernel, padding):
     ],
     ids=["ridge VALID", "ridge SAME", "cross"],
 )
-def test_it_gives_the_numbers_worked_out_by_hand(image, kernel, padding, expected):
+def test_it_gives_the_results_by_hand(image, kernel, padding, expected):
     np.testing.assert_array_equal(convolve(image, kernel, padding), expected)
 
 
-def test_it_is_cross_correlation_so_the_kernel_is_not_turned():
+def test_it_is_a_cross_correlation_so_the_kernel_is_not_flipped():
     point = np.zeros((3, 3))
     point[1, 1] = 1
     turned = np.asarray(EMBOSS)[::-1, ::-1]
@@ -77,7 +77,7 @@ def test_it_computes_in_the_dtype_of_its_kernel():
 
 
 @pytest.mark.parametrize(
-    ("size", "how", "message"),
+    ("size", "options", "message"),
     [
         ((0, 3), {}, r"size to be a positive integer, but got 0"),
         ((3, -1), {}, r"size to be a positive integer, but got -1"),
@@ -101,9 +101,9 @@ def test_it_computes_in_the_dtype_of_its_kernel():
         ((3,), {"padding": ((1, 1), (1, 1))}, r"1 \(before, after\) pairs, but got"),
     ],
 )
-def test_a_wrong_construction_is_refused(size, how, message):
+def test_invalid_arguments_are_refused(size, options, message):
     with pytest.raises(LayerError, match=rf"^conv.* expects .*{message}"):
-        conv(6, size, **how)
+        conv(6, size, **options)
 
 
 @pytest.mark.parametrize("features", [0, -1, 6.0, True])
@@ -116,7 +116,7 @@ WRONG_INPUTS = pytest.mark.parametrize(
     ("x", "message"),
     [
         (normal(28, 28, 2), r"\(batch, height, width, channels\) but got \(28, 28, 2\); add"),
-        (normal(1, 2, 28, 28), r"\(..., 2\) but got \(1, 2, 28, 28\); images are channels last"),
+        (normal(1, 2, 28, 28), r"\(..., 2\) but got \(1, 2, 28, 28\); move the channels to"),
         (normal(1, 2, 5, 2), r"at least \(3, 3\) but got \(2, 5\) with padding; use a smaller w"),
     ],
     ids=["rank", "channels", "size"],
@@ -131,7 +131,7 @@ def test_an_input_that_does_not_fit_is_refused_with_the_cure(x, message):
         layer.apply(params, {}, x)
 
 
-def test_a_kernel_spread_by_dilation_must_fit_too():
+def test_a_dilated_kernel_must_fit_the_input():
     layer = conv(4, (3, 3), padding="VALID", dilation=2)
     params, _ = layer.init(jax.random.key(0), normal(1, 5, 5, 2))
     assert layer.apply(params, {}, normal(1, 5, 5, 2))[0].shape == (1, 1, 1, 4)
@@ -139,6 +139,6 @@ def test_a_kernel_spread_by_dilation_must_fit_too():
         layer.apply(params, {}, normal(1, 4, 5, 2))
 
 
-def test_init_refuses_channels_that_do_not_fall_into_the_groups():
+def test_init_refuses_channels_that_the_groups_do_not_divide():
     with pytest.raises(LayerError, match=r"channels in 2 groups, but got \(1, 5, 5, 3\)"):
         conv(4, (3, 3), groups=2).init(jax.random.key(0), normal(1, 5, 5, 3))

@@ -1,4 +1,4 @@
-"""Transposed convolution: kernels laid down, the input gradient of conv, and PyTorch's numbers."""
+"""Transposed convolution against loops, the input gradient of conv, and PyTorch."""
 
 from functools import partial
 
@@ -25,9 +25,9 @@ CASES = pytest.mark.parametrize(
 )
 
 
-def start(space, *how, **options):
-    """A layer of 2 features on 3 channels, its params with a bias, and an input."""
-    layer, x = conv_transpose(2, *how, **options), normal(2, *space, 3)
+def start(space, *sizes, **options):
+    """A layer with 2 features for 3 channels, params with a nonzero bias, and an input."""
+    layer, x = conv_transpose(2, *sizes, **options), normal(2, *space, 3)
     params, _ = layer.init(jax.random.key(0), x)
     return layer, params | {"bias": jnp.array([0.5, -0.25])}, x
 
@@ -38,14 +38,14 @@ def apply(layer, params, x):
 
 
 def out_size(n, size, stride, padding, axis):
-    """The shape rule that the docstring gives."""
+    """The output shape as documented."""
     if padding == "SAME":
         return n * stride
     return (n - 1) * stride + size - (0 if padding == "VALID" else sum(padding[axis]))
 
 
 def laid_down(x, kernel, strides, before, out):
-    """Each value of x times the kernel, added where its corner falls, in float64."""
+    """Adds the kernel times each value of x at its position, in float64."""
     x, kernel = np.asarray(x, np.float64), np.asarray(kernel, np.float64)
     *size, features, _ = kernel.shape
     y = np.zeros((len(x), *out, features))
@@ -58,7 +58,7 @@ def laid_down(x, kernel, strides, before, out):
 
 
 @CASES
-def test_each_value_lays_down_the_kernel_and_padding_cuts_off(space, size, strides, padding):
+def test_each_value_adds_a_scaled_kernel_and_padding_crops(space, size, strides, padding):
     layer, params, x = start(space, size, strides=strides, padding=padding)
     axes = range(len(space))
     out = [out_size(space[i], size[i], strides[i], padding, i) for i in axes]
@@ -88,7 +88,7 @@ def test_it_is_the_input_gradient_of_conv_with_the_same_kernel(space, size, stri
     assert_close(y, gradient, 1e-6)
 
 
-def test_pytorchs_numbers_come_from_its_kernel_with_the_axes_in_the_other_order():
+def test_pytorch_agrees_with_its_kernel_axes_permuted():
     # torch.nn.functional.conv_transpose2d(x, kernel, stride=(2, 1), padding=(1, 1))
     x = (jnp.arange(8.0) - 3).reshape(1, 2, 2, 2)  # (batch, channels, height, width)
     kernel = (jnp.arange(24.0) - 10).reshape(2, 2, 2, 3)  # (channels, features, height, width)
@@ -99,7 +99,7 @@ def test_pytorchs_numbers_come_from_its_kernel_with_the_axes_in_the_other_order(
     np.testing.assert_array_equal(y[0].transpose(2, 0, 1), torch)
 
 
-def test_a_stride_above_the_size_leaves_gaps_as_in_pytorch():
+def test_a_stride_larger_than_the_size_leaves_gaps_as_in_pytorch():
     # torch.nn.functional.conv_transpose1d(x, kernel, stride=4)
     x = (jnp.arange(6.0) - 2).reshape(1, 2, 3)
     kernel = (jnp.arange(12.0) - 5).reshape(2, 2, 3)
@@ -109,21 +109,21 @@ def test_a_stride_above_the_size_leaves_gaps_as_in_pytorch():
     np.testing.assert_array_equal(y[0].T, torch)
 
 
-def test_params_are_a_kernel_of_size_by_features_by_channels_and_a_bias():
+def test_the_params_are_a_kernel_of_size_features_channels_and_a_bias():
     x = jax.ShapeDtypeStruct((1, 4, 4, 7), jnp.float32)
     params, state = jax.eval_shape(conv_transpose(5, (3, 2)).init, jax.random.key(0), x)
     assert jax.tree.map(jnp.shape, params) == {"kernel": (3, 2, 5, 7), "bias": (5,)}
     assert state == {}
 
 
-def test_the_first_kernel_has_variance_one_over_taps_times_channels():
+def test_the_initial_kernel_has_variance_1_over_taps_times_channels():
     params, _ = conv_transpose(64, (3, 3)).init(jax.random.key(0), jnp.ones((1, 4, 4, 16)))
     variance, n = 1 / (3 * 3 * 16), params["kernel"].size
     assert abs(params["kernel"].var() / variance - 1) <= 5 * np.sqrt(2 / n)
 
 
 @pytest.mark.parametrize(
-    ("how", "message"),
+    ("options", "message"),
     [
         ({"features": 0}, "features to be a positive integer, but got 0"),
         ({"size": (3, 3, 3)}, r"a size of 1 or 2 axes, as in \(3, 3\)"),
@@ -133,16 +133,16 @@ def test_the_first_kernel_has_variance_one_over_taps_times_channels():
         ({"padding": "FULL"}, "padding .* but got 'FULL'"),
     ],
 )
-def test_wrong_arguments_are_refused_at_construction(how, message):
+def test_invalid_arguments_are_refused_at_construction(options, message):
     with pytest.raises(LayerError, match=rf"conv_transpose\(.*\) expects {message}"):
-        conv_transpose(**{"features": 4, "size": (3, 3)} | how)
+        conv_transpose(**{"features": 4, "size": (3, 3)} | options)
 
 
-def test_an_input_of_another_rank_or_channel_count_is_refused():
+def test_an_input_of_the_wrong_rank_or_number_of_channels_is_refused():
     layer, params, _ = start((4, 4), (3, 3))
     with pytest.raises(LayerError, match=r"expects \(batch, height, width, channels\) but got"):
         layer.init(jax.random.key(0), jnp.ones((4, 4, 3)))
-    with pytest.raises(LayerError, match=r"expects \(..., 3\) but got \(1, 4, 4, 2\); images are"):
+    with pytest.raises(LayerError, match=r"expects \(..., 3\) but got \(1, 4, 4, 2\); move the"):
         layer.apply(params, {}, jnp.ones((1, 4, 4, 2)))
 
 
@@ -172,8 +172,8 @@ def test_negative_padding_appends_zeros_in_the_output_and_both_gradients(
         np.testing.assert_allclose((by_params["kernel"] * dk).sum(), along_k, rtol=1e-4, atol=1e-4)
 
 
-def test_padding_that_leaves_nothing_is_refused_with_a_cure():
+def test_padding_that_crops_everything_is_refused_with_a_cure():
     layer = conv_transpose(2, (3,), padding=((2, 2),))
     params = {"kernel": jnp.ones((3, 2, 3)), "bias": jnp.zeros(2)}
-    with pytest.raises(LayerError, match=r"leaves something of \(2,\).*leaves \(0,\); pad less"):
+    with pytest.raises(LayerError, match=r"crops less than the whole .* makes it \(0,\); pad less"):
         layer.apply(params, {}, jnp.ones((1, 2, 3)))

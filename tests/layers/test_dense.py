@@ -26,7 +26,7 @@ def test_it_computes_in_the_dtype_of_its_kernel():
         assert layer.apply(half, {}, x)[0].dtype == jnp.bfloat16
 
 
-def test_its_first_kernel_keeps_the_variance_of_its_input():
+def test_the_initial_kernel_preserves_the_variance():
     params, _ = dense(500).init(jax.random.key(0), normal(1, 400))
     kernel = np.asarray(params["kernel"])
     # 200,000 draws of variance 1/400: the sample's standard error is below 0.4 %.
@@ -44,9 +44,9 @@ def test_an_input_that_does_not_fit_is_refused_with_the_cure():
     layer = dense(2)
     params, _ = layer.init(jax.random.key(0), normal(1, 784))
     for x in (normal(5, 28, 28, 1), normal()):
-        with pytest.raises(LayerError, match=r"^dense\(2\) expects \(..., 784\) .*; flatten first"):
+        with pytest.raises(LayerError, match=r"^dense\(2\) expects \(..., 784\) .*; flatten it"):
             layer.apply(params, {}, x)
     with pytest.raises(LayerError, match=r"expects \(..., inputs\) but got a scalar"):
         layer.init(jax.random.key(0), normal())
-    with pytest.raises(LayerError, match=r"inputs\) of at least one, but got \(5, 0\)"):
+    with pytest.raises(LayerError, match=r"at least one input feature, but got \(5, 0\)"):
         layer.init(jax.random.key(0), normal(5, 0))

@@ -1,4 +1,4 @@
-"""Convolutions that keep the channels apart."""
+"""Depthwise and depthwise separable convolution."""
 
 from functools import partial
 
@@ -14,7 +14,7 @@ HOW = {"strides": (2, 1), "padding": ((1, 0), (0, 2)), "dilation": (1, 2)}
 
 
 def start(layer, x):
-    """Params away from their first values."""
+    """Params that differ from the initial ones."""
     params, _ = layer.init(jax.random.key(0), x)
     return jax.tree.map(lambda leaf: leaf + 0.1, params)
 
@@ -25,7 +25,7 @@ def apply(layer, params, x):
 
 
 @pytest.mark.parametrize("multiplier", [1, 3])
-def test_depthwise_is_a_convolution_of_each_channel_by_itself(multiplier):
+def test_depthwise_convolves_each_channel_separately(multiplier):
     x = normal(2, 6, 7, 4)
     layer = depthwise_conv((3, 2), multiplier=multiplier, **HOW)
     params = start(layer, x)
@@ -38,7 +38,7 @@ def test_depthwise_is_a_convolution_of_each_channel_by_itself(multiplier):
     assert_close(apply(layer, params, x), jnp.concatenate(expected, axis=-1), 1e-6)
 
 
-def test_depthwise_runs_along_lines_too():
+def test_depthwise_works_in_one_dimension():
     x, kernel = normal(1, 9, 2), normal(3, 1, 2, seed=1)
     y = apply(depthwise_conv((3,), padding="VALID", use_bias=False), {"kernel": kernel}, x)
     for channel in range(2):
@@ -58,7 +58,7 @@ def test_separable_is_depthwise_and_then_pointwise():
     assert_close(y, np.asarray(apply(spatial, params["depthwise"], x)) @ kernel[0, 0] + bias, 1e-6)
 
 
-def test_params_bear_the_names_of_the_two_steps():
+def test_the_params_are_named_depthwise_and_pointwise():
     params, state = separable_conv(5, (3, 2), multiplier=2).init(
         jax.random.key(0), jnp.ones((1, 6, 6, 4))
     )
@@ -74,13 +74,13 @@ def test_params_bear_the_names_of_the_two_steps():
     }
 
 
-def test_the_two_kernels_are_drawn_apart():
+def test_the_two_kernels_have_independent_keys():
     params, _ = separable_conv(4, (1, 1)).init(jax.random.key(0), jnp.ones((1, 6, 6, 4)))
     values = [np.asarray(params[step]["kernel"]).ravel() for step in ("depthwise", "pointwise")]
     assert not set(values[0]) & set(values[1])
 
 
-def test_a_separable_convolution_needs_fewer_numbers_than_a_full_one():
+def test_a_separable_convolution_has_fewer_parameters_than_a_full_one():
     x = jax.ShapeDtypeStruct((1, 8, 8, 64), jnp.float32)
     for layer, expected in (
         (separable_conv(128, (3, 3)), 9 * 64 + 64 * 128 + 128),
@@ -91,7 +91,7 @@ def test_a_separable_convolution_needs_fewer_numbers_than_a_full_one():
 
 
 @pytest.mark.parametrize(
-    ("size", "how", "message"),
+    ("size", "options", "message"),
     [
         ((3, 3), {"multiplier": 0}, "depthwise_conv expects multiplier to be a positive integer"),
         ((3, 3), {"strides": 0}, "strides to be a positive integer, but got 0"),
@@ -99,14 +99,14 @@ def test_a_separable_convolution_needs_fewer_numbers_than_a_full_one():
         ((3, 3, 3), {}, "a size of 1 or 2 axes"),
     ],
 )
-def test_wrong_arguments_are_refused_at_construction(size, how, message):
-    for make in (depthwise_conv, lambda size, **how: separable_conv(4, size, **how)):
+def test_invalid_arguments_are_refused_at_construction(size, options, message):
+    for make in (depthwise_conv, lambda size, **options: separable_conv(4, size, **options)):
         with pytest.raises(LayerError, match=message):
-            make(size, **how)
+            make(size, **options)
 
 
 @pytest.mark.parametrize("channels", [2, 8])
-def test_other_channels_than_those_of_the_params_are_refused(channels):
+def test_an_input_with_the_wrong_number_of_channels_is_refused(channels):
     layer = depthwise_conv((3, 3))
     params = start(layer, jnp.ones((1, 5, 5, 4)))
     with pytest.raises(LayerError, match=rf"expects \(..., 4\) but got \(1, 5, 5, {channels}\)"):
@@ -121,6 +121,6 @@ def test_an_input_without_channels_or_a_kernel_larger_than_the_image_is_refused(
         layer.init(jax.random.key(0), jnp.ones((1, 2, 2, 4)))
 
 
-def test_params_of_another_layer_are_refused_by_what_they_lack():
+def test_params_of_another_layer_are_refused_with_the_missing_name():
     with pytest.raises(LayerError, match="depthwise_conv expects params with 'kernel' but got"):
         separable_conv(2, (3, 3)).apply({"fc": {}}, {}, jnp.ones((1, 5, 5, 4)))

@@ -1,4 +1,4 @@
-"""A table looked up by integer: every kind of integer, inside the table and outside."""
+"""Embedding with all integer dtypes, inside and outside the table."""
 
 import jax
 import jax.numpy as jnp
@@ -11,14 +11,14 @@ INTEGERS = [jnp.int8, jnp.uint8, jnp.int16, jnp.uint16, jnp.int32, jnp.uint32]
 
 
 def rows(vocabulary, indices):
-    """Row i of the table holds the number i."""
+    """A table whose row i has the number i."""
     table = jnp.arange(vocabulary, dtype=jnp.float32)[:, None]
     return embedding(vocabulary, 1).apply({"embedding": table}, {}, indices)[0][..., 0]
 
 
 @pytest.mark.parametrize("dtype", INTEGERS)
 @pytest.mark.parametrize("vocabulary", [100, 256, 40_000])
-def test_every_integer_finds_its_own_row(dtype, vocabulary):
+def test_every_integer_selects_its_row(dtype, vocabulary):
     last = min(vocabulary - 1, jnp.iinfo(dtype).max)
     indices = jnp.asarray([[0, 1], [last - 1, last]], dtype)
     np.testing.assert_array_equal(rows(vocabulary, indices), [[0, 1], [last - 1, last]])
@@ -26,7 +26,7 @@ def test_every_integer_finds_its_own_row(dtype, vocabulary):
 
 @pytest.mark.parametrize("dtype", INTEGERS)
 @pytest.mark.parametrize("vocabulary", [100, 300])
-def test_an_index_outside_the_table_gives_nan_and_never_a_neighbour(dtype, vocabulary):
+def test_an_index_outside_the_table_gives_nan(dtype, vocabulary):
     bounds = jnp.iinfo(dtype)
     outside = [i for i in (-1, -vocabulary, bounds.min, vocabulary, bounds.max)
                if bounds.min <= i <= bounds.max and not 0 <= i < vocabulary]  # fmt: skip
@@ -36,19 +36,19 @@ def test_an_index_outside_the_table_gives_nan_and_never_a_neighbour(dtype, vocab
 
 @pytest.mark.parametrize("dtype", [np.int64, np.uint64])
 @pytest.mark.parametrize("wrapped", [0, 7, 2**31])
-def test_a_64_bit_index_of_numpys_is_not_wrapped_to_a_row(dtype, wrapped):
+def test_a_64_bit_numpy_index_does_not_wrap_around(dtype, wrapped):
     indices = np.array([2**32 + wrapped, 2**63 - 1, 7], dtype)
     np.testing.assert_array_equal(rows(100, indices), [np.nan, np.nan, 7])
     np.testing.assert_array_equal(rows(100, indices[2]), 7)
 
 
-def test_a_64_bit_index_of_jaxs_is_not_wrapped_either():
+def test_a_64_bit_jax_index_does_not_wrap_around():
     with jax.enable_x64(True):
         y = np.asarray(rows(100, jnp.array([2**32, -(2**32), 7])))
     np.testing.assert_array_equal(y, [np.nan, np.nan, 7])
 
 
-def test_only_the_rows_looked_up_have_a_gradient():
+def test_only_indexed_rows_have_a_gradient():
     layer = embedding(5, 2)
     indices = jnp.asarray([1, 3, 3])
     params, _ = layer.init(jax.random.key(0), indices)
@@ -63,7 +63,7 @@ def test_sizes_must_be_positive_integers(sizes):
 
 
 @pytest.mark.parametrize("dtype", ["float32", "bfloat16", "bool"])
-def test_what_is_no_integer_is_refused_with_the_cure(dtype):
+def test_an_index_that_is_not_an_integer_is_refused_with_the_cure(dtype):
     layer = embedding(5, 2)
     message = rf"embedding\(5, 2\) expects integers but got {dtype}; .* x.astype\(jnp.int32\)"
     with pytest.raises(LayerError, match=message):

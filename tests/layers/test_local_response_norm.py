@@ -26,18 +26,18 @@ def by_loops(x, size, alpha, beta, k):
 
 
 @pytest.mark.parametrize("size", [1, 3, 5, 9])
-def test_it_is_the_formula_of_the_paper_at_every_channel_the_edges_too(size):
+def test_it_is_the_formula_of_the_paper_at_every_channel(size):
     x = normal(2, 3, 4, 7)
     y = normalised(x, size, alpha=0.3, beta=0.6, k=1.5)
     assert_close(y, by_loops(x, size, alpha=0.3, beta=0.6, k=1.5), 1e-6)
 
 
 def test_the_constants_are_alexnets():
-    x = 100 * normal(2, 3, 4, 12)  # large, so that alpha counts
+    x = 100 * normal(2, 3, 4, 12)  # large, so that alpha has an effect
     assert_close(normalised(x), by_loops(x, 5, alpha=1e-4, beta=0.75, k=2), 1e-6)
 
 
-def test_pytorchs_numbers_come_with_an_alpha_of_size_times_ours():
+def test_pytorch_agrees_with_an_alpha_of_size_times_ours():
     x = jnp.array([10.0, -20.0, 30.0, 0.0, 50.0, 60.0, -70.0])
     # torch.nn.functional.local_response_norm(x, 5, alpha=5e-4, beta=0.75, k=2.0)
     torch = [5.651837, -11.303675, 15.607122, 0.0, 20.947248, 25.682068, -29.962411]
@@ -45,7 +45,7 @@ def test_pytorchs_numbers_come_with_an_alpha_of_size_times_ours():
 
 
 @pytest.mark.parametrize("shape", [(6,), (2, 6), (2, 3, 6), (2, 3, 4, 6)])
-def test_positions_and_examples_do_not_mix(shape):
+def test_positions_and_examples_are_independent(shape):
     x = normal(*shape)
     expected = jax.vmap(local_response_norm(3, alpha=1.0))(x.reshape(-1, 6))
     assert_close(normalised(x, 3, alpha=1.0), expected.reshape(shape), 1e-6)
@@ -73,6 +73,6 @@ def test_bfloat16_is_normalised_in_float32():
         ({"k": 0.0}, "k above 0, .*but got 0.0"),
     ],
 )
-def test_wrong_constants_are_refused_at_construction(wrong, message):
+def test_invalid_constants_are_refused_at_construction(wrong, message):
     with pytest.raises(LayerError, match=rf"local_response_norm\(\d\) expects {message}"):
         local_response_norm(**wrong)

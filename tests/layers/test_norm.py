@@ -1,4 +1,4 @@
-"""Normalisation against its formula in NumPy."""
+"""Batch and layer normalisation against their formulas in NumPy."""
 
 import jax
 import jax.numpy as jnp
@@ -18,7 +18,7 @@ def normalised(x, mean, var, epsilon):
     return scale * (x - np.asarray(mean)) / np.sqrt(var + epsilon) + bias
 
 
-def test_batch_norm_trains_on_the_batchs_statistics_and_moves_the_running_ones():
+def test_batch_norm_trains_on_batch_statistics_and_updates_the_running_ones():
     values = np.asarray(x, np.float64)
     mean, var = values.mean((0, 1, 2)), values.var((0, 1, 2))
     y, after = batch_norm(decay=0.9, epsilon=0.1).apply(PARAMS, STATE, x, train=True)
@@ -40,7 +40,7 @@ def test_layer_norm_is_over_the_last_axis_of_each_example():
     np.testing.assert_allclose(y, normalised(values, mean, var, 0.1), rtol=1e-4, atol=1e-5)
 
 
-def test_nothing_cancels_far_from_zero():
+def test_there_is_no_cancellation_far_from_0():
     """With E[x^2] - E[x]^2 in float32 the variance would be lost."""
     far = 1000 + normal(64, 3)
     identity, first = batch_norm().init(jax.random.key(0), far)
@@ -57,7 +57,7 @@ def test_the_running_statistics_carry_no_gradient():
 
 
 @pytest.mark.parametrize("train", [False, True])
-def test_bfloat16_goes_out_as_it_came_and_the_statistics_stay_float32(train):
+def test_bfloat16_stays_bfloat16_and_the_statistics_are_float32(train):
     y, after = batch_norm().apply(PARAMS, STATE, x.astype(jnp.bfloat16), train=train)
     assert y.dtype == jnp.bfloat16
     assert {leaf.dtype for leaf in after.values()} == {jnp.dtype(jnp.float32)}
@@ -65,14 +65,14 @@ def test_bfloat16_goes_out_as_it_came_and_the_statistics_stay_float32(train):
 
 
 @pytest.mark.parametrize("decay", [-0.1, 1.0, 2, float("nan")])
-def test_decay_must_be_a_fraction(decay):
+def test_decay_must_be_at_least_0_and_below_1(decay):
     with pytest.raises(LayerError, match=r"batch_norm expects decay in \[0, 1\), but got"):
         batch_norm(decay=decay)
 
 
 @pytest.mark.parametrize("layer", [batch_norm(), layer_norm()], ids=["batch", "layer"])
-def test_other_channels_are_refused_with_the_cure(layer):
-    with pytest.raises(LayerError, match=r"_norm\(\) expects \(..., 3\) but got \(6, 4\); init"):
+def test_the_wrong_number_of_channels_is_refused_with_the_cure(layer):
+    with pytest.raises(LayerError, match=r"_norm\(\) expects \(..., 3\) but got \(6, 4\); call"):
         layer.apply(PARAMS, STATE, normal(6, 4))
     with pytest.raises(LayerError, match=r"_norm\(\) expects params with 'scale' but got \[\]"):
         layer.apply({}, STATE, x)

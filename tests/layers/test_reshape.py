@@ -1,4 +1,4 @@
-"""Plain functions that change the form of an input."""
+"""`flatten` and `scale_pixels`."""
 
 import jax.numpy as jnp
 import numpy as np
@@ -26,7 +26,7 @@ def test_pixels_are_centred_and_scaled_by_channel():
     np.testing.assert_allclose(y, np.broadcast_to([0, 0.4, 4], x.shape), rtol=1e-5, atol=1e-6)
 
 
-def test_taking_the_mean_image_away_leaves_every_pixel_a_mean_of_0():
+def test_subtracting_the_mean_image_gives_every_pixel_a_mean_of_0():
     x = np.random.default_rng(0).integers(0, 256, (6, 4, 5, 3), np.uint8)
     mean, std = x.mean(0) / 255, x.std(0) / 255
     y = scale_pixels(mean=mean, std=std)(jnp.asarray(x))

@@ -1,4 +1,4 @@
-"""Nothing is added up in 16 bits: after 256, bfloat16 has 258, and 256 + 1 is 256 again."""
+"""No layer sums in 16 bits: in bfloat16, 256 + 1 is 256."""
 
 from functools import partial
 
@@ -29,7 +29,7 @@ from jaxnets import (
 
 pytestmark = pytest.mark.usefixtures("unoptimised")
 HALVES = pytest.mark.parametrize("half", [jnp.bfloat16, jnp.float16])
-N = 3000  # more than either dtype can count, one by one
+N = 3000  # more than either dtype can count to in steps of 1
 
 
 def ones(*shape, dtype=jnp.bfloat16):
@@ -40,23 +40,23 @@ def ones(*shape, dtype=jnp.bfloat16):
 @pytest.mark.parametrize("strides", [20, 1], ids=["tiling", "overlapping"])
 @pytest.mark.parametrize("padding", ["VALID", ((0, 0), (0, 3))], ids=["inside", "padded"])
 @pytest.mark.parametrize(("pool", "expected"), [(avg_pool, 1), (sum_pool, 400)])
-def test_a_pool_of_ones_knows_how_many_they_are(pool, expected, strides, padding, half):
+def test_a_sum_or_mean_of_ones_is_exact(pool, expected, strides, padding, half):
     y = pool((20, 20), strides=strides, padding=padding)(ones(1, 20, 20, 2, dtype=half))
     assert (y.dtype, y[0, 0, 0].tolist()) == (half, [expected] * 2)
 
 
 @HALVES
-def test_a_pixel_that_wins_every_window_has_the_gradient_of_all_of_them(half):
+def test_the_maximum_of_many_windows_gets_the_gradients_of_all(half):
     x = jnp.zeros((1, 2 * N - 1, 1), half).at[0, N - 1].set(1)
     y, pull = jax.vjp(max_pool((N,), strides=1), x)
     assert pull(jnp.ones_like(y))[0][0, N - 1, 0] == jnp.asarray(N, half)
 
 
-def test_a_value_in_many_windows_has_the_gradient_of_all_of_them():
+def test_a_value_in_many_windows_gets_the_gradients_of_all():
     layer, x = stochastic_pool((9,), strides=1), jnp.zeros((1, 17, 1), jnp.bfloat16)
     x = x.at[0, 8].set(1)
-    # What is drawn is the only value above 0: its derivative is that of each window, one after
-    # the other.
+    # The sampled value is the only one above 0: it gets the gradient of each window in
+    # turn.
     g = ones(1, 9, 1).at[0, 0].set(256).at[0, 8].set(256)
 
     @jax.jit
@@ -73,7 +73,7 @@ def test_the_global_mean_of_ones_is_one(x):
 
 
 def gradient_of_ones(layer, params, x):
-    """By the params, of the sum of the outputs."""
+    """The gradient of the sum of the outputs with respect to the params."""
 
     @jax.jit
     def run(params, x):
@@ -95,14 +95,14 @@ BIASED = {
 
 @HALVES
 @pytest.mark.parametrize(("layer", "kernel", "shape"), BIASED.values(), ids=BIASED)
-def test_kernel_and_bias_have_the_gradient_of_every_example(layer, kernel, shape, half):
+def test_kernel_and_bias_sum_the_gradients_of_all_examples(layer, kernel, shape, half):
     params = {"kernel": kernel.astype(half), "bias": ones(1, dtype=half)}
     for gradient in gradient_of_ones(layer, params, ones(*shape, dtype=half)).values():
         assert (gradient.dtype, gradient.item()) == (half, jnp.asarray(N, half))
 
 
 @pytest.mark.parametrize("layer", [batch_norm(), layer_norm(), group_norm(1)])
-def test_the_scale_and_bias_of_a_norm_have_the_gradient_of_every_example(layer):
+def test_scale_and_bias_of_a_norm_sum_the_gradients_of_all_examples(layer):
     params = {"scale": ones(2), "bias": ones(2)}
     state = {"mean": jnp.full(2, -1.0), "var": jnp.ones(2)}
     x = jnp.tile(jnp.asarray([1.0, -1.0], jnp.bfloat16), (N, 1))
@@ -114,23 +114,23 @@ def test_the_scale_and_bias_of_a_norm_have_the_gradient_of_every_example(layer):
 
     y, gradient = run(params)
     assert (gradient["bias"] == jnp.asarray(N, jnp.bfloat16)).all()
-    total = (np.asarray(y, np.float64) - 1).sum(0)  # the scale's gradient is the normalised input's
+    total = (np.asarray(y, np.float64) - 1).sum(0)  # of the normalised inputs
     np.testing.assert_allclose(gradient["scale"].astype(jnp.float32), total, rtol=2**-8)
 
 
-def test_the_slope_of_prelu_has_the_gradient_of_every_example():
+def test_the_slope_of_prelu_sums_the_gradients_of_all_examples():
     gradient = gradient_of_ones(prelu(), {"slope": ones(1)}, -ones(N, 1))
     assert gradient["slope"].item() == jnp.asarray(-N, jnp.bfloat16)
 
 
 @HALVES
-def test_a_row_of_an_embedding_has_the_gradient_of_every_look_up(half):
+def test_a_row_of_an_embedding_sums_the_gradients_of_all_look_ups(half):
     table = {"embedding": ones(2, 1, dtype=half)}
     gradient = gradient_of_ones(embedding(2, 1), table, jnp.zeros(N, jnp.int32))
     assert gradient["embedding"].ravel().tolist() == [jnp.asarray(N, half), 0]
 
 
-def test_the_channels_of_a_depthwise_input_have_the_gradient_of_every_kernel():
+def test_the_channels_of_a_depthwise_input_sum_the_gradients_of_all_kernels():
     layer, x = depthwise_conv((1,), multiplier=N, use_bias=False), ones(1, 1, 1)
     params = {"kernel": ones(1, 1, N)}
     y, pull = jax.vjp(jax.jit(lambda x: layer.apply(params, {}, x)[0]), x)
@@ -138,7 +138,7 @@ def test_the_channels_of_a_depthwise_input_have_the_gradient_of_every_kernel():
 
 
 @HALVES
-def test_weights_used_at_every_time_step_have_the_gradient_of_every_step(half):
+def test_weights_of_a_recurrent_layer_sum_the_gradients_of_all_steps(half):
     @network(fc=dense(1))
     def cell(carry_and_x, *, fc):
         carry, x = carry_and_x
@@ -173,7 +173,7 @@ def test_an_output_is_the_sum_of_every_input(layer, kernel, shape, half):
 
 @pytest.mark.parametrize("norm", [batch_norm(), layer_norm(), group_norm(1)])
 def test_the_statistics_of_a_norm_are_those_of_float32(norm):
-    """Far from zero, where bfloat16 has steps of 1/2: its own mean would be another."""
+    """Far from 0, where bfloat16 has steps of 1/2 and a mean in bfloat16 would differ."""
     x = (100 + normal(64, 8)).astype(jnp.bfloat16)
     params, state = norm.init(jax.random.key(0), x)
     y, new_state = jax.jit(partial(norm.apply, train=True))(params, state, x)

@@ -1,4 +1,4 @@
-"""What every public loss promises: shapes, dtypes, empty batches, masked classes."""
+"""Properties of every public loss: shapes, dtypes, empty batches, masked classes."""
 
 from inspect import getmembers, isfunction
 
@@ -28,7 +28,7 @@ def square(outputs, labels):
     return (outputs - labels) ** 2
 
 
-# What it takes, and float64 NumPy's number for each example.
+# name: the arguments, and the expected loss per example by NumPy in float64
 TABLE = {
     "softmax_cross_entropy": (
         SCORES,
@@ -58,7 +58,7 @@ every_loss = pytest.mark.parametrize("name", TABLE)
 
 
 def refused_by(call, *args):
-    """The message of the error, without the annotations that only tests check."""
+    """The message of the error, without the checks of annotations."""
     config.update("jaxtyping_disable", True)
     try:
         with pytest.raises(ValueError) as error:
@@ -69,7 +69,7 @@ def refused_by(call, *args):
     return str(error.value)
 
 
-def test_the_tables_forget_no_public_loss():
+def test_the_tables_cover_every_public_loss():
     public = {
         name
         for name, function in getmembers(losses, isfunction)
@@ -81,7 +81,7 @@ def test_the_tables_forget_no_public_loss():
 @every_loss
 @pytest.mark.parametrize("labels_dtype", ["bool", "uint8", "int32", "int64", "float16", "float32"])
 @pytest.mark.parametrize("outputs_dtype", ["float64", "float32", "float16", "bfloat16"])
-def test_numpy_arrays_of_any_real_dtype_give_float64s_number_in_float32(
+def test_numpy_arrays_of_any_real_dtype_give_the_float64_result_in_float32(
     name, outputs_dtype, labels_dtype
 ):
     outputs, labels, reference = TABLE[name]
@@ -112,13 +112,13 @@ def test_an_empty_batch_of_class_numbers_has_an_empty_loss():
         assert loss(jnp.zeros((0, 2, C)), jnp.zeros((0, 2), int)).shape == (0, 2)
 
 
-def test_logits_of_no_class_are_refused():
+def test_logits_without_classes_are_refused():
     message = refused_by(losses.softmax_cross_entropy, jnp.zeros((3, 0)), jnp.zeros((3, 0)))
-    assert "expects classes, but got logits (3, 0)" in message
+    assert "expects at least one class, but got logits (3, 0)" in message
 
 
 @pytest.mark.parametrize("name", [name for name in TABLE if name not in OVER_CLASSES])
-def test_a_thousand_outputs_of_16_bits_add_up_in_float32(name):
+def test_a_thousand_16_bit_outputs_are_summed_in_float32(name):
     outputs = jnp.full((1, 1000), 0.3, jnp.bfloat16)
     expected = TABLE[name][2](np.asarray(outputs, np.float64), np.ones((1, 1000)))
     actual = getattr(losses, name)(outputs, np.ones((1, 1000), np.float32))
@@ -126,7 +126,7 @@ def test_a_thousand_outputs_of_16_bits_add_up_in_float32(name):
 
 
 @every_loss
-def test_a_list_of_labels_for_a_column_of_outputs_is_refused_with_the_cure(name):
+def test_labels_of_rank_1_for_a_column_of_outputs_are_refused_with_the_cure(name):
     if name == "misclassification":
         assert losses.misclassification(jnp.ones((5, 1)), jnp.ones(5)).tolist() == [0] * 5
         return
@@ -151,7 +151,7 @@ def test_narrow_class_numbers_do_not_wrap_among_many_classes(classes):
     np.testing.assert_allclose(actual, expected, rtol=1e-5)
 
 
-def test_a_class_number_of_64_bits_does_not_wrap_to_a_class():
+def test_a_64_bit_class_number_does_not_wrap_around():
     labels = np.array([0, 2**32, 2**32 + 1])
     loss = losses.softmax_cross_entropy(np.zeros((3, 4), np.float32), labels)
     np.testing.assert_array_equal(np.isnan(loss), [False, True, True])
@@ -159,14 +159,14 @@ def test_a_class_number_of_64_bits_does_not_wrap_to_a_class():
 
 @pytest.mark.parametrize("name", ["binary_cross_entropy", "binary_negative_log_likelihood"])
 @pytest.mark.parametrize("label", [-1, 2, 1.5, np.nan])
-def test_a_binary_label_that_is_no_probability_makes_that_row_alone_nan(name, label):
+def test_an_invalid_binary_label_makes_only_its_row_nan(name, label):
     labels = np.array([0, label, 1], np.float32)
     loss = jax.jit(getattr(losses, name))(np.full(3, 0.5, np.float32), labels)
     np.testing.assert_array_equal(np.isnan(loss), [False, True, False])
 
 
 @pytest.mark.parametrize("label", [-1.5, 2])
-def test_a_binary_label_outside_of_minus_1_to_1_is_refused_where_it_can_be_seen(label):
+def test_a_binary_label_outside_minus_1_to_1_is_refused_outside_a_trace(label):
     labels = np.array([0, label, 1], np.float32)
     with pytest.raises(ValueError, match=rf"got {label} in row 1.*recode them"):
         losses.binary_cross_entropy(np.full(3, 0.5, np.float32), labels)
@@ -174,7 +174,7 @@ def test_a_binary_label_outside_of_minus_1_to_1_is_refused_where_it_can_be_seen(
 
 @pytest.mark.parametrize("labels", [[1.0, -1.0], [0.95, 0.05], [True, False], [1, 0]])
 @pytest.mark.parametrize("shape", [(2,), (2, 1)])
-def test_a_binary_label_above_a_half_is_class_1(labels, shape):
+def test_a_binary_label_above_one_half_is_class_1(labels, shape):
     outputs = jnp.array([2.0, -2.0]).reshape(shape)
     labels = jnp.asarray(labels).reshape(shape)
     assert losses.misclassification(outputs, labels).tolist() == [0, 0]
@@ -182,7 +182,7 @@ def test_a_binary_label_above_a_half_is_class_1(labels, shape):
 
 
 @pytest.mark.parametrize("name", PENALTIES)
-def test_a_penalty_of_16_bit_params_adds_up_in_float32(name):
+def test_a_penalty_of_16_bit_params_is_summed_in_float32(name):
     kernel = jnp.full(10_000, 0.3, jnp.bfloat16)
     expected = 0.5 * PENALTIES[name](np.asarray(kernel, np.float64)).sum()
     actual = getattr(losses, name)({"kernel": kernel}, 0.5)

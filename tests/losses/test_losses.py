@@ -1,168 +1,223 @@
-"""Losses against scikit-learn, NumPy and finite differences; penalties against sums by hand."""
+"""Every loss against its formula in NumPy, and the other losses against optax and by hand."""
 
-from inspect import unwrap
+from contextlib import contextmanager
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+import optax
 import pytest
-import scipy.special
-import sklearn.metrics
-from helpers import assert_close, normal
 from jax.test_util import check_grads
+from jaxtyping import config
 
 from jaxnets import losses
 
-LOGITS = normal(6, 4)
-LABELS = jnp.array([0, 3, 1, 2, 2, 0])
-ONE_HOT = jnp.eye(4)[LABELS]
-PARAMS = {
-    "fc1": {"kernel": normal(3, 2), "bias": normal(2, seed=1)},
-    "head": {"kernel": normal(2, 4, seed=2)},
+RNG = np.random.default_rng(0)
+OUTPUTS = RNG.normal(size=(5, 3)).astype(np.float32)
+TARGETS = RNG.normal(size=(5, 3)).astype(np.float32)
+CLASSES = np.array([2, 0, 1, 1, 2])
+SIGNS = np.where(TARGETS > 0, 1.0, -1.0).astype(np.float32)
+PROBABILITIES = np.asarray(jax.nn.softmax(OUTPUTS))
+
+# name: outputs, labels, the expected loss by NumPy
+TABLE = {
+    "squared_error": (OUTPUTS, TARGETS, ((OUTPUTS - TARGETS) ** 2).sum(1)),
+    "half_squared_error": (OUTPUTS, TARGETS, ((OUTPUTS - TARGETS) ** 2).sum(1) / 2),
+    "mean_squared_error": (OUTPUTS, TARGETS, ((OUTPUTS - TARGETS) ** 2).sum(1) / 3),
+    "hinge": (OUTPUTS, SIGNS, np.maximum(0, 1 - OUTPUTS * SIGNS).sum(1)),
+    "misclassification": (OUTPUTS, CLASSES, OUTPUTS.argmax(1) != CLASSES),
+    "negative_log_likelihood": (PROBABILITIES, CLASSES, -np.log(PROBABILITIES[range(5), CLASSES])),
+    "binary_negative_log_likelihood": (
+        PROBABILITIES,
+        (SIGNS + 1) / 2,
+        -np.log(np.where(SIGNS > 0, PROBABILITIES, 1 - PROBABILITIES)).sum(1),
+    ),
 }
 
-smoothed = pytest.mark.parametrize("smoothing", [0.0, 0.1])
+
+@contextmanager
+def unchecked():
+    """Without the checks of annotations, which are on only in tests."""
+    config.update("jaxtyping_disable", True)
+    try:
+        yield
+    finally:
+        config.update("jaxtyping_disable", False)
 
 
-def as_float64(x):
-    return np.asarray(x, np.float64)
+def call(name, outputs, labels):
+    return getattr(losses, name)(jnp.asarray(outputs), jnp.asarray(labels))
 
 
-def test_softmax_cross_entropy_is_scikit_learns_log_loss_of_each_example():
-    actual = losses.softmax_cross_entropy(LOGITS, LABELS)
-    expected = [
-        sklearn.metrics.log_loss([label], [row], labels=range(4))
-        for label, row in zip(LABELS, scipy.special.softmax(as_float64(LOGITS), 1), strict=True)
-    ]
-    np.testing.assert_allclose(actual, expected, rtol=1e-5)
+@pytest.mark.parametrize("name", TABLE)
+@pytest.mark.parametrize("transform", [lambda f: f, jax.jit], ids=["eager", "jit"])
+def test_a_loss_is_its_formula_with_one_number_per_example(name, transform):
+    outputs, labels, expected = TABLE[name]
+    actual = transform(getattr(losses, name))(jnp.asarray(outputs), jnp.asarray(labels))
+    assert actual.dtype == jnp.float32
+    assert len(np.unique(expected)) > 1
+    np.testing.assert_allclose(actual, np.asarray(expected, np.float32), rtol=1e-6, strict=True)
 
 
-@smoothed
-def test_class_numbers_and_one_hot_labels_give_the_same_loss(smoothing):
-    by_number, by_one_hot = (
-        losses.softmax_cross_entropy(LOGITS, labels, label_smoothing=smoothing)
-        for labels in (LABELS, ONE_HOT)
-    )
-    np.testing.assert_array_equal(by_number, by_one_hot)
+@pytest.mark.parametrize("name", TABLE)
+def test_vmap_over_a_population_gives_the_loss_of_each_model(name):
+    outputs, labels, _ = TABLE[name]
+    population = jnp.stack([jnp.asarray(outputs), jnp.asarray(outputs)[::-1]])
+    loss = getattr(losses, name)
+    actual = jax.vmap(loss, (0, None))(population, jnp.asarray(labels))
+    expected = [call(name, model, labels) for model in population]
+    np.testing.assert_allclose(actual, np.stack(expected), rtol=1e-6)
 
 
-def test_smoothed_labels_spread_their_share_evenly_over_all_classes():
-    actual = losses.softmax_cross_entropy(LOGITS, LABELS, label_smoothing=0.1)
-    log_p = scipy.special.log_softmax(as_float64(LOGITS), 1)
-    expected = 0.9 * -log_p[np.arange(6), LABELS] + 0.1 * -log_p.mean(1)
-    np.testing.assert_allclose(actual, expected, rtol=1e-5)
-
-
-def test_labels_may_be_probabilities():
-    targets = jax.nn.softmax(normal(6, 4, seed=3))
-    expected = -(np.asarray(targets) * scipy.special.log_softmax(as_float64(LOGITS), 1)).sum(1)
-    np.testing.assert_allclose(losses.softmax_cross_entropy(LOGITS, targets), expected, rtol=1e-5)
-
-
-def test_a_sequence_has_a_loss_at_every_step():
-    actual = losses.softmax_cross_entropy(LOGITS.reshape(2, 3, 4), LABELS.reshape(2, 3))
-    assert_close(actual, losses.softmax_cross_entropy(LOGITS, LABELS).reshape(2, 3), 1e-6)
-
-
-@smoothed
-def test_extreme_logits_have_finite_losses_and_gradients(smoothing):
-    logits = jnp.array([[1e30, -1e30, 0.0], [-1e30, 1e30, 1e30]])
-
-    def loss(logits):
-        each = losses.softmax_cross_entropy(logits, jnp.array([1, 1]), label_smoothing=smoothing)
-        return each.sum(), each
-
-    gradient, each = jax.grad(loss, has_aux=True)(logits)
-    assert np.isfinite(each).all() and np.isfinite(gradient).all()
-    assert each[0] > 1e30
-
-
-@pytest.mark.parametrize("stranger", [-1, 4])
-def test_a_class_out_of_range_makes_that_row_alone_nan(stranger):
-    labels = LABELS.at[2].set(stranger)
-    np.testing.assert_array_equal(
-        np.isnan(losses.softmax_cross_entropy(LOGITS, labels)), np.arange(6) == 2
-    )
-
-
-def test_binary_cross_entropy_is_scikit_learns_log_loss_of_every_output_summed_by_example():
-    logits, labels = normal(5, 2, 3), (normal(5, 2, 3, seed=1) > 0).astype(jnp.int32)
-    actual = losses.binary_cross_entropy(logits, labels)
-    expected = [
-        sklearn.metrics.log_loss(y.ravel(), p.ravel(), labels=[0, 1], normalize=False)
-        for y, p in zip(labels, scipy.special.expit(as_float64(logits)), strict=True)
-    ]
-    np.testing.assert_allclose(actual, expected, rtol=1e-5)
-
-
-def test_extreme_binary_logits_have_finite_losses():
-    logits, labels = jnp.array([1e30, -1e30, 1e30]), jnp.array([0.0, 0.0, 1.0])
-    assert losses.binary_cross_entropy(logits, labels).tolist() == [np.float32(1e30), 0, 0]
-
-
-def test_squared_error_sums_over_the_outputs_of_an_example():
-    outputs, targets = normal(5, 2, 3), normal(5, 2, 3, seed=1)
-    expected = np.square(np.asarray(outputs) - np.asarray(targets)).sum((1, 2))
-    np.testing.assert_allclose(losses.squared_error(outputs, targets), expected, rtol=1e-6)
-
-
-@pytest.mark.parametrize(
-    "loss, labels, message",
-    [
-        (losses.softmax_cross_entropy, LABELS[:5], r"\(6,\) or one-hot .* \(6, 4\).*int32\(5,\)"),
-        (losses.softmax_cross_entropy, LABELS[:, None], r"shape \(6, 4\), but got \(6, 1\)"),
-        (losses.softmax_cross_entropy, LABELS * 1.0, r"got float32\(6,\); cast .* astype\(int\)"),
-        (losses.binary_cross_entropy, LABELS, r"\(6, 4\), but got \(6,\); add or drop an axis"),
-        (losses.squared_error, LOGITS[:, :1], r"\(6, 4\), but got \(6, 1\); add or drop an axis"),
-    ],
-)
-def test_labels_of_another_shape_are_refused_with_the_cure(loss, labels, message):
-    unchecked = unwrap(loss)  # annotations are checked under test alone
-    with pytest.raises(ValueError, match=f"{loss.__name__} expects .*{message}"):
-        unchecked(LOGITS, labels)
-
-
-@pytest.mark.parametrize(
-    "names, chosen",
-    [
-        ("kernel$", ["fc1/kernel", "head/kernel"]),
-        ("^fc1/", ["fc1/kernel", "fc1/bias"]),
-        ("bias|head", ["fc1/bias", "head/kernel"]),
-        ("", ["fc1/kernel", "fc1/bias", "head/kernel"]),
-    ],
-)
-def test_a_penalty_is_the_sum_over_the_parameters_it_names(names, chosen):
-    weights = np.concatenate([np.ravel(PARAMS[p.split("/")[0]][p.split("/")[1]]) for p in chosen])
-    l1, l2 = (penalty(PARAMS, 0.5, names=names) for penalty in (losses.l1, losses.l2))
-    np.testing.assert_allclose(l1, 0.5 * np.abs(weights).sum(), rtol=1e-6)
-    np.testing.assert_allclose(l2, 0.5 * np.square(weights).sum(), rtol=1e-6)
-
-
-@pytest.mark.parametrize("penalty", [losses.l1, losses.l2])
-def test_a_penalty_leaves_biases_out_and_takes_a_traced_rate(penalty):
-    kernels = {name: {"kernel": layer["kernel"]} for name, layer in PARAMS.items()}
-    assert_close(jax.jit(penalty)(PARAMS, 0.5), penalty(kernels, 0.5, names=""), 1e-6)
-
-
-@pytest.mark.parametrize("penalty", [losses.l1, losses.l2])
-def test_a_penalty_that_names_nothing_lists_the_names_there_are(penalty):
-    with pytest.raises(ValueError, match=r"'kernle'; there are \['fc1/bias', 'fc1/kernel', 'head"):
-        penalty(PARAMS, 0.5, names="kernle")
-
-
-@pytest.mark.parametrize(
-    "loss",
-    [
-        lambda x: losses.softmax_cross_entropy(x, LABELS),
-        lambda x: losses.softmax_cross_entropy(x, LABELS, label_smoothing=0.1),
-        lambda x: losses.softmax_cross_entropy(x, ONE_HOT),
-        lambda x: losses.binary_cross_entropy(x, ONE_HOT),
-        lambda x: losses.squared_error(x, ONE_HOT),
-        lambda x: losses.l1({"kernel": x}, 0.5),
-        lambda x: losses.l2({"kernel": x}, 0.5),
-    ],
-    ids=["numbers", "smoothed", "one-hot", "binary", "squared", "l1", "l2"],
-)
-def test_gradients_agree_with_finite_differences_to_second_order(loss):
+@pytest.mark.parametrize("name", sorted(TABLE.keys() - {"misclassification"}))
+def test_gradients_agree_with_finite_differences_to_second_order(name):
+    outputs, labels, _ = TABLE[name]
     with jax.enable_x64(True):
-        check_grads(jax.jit(loss), (jnp.asarray(LOGITS, jnp.float64),), 2, eps=1e-5)
+        outputs = jnp.asarray(outputs, float)
+        check_grads(jax.jit(lambda outputs: call(name, outputs, labels)), (outputs,), order=2)
+
+
+@pytest.mark.parametrize("shape", [(5,), (5, 1), (5, 2, 3)])
+@pytest.mark.parametrize(
+    "name", ["squared_error", "half_squared_error", "mean_squared_error", "hinge"]
+)
+def test_outputs_of_any_rank_give_one_number_per_example(name, shape):
+    rng = np.random.default_rng(1)
+    outputs, labels = rng.normal(size=shape), np.sign(rng.normal(size=shape))
+    rows = [
+        call(name, row[None], label[None])[0] for row, label in zip(outputs, labels, strict=True)
+    ]
+    np.testing.assert_allclose(call(name, outputs, labels), rows, rtol=1e-6)
+
+
+def test_losses_of_probabilities_equal_fused_losses_of_logits():
+    labels = jnp.asarray(CLASSES)
+    fused = losses.softmax_cross_entropy(jnp.asarray(OUTPUTS), labels)
+    explicit = -OUTPUTS[range(5), CLASSES] + np.log(np.exp(OUTPUTS).sum(1))
+    np.testing.assert_allclose(fused, explicit, rtol=1e-5)
+    np.testing.assert_allclose(call("negative_log_likelihood", PROBABILITIES, CLASSES), fused, 1e-5)
+    logits, ones = jnp.asarray(OUTPUTS), jnp.asarray((SIGNS > 0).astype(np.float32))
+    np.testing.assert_allclose(
+        losses.binary_negative_log_likelihood(jax.nn.sigmoid(logits), ones),
+        losses.binary_cross_entropy(logits, ones),
+        rtol=1e-5,
+    )
+
+
+def test_only_the_fused_loss_is_finite_if_a_probability_is_zero():
+    logits = jnp.array([[200.0, 0.0]])
+    assert losses.softmax_cross_entropy(logits, jnp.array([1])) == 200
+    assert losses.negative_log_likelihood(jax.nn.softmax(logits), jnp.array([1])) == jnp.inf
+
+
+def test_one_hot_labels_are_equivalent_to_class_numbers():
+    expected = call("negative_log_likelihood", PROBABILITIES, CLASSES)
+    for dtype in (np.float32, np.int32, np.uint8):
+        one_hot = np.eye(3, dtype=dtype)[CLASSES]
+        np.testing.assert_array_equal(
+            call("negative_log_likelihood", PROBABILITIES, one_hot), expected
+        )
+
+
+def test_soft_labels_weight_every_log_probability():
+    labels = np.asarray(jax.nn.softmax(TARGETS))
+    expected = -(labels * np.log(PROBABILITIES)).sum(1)
+    np.testing.assert_allclose(
+        call("negative_log_likelihood", PROBABILITIES, labels), expected, rtol=1e-6
+    )
+    binary = -(labels * np.log(PROBABILITIES) + (1 - labels) * np.log(1 - PROBABILITIES)).sum(1)
+    np.testing.assert_allclose(
+        call("binary_negative_log_likelihood", PROBABILITIES, labels), binary, rtol=1e-6
+    )
+
+
+@pytest.mark.parametrize("label", [0, 1])
+def test_a_class_of_probability_zero_adds_nothing_unless_it_is_the_true_one(label):
+    probabilities, labels = jnp.array([[0.0, 1.0]]), jnp.array([label])
+    loss, slope = jax.value_and_grad(lambda p: losses.negative_log_likelihood(p, labels)[0])(
+        probabilities
+    )
+    assert loss == (0 if label else jnp.inf)
+    np.testing.assert_array_equal(slope, [[0, -1]] if label else [[-jnp.inf, 0]])
+    binary = jax.value_and_grad(lambda p: losses.binary_negative_log_likelihood(p, labels)[0])
+    loss, slope = binary(jnp.array([1.0]))
+    assert loss == (0 if label else jnp.inf)
+    np.testing.assert_array_equal(slope, [-1 if label else jnp.inf])
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.int32, np.float32])
+def test_binary_labels_may_have_any_dtype(dtype):
+    labels = np.array([0, 1, 1], dtype)
+    actual = call("binary_negative_log_likelihood", np.float32([0.25, 0.25, 0.5]), labels)
+    np.testing.assert_allclose(actual, -np.log([0.75, 0.25, 0.5]), rtol=1e-6)
+
+
+@pytest.mark.parametrize("label", [-1, 3])
+def test_an_invalid_class_number_gives_nan(label):
+    labels = np.where(np.arange(5) == 2, label, CLASSES)
+    loss = call("negative_log_likelihood", PROBABILITIES, labels)
+    np.testing.assert_array_equal(np.isnan(loss), np.arange(5) == 2)
+
+
+def test_a_hinge_label_that_is_not_a_sign_gives_nan():
+    loss = call("hinge", np.float32([0.5, 0.5, 0.5]), np.array([1, 0, -1]))
+    np.testing.assert_array_equal(loss, np.float32([0.5, np.nan, 1.5]))
+
+
+def test_hinge_and_half_squared_error_of_a_single_output_are_optaxs():
+    outputs, signs = jnp.asarray(OUTPUTS[:, 0]), jnp.asarray(SIGNS[:, 0])
+    np.testing.assert_array_equal(losses.hinge(outputs, signs), optax.hinge_loss(outputs, signs))
+    np.testing.assert_array_equal(
+        losses.half_squared_error(outputs, signs), optax.l2_loss(outputs, signs)
+    )
+
+
+def test_misclassification_takes_single_logits_and_has_gradient_0():
+    logits, labels = jnp.array([-1.0, 2.0, 3.0]), jnp.array([1, 1, 0])
+    np.testing.assert_array_equal(losses.misclassification(logits, labels), [1, 0, 1])
+    slope = jax.grad(lambda logits: losses.misclassification(logits, labels).sum())(logits)
+    np.testing.assert_array_equal(slope, [0, 0, 0])
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "squared_error",
+        "half_squared_error",
+        "mean_squared_error",
+        "hinge",
+        "binary_negative_log_likelihood",
+    ],
+)
+def test_targets_of_the_wrong_shape_are_refused_with_the_cure(name):
+    with (
+        unchecked(),
+        pytest.raises(ValueError, match=rf"{name} expects .* \(5, 1\), but got \(5,\); add or"),
+    ):
+        call(name, np.zeros((5, 1), np.float32), np.zeros(5))
+
+
+@pytest.mark.parametrize("name", ["negative_log_likelihood", "softmax_cross_entropy"])
+@pytest.mark.parametrize(
+    "labels", [np.zeros((4,), int), np.zeros(5), np.zeros((5, 3, 1), int)], ids=str
+)
+def test_labels_of_the_wrong_rank_or_dtype_are_refused_with_the_cure(name, labels):
+    with (
+        unchecked(),
+        pytest.raises(ValueError, match=rf"{name} expects integer labels \(5,\) .* one-hot them"),
+    ):
+        call(name, PROBABILITIES, labels)
+
+
+@pytest.mark.parametrize("name", ["negative_log_likelihood", "softmax_cross_entropy"])
+def test_one_hot_labels_with_the_wrong_number_of_classes_are_refused(name):
+    with (
+        unchecked(),
+        pytest.raises(ValueError, match=rf"{name} expects targets .* but got \(5, 2\)"),
+    ):
+        call(name, PROBABILITIES, np.eye(2)[CLASSES % 2])
+
+
+def test_misclassification_refuses_labels_of_the_wrong_rank_with_the_cure():
+    with pytest.raises(ValueError, match=r"one class number .* got labels \(5, 2\); drop or add"):
+        call("misclassification", OUTPUTS, np.zeros((5, 2), int))

@@ -1,4 +1,4 @@
-"""A logit of -inf masks its class: it costs nothing, and nothing becomes NaN."""
+"""A logit of -inf masks its class without making anything NaN."""
 
 from functools import partial
 
@@ -22,7 +22,7 @@ MASKED = [
 @pytest.mark.parametrize(("logits", "label", "expected", "slope"), MASKED)
 @pytest.mark.parametrize("one_hot", [False, True])
 @pytest.mark.parametrize("transform", [lambda f: f, jax.jit], ids=["eager", "jit"])
-def test_a_masked_class_costs_nothing_unless_it_is_the_true_one(
+def test_a_masked_class_adds_nothing_unless_it_is_the_true_one(
     logits, label, expected, slope, one_hot, transform
 ):
     labels = jnp.eye(3)[jnp.array([label])] if one_hot else jnp.array([label])
@@ -38,7 +38,7 @@ def test_a_masked_class_costs_nothing_unless_it_is_the_true_one(
     )
 
 
-def test_labels_smoothed_over_the_classes_that_are_left_have_a_finite_loss():
+def test_labels_smoothed_over_the_other_classes_have_a_finite_loss():
     logits = jnp.array([[1.0, 2.0, -jnp.inf]])
     smoothed = jnp.array([[0.95, 0.05, 0.0]])
     value, gradient = jax.value_and_grad(lambda x: losses.softmax_cross_entropy(x, smoothed)[0])(
@@ -69,7 +69,7 @@ def test_smoothing_over_every_class_puts_probability_on_a_masked_one():
         (3e38, 1, 0, 0),
     ],
 )
-def test_an_infinite_binary_logit_costs_nothing_where_it_is_right(logit, label, expected, slope):
+def test_a_correct_infinite_binary_logit_has_loss_0(logit, label, expected, slope):
     def loss(x):
         return losses.binary_cross_entropy(x, jnp.array([[label, 1.0]]))[0]
 
@@ -82,6 +82,6 @@ def test_an_infinite_binary_logit_costs_nothing_where_it_is_right(logit, label, 
     ("output", "label", "expected"),
     [(-np.inf, -1, 0), (np.inf, 1, 0), (-np.inf, 1, np.inf), (np.inf, -1, np.inf)],
 )
-def test_an_infinite_output_has_the_true_hinge_loss(output, label, expected):
+def test_an_infinite_output_has_the_correct_hinge_loss(output, label, expected):
     loss = losses.hinge(jnp.array([[output, 0.5]]), jnp.array([[label, 1]]))
     assert loss.tolist() == [expected + 0.5]

@@ -4,7 +4,7 @@ import numpy as np
 
 
 def cotangent(shape):
-    """What flows back to an output of this shape."""
+    """The cotangent for an output of this shape."""
     return np.random.default_rng(2).normal(size=shape)
 
 
@@ -31,7 +31,7 @@ def convolution(x, kernel, strides, padding, dilation, groups):
 
 
 def max_pool(x, window, strides, padding):
-    """The output, and the gradient for `x`: all of it to the first of equals."""
+    """The output, and the gradient for `x`, which goes to the first of equal values."""
 
     def share(values):
         first = np.unravel_index(np.nanargmax(values), values.shape)
@@ -43,7 +43,7 @@ def max_pool(x, window, strides, padding):
 
 
 def avg_pool(x, window, strides, padding):
-    """The output, and the gradient for `x`: the same to every real value."""
+    """The output, and the gradient for `x`, which is equal for all values but padding."""
 
     def share(values):
         real = ~np.isnan(values)

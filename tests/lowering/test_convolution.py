@@ -1,4 +1,4 @@
-"""Every way to convolve gives the values and both gradients of NumPy loops."""
+"""Every implementation of convolution gives the values and gradients of NumPy loops."""
 
 from typing import NamedTuple
 
@@ -45,41 +45,41 @@ def problems(draw):
 
 
 def output_and_gradients(convolve, problem):
-    x, kernel, *how = problem
+    x, kernel, *options = problem
 
     @jax.jit
     def run(x, kernel):
-        y, back = jax.vjp(lambda x, kernel: convolve(x, kernel, *how), x, kernel)
+        y, back = jax.vjp(lambda x, kernel: convolve(x, kernel, *options), x, kernel)
         return y, back(jnp.asarray(loops.cotangent(y.shape), y.dtype))
 
     return run(x, kernel)
 
 
 @pytest.mark.parametrize("padding", [((0, 0), (-1, 0)), ((0, 0), (-2, 1)), ((1, -2), (-1, -1))])
-@pytest.mark.parametrize("within", [lambda f: f, lowering.in_hwnc], ids=["", "batch inside"])
+@pytest.mark.parametrize("layout", [lambda f: f, lowering.in_hwnc], ids=["NHWC", "HWNC"])
 @pytest.mark.parametrize("convolve", [lowering.conv, lowering.plain_conv])
-def test_negative_padding_crops_first(convolve, within, padding):
+def test_negative_padding_crops_first(convolve, layout, padding):
     x, kernel = normal(2, 8, 9, 4), normal(3, 2, 4, 3, seed=1)
     crop = [slice(max(-b, 0), n - max(-a, 0)) for n, (b, a) in zip((8, 9), padding, strict=True)]
     rest = tuple((max(b, 0), max(a, 0)) for b, a in padding)
     y, (dx, dk) = loops.convolution(x[:, *crop], kernel, (1, 1), rest, (1, 1), 1)
 
-    def cropping(x, kernel, *how):
-        return within(lambda x, kernel: convolve(x, kernel, *how))(x, kernel)
+    def cropping(x, kernel, *options):
+        return layout(lambda x, kernel: convolve(x, kernel, *options))(x, kernel)
 
-    found = output_and_gradients(cropping, Problem(x, kernel, (1, 1), padding, (1, 1), 1))
+    actual = output_and_gradients(cropping, Problem(x, kernel, (1, 1), padding, (1, 1), 1))
     whole = np.zeros(x.shape)
     whole[:, *crop] = dx
-    assert_close(found, (y, (whole, dk)))
+    assert_close(actual, (y, (whole, dk)))
 
 
-WAYS = pytest.mark.parametrize("convolve", [lowering.conv, lowering.plain_conv])
+over_implementations = pytest.mark.parametrize("convolve", [lowering.conv, lowering.plain_conv])
 
 
-@WAYS
+@over_implementations
 @examples
 @given(problem=problems())
-def test_every_way_gives_the_output_and_the_gradients_of_the_loops(convolve, problem):
+def test_every_implementation_gives_the_output_and_gradients_of_the_loops(convolve, problem):
     assert_close(output_and_gradients(convolve, problem), loops.convolution(*problem))
 
 
@@ -88,21 +88,21 @@ ALL_AT_ONCE = Problem(
 )
 
 
-@WAYS
-def test_strides_padding_dilation_and_groups_go_together(convolve):
+@over_implementations
+def test_strides_padding_dilation_and_groups_combine(convolve):
     assert_close(output_and_gradients(convolve, ALL_AT_ONCE), loops.convolution(*ALL_AT_ONCE))
 
 
-def test_beyond_the_limit_of_memory_the_plain_way_is_taken(monkeypatch):
+def test_above_the_memory_limit_the_plain_implementation_is_used(monkeypatch):
     monkeypatch.setattr(dispatch, "PATCHES_LIMIT", 0)
     beyond = output_and_gradients(lowering.conv, ALL_AT_ONCE)
     assert_same(beyond, output_and_gradients(lowering.plain_conv, ALL_AT_ONCE))
 
 
-@WAYS
+@over_implementations
 def test_bfloat16_stays_bfloat16(convolve):
-    x, kernel, *how = ALL_AT_ONCE
-    half = Problem(x.astype(jnp.bfloat16), kernel.astype(jnp.bfloat16), *how)
+    x, kernel, *options = ALL_AT_ONCE
+    half = Problem(x.astype(jnp.bfloat16), kernel.astype(jnp.bfloat16), *options)
     outputs = output_and_gradients(convolve, half)
     assert {leaf.dtype for leaf in jax.tree.leaves(outputs)} == {jnp.dtype(jnp.bfloat16)}
     assert_close(outputs, loops.convolution(*half), tolerance=2**-6)

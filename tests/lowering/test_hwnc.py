@@ -1,4 +1,4 @@
-"""Convolutions with the batch inside give the values and both gradients of NumPy loops."""
+"""Convolutions in HWNC give the values and both gradients of NumPy loops."""
 
 import jax
 import jax.numpy as jnp
@@ -18,7 +18,7 @@ NOTHING = ((0, 0), (0, 0))
 
 
 def output_and_gradients(convolve, x, kernel, padding):
-    """As the loops give them, so with the batch first."""
+    """The output and gradients in the loops' layout, NHWC."""
 
     @jax.jit
     def run(x, kernel):
@@ -33,7 +33,7 @@ def output_and_gradients(convolve, x, kernel, padding):
 
 @st.composite
 def problems(draw, most_taps, wide):
-    """With `wide`, the padding may be wider than the kernel."""
+    """A convolution; with `wide`, the padding may be wider than the kernel."""
 
     def per_axis(smallest, largest):
         return tuple(draw(st.integers(smallest, largest)) for _ in range(2))
@@ -50,17 +50,17 @@ def problems(draw, most_taps, wide):
 
 @examples
 @given(problem=problems(most_taps=dispatch.MOST_TAPS, wide=False))
-def test_cook_and_toom_give_the_output_and_the_gradients_of_the_loops(problem):
+def test_cook_toom_gives_the_output_and_gradients_of_the_loops(problem):
     x, kernel, padding = problem
     expected = loops.convolution(x, kernel, (1, 1), padding, (1, 1), 1)
-    found = output_and_gradients(cook_toom.cook_toom_conv, x, kernel, padding)
-    for part, exact in zip(jax.tree.leaves(found), jax.tree.leaves(expected), strict=True):
+    actual = output_and_gradients(cook_toom.cook_toom_conv, x, kernel, padding)
+    for part, exact in zip(jax.tree.leaves(actual), jax.tree.leaves(expected), strict=True):
         np.testing.assert_allclose(part, exact, rtol=0, atol=4e-5 * np.abs(exact).max())
 
 
 @examples
 @given(problem=problems(most_taps=3, wide=True))
-def test_patches_give_the_output_and_the_gradients_of_the_loops(problem):
+def test_patches_give_the_output_and_gradients_of_the_loops(problem):
     x, kernel, padding = problem
     expected = loops.convolution(x, kernel, (1, 1), padding, (1, 1), 1)
     assert_close(output_and_gradients(hwnc.hwnc_patches_conv, x, kernel, padding), expected)
@@ -75,12 +75,12 @@ def test_one_tap_is_a_matmul():
 def test_tall_images_have_several_rows_of_tiles_in_a_strip():
     x, kernel, pad = normal(1, 37, 3, 1), normal(3, 3, 1, 2, seed=1), ((1, 1), (1, 1))
     expected = loops.convolution(x, kernel, (1, 1), pad, (1, 1), 1)
-    found = output_and_gradients(cook_toom.cook_toom_conv, x, kernel, pad)
-    assert_close(found, expected, tolerance=4e-5)
+    actual = output_and_gradients(cook_toom.cook_toom_conv, x, kernel, pad)
+    assert_close(actual, expected, tolerance=4e-5)
 
 
 @pytest.mark.parametrize("padding", [((4, 0), (0, 1)), ((0, 1), (2, 5))])
-def test_a_border_wider_than_the_kernel_goes_another_way(padding):
+def test_padding_wider_than_the_kernel_uses_another_implementation(padding):
     x, kernel = normal(2, 6, 6, 4), normal(2, 2, 4, 3, seed=1)
 
     def f(x, kernel):
@@ -97,25 +97,25 @@ def test_a_border_wider_than_the_kernel_goes_another_way(padding):
         *[(6, 5, 3, 1e-5), (8, 5, 4, 1e-5), (14, 5, 5, 4e-5), (12, 4, 6, 4e-5)],
     ],
 )
-def test_float32_keeps_its_digits(extent, taps, tile, error):
-    """Relative to the largest output, at the size of a network's layer, with each tile."""
+def test_float32_keeps_its_precision(extent, taps, tile, error):
+    """The error relative to the largest output, for layers of usual size and each tile size."""
     assert best_tile(extent, taps) == tile
     x, kernel = normal(8, extent, extent, 32), normal(taps, taps, 32, 16, seed=1)
     pad = ((taps // 2, taps // 2),) * 2
     y, gradients = output_and_gradients(cook_toom.cook_toom_conv, x, kernel, pad)
     with jax.enable_x64(True):
         wide = (jnp.asarray(np.asarray(part, np.float64)) for part in (x, kernel))
-        exact = output_and_gradients(plain_inside, *wide, pad)
+        exact = output_and_gradients(plain_hwnc, *wide, pad)
     assert_close((y, gradients), exact, tolerance=error)
 
 
-def plain_inside(x, kernel, padding):
-    """XLA's own, with the batch inside."""
+def plain_hwnc(x, kernel, padding):
+    """XLA's convolution in HWNC."""
     y = lowering.plain_conv(x.transpose(2, 0, 1, 3), kernel, (1, 1), padding, (1, 1), 1)
     return y.transpose(1, 2, 0, 3)
 
 
-def test_the_transforms_of_two_outputs_and_three_taps_are_those_published():
+def test_the_transforms_for_2_outputs_and_3_taps_are_the_published_ones():
     """Lavin & Gray 2016, equation 8, F(2, 3): up to the scale and sign of each product."""
     a, g, b = tile_transforms(2, 3)
     published_b = [[1, 0, -1, 0], [0, 1, 1, 0], [0, -1, 1, 0], [0, -1, 0, 1]]

@@ -1,4 +1,4 @@
-"""A network keeps its meaning when its images keep the batch inside."""
+"""A network with images in HWNC computes the same values and gradients."""
 
 import jax
 import jax.numpy as jnp
@@ -59,14 +59,14 @@ NETWORKS = {
 
 
 def with_any_signs(params):
-    """Parameters of either sign, since a pool after a falling step takes the smallest."""
+    """Parameters of both signs, since a pool after a decreasing operation takes the minimum."""
     leaves, structure = jax.tree.flatten(params)
     moved = [leaf + normal(*leaf.shape, seed=i) for i, leaf in enumerate(leaves)]
     return jax.tree.unflatten(structure, moved)
 
 
 def value_state_and_gradient(forward, params, state, x):
-    """Of a loss that sees each output differently."""
+    """The value, state and gradient of a loss with a different weight for each output."""
 
     @jax.jit
     def run(params, x):
@@ -82,7 +82,7 @@ def value_state_and_gradient(forward, params, state, x):
 
 @pytest.mark.parametrize("train", [True, False])
 @pytest.mark.parametrize("name", NETWORKS)
-def test_values_state_and_gradients_are_those_of_the_network_as_it_stands(name, train):
+def test_values_state_and_gradients_are_those_of_the_network_in_nhwc(name, train):
     model = NETWORKS[name]
     params, state = model.init(KEY, X)
     params = with_any_signs(params)
@@ -91,21 +91,21 @@ def test_values_state_and_gradients_are_those_of_the_network_as_it_stands(name, 
         return model.apply(params, state, x, key=KEY, train=train)
 
     plain = value_state_and_gradient(forward, params, state, X)
-    inside = value_state_and_gradient(lowering.in_hwnc(forward), params, state, X)
-    assert_close(inside, plain, tolerance=1e-4)
+    hwnc = value_state_and_gradient(lowering.in_hwnc(forward), params, state, X)
+    assert_close(hwnc, plain, tolerance=1e-4)
 
 
 def operations(f, *arguments):
-    """What the CPU computes."""
-    found = []
+    """The operations of the program for the CPU."""
+    visited = []
 
     def visit(operation, operands):
-        found.append(operation)
+        visited.append(operation)
         return [None] * len(operation.eqn.outvars)
 
     jaxpr = jax.make_jaxpr(f)(*arguments)
     Walk(visit, lambda value, aval: None, platform="cpu")(jaxpr, [None] * len(jaxpr.in_avals))
-    return found
+    return visited
 
 
 def forward_of(model, x):
@@ -115,27 +115,27 @@ def forward_of(model, x):
 
 def test_no_image_is_transposed_between_convolutions():
     forward = forward_of(NETWORKS["norm, ReLU, pool"], X)
-    found = operations(lowering.in_hwnc(forward), X)
-    images = [op.eqn.invars[0].aval.shape for op in found if op.name == "transpose"]
+    actual = operations(lowering.in_hwnc(forward), X)
+    images = [op.eqn.invars[0].aval.shape for op in actual if op.name == "transpose"]
     moved = [shape for shape in images if len(shape) == 4 and len(X) in shape]
     # the input, its channels outermost for the patches, and what `flatten` gets
     assert moved == [X.shape, (9, 10, 4, 3), (2, 2, 4, 6)]
-    assert not [op for op in found if op.name == "conv_general_dilated"]
+    assert not [op for op in actual if op.name == "conv_general_dilated"]
 
 
-def test_a_pool_comes_before_what_it_commutes_with():
+def test_a_pool_moves_before_operations_it_commutes_with():
     forward = forward_of(NETWORKS["norm, ReLU, pool"], X)
-    found = operations(lowering.in_hwnc(forward), X)
-    maxima = [op.eqn.outvars[0].aval.shape for op in found if op.name == "max"]
-    assert (4, 5, 4, 8) in maxima  # ReLU on winners
-    assert (9, 10, 4, 8) not in maxima  # and not on all
+    actual = operations(lowering.in_hwnc(forward), X)
+    maxima = [op.eqn.outvars[0].aval.shape for op in actual if op.name == "max"]
+    assert (4, 5, 4, 8) in maxima  # ReLU on the maxima
+    assert (9, 10, 4, 8) not in maxima  # and not on all values
 
 
-def test_an_operation_keeps_its_layer_and_its_line():
-    found = operations(lowering.in_hwnc(forward_of(NETWORKS["norm, ReLU, pool"], X)), X)
-    matmuls = [op for op in found if op.name == "dot_general"]
+def test_operations_keep_their_layer_and_source_line():
+    actual = operations(lowering.in_hwnc(forward_of(NETWORKS["norm, ReLU, pool"], X)), X)
+    matmuls = [op for op in actual if op.name == "dot_general"]
     assert {"block1/conv", "block2/conv", "head"} <= {op.path for op in matmuls}
-    assert any("norm.py" in op.source for op in found if op.path == "block1/norm")
+    assert any("norm.py" in op.source for op in actual if op.path == "block1/norm")
 
 
 @pytest.mark.parametrize(
@@ -145,15 +145,15 @@ def test_an_operation_keeps_its_layer_and_its_line():
         serial(flatten, ("head", dense(3))),
         serial(("conv", conv(8, (3, 3), strides=2)), relu),
     ],
-    ids=["a way of its own", "no convolution", "stride 2"],
+    ids=["an explicit implementation", "no convolution", "stride 2"],
 )
-def test_what_has_nothing_to_gain_is_left_alone(model):
+def test_functions_that_would_not_be_faster_are_unchanged(model):
     forward = forward_of(model, X)
     left = [op.eqn.primitive for op in operations(lowering.in_hwnc(forward), X)]
     assert left == [op.eqn.primitive for op in operations(forward, X)]
 
 
-def test_a_derivative_of_the_users_own_is_kept():
+def test_a_custom_derivative_is_kept():
     @jax.custom_vjp
     def halved(x):
         return x
@@ -167,7 +167,7 @@ def test_a_derivative_of_the_users_own_is_kept():
     assert_close(gradient(lowering.in_hwnc(forward)), gradient(forward), tolerance=1e-5)
 
 
-def test_many_networks_at_once_are_each_by_itself():
+def test_vmap_over_networks_equals_each_network():
     model = NETWORKS["norm, ReLU, pool"]
     keys = jax.random.split(KEY, 2)
     params, state = jax.vmap(lambda key: model.init(key, X))(keys)

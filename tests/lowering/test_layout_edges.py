@@ -1,4 +1,4 @@
-"""Where images that keep the batch inside come to an edge: of sizes, of dtypes, of numbers."""
+"""Edge cases of images in HWNC: sizes, dtypes, and values that are not finite."""
 
 import jax
 import jax.numpy as jnp
@@ -12,10 +12,10 @@ from jaxnets import batch_norm, conv, lowering, max_pool, serial
 pytestmark = pytest.mark.usefixtures("unoptimised")
 
 
-def block(pool, **how):
-    """A convolution that changes the layout, and what comes before and after it."""
+def block(pool, **options):
+    """A convolution that changes the layout, and operations before and after it."""
     return serial(
-        ("conv1", conv(4, (3, 3), use_bias=False, **how)),
+        ("conv1", conv(4, (3, 3), use_bias=False, **options)),
         ("norm", batch_norm()),
         relu,
         ("conv2", conv(4, (3, 3))),
@@ -38,24 +38,24 @@ EDGES = {
     "pools that overlap": (block(max_pool((3, 3), strides=2)), normal(3, 6, 7, 4)),
     "pools with padding": (block(max_pool((2, 2), padding="SAME")), normal(3, 6, 7, 4)),
     "huge": (POOLED, 1e15 * normal(3, 6, 7, 4)),
-    # not pooled: beside the norm's epsilon all values are equal, and which of them wins is open
+    # without a pool: the values are equal up to the norm's epsilon, so the maximum is not unique
     "tiny": (UNPOOLED, 1e-30 * normal(3, 6, 7, 4)),
 }
 
 
 def start(model, x):
-    """Variables of either sign, the running variance away from 1."""
+    """Variables of both signs, with a running variance other than 1."""
     params, state = model.init(jax.random.key(0), x)
     leaves, structure = jax.tree.flatten(params)
     moved = [leaf + 0.3 * normal(*leaf.shape, seed=i) for i, leaf in enumerate(leaves)]
     return jax.tree.unflatten(structure, moved), jax.tree.map(lambda leaf: leaf + 0.25, state)
 
 
-def output_state_and_gradients(model, params, state, x, within, train=True):
+def output_state_and_gradients(model, params, state, x, layout, train=True):
     @jax.jit
     def run(params, x):
         def forward(params, x):
-            return within(lambda *args: model.apply(*args, train=train))(params, state, x)
+            return layout(lambda *args: model.apply(*args, train=train))(params, state, x)
 
         (y, new_state), pull = jax.vjp(forward, params, x)
         g = jnp.cos(jnp.arange(y.size, dtype=jnp.float32)).reshape(y.shape).astype(y.dtype)
@@ -70,58 +70,58 @@ def as_it_stands(f):
 
 
 @pytest.mark.parametrize(("model", "x"), EDGES.values(), ids=EDGES)
-def test_at_the_edges_it_is_the_network_as_it_stands(model, x):
+def test_edge_cases_of_sizes_equal_the_network_in_nhwc(model, x):
     params, state = start(model, x)
     plain = output_state_and_gradients(model, params, state, x, as_it_stands)
-    inside = output_state_and_gradients(model, params, state, x, lowering.in_hwnc)
-    assert jax.tree.map(lambda a: a.dtype, inside) == jax.tree.map(lambda a: a.dtype, plain)
-    assert_close(inside, plain, tolerance=2e-4)
+    hwnc = output_state_and_gradients(model, params, state, x, lowering.in_hwnc)
+    assert jax.tree.map(lambda a: a.dtype, hwnc) == jax.tree.map(lambda a: a.dtype, plain)
+    assert_close(hwnc, plain, tolerance=2e-4)
 
 
 @pytest.mark.parametrize("half", [jnp.bfloat16, jnp.float16])
-def test_a_16_bit_network_is_left_as_it_stands(half):
+def test_a_16_bit_network_is_unchanged(half):
     params, state = start(POOLED, normal(3, 6, 7, 4))
     params, x = jax.tree.map(lambda a: a.astype(half), (params, normal(3, 6, 7, 4)))
     plain = output_state_and_gradients(POOLED, params, state, x, as_it_stands)
     assert_same(output_state_and_gradients(POOLED, params, state, x, lowering.in_hwnc), plain)
 
 
-def test_float64_keeps_its_digits():
+def test_float64_keeps_its_precision():
     with jax.enable_x64(True):
         x = jnp.asarray(np.random.default_rng(0).normal(size=(3, 6, 7, 4)))
         params, state = jax.tree.map(lambda a: a.astype(jnp.float64), start(POOLED, x))
-        plain, inside = (
-            jax.tree.map(np.asarray, output_state_and_gradients(POOLED, params, state, x, within))
-            for within in (as_it_stands, lowering.in_hwnc)
+        plain, hwnc = (
+            jax.tree.map(np.asarray, output_state_and_gradients(POOLED, params, state, x, layout))
+            for layout in (as_it_stands, lowering.in_hwnc)
         )
-    assert {leaf.dtype.name for leaf in jax.tree.leaves(inside)} == {"float64"}
-    assert_close(inside, plain, tolerance=1e-11)
+    assert {leaf.dtype.name for leaf in jax.tree.leaves(hwnc)} == {"float64"}
+    assert_close(hwnc, plain, tolerance=1e-11)
 
 
 @pytest.mark.parametrize("bad", [np.inf, -np.inf, np.nan, 1e38])
-def test_what_is_not_finite_spreads_in_its_image_alone_and_never_becomes_finite(bad):
+def test_values_that_are_not_finite_affect_only_their_image_and_stay_so(bad):
     x = normal(3, 12, 11, 4)
     params, state = start(POOLED, x)
     apply = jax.jit(lambda x: POOLED.apply(params, state, x)[0])
-    inside = jax.jit(lambda x: lowering.in_hwnc(POOLED.apply)(params, state, x)[0])
+    hwnc = jax.jit(lambda x: lowering.in_hwnc(POOLED.apply)(params, state, x)[0])
     for place in ((0, 0), (5, 6), (11, 10)):
         marked = x.at[1, *place, 2].set(bad)
-        plain, found = np.asarray(apply(marked)), np.asarray(inside(marked))
-        assert np.isfinite(found[[0, 2]]).all()
-        seen = np.isfinite(found)
+        plain, actual = np.asarray(apply(marked)), np.asarray(hwnc(marked))
+        assert np.isfinite(actual[[0, 2]]).all()
+        seen = np.isfinite(actual)
         assert np.isfinite(plain[seen]).all()
-        assert_close(found[seen], plain[seen], tolerance=2e-4)
+        assert_close(actual[seen], plain[seen], tolerance=2e-4)
         assert np.isfinite(plain[1]).any() or bad == 1e38
 
 
 @pytest.mark.parametrize("bad", [np.inf, -np.inf, np.nan])
-def test_a_kernel_that_is_not_finite_spreads_in_its_features_alone(bad):
+def test_a_kernel_value_that_is_not_finite_affects_only_its_feature(bad):
     x = normal(2, 6, 7, 4)
     params, state = start(POOLED, x)
     params["conv2"]["kernel"] = params["conv2"]["kernel"].at[1, 1, 0, 2].set(bad)
     plain = np.asarray(jax.jit(POOLED.apply)(params, state, x)[0])
-    found = np.asarray(jax.jit(lowering.in_hwnc(POOLED.apply))(params, state, x)[0])
-    seen = np.isfinite(found)
+    actual = np.asarray(jax.jit(lowering.in_hwnc(POOLED.apply))(params, state, x)[0])
+    seen = np.isfinite(actual)
     assert seen[..., [0, 1, 3]].all()
     assert np.isfinite(plain[seen]).all()
 
@@ -129,24 +129,24 @@ def test_a_kernel_that_is_not_finite_spreads_in_its_features_alone(bad):
 SCALED = serial(("conv", conv(4, (3, 3))), ("norm", batch_norm()), max_pool((2, 2)))
 
 
-def gradient_of_scale(within, scale):
+def gradient_of_scale(layout, scale):
     x = normal(3, 6, 8, 4)
     params, state = start(SCALED, x)
     params["norm"] = {"scale": jnp.full(4, scale), "bias": jnp.zeros(4)}
-    y, _, by_params, _ = output_state_and_gradients(SCALED, params, state, x, within)
+    y, _, by_params, _ = output_state_and_gradients(SCALED, params, state, x, layout)
     return y, by_params["norm"]["scale"]
 
 
-def test_a_scale_of_0_before_a_pool_has_the_gradient_of_a_scale_just_above():
-    zeros, found = gradient_of_scale(lowering.in_hwnc, 0.0)
+def test_a_scale_of_0_before_a_pool_has_the_gradient_of_a_small_positive_one():
+    zeros, actual = gradient_of_scale(lowering.in_hwnc, 0.0)
     assert not zeros.any()
     _, above = gradient_of_scale(as_it_stands, 1e-20)
-    assert_close(found, above, tolerance=1e-4)
+    assert_close(actual, above, tolerance=1e-4)
     _, of_the_first = gradient_of_scale(as_it_stands, 0.0)
     assert np.abs(of_the_first - above).max() > 0.1 * np.abs(above).max()
 
 
-def test_a_pool_of_ties_gives_the_gradient_to_the_first_as_it_stands():
+def test_a_pool_of_equal_values_gives_the_gradient_to_the_first():
     model = serial(("conv", conv(4, (3, 3))), max_pool((2, 2)))
     x = jnp.zeros((2, 4, 4, 4)).at[:, 0].set(1)
     params, state = model.init(jax.random.key(0), x)
@@ -156,8 +156,8 @@ def test_a_pool_of_ties_gives_the_gradient_to_the_first_as_it_stands():
 
 
 @pytest.mark.parametrize(("bad", "is_lost"), [(np.nan, False), (np.inf, False), (-np.inf, True)])
-def test_minus_infinity_alone_is_lost_before_a_factor_of_0(bad, is_lost):
-    """The one exception that the docstring names."""
+def test_only_minus_infinity_is_lost_before_a_factor_of_0(bad, is_lost):
+    """The exception that the docstring of `in_hwnc` describes."""
     layer, x = conv(4, (3, 3)), normal(1, 2, 2, 4)
     params, state = layer.init(jax.random.key(0), x)
     hole, factor = jnp.zeros(x.shape, bool).at[0, 1, 1, 2].set(True), jnp.zeros((1, 1, 1, 4))
@@ -167,11 +167,11 @@ def test_minus_infinity_alone_is_lost_before_a_factor_of_0(bad, is_lost):
         return max_pool((2, 2))(y)[0, 0, 0]
 
     np.testing.assert_array_equal(jax.jit(forward)(x, factor), [0, 0, np.nan, 0])
-    found = jax.jit(lowering.in_hwnc(forward))(x, factor)
-    np.testing.assert_array_equal(found, [0, 0, 0 if is_lost else np.nan, 0])
+    actual = jax.jit(lowering.in_hwnc(forward))(x, factor)
+    np.testing.assert_array_equal(actual, [0, 0, 0 if is_lost else np.nan, 0])
 
 
-def test_an_image_without_rows_is_padding_alone():
+def test_an_image_without_rows_is_only_padding():
     x, kernel = jnp.ones((2, 0, 5, 4)), normal(3, 3, 4, 2)
 
     def f(x, kernel):

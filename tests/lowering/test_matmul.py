@@ -1,4 +1,4 @@
-"""The compiler's options depend on the params alone, and change no more than the rounding."""
+"""The compiler options depend only on the params, and change results only by rounding."""
 
 import jax
 import jax.numpy as jnp
@@ -13,19 +13,19 @@ pytestmark = pytest.mark.skipif(jax.default_backend() != "cpu", reason="the opti
 @pytest.mark.parametrize(
     ("columns", "options"), [(10, matmul.EIGEN), (300, matmul.EIGEN), (256, {})]
 )
-def test_eigen_multiplies_unless_columns_are_a_multiple_of_128(columns, options):
+def test_eigen_is_used_unless_columns_are_a_multiple_of_128(columns, options):
     params = {"fc": {"kernel": jnp.zeros((7, columns)), "bias": jnp.zeros(columns)}, "step": 0.0}
     assert compiler_options(jax.tree.map(jnp.asarray, params)) == options
 
 
-def test_this_xla_takes_the_options_and_its_matmuls_stay_what_they_are():
+def test_this_version_of_xla_accepts_the_option_and_matmuls_do_not_change():
     a, b = normal(64, 300), normal(300, 100, seed=1)
     matmuls = [jax.jit(jnp.matmul, compiler_options=options) for options in (None, matmul.EIGEN)]
-    assert matmul._is_known()
+    assert matmul._is_supported()
     assert_close(*(product(a, b) for product in matmuls))
 
 
-def test_an_xla_without_the_option_chooses_by_itself(monkeypatch):
+def test_a_version_of_xla_without_the_option_uses_its_default(monkeypatch):
     monkeypatch.setattr(matmul, "EIGEN", {"xla_cpu_no_such_option": "1"})
-    monkeypatch.setattr(matmul, "_is_known", matmul._is_known.__wrapped__)
+    monkeypatch.setattr(matmul, "_is_supported", matmul._is_supported.__wrapped__)
     assert compiler_options({"kernel": jnp.zeros((7, 10))}) == {}

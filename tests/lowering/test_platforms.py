@@ -1,4 +1,4 @@
-"""One traced program serves every platform, and each runs the way that suits it."""
+"""One traced program runs on every platform, with the implementation for that platform."""
 
 import jax
 import pytest
@@ -24,7 +24,7 @@ def pool(x):
 
 
 images, kernel = normal(2, 4, 4, 3), normal(3, 3, 3, 4)
-# The operation of XLA's that a program needs, unless another way takes its place.
+# XLA's operation for a program, unless another implementation is used.
 PROGRAMS = {
     "convolution": (convolution, (images, kernel), "stablehlo.convolution"),
     "gradient of a convolution": (
@@ -42,14 +42,14 @@ over_programs = pytest.mark.parametrize(
 
 
 @over_programs
-def test_accelerators_run_xlas_operation_and_the_cpu_another_way(program, inputs, operation):
+def test_accelerators_run_xlas_operation_and_the_cpu_another_one(program, inputs, operation):
     traced = jax.jit(program).trace(*inputs)
 
     def lowered(platform):
         return traced.lower(lowering_platforms=(platform,)).as_text()
 
-    found = {platform: operation in lowered(platform) for platform in PLATFORMS}
-    assert found == {"cpu": False, "cuda": True, "tpu": True}
+    actual = {platform: operation in lowered(platform) for platform in PLATFORMS}
+    assert actual == {"cpu": False, "cuda": True, "tpu": True}
 
 
 @over_programs

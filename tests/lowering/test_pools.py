@@ -1,4 +1,4 @@
-"""Every way to pool gives the values and the gradient of NumPy loops, ties included."""
+"""Every implementation of pooling gives the values and gradients of NumPy loops."""
 
 from typing import NamedTuple
 
@@ -30,9 +30,9 @@ def problems(draw):
 
     axes = draw(st.integers(1, 2))
     window = per_axis(1, 3)
-    if draw(st.booleans()):  # the windows tile the input, for which there is a way of its own
+    if draw(st.booleans()):  # no overlap: a special implementation
         strides, padding = window, ((0, 0),) * axes
-    else:  # with less padding than the window, so that every window holds a real value
+    else:  # less padding than the window, so that every window has a value of the input
         strides = per_axis(1, 3)
         padding = tuple((draw(st.integers(0, w - 1)), draw(st.integers(0, w - 1))) for w in window)
     space = [w + more for w, more in zip(window, per_axis(0, 5), strict=True)]
@@ -42,11 +42,11 @@ def problems(draw):
 
 
 def output_and_gradient(pool, problem):
-    x, *how = problem
+    x, *options = problem
 
     @jax.jit
     def run(x):
-        y, back = jax.vjp(lambda x: pool(x, *how), x)
+        y, back = jax.vjp(lambda x: pool(x, *options), x)
         return y, *back(jnp.asarray(loops.cotangent(y.shape), y.dtype))
 
     return run(x)
@@ -67,11 +67,11 @@ NONE = ((0, 0), (0, 0))
 @WAYS
 @examples
 @given(problem=problems())
-def test_every_way_gives_the_output_and_the_gradient_of_the_loops(pool, expected, problem):
+def test_every_implementation_gives_the_output_and_gradient_of_the_loops(pool, expected, problem):
     assert_close(output_and_gradient(pool, problem), expected(*problem))
 
 
-def test_in_a_tie_the_gradient_goes_to_the_first_as_in_xla():
+def test_of_equal_values_the_first_gets_the_gradient_as_in_xla():
     tied = Problem(jnp.ones((1, 2, 4, 1)), (2, 2), (2, 2), NONE)
     _, dx = output_and_gradient(lowering.max_pool, tied)
     np.testing.assert_array_equal(dx[0, :, :, 0] != 0, [[1, 0, 1, 0], [0, 0, 0, 0]])
@@ -89,7 +89,7 @@ def test_bfloat16_stays_bfloat16(pool, expected, strides):
 
 @pytest.mark.parametrize("dtype", [jnp.int32, jnp.uint8])
 @pytest.mark.parametrize("pool", [lowering.max_pool, lowering.plain_max_pool])
-def test_the_largest_of_integers_is_found_beside_padding_too(pool, dtype):
+def test_max_pooling_of_integers_ignores_padding(pool, dtype):
     x = jnp.arange(16, dtype=dtype).reshape(1, 4, 4, 1)
     for padding, corners in ((NONE, [5, 7, 13, 15]), (((1, 1), (1, 1)), [0, 3, 12, 15])):
         y = pool(x, (2, 2), (2, 2), padding)

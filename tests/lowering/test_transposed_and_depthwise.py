@@ -1,4 +1,4 @@
-"""Transposed and depthwise convolution: the CPU's own ways equal XLA's, and are what it runs."""
+"""Transposed and depthwise convolution on CPU equal XLA's, and are used there."""
 
 import jax
 import jax.numpy as jnp
@@ -10,7 +10,7 @@ from jaxnets import lowering
 from jaxnets.lowering import dispatch
 
 PLATFORMS = ["cpu", "cuda", "tpu"]
-CORNER = ((1, 0), (0, 2))  # padding that tells the axes and the sides apart
+CORNER = ((1, 0), (0, 2))  # padding that differs between axes and sides
 
 
 def transposed(convolve):
@@ -21,7 +21,7 @@ def depthwise(convolve):
     return lambda x, kernel: convolve(x, kernel, (2, 1), CORNER, (1, 2), 3)
 
 
-# The way that chooses, the plain way, and the arguments.
+# The dispatching implementation, the plain one, and the arguments.
 CASES = {
     "transposed": (
         transposed(lowering.conv_transpose),
@@ -47,7 +47,7 @@ def output_and_gradients(f, inputs):
 
 
 @over_both
-def test_the_chosen_way_has_the_output_and_the_gradients_of_the_plain_one(chosen, plain, inputs):
+def test_the_chosen_implementation_agrees_with_the_plain_one(chosen, plain, inputs):
     assert_close(output_and_gradients(chosen, inputs), output_and_gradients(plain, inputs), 2e-6)
 
 
@@ -56,11 +56,11 @@ def test_the_chosen_way_has_the_output_and_the_gradients_of_the_plain_one(chosen
 def test_accelerators_run_xlas_convolution_and_the_cpu_does_not(chosen, plain, inputs, derivative):
     del plain
     traced = jax.jit(derivative(lambda *inputs: chosen(*inputs).sum())).trace(*inputs)
-    found = {
+    actual = {
         platform: "stablehlo.convolution" in traced.lower(lowering_platforms=(platform,)).as_text()
         for platform in PLATFORMS
     }
-    assert found == {"cpu": False, "cuda": True, "tpu": True}
+    assert actual == {"cpu": False, "cuda": True, "tpu": True}
 
 
 @over_both
@@ -81,32 +81,32 @@ def test_bfloat16_stays_bfloat16(chosen, plain, inputs):
 
 
 @pytest.mark.parametrize("groups", [1, 2], ids=["transposed", "depthwise"])
-@pytest.mark.parametrize("how", [jax.jit, lambda f: f], ids=["jit", "eager"])
-def test_bfloat16_is_added_up_in_float32(how, groups):
+@pytest.mark.parametrize("transform", [jax.jit, lambda f: f], ids=["jit", "eager"])
+def test_bfloat16_is_summed_in_float32(transform, groups):
     ones = jnp.ones((1, 5, 5, groups), jnp.bfloat16)
-    # After 256, bfloat16 has 258, and after 512, 516: one by one, the ones between were lost.
+    # The next bfloat16 numbers after 256 and 512 are 258 and 516, so adding ones in turn fails.
     kernel = jnp.ones((3, 3, 1, groups), jnp.bfloat16).at[0, 0].set(256).at[2, 2].set(256)
     square = ((1, 1), (1, 1))
     if groups == 1:
-        y = how(lambda x: lowering.conv_transpose(x, kernel, (5, 5), (1, 1), square))(ones)
+        y = transform(lambda x: lowering.conv_transpose(x, kernel, (5, 5), (1, 1), square))(ones)
     else:
-        y = how(lambda x: lowering.conv(x, kernel, (1, 1), square, (1, 1), groups))(ones)
+        y = transform(lambda x: lowering.conv(x, kernel, (1, 1), square, (1, 1), groups))(ones)
     assert (y[0, 2, 2] == 520).all()  # 256 + 7 + 256, rounded once
 
 
-def test_beyond_the_limit_of_memory_the_plain_transpose_is_taken(monkeypatch):
+def test_above_the_memory_limit_the_plain_transpose_is_used(monkeypatch):
     chosen, plain, inputs = CASES["transposed"]
     monkeypatch.setattr(dispatch, "PATCHES_LIMIT", 0)
     assert_same(output_and_gradients(chosen, inputs), output_and_gradients(plain, inputs))
 
 
-def test_taps_are_the_strided_slices_that_each_tap_of_a_window_sees():
+def test_taps_are_the_strided_slices_at_each_tap_of_a_window():
     x = jnp.arange(12.0).reshape(1, 3, 4, 1)
-    found = lowering.taps(x, (2, 2), (1, 2), ((0, 0), (1, 1)), (1, 1))
+    actual = lowering.taps(x, (2, 2), (1, 2), ((0, 0), (1, 1)), (1, 1))
     expected = [
         [[0, 1, 3], [0, 5, 7]],
         [[0, 2, 0], [4, 6, 0]],
         [[0, 5, 7], [0, 9, 11]],
         [[4, 6, 0], [8, 10, 0]],
     ]
-    assert [tap[0, :, :, 0].tolist() for tap in found] == expected
+    assert [tap[0, :, :, 0].tolist() for tap in actual] == expected

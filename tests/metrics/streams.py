@@ -1,4 +1,4 @@
-"""Any rows, cut anyhow into batches that padding fills with nonsense: what every metric meets."""
+"""Random rows in batches that are padded with invalid values, to test every metric."""
 
 from contextlib import contextmanager
 from functools import cache
@@ -13,14 +13,14 @@ from jaxtyping import config
 from jaxnets import Layer
 
 BATCH = 8
-IDENTITY = Layer(lambda key, x: ({}, {}), lambda params, state, x, **how: (x, state))
+IDENTITY = Layer(lambda key, x: ({}, {}), lambda params, state, x, **options: (x, state))
 
-jitted = cache(jax.jit)  # one compilation a metric, for all examples
+jitted = cache(jax.jit)  # one compilation per metric for all examples
 
 
 @st.composite
 def parts(draw, classes):
-    """One to four batches of 0 to 8 rows of (outputs, label), seldom without ties or gaps.
+    """One to four batches of 0 to 8 rows (outputs, label), usually with ties and missing classes.
 
     Outputs are halves from -1 to 1, so that many are equal; few classes occur among the labels.
     """
@@ -51,18 +51,18 @@ def streamed(metric, parts, *, single_logit=False):
     return jitted(metric.value)(streamed_sums(metric, parts, single_logit=single_logit))
 
 
-def whole(metric, outputs, labels):
-    """The metric over whole arrays, nothing padded."""
-    return jitted(metric.value)(whole_sums(metric, outputs, labels))
+def direct(metric, outputs, labels):
+    """The metric over all rows at once, without padding."""
+    return jitted(metric.value)(direct_sums(metric, outputs, labels))
 
 
-def whole_sums(metric, outputs, labels):
-    """The sums over whole arrays, nothing padded."""
+def direct_sums(metric, outputs, labels):
+    """The sums over all rows at once, without padding."""
     return jitted(metric.sums)(*map(jnp.asarray, (outputs, labels)), jnp.ones(len(labels)))
 
 
 def by_model(metric, outputs, labels):
-    """The metric of each model, its outputs along the first axis, in one vmap."""
+    """The metric of each model by vmap over the first axis of the outputs."""
     sums = jax.jit(jax.vmap(metric.sums, (0, None, None)))(outputs, labels, jnp.ones(len(labels)))
     return jax.jit(jax.vmap(metric.value))(sums)
 
@@ -80,7 +80,7 @@ def _padded(part, parts, single_logit):
 
 @contextmanager
 def unchecked():
-    """Without the checks of annotations that only tests have: what a user sees."""
+    """Without the checks of annotations, which are on only in tests."""
     config.update("jaxtyping_disable", True)
     try:
         yield

@@ -1,4 +1,4 @@
-"""Accuracy and the confusion matrix are scikit-learn's, and a mean is the mean of the rows."""
+"""Accuracy, the confusion matrix and means against scikit-learn."""
 
 from functools import cache
 
@@ -8,7 +8,7 @@ import pytest
 import sklearn.metrics
 from helpers import examples
 from hypothesis import given
-from streams import joined, parts, streamed, whole
+from streams import direct, joined, parts, streamed
 
 from jaxnets import losses, metrics
 
@@ -20,7 +20,7 @@ total = metrics.mean(lambda outputs, labels: outputs.sum(-1))
 
 @given(parts=parts(CLASSES))
 @examples
-def test_any_stream_gives_exactly_what_scikit_learn_gives(parts):
+def test_any_stream_gives_exactly_the_value_of_scikit_learn(parts):
     outputs, labels = joined(parts)
     true, predicted = labels, outputs.argmax(1)
     accuracy = sklearn.metrics.accuracy_score(true, predicted)
@@ -31,7 +31,7 @@ def test_any_stream_gives_exactly_what_scikit_learn_gives(parts):
 
 @given(parts=parts(2))
 @examples
-def test_a_single_logit_is_class_1_where_it_is_over_0(parts):
+def test_a_single_logit_above_0_is_class_1(parts):
     outputs, labels = joined(parts)
     predicted = outputs[:, 0] > 0
     accuracy = sklearn.metrics.accuracy_score(labels, predicted)
@@ -42,38 +42,38 @@ def test_a_single_logit_is_class_1_where_it_is_over_0(parts):
 
 @given(parts=parts(CLASSES))
 @examples
-def test_any_stream_has_the_mean_of_the_rows(parts):
+def test_the_mean_of_any_stream_is_that_of_the_rows(parts):
     outputs, labels = joined(parts)
     assert streamed(total, parts) == outputs.sum(1).mean(dtype=np.float32)
-    np.testing.assert_allclose(streamed(loss, parts), whole(loss, outputs, labels), rtol=1e-6)
+    np.testing.assert_allclose(streamed(loss, parts), direct(loss, outputs, labels), rtol=1e-6)
 
 
 @pytest.mark.parametrize("metric", [loss, metrics.accuracy, confusion(CLASSES)])
 @pytest.mark.parametrize("padding", [0.0, 9.0, np.nan])
 @pytest.mark.parametrize("label", [-1, 0, CLASSES - 1])
-def test_a_padded_row_counts_for_nothing_whatever_it_holds(metric, padding, label):
+def test_padded_rows_do_not_count_whatever_their_values(metric, padding, label):
     outputs = jnp.array([[0.0, 2.0, 1.0, 0.0], [padding] * CLASSES])
     sums = metric.sums(outputs, jnp.array([1, label]), jnp.array([1.0, 0.0]))
-    alone = whole(metric, outputs[:1], np.array([1]))
+    alone = direct(metric, outputs[:1], np.array([1]))
     np.testing.assert_array_equal(metric.value(sums), alone)
 
 
 @pytest.mark.parametrize("metric", [metrics.accuracy, confusion(CLASSES)])
-def test_one_hot_labels_count_as_their_classes(metric):
+def test_one_hot_labels_are_equivalent_to_class_numbers(metric):
     outputs = np.random.default_rng(0).normal(size=(20, CLASSES)).astype(np.float32)
     labels = np.arange(20) % CLASSES
     one_hot = np.eye(CLASSES)[labels]
-    np.testing.assert_array_equal(whole(metric, outputs, one_hot), whole(metric, outputs, labels))
+    np.testing.assert_array_equal(direct(metric, outputs, one_hot), direct(metric, outputs, labels))
 
 
-def test_the_true_class_is_the_row_and_the_predicted_the_column():
+def test_rows_are_true_classes_and_columns_predicted_ones():
     outputs, labels = np.eye(3, dtype=np.float32)[[1, 1, 2]], np.array([0, 0, 2])
-    matrix = whole(confusion(3), outputs, labels)
+    matrix = direct(confusion(3), outputs, labels)
     assert matrix.tolist() == [[0, 2, 0], [0, 0, 0], [0, 0, 1]]
     assert matrix.dtype == jnp.int32
 
 
 @pytest.mark.parametrize("shape", [(6, 2), (6, 5), (6, 1, 4)])
-def test_labels_that_fit_no_output_are_refused_with_the_cure(shape):
+def test_labels_that_do_not_fit_the_outputs_are_refused_with_the_cure(shape):
     with pytest.raises(ValueError, match=r"6 examples or one-hot .*\(6, 4\).*drop or add an axis"):
         metrics.accuracy.sums(jnp.zeros((6, 4)), jnp.zeros(shape, int), jnp.ones(6))

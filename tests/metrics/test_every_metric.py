@@ -1,4 +1,4 @@
-"""What every public metric promises: dtypes, empty batches, binary labels, masked classes."""
+"""Properties of every public metric: dtypes, empty batches, binary labels, masked classes."""
 
 import jax
 import jax.numpy as jnp
@@ -20,7 +20,7 @@ LABELS = np.arange(N) % C
 PREDICTED = OUTPUTS.argmax(1)
 
 
-def whole(metric, outputs, labels):
+def direct(metric, outputs, labels):
     return np.asarray(metric.value(metric.sums(outputs, labels, jnp.ones(len(labels)))))
 
 
@@ -66,7 +66,7 @@ STREAMS = {
         ],
     ),
 }
-# Binary ones by name: the metric of a single logit.
+# name: the metric of a single logit
 BINARY = {
     "accuracy": metrics.accuracy,
     "confusion_matrix": metrics.confusion_matrix(2),
@@ -81,7 +81,7 @@ ARRAYS = {"classes", "correct", "label_classes", "roc_auc", "roc_curve"}
 CHECKS = {"Metric", "RocCurve", "batch_sums", "check_label_values", "check_labels"}
 
 
-def test_the_tables_forget_no_public_metric():
+def test_the_tables_cover_every_public_metric():
     assert set(metrics.__all__) == {*STREAMS, *BINARY, *ARRAYS, *CHECKS}
 
 
@@ -92,7 +92,7 @@ def test_numpy_arrays_of_any_real_dtype_give_scikit_learns_value(name, outputs_d
     metric, reference = STREAMS[name]
     one_hot = np.eye(C, dtype=bool)[LABELS]
     labels = one_hot if labels_dtype == "one-hot bool" else LABELS.astype(labels_dtype)
-    actual = whole(metric, OUTPUTS.astype(jnp.dtype(outputs_dtype)), labels)
+    actual = direct(metric, OUTPUTS.astype(jnp.dtype(outputs_dtype)), labels)
     assert actual.dtype in (np.float32, np.int32)
     np.testing.assert_allclose(actual, reference(OUTPUTS, LABELS), atol=1e-6)
 
@@ -111,27 +111,27 @@ def test_numpy_arrays_of_any_real_dtype_give_scikit_learns_value(name, outputs_d
     ],
     ids=["uint8", "bool", "-1 and +1", "soft", "edge"],
 )
-def test_binary_labels_of_any_code_count_as_0_and_1(name, outputs_dtype, column, recode):
+def test_binary_labels_of_any_coding_are_equivalent(name, outputs_dtype, column, recode):
     logits, labels = OUTPUTS[:, 0], np.arange(N) % 2
-    expected = whole(BINARY[name], logits, labels)
+    expected = direct(BINARY[name], logits, labels)
     labels, logits = recode(labels), logits.astype(jnp.dtype(outputs_dtype))
     if column:
         labels, logits = labels[:, None], logits[:, None]
-    np.testing.assert_allclose(whole(BINARY[name], logits, labels), expected, atol=1e-6)
+    np.testing.assert_allclose(direct(BINARY[name], logits, labels), expected, atol=1e-6)
 
 
 @pytest.mark.parametrize("name", STREAMS)
-def test_a_metric_of_no_example_is_nan_or_a_count_of_zero(name):
+def test_a_metric_of_no_examples_is_nan_or_a_count_of_0(name):
     metric = STREAMS[name][0]
-    actual = whole(metric, np.zeros((0, C), np.float32), np.zeros(0, int))
-    counts = name in ("confusion_matrix", "precision", "recall", "f1")  # those are 0 for 0 / 0
+    actual = direct(metric, np.zeros((0, C), np.float32), np.zeros(0, int))
+    counts = name in ("confusion_matrix", "precision", "recall", "f1")  # they are 0 for 0 / 0
     expected = {"reliability_diagram": [[np.nan], [np.nan], [0]]}.get(name, 0 if counts else np.nan)
     np.testing.assert_array_equal(actual, np.broadcast_to(expected, actual.shape))
 
 
 @pytest.mark.parametrize("name", BINARY)
 @pytest.mark.parametrize("shape", [(0,), (0, 1)])
-def test_a_binary_metric_of_no_example_is_that_of_no_row(name, shape):
+def test_a_binary_metric_of_only_padding_is_that_of_no_rows(name, shape):
     sums = BINARY[name].sums(jnp.zeros(shape), jnp.zeros(shape), jnp.ones(0))
     assert all((leaf == 0).all() for leaf in jax.tree.leaves(sums))
 
@@ -139,10 +139,10 @@ def test_a_binary_metric_of_no_example_is_that_of_no_row(name, shape):
 @pytest.mark.parametrize("name", ["accuracy", "top_k_accuracy", "expected_calibration_error"])
 def test_a_masked_class_counts_as_the_least_likely(name):
     masked = OUTPUTS.copy()
-    masked[:, 0] = -100  # of which softmax is 0 too, and which scikit-learn takes
+    masked[:, 0] = -100  # its softmax is 0 as well, and scikit-learn accepts it
     expected = STREAMS[name][1](masked, LABELS)
     masked[:, 0] = -np.inf
-    np.testing.assert_allclose(whole(STREAMS[name][0], masked, LABELS), expected, atol=1e-6)
+    np.testing.assert_allclose(direct(STREAMS[name][0], masked, LABELS), expected, atol=1e-6)
 
 
 def test_a_masked_class_has_probability_zero():
@@ -161,8 +161,8 @@ def test_probabilities_of_16_bit_outputs_are_those_of_float32():
 
 
 @pytest.mark.parametrize(("n_classes", "right"), [(2, 3), (4, 3)])
-def test_a_confusion_matrix_of_another_size_is_refused(n_classes, right):
+def test_a_confusion_matrix_of_the_wrong_size_is_refused(n_classes, right):
     with pytest.raises(ValueError, match=rf"3 classes; use confusion_matrix\({right}\)"):
-        whole(metrics.confusion_matrix(n_classes), OUTPUTS, LABELS)
+        direct(metrics.confusion_matrix(n_classes), OUTPUTS, LABELS)
     with unchecked(), pytest.raises(ValueError, match="n_classes to be a positive integer"):
         metrics.confusion_matrix(0)

@@ -1,4 +1,4 @@
-"""Which class a label stands for, and which labels stand for none."""
+"""Classes from labels, and invalid labels."""
 
 import jax
 import jax.numpy as jnp
@@ -23,15 +23,15 @@ BINARY = {
 }
 
 
-def whole(metric, outputs, labels):
+def direct(metric, outputs, labels):
     return np.asarray(metric.value(metric.sums(outputs, labels, jnp.ones(len(labels)))))
 
 
 def test_signs_and_soft_labels_give_scikit_learns_accuracy():
     outputs = np.array([[2.0], [-2.0]], np.float32)
     for labels in ([[1.0], [-1.0]], [[0.95], [0.05]]):
-        assert whole(metrics.accuracy, outputs, np.array(labels)) == 1
-        assert whole(metrics.accuracy, -outputs, np.array(labels)) == 0
+        assert direct(metrics.accuracy, outputs, np.array(labels)) == 1
+        assert direct(metrics.accuracy, -outputs, np.array(labels)) == 0
 
 
 def test_soft_labels_have_the_roc_curve_of_their_classes():
@@ -43,16 +43,16 @@ def test_soft_labels_have_the_roc_curve_of_their_classes():
 
 @pytest.mark.parametrize("name", BINARY)
 @pytest.mark.parametrize("stranger", [2, -2, 1.5, np.nan])
-def test_a_binary_label_outside_of_minus_1_to_1_is_refused_where_it_is_seen(name, stranger):
+def test_a_binary_label_outside_minus_1_to_1_is_refused_outside_a_trace(name, stranger):
     labels = np.array([0, 1, stranger, 1], np.float32)
-    with pytest.raises(ValueError, match=r"binary labels between -1 and 1.*in row 2, .* y == 2"):
-        whole(BINARY[name], np.zeros(4, np.float32), labels)
+    with pytest.raises(ValueError, match=r"binary labels between -1 and 1.*in row 2 .* y == 2"):
+        direct(BINARY[name], np.zeros(4, np.float32), labels)
 
 
-def test_a_roc_curve_refuses_a_label_that_counts_and_is_no_class():
+def test_a_roc_curve_refuses_an_invalid_label_unless_its_weight_is_0():
     labels, scores = np.array([1, 2, 1, 2]), np.arange(4, dtype=np.float32)
     for function in (metrics.roc_curve, metrics.roc_auc):
-        with pytest.raises(ValueError, match=r"binary labels .* got 2 in row 1, and 2 of 4"):
+        with pytest.raises(ValueError, match=r"binary labels .* got 2 in row 1 \(2 of 4 labels"):
             function(scores, labels)
         assert np.isnan(jax.tree.leaves(jax.jit(function)(scores, labels))[0]).any()
     weights = np.array([1, 0, 1, 0])
@@ -60,7 +60,7 @@ def test_a_roc_curve_refuses_a_label_that_counts_and_is_no_class():
     assert metrics.roc_auc(scores, labels, weights) == 1
 
 
-def test_in_a_trace_a_label_that_is_no_class_is_never_right():
+def test_in_a_trace_an_invalid_label_is_never_correct():
     outputs = jnp.array([[3.0], [-3.0], [3.0]])
     hits = jax.jit(metrics.correct)(outputs, jnp.array([[1.0], [-2.0], [7.0]]))
     assert hits.tolist() == [True, False, False]
@@ -69,7 +69,7 @@ def test_in_a_trace_a_label_that_is_no_class_is_never_right():
 
 
 @pytest.mark.parametrize("label", [-1, C, 0.5, np.nan])
-def test_an_area_of_classes_with_a_label_of_none_is_nan_or_refused(label):
+def test_the_roc_auc_with_an_invalid_label_is_nan_or_refused(label):
     scores = np.asarray(jax.nn.softmax(OUTPUTS))
     labels = np.where(np.arange(N) == 3, label, LABELS)
     assert np.isnan(jax.jit(metrics.roc_auc)(scores, labels))
@@ -77,13 +77,13 @@ def test_an_area_of_classes_with_a_label_of_none_is_nan_or_refused(label):
     np.testing.assert_allclose(metrics.roc_auc(scores, LABELS), expected, atol=1e-6)
 
 
-def test_a_class_number_that_is_not_whole_is_refused_where_it_is_seen():
-    with pytest.raises(ValueError, match=r"whole numbers, but got 0.95 in row 1, and 1 of 2"):
+def test_a_class_number_that_is_not_an_integer_is_refused_outside_a_trace():
+    with pytest.raises(ValueError, match=r"integers, but got 0.95 in row 1 \(1 of 2 labels are"):
         metrics.label_classes(np.array([0, 0.95]), np.zeros((2, 3), np.float32))
 
 
 @pytest.mark.parametrize("shape", [(2, 3), (3, 2), (6, 2), (1, 6)])
-def test_labels_of_another_shape_are_refused_though_there_are_as_many(shape):
+def test_labels_of_the_wrong_shape_are_refused_even_if_their_number_is_right(shape):
     with unchecked(), pytest.raises(ValueError, match="one class number for each of 6 examples"):
         metrics.correct(jnp.zeros((6, 4)), jnp.zeros(shape, int))
 
@@ -98,7 +98,7 @@ def test_string_labels_are_refused_with_the_cure():
         metrics.correct(np.zeros((2, 2)), np.array(["cat", "dog"]))
 
 
-def test_a_step_of_a_sequence_keeps_its_own_binary_class():
+def test_each_step_of_a_sequence_has_a_binary_class():
     outputs = jnp.array([[[1.0], [-1.0]], [[-1.0], [1.0]]])
     assert metrics.classes(outputs).tolist() == [[1, 0], [0, 1]]
 
@@ -107,23 +107,23 @@ def test_a_step_of_a_sequence_keeps_its_own_binary_class():
     ("outputs", "labels", "metric", "message"),
     [
         ((5, 1), np.array([0, 1, 2, 1, 0]), metrics.accuracy, "binary labels .* 2 in row 2"),
-        ((5, 3), np.array([0, 1, 2, 0.5, 0]), metrics.f1(3), "whole numbers, but got 0.5 in row 3"),
+        ((5, 3), np.array([0, 1, 2, 0.5, 0]), metrics.f1(3), "integers, but got 0.5 in row 3"),
     ],
 )
-def test_a_metric_sees_the_labels_of_a_whole_split(outputs, labels, metric, message):
+def test_metrics_check_the_labels_of_a_whole_split(outputs, labels, metric, message):
     spec = jax.ShapeDtypeStruct((1, *outputs[1:]), jnp.float32)
     with pytest.raises(ValueError, match=message):
         metrics.check_label_values([("metric", metric)], spec, labels)
     metrics.check_label_values([("metric", metric)], spec, np.ones(5))
 
 
-def test_the_targets_of_a_regression_are_no_class_numbers():
+def test_the_targets_of_a_regression_are_not_checked_as_classes():
     spec = jax.ShapeDtypeStruct((1, 1), jnp.float32)
     loss = metrics.mean(losses.squared_error)
     metrics.check_label_values([("loss", loss)], spec, np.array([[3.5], [-7.0]]))
 
 
-def test_evaluate_counts_signs_as_classes():
+def test_evaluate_accepts_signs_as_classes():
     split = np.array([[2.0], [-2.0]], np.float32), np.array([[1.0], [-1.0]], np.float32)
     named = {"accuracy": metrics.accuracy}
     assert evaluate(judging(IDENTITY), judged({}), split, metrics=named) == {"accuracy": 1.0}

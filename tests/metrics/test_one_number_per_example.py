@@ -1,4 +1,4 @@
-"""Losses and metrics that are functions give one number per example, and sums add up."""
+"""Losses and metrics must return one number per example, and sums must add up."""
 
 import gc
 import weakref
@@ -27,12 +27,12 @@ def distance(outputs, labels):
 
 WRONG = [
     (distance, r"got shape \(10, 1\); drop the last axis with \.squeeze\(-1\)"),
-    (lambda o, y: distance(o, y).mean(), r"got shape \(\); .* drop the \.mean\(\) or \.sum\(\)"),
+    (lambda o, y: distance(o, y).mean(), r"got shape \(\); remove the \.mean\(\) or \.sum\(\)"),
     (
         lambda o, y: jnp.stack([o - y, o + y], -1),
         r"shape \(10, 1, 2\); take the mean .*axis=\(1, 2\)",
     ),
-    (lambda o, y: distance(o, y).T, r"got shape \(1, 10\); keep the axis of the examples first"),
+    (lambda o, y: distance(o, y).T, r"got shape \(1, 10\); keep the batch axis first"),
     (lambda o, y: None, "got NoneType; return one array"),
     (lambda o, y: (o[:, 0], y[:, 0]), "got tuple; return one array"),
     (lambda o, y: 0.5, r"got shape \(\)"),
@@ -40,8 +40,8 @@ WRONG = [
 ]
 
 
-def evaluated(split, wanted):
-    return evaluate(judging(IDENTITY), judged({}), split, metrics=wanted)
+def evaluated(split, named_metrics):
+    return evaluate(judging(IDENTITY), judged({}), split, metrics=named_metrics)
 
 
 def in_metric(function, x, y):
@@ -49,9 +49,9 @@ def in_metric(function, x, y):
 
 
 def in_population(function, x, y):
-    wanted = {"metric": metrics.mean(function)}
+    named_metrics = {"metric": metrics.mean(function)}
     members = jax.tree.map(lambda leaf: jnp.stack([leaf, leaf]), judged({"w": jnp.ones(())}))
-    return evaluate_population(judging(IDENTITY), members, (x, y), metrics=wanted)
+    return evaluate_population(judging(IDENTITY), members, (x, y), metrics=named_metrics)
 
 
 def in_train_step(function, x, y):
@@ -61,7 +61,7 @@ def in_train_step(function, x, y):
     return jax.eval_shape(train_step, train_state, batch)
 
 
-# The block that pads 10 rows has 500.
+# The last block pads 10 rows to 500.
 WHERE = [(in_metric, "500"), (in_population, "500"), (in_train_step, "10")]
 
 
@@ -83,13 +83,13 @@ def test_labels_that_would_broadcast_to_every_pair_are_refused_with_the_cure(use
         return reduced(distance(outputs, labels))
 
     with (
-        jax.numpy_rank_promotion("allow"),  # as users have it
+        jax.numpy_rank_promotion("allow"),  # as outside tests
         pytest.raises(ValueError, match=r"labels \(\d+,\) broadcast .* as in y\[:, None\]"),
     ):
         user(loss, ONES, ZEROS[:, 0])
 
 
-def test_labels_with_an_axis_too_many_are_refused_with_the_cure():
+def test_labels_with_an_extra_axis_are_refused_with_the_cure():
     with (
         jax.numpy_rank_promotion("allow"),
         pytest.raises(ValueError, match=r"outputs \(500,\) and labels \(500, 1\) .* y\[:, 0\]"),
@@ -101,24 +101,22 @@ def test_labels_with_an_axis_too_many_are_refused_with_the_cure():
 @pytest.mark.parametrize(
     "function", [lambda o, y: jnp.abs(o[:, 0] - y), lambda o, y: o[:, 0], metrics.correct]
 )
-def test_a_function_that_pairs_each_output_with_its_label_may_have_them_of_two_ranks(
-    function, rows
-):
+def test_a_function_that_pairs_outputs_and_labels_may_take_different_ranks(function, rows):
     values = metrics.mean(function).sums(ONES[:rows], ZEROS[:rows, 0], jnp.ones(rows))
     assert values == (0 if function is metrics.correct else rows, rows)
 
 
 @pytest.mark.parametrize("rows", [7, 500, 501, 1203])
-def test_bools_and_integers_have_their_mean_over_any_number_of_rows(rows):
+def test_the_mean_of_bools_and_integers_is_exact_for_any_number_of_rows(rows):
     rng = np.random.default_rng(rows)
     x, y = rng.normal(size=(rows, 3)).astype(np.float32), rng.integers(0, 3, rows)
-    wanted = {
+    named_metrics = {
         "bool": metrics.mean(lambda o, y: o.argmax(-1) == y),
         "int": metrics.mean(lambda o, y: abs(o.argmax(-1) - y)),
         "uint8": metrics.mean(lambda o, y: jnp.uint8(200) * (o.argmax(-1) == y).astype(jnp.uint8)),
         "float16": metrics.mean(lambda o, y: o[:, 0].astype(jnp.float16)),
     }
-    found = evaluated((x, y), wanted)
+    actual = evaluated((x, y), named_metrics)
     predicted = x.argmax(1)
     expected = {
         "bool": (predicted == y).mean(),
@@ -127,17 +125,17 @@ def test_bools_and_integers_have_their_mean_over_any_number_of_rows(rows):
         "float16": x[:, 0].astype(np.float16).astype(np.float64).mean(),
     }
     for name, value in expected.items():
-        np.testing.assert_allclose(found[name], value, rtol=1e-5, atol=1e-6)
+        np.testing.assert_allclose(actual[name], value, rtol=1e-5, atol=1e-6)
 
 
-def test_a_function_of_16_bit_outputs_adds_up_in_float32():
+def test_a_function_of_16_bit_outputs_is_summed_in_float32():
     x = np.full((N, 2000), 0.3, jnp.bfloat16)
-    found = evaluated((x, ZEROS[:, 0]), {"sum": metrics.mean(lambda o, y: o.sum(-1))})
-    np.testing.assert_allclose(found["sum"], x[0].astype(np.float64).sum(), rtol=1e-6)
+    actual = evaluated((x, ZEROS[:, 0]), {"sum": metrics.mean(lambda o, y: o.sum(-1))})
+    np.testing.assert_allclose(actual["sum"], x[0].astype(np.float64).sum(), rtol=1e-6)
 
 
 @pytest.mark.parametrize("function", ["mse", None, 3, metrics.accuracy])
-def test_a_mean_of_what_is_no_function_is_refused(function):
+def test_a_mean_of_something_that_is_not_a_function_is_refused(function):
     message = r"metrics\.mean expects a function of \(outputs, labels"
     with unchecked(), pytest.raises(ValueError, match=message):
         metrics.mean(function)
@@ -165,15 +163,15 @@ def test_sums_that_do_not_add_up_are_refused_with_the_cure(sums, message):
         jax.eval_shape(train_step, train_state, Batch(ONES, ZEROS, np.ones(N, np.float32)))
 
 
-def test_sums_of_ones_own_that_add_up_are_right_over_several_blocks():
+def test_custom_sums_are_correct_over_several_blocks():
     def sums(outputs, labels, weights):
         return {"squares": (outputs[:, 0] ** 2 * weights).sum(), "n": weights.sum().astype(int)}
 
     root = Metric(sums, lambda sums: jnp.sqrt(sums["squares"] / sums["n"]))
     x = np.random.default_rng(0).normal(size=(1201, 1)).astype(np.float32)
-    found = evaluated((x, x), {"root": root})
+    actual = evaluated((x, x), {"root": root})
     np.testing.assert_allclose(
-        found["root"], np.sqrt((x.astype(np.float64) ** 2).mean()), rtol=1e-6
+        actual["root"], np.sqrt((x.astype(np.float64) ** 2).mean()), rtol=1e-6
     )
 
 
@@ -183,7 +181,7 @@ def test_equal_functions_give_equal_metrics():
     assert metrics.mean(distance) != metrics.mean(metrics.correct)
 
 
-def test_a_loss_is_freed_with_the_train_step_and_the_metric_that_use_it():
+def test_a_loss_is_garbage_collected_with_its_train_step_and_metric():
     def make_loss(scale):
         return lambda outputs, labels: scale * jnp.abs(outputs - labels)[:, 0]
 

@@ -1,4 +1,4 @@
-"""The networks of the papers: their parameters, and the shape of every layer's output."""
+"""The published networks: their parameters, and the shape of every layer's output."""
 
 from functools import cache
 
@@ -23,7 +23,7 @@ GOLDEN = {  # for the input of the paper: parameters, and running statistics
     "resnet20": ((32, 32, 3), 269_722, 1_376),
     "small_cnn": ((28, 28, 1), 298_410, 896),
 }
-SMALLEST = {  # pixels a side, where there is a limit
+SMALLEST = {  # minimum pixels per side, where there is one
     "lenet5": 12,
     "lenet_batch_norm": 4,
     "alexnet": 67,
@@ -41,14 +41,14 @@ def golden(name):
 
 
 @pytest.mark.parametrize("name", GOLDEN)
-def test_the_parameters_and_running_statistics_are_as_many_as_in_the_literature(name):
+def test_the_numbers_of_parameters_and_running_statistics_are_those_of_the_literature(name):
     _, parameters, statistics = GOLDEN[name]
     params, state = golden(name)
     assert (count(params), count(state)) == (parameters, statistics)
 
 
 @pytest.mark.parametrize("name", GOLDEN)
-def test_any_size_any_channels_and_any_number_of_classes_will_do(name):
+def test_any_size_and_number_of_channels_and_classes_is_accepted(name):
     model, smallest = getattr(models, name)(7), SMALLEST.get(name, 1)
     for shape in ((smallest, smallest, 2), (smallest + 5, smallest + 8, 4)):
         *_, (last, logits) = output_shapes(model, *shape).items()
@@ -56,14 +56,14 @@ def test_any_size_any_channels_and_any_number_of_classes_will_do(name):
 
 
 @pytest.mark.parametrize(("name", "smallest"), SMALLEST.items())
-def test_an_image_too_small_is_refused_where_it_runs_out(name, smallest):
+def test_an_image_that_is_too_small_is_refused_at_the_layer(name, smallest):
     with pytest.raises(LayerError, match=r"(pool|conv)\w+: "):
         abstract(getattr(models, name)(), smallest, smallest - 1, 3)
 
 
 @pytest.mark.usefixtures("unoptimised")
 @pytest.mark.parametrize(("name", "side"), [("alexnet", 67), ("vgg11", 32)])
-def test_convolutions_start_as_in_he_et_al_2015_and_dense_kernels_small(name, side):
+def test_convolutions_are_initialised_as_in_he_et_al_2015_and_dense_kernels_small(name, side):
     params, _ = jax.jit(getattr(models, name)(100).init)(
         jax.random.key(0), jax.ShapeDtypeStruct((1, side, side, 3), jnp.float32)
     )
@@ -81,7 +81,7 @@ def of_blocks(layers, count, shape):
 
 
 def heads(sizes):
-    """Dense layers with the dropout of their inputs to the next."""
+    """The output shapes of dense layers with dropout."""
     *hidden, classes = sizes
     shapes = {}
     for number, size in enumerate(hidden, start=6):
@@ -124,7 +124,7 @@ STEM = {
 
 
 def block_shapes(path, before, inner, after, layers=BASIC):
-    """A block: `inner` shapes one a layer of its branch, and a shortcut where the shape changes."""
+    """A block: one of the `inner` shapes per layer, and a shortcut if the shape changes."""
     shapes = {f"{path}/{layer}": shape for layer, shape in zip(layers, inner, strict=True)}
     if before != after:
         shapes |= {f"{path}/{layer}": after for layer in ("shortcut/conv", "shortcut/norm")}
@@ -185,8 +185,8 @@ def test_resnet_20_has_19_convolutions_with_the_shapes_of_the_paper():
 
 
 @pytest.mark.usefixtures("unoptimised")
-def test_resnet_20_with_its_branches_off_is_its_shortcuts():
-    """Option A: every second pixel twice over, then 48 channels of zeros."""
+def test_resnet_20_with_zero_branches_is_its_shortcuts():
+    """Option A: subsampled by 2 twice, then padded with 48 channels of zeros."""
     model, x = models.resnet20(), normal(2, 9, 8, 3)
     params, state = abstract(model, 9, 8, 3)
     params = jax.tree.map(lambda leaf: normal(*leaf.shape), params)
@@ -204,7 +204,7 @@ def test_resnet_20_with_its_branches_off_is_its_shortcuts():
     assert_close(jax.jit(model.apply)(params, state, x)[0], expected)
 
 
-def test_the_small_network_has_the_stages_it_is_given():
+def test_the_small_network_has_the_given_stages():
     model = models.small_cnn(10, [(8,), (16, 24)])
     params, _ = abstract(model, 28, 28, 1)
     assert params["stage1"]["conv1"]["kernel"].shape == (3, 3, 1, 8)
@@ -217,7 +217,7 @@ def test_the_small_network_has_the_stages_it_is_given():
 
 
 @pytest.mark.usefixtures("unoptimised")
-def test_the_dropout_of_the_small_network_may_be_a_traced_hyperparameter():
+def test_the_dropout_rate_of_the_small_network_may_be_traced():
     x = normal(2, 4, 4, 1)
     params, state = models.small_cnn(2, [(4,)]).init(jax.random.key(0), x)
 

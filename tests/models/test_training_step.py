@@ -1,4 +1,4 @@
-"""The two largest networks at full size: a training step fits in memory and is finite."""
+"""A full-size training step of the two largest networks fits in memory and is finite."""
 
 import jax
 import jax.numpy as jnp
@@ -13,7 +13,7 @@ from jaxnets.trees import flatten_names
 
 
 def drawn(train_step, x):
-    """A first train state with kernels as in He et al. 2015, drawn by NumPy since it is faster."""
+    """An initial train state with kernels as in He et al. 2015, from NumPy, which is faster."""
     rng, abstract = np.random.default_rng(0), jax.eval_shape(train_step.init, jax.random.key(0), x)
 
     def draw(leaf):
@@ -30,7 +30,7 @@ def drawn(train_step, x):
 
 @pytest.mark.usefixtures("unoptimised")
 @pytest.mark.parametrize(("name", "side"), [("alexnet", 227), ("vgg16", 224)])
-def test_a_step_at_full_size_moves_every_layer_by_finite_gradients(name, side):
+def test_a_full_size_training_step_updates_every_layer_with_finite_gradients(name, side):
     train_step = make_train_step(
         getattr(models, name)(), optax.sgd(0.001), losses.softmax_cross_entropy
     )
@@ -40,5 +40,5 @@ def test_a_step_at_full_size_moves_every_layer_by_finite_gradients(name, side):
     assert after.step == 1 and 1 < sums["objective"] < 100
     start = flatten_names(before.params)
     for path, leaf in flatten_names(after.params).items():
-        leaf = np.asarray(leaf)  # the gradient is finite if and only if the weights stay so
+        leaf = np.asarray(leaf)  # the gradient is finite if and only if the new weights are
         assert np.isfinite(leaf).all() and (leaf != start[path]).any(), path

@@ -1,4 +1,4 @@
-"""ONNX's convolutions and pools as ours."""
+"""ONNX's convolutions and pools as our layers."""
 
 import jax
 import numpy as np
@@ -39,7 +39,7 @@ def transposed_convolution(node, x, kernel):
         spread = [(n - 1) * s + k for n, s, k in zip(x.shape[2:], strides, size, strict=True)]
         total = [n - out for n, out in zip(spread, node["output_shape"], strict=True)]
         pairs = [(t - t // 2, t // 2) for t in total]
-    elif pairs != "SAME":  # what the output has in addition is what padding does not cut off
+    elif pairs != "SAME":  # additional outputs correspond to less cropping by the padding
         more = node.get("output_padding", [0] * len(size))
         pairs = [(before, after - m) for (before, after), m in zip(pairs, more, strict=True)]
     layer = conv_transpose(features, size, strides=strides, padding=pairs, use_bias=False)
@@ -86,7 +86,7 @@ def padding(node, x, size):
     if automatic == b"SAME_UPPER":
         return "SAME"
     strides = node.get("strides", [1] * len(size))
-    if automatic == b"SAME_LOWER":  # an odd number of rows has one more before, not after
+    if automatic == b"SAME_LOWER":  # with odd padding, one more row before than after
         pairs = jax.lax.padtype_to_pads(x.shape[2:], size, strides, "SAME")
         return [(after, before) for before, after in pairs]
     pads = node.get("pads", [0] * 2 * len(size))
@@ -94,7 +94,7 @@ def padding(node, x, size):
 
 
 def pooling(pool, node, x, *, zeros_count=False):
-    """The output of a pool; with `zeros_count`, the node's padding counts as zeros."""
+    """The output of a pool; with `zeros_count`, the node's padding is included as zeros."""
     window = tuple(node["kernel_shape"])
     strides = node.get("strides", [1] * len(window))
     pairs = padding(node, x, window)
@@ -108,7 +108,7 @@ def pooling(pool, node, x, *, zeros_count=False):
 
 
 def _more(extent, window, strides, pairs):
-    """What a last, partial window reaches past each end; it must not start there."""
+    """The extra padding for a last, partial window, which must not start in the padding."""
     more = []
     for n, w, s, (before, after) in zip(extent, window, strides, pairs, strict=True):
         missing = (w - n - before - after) % s

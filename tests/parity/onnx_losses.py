@@ -1,4 +1,4 @@
-"""ONNX's losses by ours: ours are per example, weights and the reduction are added here."""
+"""ONNX's losses as ours, with its weights and reductions."""
 
 import jax
 import numpy as np

@@ -69,7 +69,7 @@ def mean_variance_normalization(node, x):
 
 
 def layer_normalization(node, x, scale, bias):
-    rows = x.reshape(*x.shape[: node.get("axis", -1)], -1)  # one axis of all that are normalised
+    rows = x.reshape(*x.shape[: node.get("axis", -1)], -1)  # merges all normalised axes into one
     params = {"scale": scale.ravel(), "bias": bias.ravel()}
     y, _ = run(layer_norm(epsilon=node.get("epsilon", 1e-5)), params, rows)
     return [y.reshape(x.shape)]
@@ -93,7 +93,7 @@ def lrn(node, x):
 
 
 def apply_dropout(node, x, rate=0.5, train=False):
-    def mask(key, keep, shape):  # what ONNX's cases draw
+    def mask(key, keep, shape):  # the random masks of ONNX's cases
         return np.random.RandomState(node["seed"]).uniform(size=shape) >= rate
 
     layer = dropout(float(rate), mask=mask)
@@ -138,7 +138,7 @@ def gather(node, data, indices):
 
 
 def rnn(node, x, weights, recurrent, bias=None):
-    """A layer per direction, from (batch, time, ...) to (batch, time, ...)."""
+    """One layer per direction, from (batch, time, ...) to (batch, time, ...)."""
     x = x if node.get("layout") else np.swapaxes(x, 0, 1)
     hidden, direction = node["hidden_size"], node.get("direction", b"forward")
     bias = np.zeros((len(weights), 2 * hidden), np.float32) if bias is None else bias

@@ -1,35 +1,44 @@
-"""The same weights in Flax Linen and here: one tree serves both, and the numbers agree."""
-
-from functools import partial
+"""Parity of layers with Flax Linen: the same params give the same outputs and gradients."""
 
 import jax
 import jax.numpy as jnp
 import pytest
 from flax import linen as nn
-from helpers import assert_close, normal, spec
+from helpers import assert_close, assert_same, normal, spec
 
 from jaxnets import (
     avg_pool,
-    batch_norm,
     conv,
+    conv_transpose,
     dense,
+    depthwise_conv,
     embedding,
-    flatten,
+    group_norm,
     layer_norm,
     max_pool,
-    serial,
+    prelu,
+    separable_conv,
 )
 
-# Of the largest value of each array; float32 has 1e-7.
-TOLERANCE = 1e-5
-
+TOLERANCE = 1e-5  # relative to the largest value of each array; float32 has 1e-7
 line, image, table = normal(3, 9, 4), normal(3, 8, 7, 4), normal(5, 4)
 tokens = jnp.asarray([[3, 0, 3], [1, 11, 2]])
 
 
-def exact(**how):
-    """Linen's batch norm with the variance in two passes, as ours."""
-    return nn.BatchNorm(use_fast_variance=False, **how)
+class Separable(nn.Module):
+    """Depthwise and pointwise convolution in Linen."""
+
+    @nn.compact
+    def __call__(self, x):
+        depthwise = nn.Conv(
+            8, (3, 3), strides=2, feature_group_count=4, use_bias=False, name="depthwise"
+        )
+        return nn.Conv(5, (1, 1), name="pointwise")(depthwise(x))
+
+
+def transposed(size, **options):
+    theirs = nn.ConvTranspose(3, size, transpose_kernel=True, **options)
+    return theirs, conv_transpose(3, size, **options)
 
 
 LAYERS = {
@@ -57,7 +66,27 @@ LAYERS = {
     ),
     "layer_norm": (nn.LayerNorm(use_fast_variance=False), layer_norm(), image),
     "embedding": (nn.Embed(12, 3), embedding(12, 3), tokens),
+    "conv_transpose": (*transposed((3, 2), strides=(2, 2)), image),
+    "conv_transpose 1-D": (*transposed((4,), strides=(2,)), line),
+    "conv_transpose VALID": (*transposed((3, 3), strides=(2, 1), padding="VALID"), image),
+    "conv_transpose with gaps": (*transposed((2, 2), strides=(3, 3)), image),
+    "conv_transpose without a bias": (*transposed((3, 3), use_bias=False), image),
+    "depthwise_conv": (
+        nn.Conv(8, (3, 2), feature_group_count=4, kernel_dilation=(1, 2)),
+        depthwise_conv((3, 2), multiplier=2, dilation=(1, 2)),
+        image,
+    ),
+    "separable_conv": (Separable(), separable_conv(5, (3, 3), multiplier=2, strides=2), image),
+    "group_norm": (nn.GroupNorm(2, use_fast_variance=False), group_norm(2), image),
+    "group_norm 1-D": (nn.GroupNorm(4, use_fast_variance=False), group_norm(4), line),
 }
+
+
+def random_params(layer, x):
+    """Random numbers in the shapes of the layer's params, in place of zeros and ones."""
+    params, _ = jax.eval_shape(layer.init, jax.random.key(0), x)
+    leaves, structure = jax.tree.flatten(params)
+    return structure.unflatten([normal(*leaf.shape, seed=n) for n, leaf in enumerate(leaves)])
 
 
 def gradients(output, params, x):
@@ -66,21 +95,35 @@ def gradients(output, params, x):
     @jax.jit
     def run(params, x):
         if jnp.issubdtype(x.dtype, jnp.integer):
-            y, back = jax.vjp(lambda params: output(params, x), params)
+            y, vjp = jax.vjp(lambda params: output(params, x), params)
         else:
-            y, back = jax.vjp(output, params, x)
-        return y, back(normal(*y.shape, seed=9))
+            y, vjp = jax.vjp(output, params, x)
+        return y, vjp(normal(*y.shape, seed=9))
 
     return run(params, x)
 
 
 @pytest.mark.parametrize(("linen", "layer", "x"), LAYERS.values(), ids=LAYERS)
 def test_a_layer_and_its_gradients_agree(linen, layer, x):
-    params, _ = layer.init(jax.random.key(0), x)
+    params = random_params(layer, x)
     assert spec(params) == jax.eval_shape(linen.init, jax.random.key(0), x)["params"]
     theirs = gradients(lambda params, x: linen.apply({"params": params}, x), params, x)
     ours = gradients(lambda params, x: layer.apply(params, {}, x)[0], params, x)
     assert_close(ours, theirs, TOLERANCE)
+
+
+def test_linens_default_transpose_takes_our_kernel_flipped_and_with_its_channels_swapped():
+    ours, theirs = conv_transpose(3, (3, 2), strides=2), nn.ConvTranspose(3, (3, 2), strides=(2, 2))
+    params = random_params(ours, image)
+    flipped = params | {"kernel": jnp.flip(params["kernel"], (0, 1)).swapaxes(-1, -2)}
+    y, _ = ours.apply(params, {}, image)
+    assert_close(y, theirs.apply({"params": flipped}, image), TOLERANCE)
+
+
+def test_prelu_is_linens_with_the_same_slope_for_every_channel():
+    theirs = nn.PReLU().apply({"params": {"negative_slope": jnp.float32(-0.7)}}, image)
+    ours, _ = prelu().apply({"slope": jnp.full(4, -0.7)}, {}, image)
+    assert_same(ours, theirs)
 
 
 POOLS = {"max": (nn.max_pool, max_pool), "mean": (nn.avg_pool, avg_pool)}
@@ -99,82 +142,3 @@ def test_a_pool_and_its_gradient_agree(kind, padding, strides):
     pool = ours((2, 2), strides=strides, padding=padding)
     expected = gradients(linen, {}, image)
     assert_close(gradients(lambda _, x: pool(x), {}, image), expected, TOLERANCE)
-
-
-def training_step(apply):
-    """The output with its gradients, and the statistics after."""
-
-    @jax.jit
-    def step(params, state, x):
-        y, back, after = jax.vjp(lambda params, x: apply(params, state, x), params, x, has_aux=True)
-        return (y, back(normal(*y.shape, seed=9))), after
-
-    return step
-
-
-class LinenNorm(nn.Module):
-    """Batch norm alone, in the form of the models below."""
-
-    decay: float
-
-    @nn.compact
-    def __call__(self, x, train):
-        return exact(momentum=self.decay, name="norm", use_running_average=not train)(x)
-
-
-class LinenCNN(nn.Module):
-    """Two convolutions, each with a pool and the first with a norm, and a head."""
-
-    @nn.compact
-    def __call__(self, x, train):
-        x = nn.Conv(6, (3, 3), use_bias=False, name="conv1")(x)
-        x = nn.relu(exact(name="norm", use_running_average=not train)(x))
-        x = nn.max_pool(x, (2, 2), (2, 2))
-        x = nn.tanh(nn.Conv(8, (3, 3), strides=(2, 2), name="conv2")(x))
-        x = nn.avg_pool(x, (2, 2), (2, 2), "SAME", count_include_pad=False)
-        return nn.Dense(3, name="head")(x.reshape(len(x), -1))
-
-
-our_cnn = serial(
-    ("conv1", conv(6, (3, 3), use_bias=False)),
-    ("norm", batch_norm()),
-    jax.nn.relu,
-    max_pool((2, 2)),
-    ("conv2", conv(8, (3, 3), strides=2)),
-    jnp.tanh,
-    avg_pool((2, 2), padding="SAME"),
-    flatten,
-    ("head", dense(3)),
-)
-
-MODELS = {
-    "batch norm of images": (LinenNorm(0.9), serial(("norm", batch_norm(decay=0.9))), image),
-    "batch norm of a table": (LinenNorm(0.5), serial(("norm", batch_norm(decay=0.5))), table),
-    "a whole CNN": (LinenCNN(), our_cnn, image),
-}
-
-
-@pytest.mark.parametrize(("linen", "model", "x"), MODELS.values(), ids=MODELS)
-def test_a_model_its_gradients_and_its_running_statistics_agree(linen, model, x):
-    params, state = model.init(jax.random.key(0), x)
-    shapes = jax.eval_shape(partial(linen.init, train=False), jax.random.key(0), x)
-    assert {"params": spec(params), "batch_stats": spec(state)} == shapes
-
-    def linen_training(params, state, x):
-        variables = {"params": params, "batch_stats": state}
-        y, after = linen.apply(variables, x, train=True, mutable=["batch_stats"])
-        return y, after["batch_stats"]
-
-    linen_step = training_step(linen_training)
-    our_step = training_step(partial(model.apply, train=True))
-    theirs = ours = state
-    for step in range(3):
-        batch = x + step * normal(*x.shape, seed=step)
-        expected, theirs = linen_step(params, theirs, batch)
-        actual, ours = our_step(params, ours, batch)
-        assert_close(actual, expected, TOLERANCE)
-        assert_close(ours, theirs, TOLERANCE)
-
-    evaluate = jax.jit(partial(linen.apply, train=False))
-    expected = evaluate({"params": params, "batch_stats": theirs}, x)
-    assert_close(jax.jit(model.apply)(params, ours, x)[0], expected, TOLERANCE)

@@ -39,15 +39,15 @@ INEXPRESSIBLE = {
     ],
     "pools have no dilation",
 )
-# Operator -> how many of its first outputs we have, where ONNX has more.
+# Operator: the number of its outputs that we have, if ONNX has more.
 FIRST_OUTPUTS = {
     "CausalConvWithState": 1,  # not the last inputs, for the next call
     "Dropout": 1,  # not the mask
     "LayerNormalization": 1,  # not the statistics
-    "MaxPool": 1,  # not where the largest values are
+    "MaxPool": 1,  # not the indices
     "SoftmaxCrossEntropyLoss": 1,  # not the logarithms of the probabilities
 }
-# Cases whose outputs are rounded, to four decimals and to float16; ONNX's tolerance is for them.
+# Cases with outputs rounded to four decimals or float16, for which ONNX's tolerance is.
 ROUNDED = {
     "test_averagepool_2d_ceil_last_window_starts_on_pad",
     "test_causal_conv_with_state_silu_fp16",
@@ -56,12 +56,12 @@ ROUNDED = {
 
 @pytest.fixture(scope="session")
 def cases():
-    """Operator -> its cases; those of one node, since the others spell an operator out."""
+    """The cases of each operator with one node; the others expand an operator."""
     from onnx.backend.test.loader import load_model_tests
 
-    np.random.seed(0)  # the inputs of cases are drawn when they are loaded
+    np.random.seed(0)  # the inputs of cases are random
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # of ONNX's own arithmetic
+        warnings.simplefilter("ignore")  # from ONNX's reference implementation
         loaded = load_model_tests(kind="node")
     by_operator = defaultdict(list)
     for case in loaded:
@@ -71,7 +71,7 @@ def cases():
 
 
 def outputs_of(case):
-    """The outputs that a case has and our layers give: pairs of an actual and an expected one."""
+    """Pairs of actual and expected outputs of a case."""
     (node,) = case.model.graph.node
     attributes = {a.name: onnx.helper.get_attribute_value(a) for a in node.attribute}
     ((inputs, expected),) = case.data_sets
@@ -83,7 +83,7 @@ def outputs_of(case):
 
 
 def difference(case):
-    """What is wrong with our outputs in a case; empty where nothing is."""
+    """A description of the differences in a case; empty if there are none."""
     tolerance = (case.rtol, case.atol) if case.name in ROUNDED else (1e-5, 1e-6)
     try:
         for actual, expected in outputs_of(case):

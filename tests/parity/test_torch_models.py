@@ -87,7 +87,7 @@ class Block(nn.Module):
 
 
 def resnet18(side, classes):
-    del side  # the mean over all positions needs no count of them
+    del side  # the mean over all positions
     stages, before = [], 64
     for number, features in enumerate((64, 128, 256, 512), start=1):
         first = Block(before, features, stride=1 if number == 1 else 2)
@@ -102,8 +102,8 @@ def resnet18(side, classes):
     )
 
 
-# Ours, theirs, the pixels a side of a small image, what is left of them before fc6, and the
-# size of the numbers: AlexNet's local response norm does little to small ones.
+# Ours, theirs, the pixels per side of a small image and before fc6, and the
+# scale of the inputs: AlexNet's local response norm has little effect on small ones.
 CASES = {
     "alexnet": (models.alexnet, alexnet, 99, 2, 60.0),
     "vgg16": (models.vgg16, vgg16, 64, 2, 1.0),
@@ -114,7 +114,7 @@ NAMES |= {"mean": "running_mean", "var": "running_var"}
 
 
 def in_torch(tree, side):
-    """Our arrays by PyTorch's names and in its order of axes: channels before space."""
+    """Our arrays with PyTorch's names and order of axes: channels before space."""
     arrays = {}
     for path, leaf in flatten_names(tree).items():
         *module, name = path.split("/")
@@ -131,7 +131,7 @@ def in_torch(tree, side):
 
 
 def weights(model, x):
-    """First weights, but with biases, scales and statistics that could not be mistaken."""
+    """Initial weights, with random biases, scales and statistics."""
     params, state = jax.jit(model.init)(jax.random.key(0), x)
 
     def moved(tree):
@@ -145,7 +145,7 @@ def weights(model, x):
 
 
 def compare(make_ours, make_theirs, side, left, scale, classes=10):
-    """Our logits and gradients and theirs, each by PyTorch's names, from the same weights."""
+    """Our logits and gradients and PyTorch's, by PyTorch's names, for the same weights."""
     model, module = make_ours(classes), make_theirs(left, classes).eval()
     x, labels = scale * normal(2, side, side, 3), jnp.array([classes - 1, 1])
     params, state = weights(model, x)

@@ -1,12 +1,12 @@
-"""Augmentation on the device: `augment(key, x, y) -> (x, y)`, pure, inside the compiled step.
+"""Augmentation on the device: pure functions `augment(key, x, y) -> (x, y)` in the train step.
 
-x is a batch of images (batch, height, width, channels) of any dtype, which it keeps: integers are
-rounded. The same key gives the same batch. What is drawn for image i is a function of the key and
-i alone, whatever the images are and however many. Strength 0 changes nothing.
+x is a batch of images (batch, height, width, channels) of any dtype, which does not change;
+integers are rounded. The random numbers for image i depend only on the key and i. Strength 0
+changes nothing.
 
-`chain` runs several. A strength may be traced, as in `flip(hparams["rate"])` inside a function that
-makes the train step of its hyperparameters. Smoothed labels are the loss's:
-`losses.softmax_cross_entropy(..., label_smoothing=0.1)`, after `mixup` too.
+`chain` combines several. A strength may be traced, as in `flip(hparams["rate"])` inside a function
+from hyperparameters to a train step. For label smoothing, also after `mixup`, use
+`losses.softmax_cross_entropy(..., label_smoothing=0.1)`.
 """
 
 from jaxnets.data.augment.affine import affine, warp

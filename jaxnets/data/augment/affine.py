@@ -4,8 +4,8 @@ import jax
 import jax.numpy as jnp
 from jax import Array
 
-from jaxnets.checks import within
-from jaxnets.data.augment.checks import Augment, as_dtype, images
+from jaxnets.checks import check_range
+from jaxnets.data.augment.checks import Augment, as_dtype, check_images
 
 
 def affine(
@@ -15,56 +15,56 @@ def affine(
     shear: float | Array = 0.0,
     shift: float | Array = 0.0,
 ) -> Augment:
-    """Shears, rotates and scales each image about its middle and then shifts it, in one `warp`.
+    """Randomly shears, rotates and scales each image about its centre, then shifts it.
 
-    Each number is the largest change; what an image gets is drawn evenly between it and minus it.
+    Each argument is the largest change; an image's change is uniform in [-change, change].
 
     Args:
-      rotation: degrees.
-      scale: change of size: 0.1 is 0.9 to 1.1 times as large.
-      shear: degrees that columns lean by.
-      shift: pixels along each axis, and parts of pixels.
+      rotation: in degrees.
+      scale: the relative change of size; 0.1 is 0.9 to 1.1 times as large.
+      shear: the angle of the columns, in degrees.
+      shift: in pixels along each axis; not rounded to whole pixels.
 
     Raises:
       ValueError: rotation outside [0, 180], scale outside [0, 0.9], shear outside [0, 80], or a
         negative or infinite shift.
     """
-    within("affine", 0, 180, rotation=rotation)
-    within("affine", 0, 0.9, scale=scale)
-    within("affine", 0, 80, shear=shear)
-    within("affine", 0, 1e6, shift=shift)
+    check_range("affine", 0, 180, rotation=rotation)
+    check_range("affine", 0, 0.9, scale=scale)
+    check_range("affine", 0, 80, shear=shear)
+    check_range("affine", 0, 1e6, shift=shift)
 
     def augment(key: Array, x: Array, y: Array) -> tuple[Array, Array]:
-        images("affine", x)
-        drawn = jax.random.uniform(key, (len(x), 5), minval=-1.0).T
+        check_images("affine", x)
+        uniform = jax.random.uniform(key, (len(x), 5), minval=-1.0).T
         matrix = _inverse(
-            jnp.deg2rad(rotation * drawn[0]),
-            1 + scale * drawn[1],
-            jnp.tan(jnp.deg2rad(shear * drawn[2])),
+            jnp.deg2rad(rotation * uniform[0]),
+            1 + scale * uniform[1],
+            jnp.tan(jnp.deg2rad(shear * uniform[2])),
         )
-        middle = jnp.array([[(side - 1) / 2 for side in x.shape[1:3]]])
-        offset = middle - jnp.einsum("nij,nj->ni", matrix, middle + shift * drawn[3:].T)
+        center = jnp.array([[(side - 1) / 2 for side in x.shape[1:3]]])
+        offset = center - jnp.einsum("nij,nj->ni", matrix, center + shift * uniform[3:].T)
         return warp(x, matrix, offset), y
 
     return augment
 
 
 def _inverse(angle: Array, size: Array, lean: Array) -> Array:
-    """The inverses (batch, 2, 2) of size * rotation(angle) @ [[1, 0], [lean, 1]], row first."""
+    """The inverses (batch, 2, 2) of size * rotation(angle) @ [[1, 0], [lean, 1]], rows first."""
     cos, sin = jnp.cos(angle), jnp.sin(angle)
     rows = [[cos, sin], [-lean * cos - sin, cos - lean * sin]]
     return jnp.moveaxis(jnp.array(rows) / size[None, None], -1, 0)
 
 
 def warp(x: Array, matrix: Array, offset: Array) -> Array:
-    """Each image as it is at `matrix @ (row, column) + offset`, bilinear, with 0 outside of it.
+    """Samples each image at `matrix @ (row, column) + offset`, bilinear, with 0 outside it.
 
-    `scipy.ndimage.affine_transform` with order 1 and mode "grid-constant". The four neighbours of
-    every pixel are gathered by one index into the padded image.
+    As `scipy.ndimage.affine_transform` with order 1 and mode "grid-constant". The four neighbours
+    of every pixel are gathered with one index each into the padded image.
 
     Args:
       x: images (batch, height, width, channels).
-      matrix: (batch, 2, 2), from a place in the result to the place in the image.
+      matrix: (batch, 2, 2), from a position in the result to the position in the image.
       offset: (batch, 2), in pixels.
 
     Returns:
@@ -73,14 +73,14 @@ def warp(x: Array, matrix: Array, offset: Array) -> Array:
     batch, height, width, channels = x.shape
     row, column = jnp.arange(height)[None, :, None], jnp.arange(width)[None, None, :]
 
-    def place(axis: int, side: int) -> tuple[Array, Array]:
-        """The neighbour before, in the padded image, and how far it is."""
+    def split(axis: int, side: int) -> tuple[Array, Array]:
+        """The position's integer part, as an index into the padded image, and its fraction."""
         a, b, start = (v[:, None, None] for v in (*matrix[:, axis].T, offset[:, axis]))
-        at = jnp.clip(a * row + b * column + start, -1, side)  # at -1 and at `side` all is 0
-        before = jnp.minimum(jnp.floor(at), side - 1)
-        return before.astype(jnp.int32) + 1, (at - before)[..., None]
+        position = jnp.clip(a * row + b * column + start, -1, side)  # 0 at -1 and at `side`
+        floor = jnp.minimum(jnp.floor(position), side - 1)
+        return floor.astype(jnp.int32) + 1, (position - floor)[..., None]
 
-    (top, down), (left, right) = place(0, height), place(1, width)
+    (top, down), (left, right) = split(0, height), split(1, width)
     padded = jnp.pad(x, ((0, 0), (1, 1), (1, 1), (0, 0)))
     pixels = padded.astype(jnp.promote_types(x.dtype, jnp.float32)).reshape(batch, -1, channels)
     index = top * (width + 2) + left

@@ -1,4 +1,4 @@
-"""Checks of what an augmentation is made with and given."""
+"""Checks and conversions that augmentations share."""
 
 from collections.abc import Callable
 from typing import Any
@@ -9,8 +9,8 @@ from jax import Array
 Augment = Callable[[Array, Array, Array], tuple[Array, Array]]
 
 
-def images(augmentation: str, x: Array) -> None:
-    """Refuse what is no batch of images."""
+def check_images(augmentation: str, x: Array) -> None:
+    """Raise unless x is a batch of images."""
     if x.ndim != 4:
         raise ValueError(
             f"{augmentation} expects images (batch, height, width, channels), but got {x.shape}; "
@@ -19,5 +19,5 @@ def images(augmentation: str, x: Array) -> None:
 
 
 def as_dtype(values: Array, dtype: Any) -> Array:
-    """Values in a dtype that has room for them, to the nearest where it is one of integers."""
+    """The values cast to `dtype`, rounded to the nearest integer if it is an integer dtype."""
     return (values if jnp.issubdtype(dtype, jnp.floating) else jnp.rint(values)).astype(dtype)

@@ -1,28 +1,30 @@
-"""Parts of images made 0."""
+"""Cutout and random erasing."""
+
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 from jax import Array
 
-from jaxnets.checks import as_integers, within
-from jaxnets.data.augment.checks import Augment, images
+from jaxnets.checks import as_integers, check_range
+from jaxnets.data.augment.checks import Augment, check_images
 
 
 def cutout(size: int) -> Augment:
-    """Makes a square of `size` x `size` pixels of each image 0.
+    """Sets a random square of `size` x `size` pixels of each image to 0.
 
-    Its middle is any pixel, so that it may reach over the border. Source: DeVries & Taylor 2017,
-    section 3.2. Where the data are not centred 0 is black, and not their mean as in the paper.
+    Its centre can be any pixel, so that part of it may be outside the image. Source: DeVries &
+    Taylor 2017, section 3.2. If the data are not centred, 0 is black instead of the mean.
 
     Raises:
-      ValueError: `size` is negative or no integer.
+      ValueError: `size` is negative or not an integer.
     """
     as_integers("cutout", at_least=0, size=size)
 
     def augment(key: Array, x: Array, y: Array) -> tuple[Array, Array]:
-        images("cutout", x)
-        middle = jax.random.randint(key, (len(x), 2), 0, jnp.array([x.shape[1:3]]))
-        return _blanked(x, middle - size // 2, jnp.full_like(middle, size)), y
+        check_images("cutout", x)
+        center = jax.random.randint(key, (len(x), 2), 0, jnp.array([x.shape[1:3]]))
+        return _erase(x, center - size // 2, jnp.full_like(center, size)), y
 
     return augment
 
@@ -30,47 +32,49 @@ def cutout(size: int) -> Augment:
 def erase(
     rate: float | Array = 0.5, *, area: tuple[float, float] = (0.02, 0.4), aspect: float = 0.3
 ) -> Augment:
-    """Makes a rectangle inside of each image 0, with probability `rate`.
+    """Sets a random rectangle inside each image to 0, with probability `rate`.
 
-    Source: Zhong et al. 2020, "Random erasing", algorithm 1, with 0 for the noise. They draw until
-    a rectangle fits; here its sides are cut to the image's, and then it may be anywhere inside.
+    Source: Zhong et al. 2020, "Random erasing", algorithm 1, with 0 instead of noise. They sample
+    until a rectangle fits; here its sides are clipped to the image's.
 
     Args:
       rate: the probability.
-      area: the smallest and largest share of the image, before the sides are rounded.
-      aspect: height over width is from this to 1 / this, as likely tall as wide.
+      area: the smallest and largest fraction of the image's area, before the sides are rounded.
+      aspect: height / width is between this and 1 / this, uniform in its logarithm.
 
     Raises:
       ValueError: `rate` outside [0, 1], areas that are not 0 <= smallest <= largest <= 1, or an
         aspect outside [0.01, 1].
     """
-    within("erase", 0, 1, rate=rate)
+    check_range("erase", 0, 1, rate=rate)
     smallest, largest = area
-    within("erase", 0, 1, **{"the largest area": largest})
-    within("erase", 0, largest, **{"the smallest area": smallest})
-    within("erase", 0.01, 1, aspect=aspect)
+    largest_area: dict[str, Any] = {"the largest area": largest}
+    smallest_area: dict[str, Any] = {"the smallest area": smallest}
+    check_range("erase", 0, 1, **largest_area)
+    check_range("erase", 0, largest, **smallest_area)
+    check_range("erase", 0.01, 1, aspect=aspect)
 
     def augment(key: Array, x: Array, y: Array) -> tuple[Array, Array]:
-        images("erase", x)
+        check_images("erase", x)
         sides = jnp.array([x.shape[1:3]])
-        drawn = jax.random.uniform(key, (len(x), 5))
-        share = smallest + (largest - smallest) * drawn[:, :1]
-        root = aspect ** (drawn[:, 1:2] - 0.5)  # of the aspect, from its root to 1 / its root
-        lengths = jnp.sqrt(share * sides.prod()) * jnp.concatenate([root, 1 / root], axis=1)
+        uniform = jax.random.uniform(key, (len(x), 5))
+        fraction = smallest + (largest - smallest) * uniform[:, :1]
+        root = aspect ** (uniform[:, 1:2] - 0.5)  # the square root of height / width
+        lengths = jnp.sqrt(fraction * sides.prod()) * jnp.concatenate([root, 1 / root], axis=1)
         lengths = jnp.clip(jnp.rint(lengths).astype(jnp.int32), 1, sides)
-        corner = jnp.floor(drawn[:, 2:4] * (sides - lengths + 1)).astype(jnp.int32)
-        return _blanked(x, corner, jnp.where(drawn[:, 4:] < rate, lengths, 0)), y
+        corner = jnp.floor(uniform[:, 2:4] * (sides - lengths + 1)).astype(jnp.int32)
+        return _erase(x, corner, jnp.where(uniform[:, 4:] < rate, lengths, 0)), y
 
     return augment
 
 
-def _blanked(x: Array, corner: Array, lengths: Array) -> Array:
-    """Each image with 0 in a rectangle; corner and lengths (batch, 2), row first."""
+def _erase(x: Array, corner: Array, lengths: Array) -> Array:
+    """Each image with 0 in a rectangle; corner and lengths (batch, 2), rows first."""
 
-    def covered(axis: int) -> Array:
-        at = jnp.arange(x.shape[1 + axis])[None]
+    def mask(axis: int) -> Array:
+        position = jnp.arange(x.shape[1 + axis])[None]
         first, length = corner[:, axis, None], lengths[:, axis, None]
-        return (at >= first) & (at < first + length)
+        return (position >= first) & (position < first + length)
 
-    rectangle = covered(0)[:, :, None, None] & covered(1)[:, None, :, None]
+    rectangle = mask(0)[:, :, None, None] & mask(1)[:, None, :, None]
     return jnp.where(rectangle, jnp.zeros_like(x), x)

@@ -1,7 +1,7 @@
-"""Networks as scikit-learn estimators, for `GridSearchCV`, pipelines and all that takes them.
+"""Networks as scikit-learn estimators, for use with `GridSearchCV`, pipelines, ...
 
-They compute in float32 on JAX's default device, whatever the dtype of the data. A program is
-compiled for each shape of the data and each network, and serves every `alpha` and learning rate.
+They compute in float32 on JAX's default device, whatever the dtype of the data. Each combination of
+network and data shape compiles one program, which is reused for every `alpha` and learning rate.
 """
 
 try:

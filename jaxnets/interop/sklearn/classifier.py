@@ -16,35 +16,35 @@ from jaxnets.interop.sklearn.network import Build
 
 
 class JaxnetsClassifier(ClassifierMixin, NetworkEstimator):
-    """A network that tells classes apart, trained by Adam on the cross-entropy.
+    """A network for classification, trained by Adam on the cross-entropy.
 
-    Settings have the names and units of `sklearn.neural_network.MLPClassifier`.
+    Arguments have the names and units of `sklearn.neural_network.MLPClassifier`.
 
     Args:
-      hidden_layer_sizes: units of each hidden layer; with none it is logistic regression.
+      hidden_layer_sizes: the number of units per hidden layer; if empty, it is logistic regression.
       activation: "identity", "logistic", "relu" or "tanh".
-      alpha: the L2 penalty on kernels, alpha / 2 times their sum of squares over the batch size
-        times the mean weight of the rows.
-      learning_rate_init: Adam's learning rate, constant throughout.
-      batch_size: rows a step, cut to the rows there are.
+      alpha: the L2 penalty on kernels: alpha / 2 times their sum of squares, divided by the batch
+        size times the mean weight of the rows.
+      learning_rate_init: Adam's learning rate, which is constant.
+      batch_size: rows per step, at most the number of rows.
       max_iter: epochs; without early stopping, all of them are run.
-      early_stopping: hold rows out, stop when their loss has had no new low for
-        `n_iter_no_change` epochs, and go back to the parameters of the lowest.
-      validation_fraction: the share of rows held out.
-      n_iter_no_change: that patience, in epochs.
-      random_state: decides initial weights, order, held-out rows and all chance.
-      class_weight: how much the rows of each class count, by label, 1 where it is missing;
-        "balanced" makes all classes of `fit` count the same. It multiplies `sample_weight`.
-      build: `build(n_features, n_outputs) -> Layer`, to have its network in place of the MLP,
-        with one logit a class. A function that can be imported: a pickle holds its name alone, and
-        clones share what is compiled for it.
+      early_stopping: hold out rows, stop when their loss has not reached a new minimum for
+        `n_iter_no_change` epochs, and restore the parameters of the minimum.
+      validation_fraction: the fraction of rows to hold out.
+      n_iter_no_change: the patience, in epochs.
+      random_state: the seed of initial weights, order, held-out rows and stochastic layers.
+      class_weight: the weight of the rows of each class, by label, 1 for missing labels;
+        "balanced" gives all classes of `fit` the same total weight. It multiplies `sample_weight`.
+      build: `build(n_features, n_outputs) -> Layer`, for another network than the MLP, with one
+        logit per class. Use a function that can be imported: a pickle has only its name, and clones
+        share the compiled program.
 
     Attributes:
       classes_: the labels, sorted.
-      history_: one `jaxnets.training.Progress` an epoch, with the loss and the accuracy.
+      history_: one `jaxnets.training.Progress` per epoch, with the loss and the accuracy.
       loss_curve_: the mean training loss of each epoch, without the penalty.
-      n_iter_: epochs run, each call of `partial_fit` being one.
-      n_features_in_, feature_names_in_: as in all of scikit-learn.
+      n_iter_: the number of epochs run; each call of `partial_fit` is one.
+      n_features_in_, feature_names_in_: as for all scikit-learn estimators.
     """
 
     _loss = staticmethod(losses.softmax_cross_entropy)
@@ -86,10 +86,10 @@ class JaxnetsClassifier(ClassifierMixin, NetworkEstimator):
         self.class_weight = class_weight
 
     def fit(self, X: Any, y: Any, sample_weight: Any = None) -> Self:
-        """Train from fresh parameters on rows X (n, n_features) and labels y (n,).
+        """Train from new parameters on rows X (n, n_features) and labels y (n,).
 
-        `sample_weight` (n,), at least 0, is how much each row counts in the mean loss of its batch
-        and in that of the held-out rows: in a single batch, 2 is as if the row were there twice.
+        `sample_weight` (n,), at least 0, is the weight of each row in the mean loss of its batch
+        and of the held-out rows: in a single batch, 2 is equivalent to repeating the row.
         """
         self._validate_params()
         x, y = self._validate(X, y, reset=True)
@@ -99,14 +99,14 @@ class JaxnetsClassifier(ClassifierMixin, NetworkEstimator):
         return self._fit(x, targets, weights, len(self.classes_))
 
     def partial_fit(self, X: Any, y: Any, classes: Any = None, sample_weight: Any = None) -> Self:
-        """Make one pass over these rows, from the parameters there are.
+        """Train for one epoch on these rows, from the current parameters.
 
-        The first call needs `classes`, all the labels there will be.
+        The first call needs `classes`, with all labels of later calls.
         """
         self._validate_params()
         if self.class_weight == "balanced":
             raise ValueError(
-                "partial_fit does not see all rows, so that it cannot balance the classes; pass "
+                "partial_fit cannot balance the classes, since it does not have all rows; pass "
                 "class_weight as a dict, or call fit"
             )
         first = not hasattr(self, "n_iter_")
@@ -134,7 +134,7 @@ class JaxnetsClassifier(ClassifierMixin, NetworkEstimator):
         return softmax(self._outputs(X), axis=1)
 
     def predict_log_proba(self, X: Any) -> np.ndarray:
-        """The logarithm of `predict_proba`, finite where that rounds to 0."""
+        """The logarithm of `predict_proba`, finite even if that rounds to 0."""
         return log_softmax(self._outputs(X), axis=1)
 
     def _validate(self, X: Any, y: Any, *, reset: bool) -> tuple[Any, Any]:
@@ -153,16 +153,16 @@ class JaxnetsClassifier(ClassifierMixin, NetworkEstimator):
     def _weights(
         self, sample_weight: Any, x: np.ndarray, y: np.ndarray, targets: np.ndarray
     ) -> np.ndarray | None:
-        """The weight of each row, float32 (n,): its own times that of its class."""
+        """The weight of each row, float32 (n,): its sample weight times its class weight."""
         weights = self._sample_weight(sample_weight, x)
         if self.class_weight is None:
             return weights
-        of_class = compute_class_weight(self.class_weight, classes=self.classes_, y=y)
-        of_row = of_class[targets]
-        return self._sample_weight(of_row if weights is None else of_row * weights, x)
+        class_weights = compute_class_weight(self.class_weight, classes=self.classes_, y=y)
+        row_weights = class_weights[targets]
+        return self._sample_weight(row_weights if weights is None else row_weights * weights, x)
 
     def _numbers(self, y: np.ndarray) -> np.ndarray:
-        """The number of each label's class, int32 (n,)."""
+        """The class number of each label, int32 (n,)."""
         if len(unknown := np.setdiff1d(y, self.classes_)):
             raise ValueError(f"y expects labels among {self.classes_}, but got {unknown} as well")
         return np.searchsorted(self.classes_, y).astype(np.int32)

@@ -1,4 +1,4 @@
-"""What both estimators share: the settings, training in chunks and prediction in blocks."""
+"""The base class of the estimators: arguments, training and prediction."""
 
 from numbers import Integral, Real
 from typing import Any, ClassVar, Self
@@ -24,7 +24,7 @@ from jaxnets.training import TrainState, fit, predict_outputs
 
 
 class NetworkEstimator(BaseEstimator):
-    """A network and the settings it is trained with; `JaxnetsClassifier` documents them."""
+    """A network and its training arguments, which `JaxnetsClassifier` documents."""
 
     _loss: ClassVar[Any]
     _metrics: ClassVar[dict[str, Any]] = {}
@@ -70,7 +70,7 @@ class NetworkEstimator(BaseEstimator):
         self.build = build
 
     def _sample_weight(self, sample_weight: Any, x: np.ndarray) -> np.ndarray | None:
-        """The weight of each row, float32 (n,); None where there are none."""
+        """The weight of each row, float32 (n,), or None."""
         if sample_weight is None:
             return None
         weights = _check_sample_weight(sample_weight, x, dtype=np.float32)
@@ -84,25 +84,25 @@ class NetworkEstimator(BaseEstimator):
     def _fit(
         self, x: np.ndarray, targets: np.ndarray, weights: np.ndarray | None, outputs: int
     ) -> Self:
-        """Train from fresh parameters, to `max_iter` or until the held-out loss stalls."""
-        chance = check_random_state(self.random_state)
+        """Train from new parameters for `max_iter` epochs, or until the held-out loss stalls."""
+        random_state = check_random_state(self.random_state)
         rows: list[Any] = [x, targets] if weights is None else [x, targets, weights]
         validation = None
         if self.early_stopping:
             split: list[Any] = train_test_split(
                 *rows,
                 test_size=self.validation_fraction,
-                random_state=chance,
+                random_state=random_state,
                 stratify=targets if is_classifier(self) else None,
             )
-            rows, validation = split[::2], _weighted("held-out", split[1::2])
-        start = self._start(x, outputs, chance)
+            rows, validation = split[::2], _check_weights("held-out", split[1::2])
+        start = self._start(x, outputs, random_state)
         return self._train(start, rows, int(self.max_iter), validation)
 
     def _partial_fit(
         self, x: np.ndarray, targets: np.ndarray, weights: np.ndarray | None, outputs: int
     ) -> Self:
-        """Make one more pass, over these rows."""
+        """Train for one more epoch, on these rows."""
         if self.early_stopping:
             raise ValueError("partial_fit holds no rows out; set early_stopping=False, or call fit")
         if hasattr(self, "n_iter_"):
@@ -111,14 +111,16 @@ class NetworkEstimator(BaseEstimator):
             start = self._start(x, outputs, check_random_state(self.random_state))
         return self._train(start, [x, targets] if weights is None else [x, targets, weights], 1)
 
-    def _start(self, x: np.ndarray, outputs: int, chance: np.random.RandomState) -> TrainState:
-        """Fresh parameters for a network that later changes of the settings leave as it is."""
+    def _start(
+        self, x: np.ndarray, outputs: int, random_state: np.random.RandomState
+    ) -> TrainState:
+        """Fix the architecture, so that later `set_params` do not change it, and initialise it."""
         sizes = tuple(np.atleast_1d(self.hidden_layer_sizes).tolist())
         if not all(isinstance(size, int) and size > 0 for size in sizes):
             raise ValueError(f"hidden_layer_sizes must be positive integers, but got {sizes}")
         self._architecture = Architecture(self.build, sizes, self.activation, x.shape[1], outputs)
         self.history_ = ()
-        key = jax.random.key(chance.randint(np.iinfo(np.int32).max))
+        key = jax.random.key(random_state.randint(np.iinfo(np.int32).max))
         return self._train_step()({"learning_rate": 1.0, "l2": 0.0}).init(key, x[:1])
 
     def _train(
@@ -128,14 +130,14 @@ class NetworkEstimator(BaseEstimator):
         epochs: int,
         validation: list[np.ndarray] | None = None,
     ) -> Self:
-        """Go on from `start` for so many passes over the rows, and keep what comes of it."""
-        x, _, *weights = _weighted("training", rows)
+        """Train from `start` for a number of epochs, and store the result."""
+        x, _, *weights = _check_weights("training", rows)
         batch_size = min(int(self.batch_size), len(x))
         mean_weight = weights[0].mean(dtype=np.float64) if weights else 1.0
-        # Rows may be more or fewer than before: go on where the next of their own epochs begins.
+        # The number of rows may have changed: continue at the start of the next epoch.
         steps = -(-len(x) // batch_size)
         done = -(-int(start.step) // steps)
-        fitted = fit(
+        result = fit(
             self._train_step(),
             rows,
             key=start.key,
@@ -150,8 +152,8 @@ class NetworkEstimator(BaseEstimator):
             patience=None if validation is None else int(self.n_iter_no_change),
             remainder="pad",
         )
-        self._train_state = to_host(fitted.train_state)
-        self.history_ += fitted.history
+        self._train_state = to_host(result.train_state)
+        self.history_ += result.history
         self.loss_curve_ = [progress.train["loss"] for progress in self.history_]
         self.n_iter_ = len(self.history_)
         return self
@@ -160,19 +162,19 @@ class NetworkEstimator(BaseEstimator):
         return train_step_of(self._architecture, self._loss, tuple(self._metrics.items()))
 
     def _outputs(self, X: Any) -> np.ndarray:
-        """What the network says of each row, (n, outputs), the same whatever rows are beside it."""
+        """The network's outputs, (n, outputs); those of a row do not depend on the other rows."""
         check_is_fitted(self, "n_iter_")
         x = validate_data(self, X, dtype=np.float32, reset=False)
         state = to_device(self._train_state)
-        rates = {"learning_rate": 0.0, "l2": 0.0}  # not used by a prediction
-        return predict_outputs(self._train_step(), state, x, hparams=rates).astype(np.float64)
+        hparams = {"learning_rate": 0.0, "l2": 0.0}  # not used for prediction
+        return predict_outputs(self._train_step(), state, x, hparams=hparams).astype(np.float64)
 
 
-def _weighted(name: str, rows: list[np.ndarray]) -> list[np.ndarray]:
-    """The rows, one of which at least has a weight above 0, if they have weights."""
+def _check_weights(name: str, rows: list[np.ndarray]) -> list[np.ndarray]:
+    """The rows; raises if all weights are 0."""
     if len(rows) == 3 and not rows[2].any():
         raise ValueError(
             f"sample_weight expects a {name} row with a weight above 0, but got none in "
-            f"{len(rows[2])}; leave sample_weight out to count all rows alike"
+            f"{len(rows[2])}; omit sample_weight to weight all rows equally"
         )
     return rows

@@ -1,4 +1,4 @@
-"""From settings to a network, its train step, and a train state that can be pickled."""
+"""The network and train step of an estimator, and a train state that can be pickled."""
 
 from collections.abc import Callable
 from functools import lru_cache
@@ -26,7 +26,7 @@ ACTIVATIONS = {
 
 
 class Architecture(NamedTuple):
-    """What a network is made from: numbers and names, so that it can be pickled and compared."""
+    """The arguments of a network, which can be pickled, compared and hashed."""
 
     build: Build | None
     hidden: tuple[int, ...]
@@ -36,7 +36,7 @@ class Architecture(NamedTuple):
 
 
 def network(architecture: Architecture) -> Layer:
-    """What the builder returns or, without one, the MLP; maps (n, inputs) to (n, outputs)."""
+    """The network from `build`, or an MLP; from (n, inputs) to (n, outputs)."""
     build, hidden, activation, inputs, outputs = architecture
     if build is None:
         return mlp((*hidden, outputs), activation=ACTIVATIONS[activation])
@@ -44,20 +44,20 @@ def network(architecture: Architecture) -> Layer:
         raise TypeError(f"build({inputs}, {outputs}) must return a Layer, but got {model!r}")
     rows = jax.ShapeDtypeStruct((1, inputs), jnp.float32)
     params, state = jax.eval_shape(model.init, jax.random.key(0), rows)
-    found = jax.eval_shape(model.apply, params, state, rows)[0].shape
-    if found != (1, outputs):
+    shape = jax.eval_shape(model.apply, params, state, rows)[0].shape
+    if shape != (1, outputs):
         raise ValueError(
             f"build({inputs}, {outputs}) must return a Layer from (1, {inputs}) to (1, {outputs}), "
-            f"but got one to {found}; end it with dense(n_outputs)"
+            f"but got one to {shape}; end it with dense(n_outputs)"
         )
     return model
 
 
-@lru_cache(maxsize=16)  # equal arguments give one train step, with what is compiled for it
+@lru_cache(maxsize=16)  # equal arguments share a train step and its compiled program
 def train_step_of(
     architecture: Architecture, loss: Loss, metrics: tuple[tuple[str, Metric], ...]
 ) -> Callable[[dict[str, Array]], TrainStep]:
-    """Adam on the mean loss plus l2 |W|^2, a function of both rates."""
+    """A function from `learning_rate` and `l2` to a train step with Adam and an L2 penalty."""
     model = network(architecture)
 
     def train_step(hparams: dict[str, Array]) -> TrainStep:
@@ -73,7 +73,7 @@ def train_step_of(
 
 
 def to_host(train_state: TrainState) -> TrainState:
-    """The train state in NumPy arrays, its key as the numbers it is made of."""
+    """The train state as NumPy arrays, with the data of its key."""
     return jax.device_get(train_state._replace(key=jax.random.key_data(train_state.key)))
 
 

@@ -13,26 +13,26 @@ from jaxnets.interop.sklearn.estimator import NetworkEstimator
 
 
 class JaxnetsRegressor(RegressorMixin, NetworkEstimator):
-    """A network that predicts one number a row, or several, trained on half the squared error.
+    """A network for regression with one or more targets, trained on half the squared error.
 
-    Settings and attributes are those of `JaxnetsClassifier`, without `classes_`; a builder's
-    network has one output a target, and with no hidden layers it is ridge regression. Targets far
-    from 0, or far from 1 in size, take long to reach: scale them first.
+    Arguments and attributes are those of `JaxnetsClassifier`, without `class_weight` and
+    `classes_`; `build` returns a network with one output per target. Without hidden layers it is
+    ridge regression. Scale the targets to a mean of about 0 and a standard deviation of about 1.
     """
 
     _loss = staticmethod(losses.half_squared_error)
 
     def fit(self, X: Any, y: Any, sample_weight: Any = None) -> Self:
-        """Train from fresh parameters on rows X (n, n_features), targets y (n,) or (n, m).
+        """Train from new parameters on rows X (n, n_features), targets y (n,) or (n, m).
 
-        `sample_weight` (n,), at least 0, is how much each row counts, as in `JaxnetsClassifier`.
+        `sample_weight` (n,), at least 0, is the weight of each row, as in `JaxnetsClassifier`.
         """
         self._validate_params()
         x, targets = self._validate(X, y, reset=True)
         return self._fit(x, targets, self._sample_weight(sample_weight, x), targets.shape[1])
 
     def partial_fit(self, X: Any, y: Any, sample_weight: Any = None) -> Self:
-        """Make one pass over these rows, from the parameters there are."""
+        """Train for one epoch on these rows, from the current parameters."""
         self._validate_params()
         x, targets = self._validate(X, y, reset=not hasattr(self, "n_iter_"))
         weights = self._sample_weight(sample_weight, x)

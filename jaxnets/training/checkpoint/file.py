@@ -44,7 +44,7 @@ def write(path: Path, content: Content) -> None:
     Raises:
       OSError: the system's own.
     """
-    buffers = tensors.to_pieces(content.arrays, _metadata(content))
+    buffers = tensors.to_buffers(content.arrays, _metadata(content))
     place = _place_of_digest(buffers[0])
     with atomic_write(path) as file, ThreadPoolExecutor(1) as thread:
         digest = thread.submit(sha256, buffers)
