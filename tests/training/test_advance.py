@@ -4,11 +4,11 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from answers import chunks_compiled
 from clouds import HPARAMS, TRAIN, TRAIN_STEP, VALIDATION, by_rate, plain, run
 from helpers import assert_close, assert_same, examples
 from hypothesis import given
 from hypothesis import strategies as st
+from refusals import chunks_compiled
 
 from jaxnets import losses, models
 from jaxnets.data import Stream
@@ -42,14 +42,14 @@ def fitted():
 @pytest.mark.parametrize("remainder", ["drop", "pad"])
 @given(data=st.data())
 @examples
-def test_any_cuts_are_fit_bit_for_bit(fitted, remainder, data):
-    whole = fitted[remainder]
-    total = whole.history[-1].step
+def test_chunks_of_any_lengths_are_fit_bit_for_bit(fitted, remainder, data):
+    expected = fitted[remainder]
+    total = expected.history[-1].step
     cuts = data.draw(st.sets(st.integers(1, total - 1), max_size=4))
     ended, figures = until(begin(remainder=remainder), [*sorted(cuts), total])
     assert ended.step == total
-    assert_same(plain(ended.train_state), plain(whole.train_state))
-    for progress in whole.history:
+    assert_same(plain(ended.train_state), plain(expected.train_state))
+    for progress in expected.history:
         assert figures[progress.step] == progress.train
 
 
@@ -58,7 +58,7 @@ def test_a_run_on_a_stream_advances_as_one_in_memory():
     assert_same(plain(ended.train_state), plain(run().train_state))
 
 
-def test_a_chunk_ends_with_the_period_and_the_figures_begin_anew():
+def test_a_chunk_ends_with_the_period_and_the_metrics_are_reset():
     ended, reports = begin(evaluate_every=(7, "steps")), []
     while ended.step < 16:
         ended, progress = advance(ended, 16, HPARAMS)
@@ -73,14 +73,14 @@ def test_a_chunk_ends_with_the_period_and_the_figures_begin_anew():
     assert [p.train for p in every.history] == [p.train for p in reports]
 
 
-def test_a_chunk_of_more_than_its_capacity_ends_there():
+def test_a_chunk_has_at_most_its_capacity():
     linear = by_rate(models.linear(3))
     ended, progress = advance(begin(linear, evaluate_every=(10**6, "steps")), 10**5, HPARAMS)
     assert (ended.step, progress.step, progress.steps) == (CAPACITY, CAPACITY, 10**5)
     assert ended.objectives.shape == (1, CAPACITY)
 
 
-def test_hparams_may_change_from_chunk_to_chunk_and_compile_nothing():
+def test_hparams_may_change_between_chunks_without_compiling():
     started = begin()
     before = chunks_compiled()
     fast, _ = until(started, [5])
@@ -93,16 +93,16 @@ def test_hparams_may_change_from_chunk_to_chunk_and_compile_nothing():
     assert_same(plain(slow.train_state), plain(third.train_state))
 
 
-def test_a_run_that_was_advanced_can_be_evaluated_between():
+def test_a_run_can_be_evaluated_between_chunks():
     started, _ = until(begin(), [10])
-    found = evaluate(TRAIN_STEP, started.train_state, VALIDATION, hparams=HPARAMS)
-    assert found == run(validation=VALIDATION).history[-1].validation
+    evaluated = evaluate(TRAIN_STEP, started.train_state, VALIDATION, hparams=HPARAMS)
+    assert evaluated == run(validation=VALIDATION).history[-1].validation
     ended, _ = until(started, [15])
     assert_same(plain(ended.train_state), plain(run(epochs=3).train_state))
 
 
 @pytest.mark.parametrize("stop", [5, 4, 0, -1])
-def test_a_stop_that_is_behind_is_refused(stop):
+def test_a_stop_that_is_not_past_the_step_is_refused(stop):
     started, _ = until(begin(), [5])
     with pytest.raises(RunError, match=f"expects a stop past step 5, but got {stop}"):
         advance(started, stop, HPARAMS)
@@ -132,12 +132,12 @@ def test_hparams_that_do_not_fit_are_refused(hparams, message):
         ({"hparams": None}, "but hparams is None"),
     ],
 )
-def test_a_run_that_cannot_be_is_not_begun(options, message):
+def test_a_wrong_run_is_not_started(options, message):
     with pytest.raises(RunError, match=message):
         begin(**options)
 
 
-def test_a_run_that_stops_being_finite_is_at_hand_at_its_last_good_step():
+def test_a_run_that_diverges_is_returned_at_its_last_finite_step():
     def loss(outputs, labels):  # whose gradient times the largest rate is infinite
         return 1e4 * losses.squared_error(outputs, jax.nn.one_hot(labels, 3))
 
@@ -155,11 +155,11 @@ def test_a_run_that_stops_being_finite_is_at_hand_at_its_last_good_step():
     assert healthy.step == 10
 
 
-def test_a_population_advances_in_any_cuts_as_fit_population():
+def test_a_population_advances_in_any_chunks_like_fit_population():
     keys, hparams = jax.random.split(jax.random.key(0), 2), {"learning_rate": jnp.array([0.1, 0.2])}
     options = {"batch_size": 12, "strategy": "map", "hparams": hparams}
-    everyone = fit_population(TRAIN_STEP, TRAIN, keys=jax.random.clone(keys), epochs=2, **options)
+    fitted = fit_population(TRAIN_STEP, TRAIN, keys=jax.random.clone(keys), epochs=2, **options)
     started = start_population(TRAIN_STEP, TRAIN, keys=jax.random.clone(keys), **options)
     ended, figures = until(started, [3, 7, 10], hparams)
-    assert_same(plain(ended.train_state), plain(everyone.train_states))
-    assert_close(figures[10], everyone.history[-1].train, 0)
+    assert_same(plain(ended.train_state), plain(fitted.train_states))
+    assert_close(figures[10], fitted.history[-1].train, 0)

@@ -73,13 +73,13 @@ def test_evaluation_and_prediction_are_the_same(flag):
 
 @flags
 def test_a_range_test_to_infinity_is_the_same(flag):
-    def found():
+    def range_test():
         step = by_rate(dense(3), lambda o, y: losses.squared_error(o, jax.nn.one_hot(y, 3)))
         start = step(HPARAMS).init(jax.random.key(0), TRAIN[0][:1])
         return find_learning_rate(
             *(step, start, TRAIN), hparams=HPARAMS, batch_size=12, largest=1e38, steps=20
         )
 
-    without, under = both(flag, found)
+    without, under = both(flag, range_test)
     assert not np.isfinite(without.losses).all()
     assert_same(tuple(under), tuple(without))

@@ -42,7 +42,7 @@ def by_hand(tx, params, steps):
 
 
 @pytest.mark.parametrize("tx", OPTIMIZERS.values(), ids=OPTIMIZERS)
-def test_a_run_is_optax_s_own_loop(tx):
+def test_a_run_is_the_loop_of_optax(tx):
     train_step = make_train_step(MODEL, tx, losses.softmax_cross_entropy)
     fitted = run(train_step, epochs=5, batch_size=len(X))
     start = train_step.init(jax.random.key(0), X[:1]).params
@@ -51,7 +51,7 @@ def test_a_run_is_optax_s_own_loop(tx):
     assert_close(jnp.array([p.train["loss"] for p in fitted.history]), values, 1e-5)
 
 
-def test_what_takes_no_extra_arguments_gets_none_and_keeps_its_bits():
+def test_an_optimizer_without_extra_arguments_gets_none():
     tx = optax.adam(0.1)
     train_step = make_train_step(MODEL, tx, losses.softmax_cross_entropy)
     before = train_step.init(jax.random.key(0), X[:1])
@@ -69,7 +69,7 @@ def test_what_takes_no_extra_arguments_gets_none_and_keeps_its_bits():
     assert_close(after.params, by_optax(before.params, before.opt_state), 1e-6)
 
 
-def test_a_descent_passes_them_too():
+def test_a_descent_passes_extra_arguments_too():
     def bowl(x):
         return jnp.square(x - 3).sum()
 

@@ -10,7 +10,7 @@ from jaxnets import batch_norm, dense, dropout, losses, serial
 from jaxnets.training import Batch, make_train_step
 
 
-def test_activations_are_bfloat16_and_what_is_kept_and_minimised_is_float32():
+def test_activations_are_bfloat16_and_state_and_objective_are_float32():
     hidden, outputs = [], []
 
     def note(x):
@@ -36,16 +36,16 @@ def test_activations_are_bfloat16_and_what_is_kept_and_minimised_is_float32():
     assert {leaf.dtype for leaf in jax.tree.leaves(kept)} == {jnp.dtype("float32")}
 
 
-def test_it_learns_much_as_float32_does():
-    def learnt(compute_dtype):
+def test_it_trains_almost_like_float32():
+    def trained_params(compute_dtype):
         return run(by_rate(MODEL, compute_dtype=compute_dtype)).train_state.params
 
-    coarse, fine = learnt(jnp.bfloat16), learnt(None)
+    coarse, fine = trained_params(jnp.bfloat16), trained_params(None)
     assert_close(coarse["head"], fine["head"], 0.05)
     assert (coarse["head"]["kernel"] != fine["head"]["kernel"]).all()
 
 
-def test_the_penalty_is_of_the_params_as_they_are_kept():
+def test_the_penalty_is_of_the_float32_params():
     """1 + 2^-12 is 1 in bfloat16: what is minimised is the penalty of the float32 numbers."""
     seen = []
 

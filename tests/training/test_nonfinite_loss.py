@@ -21,7 +21,7 @@ def descending(rate):
 
 
 @pytest.mark.parametrize("chunk_seconds", [1.0, 1e-9])
-def test_a_step_that_spoils_the_parameters_is_named_and_undone(chunk_seconds):
+def test_a_step_that_makes_the_parameters_nan_is_named_and_rolled_back(chunk_seconds):
     broken = descending(lambda step: jnp.where(step == 6, jnp.nan, 0.1))
     with pytest.raises(
         NonFiniteLoss, match="stopped being finite at step 6, first in select_n"
@@ -33,7 +33,7 @@ def test_a_step_that_spoils_the_parameters_is_named_and_undone(chunk_seconds):
     )
 
 
-def test_a_rate_far_too_large_is_caught_at_the_step_after_it():
+def test_a_rate_far_too_large_is_detected_at_the_next_step():
     with pytest.raises(NonFiniteLoss, match=r"at step 1, first in integer_pow .*squared_error"):
         run(*descending(lambda step: 1e30))
 
@@ -79,12 +79,12 @@ def test_a_step_that_is_skipped_changes_nothing_but_the_count():
     assert skipped.train_state.step == 10
 
 
-def test_skipping_nothing_is_not_skipping():
+def test_skip_without_non_finite_steps_is_the_same_run():
     plainly, watched = (run(*descending(0.1), on_nonfinite=choice) for choice in ("stop", "skip"))
     assert_close(plain(watched.train_state), plain(plainly.train_state), 1e-6)
 
 
-def test_who_ignores_it_gets_a_run_of_nan_and_a_count():
+def test_ignore_continues_with_nan_and_counts_the_steps():
     broken = descending(lambda step: jnp.where(step == 1, jnp.nan, 0.1))
     ignored = run(*broken, on_nonfinite="ignore")
     assert np.isnan(ignored.train_state.params["kernel"]).all()
@@ -102,7 +102,7 @@ def spoilt_state(step):
     return optax.GradientTransformation(lambda params: (jnp.int32(0), jnp.float32(0)), update)
 
 
-def test_a_step_that_spoils_only_the_optimizers_memory_is_skipped():
+def test_a_step_that_makes_only_the_optimizers_state_infinite_is_skipped():
     train_step, data = descending(0.1)
     train_step = make_train_step(train_step.model, spoilt_state(3), train_step.loss)
     skipped = run(train_step, data, on_nonfinite="skip", epochs=1)
@@ -114,7 +114,7 @@ def test_a_step_that_spoils_only_the_optimizers_memory_is_skipped():
     )
 
 
-def test_a_step_that_spoils_only_a_layers_state_is_skipped():
+def test_a_step_that_makes_only_a_layers_state_infinite_is_skipped():
     """The state is the reciprocal of the batch's mean: infinite for the one batch of zeros."""
     layer = Layer(
         lambda key, x: ({"w": jnp.float32(0)}, {"reciprocal": jnp.float32(1)}),
@@ -134,7 +134,7 @@ def test_a_step_that_spoils_only_a_layers_state_is_skipped():
     np.testing.assert_allclose(kept.train_state.params["w"], 0.5, rtol=1e-6)
 
 
-def test_a_row_of_the_data_that_is_not_finite_is_named_and_the_rate_is_not_blamed():
+def test_a_data_row_that_is_not_finite_is_named_and_the_learning_rate_is_not():
     train_step, (x, y) = descending(0.1)
     x = np.where(np.arange(60)[:, None] == 7, np.float32(np.inf), x)
     with pytest.raises(
@@ -149,7 +149,7 @@ def test_a_row_of_the_data_that_is_not_finite_is_named_and_the_rate_is_not_blame
     assert "\n" not in str(error.value)
 
 
-def test_a_step_that_is_skipped_may_have_drawn_from_its_key():
+def test_a_skipped_step_uses_up_its_random_key():
     """Dropout draws from it; the next step draws anew, since a skipped step counts."""
     x, y = TRAIN
     x = np.where(np.arange(64)[:, None] == 7, np.float32(np.nan), x)

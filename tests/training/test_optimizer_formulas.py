@@ -173,7 +173,7 @@ def test_the_constants_that_the_readme_states_are_the_defaults_of_optax(construc
     assert {name: parameters[name].default for name in stated} == stated
 
 
-def test_adadelta_climbs_where_it_is_given_no_learning_rate():
+def test_adadelta_without_a_learning_rate_climbs():
     assert descend(curved, jnp.asarray(START), optax.adadelta(), 3).values[-1] > curved(START)
 
 

@@ -6,13 +6,13 @@ import numpy as np
 import pytest
 from scipy.stats import chi2
 
-from jaxnets.training.order import FEW, permutation
+from jaxnets.training.order import MAX_SORTED, permutation
 
-MANY = FEW + 4  # the smallest that is not sorted has the least to mix
+MANY = MAX_SORTED + 4  # the smallest that is not sorted has the least to mix
 
 
-@pytest.mark.parametrize("n", [1, 2, 7, FEW, FEW + 1, 4489, 60_000, 65_537])
-def test_every_index_comes_once(n):
+@pytest.mark.parametrize("n", [1, 2, 7, MAX_SORTED, MAX_SORTED + 1, 4489, 60_000, 65_537])
+def test_every_index_occurs_once(n):
     order = permutation(jax.random.key(n), n)
     assert order.dtype == jnp.int32
     np.testing.assert_array_equal(np.sort(order), np.arange(n))
@@ -43,7 +43,7 @@ def test_each_index_is_equally_likely_in_each_place(places):
         assert likely(np.histogram(place, 20, (0, MANY))[0])
 
 
-def test_two_indices_fall_independently(places):
+def test_two_indices_are_independent(places):
     for i, first in enumerate(places.T):
         for second in places.T[:i]:
             cells = np.histogram2d(first, second, 10, ((0, MANY), (0, MANY)))[0]

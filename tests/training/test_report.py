@@ -32,11 +32,11 @@ def strict(line):
     return json.loads(line, parse_constant=refuse)
 
 
-def test_the_time_left_is_that_of_the_steps_left_at_the_pace_so_far():
+def test_the_time_left_is_estimated_from_the_mean_time_per_step():
     assert HALF.seconds_left == 3.0 / 150 * 250
 
 
-def test_each_report_is_a_line_of_json_as_soon_as_it_is_made(tmp_path):
+def test_each_report_is_written_at_once_as_a_line_of_json(tmp_path):
     path = tmp_path / "metrics.jsonl"
     path.write_text('{"step": 0}\n')
     with json_lines(path) as report:
@@ -44,11 +44,17 @@ def test_each_report_is_a_line_of_json_as_soon_as_it_is_made(tmp_path):
             report(progress)
             lines = path.read_text().splitlines()
             assert len(lines) == n
-            assert strict(lines[-1]) == progress._asdict() | {"warnings": []}
+            assert strict(lines[-1]) == progress.report() | {"warnings": []}
+
+
+def test_a_report_in_json_has_no_steps_per_epoch():
+    assert set(Progress._fields) - set(HALF.report()) == {"steps_per_epoch"}
+    assert HALF._replace(steps_per_epoch=100).passes == 1.5
+    assert HALF.passes == 1.5  # 400 steps in 4 epochs
 
 
 @pytest.mark.parametrize("value", [np.nan, np.inf])
-def test_what_json_has_no_word_for_is_null(tmp_path, value):
+def test_numbers_that_are_not_finite_are_null_in_json(tmp_path, value):
     path = tmp_path / "metrics.jsonl"
     with json_lines(path) as report:
         report(DONE._replace(validation={"loss": value, "accuracy": 0.8}))
@@ -81,7 +87,7 @@ class Terminal(io.StringIO):
         return True
 
 
-def test_on_a_terminal_the_display_shows_where_the_run_is(monkeypatch):
+def test_on_a_terminal_the_display_shows_the_progress(monkeypatch):
     monkeypatch.setattr(sys, "stdout", Terminal())
     monkeypatch.setenv("TERM", "xterm")
     monkeypatch.setenv("COLUMNS", "120")
@@ -95,7 +101,7 @@ def test_on_a_terminal_the_display_shows_where_the_run_is(monkeypatch):
     assert "\x1b[2K" in shown  # a line is drawn over
 
 
-def test_several_reporters_are_told_in_turn():
-    told = []
-    combine(lambda p: told.append(("first", p)), lambda p: told.append(("second", p)))(HALF)
-    assert told == [("first", HALF), ("second", HALF)]
+def test_combined_reporters_are_called_in_turn():
+    calls = []
+    combine(lambda p: calls.append(("first", p)), lambda p: calls.append(("second", p)))(HALF)
+    assert calls == [("first", HALF), ("second", HALF)]
