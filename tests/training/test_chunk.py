@@ -1,4 +1,4 @@
-"""A chunk is one program, and where one ends and the next begins changes nothing."""
+"""A chunk is one program, and the result does not depend on how steps are split into chunks."""
 
 import re
 from itertools import pairwise
@@ -27,8 +27,8 @@ from jaxnets.training.start import make_loop
 
 N, BATCH, EPOCHS = 20, 6, 3
 DATA = (jnp.asarray(TRAIN[0][:N]), jnp.asarray(TRAIN[1][:N]))
-STEPS = {"drop": 3, "pad": 4}  # an epoch
-HOST = "callback|infeed|outfeed"  # what reaches out of a program
+STEPS = {"drop": 3, "pad": 4}  # per epoch
+HOST = "callback|infeed|outfeed"  # calls from a program to the host
 STEP = TRAIN_STEP(HPARAMS)
 ORDER = stream(jax.random.key(0), "train")
 
@@ -51,7 +51,7 @@ def loop_over(train_step=STEP, data=DATA, remainder="pad", batch_size=BATCH):
 
 
 def chunk(train_state, stop, first=0, sums=None, **options):
-    """The train state, the sums and the objectives after the steps from `first` until `stop`."""
+    """The train state, the sums and the objectives after the steps from `first` to `stop`."""
     loop = loop_over(**options)
     sums = loop.zero_sums(train_state, None) if sums is None else sums
     arrays, _ = loop.source.read(first, stop)
@@ -71,7 +71,7 @@ def in_chunks(stops, remainder):
 
 
 def by_train_step(remainder):
-    """The same by one step after another, on batches by the rule that `Epochs.order` states."""
+    """The same as `in_chunks`, step by step, on batches by the rule of `Epochs.order`."""
     train_state, objectives, sums = start(), [], []
     step = jax.jit(STEP, compiler_options=compiler_options(train_state.params))
     for epoch in range(EPOCHS):
@@ -121,11 +121,11 @@ def test_an_epoch_has_a_step_per_full_batch_and_with_padding_one_for_the_rest(
 
 
 def seen(outputs, rows, weights):
-    """How often each row was in a batch, at its weight."""
+    """The sum of each row's weights in a batch."""
     return (jax.nn.one_hot(rows, N) * weights[:, None]).sum(0)
 
 
-# Each label is the number of its row, and so is the loss.
+# Each label is the number of its row, which is also its loss.
 ROWS = (jnp.zeros((N, 1)), jnp.arange(N))
 TRACKER = make_train_step(
     dense(1),
@@ -186,7 +186,7 @@ CNN = serial(
 
 
 def program_of(augment):
-    """The function of a chunk of the network on images, and what it takes."""
+    """The function of a chunk of the network on images, and its arguments."""
     train_step = make_train_step(
         CNN, optax.adam(0.1), losses.softmax_cross_entropy, augment=augment
     )
@@ -197,11 +197,11 @@ def program_of(augment):
 
 
 def test_a_chunk_calls_back_to_the_host_only_if_the_train_step_does():
-    def talk(key, x, y):
+    def print_key(key, x, y):
         jax.debug.callback(print, key)
         return x, y
 
-    for augmentation, reaches in ((augment.shift(1), False), (talk, True)):
+    for augmentation, reaches in ((augment.shift(1), False), (print_key, True)):
         run, arguments = program_of(augmentation)
         assert (re.search(HOST, str(jax.make_jaxpr(run)(*arguments))) is not None) == reaches
 

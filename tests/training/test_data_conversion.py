@@ -1,4 +1,4 @@
-"""Data that is no array of JAX's dtypes is converted with every value kept."""
+"""Data in other types than arrays of JAX's dtypes is converted without loss."""
 
 import jax
 import jax.numpy as jnp
@@ -19,7 +19,7 @@ EVAL_STATE = judged(*MODEL.init(jax.random.key(1), X))
 
 
 class Frame:
-    """A table with `to_numpy` alone, as of polars."""
+    """A table that converts only with `to_numpy`, like one of polars."""
 
     def __init__(self, values):
         self.values = values
@@ -29,7 +29,7 @@ class Frame:
 
 
 class Tensor(Frame):
-    """What becomes an array by `np.asarray`, as a tensor of PyTorch."""
+    """A tensor that converts with `np.asarray`, like one of PyTorch."""
 
     def __array__(self, dtype=None, copy=None):
         return self.values

@@ -1,4 +1,4 @@
-"""With JAX_DEBUG_NANS and JAX_DEBUG_INFS all that is finite trains, to the same bits."""
+"""With JAX_DEBUG_NANS and JAX_DEBUG_INFS, finite runs give the same bits."""
 
 import jax
 import jax.numpy as jnp
@@ -22,12 +22,12 @@ METRICS = {
 
 
 def fresh():
-    """A train step for which nothing is compiled as yet."""
+    """A train step without compiled programs."""
     return by_rate(MODEL, metrics={"accuracy": metrics.accuracy})
 
 
 def both(flag, call):
-    """What a call returns without the flag and with it."""
+    """The results of a call without the flag and with it."""
     jax.clear_caches()
     without = call()
     jax.clear_caches()

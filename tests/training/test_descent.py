@@ -85,7 +85,7 @@ def test_fit_with_one_batch_per_epoch_is_descent_on_the_mean_loss():
 
 
 def test_summed_gradients_are_mean_gradients_with_n_times_the_rate():
-    # S4, "Batch gradient descent": the gradients of all examples add up before one step
+    # some texts sum the gradients over all examples instead of averaging them
     start, end = by_fit(N, epochs=7, rate=N * 0.001)
     total = descend(lambda p: N * mean_loss(p), start.params, optax.sgd(0.001), 7)
     assert_close(end.params, jax.tree.map(lambda leaf: leaf[-1], total.points), 1e-5)

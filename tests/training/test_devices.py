@@ -1,4 +1,4 @@
-"""A run on several devices is the run on one, but for the rounding of sums."""
+"""A run on several devices is the run on one, up to the rounding of sums."""
 
 import jax
 import numpy as np
@@ -61,7 +61,7 @@ def test_each_device_computes_its_share():
     with use_mesh(loop.mesh):
         text = loop.executable(arguments).as_text()
     assert "all-reduce" in text
-    assert "f32[8,8,3,4]" in text  # three images of six, the batch inside
+    assert "f32[8,8,3,4]" in text  # three images of six, in HWNC layout
     assert "f32[8,8,6,4]" not in text
 
 

@@ -1,4 +1,4 @@
-"""Early stopping goes back to the parameters of the epoch that validated best."""
+"""Early stopping returns the parameters of the epoch with the smallest validation loss."""
 
 import jax
 import jax.numpy as jnp
@@ -55,7 +55,7 @@ def test_without_patience_the_last_epoch_counts():
 
 
 def not_finite_while(bad, value):
-    """The train step that reports a loss of `value` while the weight, seen on 1, is bad."""
+    """A train step that reports a loss of `value` while `bad(weight)` is true."""
 
     def reported(outputs, targets):
         loss = losses.squared_error(outputs, targets)
@@ -103,7 +103,7 @@ def test_a_loss_that_is_never_finite_ends_with_patience_and_the_last_parameters(
         patience=2,
         start=run(TRAIN_STEP, target(10), epochs=5).train_state,
     )
-    assert len(later.history) == 2  # and not 1, since five epochs without it were before
+    assert len(later.history) == 2  # not 1: the five epochs before `start` do not count
 
 
 def test_a_validation_loss_that_is_not_finite_is_reported_in_its_epoch():

@@ -1,4 +1,4 @@
-"""Evaluation and prediction in blocks are those of all rows at once, in one program."""
+"""Evaluation and prediction in blocks give the results of all rows at once, in one program."""
 
 import jax
 import numpy as np
@@ -24,7 +24,7 @@ LOGITS = MODEL.apply(PARAMS, STATE, X)[0]
 
 
 def counting():
-    """A train step, and the shapes of the batches that its model is traced for."""
+    """A train step, and the list of the shapes that its model is traced for."""
     shapes = []
 
     def note(x):

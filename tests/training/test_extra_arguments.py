@@ -1,4 +1,4 @@
-"""Optimizers that take the loss, its gradient or its function are those of a loop by hand."""
+"""Optimizers that take the loss, its gradient or its function train as in a loop by hand."""
 
 import jax
 import jax.numpy as jnp
@@ -29,7 +29,7 @@ def loss(params):
 
 
 def by_hand(tx, params, steps):
-    """The params and the losses of optax's own loop, its value and gradient by jax."""
+    """The params and the losses of a loop written with optax and `jax.value_and_grad`."""
     state, values = tx.init(params), []
     for _ in range(steps):
         value, gradient = jax.value_and_grad(loss)(params)
@@ -83,7 +83,7 @@ def test_a_descent_passes_extra_arguments_too():
 
 
 def test_the_value_is_the_whole_objective():
-    """With the penalty, whose gradient the optimizer gets as well."""
+    """It includes the penalty, whose gradient the optimizer gets as well."""
     seen = optax.GradientTransformationExtraArgs(
         lambda params: jnp.float32(0),
         lambda updates, state, params, *, value, grad, value_fn, **more: (

@@ -1,4 +1,4 @@
-"""The ordinary loop: it learns, it tells what it did, and its key decides every bit."""
+"""`fit` learns, reports and evaluates, and its key decides every bit."""
 
 import jax
 import numpy as np
@@ -11,7 +11,7 @@ from refusals import chunks_compiled
 from jaxnets import dense, losses, metrics, models
 from jaxnets.training import evaluate, make_train_step
 
-STEPS = 5  # an epoch
+STEPS = 5  # per epoch
 
 
 def test_it_learns_to_classify_the_clusters():
@@ -34,7 +34,7 @@ def test_the_length_of_chunks_changes_and_compiles_nothing():
     one_chunk = run(epochs=4)
     assert_same(plain(short_chunks.train_state), plain(one_chunk.train_state))
     assert [p.train for p in short_chunks.history] == [p.train for p in one_chunk.history]
-    # the first epoch shows how long a step takes; from then on each chunk is one step
+    # the first epoch measures the time per step; from then on each chunk is one step
     assert [progress.step for progress in reports] == [STEPS, *range(STEPS + 1, 4 * STEPS + 1)]
     assert [progress.epoch for progress in reports] == [1, *(2 + i // STEPS for i in range(15))]
     assert [p.step for p in reports if p.epoch_done] == [5, 10, 15, 20]
@@ -79,7 +79,7 @@ def test_a_run_continues_from_a_train_state_bit_for_bit():
     rest = run(epochs=3, start=half)
     assert_same(plain(rest.train_state), plain(run(epochs=3).train_state))
     assert [progress.epoch for progress in rest.history] == [2, 3]
-    assert int(half.step) == STEPS  # and is still there: the run worked on a copy
+    assert int(half.step) == STEPS  # not donated: the run trained a copy
 
 
 def test_a_run_starts_from_the_train_state_of_init():

@@ -1,4 +1,4 @@
-"""Hyperparameters are inputs of the compiled program: a new value compiles nothing anew."""
+"""Hyperparameters are inputs of the compiled program: new values do not recompile."""
 
 import jax.numpy as jnp
 import numpy as np

@@ -1,4 +1,4 @@
-"""Ctrl-C and SIGTERM end a run between chunks, with what was learnt in hand."""
+"""Ctrl-C and SIGTERM end a run between chunks, with the result so far."""
 
 import os
 import signal
@@ -13,12 +13,12 @@ from jaxnets.training import Interrupted
 
 @pytest.fixture(autouse=True)
 def handlers():
-    """Python's own handling of both signals, as in any program that has not changed it."""
+    """Python's default handlers of both signals."""
     usual = {signal.SIGINT: signal.default_int_handler, signal.SIGTERM: signal.SIG_DFL}
     before = {number: signal.signal(number, handler) for number, handler in usual.items()}
     yield
     for number, handler in before.items():
-        assert signal.signal(number, handler) is usual[number]  # a run leaves them as they were
+        assert signal.signal(number, handler) is usual[number]  # a run restores them
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
@@ -72,7 +72,7 @@ def test_an_ignored_signal_stays_ignored():
 
 
 def test_a_handler_that_was_not_installed_from_python_is_kept(monkeypatch):
-    """As where Python is embedded; `signal.signal` returns None there, and takes none back."""
+    """As if Python is embedded: `signal.signal` returns None then, and does not accept it back."""
     usual = {"getsignal": signal.getsignal, "signal": signal.signal}
     foreign = {signal.SIGTERM}
 

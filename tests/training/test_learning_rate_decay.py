@@ -1,4 +1,4 @@
-"""Learning-rate decay: optax's schedules and a function of one's own, each by its formula."""
+"""Learning-rate decay: optax's schedules and a custom function, each against its formula."""
 
 import jax.numpy as jnp
 import numpy as np

@@ -1,4 +1,4 @@
-"""Mixed precision computes in bfloat16 and keeps all that it remembers in float32."""
+"""Mixed precision computes in bfloat16 and keeps the train state in float32."""
 
 import jax
 import jax.numpy as jnp
@@ -27,7 +27,7 @@ def test_activations_are_bfloat16_and_state_and_objective_are_float32():
     )
     train_step = by_rate(model, loss, compute_dtype=jnp.bfloat16)(HPARAMS)
     before = train_step.init(jax.random.key(0), TRAIN[0][:1])
-    hidden.clear()  # of the initialisation, which is float32
+    hidden.clear()  # the initialization is in float32
     batch = Batch(*TRAIN, jnp.ones(len(TRAIN[0])))
     after, sums = jax.eval_shape(train_step, before, batch)
     assert set(hidden) == {jnp.dtype("bfloat16")} and set(outputs) == {jnp.dtype("float32")}
@@ -46,7 +46,7 @@ def test_it_trains_almost_like_float32():
 
 
 def test_the_penalty_is_of_the_float32_params():
-    """1 + 2^-12 is 1 in bfloat16: what is minimised is the penalty of the float32 numbers."""
+    """1 + 2^-12 is 1 in bfloat16, so that its penalty would be 0."""
     seen = []
 
     def penalty(params):

@@ -1,4 +1,4 @@
-"""Momentum with the learning rate inside the velocity, beside optax's with the rate outside."""
+"""Momentum with the learning rate inside the velocity, compared with optax's outside it."""
 
 import jax
 import jax.numpy as jnp
@@ -27,7 +27,7 @@ def test_at_a_constant_rate_it_is_optax_sgd_with_momentum():
 
 
 def test_under_a_schedule_it_is_the_formula_and_not_optax_sgd_with_momentum():
-    # S4, "SGD optimization algorithms": v <- gamma v + eta g; theta <- theta - v
+    # v <- gamma v + eta g; theta <- theta - v
     theta, v, expected = np.array([2.0, -1.0]), 0.0, []
     for step in range(20):
         expected.append(theta)

@@ -1,4 +1,4 @@
-"""Monitors say what is wrong, once, and nothing of what is right."""
+"""Monitors report each problem once, and nothing else."""
 
 import json
 
@@ -16,7 +16,7 @@ STATE = TRAIN_STEP(HPARAMS).init(jax.random.key(0), TRAIN[0][:1])
 
 
 def watch(series, chunk, monitor):
-    """What the monitor says of a series of objectives that comes in chunks."""
+    """The monitor's warnings for a series of objectives that is split into chunks."""
     warnings = []
     for start in range(0, len(series), chunk):
         part = np.asarray(series[start : start + chunk], np.float32)
@@ -83,14 +83,14 @@ def test_a_run_reports_each_dead_layer_once():
 
 
 def restored(monitor, other):
-    """The other monitor, with the memory of the first as a checkpoint keeps it."""
+    """The other monitor, with the state of the first as a checkpoint stores it."""
     monitors.restore_monitors([other], json.loads(json.dumps(monitors.monitor_states([monitor]))))
     return other
 
 
 def test_a_monitors_state_survives_json_bit_for_bit():
     series = NOISE.copy()
-    series[30], series[40], series[250:255] = np.nan, np.inf, 5  # as where they are skipped
+    series[30], series[40], series[250:255] = np.nan, np.inf, 5  # as with on_nonfinite="skip"
     uninterrupted, resumed = monitors.loss_spikes(window=20), monitors.loss_spikes(window=20)
     expected, warnings = watch(series, 10, uninterrupted), []
     for start in range(0, 400, 10):

@@ -1,4 +1,4 @@
-"""What optax brings to a run: schedules, clipping, accumulation, decay and averages."""
+"""Features of optax in a run: schedules, clipping, accumulation, decay and averages."""
 
 import numpy as np
 import optax
@@ -15,7 +15,7 @@ DATA = (np.ones((60, 1), np.float32), np.ones(60, np.float32))
 
 
 def weight(tx, slope=1.0):
-    """Where one weight gets to from 1 in ten steps under a constant gradient; the whole result."""
+    """A weight after ten steps from 1 with a constant gradient, and the result of the run."""
 
     def optimizer(hparams):
         return tx(hparams) if callable(tx) else tx

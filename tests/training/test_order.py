@@ -1,4 +1,4 @@
-"""The order of an epoch: every example once, and no order likelier than another."""
+"""The order of an epoch has every example once, and all orders are equally likely."""
 
 import jax
 import jax.numpy as jnp
@@ -26,14 +26,14 @@ def test_the_key_decides_the_order():
 
 @pytest.fixture(scope="module")
 def places():
-    """Where each of 20,000 orders sends six indices: neighbours, a row apart, and the ends."""
+    """The places of six indices in 20,000 orders: neighbours, a row apart, and the ends."""
     picked = jnp.array([0, 1, 64, 65, 2050, MANY - 1])
     keys = jax.random.split(jax.random.key(0), 20_000)
     return np.asarray(jax.jit(jax.vmap(lambda key: permutation(key, MANY)[picked]))(keys))
 
 
 def likely(counts):
-    """Whether the counts of equally likely cells differ no more than chance makes them."""
+    """Whether the counts are consistent with equally likely cells, by a chi-squared test."""
     expected = counts.mean()
     return ((counts - expected) ** 2 / expected).sum() < chi2.ppf(1 - 1e-6, counts.size - 1)
 

@@ -1,4 +1,4 @@
-"""A train step of one's own trains, saves, resumes and stops as the library's does."""
+"""A custom train step trains, saves, resumes and stops like the library's."""
 
 import signal
 
@@ -27,7 +27,7 @@ RATE = 0.05
 
 
 class Descent:
-    """Least squares by hand, on a dict; a step whose number is `bad` spoils what it returns."""
+    """Least squares by hand, with a dict as train state; step number `bad` returns NaN."""
 
     def __init__(self, bad=None, spoils="objective"):
         self.bad, self.spoils = bad, spoils
@@ -44,17 +44,17 @@ class Descent:
         weights, steps = train_state["weights"], train_state["steps"]
         (value, errors), slope = jax.value_and_grad(objective, has_aux=True)(weights)
         rate = RATE if hparams is None else hparams["learning_rate"]
-        spoilt = jnp.nan if self.bad is None else jnp.where(steps == self.bad, jnp.nan, 1)
+        factor = jnp.nan if self.bad is None else jnp.where(steps == self.bad, jnp.nan, 1)
         if self.bad is not None and self.spoils == "objective":
-            value = value * spoilt
+            value = value * factor
         elif self.bad is not None:
-            slope = slope * spoilt
+            slope = slope * factor
         after = {"weights": weights - rate * slope, "steps": steps + 1}
         return after, {"objective": value, "squares": errors, "rows": batch.weights.sum()}
 
 
 class Judged(Descent):
-    """It can be evaluated too."""
+    """A descent that can be evaluated too."""
 
     def evaluate_batch(self, train_state, batch):
         errors = jnp.square(batch.x @ train_state["weights"] - batch.y)
@@ -74,7 +74,7 @@ def by_hand(order, weights, steps, rate=RATE):
     return path
 
 
-ALL = [np.arange(60)] * 20  # of a batch that holds all rows, whose order does not matter
+ALL = [np.arange(60)] * 20  # batches of all rows, whose order does not matter
 
 
 def first(step):
@@ -171,7 +171,7 @@ def test_a_step_that_is_not_finite_stops_the_run_at_the_last_good_state(spoils):
 
 @pytest.mark.parametrize("spoils", ["objective", "train state"])
 def test_a_step_that_is_not_finite_is_skipped_with_all_its_sums(spoils):
-    """It counts its steps itself, and so meets the bad one again and again."""
+    """Its own count does not advance, so that every later step is the bad one again."""
     skipped = run(Descent(6, spoils), DATA, epochs=3, on_nonfinite="skip")
     assert skipped.history[-1].nonfinite == 15 - 6
     assert_close(skipped.train_state, run(Descent(), DATA, steps=6).train_state, 1e-6)

@@ -1,4 +1,4 @@
-"""A run may be of so many steps, and be evaluated after so many steps or epochs."""
+"""The length of a run and the evaluation interval in steps or epochs."""
 
 import jax
 import numpy as np
@@ -59,7 +59,7 @@ def test_evaluation_in_epochs_includes_the_last_epoch():
 
 
 def test_patience_counts_evaluations():
-    """The validation labels are wrong, so that it gets worse from its first evaluation on."""
+    """The validation labels are wrong, so that the loss rises from the first evaluation on."""
     x, y = VALIDATION
     options = {"validation": (x, (y + 1) % 3), "patience": 3, "epochs": 20}
     fitted = run(by_rate(models.linear(3)), evaluate_every=(2, "steps"), **options)

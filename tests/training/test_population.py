@@ -1,4 +1,4 @@
-"""A population is its members: each what it would be alone, whatever becomes of the others."""
+"""Each member of a population is the model trained alone, independent of the others."""
 
 import signal
 from functools import partial
@@ -25,7 +25,7 @@ from jaxnets.training.population import evaluate_population, fit_population, sta
 from jaxnets.training.population import strategy as strategy_module
 
 N = 4
-# No bias before the norm: its gradient is nothing but rounding.
+# No bias before the norm: its gradient would be rounding error only.
 NET = serial(
     ("fc1", dense(8, use_bias=False)),
     ("norm", batch_norm()),
@@ -81,7 +81,7 @@ def test_history_has_the_metrics_of_each_member():
 
 
 def test_members_can_share_batches():
-    """With the rates 0 and key 0's order for all, only the order and the rate can differ."""
+    """With the order of key 0 for all, a member of key 1 differs from the model trained alone."""
     keys = jax.random.clone(KEYS)[jnp.array([0, 0, 1])]
     train_step = by_rate(NET)
     shared = population(train_step, keys=keys, share_batches=True)
@@ -91,7 +91,7 @@ def test_members_can_share_batches():
     drift = jnp.abs(
         member(shared.train_states.params, 2)["head"]["kernel"] - other.params["head"]["kernel"]
     ).max()
-    assert drift > 1e-3  # its own order would have led elsewhere
+    assert drift > 1e-3  # its own order gives other params
 
 
 def test_every_hyperparameter_applies_to_its_member_only():
@@ -127,7 +127,7 @@ def test_every_hyperparameter_applies_to_its_member_only():
 
 
 def test_a_width_by_mask_is_the_narrower_network():
-    """Its parameters are the first rows and columns, and so they stay in training."""
+    """The first rows and columns of its params are those of the narrow network, in training too."""
     tx = optax.adam(0.01, eps=1e-5)
 
     def masked(hparams):
@@ -148,7 +148,7 @@ def test_a_width_by_mask_is_the_narrower_network():
     first = masked({"width": widths[1]}).init(jax.random.clone(KEYS)[1], TRAIN[0][:1])
     params = narrow(first.params, 5)
     start = first._replace(params=params, opt_state=tx.init(params))
-    key = jax.random.clone(KEYS)[1]  # which draws the order
+    key = jax.random.clone(KEYS)[1]  # for the order
     expected = run(train_step, key=key, start=start, epochs=4).train_state.params
     assert_close(narrow(member(fitted.train_states.params, 1), 5), expected, 1e-5)
 
@@ -191,12 +191,12 @@ def test_a_population_continues_from_train_states():
 
 
 def reports(fitted):
-    """What a population says of itself, but its times."""
+    """The reports of a population without times, and where its members diverged."""
     return [(p.step, p.train, p.validation) for p in fitted.history], fitted.diverged
 
 
 def test_an_interrupted_population_resumes_bit_for_bit(tmp_path):
-    """One member diverges before the cut, which comes between two epochs' ends."""
+    """One member diverges before the interruption, which is within an epoch."""
 
     def report(progress):
         if progress.step == 8:
@@ -240,7 +240,7 @@ def test_evaluating_a_population_is_evaluating_each_member():
 
 
 def test_many_members_are_evaluated_each_on_its_own_rows():
-    """From 66 on, a compiler has mixed up the members' rows; so they go by groups."""
+    """With 66 members or more, a compiler mixed up their rows, so they run in groups."""
     layer, n, rng = models.linear(10), 70, np.random.default_rng(0)
     params = {"kernel": rng.normal(size=(n, 5, 10)), "bias": rng.normal(size=(n, 10))}
     params = jax.tree.map(lambda leaf: jnp.asarray(leaf, jnp.float32), {"head": params})
@@ -297,4 +297,4 @@ def test_the_memory_of_a_population_counts_the_copy_at_a_chunks_start():
     )
     one, four = (strategy_module._peak_bytes(run, hparams, "vmap", n) for n in (1, N))
     held = sum(leaf[0].size * 4 for leaf in jax.tree.leaves(run.train_state[1:4]))
-    assert four - one >= 2 * (N - 1) * held  # in the program, and beside it
+    assert four - one >= 2 * (N - 1) * held  # in the program, and the copy

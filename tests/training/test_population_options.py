@@ -1,4 +1,4 @@
-"""Patience, and what is not finite, are each member's own: as `fit` would treat it alone."""
+"""Patience and `on_nonfinite` apply to each member as `fit` applies them to it alone."""
 
 import jax
 import jax.numpy as jnp
@@ -23,7 +23,7 @@ def target(value, rows=12):
 
 
 def descending(hparams):
-    """One weight on its way from 0 to 10, one step an epoch."""
+    """One weight that converges from 0 to 10, one step per epoch."""
     return make_train_step(WEIGHT, optax.sgd(hparams["learning_rate"]), losses.squared_error)
 
 
@@ -55,7 +55,7 @@ def test_a_member_with_patience_is_the_model_trained_alone(strategy):
         assert fitted.best_epoch[i] == expected.best_epoch
         got = plain(member(fitted.train_states, i))
         assert_close(got, plain(expected.train_state), 1e-6)
-    assert len(set(fitted.best_epoch.tolist())) == N  # else it proves little
+    assert len(set(fitted.best_epoch.tolist())) == N  # or the test would prove little
 
 
 def test_the_run_ends_when_no_member_has_patience_left():
@@ -67,7 +67,7 @@ def test_the_run_ends_when_no_member_has_patience_left():
 
 
 def never_finite(hparams):
-    """Its validation loss is NaN while the weight is beyond 0.5, and for one rate always."""
+    """The validation loss is NaN while the weight is below 0.5, and always for one rate."""
 
     def reported(outputs, targets):
         loss = losses.squared_error(outputs, targets)
@@ -78,7 +78,7 @@ def never_finite(hparams):
 
 
 def test_a_member_whose_loss_is_never_finite_ends_where_it_would_alone():
-    """Others train on; its best epoch is none, and its train state that of its last evaluation."""
+    """The others continue; it has no best epoch, and the train state of its last evaluation."""
     options = {"epochs": 30, "validation": target(3), "patience": 3}
     fitted = population(never_finite, **options)
     expected = alone(0, never_finite, **options)
@@ -100,7 +100,7 @@ def test_each_members_patience_is_restored_when_a_population_resumes(tmp_path, c
 
 
 def test_a_member_that_diverges_keeps_its_best_and_needs_no_patience():
-    rates = np.float32([0.05, 3.0])  # of which the second doubles its distance again and again
+    rates = np.float32([0.05, 3.0])  # the second one diverges
     options = {"epochs": 400, "validation": target(3), "patience": 200}
     fitted = population(rates=rates, **options)
     assert fitted.diverged[0] == -1 < fitted.diverged[1]
@@ -109,15 +109,15 @@ def test_a_member_that_diverges_keeps_its_best_and_needs_no_patience():
 
 
 X, Y = target(10, 60)
-SPOILT = (X, np.where(np.arange(60)[:, None] == 7, np.float32(np.nan), Y))  # one batch of five
+ONE_NAN = (X, np.where(np.arange(60)[:, None] == 7, np.float32(np.nan), Y))  # one batch of five
 
 
 @pytest.mark.parametrize("strategy", ["vmap", "map"])
 def test_a_step_is_skipped_by_the_members_that_it_makes_non_finite(strategy):
     options = {"epochs": 3, "on_nonfinite": "skip"}
-    fitted = population(data=SPOILT, strategy=strategy, **options)
+    fitted = population(data=ONE_NAN, strategy=strategy, **options)
     for i in range(N):
-        expected = alone(i, data=SPOILT, **options)
+        expected = alone(i, data=ONE_NAN, **options)
         got = plain(member(fitted.train_states, i))
         assert_close(got, plain(expected.train_state), 1e-6)
         assert fitted.history[-1].train["loss"][i] == pytest.approx(

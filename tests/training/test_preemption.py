@@ -1,4 +1,4 @@
-"""In several processes a notice to one stops all of them, at one step, with that step saved."""
+"""A preemption notice to one of several processes stops all at the same, saved step."""
 
 import os
 import socket
@@ -49,7 +49,7 @@ def test_sigterm_to_one_process_stops_both_at_one_step(tmp_path):
             pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
             processes.append(subprocess.Popen(command, text=True, env=environment, **pipes))
         for process in processes:
-            while process.stdout.readline() != "trains\n":  # the runtime has its say there too
+            while process.stdout.readline() != "trains\n":  # the runtime prints lines too
                 assert process.poll() is None, process.stderr.read()
         processes[1].terminate()
         ends = [process.communicate(timeout=60) for process in processes]

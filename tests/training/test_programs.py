@@ -1,4 +1,4 @@
-"""Compiled programs live as long as the train step that they run, and no longer."""
+"""Compiled programs are cached as long as their train step is alive, and no longer."""
 
 import gc
 import os
@@ -38,7 +38,7 @@ def resident():
     pages = int(open("/proc/self/statm").read().split()[1])
     return pages * 4096 / 1e6
 
-for _ in range(3):  # what is compiled once stays
+for _ in range(3):  # warm-up: global programs are compiled once
     fit_and_forget()
 before = resident()
 for _ in range(30):
@@ -48,7 +48,7 @@ print(resident() - before)
 
 
 def used_by(step):
-    """Train, evaluate, predict, and test rates by a train step; the population is of two."""
+    """Train, evaluate, predict, run a range test and train a population with a train step."""
     fitted = run(step, epochs=1, validation=VALIDATION)
     options = {"hparams": HPARAMS}
     evaluate(step, fitted.train_state, TRAIN, **options)
@@ -65,7 +65,7 @@ def used_by(step):
 
 
 def alive(programs):
-    """How many of the weakly referenced are alive."""
+    """The number of weak references that are alive."""
     gc.collect()
     return sum(program() is not None for program in programs)
 

@@ -1,4 +1,4 @@
-"""The learning-rate finder: what it tries, what it suggests, and what it leaves alone."""
+"""The learning-rate finder: its rates, its suggestion, and its data."""
 
 import jax
 import jax.numpy as jnp
@@ -17,7 +17,7 @@ HPARAMS = {"learning_rate": 0.5, "momentum": 0.0}
 
 
 def by_rate(loss):
-    """The function of hyperparameters that makes a train step of this loss."""
+    """A function of hyperparameters that returns a train step with this loss."""
 
     def train_step(hparams):
         optimizer = optax.sgd(hparams["learning_rate"], momentum=hparams["momentum"])
@@ -82,7 +82,7 @@ def test_it_does_not_modify_the_train_state():
 
 
 def test_it_is_deterministic_and_compiles_once():
-    # labels beyond 1 would be shown to the loss once more, to see whether they are binary
+    # labels beyond 1 would trace the loss once more, to check whether they are binary
     train_state, traces, data = start(), [], (X, Y / 10)
 
     def counted(outputs, targets):
@@ -109,7 +109,7 @@ def test_batches_are_shuffled_and_start_over_at_the_end_of_the_data():
     assert list(result.losses[:40]) != list(range(40))
 
 
-class Reads(Stream):
+class RecordingStream(Stream):
     """A stream that records the rows it reads."""
 
     def __init__(self, source):
@@ -131,7 +131,7 @@ def test_a_small_stream_gives_the_result_of_its_data_in_memory():
 
 
 def test_only_the_rows_that_are_needed_are_read_from_a_large_stream():
-    data = Reads((np.asarray(X), np.asarray(Y)))
+    data = RecordingStream((np.asarray(X), np.asarray(Y)))
     result = find_learning_rate(
         TRAIN_STEP, start(), data, hparams=HPARAMS, batch_size=3, steps=6, largest=0.1
     )

@@ -1,4 +1,4 @@
-"""What a run says while it goes: lines of JSON, plain lines, and a display on a terminal."""
+"""Reporters: lines of JSON, plain lines, and a display on a terminal."""
 
 import io
 import json
@@ -24,10 +24,10 @@ DONE = HALF._replace(step=200, epoch_done=True, validation={"loss": 0.5, "accura
 
 
 def strict(line):
-    """What is in a line of JSON, which knows no NaN and no infinity."""
+    """The content of a line of strict JSON, without NaN and infinity."""
 
     def refuse(word):
-        raise ValueError(f"{word} is no JSON")
+        raise ValueError(f"{word} is not JSON")
 
     return json.loads(line, parse_constant=refuse)
 
@@ -98,7 +98,7 @@ def test_on_a_terminal_the_display_shows_the_progress(monkeypatch):
     assert "epoch 2/4" in shown
     assert "loss 0.2500  accuracy 0.9000  12,346 samples/s  3 s left" in shown
     assert "validation loss 0.5000  accuracy 0.8000  12,346 samples/s" in shown
-    assert "\x1b[2K" in shown  # a line is drawn over
+    assert "\x1b[2K" in shown  # a line is redrawn
 
 
 def test_combined_reporters_are_called_in_turn():

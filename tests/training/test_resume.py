@@ -1,4 +1,4 @@
-"""A run that was cut short goes on bit for bit, or says why it cannot."""
+"""An interrupted run resumes bit for bit, or the error says why it cannot."""
 
 import os
 import signal
@@ -25,8 +25,8 @@ from jaxnets.training.checkpoint import file
 from jaxnets.training.monitors import loss_spikes
 
 
-def cut(folder, at, **options):
-    """A run of three epochs that SIGTERM ends when it reports step `at`."""
+def interrupt(folder, at, **options):
+    """Interrupt a run of three epochs by SIGTERM when it reports step `at`."""
 
     def report(progress):
         if progress.step == at:
@@ -43,7 +43,7 @@ def resumed(folder, **options):
 
 
 def outcome(fitted):
-    """What a run says of itself, but its times."""
+    """The history without times, and the best epoch."""
     history = [p._replace(seconds=0, samples_per_second=0) for p in fitted.history]
     return history, fitted.best_epoch
 
@@ -51,7 +51,7 @@ def outcome(fitted):
 @pytest.mark.parametrize("options", [{}, {"validation": VALIDATION, "patience": 3}])
 @pytest.mark.parametrize("at", [5, 8])
 def test_it_resumes_bit_for_bit_for_any_chunks(tmp_path, at, options):
-    cut(tmp_path, at, **options)
+    interrupt(tmp_path, at, **options)
     uninterrupted, continued = run(epochs=3, **options), resumed(tmp_path, **options)
     assert_same(plain(continued.train_state), plain(uninterrupted.train_state))
     for got, want in zip(*map(outcome, (continued, uninterrupted)), strict=True):
@@ -59,13 +59,13 @@ def test_it_resumes_bit_for_bit_for_any_chunks(tmp_path, at, options):
 
 
 def spiking(hparams):
-    """Plain descent with one step that is far too long, the 29th."""
+    """SGD with one step that is far too long, the 29th."""
     return optax.sgd(lambda count: jnp.where(count == 28, 300.0, hparams["learning_rate"]))
 
 
 @pytest.mark.parametrize("at", [5, 25, 30, 45])
 def test_a_resumed_run_gives_the_same_warnings(tmp_path, at):
-    """The loss jumps at step 29: 25 cuts off what was before it, and 30 that it was reported."""
+    """The loss jumps at step 29: at 25 the past must be restored, at 30 that it was reported."""
     train_step = by_rate(MODEL, optimizer=spiking)
 
     def warnings(run, **options):
@@ -89,10 +89,10 @@ def test_a_resumed_run_gives_the_same_warnings(tmp_path, at):
 
 
 def test_a_checkpoint_without_monitor_states_can_be_resumed(tmp_path):
-    run(epochs=1, checkpoints=Checkpoints(tmp_path))  # as versions before monitors remembered
+    run(epochs=1, checkpoints=Checkpoints(tmp_path))  # without monitors
     monitor = loss_spikes()
     resumed(tmp_path, callbacks=[monitor], epochs=2)
-    assert len(monitor.state["past"]) == 5 * 8  # digits of as many objectives
+    assert len(monitor.state["past"]) == 5 * 8  # hexadecimal digits of five objectives
 
 
 def test_resuming_a_finished_run_changes_nothing(tmp_path):
@@ -103,7 +103,7 @@ def test_resuming_a_finished_run_changes_nothing(tmp_path):
 
 
 def test_early_stopping_keeps_the_best_when_a_run_is_resumed(tmp_path):
-    """At this rate the loss soon rises again."""
+    """With this rate the loss soon rises again."""
     options = {"validation": VALIDATION, "patience": 2, "hparams": {"learning_rate": 2.0}}
     uninterrupted = run(epochs=12, **options)
     assert uninterrupted.history[-1].epoch < 12

@@ -1,4 +1,4 @@
-"""A run set up wrongly is refused before it begins, with what was expected and what came."""
+"""A run with wrong arguments is refused before it starts, with what was expected and got."""
 
 import numpy as np
 import pytest

@@ -1,4 +1,4 @@
-"""A search trains what its brackets say, by validation alone, and finds the same when resumed."""
+"""A search trains its brackets, decides by validation alone, and gives the same when resumed."""
 
 import dataclasses
 import inspect
@@ -71,8 +71,8 @@ def rows(results):
 
 @pytest.fixture
 def populations(monkeypatch):
-    """How many members each population had, and the epochs behind it at its start and its end."""
-    seen, steps = [], 5  # an epoch
+    """Per population, the number of members and the epochs at its start and its end."""
+    seen, steps = [], 5  # per epoch
 
     def counted(*arguments, **options):
         begun = options["start"] and int(options["start"].step.max()) // steps
@@ -84,7 +84,7 @@ def populations(monkeypatch):
 
 
 def test_the_brackets_are_those_of_the_papers_table():
-    """Table 1, R = 81 and eta = 3, in the units each configuration has in total."""
+    """Table 1, R = 81 and eta = 3, with the total units of each configuration."""
     assert list(hyperband_brackets(81, 3)) == [
         [(81, 1), (27, 3), (9, 9), (3, 27), (1, 81)],
         [(34, 3), (11, 9), (3, 27), (1, 81)],
@@ -120,7 +120,7 @@ def test_the_survivors_are_the_best_and_a_trial_is_the_model_trained_alone():
 
 
 def test_only_validation_decides():
-    """Labels that are wrong there alone turn the ranking round."""
+    """Wrong labels in the validation split alone reverse the ranking."""
     x, y = VALIDATION
     right = problem(objective="accuracy", smaller_is_better=False)
     wrong = problem(validation=(x, (y + 1) % 3), objective="accuracy", smaller_is_better=True)
@@ -165,7 +165,7 @@ def test_traced_values_never_recompile_and_a_structure_compiles_once(populations
 
 
 def test_trials_of_all_structures_compete(populations):
-    """The only survivors are those of the structure that can learn anything."""
+    """Only trials of the structure that can learn survive."""
 
     def build(gain):
         return scored(serial(lambda x: gain * x, ("net", models.linear(3))))
@@ -175,7 +175,7 @@ def test_trials_of_all_structures_compete(populations):
     results = successive_halving(judged, space, key=KEY, trials=4, epochs=2, eta=2)
     useful = {t.number for t in results.trials if t.setting["gain"]}
     assert {t.number for t in results.trials if t.epochs == 2} <= useful
-    assert 2 <= len(useful) < 4  # else it proves nothing
+    assert 2 <= len(useful) < 4  # or the test would prove nothing
 
 
 def test_hyperparameters_of_every_part_count_as_used():
@@ -213,8 +213,8 @@ def test_a_name_that_is_read_and_changes_nothing_is_unused():
         )
 
 
-def resumed(path, brackets):
-    """Leave in the file only the first brackets, as a killed search would have."""
+def truncate(path, brackets):
+    """Keep only the first brackets in the file, as after a killed search."""
     header, *lines = path.read_text().splitlines()
     kept = [line for line in lines if json.loads(line)["bracket"] < brackets]
     path.write_text("\n".join([header, *kept]) + "\n")
@@ -230,7 +230,7 @@ def test_a_resumed_search_gives_the_same_table_and_repeats_no_bracket(tmp_path, 
     content = path.read_bytes()
     last = [(3, 0, 2), (1, 2, 4), (3, 0, 4)]
     for brackets, expected in ((3, []), (2, last[2:]), (1, last)):
-        resumed(path, brackets)
+        truncate(path, brackets)
         populations.clear()
         assert rows(run(path)) == rows(uninterrupted)
         assert populations == expected
@@ -275,7 +275,7 @@ def test_a_measured_strategy_is_kept_when_resumed(tmp_path, monkeypatch):
     free = problem(strategy=None)
     uninterrupted = random_search(free, RATES, **options)
     assert [t.strategy for t in uninterrupted.trials] == ["map"] * 4
-    resumed(path, 1)
+    truncate(path, 1)
     assert random_search(free, RATES, **options) == uninterrupted
     assert measured == [2]
 
@@ -367,7 +367,7 @@ def test_a_traced_hyperparameter_that_decides_a_shape_is_refused_with_the_cure()
 
 
 def test_the_example_with_optuna_runs(monkeypatch):
-    """Against a stand-in: Optuna itself is no dependency of the tests either."""
+    """With a fake: Optuna is not a dependency of the tests."""
     listing = textwrap.dedent(inspect.getdoc(search).split("use ask and tell:\n")[1])
     scores = []
 

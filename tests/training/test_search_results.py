@@ -1,4 +1,4 @@
-"""The table, its file and its pictures hold what was loaded."""
+"""The table, the file and the plots of the results of a search."""
 
 import hashlib
 import json
@@ -130,7 +130,7 @@ def test_a_damaged_line_is_named_and_no_other_trial_becomes_the_best(file, damag
 
 
 def test_a_file_with_the_first_brackets_is_valid(file):
-    """So a search that was killed left it."""
+    """As a killed search leaves it."""
     header, *lines = file.read_text().splitlines()
     for brackets in range(4):
         kept = [line for line in lines if json.loads(line)["bracket"] < brackets]
@@ -164,7 +164,7 @@ def test_a_line_of_another_search_is_refused(file, tmp_path):
 
 
 def sign(line, search):
-    """The line with the checksum that it would have had, as one who means harm would do."""
+    """The line with a correct checksum, as an attacker would write it."""
     content = {name: value for name, value in line.items() if name != "sha256"}
     text = json.dumps([search, content], sort_keys=True)
     return content | {"sha256": hashlib.sha256(text.encode()).hexdigest()[:16]}
@@ -210,8 +210,8 @@ def test_an_invalid_space_in_a_file_is_refused(file, space):
 
 def test_the_content_of_a_file_is_escaped_in_the_table(file):
     loaded = Results.from_json_lines(file)
-    wild = loaded.trials[0]._replace(setting={"\x1b[2J": "\x07\n"})
-    table = str(Results((wild,), "\x9b", False, {"\x1b[2J": choice("\x07\n")}, {}))
+    escaped = loaded.trials[0]._replace(setting={"\x1b[2J": "\x07\n"})
+    table = str(Results((escaped,), "\x9b", False, {"\x1b[2J": choice("\x07\n")}, {}))
     assert len(table.split("\n")) == 2
     assert all(line.isprintable() for line in table.split("\n"))
 

@@ -1,4 +1,4 @@
-"""Draws follow their distribution, and each name's are its own."""
+"""Values follow their distribution, and the values of different names are independent."""
 
 import jax
 import numpy as np

@@ -1,4 +1,4 @@
-"""Several runs as one figure, and several models as one answer."""
+"""The spread of a metric over runs, and the predictions of ensembles."""
 
 import numpy as np
 import pytest
@@ -7,25 +7,27 @@ from scipy import stats
 
 from jaxnets.training.population import average, spread, vote
 
-FIGURES = np.array([0.97, 0.98, 0.95, 0.99, 0.96])
+ACCURACIES = np.array([0.97, 0.98, 0.95, 0.99, 0.96])
 
 
 def test_the_confidence_interval_is_students():
-    result = spread(FIGURES)
-    mean, sem = FIGURES.mean(), stats.sem(FIGURES)
-    low, high = stats.t.interval(0.95, len(FIGURES) - 1, loc=mean, scale=sem)
+    result = spread(ACCURACIES)
+    mean, sem = ACCURACIES.mean(), stats.sem(ACCURACIES)
+    low, high = stats.t.interval(0.95, len(ACCURACIES) - 1, loc=mean, scale=sem)
     assert_close([result.mean, result.low, result.high], [mean, low, high], 1e-12)
-    assert_close(result.std, FIGURES.std(ddof=1), 1e-12)
+    assert_close(result.std, ACCURACIES.std(ddof=1), 1e-12)
     assert (result.n, result.best, result.worst, result.diverged) == (5, 0.99, 0.95, 0)
 
 
 def test_a_run_that_diverged_is_counted_separately():
-    assert spread(np.append(FIGURES, [np.nan, np.inf]))._replace(diverged=0) == spread(FIGURES)
-    assert spread(np.append(FIGURES, [np.nan, np.inf])).diverged == 2
+    assert spread(np.append(ACCURACIES, [np.nan, np.inf]))._replace(diverged=0) == spread(
+        ACCURACIES
+    )
+    assert spread(np.append(ACCURACIES, [np.nan, np.inf])).diverged == 2
 
 
 def test_the_smallest_loss_is_the_best():
-    result = spread(FIGURES, smaller_is_better=True)
+    result = spread(ACCURACIES, smaller_is_better=True)
     assert (result.best, result.worst) == (0.95, 0.99)
 
 

@@ -1,4 +1,4 @@
-"""A run on a stream is the run on the same data in memory, to the bit, however it is read."""
+"""A run on a stream is the run on the same data in memory, bit for bit, with any options."""
 
 import gc
 import signal
@@ -29,9 +29,9 @@ CNN = serial(
 CNN_STEP = by_rate(CNN, metrics={"accuracy": metrics.accuracy})
 NETWORKS = {"MLP": (TRAIN_STEP, TRAIN), "CNN": (CNN_STEP, IMAGES)}
 STREAM_OPTIONS = [
-    {"workers": 1, "ahead": 1, "block_bytes": 1},  # one step a block
+    {"workers": 1, "ahead": 1, "block_bytes": 1},  # one step per block
     {"workers": 3, "ahead": 1, "block_bytes": 500},
-    {"workers": 2, "ahead": 4},  # an epoch a block
+    {"workers": 2, "ahead": 4},  # one epoch per block
 ]
 
 
@@ -56,7 +56,7 @@ class Tables(Rows):
 
 
 def outcome(fitted):
-    """What a run leaves, but its times."""
+    """The train state and the history of a run, without times."""
     history = [(p.step, p.epoch, p.train, p.validation) for p in fitted.history]
     return plain(fitted.train_state), history
 

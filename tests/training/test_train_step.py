@@ -1,4 +1,4 @@
-"""One step: the formula it stands for, and everything it depends on."""
+"""One train step: its formula, and everything it depends on."""
 
 import jax
 import jax.numpy as jnp

@@ -1,4 +1,4 @@
-"""Weights from another model, parameters treated by name, and parts that stay in evaluation."""
+"""Merged weights, optimizers by name, and parts in inference mode."""
 
 import re
 from functools import cache
@@ -35,7 +35,7 @@ def weights(width=6, classes=3, seed=0):
 @jax.jit
 @jax.grad
 def slope(params):
-    """The gradient of the network's mean loss over all examples, by the book."""
+    """The gradient of the network's mean loss over all examples, from its definition."""
     h = X
     for name in LAYERS:
         h = (h if name == "low" else jnp.tanh(h)) @ params[name]["kernel"]
@@ -45,7 +45,7 @@ def slope(params):
 
 
 def updated(params, tx, part=lambda tree: tree):
-    """The params after five updates, of which the optimizer sees a part."""
+    """The params after five updates of the part that the optimizer gets."""
     state = tx.init(part(params))
     for _ in range(5):
         updates, state = tx.update(part(slope(params)), state, part(params))
@@ -54,7 +54,7 @@ def updated(params, tx, part=lambda tree: tree):
 
 
 def descended(params, rates):
-    """The params after five steps down the slope, each layer at its own rate."""
+    """The params after five steps of gradient descent with one rate per layer."""
     for _ in range(5):
         down = slope(params)
         for name, rate in rates.items():
@@ -64,7 +64,7 @@ def descended(params, rates):
 
 
 def test_frozen_params_stay_bit_for_bit_and_the_others_are_updated_as_without_them():
-    params, adamw = weights(), optax.adamw(0.1)  # whose decay needs no gradient
+    params, adamw = weights(), optax.adamw(0.1)  # its decay does not need a gradient
     ended = updated(params, partition_by_name({BODY: optax.set_to_zero()}, adamw))
     assert_same([ended["low"], ended["high"]], [params["low"], params["high"]])
     assert_same(ended, updated(params, adamw, part=lambda tree: {"head": tree["head"]}))
@@ -155,11 +155,11 @@ def test_inference_mode_uses_running_statistics_in_training_without_updating_the
     x = normal(8, 2)
     params, state = part().init(jax.random.key(0), x)
     state = {"norm": {"mean": normal(4), "var": normal(4, seed=1) ** 2}}
-    y, after = inference_mode(part()).apply(params, state, x, train=True)  # nor does it need a key
+    y, after = inference_mode(part()).apply(params, state, x, train=True)  # without a key
     assert_same(after, state)
     h = np.asarray(x) @ params["fc"]["kernel"] + np.asarray(params["fc"]["bias"])[None]
     mean, var = (np.asarray(state["norm"][name])[None] for name in ("mean", "var"))
-    assert_close(y, (h - mean) / np.sqrt(var + 1e-5), 1e-5)  # scale is 1 and bias 0 as yet
+    assert_close(y, (h - mean) / np.sqrt(var + 1e-5), 1e-5)  # scale is 1 and bias is 0
 
 
 def test_a_frozen_part_keeps_its_names_and_values_while_the_rest_trains():

@@ -1,4 +1,4 @@
-"""The weight of an example is how much it counts: in the step, in the figures, in evaluation."""
+"""Example weights apply to the train step, to the metrics and to evaluation."""
 
 from functools import partial
 
@@ -26,7 +26,7 @@ LINEAR = make_train_step(
 
 
 def cross_entropies(kernel, bias, x, y):
-    """Each example's loss, and the gradient of it with respect to its logits, by NumPy."""
+    """The loss per example, and its gradient with respect to the logits, in NumPy."""
     logits = x.astype(np.float64) @ kernel + bias
     p = np.exp(logits - logits.max(1, keepdims=True))
     p /= p.sum(1, keepdims=True)
@@ -62,7 +62,7 @@ def test_weights_of_one_are_no_weights(remainder):
 
 
 def test_an_integer_weight_is_that_many_copies():
-    """In one batch that holds all; the layer is linear, and no chance is drawn."""
+    """In one batch of all examples, with a linear layer without randomness."""
     counts = np.arange(ROWS) % 3 + 1
     copies = np.repeat(np.arange(ROWS), counts)
     options = {"epochs": 5, "seed": 0}
@@ -86,17 +86,17 @@ def test_a_batch_of_zero_weight_changes_nothing_but_the_step(on_nonfinite):
 
 
 def test_examples_of_zero_weight_have_no_effect_whatever_their_values():
-    """Their inputs are beyond any other, and the model has no state that would see them."""
-    spoilt = np.where(np.arange(ROWS)[:, None] % 2 == 1, np.float32(1e30), X)
+    """Their inputs are extreme; the model has no state that could depend on them."""
+    extreme = np.where(np.arange(ROWS)[:, None] % 2 == 1, np.float32(1e30), X)
     weights = (np.arange(ROWS) % 2 == 0).astype(np.float32)
-    ended = run(LINEAR, (spoilt, Y, weights), batch_size=ROWS, epochs=3)
+    ended = run(LINEAR, (extreme, Y, weights), batch_size=ROWS, epochs=3)
     alone = run(LINEAR, (X[::2], Y[::2]), batch_size=ROWS // 2, epochs=3)
     assert_close(ended.train_state.params, alone.train_state.params, 1e-5)
     assert ended.history[-1].train == pytest.approx(alone.history[-1].train, rel=1e-5)
 
 
 def test_batches_of_zero_weight_are_skipped():
-    """Rows of one batch each, so that the order alone says which step is which."""
+    """With batches of one row."""
     weights = (np.arange(ROWS) % 4 == 0).astype(np.float32)
     ended = run(LINEAR, (X, Y, weights), batch_size=1, epochs=1)
     assert ended.train_state.step == ROWS

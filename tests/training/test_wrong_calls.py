@@ -43,7 +43,7 @@ WEIGHTS = " as one finite number of at least 0 per example, but got -[12].0 in r
 
 
 def started(model, *shape, dtype=float):
-    """A train step of the model, and a train state."""
+    """A train step and a train state of the model."""
     train_state = judged(*model.init(jax.random.key(1), jnp.zeros((2, *shape), dtype)))
     return judging(model, ACCURACY), train_state
 
@@ -244,7 +244,7 @@ WRONG = {
         lambda: retrain(problem(), None, key=0),
         "retrain expects a random key, but got 0",
     ),
-    # around them
+    # other functions
     "descend by a word": (
         lambda: descend(lambda x: x**2, 1.0, "sgd", 3),
         r"descend expects an optax optimizer, but got 'sgd'; pass optax",
@@ -255,7 +255,7 @@ WRONG = {
     ),
     "hold out a share": (
         lambda: train_test_split(TRAIN, 0.1, seed=0),
-        "size to be an integer, but got 0.1",
+        "number of rows, but got the share 0.1",
     ),
     "scale a split": (lambda: fit_standard(TRAIN), "got a tuple of 2; pass one array alone"),
     "scale words": (lambda: fit_standard(WORDS), "got strings"),

@@ -153,7 +153,7 @@ WRONG = {
     ),
     "fit a generator": (
         training(data=(pair for pair in zip(X, Y, strict=True))),
-        r"expects data=\(x, y\) or a data.Stream, but got an object of type generator; pass data.St",
+        r"data=\(x, y\) or a data.Stream, but got an object of type generator; pass data.Stream",
     ),
     "fit a dataset": (training(data=Dataset()), r"type Dataset; pass data.Stream\(dataset\) of a"),
     "fit a validation set": (training(validation=Dataset()), r"expects validation=\(x, y\) or a"),
@@ -257,7 +257,7 @@ WRONG = {
         making(metrics={"a": metrics.correct}),
         r"a Metric for 'a', but got the function correct; write metrics.mean\(correct\)",
     ),
-    "make a metric of a factory": (making(metrics={"a": metrics.f1}), "call it where it makes"),
+    "make a metric of a factory": (making(metrics={"a": metrics.f1}), "call it if it returns"),
     "make a metric of a word": (making(metrics={"a": "accuracy"}), "for 'a', but got 'accuracy'"),
     "make a metric named objective": (making(metrics={"objective": metrics.accuracy}), "rename it"),
     "make an optimizer of an optax function": (

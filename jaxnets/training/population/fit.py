@@ -152,8 +152,9 @@ def fit_population(
     saver = Saver(checkpoints, settings, callbacks)
     record = Record.of(initial_run(loop, keys, hparams, start), sizes.patience)
     saved = saver.restore(record) if resume else None
-    strategy = strategy or (saved or {}).get("strategy") or fastest(record.run, hparams)
-    record.run = record.run.with_loop(with_strategy(loop, strategy)).compile(hparams)
+    saved_strategy = (saved or {}).get("strategy")
+    loop = with_strategy(loop, strategy or saved_strategy or fastest(record.run, hparams))
+    record.run = record.run.with_loop(loop).compile(hparams)
     total, median_report = sizes.total(loop.steps_per_epoch), _report_medians(report)
     plan = Plan(total, hparams, data, validation, saver, median_report, callbacks, chunk_seconds)
     check_patience(validate(record.run, plan, rows=1), patience, axes=1)
