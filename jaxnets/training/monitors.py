@@ -56,7 +56,7 @@ def loss_spikes(*, factor: float = 10.0, window: int = 100) -> Monitor:
 
     Args:
       factor: the threshold, in interquartile ranges.
-      window: the number of objectives to compare with; there are no spikes before that many steps.
+      window: the number of objectives to compare with; earlier steps have no spikes.
 
     Raises:
       ValueError: `factor` is not positive, or `window` is less than 4.

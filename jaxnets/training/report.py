@@ -52,14 +52,16 @@ class Progress(NamedTuple):
 
         Without `steps_per_epoch` the run is assumed to be a whole number of epochs.
         """
-        return self.step / (self.steps_per_epoch or self.steps / self.epochs)
+        if self.steps_per_epoch is None:
+            return self.epochs * self.step / self.steps
+        return self.step / self.steps_per_epoch
 
     @property
     def seconds_left(self) -> float:
         """The estimated time to the end of the run, from its mean time per step so far."""
         return self.seconds / self.step * (self.steps - self.step)
 
-    def report(self) -> dict[str, Any]:
+    def to_dict(self) -> dict[str, Any]:
         """The fields as a dict, without `steps_per_epoch`, which is the same in every report."""
         return {name: v for name, v in self._asdict().items() if name != "steps_per_epoch"}
 
@@ -102,7 +104,7 @@ def json_lines(path: str | Path) -> AbstractContextManager[Reporter]:
 @contextmanager
 def _json_lines(path: Path) -> Iterator[Reporter]:
     with appended(path) as append:
-        yield lambda progress: append((json.dumps(to_json(progress.report())) + "\n").encode())
+        yield lambda progress: append((json.dumps(to_json(progress.to_dict())) + "\n").encode())
 
 
 @contextmanager

@@ -55,7 +55,7 @@ class Saver:
         run = record.run
         metadata = {name: getattr(run, name) for name in RUN_FIELDS}
         metadata |= {name: getattr(record, name) for name in RECORD_FIELDS}
-        metadata["history"] = [progress.report() for progress in record.history]
+        metadata["history"] = [progress.to_dict() for progress in record.history]
         metadata["strategy"] = getattr(run.loop.runner, "strategy", None)
         metadata |= {"identity": self.identity, "format": FORMAT}
         metadata["callbacks"] = monitor_states(self.callbacks)

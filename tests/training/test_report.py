@@ -44,11 +44,11 @@ def test_each_report_is_written_at_once_as_a_line_of_json(tmp_path):
             report(progress)
             lines = path.read_text().splitlines()
             assert len(lines) == n
-            assert strict(lines[-1]) == progress.report() | {"warnings": []}
+            assert strict(lines[-1]) == progress.to_dict() | {"warnings": []}
 
 
 def test_a_report_in_json_has_no_steps_per_epoch():
-    assert set(Progress._fields) - set(HALF.report()) == {"steps_per_epoch"}
+    assert set(Progress._fields) - set(HALF.to_dict()) == {"steps_per_epoch"}
     assert HALF._replace(steps_per_epoch=100).passes == 1.5
     assert HALF.passes == 1.5  # 400 steps in 4 epochs
 
