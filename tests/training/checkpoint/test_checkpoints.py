@@ -250,7 +250,7 @@ def test_what_cannot_be_saved_without_change_is_refused_at_once(tmp_path, tree, 
 
 
 def test_invalid_numbers_are_refused(tmp_path):
-    with pytest.raises(CheckpointError, match="at least 1, but got 0"):
+    with pytest.raises(CheckpointError, match="keep to be a positive integer, but got 0"):
         Checkpoints(tmp_path, keep=0)
     with pytest.raises(CheckpointError, match="at least 0, but got -1"):
         Checkpoints(tmp_path).save(-1, NUMBERS, {})
