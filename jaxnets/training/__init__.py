@@ -1,4 +1,4 @@
-"""Training: a pure step, chunks of steps as one program, and the ordinary loop around them."""
+"""Training: a pure train step, chunks of steps as one compiled program, and the training loop."""
 
 from jaxnets.errors import RunError
 from jaxnets.training import monitors
@@ -21,7 +21,8 @@ from jaxnets.training.rate_finder import RangeTest, find_learning_rate
 from jaxnets.training.report import Progress, combine, console, json_lines
 from jaxnets.training.run import Run, advance
 from jaxnets.training.start import start_run
-from jaxnets.training.train_step import Batch, Trainable, TrainState, TrainStep, make_train_step
+from jaxnets.training.train_step import Batch, TrainState, TrainStep, make_train_step
+from jaxnets.training.trainable import Trainable
 from jaxnets.training.transfer import inference_mode, merge_params, partition_by_name
 
 __all__ = [

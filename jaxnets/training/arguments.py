@@ -1,4 +1,4 @@
-"""Single arguments of the public functions: each converted, or refused with a cure."""
+"""Checks of single arguments of the public functions: convert, or raise with a cure."""
 
 import functools
 import inspect
@@ -24,8 +24,8 @@ OPTIMIZER_CURE = (
 )
 
 
-def one_split(f: Callable[P, R]) -> Callable[P, R]:
-    """`f`, which refuses inputs and labels passed as two arguments with a cure."""
+def data_as_pair(f: Callable[P, R]) -> Callable[P, R]:
+    """Decorate `f` to refuse inputs and labels that are passed as two arguments."""
     positional = [
         p.name
         for p in inspect.signature(f).parameters.values()
@@ -46,12 +46,12 @@ def one_split(f: Callable[P, R]) -> Callable[P, R]:
 
 
 def count(where: str, name: str, value: Any) -> int:
-    """A positive integer, NumPy's too, as Python's."""
+    """A positive integer of Python or NumPy, as an `int`."""
     return as_integers(where, error=RunError, **{name: value})[0]
 
 
 def single_key(where: str, key: Any) -> Key:
-    """One typed key; raw key data (as of `jax.random.PRNGKey`) is wrapped."""
+    """One typed key; wraps raw key data such as that of `jax.random.PRNGKey`."""
     key = _typed(where, key)
     if key.shape != ():
         raise RunError(
@@ -62,12 +62,12 @@ def single_key(where: str, key: Any) -> Key:
 
 
 def member_keys(where: str, keys: Any) -> Key:
-    """Typed keys (N,); raw key data (N, ...) is wrapped."""
+    """Typed keys (N,); wraps raw key data (N, ...)."""
     keys = _typed(where, keys)
     if keys.ndim != 1:
         raise RunError(
             f"{where} expects keys of shape (N,), one per member, but got the shape {keys.shape}; "
-            "jax.random.split(key, n) makes n keys"
+            "jax.random.split(key, n) returns n keys"
         )
     return keys
 
@@ -84,21 +84,21 @@ def _typed(where: str, key: Any) -> Key:
     raise RunError(f"{where} expects a random key, but got {got}; pass jax.random.key(0)")
 
 
-def numbers(where: str, name: str, tree: Any) -> Any:
+def as_arrays(where: str, name: str, tree: Any) -> Any:
     """The hyperparameters as arrays, so that new values do not recompile."""
 
     def leaf(path: Any, value: Any) -> jax.Array:
         array = np.asarray(value)
-        at = name + jax.tree_util.keystr(path)
+        leaf_name = name + jax.tree_util.keystr(path)
         if not (jnp.issubdtype(array.dtype, jnp.number) or array.dtype == bool):
             raise RunError(
-                f"{where} expects {at} to be a number, but got {value!r}; what is no number "
-                "cannot be traced: decide it where the model or the optimizer is made"
+                f"{where} expects {leaf_name} to be a number, but got {value!r}; only numbers can "
+                "be traced: choose anything else where you build the model or the optimizer"
             )
         if not in_range(array):
             raise RunError(
-                f"{where} expects {at} in the range of the 32 bits that JAX computes in, but got "
-                f"{value!r}; scale it"
+                f"{where} expects {leaf_name} in the range of the 32 bits that JAX computes in, "
+                f"but got {value!r}; scale it"
             )
         return jnp.asarray(array)
 
@@ -106,33 +106,34 @@ def numbers(where: str, name: str, tree: Any) -> Any:
 
 
 def check_parts(model: Any, optimizer: Any, compute_dtype: Any, **functions: Any) -> None:
-    """Refuse what cannot be a model, an optimizer, a dtype, or one of the optional functions."""
+    """Refuse arguments of `make_train_step` that have the wrong type."""
     if not isinstance(model, Layer):
         raise TypeError(
-            f"make_train_step expects a model, a Layer, but got {_short(model)}; combine layers "
-            "with serial(...)"
+            f"make_train_step expects a model, a Layer, but got {_short_repr(model)}; combine "
+            "layers with serial(...)"
         )
     check_optimizer("make_train_step", optimizer)
     for name, (function, cure) in functions.items():
         if function is not None and not callable(function):
             raise TypeError(
-                f"make_train_step expects {name} to be a function, but got {_short(function)}; "
-                f"{cure}"
+                f"make_train_step expects {name} to be a function, but got "
+                f"{_short_repr(function)}; {cure}"
             )
     if compute_dtype is not None:
         _check_dtype(compute_dtype)
 
 
 def check_optimizer(where: str, optimizer: Any) -> None:
-    """Refuse what is no optax transformation."""
+    """Refuse anything that is not an optax transformation."""
     if not _is_optimizer(optimizer):
-        if _is_of_optax(optimizer):
+        if _is_optax_function(optimizer):
             raise TypeError(
-                f"{where} expects an optimizer, but got {_name(optimizer)} itself, uncalled; "
-                f"{OPTIMIZER_CURE}"
+                f"{where} expects an optimizer, but got the function {_name_of(optimizer)} without "
+                f"a call; {OPTIMIZER_CURE}"
             )
         raise TypeError(
-            f"{where} expects an optax optimizer, but got {_short(optimizer)}; {OPTIMIZER_CURE}"
+            f"{where} expects an optax optimizer, but got {_short_repr(optimizer)}; "
+            f"{OPTIMIZER_CURE}"
         )
 
 
@@ -141,38 +142,38 @@ def check_metrics(where: str, metrics: Any) -> dict[str, Metric]:
     example = 'metrics={"accuracy": metrics.accuracy}'
     if not isinstance(metrics, Mapping):
         raise TypeError(
-            f"{where} expects metrics as a dict from names to metrics, but got {_short(metrics)}; "
-            f"write {example}"
+            f"{where} expects metrics as a dict from names to metrics, but got "
+            f"{_short_repr(metrics)}; write {example}"
         )
     for name, metric in metrics.items():
         if not isinstance(name, str) or name == "objective":
             raise TypeError(
-                f"{where} expects a metric's name to be a string other than 'objective', which is "
-                f"what a step minimizes, but got {name!r}; rename it"
+                f"{where} expects a metric's name to be a string other than 'objective', which "
+                f"names what a step minimizes, but got {name!r}; rename it"
             )
         if not isinstance(metric, Metric):
             cure = f"write {example}"
             if callable(metric):
                 cure = (
-                    f"write metrics.mean({_name(metric)}) where it returns one number per example, "
-                    "or call it where it makes a metric"
+                    f"write metrics.mean({_name_of(metric)}) if it returns one number per example, "
+                    "or call it if it returns a metric"
                 )
             raise TypeError(
-                f"{where} expects a Metric for {name!r}, but got {_short(metric)}; {cure}"
+                f"{where} expects a Metric for {name!r}, but got {_short_repr(metric)}; {cure}"
             )
     return dict(metrics)
 
 
-def made_of(function: Callable[[Any], Any], hparams: Any) -> Any:
-    """The train step that a function makes of the hyperparameters.
+def build_train_step(function: Callable[[Any], Any], hparams: Any) -> Any:
+    """The train step that `function(hparams)` returns.
 
     Raises:
-      RunError: the function makes something else, or `hparams` were not given or lack a name.
+      RunError: it returns something else, or `hparams` are missing or lack a name.
     """
-    name = _name(function)
-    if _is_of_optax(function):
+    name = _name_of(function)
+    if _is_optax_function(function):
         raise RunError(
-            f"{name}(hparams) is to return a train step, but makes an optimizer; pass lambda "
+            f"{name}(hparams) should return a train step, but returns an optimizer; pass lambda "
             f'hparams: make_train_step(model, optax.{name}(hparams["learning_rate"]), loss)'
         )
     try:
@@ -193,27 +194,30 @@ def made_of(function: Callable[[Any], Any], hparams: Any) -> Any:
         ) from error
     if not hasattr(train_step, "init") or not callable(train_step):
         raise RunError(
-            f"{name}(hparams) is to return a train step, but returned {_short(train_step)}; return "
-            "make_train_step(model, optimizer, loss)"
+            f"{name}(hparams) should return a train step, but returned {_short_repr(train_step)}; "
+            "return make_train_step(model, optimizer, loss)"
         )
     return train_step
 
 
-def _check_dtype(dtype: Any) -> None:
+def _check_dtype(compute_dtype: Any) -> None:
     try:
-        known = jnp.dtype(dtype)
-        good = jnp.issubdtype(known, jnp.floating) and jax.dtypes.canonicalize_dtype(known) == known
+        dtype = jnp.dtype(compute_dtype)
+        valid = (
+            jnp.issubdtype(dtype, jnp.floating) and jax.dtypes.canonicalize_dtype(dtype) == dtype
+        )
     except TypeError:
-        good = False
-    if not good:
+        valid = False
+    if not valid:
         raise TypeError(
             "make_train_step expects compute_dtype to be a floating-point dtype that JAX computes "
-            f"in, but got {_short(dtype)}; pass jnp.bfloat16, or leave it out for the params' own"
+            f"in, but got {_short_repr(compute_dtype)}; pass jnp.bfloat16, or leave it out to use "
+            "the params' dtype"
         )
 
 
-def _is_of_optax(value: Any) -> bool:
-    """Whether this is a function of optax's own, not yet called."""
+def _is_optax_function(value: Any) -> bool:
+    """Whether the value is a function of optax that was not called."""
     module = getattr(getattr(value, "func", value), "__module__", None) or ""
     return callable(value) and module.startswith("optax")
 
@@ -222,13 +226,13 @@ def _is_optimizer(value: Any) -> bool:
     return callable(getattr(value, "init", None)) and callable(getattr(value, "update", None))
 
 
-def _name(value: Any) -> str:
+def _name_of(value: Any) -> str:
     return getattr(getattr(value, "func", value), "__name__", type(value).__name__)
 
 
-def _short(value: Any) -> str:
-    """The value's repr, or its type where that is long."""
+def _short_repr(value: Any) -> str:
+    """The value's repr, or its type if that is long."""
     text = repr(value)
     if isinstance(value, Metric | Layer) or len(text) > 60 or "\n" in text:
         return f"a {type(value).__name__}"
-    return f"the function {_name(value)}" if inspect.isfunction(value) else text
+    return f"the function {_name_of(value)}" if inspect.isfunction(value) else text

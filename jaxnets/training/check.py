@@ -1,25 +1,23 @@
-"""What can be known to be wrong with a run before anything is compiled."""
+"""Checks of the arguments of a run, before anything is compiled."""
 
 import weakref
 from typing import Any, NamedTuple
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 from jax.sharding import Mesh
 
-from jaxnets.arrays import Examples, as_examples
-from jaxnets.data.stream import Stream
 from jaxnets.errors import RunError
 from jaxnets.layer import Layer
 from jaxnets.sharding import mesh_of
 from jaxnets.training.arguments import count
 from jaxnets.training.checkpoint import Checkpoints
 from jaxnets.training.source import Remainder
+from jaxnets.training.splits import check_batch
 
 
 class Sizes(NamedTuple):
-    """A run's counts, in Python's integers."""
+    """The sizes of a run, as Python integers."""
 
     epochs: int | None
     steps: int | None
@@ -27,12 +25,12 @@ class Sizes(NamedTuple):
     patience: int | None
 
     def total(self, steps_per_epoch: int) -> int:
-        """The steps of the whole run."""
+        """The number of steps of the whole run."""
         return self.steps if self.epochs is None else self.epochs * steps_per_epoch  # type: ignore
 
 
 def check_train_step(where: str, train_step: Any) -> None:
-    """Refuse what is no train step, nor a function that makes one."""
+    """Refuse anything that is neither a train step nor a function that returns one."""
     cure = "make one: make_train_step(model, optax.adam(1e-3), losses.softmax_cross_entropy)"
     if isinstance(train_step, Layer) or not callable(train_step):
         got = type(train_step).__name__
@@ -43,13 +41,13 @@ def check_train_step(where: str, train_step: Any) -> None:
     except TypeError:
         raise RunError(
             f"{where} expects a train step that can be hashed and weakly referenced, since its "
-            f"programs live as long as it does, but got a {type(train_step).__name__}; make it a "
+            f"programs are cached with it, but got a {type(train_step).__name__}; make it a "
             "frozen dataclass or a plain class"
         ) from None
 
 
 def check_train_state(where: str, train_state: Any) -> None:
-    """Refuse a result in place of its train state."""
+    """Refuse a result of `fit` in place of its train state."""
     if hasattr(train_state, "train_state") or hasattr(train_state, "train_states"):
         raise RunError(
             f"{where} expects a train state, but got a {type(train_state).__name__}; pass its "
@@ -58,64 +56,39 @@ def check_train_state(where: str, train_state: Any) -> None:
 
 
 def check_start(where: str, start: Any, shapes: Any) -> None:
-    """Refuse a train state to start from that is not like the one that `init` makes."""
+    """Refuse a train state to start from that differs in structure from that of `init`."""
     if start is None:
         return
-    ours, theirs = (
+    expected, got = (
         {jax.tree_util.keystr(path): leaf for path, leaf in jax.tree.leaves_with_path(tree)}
         for tree in (shapes, start)
     )
-    wrong = [f"no {name}" for name in ours.keys() - theirs.keys()]
-    wrong += [f"{name}, which is not known" for name in theirs.keys() - ours.keys()]
-    for name in ours.keys() & theirs.keys():
-        expected, got = ours[name], theirs[name]
-        if getattr(got, "shape", None) != expected.shape or got.dtype != expected.dtype:
-            wrong.append(f"{name} of {getattr(got, 'shape', got)}, not {expected.shape}")
-    if wrong or jax.tree.structure(start) != jax.tree.structure(shapes):
+    differences = [f"no {name}" for name in expected.keys() - got.keys()]
+    differences += [f"an unknown leaf {name}" for name in got.keys() - expected.keys()]
+    for name in expected.keys() & got.keys():
+        shape, leaf = expected[name].shape, got[name]
+        if getattr(leaf, "shape", None) != shape or leaf.dtype != expected[name].dtype:
+            differences.append(f"{name} of {getattr(leaf, 'shape', leaf)}, not {shape}")
+    if differences or jax.tree.structure(start) != jax.tree.structure(shapes):
+        reason = ", ".join(sorted(differences)[:5]) or "another structure"
         raise RunError(
             f"{where} expects to start from a train state like that of train_step.init, but got a "
-            f"{type(start).__name__} with {', '.join(sorted(wrong)[:5]) or 'another structure'}; "
-            "pass what init returned, or the train_state of another run"
+            f"{type(start).__name__} with {reason}; pass what init returned, or the train_state of "
+            "another run"
         )
 
 
-def check_watched(validation: Any, patience: Any, axes: int) -> None:
-    """Refuse to watch a validation loss that is missing, or has other axes than the members'."""
+def check_patience(validation: Any, patience: Any, axes: int) -> None:
+    """Refuse `patience` if the validation loss is missing or not one number per member."""
     if patience is None:
         return
     loss = (validation or {}).get("loss")
     if loss is None or np.ndim(loss) != axes:
         got = "none" if loss is None else f"an array of shape {np.shape(loss)}"
         raise RunError(
-            f'patience expects the metric "loss" to be one number, but got {got}; name that metric '
-            "otherwise"
+            f'patience expects the metric "loss" to be one number, but got {got}; give that metric '
+            "another name"
         )
-
-
-def splits(where: str, data: Any, validation: Any) -> tuple[Any, Any]:
-    """Both splits, each a `Stream` or `Examples` of numbers, whose inputs are of one kind."""
-    data, validation = (
-        split
-        if split is None or isinstance(split, Stream)
-        else as_examples(where, name, split, RunError)
-        for name, split in (("data", data), ("validation", validation))
-    )
-    if data is None:
-        raise RunError(f"{where} expects data=(x, y), but got None; pass inputs and labels")
-    if isinstance(data, Examples) and isinstance(validation, Examples):
-        leaves = [jax.tree.leaves(split.x) for split in (data, validation)]
-        for ours, theirs in zip(*leaves, strict=False):
-            if _kind(ours.dtype) != _kind(theirs.dtype):
-                raise RunError(
-                    f"{where} expects validation inputs of the kind of the training inputs, but "
-                    f"got {theirs.dtype} for {ours.dtype}; prepare both in one way"
-                )
-    return data, validation
-
-
-def count_examples(data: Any) -> int:
-    """The number of examples of a `Stream` or of `Examples`."""
-    return len(data) if isinstance(data, Stream) else len(jax.tree.leaves(data.x)[0])
 
 
 def check_run(
@@ -130,7 +103,7 @@ def check_run(
     remainder: Remainder,
     evaluate_every: Any,
 ) -> Sizes:
-    """The sizes of a run, refused where they are no counts or do not fit the data."""
+    """The sizes of a run; refuses those that are not positive integers or do not fit the data."""
     if (epochs is None) == (steps is None):
         raise RunError(f"{where} expects epochs or steps, but got {epochs=} and {steps=}; pass one")
     sizes = Sizes(
@@ -140,13 +113,16 @@ def check_run(
         None if patience is None else count(where, "patience", patience),
     )
     if patience is not None and validation is None:
-        raise RunError("patience watches the validation loss; pass validation=(x, y) as well")
+        raise RunError(
+            f"{where} expects a validation split with {patience=}, which monitors the validation "
+            "loss, but got None; pass validation=(x, y) as well"
+        )
     check_loop(where, data, sizes.batch_size, remainder, evaluate_every)
     return sizes
 
 
 def check_loop(where: str, data: Any, batch_size: Any, remainder: Any, evaluate_every: Any) -> None:
-    """Refuse a batch, a remainder or a period that there cannot be."""
+    """Refuse an invalid batch size, remainder or evaluation interval."""
     check_batch(where, data, count(where, "batch_size", batch_size))
     if remainder not in ("drop", "pad"):
         raise RunError(f'{where} expects remainder "drop" or "pad", but got {remainder!r}')
@@ -159,28 +135,23 @@ def check_loop(where: str, data: Any, batch_size: Any, remainder: Any, evaluate_
     count(where, "evaluate_every", evaluate_every[0])
 
 
-def check_batch(where: str, data: Any, batch_size: int) -> None:
-    """Refuse a batch that is larger than the data."""
-    if batch_size > (n := count_examples(data)):
-        raise RunError(
-            f"{where} expects a batch no larger than the data, but got batch_size={batch_size} "
-            f"for {n} examples; use at most {n}"
-        )
-
-
 def check_on_nonfinite(where: str, on_nonfinite: Any) -> None:
-    """Refuse an end of what is not finite that there is not."""
+    """Refuse an unknown `on_nonfinite`."""
     if on_nonfinite not in ("stop", "skip", "ignore"):
         raise RunError(
-            f'{where} expects on_nonfinite "stop", "skip" or "ignore", but got {on_nonfinite!r}'
+            f'{where} expects on_nonfinite "stop", "skip" or "ignore", but got {on_nonfinite!r}; '
+            'the default is "stop"'
         )
 
 
 def check_saving(where: str, on_nonfinite: str, checkpoints: Any, resume: bool) -> None:
-    """Refuse a folder in which another run is saved, unless this one goes on from there."""
+    """Refuse a folder that already holds a run, unless `resume` is true."""
     check_on_nonfinite(where, on_nonfinite)
     if resume and checkpoints is None:
-        raise RunError("resume=True expects checkpoints to go on from; pass checkpoints as well")
+        raise RunError(
+            f"{where} expects checkpoints to resume from with resume=True, but got None; pass "
+            "checkpoints as well"
+        )
     if checkpoints is None:
         return
     if not isinstance(checkpoints, Checkpoints):
@@ -190,13 +161,13 @@ def check_saving(where: str, on_nonfinite: str, checkpoints: Any, resume: bool) 
         )
     if not resume and checkpoints.latest() is not None:
         raise RunError(
-            f"{checkpoints.folder} holds a run at step {checkpoints.latest()} already; pass "
-            "resume=True to go on from there, or use another folder"
+            f"{checkpoints.folder} already holds a run at step {checkpoints.latest()}; pass "
+            "resume=True to resume it, or use another folder"
         )
 
 
 def check_reporting(where: str, report: Any, callbacks: Any, chunk_seconds: Any) -> None:
-    """Refuse a reporter or a callback that is no function, and a time that is no number."""
+    """Refuse reporters and callbacks that are not functions, and an invalid time per chunk."""
     listed = isinstance(callbacks, list | tuple)
     if not callable(report) or not listed or not all(map(callable, callbacks)):
         got = type(callbacks if callable(report) else report).__name__
@@ -213,13 +184,16 @@ def check_reporting(where: str, report: Any, callbacks: Any, chunk_seconds: Any)
 
 
 def check_strategy(where: str, strategy: Any) -> None:
-    """Refuse a way to run a population that there is not."""
+    """Refuse an unknown strategy of a population."""
     if strategy not in ("vmap", "map", None):
-        raise RunError(f'{where} expects strategy "vmap", "map" or None, but got {strategy!r}')
+        raise RunError(
+            f'{where} expects strategy "vmap", "map" or None, but got {strategy!r}; None measures '
+            "which is faster"
+        )
 
 
 def check_devices(devices: Any, batch_size: int) -> Mesh | None:
-    """The mesh of so many devices, which have equal shares of a batch."""
+    """The mesh of this many devices, which must divide the batch evenly."""
     devices = count("fit", "devices", devices)
     try:
         mesh = mesh_of(devices)
@@ -231,8 +205,3 @@ def check_devices(devices: Any, batch_size: int) -> Mesh | None:
             f"batch_size={batch_size}; use {max(batch_size // devices, 1) * devices}"
         )
     return mesh
-
-
-def _kind(dtype: Any) -> str:
-    kinds = {"bool": np.bool_, "integer": jnp.integer, "floating": jnp.floating}
-    return next((name for name, kind in kinds.items() if jnp.issubdtype(dtype, kind)), "complex")

@@ -1,4 +1,4 @@
-"""Many steps as one compiled program: the loop and the train state are on the device."""
+"""Many steps as one compiled program; the loop and the train state stay on the device."""
 
 from collections.abc import Callable
 from typing import Any
@@ -9,21 +9,21 @@ import jax.numpy as jnp
 from jaxnets.keys import where
 from jaxnets.layer import Array, Key
 from jaxnets.lowering import compiler_options
-from jaxnets.training.nonfinite import all_finite
+from jaxnets.training.divergence import all_finite
 from jaxnets.training.programs import program
 from jaxnets.training.runners import Runner
 from jaxnets.training.source import Reader
 from jaxnets.training.train_step import Batch, Hparams, Sums, resolve
 
-CAPACITY = 4096  # steps a chunk can hold
+CAPACITY = 4096  # maximum number of steps per chunk
 
 
 def chunk_program(
     train_step: Any, train_state: Any, runner: Runner, reader: Reader, skip_nonfinite: bool
 ) -> Any:
-    """The program of a chunk; it takes what `make_chunk` says, and the train state is donated.
+    """The jitted function of `make_chunk`, which donates the train state.
 
-    Both bounds of its loop are traced, so one executable serves every length up to `CAPACITY`.
+    Both bounds of its loop are traced, so that one executable serves all lengths up to `CAPACITY`.
     """
     options = compiler_options(getattr(train_state, "params", train_state))
     return program(
@@ -42,36 +42,37 @@ def make_chunk(
     skip_nonfinite: bool,
     options: tuple,
 ) -> Callable[..., Any]:
-    """A function that steps from step `start` until step `stop`, for each of the runner's models.
+    """A function that trains each of the runner's models from step `start` to step `stop`.
 
-    It returns `(train_state, sums, objectives)`: the sums are `sums` and those of the steps, added
-    step by step, so that they round the same however long the chunks are, and `objectives`, a
-    trailing axis of `CAPACITY`, holds each step's objective, and 0 past the last.
+    It returns `(train_state, sums, objectives)`: the steps' sums are added to `sums` one by one, so
+    that the rounding does not depend on the length of the chunks. `objectives` has a trailing axis
+    of `CAPACITY` with each step's objective, and 0 after the last.
 
-    Where `skip_nonfinite`, a step whose objective or result is not all finite is left out: it
-    counts as a step, adds nothing to the sums, and its objective is NaN.
+    With `skip_nonfinite`, a step whose objective or train state is not finite is skipped: it counts
+    as a step, adds nothing to the sums, and its objective is NaN.
     """
-    del options  # it tells programs apart that are compiled with different ones
+    del options  # a part of the cache key: other compiler options make another program
 
-    def member(own: Any, shared: Any) -> tuple[Any, Sums, Array]:
-        (train_state, sums, hparams, own_key), (arrays, shared_key, start, stop) = own, shared
+    def member(per_member: Any, shared: Any) -> tuple[Any, Sums, Array]:
+        train_state, sums, hparams, member_key = per_member
+        arrays, shared_key, start, stop = shared
 
         def body(number: Array, batch: Batch, carry: tuple) -> tuple:
             before, sums, objectives = carry
             counts = batch.weights.sum() > 0 if reader.weighted else None
-            if counts is not None:  # the step of a batch that does not count is left out
+            if counts is not None:  # a batch of weight 0 is skipped
                 weights = jnp.where(counts, batch.weights, 1)
                 batch = batch._replace(weights=weights)
-            after, new = step_program(step())(before, batch, hparams)
+            after, step_sums = step_program(step())(before, batch, hparams)
             if counts is not None:
-                after, new = _if(counts, before, after, new, 0.0)
+                after, step_sums = _skip_unless(counts, before, after, step_sums, 0.0)
             if skip_nonfinite:
-                good = jnp.isfinite(new["objective"]) & all_finite(after)
-                after, new = _if(good, before, after, new, jnp.nan)
-            objectives = objectives.at[number - start].set(new.pop("objective"))
-            return after, jax.tree.map(jnp.add, sums, new), objectives
+                finite = jnp.isfinite(step_sums["objective"]) & all_finite(after)
+                after, step_sums = _skip_unless(finite, before, after, step_sums, jnp.nan)
+            objectives = objectives.at[number - start].set(step_sums.pop("objective"))
+            return after, jax.tree.map(jnp.add, sums, step_sums), objectives
 
-        key = own_key if shared_key is None else shared_key
+        key = member_key if shared_key is None else shared_key
         carry = (train_state, sums, jnp.zeros(CAPACITY))
         return reader.loop(arrays, key, start, stop, body, carry)
 
@@ -79,21 +80,21 @@ def make_chunk(
         train_state: Any,
         sums: Sums,
         hparams: Hparams,
-        own_key: Key | None,
+        member_keys: Key | None,
         arrays: Any,
         shared_key: Key | None,
         start: Array,
         stop: Array,
     ) -> tuple[Any, Sums, Array]:
-        each = runner.each(member, reader.epochs.batch_size)
-        own = (train_state, sums, hparams, own_key)
-        return each(own, (arrays, shared_key, start, stop))
+        train_members = runner.over_members(member, reader.epochs.batch_size)
+        per_member = (train_state, sums, hparams, member_keys)
+        return train_members(per_member, (arrays, shared_key, start, stop))
 
     return chunk
 
 
 def step_program(train_step: Any) -> Any:
-    """One step, traced once: for its shapes and for the chunk."""
+    """One train step, inlined: traced once for both its shapes and the chunk."""
     return program(train_step, _make_step, inline=True)
 
 
@@ -105,13 +106,15 @@ def _make_step(step: Callable[[], Any]) -> Callable[..., Any]:
     return call
 
 
-def _if(taken: Array, before: Any, after: Any, sums: Sums, objective: float) -> tuple[Any, Sums]:
-    """The step where it is `taken`; else one that changes nothing, with that objective.
+def _skip_unless(
+    condition: Array, before: Any, after: Any, sums: Sums, objective: float
+) -> tuple[Any, Sums]:
+    """The step's result if `condition` holds; else the old train state, no sums and `objective`.
 
-    A train state's `step` counts it all the same, so that the next step draws anew.
+    A train state's `step` counts skipped steps too, so that the next step uses other random keys.
     """
-    state = jax.tree.map(lambda new, old: where(taken, new, old), after, before)
+    state = jax.tree.map(lambda new, old: where(condition, new, old), after, before)
     if hasattr(after, "step"):
         state = state._replace(step=after.step)
-    kept = jax.tree.map(lambda value: jnp.where(taken, value, 0), sums)
-    return state, kept | {"objective": jnp.where(taken, sums["objective"], objective)}
+    step_sums = jax.tree.map(lambda value: jnp.where(condition, value, 0), sums)
+    return state, step_sums | {"objective": jnp.where(condition, sums["objective"], objective)}

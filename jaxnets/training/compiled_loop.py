@@ -1,4 +1,4 @@
-"""The compiled loop of a run, with all that stays the same from chunk to chunk."""
+"""The compiled loop of a run: everything that does not change from chunk to chunk."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -19,22 +19,22 @@ from jaxnets.training.source import Source
 from jaxnets.training.train_step import Batch, Hparams, Sums, resolve
 
 OnNonFinite = Literal["stop", "skip", "ignore"]
-# It runs once, in milliseconds, and optimizing it in full would take longer than compiling it.
+# `init` runs once, for milliseconds: to optimize it in full would take longer than it saves.
 INIT_OPTIONS = {"xla_backend_optimization_level": 1}
 
 
 @dataclass(frozen=True, eq=False)
 class CompiledLoop:
-    """What runs a chunk.
+    """Runs chunks of steps.
 
     Attributes:
-      train_step: one step, or a function of `hparams` that makes it.
-      source: gives the batches.
-      order_key: draws their order; keys (members,) where each member draws its own.
-      period: steps after which the figures of training begin anew.
-      on_nonfinite: as `fit` takes it.
-      runner: for one model, or for a population.
-      mesh: the devices that share each batch; None for one.
+      train_step: a train step, or a function of `hparams` that returns one.
+      source: the source of the batches.
+      order_key: the key that shuffles the data; keys (members,) if each member has its own order.
+      period: the number of steps after which the training metrics are reset.
+      on_nonfinite: as in `fit`.
+      runner: the runner of one model, or of a population.
+      mesh: the devices over which each batch is sharded; None for a single device.
     """
 
     train_step: Any
@@ -47,7 +47,7 @@ class CompiledLoop:
 
     @property
     def steps_per_epoch(self) -> int:
-        """Batches in a pass over the data."""
+        """The number of batches per epoch."""
         return self.source.reader.epochs.steps
 
     @property
@@ -57,7 +57,7 @@ class CompiledLoop:
         return jax.tree.map(partial(shape_of, rows), self.source.example)
 
     def init(self, keys: Key, hparams: Hparams) -> Any:
-        """The train state of step 0, as one program."""
+        """The initial train state, computed by one program."""
         x = jax.tree.map(lambda leaf: np.zeros(leaf.shape, leaf.dtype), self.source.example.x)
         return self._init((keys, hparams), x)
 
@@ -70,55 +70,55 @@ class CompiledLoop:
         return program(self.train_step, _make_init, self.runner, compiler_options=INIT_OPTIONS)
 
     def zero_sums(self, train_state: Any, hparams: Hparams) -> Sums:
-        """The sums over no step at all."""
+        """Sums of zero, for the start of a period."""
 
-        def member(own: Any, batch: Batch) -> Sums:
-            _, sums = step_program(self.train_step)(own[0], batch, own[1])
+        def member(per_member: Any, batch: Batch) -> Sums:
+            _, sums = step_program(self.train_step)(per_member[0], batch, per_member[1])
             return {name: value for name, value in sums.items() if name != "objective"}
 
-        each = self.runner.each(member, self.source.reader.epochs.batch_size)
-        shapes = jax.eval_shape(each, (train_state, hparams), self.batch)
+        batched = self.runner.over_members(member, self.source.reader.epochs.batch_size)
+        shapes = jax.eval_shape(batched, (train_state, hparams), self.batch)
         return jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), shapes)
 
     def run(
         self, train_state: Any, sums: Sums, hparams: Hparams, arrays: Any, start: int, stop: int
     ) -> tuple[Any, Sums, np.ndarray]:
-        """Step from `start` until `stop`; `train_state` is donated.
+        """Train from step `start` to step `stop`; `train_state` is donated.
 
         Returns:
           The train state, the sums, and the objectives (members, stop - start).
         """
-        given = self.arguments(train_state, sums, hparams, arrays, start, stop)
+        arguments = self.arguments(train_state, sums, hparams, arrays, start, stop)
         with use_mesh(self.mesh):
-            given = replicate(self.mesh, given)
-            train_state, sums, objectives = self.executable(given)(*given)
-        # Waiting before reading: a read cannot be interrupted, and a wait can.
+            arguments = replicate(self.mesh, arguments)
+            train_state, sums, objectives = self.executable(arguments)(*arguments)
+        # Wait before the copy to the host: Ctrl-C interrupts the wait, but not the copy.
         objectives = np.asarray(jax.block_until_ready(objectives))
         return train_state, sums, objectives.reshape(-1, CAPACITY)[:, : stop - start]
 
     def arguments(
         self, train_state: Any, sums: Sums, hparams: Hparams, arrays: Any, start: int, stop: int
     ) -> tuple:
-        """What the program of a chunk takes; the first four are the members' own."""
-        own, shared = (self.order_key, None) if self.order_key.ndim else (None, self.order_key)
+        """The arguments of a chunk's program; the first four are per member, the others shared."""
+        keys, key = (self.order_key, None) if self.order_key.ndim else (None, self.order_key)
         bounds = (np.int32(start), np.int32(stop))
-        return train_state, sums, hparams, own, arrays, shared, *bounds
+        return train_state, sums, hparams, keys, arrays, key, *bounds
 
     def executable(self, arguments: tuple) -> jax.stages.Compiled:
-        """The program of a chunk for arguments like these, arrays or their shapes."""
+        """The compiled program of a chunk for these arguments, arrays or their shapes."""
         skip = self.on_nonfinite == "skip"
         train_state, reader = arguments[0], self.source.reader
         chunk = chunk_program(self.train_step, train_state, self.runner, reader, skip)
         return executable(self.train_step, chunk, arguments)
 
-    def only(self, member: int) -> tuple["CompiledLoop", Callable[[Any], Any]]:
-        """The loop of a member alone, and what takes its part of a tree."""
-        runner, part = self.runner.only(member)
-        key = part(self.order_key) if self.order_key.ndim else self.order_key
-        return replace(self, runner=runner, order_key=key), part
+    def for_member(self, member: int) -> tuple["CompiledLoop", Callable[[Any], Any]]:
+        """The loop of a single member, and a function that takes its slice of a tree."""
+        runner, take = self.runner.for_member(member)
+        key = take(self.order_key) if self.order_key.ndim else self.order_key
+        return replace(self, runner=runner, order_key=key), take
 
     def batch_of(self, arrays: Any, step: int) -> Batch:
-        """The batch of a step of a single model."""
+        """The batch of a step, for a single model."""
 
         def read(number: Any, batch: Batch, carry: Batch) -> Batch:
             del number, carry
@@ -130,10 +130,10 @@ class CompiledLoop:
 
 
 def _make_init(step: Callable[[], Any], runner: Runner) -> Callable[..., Any]:
-    def member(own: Any, x: Any) -> Any:
-        key, hparams = own
+    def member(per_member: Any, x: Any) -> Any:
+        key, hparams = per_member
         train_step, _ = resolve(step(), hparams)
         return train_step.init(key, x)
 
-    # one after another, so that a member starts from the bits that it would have alone
-    return runner.one_by_one(member)
+    # Sequentially, so that a member starts from the same bits as a model trained alone.
+    return runner.sequential(member)

@@ -6,15 +6,15 @@ import optax
 
 
 class ParamsEma(NamedTuple):
-    """What `params_ema` remembers; `optax.tree.get(opt_state, "average")` finds it."""
+    """The state of `params_ema`; `optax.tree.get(opt_state, "average")` returns the average."""
 
     average: optax.Params
 
 
 def params_ema(decay: float) -> optax.GradientTransformation:
-    """The last link of an `optax.chain`: passes updates on and averages the params they lead to.
+    """Put last in an `optax.chain`: averages the updated params, and passes the updates on.
 
-    `average <- decay * average + (1 - decay) * params`, from the first params on (Polyak &
+    `average <- decay * average + (1 - decay) * params`, starting from the initial params (Polyak &
     Juditsky 1992, with exponential weights).
     """
 
@@ -28,7 +28,7 @@ def params_ema(decay: float) -> optax.GradientTransformation:
             raise ValueError(
                 "params_ema needs the params; call optimizer.update(gradient, opt_state, params)"
             )
-        after = optax.apply_updates(params, updates)
-        return updates, ParamsEma(optax.incremental_update(after, state.average, 1 - decay))
+        updated = optax.apply_updates(params, updates)
+        return updates, ParamsEma(optax.incremental_update(updated, state.average, 1 - decay))
 
     return optax.GradientTransformation(init, update)

@@ -1,4 +1,4 @@
-"""How a run can end before its last step, each with what it had learnt by then."""
+"""Exceptions that end a run early; each holds what was trained so far."""
 
 from typing import Any
 
@@ -6,10 +6,11 @@ from jaxnets.errors import CheckpointError
 
 
 class Interrupted(KeyboardInterrupt):
-    """Ctrl-C or SIGTERM came during a run; `fit` is what it had learnt by then.
+    """Ctrl-C or SIGTERM interrupted a run.
 
-    `fit` is what the interrupted function would have returned: a `FitResult` or a
-    `PopulationResult`.
+    Attributes:
+      fit: the result so far: a `FitResult`, a `PopulationResult` or the `Results` of a search.
+      signal: the signal's number.
     """
 
     def __init__(self, fit: Any, signal: int):
@@ -19,31 +20,31 @@ class Interrupted(KeyboardInterrupt):
 
 
 class NonFiniteLoss(ArithmeticError):
-    """The objective, or the result of a step, became NaN or infinite.
+    """The objective or the train state became NaN or infinite.
 
     Attributes:
-      run: the `Run` at the last good step.
-      train_state: its train state, which is all finite.
-      step: its step, whose objective or result was not finite.
-      culprit: what made the first non-finite number in that step, an `inspect.Culprit`, or None
-        where the computation done anew, one operation after another, stays finite.
+      run: the `Run` at the last finite step.
+      train_state: its train state, which is finite.
+      step: its step, which produced the first non-finite objective or train state.
+      culprit: the operation that produced the first non-finite number in that step, an
+        `inspect.Culprit`, or None if the step stays finite when its operations run one by one.
     """
 
     def __init__(self, run: Any, culprit: Any, data: str | None = None):
-        first = "" if culprit is None else f", first in {culprit}"
+        operation = "" if culprit is None else f", first in {culprit}"
         cure = (
-            "lower the learning rate, clip the gradient (optax.clip_by_global_norm), or keep a "
-            "logarithm, a root or a division off its edge"
+            "lower the learning rate, clip the gradient (optax.clip_by_global_norm), or keep the "
+            "arguments of logarithms, roots and divisions away from 0"
         )
         if data is not None:
             cure = f"{data}: drop those rows or fill them in"
-        super().__init__(f"the loss stopped being finite at step {run.step}{first}; {cure}")
+        super().__init__(f"the loss stopped being finite at step {run.step}{operation}; {cure}")
         self.run, self.culprit = run, culprit
         self.step, self.train_state = run.step, run.train_state
 
 
 class SavingFailed(CheckpointError):
-    """A checkpoint could not be written, and the run stopped; `fit` is what it had learnt."""
+    """A checkpoint could not be written, and the run stopped; `fit` is the result so far."""
 
     def __init__(self, fit: Any, error: CheckpointError):
         super().__init__(str(error))

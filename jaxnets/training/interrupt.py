@@ -1,4 +1,4 @@
-"""Signals answered between chunks, so that what was learnt is kept."""
+"""Handles signals between chunks, so that an interrupted run keeps what it has trained."""
 
 import signal
 import threading
@@ -9,53 +9,53 @@ from itertools import count
 import jax
 from jax.experimental import multihost_utils
 
-LOOKS = count(1)  # all of a process's, so that they go on from run to run
+SYNC_POINTS = count(1)  # global, since the numbers must increase over all runs of a process
 
 
 @contextmanager
 def first_signal() -> Iterator[Callable[[], int | None]]:
-    """Note the first SIGINT or SIGTERM instead of dying of it; the second acts as before.
+    """Record the first SIGINT or SIGTERM; a second one has its usual effect.
 
-    Yields a function that returns the signal's number, or None while none has come. Outside the
-    main thread, where Python cannot handle signals, it always returns None. Where `jax.distributed`
-    runs it is JAX's own preemption notice, so that all processes stop at the same look, which must
-    be at the same step: a handler of ours would take that notice away. A signal that is ignored, as
-    SIGINT is in a shell's background jobs, stays ignored; one whose handler is not Python's stays
-    with it, for Python could not put it back.
+    Yields a function that returns the signal's number, or None if there was none. Outside the main
+    thread, where Python cannot handle signals, it always returns None. With `jax.distributed` it
+    uses JAX's preemption notice instead, so that all processes stop at the same call, which must be
+    at the same step; a signal handler would replace JAX's. An ignored signal, such as SIGINT in a
+    shell's background jobs, stays ignored. A handler that was not installed from Python is kept,
+    since Python could not restore it.
     """
     if jax.distributed.is_initialized():
-        yield _preempted()
+        yield _preemption_signal()
         return
     if threading.current_thread() is not threading.main_thread():
         yield lambda: None
         return
-    noted: list[int] = []
+    received: list[int] = []
     handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
-    before = {n: h for n, h in handlers.items() if h not in (signal.SIG_IGN, None)}
+    previous = {n: h for n, h in handlers.items() if h not in (signal.SIG_IGN, None)}
 
-    def note(number: int, frame: object) -> None:
-        noted.append(number)
+    def handle(number: int, frame: object) -> None:
+        received.append(number)
         restore()
 
     def restore() -> None:
-        for number, handler in before.items():
+        for number, handler in previous.items():
             signal.signal(number, handler)
 
     try:
-        for number in before:
-            signal.signal(number, note)
-        yield lambda: noted[0] if noted else None
+        for number in previous:
+            signal.signal(number, handle)
+        yield lambda: received[0] if received else None
     finally:
         restore()
 
 
-def _preempted() -> Callable[[], int | None]:
-    reached = False
+def _preemption_signal() -> Callable[[], int | None]:
+    preempted = False
 
-    def look() -> int | None:
-        nonlocal reached
-        # JAX expects numbers one apart: all stop at the one after the largest that any has given.
-        reached = reached or multihost_utils.reached_preemption_sync_point(next(LOOKS))
-        return signal.SIGTERM if reached else None
+    def poll() -> int | None:
+        nonlocal preempted
+        # JAX needs consecutive numbers: all processes stop at the one after the largest so far.
+        preempted = preempted or multihost_utils.reached_preemption_sync_point(next(SYNC_POINTS))
+        return signal.SIGTERM if preempted else None
 
-    return look
+    return poll

@@ -1,4 +1,4 @@
-"""The training loop: chunks, and between them evaluation, reports, signals and saving."""
+"""The training loop: chunks of steps, with evaluation, reports, signals and saving in between."""
 
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
@@ -9,11 +9,11 @@ import numpy as np
 from jaxnets.data.stream import Stream
 from jaxnets.errors import CheckpointError
 from jaxnets.sharding import use_mesh
+from jaxnets.training.divergence import nonfinite_data, nonfinite_warnings
 from jaxnets.training.evaluate import evaluate_members
 from jaxnets.training.exceptions import Interrupted, NonFiniteLoss, SavingFailed
 from jaxnets.training.interrupt import first_signal
 from jaxnets.training.monitors import Monitor
-from jaxnets.training.nonfinite import nonfinite_data, not_finite
 from jaxnets.training.record import Record
 from jaxnets.training.report import Progress, Reporter
 from jaxnets.training.resume import Saver
@@ -24,17 +24,17 @@ from jaxnets.training.train_step import Hparams
 
 
 class Plan(NamedTuple):
-    """What `fit` and `fit_population` ask of the loop.
+    """The arguments of `fit` and `fit_population` that the training loop uses.
 
     Attributes:
-      total: the steps of the whole run.
-      hparams: what the train step is a function of.
-      data: what is trained on; looked at when it may be to blame.
+      total: the number of steps of the whole run.
+      hparams: the hyperparameters that the train step is a function of.
+      data: the training data, searched for NaN when all members diverge.
       validation: a split to evaluate on at the end of every period, or None.
       saver: saves the record.
       report: called with a `Progress` after every chunk.
-      callbacks: as `fit` takes them.
-      chunk_seconds: as `fit` takes it.
+      callbacks: as in `fit`.
+      chunk_seconds: as in `fit`.
     """
 
     total: int
@@ -51,25 +51,25 @@ def train(record: Record, plan: Plan, result: Callable[[], Any]) -> Any:
     """Advance the record's run to the last step of the plan, and return `result()`.
 
     Raises:
-      NonFiniteLoss, Interrupted, SavingFailed: as `fit` says.
+      NonFiniteLoss, Interrupted, SavingFailed: as in `fit`.
     """
     timer, saver, signal = ChunkTimer(plan.chunk_seconds), plan.saver, None
-    with first_signal() as signalled:
+    with first_signal() as received_signal:
         try:
-            while record.run.step < plan.total and signal is None and not record.is_over:
+            while record.run.step < plan.total and signal is None and not record.done:
                 before = record.run
                 stop = min(before.step + timer.length, plan.total)
                 record.run, progress = advance(before, stop, plan.hparams)
                 seconds = record.run.seconds - before.seconds
                 timer.record(record.run.step - before.step, seconds)
-                plan.report(_reported(record, plan, progress))
-                signal = signalled()
+                plan.report(_complete(record, plan, progress))
+                signal = received_signal()
                 saver.save(record, now=signal is not None)
             saver.save(record, now=True)
             saver.wait()
         except NonFiniteLoss as error:
             record.run = error.run
-            saver.save_instead(record, error)
+            saver.save_after(record, error)
             raise
         except CheckpointError as error:
             raise SavingFailed(result(), error) from error
@@ -81,7 +81,7 @@ def train(record: Record, plan: Plan, result: Callable[[], Any]) -> Any:
 
 
 def validate(run: Run, plan: Plan, rows: int | None = None) -> dict[str, Any] | None:
-    """The metrics over the validation split, or over its first rows."""
+    """The metrics over the validation split, or over its first `rows` rows."""
     if plan.validation is None:
         return None
     split, loop = plan.validation, run.loop
@@ -95,13 +95,13 @@ def validate(run: Run, plan: Plan, rows: int | None = None) -> dict[str, Any] | 
         )
 
 
-def _reported(record: Record, plan: Plan, progress: Progress) -> Progress:
-    """The progress as the run's, evaluated at the end of a period, and added to the record."""
+def _complete(record: Record, plan: Plan, progress: Progress) -> Progress:
+    """The chunk's progress, completed with validation and warnings, and appended to the record."""
     run = record.run
-    done = run.step % run.loop.period == 0 or run.step == plan.total
-    validation = validate(run, plan) if done else None
+    period_done = run.step % run.loop.period == 0 or run.step == plan.total
+    validation = validate(run, plan) if period_done else None
     objectives = run.objectives[0] if isinstance(run.loop.runner, OneModel) else run.objectives
-    warnings = [w for call in plan.callbacks for w in call(run.train_state, objectives)]
+    warnings = [w for monitor in plan.callbacks for w in monitor(run.train_state, objectives)]
     progress = progress._replace(
         steps=plan.total,
         epochs=-(-plan.total // run.loop.steps_per_epoch),
@@ -113,10 +113,11 @@ def _reported(record: Record, plan: Plan, progress: Progress) -> Progress:
 
 
 def _data_warnings(run: Run, plan: Plan, validation: dict[str, Any] | None) -> tuple[str, ...]:
-    """Why all members diverged, if the data are to blame, and a validation loss not finite."""
-    alive = np.array(run.diverged) < 0
-    if not alive.any():
+    """Warn if the data made all members diverge, or if a validation loss is not finite."""
+    active = np.array(run.diverged) < 0
+    if not active.any():
         cause = nonfinite_data("training", plan.data)
         return (f"all members diverged; {cause}",) if cause else ()
     loss = np.atleast_1d((validation or {}).get("loss", 0.0))
-    return not_finite(loss[alive] if loss.shape == alive.shape else loss, plan.validation)
+    loss = loss[active] if loss.shape == active.shape else loss
+    return nonfinite_warnings(loss, plan.validation)

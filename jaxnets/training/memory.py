@@ -1,4 +1,4 @@
-"""How much memory there is, and how much a compiled program takes."""
+"""The memory that is free, and the memory that a compiled program needs."""
 
 from pathlib import Path
 
@@ -8,33 +8,36 @@ CGROUP = Path("/sys/fs/cgroup")
 
 
 def needed_bytes(compiled: jax.stages.Compiled) -> int | None:
-    """What a program holds at most: arguments, results that are not in their place, temporaries."""
-    found = compiled.memory_analysis()
-    if found is None:
+    """The peak memory of a program: arguments, results that are not aliased, temporaries."""
+    analysis = compiled.memory_analysis()
+    if analysis is None:
         return None
-    results = found.output_size_in_bytes - found.alias_size_in_bytes
-    return found.argument_size_in_bytes + results + found.temp_size_in_bytes
+    results = analysis.output_size_in_bytes - analysis.alias_size_in_bytes
+    return analysis.argument_size_in_bytes + results + analysis.temp_size_in_bytes
 
 
 def free_bytes() -> int | None:
-    """What the default device can still allocate; None where the system does not tell."""
+    """The memory that the default device can still allocate; None if the system does not report it.
+
+    On a CPU, that is the smaller of the system's available memory and the container's limit.
+    """
     stats = jax.devices()[0].memory_stats()
     if stats and "bytes_limit" in stats:
         return stats["bytes_limit"] - stats["bytes_in_use"]
-    known = [number for number in (_available_to_system(), _left_to_group()) if number is not None]
-    return min(known, default=None)
+    limits = [limit for limit in (_system_bytes(), _cgroup_bytes()) if limit is not None]
+    return min(limits, default=None)
 
 
-def _available_to_system() -> int | None:
+def _system_bytes() -> int | None:
     try:
         lines = Path("/proc/meminfo").read_text().splitlines()
-    except OSError:  # no Linux
+    except OSError:  # not Linux
         return None
     return next((int(s.split()[1]) * 1024 for s in lines if s.startswith("MemAvailable")), None)
 
 
-def _left_to_group() -> int | None:
-    """What a container's limit leaves; pages that only cache files count as free."""
+def _cgroup_bytes() -> int | None:
+    """What is left of a container's limit; the inactive page cache counts as free."""
     try:
         limit = int((CGROUP / "memory.max").read_text())
         used = int((CGROUP / "memory.current").read_text())

@@ -12,7 +12,7 @@ from jaxnets.layer import Array
 
 
 class MomentumState(NamedTuple):
-    """The number of steps made, int32 scalar, and the velocity, a tree like the params."""
+    """The number of steps taken, int32 scalar, and the velocity, a tree like the params."""
 
     step: Array
     velocity: Any
@@ -21,15 +21,16 @@ class MomentumState(NamedTuple):
 def momentum(
     learning_rate: optax.ScalarOrSchedule, *, decay: float | Array
 ) -> optax.GradientTransformation:
-    """Momentum as it is most often written: v <- decay v + rate g, then params <- params - v.
+    """Momentum as in most textbooks: v <- decay v + rate g, then params <- params - v.
 
     `optax.sgd(rate, momentum=decay)` and PyTorch keep the rate out of the velocity: v <- decay v
-    + g, then params <- params - rate v. At a constant rate the two are one; under a schedule they
-    are not: here a lower rate leaves the speed already gained, there it slows that down too.
+    + g, then params <- params - rate v. With a constant rate the two are the same. With a schedule
+    they differ: here a lower rate does not shrink the accumulated velocity, there it does.
 
     Args:
-      learning_rate: a number, or a schedule from the step, counted from 0, to one.
-      decay: the share of the velocity that a step keeps, in [0, 1).
+      learning_rate: a number, or an optax schedule: a function from the step, counted from 0, to a
+        number.
+      decay: the fraction of the velocity that is kept per step, in [0, 1).
 
     Raises:
       RunError: `decay` is outside [0, 1).

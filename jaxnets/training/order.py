@@ -1,4 +1,4 @@
-"""The order of an epoch: a random permutation without a sort."""
+"""The order of the examples in an epoch: a random permutation without a sort."""
 
 import math
 
@@ -8,18 +8,18 @@ import jax.numpy as jnp
 from jaxnets.layer import Array, Key
 
 ROUNDS = 8
-FEW = 4096  # below it, a sort is as fast, and the halves of an index have too little to mix
+MAX_SORTED = 4096  # up to here a sort is as fast, and a Feistel network would mix too little
 
 
 def permutation(key: Key, n: int) -> Array:
     """A random order of 0 .. n - 1, int32 (n,).
 
-    A Feistel network on Z_a x Z_b, a b just over n, is a keyed bijection; what lands past n - 1 is
-    sent round again until it does not. Each index finds its own place, so that 60,000 take 1 ms
-    where sorting random bits takes 20. Source: Black & Rogaway 2002, "Ciphers with arbitrary
-    finite domains", methods 2 and 3.
+    A Feistel network on Z_a x Z_b, with a b just above n, is a keyed bijection; cycle-walking
+    restricts it to 0 .. n - 1. Every index is computed independently: 60,000 take 1 ms, where
+    sorting random bits takes 20 ms. Source: Black & Rogaway 2002, "Ciphers with arbitrary finite
+    domains", methods 2 and 3.
     """
-    if n <= FEW:
+    if n <= MAX_SORTED:
         return jax.random.permutation(key, n)
     a = math.isqrt(n - 1) + 1
     b = -(-n // a)
@@ -42,7 +42,7 @@ def permutation(key: Key, n: int) -> Array:
 
 
 def _mix(bits: Array) -> Array:
-    """Every bit of the result depends on every bit of the argument, uint32: MurmurHash3's end."""
+    """Mix uint32 bits so that every output bit depends on every input bit: MurmurHash3's fmix32."""
     bits = (bits ^ (bits >> 16)) * jnp.uint32(0x85EBCA6B)
     bits = (bits ^ (bits >> 13)) * jnp.uint32(0xC2B2AE35)
     return bits ^ (bits >> 16)

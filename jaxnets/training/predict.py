@@ -1,4 +1,4 @@
-"""Prediction in the blocks that `evaluate` uses: any number of rows compiles once."""
+"""Prediction in padded blocks, as in `evaluate`: compiled once for any number of rows."""
 
 from collections.abc import Callable
 from typing import Any
@@ -16,7 +16,7 @@ from jaxnets.metrics.per_example import at_least_float32
 from jaxnets.training.arguments import count
 from jaxnets.training.check import check_train_state, check_train_step
 from jaxnets.training.evaluate import BLOCK, blocks, first_outputs
-from jaxnets.training.labels import explained
+from jaxnets.training.labels import explain_input_errors
 from jaxnets.training.programs import program
 from jaxnets.training.runners import OneModel, Runner
 from jaxnets.training.train_step import Hparams, resolve
@@ -38,9 +38,9 @@ def predict_outputs(
     hparams: Hparams = None,
     block_size: int = BLOCK,
 ) -> np.ndarray:
-    """The model's own outputs, (n, ...): logits, or the values themselves in regression."""
-    own = (train_state, hparams)
-    return predict_members(jax.nn.identity, train_step, own, x, OneModel(), block_size)
+    """The raw outputs of the model, (n, ...): logits, or the predicted values in regression."""
+    state = (train_state, hparams)
+    return predict_members(jax.nn.identity, train_step, state, x, OneModel(), block_size)
 
 
 def predict_proba(
@@ -52,8 +52,8 @@ def predict_proba(
     block_size: int = BLOCK,
 ) -> np.ndarray:
     """The probability of each class, (n, classes); of class 1, (n,), for a single logit."""
-    own = (train_state, hparams)
-    return predict_members(probabilities, train_step, own, x, OneModel(), block_size)
+    state = (train_state, hparams)
+    return predict_members(probabilities, train_step, state, x, OneModel(), block_size)
 
 
 def predict(
@@ -65,48 +65,51 @@ def predict(
     block_size: int = BLOCK,
 ) -> np.ndarray:
     """The most probable class of each row, int32 (n,)."""
-    own = (train_state, hparams)
-    found = predict_members(classes, train_step, own, x, OneModel(), block_size)
-    return found.astype(np.int32)
+    state = (train_state, hparams)
+    predictions = predict_members(classes, train_step, state, x, OneModel(), block_size)
+    return predictions.astype(np.int32)
 
 
 def predict_members(
-    finish: Callable[[Array], Array],
+    transform: Callable[[Array], Array],
     train_step: Any,
-    own: tuple[Any, Hparams],
+    state: tuple[Any, Hparams],
     x: Any,
     runner: Runner,
     block_size: int = BLOCK,
     *,
     where: str = "predict",
 ) -> np.ndarray:
-    """`finish` of the outputs; of a population with a leading axis of members."""
+    """The transformed outputs for `state`, the train state and hparams of one model or of members.
+
+    For a population they have a leading axis of members.
+    """
     check_train_step(where, train_step)
-    check_train_state(where, own[0])
+    check_train_state(where, state[0])
     block_size = count(where, "block_size", block_size)
-    x, own = as_tree(where, "the inputs", x, RunError), clone_keys(own)
-    block_outputs = program(train_step, _make_block_outputs, runner, finish)
+    x, state = as_tree(where, "the inputs", x, RunError), clone_keys(state)
+    block_outputs = program(train_step, _make_block_outputs, runner, transform)
     axis = 0 if isinstance(runner, OneModel) else 1
-    with explained(where, first_outputs(train_step, own, runner), x):
-        outputs = [block_outputs(own, block.x) for block in blocks(block_size, Examples(x, None))]
+    with explain_input_errors(where, first_outputs(train_step, state, runner), x):
+        outputs = [block_outputs(state, block.x) for block in blocks(block_size, Examples(x, None))]
     rows = len(jax.tree.leaves(x)[0])
     return np.concatenate(outputs, axis).take(np.arange(rows), axis)
 
 
 def _make_block_outputs(
-    step: Callable[[], Any], runner: Runner, finish: Callable[[Array], Array]
+    step: Callable[[], Any], runner: Runner, transform: Callable[[Array], Array]
 ) -> Callable[..., Array]:
-    def member(own: Any, x: Any) -> Array:
-        train_state, hparams = own
+    def member(state: Any, x: Any) -> Array:
+        train_state, hparams = state
         train_step, _ = resolve(step(), hparams)
         if not hasattr(train_step, "predict_batch"):
             raise RunError(
                 f"to predict, a {type(train_step).__name__} needs predict_batch(train_state, x) -> "
                 "outputs; see Trainable"
             )
-        return finish(train_step.predict_batch(train_state, x))
+        return transform(train_step.predict_batch(train_state, x))
 
-    def block_outputs(own: Any, x: Any) -> Array:
-        return runner.each(member, len(jax.tree.leaves(x)[0]))(own, x)
+    def block_outputs(state: Any, x: Any) -> Array:
+        return runner.over_members(member, len(jax.tree.leaves(x)[0]))(state, x)
 
     return block_outputs

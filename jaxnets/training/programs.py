@@ -1,4 +1,4 @@
-"""Compiled programs, which live as long as the train step that they run."""
+"""A cache of compiled programs per train step, freed together with the train step."""
 
 from collections.abc import Callable, Hashable
 from typing import Any
@@ -6,7 +6,7 @@ from weakref import WeakKeyDictionary, ref
 
 import jax
 
-MOST = 64  # programs of one train step; beyond it the oldest goes
+MAX_PROGRAMS = 64  # per train step; beyond it the oldest is evicted
 
 _PROGRAMS: WeakKeyDictionary[Any, dict[Hashable, Any]] = WeakKeyDictionary()
 
@@ -14,35 +14,35 @@ _PROGRAMS: WeakKeyDictionary[Any, dict[Hashable, Any]] = WeakKeyDictionary()
 def program(
     train_step: Any, make: Callable[..., Callable], *static: Hashable, **options: Any
 ) -> Any:
-    """`jax.jit(make(step, *static), **options)`, the same each time while the train step lives.
+    """`jax.jit(make(step, *static), **options)`, cached while the train step is alive.
 
-    `step()` is the train step: a program that held on to it would keep itself alive. JAX keeps
-    what it has compiled for a function as long as the function, so all of it goes with the step.
-    `make` and `static` alone tell programs apart.
+    `step` is a weak reference, called as `step()`: a strong one would keep the program and the
+    train step alive for ever. JAX keeps what it compiled for a function as long as the function, so
+    it is freed together with the train step. The cache key is `make` and `static`, not `options`.
     """
 
     def jitted() -> Any:
         return jax.jit(make(ref(train_step), *static), **options)
 
-    return _kept(train_step, (make, *static), jitted)
+    return _cached(train_step, (make, *static), jitted)
 
 
 def executable(train_step: Any, jitted: Any, arguments: tuple) -> jax.stages.Compiled:
-    """The jitted program compiled for arguments like these, once while the train step lives.
+    """The jitted program compiled for arguments of these shapes and dtypes, cached like `program`.
 
-    The memory that it needs is known before it runs.
+    Compiling ahead of time reports the memory that the program needs before it runs.
     """
     leaves, structure = jax.tree.flatten(arguments)
     specs = tuple((leaf.shape, leaf.dtype) for leaf in leaves)
     mesh = jax.sharding.get_abstract_mesh()
-    name = (jitted, structure, specs, mesh)
-    return _kept(train_step, name, lambda: jitted.lower(*arguments).compile())
+    key = (jitted, structure, specs, mesh)
+    return _cached(train_step, key, lambda: jitted.lower(*arguments).compile())
 
 
-def _kept(train_step: Any, name: Hashable, make: Callable[[], Any]) -> Any:
+def _cached(train_step: Any, key: Hashable, make: Callable[[], Any]) -> Any:
     programs = _PROGRAMS.setdefault(train_step, {})
-    if name not in programs:
-        if len(programs) >= MOST:
+    if key not in programs:
+        if len(programs) >= MAX_PROGRAMS:
             del programs[next(iter(programs))]
-        programs[name] = make()
-    return programs[name]
+        programs[key] = make()
+    return programs[key]

@@ -1,4 +1,4 @@
-"""What a run has reported, and its best evaluation so far."""
+"""The history of a run and its best evaluation so far."""
 
 import math
 from dataclasses import dataclass, field
@@ -12,17 +12,17 @@ from jaxnets.training.run import Run, copy
 
 @dataclass
 class Record:
-    """A run, with what its result depends on beside its train state.
+    """A run with its history and the state of early stopping.
 
     Attributes:
-      run: where it stands.
+      run: the current run.
       patience: evaluations to wait for a smaller validation loss; None waits for ever.
       history: the last report of each period.
-      best: with `patience`, the train state of the best evaluation, of each member; the first
-        until there is one.
-      best_epoch: of each member the epoch of its best evaluation, from 1; 0 until there is one.
-      best_loss: its validation loss.
-      stale: of each member the evaluations since its best.
+      best: with `patience`, each member's train state at its best evaluation; the initial one
+        before the first.
+      best_epoch: each member's epoch of its best evaluation, from 1; 0 before the first.
+      best_loss: each member's validation loss at its best evaluation.
+      stale: each member's number of evaluations since its best.
     """
 
     run: Run
@@ -35,49 +35,49 @@ class Record:
 
     @staticmethod
     def of(run: Run, patience: int | None) -> "Record":
-        """The record of a run that begins."""
+        """The record of a run that has not reported yet."""
         n = run.loop.runner.members
         best = None if patience is None else copy(run.train_state)
         return Record(run, patience, (), best, [0] * n, [math.inf] * n, [0] * n)
 
     @property
     def finished(self) -> np.ndarray:
-        """Whether a member has no patience left, bool (members,)."""
+        """Whether a member has run out of patience, bool (members,)."""
         return np.array(self.stale) >= (math.inf if self.patience is None else self.patience)
 
     @property
-    def is_over(self) -> bool:
-        """Whether nothing is left to train: each member has run out of patience or diverged."""
+    def done(self) -> bool:
+        """Whether every member has run out of patience or diverged."""
         if self.patience is None:
             return False
         return bool((self.finished | (np.array(self.run.diverged) >= 0)).all())
 
     @property
     def train_state(self) -> Any:
-        """The last train state or, of members that have one, that of the best evaluation.
+        """The last train state, or that of the best evaluation for members that have one.
 
-        Of a member that had none when its patience was over, the train state of then.
+        For a member without a finite validation loss, the train state when its patience ran out.
         """
         if self.patience is None:
             return self.run.train_state
-        kept = (np.array(self.best_epoch) > 0) | self.finished
-        return self.run.loop.runner.select(kept, self.best, self.run.train_state)
+        use_best = (np.array(self.best_epoch) > 0) | self.finished
+        return self.run.loop.runner.select(use_best, self.best, self.run.train_state)
 
     def add(self, progress: Progress) -> None:
-        """Append a report; the last of a period stays, and may be the best."""
+        """Append a report, in place of an earlier one of the same period; update the best."""
         period = self.run.loop.period
-        same = (
+        same_period = (
             bool(self.history)
             and (self.history[-1].step - 1) // period == (progress.step - 1) // period
         )
-        self.history = (*self.history[: -1 if same else None], progress)
+        self.history = (*self.history[: -1 if same_period else None], progress)
         if self.patience is not None and progress.validation is not None:
             self._compare(np.atleast_1d(progress.validation["loss"]), progress.epoch)
 
     def _compare(self, losses: np.ndarray, epoch: int) -> None:
-        """Keep the train states of members whose loss is their smallest, and finite.
+        """Keep the train states of members whose loss is finite and their smallest so far.
 
-        And those of members whose patience ends before there is any such loss.
+        Also keep those of members that run out of patience without any finite loss.
         """
         waiting = ~self.finished
         better = waiting & np.isfinite(losses) & (losses < np.array(self.best_loss))

@@ -1,4 +1,4 @@
-"""Where a run's progress goes: a reporter is any function of `Progress`."""
+"""Reporters of a run's progress: any function of a `Progress`."""
 
 import json
 import math
@@ -20,16 +20,17 @@ class Progress(NamedTuple):
     Attributes:
       step: steps taken so far.
       steps: steps in the whole run.
-      epoch: the epoch these figures belong to, from 1.
-      epochs: epochs in the whole run.
+      epoch: the current epoch, from 1.
+      epochs: epochs in the whole run, rounded up.
       epoch_done: whether this is the epoch's last report.
-      train: the metrics' values over this epoch so far, as seen in training.
-      validation: the metrics' values over the validation split, where there is one and the
-        epoch is done.
+      train: the training metrics over this period so far, by default an epoch; each batch is
+        measured before its step.
+      validation: the metrics over the validation split, if there is one and the period is done.
       seconds: time spent training so far, without compiling and evaluating.
-      samples_per_second: examples trained on a second, over this chunk.
-      nonfinite: steps so far whose objective was NaN or infinite, and not a reason to stop.
-      warnings: what the callbacks returned for this chunk.
+      samples_per_second: training examples per second, over this chunk.
+      nonfinite: steps so far with a NaN or infinite objective that did not stop the run.
+      warnings: the warnings that the callbacks returned for this chunk.
+      steps_per_epoch: batches per epoch; None if not known.
     """
 
     step: int
@@ -43,23 +44,33 @@ class Progress(NamedTuple):
     samples_per_second: float
     nonfinite: int = 0
     warnings: tuple[str, ...] = ()
+    steps_per_epoch: int | None = None
 
     @property
     def passes(self) -> float:
-        """Passes over the training data so far: `epoch` when that is done, and less before."""
-        return self.epochs * self.step / self.steps
+        """Passes over the training data so far: `epoch` when it is done, and a fraction before.
+
+        Without `steps_per_epoch` the run is assumed to be a whole number of epochs.
+        """
+        if self.steps_per_epoch is None:
+            return self.epochs * self.step / self.steps
+        return self.step / self.steps_per_epoch
 
     @property
     def seconds_left(self) -> float:
-        """An estimate from the pace of the run so far."""
+        """The estimated time to the end of the run, from its mean time per step so far."""
         return self.seconds / self.step * (self.steps - self.step)
+
+    def to_dict(self) -> dict[str, Any]:
+        """The fields as a dict, without `steps_per_epoch`, which is the same in every report."""
+        return {name: v for name, v in self._asdict().items() if name != "steps_per_epoch"}
 
 
 Reporter = Callable[[Progress], None]
 
 
 def to_json(value: Any) -> Any:
-    """The value in JSON's own types, where NaN and infinity are null."""
+    """The value in JSON types; NaN and infinity become null."""
     if isinstance(value, dict):
         return {name: to_json(part) for name, part in value.items()}
     if isinstance(value, np.ndarray):
@@ -73,7 +84,7 @@ silent: Reporter = Named("silent", lambda progress: None)
 
 
 def combine(*reporters: Reporter) -> Reporter:
-    """Report to each in turn."""
+    """A reporter that calls each of the reporters in turn."""
 
     def report(progress: Progress) -> None:
         for reporter in reporters:
@@ -83,31 +94,31 @@ def combine(*reporters: Reporter) -> Reporter:
 
 
 def json_lines(path: str | Path) -> AbstractContextManager[Reporter]:
-    """One JSON object per report, appended to the file at `path` at once, a whole line or nothing.
+    """Append one line of JSON per report to the file at `path`; each line is written at once.
 
-    A figure that is NaN or infinite, which JSON has no word for, is null.
+    Numbers that are NaN or infinite, which JSON cannot represent, are written as null.
     """
-    return _json_lines(Path(path).absolute())  # the working directory may have changed by its use
+    return _json_lines(Path(path).absolute())  # the working directory may change before its use
 
 
 @contextmanager
 def _json_lines(path: Path) -> Iterator[Reporter]:
     with atomic_append(path) as append:
-        yield lambda progress: append((json.dumps(to_json(progress._asdict())) + "\n").encode())
+        yield lambda progress: append((json.dumps(to_json(progress.to_dict())) + "\n").encode())
 
 
 @contextmanager
 def console() -> Iterator[Reporter]:
-    """A live display on a terminal; elsewhere one plain line an epoch and an evaluation."""
+    """A live display on a terminal; elsewhere one plain line per epoch and per evaluation."""
     if not sys.stdout.isatty():
         yield _print_line
         return
     from rich.progress import BarColumn, TextColumn
     from rich.progress import Progress as Display
 
-    figures = TextColumn("{task.fields[figures]}")
-    with Display(TextColumn("{task.description}"), BarColumn(), figures) as display:
-        task = display.add_task("compiling", total=None, figures="")
+    metrics = TextColumn("{task.fields[metrics]}")
+    with Display(TextColumn("{task.description}"), BarColumn(), metrics) as display:
+        task = display.add_task("compiling", total=None, metrics="")
 
         def report(progress: Progress) -> None:
             for warning in progress.warnings:
@@ -119,7 +130,7 @@ def console() -> Iterator[Reporter]:
                 description=f"epoch {progress.epoch}/{progress.epochs}",
                 completed=progress.step,
                 total=progress.steps,
-                figures=f"{_figures(progress.train)}  {_pace(progress)}  "
+                metrics=f"{_format_metrics(progress.train)}  {_format_speed(progress)}  "
                 f"{progress.seconds_left:.0f} s left",
             )
 
@@ -138,21 +149,21 @@ def _is_due(progress: Progress) -> bool:
 
 
 def _line(progress: Progress) -> str:
-    unit, made, planned = "epoch", progress.epoch, progress.epochs
+    unit, number, total = "epoch", progress.epoch, progress.epochs
     if not progress.epoch_done:
-        unit, made, planned = "step", progress.step, progress.steps
-    line = f"{unit} {made:{len(str(planned))}}/{planned}  {_figures(progress.train)}"
+        unit, number, total = "step", progress.step, progress.steps
+    line = f"{unit} {number:{len(str(total))}}/{total}  {_format_metrics(progress.train)}"
     if progress.validation is not None:
-        line += f"  validation {_figures(progress.validation)}"
+        line += f"  validation {_format_metrics(progress.validation)}"
     if progress.nonfinite:
         line += f"  {progress.nonfinite} steps not finite"
-    return f"{line}  {_pace(progress)}"
+    return f"{line}  {_format_speed(progress)}"
 
 
-def _figures(values: dict[str, float]) -> str:
-    numbers = {name: value for name, value in values.items() if isinstance(value, float)}
+def _format_metrics(metrics: dict[str, float]) -> str:
+    numbers = {name: value for name, value in metrics.items() if isinstance(value, float)}
     return "  ".join(f"{name} {value:.4f}" for name, value in numbers.items())
 
 
-def _pace(progress: Progress) -> str:
+def _format_speed(progress: Progress) -> str:
     return f"{progress.samples_per_second:,.0f} samples/s"

@@ -1,4 +1,4 @@
-"""A run, and `advance`: one chunk of it. The rung below `fit`."""
+"""A run, and `advance`, which trains one chunk of it: the level below `fit`."""
 
 import time
 from dataclasses import dataclass, replace
@@ -10,12 +10,17 @@ import numpy as np
 
 from jaxnets.arrays import Examples
 from jaxnets.errors import RunError
-from jaxnets.training.arguments import numbers
+from jaxnets.training.arguments import as_arrays
 from jaxnets.training.chunk import CAPACITY
 from jaxnets.training.compiled_loop import CompiledLoop
+from jaxnets.training.divergence import (
+    all_finite,
+    first_nonfinite_step,
+    last_finite,
+    nonfinite_data,
+)
 from jaxnets.training.evaluate import values
 from jaxnets.training.exceptions import NonFiniteLoss
-from jaxnets.training.nonfinite import all_finite, first_bad_step, last_good, nonfinite_data
 from jaxnets.training.report import Progress
 from jaxnets.training.runners import OneModel
 from jaxnets.training.train_step import Batch, Hparams, Sums, resolve
@@ -23,17 +28,17 @@ from jaxnets.training.train_step import Batch, Hparams, Sums, resolve
 
 @dataclass(frozen=True, eq=False)
 class Run:
-    """Where a run stands between two chunks.
+    """The state of a run between two chunks.
 
     Attributes:
-      loop: what stays the same.
-      train_state: what has been learnt; of a member that diverged, the last that was finite.
+      loop: the compiled loop, which does not change.
+      train_state: the current train state; for a member that diverged, its last finite one.
       step: the number of steps taken.
-      sums: the figures' sums since the period began.
-      objectives: of each step of the last chunk, (members, steps).
-      seconds: spent training.
-      nonfinite: steps whose objective was NaN or infinite, and no reason to stop.
-      diverged: for each member the step at which it was put back and stopped, or -1.
+      sums: the metrics' sums since the start of the period.
+      objectives: the objective of each step of the last chunk, (members, steps).
+      seconds: the time spent training.
+      nonfinite: the number of steps with a NaN or infinite objective that did not stop the run.
+      diverged: per member the step at which it diverged and stopped, or -1.
     """
 
     loop: CompiledLoop
@@ -46,93 +51,96 @@ class Run:
     diverged: tuple[int, ...]
 
     @staticmethod
-    def at(loop: CompiledLoop, train_state: Any, hparams: Hparams, step: int) -> "Run":
-        """A run from here; `train_state` will be donated."""
+    def start(loop: CompiledLoop, train_state: Any, hparams: Hparams, step: int) -> "Run":
+        """A run that starts at `step`; `train_state` will be donated."""
         n, sums = loop.runner.members, loop.zero_sums(train_state, hparams)
         return Run(loop, train_state, step, sums, np.zeros((n, 0)), 0.0, 0, (-1,) * n)
 
     @property
     def strategy(self) -> str | None:
-        """Of a population, "vmap" or "map"."""
+        """The strategy of a population, "vmap" or "map"; None for a single model."""
         return getattr(self.loop.runner, "strategy", None)
 
-    def by(self, loop: CompiledLoop) -> "Run":
-        """The same run, to go on by another loop."""
+    def with_loop(self, loop: CompiledLoop) -> "Run":
+        """The same run, continued by another loop."""
         return replace(self, loop=loop)
 
-    def compiled(self, hparams: Hparams) -> "Run":
-        """The same run, with its program compiled and its memory touched."""
+    def compile(self, hparams: Hparams) -> "Run":
+        """The same run, with its program compiled and its memory allocated."""
         arrays, _ = self.loop.source.read(self.step, self.step)
-        given = (self.train_state, self.sums, hparams, arrays, self.step, self.step)
-        train_state, sums, _ = self.loop.run(*given)
+        arguments = (self.train_state, self.sums, hparams, arrays, self.step, self.step)
+        train_state, sums, _ = self.loop.run(*arguments)
         return replace(self, train_state=train_state, sums=sums)
 
 
 def advance(run: Run, stop: int, hparams: Hparams = None) -> tuple[Run, Progress]:
-    """Run one compiled chunk: to step `stop`, or to the end of the period if that comes first.
+    """Train one compiled chunk: up to step `stop`, or to the end of the period if that is earlier.
 
-    The buffers of `run.train_state` are donated to the chunk: use those of the run that is
-    returned, or copy them before. New values of `hparams` do not recompile.
+    The buffers of `run.train_state` are donated to the chunk: use those of the returned run, or
+    copy them first. New values of `hparams` do not recompile.
 
     Args:
-      run: where to start from; see `start_run`.
-      stop: the step to stop before; one chunk has at most 4,096 steps.
-      hparams: a pytree of numbers, what the train step is a function of.
+      run: the run to continue; see `start_run`.
+      stop: the step to stop at; one chunk has at most 4,096 steps.
+      hparams: a pytree of numbers, the hyperparameters that the train step is a function of.
 
     Returns:
-      The run after the chunk, and its figures: those since the period began.
+      The run after the chunk, and a `Progress` with the metrics since the start of the period.
 
     Raises:
       RunError: `stop` is not past `run.step`.
       NonFiniteLoss: the objective or the train state of a single model became NaN or infinite, and
-        `on_nonfinite` is "stop"; it holds the run at the last good step.
+        `on_nonfinite` is "stop"; it holds the run at the last finite step.
     """
     if stop <= run.step:
-        raise RunError(f"advance expects a stop past step {run.step}, but got {stop}")
-    loop, start, hparams = run.loop, run.step, numbers("advance", "hparams", hparams)
+        raise RunError(
+            f"advance expects a stop past step {run.step}, but got {stop}; pass run.step + n to "
+            "take n steps"
+        )
+    loop, start, hparams = run.loop, run.step, as_arrays("advance", "hparams", hparams)
     end = min(stop, start + CAPACITY, (start // loop.period + 1) * loop.period)
     arrays, end = loop.source.read(start, end)
     if start % loop.period == 0:
         run = replace(run, sums=jax.tree.map(jnp.zeros_like, run.sums))
-    stops = loop.on_nonfinite == "stop"
-    before = replace(run, train_state=copy(run.train_state)) if stops else run
-    began = time.perf_counter()
-    given = (run.train_state, run.sums, hparams, arrays, start, end)
-    train_state, sums, objectives = loop.run(*given)
-    elapsed = time.perf_counter() - began
+    rolls_back = loop.on_nonfinite == "stop"
+    before = replace(run, train_state=copy(run.train_state)) if rolls_back else run
+    start_time = time.perf_counter()
+    arguments = (run.train_state, run.sums, hparams, arrays, start, end)
+    train_state, sums, objectives = loop.run(*arguments)
+    elapsed = time.perf_counter() - start_time
     run = replace(run, train_state=train_state, step=end, sums=sums, objectives=objectives)
     run = replace(run, seconds=run.seconds + elapsed)
-    if stops:
-        run = _put_back(before, run, hparams, arrays)
+    if rolls_back:
+        run = _roll_back(before, run, hparams, arrays)
     else:
         run = replace(run, nonfinite=run.nonfinite + int((~np.isfinite(objectives)).sum()))
     examples = objectives.size * loop.source.reader.epochs.batch_size
     return run, _progress(run, stop, hparams, examples / elapsed)
 
 
-def _put_back(before: Run, after: Run, hparams: Hparams, arrays: Any) -> Run:
-    """The run after a chunk, with members that diverged in it back at their last finite state.
+def _roll_back(before: Run, after: Run, hparams: Hparams, arrays: Any) -> Run:
+    """The run after a chunk, with members that diverged rolled back to their last finite state.
 
     Raises:
-      NonFiniteLoss: the one model of the run diverged.
+      NonFiniteLoss: the single model of the run diverged.
     """
     loop, start, diverged = before.loop, before.step, np.array(before.diverged)
-    kept, finite = (before.train_state, before.sums), loop.runner.finite(after.train_state)
+    last, finite = (before.train_state, before.sums), loop.runner.finite(after.train_state)
     for i in np.flatnonzero(diverged < 0).tolist():
-        bad = first_bad_step(after.objectives[i], start, after.step, finite[i])
-        if bad is None:
+        step = first_nonfinite_step(after.objectives[i], start, after.step, finite[i])
+        if step is None:
             continue
-        alone, part = loop.only(i)
+        member_loop, take = loop.for_member(i)
 
-        def rerun(stop: int, alone: CompiledLoop = alone, part: Any = part) -> tuple:
-            train_state, sums, own = part((before.train_state, before.sums, hparams))
-            return alone.run(copy(train_state), sums, own, arrays, start, stop)
+        def rerun(stop: int, member_loop: CompiledLoop = member_loop, take: Any = take) -> tuple:
+            train_state, sums, member_hparams = take((before.train_state, before.sums, hparams))
+            return member_loop.run(copy(train_state), sums, member_hparams, arrays, start, stop)
 
-        *good, diverged[i] = last_good(rerun, bad)
-        kept = loop.runner.select(np.arange(len(diverged)) == i, tuple(good), kept)
+        *state_and_sums, diverged[i] = last_finite(rerun, step)
+        last = loop.runner.select(np.arange(len(diverged)) == i, tuple(state_and_sums), last)
     if not (diverged >= 0).any():
         return after
-    train_state, sums = loop.runner.select(diverged >= 0, kept, (after.train_state, after.sums))
+    train_state, sums = loop.runner.select(diverged >= 0, last, (after.train_state, after.sums))
     run = replace(after, train_state=train_state, sums=sums, diverged=tuple(diverged.tolist()))
     if isinstance(loop.runner, OneModel):
         run = replace(run, step=run.diverged[0], diverged=(-1,))
@@ -141,7 +149,10 @@ def _put_back(before: Run, after: Run, hparams: Hparams, arrays: Any) -> Run:
 
 
 def _cause(run: Run, hparams: Hparams, arrays: Any) -> tuple[Any, str | None]:
-    """What makes the first non-finite number in the next step, and which data, if they do."""
+    """The operation that produces the first non-finite number in the next step, and the data row.
+
+    Either is None if it is not to blame.
+    """
     from jaxnets.jaxpr.nonfinite import first_nonfinite
 
     train_step, hparams = resolve(run.loop.train_step, hparams)
@@ -153,24 +164,25 @@ def _cause(run: Run, hparams: Hparams, arrays: Any) -> tuple[Any, str | None]:
     return culprit, nonfinite_data("training", resident) or "its batch holds NaN or infinity"
 
 
-def _progress(run: Run, stop: int, hparams: Hparams, speed: float) -> Progress:
+def _progress(run: Run, stop: int, hparams: Hparams, samples_per_second: float) -> Progress:
     loop = run.loop
-    epoch, rest = divmod(run.step - 1, loop.steps_per_epoch)
+    epoch, index = divmod(run.step - 1, loop.steps_per_epoch)
     return Progress(
         step=run.step,
         steps=stop,
         epoch=epoch + 1,
         epochs=-(-stop // loop.steps_per_epoch),
-        epoch_done=rest + 1 == loop.steps_per_epoch,
+        epoch_done=index + 1 == loop.steps_per_epoch,
         train=values(loop.train_step, run.sums, hparams, loop.runner, run.diverged),
         validation=None,
         seconds=run.seconds,
-        samples_per_second=speed,
+        samples_per_second=samples_per_second,
         nonfinite=run.nonfinite,
+        steps_per_epoch=loop.steps_per_epoch,
     )
 
 
-@jax.jit  # one program, where leaf by leaf would be one per shape
+@jax.jit  # one program; copying leaf by leaf would compile one per shape
 def copy(train_state: Any) -> Any:
-    """A copy with buffers of its own, since a chunk is given those it starts from."""
+    """A copy in new buffers, since those that a chunk starts from are donated."""
     return jax.tree.map(jnp.copy, train_state)

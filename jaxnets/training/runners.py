@@ -1,4 +1,4 @@
-"""How a program for one model is run: once, or for every member of a population."""
+"""Runners apply a function of one model to one model, or to every member of a population."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -8,38 +8,38 @@ import jax
 import numpy as np
 
 from jaxnets.keys import where
-from jaxnets.training.nonfinite import all_finite
+from jaxnets.training.divergence import all_finite
 
 Strategy = Literal["vmap", "map"]
-Member = Callable[[Any, Any], Any]  # (what the member has of its own, what all share) -> results
+Member = Callable[[Any, Any], Any]  # (per_member, shared) -> results
 
-# The CPU compiler of jaxlib 0.10 takes the wrong rows where labels that all members share meet more
-# rows of outputs than these, and says nothing; that of 0.12 does not.
+# The CPU compiler of jaxlib 0.10 silently reads the wrong rows if labels shared by all members meet
+# more rows of outputs than this; that of 0.12 does not.
 ROWS_AT_ONCE = 2**15
 
 
 class Runner(Protocol):
-    """Runs `f(own, shared)`, and knows a tree of one model's values from one of all members'."""
+    """Applies `f(per_member, shared)` to one model, or over the leading axis of a population."""
 
     @property
     def members(self) -> int:
-        """How many models there are."""
+        """The number of models."""
         ...
 
-    def each(self, f: Member, rows: int = 1) -> Member:
-        """`f` for every member; `rows` is how many examples each member computes at once."""
+    def over_members(self, f: Member, rows: int = 1) -> Member:
+        """`f` for every member; `rows` is the number of examples that a member computes at once."""
         ...
 
-    def one_by_one(self, f: Member) -> Member:
-        """`f` for one member after another, each as it would be alone."""
+    def sequential(self, f: Member) -> Member:
+        """`f` for one member after another, with the same bits as for a single model."""
         ...
 
-    def only(self, member: int) -> "tuple[Runner, Callable[[Any], Any]]":
-        """A runner for that member alone, and what takes its part of a tree."""
+    def for_member(self, member: int) -> "tuple[Runner, Callable[[Any], Any]]":
+        """A runner for a single member, and a function that takes its slice of a tree."""
         ...
 
-    def select(self, chosen: np.ndarray, tree: Any, other: Any) -> Any:
-        """The members of `tree` where `chosen`, bool (members,), says so, else of `other`."""
+    def select(self, mask: np.ndarray, tree: Any, other: Any) -> Any:
+        """The members of `tree` where `mask`, bool (members,), is true, else those of `other`."""
         ...
 
     def finite(self, tree: Any) -> np.ndarray:
@@ -49,27 +49,27 @@ class Runner(Protocol):
 
 @dataclass(frozen=True)
 class OneModel:
-    """The runner of a single model: its trees have no members' axis."""
+    """The runner of a single model, whose trees have no axis of members."""
 
     members: int = 1
 
-    def each(self, f: Member, rows: int = 1) -> Member:
+    def over_members(self, f: Member, rows: int = 1) -> Member:
         """`f` itself."""
         del rows
         return f
 
-    def one_by_one(self, f: Member) -> Member:
+    def sequential(self, f: Member) -> Member:
         """`f` itself."""
         return f
 
-    def only(self, member: int) -> tuple[Runner, Callable[[Any], Any]]:
-        """Itself, and the whole tree."""
+    def for_member(self, member: int) -> tuple[Runner, Callable[[Any], Any]]:
+        """This runner, and the identity."""
         del member
         return self, lambda tree: tree
 
-    def select(self, chosen: np.ndarray, tree: Any, other: Any) -> Any:
-        """One of the two."""
-        return tree if chosen[0] else other
+    def select(self, mask: np.ndarray, tree: Any, other: Any) -> Any:
+        """`tree` or `other`."""
+        return tree if mask[0] else other
 
     def finite(self, tree: Any) -> np.ndarray:
         """Bool (1,)."""
@@ -81,7 +81,7 @@ class Members:
     """The runner of a population, whose trees have a leading axis of members.
 
     Attributes:
-      members: how many there are.
+      members: the number of members.
       strategy: all at once ("vmap") or one after another ("map"), in one program; they may round
         differently.
     """
@@ -89,35 +89,35 @@ class Members:
     members: int
     strategy: Strategy
 
-    def each(self, f: Member, rows: int = 1) -> Member:
-        """`f` over the leading axis of what the members have of their own.
+    def over_members(self, f: Member, rows: int = 1) -> Member:
+        """`f` over the leading axis of `per_member`.
 
-        On a CPU, "vmap" goes by groups of members that have at most `ROWS_AT_ONCE` rows together.
+        On a CPU, "vmap" runs groups of members that have at most `ROWS_AT_ONCE` rows in total.
         """
-        at_once = max(1, ROWS_AT_ONCE // rows) if jax.default_backend() == "cpu" else None
+        group_size = max(1, ROWS_AT_ONCE // rows) if jax.default_backend() == "cpu" else None
 
-        def run(own: Any, shared: Any) -> Any:
-            if self.strategy == "vmap" and (at_once is None or self.members <= at_once):
-                return jax.vmap(f, in_axes=(0, None))(own, shared)
-            size = at_once if self.strategy == "vmap" else None
-            return jax.lax.map(lambda member: f(member, shared), own, batch_size=size)
+        def run(per_member: Any, shared: Any) -> Any:
+            if self.strategy == "vmap" and (group_size is None or self.members <= group_size):
+                return jax.vmap(f, in_axes=(0, None))(per_member, shared)
+            batch_size = group_size if self.strategy == "vmap" else None
+            return jax.lax.map(lambda member: f(member, shared), per_member, batch_size=batch_size)
 
         return run
 
-    def one_by_one(self, f: Member) -> Member:
+    def sequential(self, f: Member) -> Member:
         """`f` over the leading axis, in a loop."""
-        return Members(self.members, "map").each(f)
+        return Members(self.members, "map").over_members(f)
 
-    def only(self, member: int) -> tuple[Runner, Callable[[Any], Any]]:
-        """A population of one."""
+    def for_member(self, member: int) -> tuple[Runner, Callable[[Any], Any]]:
+        """The runner of a population of one."""
         rows = slice(member, member + 1)
         return Members(1, "map"), lambda tree: jax.tree.map(lambda leaf: leaf[rows], tree)
 
-    def select(self, chosen: np.ndarray, tree: Any, other: Any) -> Any:
-        """Leaf by leaf; `tree` may be a population of one."""
+    def select(self, mask: np.ndarray, tree: Any, other: Any) -> Any:
+        """Select leaf by leaf; `tree` may be a population of one, which is broadcast."""
 
         def leaf(a: Any, b: Any) -> Any:
-            return where(chosen.reshape(-1, *[1] * (b.ndim - 1)), a, b)
+            return where(mask.reshape(-1, *[1] * (b.ndim - 1)), a, b)
 
         return jax.tree.map(leaf, tree, other)
 

@@ -1,4 +1,4 @@
-"""What a run reads: batch i as a function of the step alone."""
+"""Sources of batches: the batch of a step is a function of the step alone."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -22,13 +22,13 @@ Body = Callable[[Array, Batch, Any], Any]  # (step, batch, carry) -> carry
 
 @dataclass(frozen=True)
 class Epochs:
-    """How examples are cut into batches, epoch after epoch.
+    """Shuffles the examples and splits them into batches in every epoch.
 
     Attributes:
-      examples: how many there are.
+      examples: the number of examples.
       batch_size: examples per step.
       remainder: "drop" leaves out the last, smaller batch of an epoch; "pad" fills it with the
-        first examples of the same order, at weight 0.
+        first examples of the same order, with weight 0.
     """
 
     examples: int
@@ -38,14 +38,14 @@ class Epochs:
     @property
     def steps(self) -> int:
         """Steps per epoch."""
-        whole = self.examples // self.batch_size
-        return whole if self.remainder == "drop" else -(-self.examples // self.batch_size)
+        full_batches = self.examples // self.batch_size
+        return full_batches if self.remainder == "drop" else -(-self.examples // self.batch_size)
 
     def order(self, key: Key, epoch: Array) -> Array:
         """The rows of an epoch's batches, int32 (steps * batch_size,); -1 - i pads with row i.
 
-        Epoch e draws its order from `stream(key, "order", e)`, so a batch is a function of the
-        step alone, and where one chunk ends and the next begins changes nothing.
+        Epoch e is shuffled with `stream(key, "order", e)`, so a batch is a function of the step
+        alone and does not depend on how steps are split into chunks.
         """
         order = permutation(stream(key, "order", epoch), self.examples)
         return jnp.concatenate([order, -1 - order])[: self.steps * self.batch_size]
@@ -57,47 +57,47 @@ class Epochs:
 
 
 class Reader(Protocol):
-    """The traced half of a source, hashable: a part of the compiled program."""
+    """The part of a source that is compiled into the program; hashable."""
 
     @property
     def epochs(self) -> Epochs:
-        """How the examples are cut into batches."""
+        """The batches of an epoch."""
         ...
 
     @property
     def weighted(self) -> bool:
-        """Whether the examples have weights of their own, which may all be 0."""
+        """Whether the examples have weights, which may be 0 for a whole batch."""
         ...
 
     def loop(
         self, arrays: Any, key: Key | None, start: Array, stop: Array, body: Body, carry: Any
     ) -> Any:
-        """`body` for every step from `start` until `stop`, which are traced, on its batch."""
+        """Run `body` on the batch of every step from `start` to `stop`, both traced."""
         ...
 
 
 class Source(Protocol):
-    """The half of a source that runs in Python."""
+    """The part of a source that runs in Python."""
 
-    example: Batch  # of jax.ShapeDtypeStruct, one row
+    example: Batch  # one row of jax.ShapeDtypeStruct
 
     @property
     def reader(self) -> Reader:
-        """The traced half."""
+        """The part that is compiled."""
         ...
 
     def read(self, start: int, stop: int) -> tuple[Any, int]:
-        """The arrays that hold the steps from `start` on, and up to which step, `stop` at most."""
+        """Arrays that hold the steps from `start` on, and the step they end at, at most `stop`."""
         ...
 
     def close(self) -> None:
-        """Release memory; a source that is read again takes it again."""
+        """Release memory; the source can be read again."""
         ...
 
 
 @dataclass(frozen=True)
 class ResidentReader:
-    """Draws the order and gathers each batch inside the program."""
+    """Shuffles the examples and gathers each batch inside the program."""
 
     epochs: Epochs
     weighted: bool
@@ -105,7 +105,7 @@ class ResidentReader:
     def loop(
         self, arrays: Any, key: Key | None, start: Array, stop: Array, body: Body, carry: Any
     ) -> Any:
-        """An outer loop over epochs, each with its order, and an inner one over steps."""
+        """An outer loop over epochs, which shuffles, and an inner loop over steps."""
         steps = self.epochs.steps
         assert key is not None
 
@@ -123,7 +123,7 @@ class ResidentReader:
 
 
 class Resident:
-    """A `Source` whose examples all lie on the device."""
+    """A `Source` with all examples on the device."""
 
     def __init__(self, data: Batch, epochs: Epochs, mesh: jax.sharding.Mesh | None = None):
         self.reader = ResidentReader(epochs, data.weights is not None)
@@ -131,7 +131,7 @@ class Resident:
         self.example = example_of(data.x, data.y)
 
     def read(self, start: int, stop: int) -> tuple[Any, int]:
-        """All examples, which hold every step."""
+        """All examples, for any step."""
         del start
         return self.arrays, stop
 
@@ -140,9 +140,10 @@ class Resident:
 
 
 def gather(arrays: Batch, rows: Array, weights: Array) -> Batch:
-    """The batch of these rows; the examples' own weights, where they have any, count too."""
-    x, y, own = jax.tree.map(lambda a: a.at[rows].get(mode="promise_in_bounds"), arrays)
-    return shard_batch(Batch(x, y, weights if own is None else weights * own))
+    """The batch of these rows; `weights` are multiplied by the examples' weights, if any."""
+    x, y, example_weights = jax.tree.map(lambda a: a.at[rows].get(mode="promise_in_bounds"), arrays)
+    weights = weights if example_weights is None else weights * example_weights
+    return shard_batch(Batch(x, y, weights))
 
 
 def example_of(x: Any, y: Any) -> Batch:

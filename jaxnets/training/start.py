@@ -1,4 +1,4 @@
-"""How a run begins."""
+"""Starts a run: `start_run`, and the compiled loop and initial run that `fit` uses."""
 
 from typing import Any, Literal
 
@@ -7,25 +7,24 @@ import numpy as np
 from jaxnets.data.stream import Stream
 from jaxnets.keys import stream
 from jaxnets.layer import Key
-from jaxnets.training.arguments import numbers, single_key
+from jaxnets.training.arguments import as_arrays, single_key
 from jaxnets.training.check import (
     check_devices,
     check_loop,
     check_on_nonfinite,
     check_start,
     check_train_step,
-    count_examples,
-    splits,
 )
 from jaxnets.training.compiled_loop import CompiledLoop, OnNonFinite
 from jaxnets.training.labels import check_data
 from jaxnets.training.run import Run, copy
 from jaxnets.training.runners import OneModel, Runner
 from jaxnets.training.source import Epochs, Remainder, Resident, Source
+from jaxnets.training.splits import as_splits, count_examples
 from jaxnets.training.stream_source import StreamSource
 from jaxnets.training.train_step import Batch, Hparams
 
-Every = tuple[int, Literal["steps", "epochs"]]
+Interval = tuple[int, Literal["steps", "epochs"]]
 
 
 def start_run(
@@ -38,20 +37,20 @@ def start_run(
     start: Any = None,
     remainder: Remainder = "drop",
     on_nonfinite: OnNonFinite = "stop",
-    evaluate_every: Every = (1, "epochs"),
+    evaluate_every: Interval = (1, "epochs"),
     devices: int = 1,
 ) -> Run:
-    """A run at its first step, compiled, for `advance` to take on.
+    """A compiled run at its first step, to train with `advance`.
 
-    Its arguments are those of `fit`; `evaluate_every` is how often the figures begin anew.
+    The arguments are those of `fit`; `evaluate_every` is how often the training metrics are reset.
 
         run = start_run(train_step, mnist.train, key=jax.random.key(0), batch_size=128)
         while run.step < 1000:
             run, progress = advance(run, run.step + 100)
     """
     check_train_step("start_run", train_step)
-    key, hparams = single_key("start_run", key), numbers("start_run", "hparams", hparams)
-    data, _ = splits("start_run", data, None)
+    key, hparams = single_key("start_run", key), as_arrays("start_run", "hparams", hparams)
+    data, _ = as_splits("start_run", data, None)
     check_loop("start_run", data, batch_size, remainder, evaluate_every)
     check_on_nonfinite("start_run", on_nonfinite)
     loop = one_model_loop(
@@ -63,7 +62,7 @@ def start_run(
         evaluate_every=evaluate_every,
         devices=devices,
     )
-    return first_run(loop, key, hparams, start).compiled(hparams)
+    return initial_run(loop, key, hparams, start).compile(hparams)
 
 
 def one_model_loop(
@@ -77,10 +76,10 @@ def one_model_loop(
     validation: Any = None,
     **options: Any,
 ) -> CompiledLoop:
-    """The loop of these arguments of `fit`, for which the data and the start are right.
+    """The compiled loop of one model for arguments of `fit`; checks the data and the start.
 
     Raises:
-      RunError: they are not.
+      RunError: the data or the start do not fit.
     """
     loop = make_loop(train_step, data, stream(key, "train"), **options)
     shapes = loop.init_shapes(key, hparams)
@@ -97,11 +96,11 @@ def make_loop(
     batch_size: int,
     remainder: Remainder,
     on_nonfinite: OnNonFinite,
-    evaluate_every: Every,
+    evaluate_every: Interval,
     devices: int,
     runner: Runner = OneModel(),
 ) -> CompiledLoop:
-    """The loop of these arguments of `fit`, nothing of which is compiled."""
+    """The loop for arguments of `fit`, before it is compiled."""
     mesh = check_devices(devices, batch_size)
     epochs = Epochs(count_examples(data), batch_size, remainder)
     source: Source
@@ -114,9 +113,9 @@ def make_loop(
     return CompiledLoop(train_step, source, order_key, period, on_nonfinite, runner, mesh)
 
 
-def first_run(loop: CompiledLoop, keys: Key, hparams: Hparams, start: Any) -> Run:
-    """The run at `start` or, where that is None, at the train state that the keys make."""
+def initial_run(loop: CompiledLoop, keys: Key, hparams: Hparams, start: Any) -> Run:
+    """The run that starts from `start`, or from the initial train state if that is None."""
     train_state = loop.init(keys, hparams) if start is None else copy(start)
-    # Of a member that diverged the step is less.
+    # The maximum, since a member that diverged has stopped at an earlier step.
     step = int(np.max(getattr(train_state, "step", 0)))
-    return Run.at(loop, train_state, hparams, step)
+    return Run.start(loop, train_state, hparams, step)

@@ -1,4 +1,4 @@
-"""A source that reads blocks of steps from a `data.Stream`, ahead of the device."""
+"""A source that prefetches blocks of steps from a `data.Stream`."""
 
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
@@ -15,12 +15,12 @@ from jaxnets.sharding import replicate, shard_batch
 from jaxnets.training.source import Body, Epochs, example_of
 from jaxnets.training.train_step import Batch
 
-MOST_STEPS = 256  # of a block
+MAX_STEPS = 256  # per block
 
 
 @dataclass(frozen=True)
 class StreamReader:
-    """Takes each batch from a block of them."""
+    """Takes each batch from a block of batches."""
 
     epochs: Epochs
     weighted: bool
@@ -28,7 +28,7 @@ class StreamReader:
     def loop(
         self, arrays: Any, key: Key | None, start: Array, stop: Array, body: Body, carry: Any
     ) -> Any:
-        """One loop over steps; the order was drawn when the block was read."""
+        """One loop over steps; the examples were shuffled when the block was read."""
         del key
         block, first = arrays
 
@@ -43,7 +43,7 @@ class StreamReader:
 
 
 class StreamSource:
-    """A `Source` that holds a few blocks of steps; block b is a function of b alone."""
+    """A `Source` that holds a few blocks of steps; a block is a function of its number alone."""
 
     def __init__(
         self, data: Stream, epochs: Epochs, key: Key, mesh: jax.sharding.Mesh | None = None
@@ -51,38 +51,36 @@ class StreamSource:
         if key.ndim:
             raise RunError(
                 "a population on a stream expects one order for all members, since each batch is "
-                "read once; pass share_batches=True"
+                "read once, but got one order per member; pass share_batches=True"
             )
         x, y, weights = data.example
         self.reader = StreamReader(epochs, weights is not None)
         self.example = example_of(x, y)
         row_bytes = sum(leaf.nbytes for leaf in jax.tree.leaves(data.example))
         steps = data.block_bytes // max(row_bytes * epochs.batch_size, 1)
-        self.length = int(min(max(steps, 1), MOST_STEPS, epochs.steps))  # steps per block
+        self.length = int(min(max(steps, 1), MAX_STEPS, epochs.steps))  # steps per block
         self._data, self._key, self._mesh = data, key, mesh
         self._order: tuple[int, np.ndarray] = (-1, np.zeros(0, int))
         self._reading: dict[int, Future] = {}
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="blocks")
 
     def read(self, start: int, stop: int) -> tuple[Any, int]:
-        """The block that holds step `start`, and where it ends; the next are being read."""
+        """The block with step `start`, and the step it ends at; prefetches the next blocks."""
         number, first, last = self._block_at(start)
-        wanted = [number]
-        for _ in range(self._data.ahead):
-            wanted.append(wanted[-1] + 1)
         self._reading = {
-            n: self._reading.get(n) or self._thread.submit(self._read, n) for n in wanted
+            n: self._reading.get(n) or self._thread.submit(self._read, n)
+            for n in range(number, number + 1 + self._data.ahead)
         }
         return (self._reading[number].result(), np.int32(first)), min(stop, last)
 
     def close(self) -> None:
-        """Drop what has been read, and read no further until it is asked for."""
+        """Drop all blocks and stop prefetching until the next `read`."""
         for block in self._reading.values():
             block.cancel()
         self._reading = {}
 
     def _block_at(self, step: int) -> tuple[int, int, int]:
-        """The number of a step's block, its first step, and the step after its last."""
+        """The number of a step's block, the block's first step, and the step after its last."""
         steps = self.reader.epochs.steps
         epoch, index = divmod(step, steps)
         per_epoch = -(-steps // self.length)
@@ -94,19 +92,20 @@ class StreamSource:
         )
 
     def _read(self, number: int) -> Batch:
-        """Block `number`: leaves (length, batch, ...), zeros past the end of its epoch."""
+        """Block `number`: leaves (length, batch, ...), padded with zeros after its epoch's end."""
         epochs = self.reader.epochs
         epoch, index = divmod(number, -(-epochs.steps // self.length))
         start = index * self.length * epochs.batch_size
         order = self._order_of(epoch)[start : start + self.length * epochs.batch_size]
-        x, y, own = self._data.read(np.where(order < 0, -1 - order, order))
+        x, y, example_weights = self._data.read(np.where(order < 0, -1 - order, order))
         weights = (order >= 0).astype(np.float32)
-        batch = Batch(x, y, weights if own is None else weights * own)
+        weights = weights if example_weights is None else weights * example_weights
+        batch = Batch(x, y, weights)
         shape = (self.length, epochs.batch_size)
 
         def block(array: np.ndarray) -> np.ndarray:
-            rest = shape[0] * shape[1] - len(array)
-            padded = np.pad(array, [(0, rest)] + [(0, 0)] * (array.ndim - 1))
+            missing = shape[0] * shape[1] - len(array)
+            padded = np.pad(array, [(0, missing)] + [(0, 0)] * (array.ndim - 1))
             return padded.reshape(*shape, *array.shape[1:])
 
         return replicate(self._mesh, jax.tree.map(lambda a: jnp.asarray(block(a)), batch))

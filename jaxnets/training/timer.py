@@ -1,4 +1,4 @@
-"""How long a chunk may be."""
+"""Chooses the number of steps per chunk."""
 
 from dataclasses import dataclass
 
@@ -11,11 +11,11 @@ from jaxnets.training.chunk import CAPACITY
 
 @dataclass
 class ChunkTimer:
-    """How many steps fill a chunk, from how long the last one took.
+    """Sets the number of steps per chunk from the time that the last chunk took.
 
     Attributes:
       chunk_seconds: how long the device should work before control returns to Python.
-      length: steps in the next chunk; at first few, to learn how long one takes.
+      length: steps in the next chunk; few at first, to measure the time per step.
     """
 
     chunk_seconds: float
@@ -24,11 +24,11 @@ class ChunkTimer:
     def record(self, steps: int, seconds: float) -> None:
         """Set the length of the next chunk after one of `steps` steps that took `seconds`."""
         length = int(self.chunk_seconds * steps / max(seconds, 1e-9))
-        self.length = _agreed(min(max(1, length), CAPACITY))
+        self.length = _broadcast(min(max(1, length), CAPACITY))
 
 
-def _agreed(length: int) -> int:
-    """The first process's number, where there are several: their chunks must be the same."""
+def _broadcast(length: int) -> int:
+    """The length that the first process chose: all processes must run the same chunks."""
     if not jax.distributed.is_initialized():
         return length
     return int(multihost_utils.broadcast_one_to_all(np.int32(length)))

@@ -1,8 +1,8 @@
-"""One optimizer step as a pure function, and the state it steps."""
+"""One optimizer step as a pure function of the train state and a batch."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -16,9 +16,9 @@ from jaxnets.lowering import in_hwnc
 from jaxnets.metrics import Metric, batch_sums
 from jaxnets.metrics.per_example import per_example
 from jaxnets.sharding import shard_batch
-from jaxnets.training.arguments import check_metrics, check_parts, made_of
+from jaxnets.training.arguments import build_train_step, check_metrics, check_parts
 
-Hparams = Any  # a pytree of numbers: traced, so that a new value never recompiles
+Hparams = Any  # a pytree of numbers, which are traced: a new value does not recompile
 Loss = Callable[[Any, Any], Array]
 Augment = Callable[[Key, Any, Any], tuple[Any, Any]]
 Penalty = Callable[[Params], Array]
@@ -26,14 +26,14 @@ Sums = dict[str, Any]
 
 
 class TrainState(NamedTuple):
-    """What a `TrainStep` steps.
+    """What a `TrainStep` updates.
 
     Attributes:
       step: int32 scalar, the number of steps taken.
-      params: what is trained.
-      model_state: what the layers remember.
-      opt_state: what the optimizer remembers.
-      key: never consumed: every draw is a function of `(key, step)`.
+      params: the trained parameters.
+      model_state: the layers' state that is not trained, such as running statistics.
+      opt_state: the optimizer's state.
+      key: a random key, never consumed: all random numbers are derived from `(key, step)`.
     """
 
     step: Array
@@ -51,32 +51,11 @@ class Batch(NamedTuple):
     weights: Any
 
 
-class Trainable(Protocol):
-    """What can be trained: `TrainStep`, or any hashable object with these methods.
-
-    The train state is any pytree of arrays. The run counts the steps and keeps the key that draws
-    the order of the data; what else is random is the train state's own affair. An object that is
-    to be evaluated also has `evaluate_batch(train_state, batch) -> sums`, and
-    `values(sums) -> dict` of named arrays; both are traced.
-    """
-
-    def init(self, key: Key, x: Any, /) -> Any:
-        """The first train state; only the shapes and dtypes of the example batch `x` matter."""
-        ...
-
-    def __call__(self, train_state: Any, batch: Batch, hparams: Hparams, /) -> tuple[Any, Sums]:
-        """The next train state, and sums over the batch that add up from step to step.
-
-        `sums["objective"]` is a scalar that is not added up: it must stay finite.
-        """
-        ...
-
-
 @dataclass(frozen=True)
 class TrainStep:
     """A pure function `(train_state, batch) -> (train_state, sums)`; see `make_train_step`.
 
-    Equal parts make an equal train step, so that a program compiled for one serves the other.
+    A frozen, hashable dataclass: train steps with equal fields share their compiled programs.
     """
 
     model: Layer
@@ -93,25 +72,25 @@ class TrainStep:
         return dict(self.named_metrics)
 
     def with_metrics(self, metrics: Mapping[str, Metric]) -> "TrainStep":
-        """The same step with these metrics in place of its own."""
+        """A copy of this train step with other metrics."""
         return replace(self, named_metrics=tuple(metrics.items()))
 
     def init(self, key: Key, x: Any) -> TrainState:
-        """The first train state; only the shapes and dtypes of the example batch `x` matter."""
+        """The initial train state; only the shapes and dtypes of the example batch `x` matter."""
         params, model_state = self.model.init(stream(key, "init"), x)
-        # Some optimizers start from the params themselves, and no buffer can be donated twice.
+        # Some optimizers keep the params themselves, and a buffer can only be donated once.
         opt_state = jax.tree.map(jnp.copy, self.optimizer.init(params))
         return TrainState(jnp.int32(0), params, model_state, opt_state, stream(key, "train"))
 
     def __call__(
         self, train_state: TrainState, batch: Batch, hparams: None = None
     ) -> tuple[TrainState, Sums]:
-        """Step once; return the next train state and the metrics' sums over the batch.
+        """Take one step; return the next train state and the metrics' sums over the batch.
 
         `sums["objective"]` is what is minimized: the mean loss plus the penalty.
 
         Raises:
-          RunError: `hparams` are not empty, though nothing here depends on it.
+          RunError: `hparams` are not empty, although this train step does not read them.
         """
         refuse_unused(hparams)
         step, params, model_state, opt_state, key = train_state
@@ -136,7 +115,7 @@ class TrainStep:
             params
         )
         extra = {"value": value, "grad": gradient, "value_fn": lambda params: objective(params)[0]}
-        optimizer = optax.with_extra_args_support(self.optimizer)  # drops them if it takes none
+        optimizer = optax.with_extra_args_support(self.optimizer)  # drops them if not supported
         updates, opt_state = optimizer.update(gradient, opt_state, params, **extra)
         sums = batch_sums(self.named_metrics, outputs, y, weights)
         next_params: Any = optax.apply_updates(params, updates)
@@ -148,7 +127,7 @@ class TrainStep:
         if not isinstance(train_state, TrainState):
             raise RunError(
                 f"a train step expects a TrainState, but got a {type(train_state).__name__}; pass "
-                "what fit left in its train_state"
+                "the train_state that fit or init returned"
             )
         apply = in_hwnc(self.model.apply)
         return apply(train_state.params, train_state.model_state, x)[0]
@@ -176,19 +155,18 @@ def make_train_step(
 ) -> TrainStep:
     """A `TrainStep` from a model, an optimizer and a loss.
 
-    Hyperparameters enter by a function that makes the train step, which is passed wherever a
-    train step is expected:
-    `lambda hparams: make_train_step(model, optax.adam(hparams["learning_rate"]), loss)`. It runs
-    inside the trace, so that a new learning rate or dropout rate is a new input to the same
-    program. Pass the same function again to use the same program again.
+    To tune hyperparameters without recompiling, pass a function of them wherever a train step is
+    expected: `lambda hparams: make_train_step(model, optax.adam(hparams["learning_rate"]), loss)`.
+    It is called while tracing, so a new learning rate or dropout rate is a new input to the same
+    program. Programs are cached per function: define it once and reuse it.
 
     Args:
       model: a `Layer`.
       optimizer: an optax transformation. One that takes extra arguments, such as `optax.lbfgs`,
         gets the step's `value`, `grad` and `value_fn`.
-      loss: `loss(outputs, labels)`, one number per example, shape (batch,): the mean is taken
-        here, so that padding does not count.
-      metrics: what to report beside the loss, by name; "loss" replaces the loss in reports.
+      loss: `loss(outputs, labels)`, one number per example, shape (batch,); `TrainStep` takes the
+        mean, so that padding does not count.
+      metrics: what to report besides the loss, by name; "loss" replaces the loss in reports.
       penalty: `penalty(params)`, added to the mean loss, as in
         `lambda params: losses.l2(params, 1e-4)`.
       augment: `augment(key, x, y) -> (x, y)`, run on the device before the model.
@@ -197,7 +175,7 @@ def make_train_step(
         stay float32.
 
     Raises:
-      TypeError: a part of another kind, such as a string for an optimizer.
+      TypeError: an argument has the wrong type, such as a string for the optimizer.
     """
     named = check_metrics("make_train_step", {} if metrics is None else metrics)
     check_parts(
@@ -217,18 +195,18 @@ def make_train_step(
 
 
 def resolve(train_step: Any, hparams: Hparams) -> tuple[Any, Hparams]:
-    """The train step, and what it takes as `hparams`: None where it is a function of them."""
+    """The train step, and the `hparams` to call it with: None if it was built from them."""
     if hasattr(train_step, "init"):
         return train_step, hparams
-    return made_of(train_step, hparams), None
+    return build_train_step(train_step, hparams), None
 
 
 def refuse_unused(hparams: Any) -> None:
-    """Refuse hyperparameters that a `TrainStep` is given, since nothing in it reads them."""
+    """Refuse hyperparameters passed to a `TrainStep`, which does not read them."""
     if jax.tree.leaves(hparams):
         got = sorted(hparams) if isinstance(hparams, Mapping) else f"a {type(hparams).__name__}"
         raise RunError(
-            f"this train step depends on no hparams, but got {got}; pass a function "
+            f"this train step does not depend on hparams, but got {got}; pass a function "
             'of them: lambda hparams: make_train_step(model, optax.adam(hparams["learning_rate"]), '
             "loss)"
         )
@@ -238,8 +216,9 @@ def _losses(loss: Loss, outputs: Any, y: Any, weights: Array) -> Array:
     losses = per_example("make_train_step", loss, outputs, y, weights)
     if not jnp.issubdtype(losses.dtype, jnp.floating):
         raise ValueError(
-            f"make_train_step expects a loss with a gradient, but got {losses.dtype} numbers, "
-            "which have none; train on a cross-entropy, and report this one by metrics.mean"
+            f"make_train_step expects a differentiable loss, but got {losses.dtype} numbers, "
+            "which have no gradient; train on a cross-entropy, and report this one with "
+            "metrics.mean"
         )
     return losses
 
@@ -254,7 +233,7 @@ def _scalar(penalty: Array) -> Array:
 
 
 def _cast(tree: Any, dtype: Any) -> Any:
-    """The tree with its floating-point leaves in `dtype`; as it is where that is None."""
+    """The tree with its floating-point leaves cast to `dtype`; unchanged if that is None."""
 
     def leaf(x: Array) -> Array:
         return x.astype(dtype) if jnp.issubdtype(x.dtype, jnp.floating) else x

@@ -1,4 +1,4 @@
-"""Moving to new data: weights from another model, and which of them move on, by name."""
+"""Transfer learning: merge pretrained weights, and choose by name which are trained or frozen."""
 
 from collections.abc import Hashable, Mapping
 from typing import Any
@@ -12,28 +12,28 @@ from jaxnets.trees import Names, check_names, flatten_names, matches, unflatten_
 
 
 def merge_params(into: Params, source: Params, names: Names) -> Params:
-    """`into` with the leaves of `source` where the path matches `names`.
+    """`into`, with those leaves whose path matches `names` replaced by the leaves of `source`.
 
-    A trained body under a new head is `merge_params(new, trained, "^(?!head/)")`; once for the
-    params and, with batch norm, once for the model state. Nothing is cast or left out: both trees
-    must have the same names among those that match, in the same shapes and dtypes.
+    To put a new head on a pretrained body: `merge_params(new, pretrained, "^(?!head/)")`, once for
+    the params and, with batch norm, once for the model state. Nothing is cast or dropped: the
+    matching leaves must have the same names, shapes and dtypes in both trees.
 
     Args:
-      into: nested dicts of arrays; it is left as it is.
-      source: the same of another model, or from `interop.safetensors.load`.
-      names: a regular expression to find in a leaf's path, or a predicate of it.
+      into: nested dicts of arrays, which are not modified.
+      source: nested dicts of arrays of another model, or from `interop.safetensors.load`.
+      names: a regular expression that is searched in a leaf's path, or a predicate of the path.
 
     Raises:
-      LayerError: no name matches, or leaves do not fit, every one listed.
+      LayerError: no name matches, or leaves do not fit; lists all of them.
     """
-    ours, theirs = (
+    replaced, replacements = (
         {path: leaf for path, leaf in flatten_names(tree).items() if matches(names, path)}
         for tree in (into, source)
     )
-    if not ours and not theirs:
+    if not replaced and not replacements:
         raise LayerError(f"no name matches {names!r}; there are {sorted(flatten_names(into))}")
-    check_names(unflatten_names(theirs), unflatten_names(ours))
-    return unflatten_names(flatten_names(into) | theirs)
+    check_names(unflatten_names(replacements), unflatten_names(replaced))
+    return unflatten_names(flatten_names(into) | replacements)
 
 
 def partition_by_name(
@@ -41,10 +41,10 @@ def partition_by_name(
     | Mapping[Names, optax.GradientTransformation],
     default: optax.GradientTransformation,
 ) -> optax.GradientTransformation:
-    """An optimizer for some parameters, another for others: `optax.partition` by path.
+    """Different optimizers for different parameters: `optax.partition` by path.
 
-    The first rule that matches a parameter has it, and `default` has those that none does. With
-    `optimizer = optax.adam(1e-3)`, to freeze one stage and slow the next to a tenth of the rate:
+    A parameter is updated by the first rule that matches its path, or else by `default`. With
+    `optimizer = optax.adam(1e-3)`, to freeze one stage and train the next at a tenth of the rate:
 
         partition_by_name(
             {
@@ -54,17 +54,17 @@ def partition_by_name(
             default=optimizer,
         )
 
-    Discriminative rates (Howard & Ruder 2018, section 3.2) are a rule a layer, each with 1 / 2.6
-    of the rate of the layer above it. Freezing leaves a layer's state alone: for that, see
+    Discriminative fine-tuning (Howard & Ruder 2018, section 3.2) has one rule per layer, each with
+    1 / 2.6 of the rate of the layer above. Frozen parameters do not freeze a layer's state: see
     `inference_mode`.
 
     Args:
-      rules: by regular expression to find in a parameter's path, or predicate of it, what treats
-        those that match.
-      default: what treats the rest.
+      rules: optimizers by a regular expression that is searched in a parameter's path, or by a
+        predicate of the path.
+      default: the optimizer of all other parameters.
 
     Raises:
-      RunError: when it meets the params, a rule that gets none of them, with their paths.
+      RunError: a rule has no parameters, which `init` checks; lists the paths of all parameters.
     """
     transformations: dict[Hashable, optax.GradientTransformation]
     transformations = dict(enumerate((*rules.values(), default)))
@@ -76,10 +76,10 @@ def partition_by_name(
     def labels(params: Any) -> Any:
         labels = jax.tree_util.tree_map_with_path(rule_of, params)
         used = set(jax.tree.leaves(labels))
-        if idle := [names for i, names in enumerate(rules) if i not in used]:
+        if unused := [names for i, names in enumerate(rules) if i not in used]:
             raise RunError(
-                "partition_by_name expects each rule to match a parameter that none before it "
-                f"does, but {idle} do not; there are {sorted(flatten_names(params))}"
+                "partition_by_name expects each rule to match a parameter that no earlier rule "
+                f"matches, but {unused} match none; there are {sorted(flatten_names(params))}"
             )
         return labels
 
@@ -87,10 +87,10 @@ def partition_by_name(
 
 
 def inference_mode(layer: Layer) -> Layer:
-    """The layer as it is in evaluation, in training too; its names are unchanged.
+    """The layer with `train=False` always, in training too; its parameter names do not change.
 
-    Batch norm normalises with its running statistics and leaves them as they are; dropout drops
-    nothing. Its params still get gradients: which of them move is the optimizer's affair.
+    Batch norm uses its running statistics and does not update them; dropout is the identity. The
+    params still get gradients: to freeze them, use `partition_by_name`.
     """
 
     def apply(

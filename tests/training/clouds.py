@@ -1,4 +1,4 @@
-"""Three clouds of points, a small network that tells them apart, and runs of it."""
+"""Three clusters of points, a small network that classifies them, and runs of it."""
 
 import jax
 import jax.numpy as jnp
@@ -12,7 +12,7 @@ HPARAMS = {"learning_rate": 0.1}
 
 
 def clouds(n, seed=0):
-    """`n` points (n, 2) about three corners, two units wide and far apart, and their classes."""
+    """`n` points (n, 2) in three separate clusters of standard deviation 1, and their classes."""
     rng = np.random.default_rng(seed)
     y = rng.permutation(n) % 3
     x = np.array([[5, 0], [-5, 0], [0, 8]])[y] + rng.normal(size=(n, 2))
@@ -20,16 +20,16 @@ def clouds(n, seed=0):
 
 
 def sgd(hparams):
-    """Momentum at the rate that `hparams` say."""
+    """SGD with momentum at the learning rate of `hparams`."""
     return optax.sgd(hparams["learning_rate"], momentum=0.9)
 
 
-def by_rate(model, loss=losses.softmax_cross_entropy, optimizer=sgd, **parts):
-    """The function of `hparams` that makes a train step whose optimizer alone reads them."""
-    return lambda hparams: make_train_step(model, optimizer(hparams), loss, **parts)
+def by_rate(model, loss=losses.softmax_cross_entropy, optimizer=sgd, **options):
+    """A function of `hparams` that returns a train step; only its optimizer reads them."""
+    return lambda hparams: make_train_step(model, optimizer(hparams), loss, **options)
 
 
-# It has all there is: params with and without a penalty, a state, and chance.
+# It has params with and without a penalty, state, and randomness.
 MODEL = serial(
     ("fc1", dense(8)),
     ("norm", batch_norm()),
@@ -42,7 +42,7 @@ TRAIN, VALIDATION = clouds(64), clouds(30, seed=1)
 
 
 def run(train_step=TRAIN_STEP, data=TRAIN, *, seed=0, key=None, epochs=2, batch_size=12, **options):
-    """`fit` with the arguments that most tests share; five steps an epoch."""
+    """`fit` with the arguments that most tests share; five steps per epoch."""
     key = jax.random.key(seed) if key is None else key
     if not hasattr(train_step, "init"):
         options = {"hparams": HPARAMS} | options
@@ -51,5 +51,5 @@ def run(train_step=TRAIN_STEP, data=TRAIN, *, seed=0, key=None, epochs=2, batch_
 
 
 def plain(train_state):
-    """The train state with its key as numbers, so that it can be compared."""
+    """The train state with its key as numbers, for comparison."""
     return train_state._replace(key=jax.random.key_data(train_state.key))

@@ -1,14 +1,14 @@
-"""`advance` takes a run on by a chunk: in any cuts it is `fit`, bit for bit, by one program."""
+"""`advance` trains one chunk: with chunks of any lengths the run is `fit`, bit for bit."""
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from answers import chunks_compiled
 from clouds import HPARAMS, TRAIN, TRAIN_STEP, VALIDATION, by_rate, plain, run
 from helpers import assert_close, assert_same, examples
 from hypothesis import given
 from hypothesis import strategies as st
+from refusals import chunks_compiled
 
 from jaxnets import losses, models
 from jaxnets.data import Stream
@@ -16,22 +16,22 @@ from jaxnets.training import NonFiniteLoss, RunError, advance, evaluate, start_r
 from jaxnets.training.chunk import CAPACITY
 from jaxnets.training.population import fit_population, start_population
 
-STEPS = 5  # an epoch
+STEPS = 5  # per epoch
 
 
-def begin(train_step=TRAIN_STEP, data=TRAIN, **options):
+def start(train_step=TRAIN_STEP, data=TRAIN, **options):
     options = {"hparams": HPARAMS, "batch_size": 12} | options
     return start_run(train_step, data, key=jax.random.key(0), **options)
 
 
 def until(run, stops, hparams=HPARAMS):
-    """The run at the last of the stops, and the figures at each that is met."""
-    figures = {}
+    """The run at the last stop, and the training metrics at every step that was reported."""
+    metrics = {}
     for stop in stops:
         while run.step < stop:
             run, progress = advance(run, stop, hparams)
-            figures[run.step] = progress.train
-    return run, figures
+            metrics[run.step] = progress.train
+    return run, metrics
 
 
 @pytest.fixture(scope="module")
@@ -42,46 +42,46 @@ def fitted():
 @pytest.mark.parametrize("remainder", ["drop", "pad"])
 @given(data=st.data())
 @examples
-def test_any_cuts_are_fit_bit_for_bit(fitted, remainder, data):
-    whole = fitted[remainder]
-    total = whole.history[-1].step
+def test_chunks_of_any_lengths_are_fit_bit_for_bit(fitted, remainder, data):
+    expected = fitted[remainder]
+    total = expected.history[-1].step
     cuts = data.draw(st.sets(st.integers(1, total - 1), max_size=4))
-    ended, figures = until(begin(remainder=remainder), [*sorted(cuts), total])
+    ended, metrics = until(start(remainder=remainder), [*sorted(cuts), total])
     assert ended.step == total
-    assert_same(plain(ended.train_state), plain(whole.train_state))
-    for progress in whole.history:
-        assert figures[progress.step] == progress.train
+    assert_same(plain(ended.train_state), plain(expected.train_state))
+    for progress in expected.history:
+        assert metrics[progress.step] == progress.train
 
 
 def test_a_run_on_a_stream_advances_as_one_in_memory():
-    ended, _ = until(begin(data=Stream(TRAIN, block_bytes=300)), [4, 10])
+    ended, _ = until(start(data=Stream(TRAIN, block_bytes=300)), [4, 10])
     assert_same(plain(ended.train_state), plain(run().train_state))
 
 
-def test_a_chunk_ends_with_the_period_and_the_figures_begin_anew():
-    ended, reports = begin(evaluate_every=(7, "steps")), []
+def test_a_chunk_ends_with_the_period_and_the_metrics_are_reset():
+    ended, reports = start(evaluate_every=(7, "steps")), []
     while ended.step < 16:
         ended, progress = advance(ended, 16, HPARAMS)
         reports.append(progress)
     assert [progress.step for progress in reports] == [7, 14, 16]
     assert [progress.epoch for progress in reports] == [2, 3, 4]
     assert [progress.epoch_done for progress in reports] == [False] * 3
-    again, _ = until(begin(evaluate_every=(7, "steps")), [14])
+    again, _ = until(start(evaluate_every=(7, "steps")), [14])
     _, alone = advance(again, 16, HPARAMS)
     assert alone.train == reports[-1].train
     every = run(steps=16, evaluate_every=(7, "steps"))
     assert [p.train for p in every.history] == [p.train for p in reports]
 
 
-def test_a_chunk_of_more_than_its_capacity_ends_there():
+def test_a_chunk_has_at_most_its_capacity():
     linear = by_rate(models.linear(3))
-    ended, progress = advance(begin(linear, evaluate_every=(10**6, "steps")), 10**5, HPARAMS)
+    ended, progress = advance(start(linear, evaluate_every=(10**6, "steps")), 10**5, HPARAMS)
     assert (ended.step, progress.step, progress.steps) == (CAPACITY, CAPACITY, 10**5)
     assert ended.objectives.shape == (1, CAPACITY)
 
 
-def test_hparams_may_change_from_chunk_to_chunk_and_compile_nothing():
-    started = begin()
+def test_hparams_may_change_between_chunks_without_compiling():
+    started = start()
     before = chunks_compiled()
     fast, _ = until(started, [5])
     slow, _ = until(fast, [10], {"learning_rate": 0.01})
@@ -93,17 +93,17 @@ def test_hparams_may_change_from_chunk_to_chunk_and_compile_nothing():
     assert_same(plain(slow.train_state), plain(third.train_state))
 
 
-def test_a_run_that_was_advanced_can_be_evaluated_between():
-    started, _ = until(begin(), [10])
-    found = evaluate(TRAIN_STEP, started.train_state, VALIDATION, hparams=HPARAMS)
-    assert found == run(validation=VALIDATION).history[-1].validation
+def test_a_run_can_be_evaluated_between_chunks():
+    started, _ = until(start(), [10])
+    evaluated = evaluate(TRAIN_STEP, started.train_state, VALIDATION, hparams=HPARAMS)
+    assert evaluated == run(validation=VALIDATION).history[-1].validation
     ended, _ = until(started, [15])
     assert_same(plain(ended.train_state), plain(run(epochs=3).train_state))
 
 
 @pytest.mark.parametrize("stop", [5, 4, 0, -1])
-def test_a_stop_that_is_behind_is_refused(stop):
-    started, _ = until(begin(), [5])
+def test_a_stop_that_is_not_past_the_step_is_refused(stop):
+    started, _ = until(start(), [5])
     with pytest.raises(RunError, match=f"expects a stop past step 5, but got {stop}"):
         advance(started, stop, HPARAMS)
 
@@ -118,7 +118,7 @@ def test_a_stop_that_is_behind_is_refused(stop):
 )
 def test_hparams_that_do_not_fit_are_refused(hparams, message):
     with pytest.raises(RunError, match=message):
-        advance(begin(), 5, hparams)
+        advance(start(), 5, hparams)
 
 
 @pytest.mark.parametrize(
@@ -132,18 +132,18 @@ def test_hparams_that_do_not_fit_are_refused(hparams, message):
         ({"hparams": None}, "but hparams is None"),
     ],
 )
-def test_a_run_that_cannot_be_is_not_begun(options, message):
+def test_a_wrong_run_is_not_started(options, message):
     with pytest.raises(RunError, match=message):
-        begin(**options)
+        start(**options)
 
 
-def test_a_run_that_stops_being_finite_is_at_hand_at_its_last_good_step():
-    def loss(outputs, labels):  # whose gradient times the largest rate is infinite
+def test_a_run_that_diverges_is_returned_at_its_last_finite_step():
+    def loss(outputs, labels):  # its gradient times the large rate is infinite
         return 1e4 * losses.squared_error(outputs, jax.nn.one_hot(labels, 3))
 
     rates = {"small": {"learning_rate": 1e-6}, "large": {"learning_rate": 1e38}}
     started, _ = until(
-        begin(by_rate(models.linear(3), loss), hparams=rates["small"]), [5], rates["small"]
+        start(by_rate(models.linear(3), loss), hparams=rates["small"]), [5], rates["small"]
     )
     kept = jax.tree.map(np.asarray, plain(started.train_state))
     with pytest.raises(NonFiniteLoss) as error:
@@ -155,11 +155,11 @@ def test_a_run_that_stops_being_finite_is_at_hand_at_its_last_good_step():
     assert healthy.step == 10
 
 
-def test_a_population_advances_in_any_cuts_as_fit_population():
+def test_a_population_advances_in_any_chunks_like_fit_population():
     keys, hparams = jax.random.split(jax.random.key(0), 2), {"learning_rate": jnp.array([0.1, 0.2])}
     options = {"batch_size": 12, "strategy": "map", "hparams": hparams}
-    everyone = fit_population(TRAIN_STEP, TRAIN, keys=jax.random.clone(keys), epochs=2, **options)
+    fitted = fit_population(TRAIN_STEP, TRAIN, keys=jax.random.clone(keys), epochs=2, **options)
     started = start_population(TRAIN_STEP, TRAIN, keys=jax.random.clone(keys), **options)
-    ended, figures = until(started, [3, 7, 10], hparams)
-    assert_same(plain(ended.train_state), plain(everyone.train_states))
-    assert_close(figures[10], everyone.history[-1].train, 0)
+    ended, metrics = until(started, [3, 7, 10], hparams)
+    assert_same(plain(ended.train_state), plain(fitted.train_states))
+    assert_close(metrics[10], fitted.history[-1].train, 0)

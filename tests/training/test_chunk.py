@@ -1,4 +1,4 @@
-"""A chunk is one program, and where one ends and the next begins changes nothing."""
+"""A chunk is one program, and the result does not depend on how steps are split into chunks."""
 
 import re
 from itertools import pairwise
@@ -8,11 +8,11 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
-from answers import chunks_compiled
 from clouds import HPARAMS, TRAIN, TRAIN_STEP, plain
 from helpers import assert_close, assert_same, examples, spec
 from hypothesis import given
 from hypothesis import strategies as st
+from refusals import chunks_compiled
 
 from jaxnets import batch_norm, conv, dense, dropout, flatten, losses, max_pool, metrics, serial
 from jaxnets.arrays import Examples
@@ -27,8 +27,8 @@ from jaxnets.training.start import make_loop
 
 N, BATCH, EPOCHS = 20, 6, 3
 DATA = (jnp.asarray(TRAIN[0][:N]), jnp.asarray(TRAIN[1][:N]))
-STEPS = {"drop": 3, "pad": 4}  # an epoch
-HOST = "callback|infeed|outfeed"  # what reaches out of a program
+STEPS = {"drop": 3, "pad": 4}  # per epoch
+HOST = "callback|infeed|outfeed"  # calls from a program to the host
 STEP = TRAIN_STEP(HPARAMS)
 ORDER = stream(jax.random.key(0), "train")
 
@@ -50,9 +50,9 @@ def loop_over(train_step=STEP, data=DATA, remainder="pad", batch_size=BATCH):
     )
 
 
-def chunk(train_state, stop, first=0, sums=None, **how):
-    """The train state, the sums and the objectives after the steps from `first` until `stop`."""
-    loop = loop_over(**how)
+def chunk(train_state, stop, first=0, sums=None, **options):
+    """The train state, the sums and the objectives after the steps from `first` to `stop`."""
+    loop = loop_over(**options)
     sums = loop.zero_sums(train_state, None) if sums is None else sums
     arrays, _ = loop.source.read(first, stop)
     train_state, sums, objectives = loop.run(train_state, sums, None, arrays, first, stop)
@@ -63,13 +63,15 @@ def in_chunks(stops, remainder):
     """The train state, the objectives and the sums of accuracy after chunks that end at `stops`."""
     train_state, objectives, sums = start(), [], None
     for before, stop in pairwise([0, *stops]):
-        train_state, sums, found = chunk(train_state, stop, before, sums, remainder=remainder)
-        objectives.append(found)
+        train_state, sums, chunk_objectives = chunk(
+            train_state, stop, before, sums, remainder=remainder
+        )
+        objectives.append(chunk_objectives)
     return plain(train_state), jnp.concatenate(objectives), sums["accuracy"]
 
 
 def by_train_step(remainder):
-    """The same by one step after another, on batches by the rule that `Epochs.order` states."""
+    """The same as `in_chunks`, step by step, on batches by the rule of `Epochs.order`."""
     train_state, objectives, sums = start(), [], []
     step = jax.jit(STEP, compiler_options=compiler_options(train_state.params))
     for epoch in range(EPOCHS):
@@ -92,12 +94,12 @@ def test_a_chunk_is_a_loop_over_the_train_step(remainder):
 @both
 @given(data=st.data())
 @examples
-def test_chunks_of_any_lengths_give_the_same_bits_by_one_program(remainder, data):
+def test_chunks_of_any_lengths_give_the_same_bits_with_one_program(remainder, data):
     total = EPOCHS * STEPS[remainder]
-    whole = in_chunks([total], remainder)
+    expected = in_chunks([total], remainder)
     before = chunks_compiled()
     cuts = data.draw(st.sets(st.integers(1, total - 1)))
-    assert_same(in_chunks([*sorted(cuts), total], remainder), whole)
+    assert_same(in_chunks([*sorted(cuts), total], remainder), expected)
     assert chunks_compiled() == before
 
 
@@ -110,7 +112,7 @@ def test_a_chunk_of_no_steps_changes_nothing():
 
 
 @pytest.mark.parametrize("batch_size", range(1, 8))
-def test_the_steps_of_an_epoch_are_the_batches_that_fit_and_with_padding_one_for_the_rest(
+def test_an_epoch_has_a_step_per_full_batch_and_with_padding_one_for_the_rest(
     batch_size,
 ):
     rows = range(0, 7, batch_size)
@@ -119,11 +121,11 @@ def test_the_steps_of_an_epoch_are_the_batches_that_fit_and_with_padding_one_for
 
 
 def seen(outputs, rows, weights):
-    """How often each row was in a batch, at its weight."""
+    """The sum of each row's weights in a batch."""
     return (jax.nn.one_hot(rows, N) * weights[:, None]).sum(0)
 
 
-# Each label is the number of its row, and so is the loss.
+# Each label is the number of its row, which is also its loss.
 ROWS = (jnp.zeros((N, 1)), jnp.arange(N))
 TRACKER = make_train_step(
     dense(1),
@@ -134,7 +136,7 @@ TRACKER = make_train_step(
 
 
 @both
-def test_every_example_counts_at_most_once_an_epoch_and_with_padding_exactly_once(remainder):
+def test_every_example_counts_at_most_once_per_epoch_and_with_padding_exactly_once(remainder):
     train_state, steps = start(TRACKER, ROWS), STEPS[remainder]
     counted = []
     for epoch in range(EPOCHS):
@@ -150,7 +152,7 @@ def test_every_example_counts_at_most_once_an_epoch_and_with_padding_exactly_onc
     assert (counted[0] == counted[1]) == (remainder == "pad")
 
 
-def test_each_epoch_has_an_order_of_its_own_by_the_stated_rule():
+def test_each_epoch_is_shuffled_by_the_documented_rule():
     expected = [jax.random.permutation(stream(ORDER, "order", e), N) for e in range(3)]
     tracked = start(TRACKER, ROWS)
     _, _, orders = chunk(tracked, 3 * N, train_step=TRACKER, data=ROWS, batch_size=1)
@@ -164,7 +166,7 @@ def test_a_chunk_keeps_the_structure_and_dtypes_of_the_train_state():
     assert spec(after) == before
 
 
-def test_the_train_state_given_to_a_chunk_is_given_up():
+def test_the_train_state_of_a_chunk_is_donated():
     train_state = start()
     chunk(train_state, 1)
     assert all(leaf.is_deleted() for leaf in jax.tree.leaves(train_state))
@@ -184,7 +186,7 @@ CNN = serial(
 
 
 def program_of(augment):
-    """The function of a chunk of the network on images, and what it takes."""
+    """The function of a chunk of the network on images, and its arguments."""
     train_step = make_train_step(
         CNN, optax.adam(0.1), losses.softmax_cross_entropy, augment=augment
     )
@@ -194,12 +196,12 @@ def program_of(augment):
     return run, loop.arguments(train_state, sums, None, arrays, 0, 5)
 
 
-def test_a_chunk_reaches_out_of_its_program_only_where_the_train_step_does():
-    def talk(key, x, y):
+def test_a_chunk_calls_back_to_the_host_only_if_the_train_step_does():
+    def print_key(key, x, y):
         jax.debug.callback(print, key)
         return x, y
 
-    for augmentation, reaches in ((augment.shift(1), False), (talk, True)):
+    for augmentation, reaches in ((augment.shift(1), False), (print_key, True)):
         run, arguments = program_of(augmentation)
         assert (re.search(HOST, str(jax.make_jaxpr(run)(*arguments))) is not None) == reaches
 

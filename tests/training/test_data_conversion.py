@@ -1,4 +1,4 @@
-"""Data that is no array of JAX's dtypes is converted with every value kept."""
+"""Data in other types than arrays of JAX's dtypes is converted without loss."""
 
 import jax
 import jax.numpy as jnp
@@ -14,12 +14,12 @@ from jaxnets.training.population import fit_population
 from jaxnets.training.search import Problem, choice, grid
 
 X, Y = TRAIN
-JUDGING = judging(MODEL, {"accuracy": metrics.accuracy})
-JUDGED = judged(*MODEL.init(jax.random.key(1), X))
+EVAL_STEP = judging(MODEL, {"accuracy": metrics.accuracy})
+EVAL_STATE = judged(*MODEL.init(jax.random.key(1), X))
 
 
 class Frame:
-    """A table with `to_numpy` alone, as of polars."""
+    """A table that converts only with `to_numpy`, like one of polars."""
 
     def __init__(self, values):
         self.values = values
@@ -29,13 +29,13 @@ class Frame:
 
 
 class Tensor(Frame):
-    """What becomes an array by `np.asarray`, as a tensor of PyTorch."""
+    """A tensor that converts with `np.asarray`, like one of PyTorch."""
 
     def __array__(self, dtype=None, copy=None):
         return self.values
 
 
-WAYS = {
+CONVERSIONS = {
     "lists": lambda a: a.tolist(),
     "frames": Frame,
     "tensors": Tensor,
@@ -43,30 +43,32 @@ WAYS = {
     "64 bits": lambda a: a.astype({"f": np.float64, "i": np.int64}[a.dtype.kind]),
     "JAX arrays": jnp.asarray,
 }
-ways = pytest.mark.parametrize("way", WAYS.values(), ids=WAYS)
+conversions = pytest.mark.parametrize("convert", CONVERSIONS.values(), ids=CONVERSIONS)
 
 
-@ways
-def test_a_run_on_converted_data_is_the_run_on_arrays(way):
-    splits = [(way(x), way(y)) for x, y in (TRAIN, VALIDATION)]
+@conversions
+def test_a_run_on_converted_data_is_the_run_on_arrays(convert):
+    splits = [(convert(x), convert(y)) for x, y in (TRAIN, VALIDATION)]
     expected = run(epochs=1, validation=VALIDATION)
-    found = run(data=splits[0], epochs=1, validation=splits[1])
-    assert_same(plain(found.train_state), plain(expected.train_state))
-    assert found.history[0].validation == expected.history[0].validation
+    fitted = run(data=splits[0], epochs=1, validation=splits[1])
+    assert_same(plain(fitted.train_state), plain(expected.train_state))
+    assert fitted.history[0].validation == expected.history[0].validation
 
 
-@ways
-def test_evaluation_and_prediction_of_converted_data_are_those_of_arrays(way):
-    expected = evaluate(JUDGING, JUDGED, TRAIN)
-    assert evaluate(JUDGING, JUDGED, (way(X), way(Y))) == expected
-    assert_same(predict(JUDGING, JUDGED, way(X)), predict(JUDGING, JUDGED, X))
+@conversions
+def test_evaluation_and_prediction_of_converted_data_are_those_of_arrays(convert):
+    expected = evaluate(EVAL_STEP, EVAL_STATE, TRAIN)
+    assert evaluate(EVAL_STEP, EVAL_STATE, (convert(X), convert(Y))) == expected
+    assert_same(predict(EVAL_STEP, EVAL_STATE, convert(X)), predict(EVAL_STEP, EVAL_STATE, X))
 
 
-@ways
-def test_scaling_and_holding_out_of_converted_data_are_those_of_arrays(way):
-    np.testing.assert_allclose(fit_standard(way(X)).apply(way(X)), fit_standard(X).apply(X), 1e-5)
+@conversions
+def test_scaling_and_splitting_of_converted_data_are_those_of_arrays(convert):
+    np.testing.assert_allclose(
+        fit_standard(convert(X)).apply(convert(X)), fit_standard(X).apply(X), 1e-5
+    )
     for got, want in zip(
-        train_test_split((way(X), way(Y)), np.int64(9), seed=0),
+        train_test_split((convert(X), convert(Y)), np.int64(9), seed=0),
         train_test_split(TRAIN, 9, seed=0),
         strict=True,
     ):
@@ -74,13 +76,15 @@ def test_scaling_and_holding_out_of_converted_data_are_those_of_arrays(way):
         np.testing.assert_array_equal(got.y, want.y)
 
 
-def test_values_at_the_ends_of_32_bits_are_kept():
+def test_the_largest_32_bit_values_are_kept():
     ends = np.array([[-(2.0**127), 2.0**127], [np.inf, np.nan]] * 2, np.float64)
-    got = predict(judging(MODEL._replace(apply=lambda p, s, x, **how: (x, s))), judged({}), ends)
+    got = predict(
+        judging(MODEL._replace(apply=lambda p, s, x, **options: (x, s))), judged({}), ends
+    )
     np.testing.assert_array_equal(got, ends.astype(np.float32).argmax(1))
 
 
-def test_raw_key_data_is_the_key_that_it_is_of():
+def test_raw_key_data_gives_the_run_of_its_typed_key():
     expected = run(key=jax.random.key(3), epochs=1)
     assert_same(
         plain(run(key=jax.random.PRNGKey(3), epochs=1).train_state), plain(expected.train_state)
@@ -100,16 +104,16 @@ def test_raw_key_data_is_the_key_that_it_is_of():
 
 def test_sizes_may_be_integers_of_numpy(tmp_path):
     sizes = {"epochs": np.int64(1), "batch_size": np.int32(12), "patience": np.uint8(3)}
-    found = run(**sizes, validation=VALIDATION)
-    assert_same(plain(found.train_state), plain(run(epochs=1).train_state))
+    fitted = run(**sizes, validation=VALIDATION)
+    assert_same(plain(fitted.train_state), plain(run(epochs=1).train_state))
     start = TRAIN_STEP(HPARAMS).init(jax.random.key(2), X[:1])
-    tested = [
+    losses = [
         find_learning_rate(
             *(TRAIN_STEP, start, TRAIN), hparams=HPARAMS, batch_size=size, steps=steps
         ).losses
         for size, steps in ((12, 6), (np.int64(12), np.int64(6)))
     ]
-    assert_same(*tested)
+    assert_same(*losses)
     problem = Problem(TRAIN_STEP, TRAIN, VALIDATION, np.int64(12), "accuracy", False, "map")
     space = {"learning_rate": choice(0.1, 0.2)}
     key = jax.random.key(4)

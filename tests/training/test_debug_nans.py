@@ -1,4 +1,4 @@
-"""With JAX_DEBUG_NANS and JAX_DEBUG_INFS all that is finite trains, to the same bits."""
+"""With JAX_DEBUG_NANS and JAX_DEBUG_INFS, finite runs give the same bits."""
 
 import jax
 import jax.numpy as jnp
@@ -22,12 +22,12 @@ METRICS = {
 
 
 def fresh():
-    """A train step for which nothing is compiled as yet."""
+    """A train step without compiled programs."""
     return by_rate(MODEL, metrics={"accuracy": metrics.accuracy})
 
 
 def both(flag, call):
-    """What a call returns without the flag and with it."""
+    """The results of a call without the flag and with it."""
     jax.clear_caches()
     without = call()
     jax.clear_caches()
@@ -73,13 +73,13 @@ def test_evaluation_and_prediction_are_the_same(flag):
 
 @flags
 def test_a_range_test_to_infinity_is_the_same(flag):
-    def found():
+    def range_test():
         step = by_rate(dense(3), lambda o, y: losses.squared_error(o, jax.nn.one_hot(y, 3)))
         start = step(HPARAMS).init(jax.random.key(0), TRAIN[0][:1])
         return find_learning_rate(
             *(step, start, TRAIN), hparams=HPARAMS, batch_size=12, largest=1e38, steps=20
         )
 
-    without, under = both(flag, found)
+    without, under = both(flag, range_test)
     assert not np.isfinite(without.losses).all()
     assert_same(tuple(under), tuple(without))

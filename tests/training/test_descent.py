@@ -31,12 +31,12 @@ def linear(hparams):
 
 
 def by_fit(batch_size, epochs, rate=RATE):
-    how = {"key": jax.random.key(3), "hparams": {"learning_rate": rate}}
-    run = fit(linear, (X, Y), epochs=epochs, batch_size=batch_size, **how)
-    return linear(how["hparams"]).init(how["key"], X[:1]), run.train_state
+    options = {"key": jax.random.key(3), "hparams": {"learning_rate": rate}}
+    run = fit(linear, (X, Y), epochs=epochs, batch_size=batch_size, **options)
+    return linear(options["hparams"]).init(options["key"], X[:1]), run.train_state
 
 
-def test_each_step_goes_against_the_gradient_by_the_rate():
+def test_each_step_is_minus_the_rate_times_the_gradient():
     points = descend(bowl, START, optax.sgd(0.05), 4).points
     x, y = 3.0, np.array([1.0, -2.0])
     for step in range(5):
@@ -45,7 +45,7 @@ def test_each_step_goes_against_the_gradient_by_the_rate():
         x, y = x - 0.05 * 4 * (x - 1), y - 0.05 * 4 * (y + 0.5) ** 3
 
 
-def test_the_values_are_those_at_the_points_the_start_first_and_the_end_last():
+def test_a_trajectory_has_the_start_the_end_and_the_values_at_its_points():
     points, values = descend(bowl, START, optax.adam(0.1), 5)
     assert values.shape == (6,) and points["y"].shape == (6, 2)
     assert points["x"][0] == START["x"]
@@ -59,14 +59,14 @@ def test_one_program_runs_many_starts_and_rates():
     def run(start, rate):
         return descend(bowl, start, optax.sgd(rate, momentum=0.5), 10)
 
-    together = jax.jit(jax.vmap(run))(starts, rates)
+    batched = jax.jit(jax.vmap(run))(starts, rates)
     for i in range(3):
         one = run(jax.tree.map(lambda leaf, i=i: leaf[i], starts), rates[i])
-        assert_close(jax.tree.map(lambda leaf, i=i: leaf[i], together), one, 1e-5)
+        assert_close(jax.tree.map(lambda leaf, i=i: leaf[i], batched), one, 1e-5)
 
 
 @pytest.mark.parametrize("batch_size", [N, 8, 1], ids=["batch", "minibatch", "stochastic"])
-def test_batch_minibatch_and_stochastic_descent_are_one_engine(batch_size):
+def test_batch_minibatch_and_stochastic_descent_follow_their_formula(batch_size):
     start, end = by_fit(batch_size, epochs=2)
     w, b = np.asarray(start.params["kernel"], np.float64), 0.0
     for epoch in range(2):
@@ -78,14 +78,14 @@ def test_batch_minibatch_and_stochastic_descent_are_one_engine(batch_size):
     np.testing.assert_allclose(end.params["bias"], [b], rtol=1e-5)
 
 
-def test_fit_on_the_whole_data_at_once_is_descent_on_the_mean_loss():
+def test_fit_with_one_batch_per_epoch_is_descent_on_the_mean_loss():
     start, end = by_fit(N, epochs=7)
     points = descend(mean_loss, start.params, optax.sgd(RATE), 7).points
     assert_close(end.params, jax.tree.map(lambda leaf: leaf[-1], points), 1e-5)
 
 
-def test_summed_gradients_take_the_steps_of_n_times_the_rate_on_the_mean():
-    # S4, "Batch gradient descent": the gradients of all examples add up before one step
+def test_summed_gradients_are_mean_gradients_with_n_times_the_rate():
+    # some texts sum the gradients over all examples instead of averaging them
     start, end = by_fit(N, epochs=7, rate=N * 0.001)
     total = descend(lambda p: N * mean_loss(p), start.params, optax.sgd(0.001), 7)
     assert_close(end.params, jax.tree.map(lambda leaf: leaf[-1], total.points), 1e-5)
@@ -103,6 +103,6 @@ def test_summed_gradients_take_the_steps_of_n_times_the_rate_on_the_mean():
     ],
     ids=["integer start", "no scalar", "no steps"],
 )
-def test_a_descent_set_up_wrongly_is_refused_with_the_cure(arguments, message):
+def test_a_wrong_descent_is_refused_with_the_cure(arguments, message):
     with pytest.raises(RunError, match=message):
         descend(*arguments)

@@ -1,4 +1,4 @@
-"""A run on several devices is the run on one, but for the rounding of sums."""
+"""A run on several devices is the run on one, up to the rounding of sums."""
 
 import jax
 import numpy as np
@@ -45,7 +45,7 @@ def test_two_devices_train_and_evaluate_as_one(runs):
     assert_close(two, one)
 
 
-def test_what_is_trained_comes_back_on_one_device(runs):
+def test_the_result_is_on_one_device(runs):
     for leaf in jax.tree.leaves(runs[1].train_state):
         assert leaf.devices() == {jax.devices()[0]}
 
@@ -56,25 +56,25 @@ def test_each_device_computes_its_share():
     key, data = jax.random.key(0), Examples(*IMAGES)
     loop = make_loop(CNN, data, jax.random.clone(key), on_nonfinite="stop", devices=2, **sizes)
     train_state = loop.init(key, None)
-    given = (train_state, loop.zero_sums(train_state, None), None, loop.source.arrays, 0, 4)
-    arguments = replicate(loop.mesh, loop.arguments(*given))
+    arguments = (train_state, loop.zero_sums(train_state, None), None, loop.source.arrays, 0, 4)
+    arguments = replicate(loop.mesh, loop.arguments(*arguments))
     with use_mesh(loop.mesh):
         text = loop.executable(arguments).as_text()
     assert "all-reduce" in text
-    assert "f32[8,8,3,4]" in text  # three images of six, the batch inside
+    assert "f32[8,8,3,4]" in text  # three images of six, in HWNC layout
     assert "f32[8,8,6,4]" not in text
 
 
-def test_a_run_saved_on_two_devices_goes_on_with_one(tmp_path):
-    whole = run(epochs=2)
+def test_a_run_saved_on_two_devices_resumes_on_one(tmp_path):
+    uninterrupted = run(epochs=2)
     run(epochs=1, devices=2, checkpoints=Checkpoints(tmp_path))
-    rest = run(epochs=2, checkpoints=Checkpoints(tmp_path), resume=True)
-    assert int(rest.train_state.step) == int(whole.train_state.step)
-    assert_close(*(f.train_state.params["head"] for f in (rest, whole)))
+    resumed = run(epochs=2, checkpoints=Checkpoints(tmp_path), resume=True)
+    assert int(resumed.train_state.step) == int(uninterrupted.train_state.step)
+    assert_close(*(f.train_state.params["head"] for f in (resumed, uninterrupted)))
 
 
 @pytest.mark.parametrize(
-    ("devices", "words"),
+    ("devices", "message"),
     [
         (3, "at most 2 devices.*got 3.*host_platform_device_count=3"),
         (0, "devices to be a positive integer, but got 0; pass devices=1"),
@@ -82,12 +82,12 @@ def test_a_run_saved_on_two_devices_goes_on_with_one(tmp_path):
         (True, "got True"),
     ],
 )
-def test_devices_that_are_not_there_are_refused(devices, words):
-    with pytest.raises(RunError, match=words):
+def test_missing_devices_are_refused(devices, message):
+    with pytest.raises(RunError, match=message):
         train(devices)
 
 
-def test_a_batch_that_does_not_divide_is_refused():
+def test_a_batch_that_the_devices_do_not_divide_is_refused():
     with pytest.raises(RunError, match="batch_size=7; use 6"):
         fit(
             TRAIN_STEP,

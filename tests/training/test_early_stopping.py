@@ -1,4 +1,4 @@
-"""Early stopping goes back to the parameters of the epoch that validated best."""
+"""Early stopping returns the parameters of the epoch with the smallest validation loss."""
 
 import jax
 import jax.numpy as jnp
@@ -42,7 +42,7 @@ def test_a_run_that_never_gets_worse_keeps_its_last_epoch():
     assert_same(plain(fitted.train_state), plain(watched(4, validation=10).train_state))
 
 
-def test_no_improvement_at_all_is_met_with_patience_too():
+def test_patience_applies_without_any_improvement():
     fitted = watched(9, validation=-1, patience=3)
     assert (fitted.best_epoch, len(fitted.history)) == (1, 4)
 
@@ -55,7 +55,7 @@ def test_without_patience_the_last_epoch_counts():
 
 
 def not_finite_while(bad, value):
-    """The train step that reports a loss of `value` while the weight, seen on 1, is bad."""
+    """A train step that reports a loss of `value` while `bad(weight)` is true."""
 
     def reported(outputs, targets):
         loss = losses.squared_error(outputs, targets)
@@ -103,18 +103,18 @@ def test_a_loss_that_is_never_finite_ends_with_patience_and_the_last_parameters(
         patience=2,
         start=run(TRAIN_STEP, target(10), epochs=5).train_state,
     )
-    assert len(later.history) == 2  # and not 1, since five epochs without it were before
+    assert len(later.history) == 2  # not 1: the five epochs before `start` do not count
 
 
 def test_a_validation_loss_that_is_not_finite_is_reported_in_its_epoch():
     train_step = not_finite_while(FIRST[0], np.nan)
     fitted = run(train_step, target(10), epochs=3, validation=target(3))
     (warning,) = fitted.history[0].warnings
-    assert warning == "the validation loss is nan, which is never the best"
+    assert warning == "the validation loss is nan, which never counts as the best"
     assert fitted.history[1].warnings == fitted.history[2].warnings == ()
 
 
-def test_data_that_is_the_cause_is_named():
+def test_the_data_row_that_is_the_cause_is_named():
     x, y = target(3)
     y[7] = np.nan
     fitted = run(TRAIN_STEP, target(10), epochs=1, validation=(x, y))
@@ -127,25 +127,25 @@ def test_data_that_is_the_cause_is_named():
 
 @pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
 @pytest.mark.parametrize("cut", [1, 2, 4])
-def test_a_run_goes_on_from_a_loss_that_is_not_finite_as_if_undisturbed(tmp_path, cut, value):
-    def told(fitted):
+def test_a_run_resumes_bit_for_bit_after_a_loss_that_is_not_finite(tmp_path, cut, value):
+    def outcome(fitted):
         timeless = {"seconds": 0, "samples_per_second": 0, "steps": 0, "epochs": 0}
         history = [p._replace(**timeless) for p in fitted.history]
         return repr(history), fitted.best_epoch
 
     train_step = not_finite_while(lambda w: (w < 1.5) | ((w > 3) & (w < 4)), value)
     options = {"validation": target(3), "patience": 4}
-    whole = run(train_step, target(10), epochs=9, **options)
+    uninterrupted = run(train_step, target(10), epochs=9, **options)
     run(train_step, target(10), epochs=cut, checkpoints=Checkpoints(tmp_path), **options)
-    rest = run(
+    resumed = run(
         *(train_step, target(10)),
         epochs=9,
         checkpoints=Checkpoints(tmp_path),
         resume=True,
         **options,
     )
-    assert told(rest) == told(whole)
-    assert_same(plain(rest.train_state), plain(whole.train_state))
+    assert outcome(resumed) == outcome(uninterrupted)
+    assert_same(plain(resumed.train_state), plain(uninterrupted.train_state))
 
 
 def test_patience_on_a_loss_of_many_numbers_is_refused():

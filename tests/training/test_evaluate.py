@@ -1,4 +1,4 @@
-"""Evaluation and prediction in blocks are those of all rows at once, in one program."""
+"""Evaluation and prediction in blocks give the results of all rows at once, in one program."""
 
 import jax
 import numpy as np
@@ -24,15 +24,15 @@ LOGITS = MODEL.apply(PARAMS, STATE, X)[0]
 
 
 def counting():
-    """A train step, and the shapes of the batches that its model is traced for."""
+    """A train step, and the list of the shapes that its model is traced for."""
     shapes = []
 
     def note(x):
         shapes.append(x.shape)
         return x
 
-    def apply(params, state, x, **how):
-        return MODEL.apply(params, state, note(x), **how)
+    def apply(params, state, x, **options):
+        return MODEL.apply(params, state, note(x), **options)
 
     return judging(MODEL._replace(apply=apply)), shapes
 
@@ -41,19 +41,19 @@ def test_any_number_of_rows_is_evaluated_exactly_by_one_program():
     train_step, shapes = counting()
     for rows in ROWS:
         logits, y = LOGITS[:rows], Y[:rows]
-        found = evaluate(train_step, TRAIN_STATE, (X[:rows], y), metrics=METRICS, block_size=BLOCK)
+        result = evaluate(train_step, TRAIN_STATE, (X[:rows], y), metrics=METRICS, block_size=BLOCK)
         loss = losses.softmax_cross_entropy(logits, jax.numpy.asarray(y)).mean()
         predicted = logits.argmax(1)
-        assert found["loss"] == pytest.approx(float(loss), rel=1e-6)
-        assert found["accuracy"] == np.float32(sklearn.metrics.accuracy_score(y, predicted))
+        assert result["loss"] == pytest.approx(float(loss), rel=1e-6)
+        assert result["accuracy"] == np.float32(sklearn.metrics.accuracy_score(y, predicted))
         matrix = sklearn.metrics.confusion_matrix(y, predicted, labels=range(3))
-        np.testing.assert_array_equal(found["confusion"], matrix)
-        assert [type(found[name]) for name in METRICS] == [float, float, np.ndarray]
+        np.testing.assert_array_equal(result["confusion"], matrix)
+        assert [type(result[name]) for name in METRICS] == [float, float, np.ndarray]
     assert shapes == [(BLOCK, 2)]
 
 
 @pytest.mark.parametrize("rows", [0, *ROWS])
-def test_any_number_of_rows_is_predicted_as_all_at_once(rows):
+def test_prediction_does_not_depend_on_the_number_of_rows(rows):
     predicted = predict(judging(MODEL), TRAIN_STATE, X[:rows], block_size=BLOCK)
     probabilities = predict_proba(judging(MODEL), TRAIN_STATE, X[:rows], block_size=BLOCK)
     assert predicted.dtype == np.int32
@@ -75,25 +75,25 @@ def test_a_single_logit_has_the_probability_of_class_1():
     params, state = model.init(jax.random.key(0), X)
     logits = np.asarray(X @ params["head"]["kernel"])[:, 0]
     train_step, train_state = judging(model), judged(params, state)
-    found = predict_proba(train_step, train_state, X, block_size=BLOCK)
-    np.testing.assert_allclose(found, 1 / (1 + np.exp(-logits.astype(float))), rtol=1e-5)
-    found = predict(train_step, train_state, X, block_size=BLOCK)
-    np.testing.assert_array_equal(found, logits > 0)
+    result = predict_proba(train_step, train_state, X, block_size=BLOCK)
+    np.testing.assert_allclose(result, 1 / (1 + np.exp(-logits.astype(float))), rtol=1e-5)
+    result = predict(train_step, train_state, X, block_size=BLOCK)
+    np.testing.assert_array_equal(result, logits > 0)
 
 
 def test_a_train_step_may_be_a_function_of_hyperparameters():
-    def evaluated(train_step, **how):
-        return evaluate(train_step, TRAIN_STATE, (X, Y), block_size=BLOCK, **how)["accuracy"]
+    def evaluated(train_step, **options):
+        return evaluate(train_step, TRAIN_STATE, (X, Y), block_size=BLOCK, **options)["accuracy"]
 
     fixed = judging(MODEL, METRICS)
     assert evaluated(lambda hparams: fixed, hparams=HPARAMS) == evaluated(fixed)
 
 
-def test_no_rows_cannot_be_evaluated():
+def test_evaluation_of_no_rows_is_refused():
     with pytest.raises(ValueError, match="at least one, but got 0 inputs and 0 labels"):
         evaluate(judging(MODEL, METRICS), TRAIN_STATE, (X[:0], Y[:0]))
 
 
-def test_inputs_without_a_label_each_are_refused():
+def test_inputs_and_labels_of_different_lengths_are_refused():
     with pytest.raises(ValueError, match="26 inputs and 25 labels"):
         evaluate(judging(MODEL, METRICS), TRAIN_STATE, (X, Y[1:]))

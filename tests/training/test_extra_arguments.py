@@ -1,4 +1,4 @@
-"""Optimizers that take the loss, its gradient or its function are those of a loop by hand."""
+"""Optimizers that take the loss, its gradient or its function train as in a loop by hand."""
 
 import jax
 import jax.numpy as jnp
@@ -29,7 +29,7 @@ def loss(params):
 
 
 def by_hand(tx, params, steps):
-    """The params and the losses of optax's own loop, its value and gradient by jax."""
+    """The params and the losses of a loop written with optax and `jax.value_and_grad`."""
     state, values = tx.init(params), []
     for _ in range(steps):
         value, gradient = jax.value_and_grad(loss)(params)
@@ -42,7 +42,7 @@ def by_hand(tx, params, steps):
 
 
 @pytest.mark.parametrize("tx", OPTIMIZERS.values(), ids=OPTIMIZERS)
-def test_a_run_is_optax_s_own_loop(tx):
+def test_a_run_is_the_loop_of_optax(tx):
     train_step = make_train_step(MODEL, tx, losses.softmax_cross_entropy)
     fitted = run(train_step, epochs=5, batch_size=len(X))
     start = train_step.init(jax.random.key(0), X[:1]).params
@@ -51,7 +51,7 @@ def test_a_run_is_optax_s_own_loop(tx):
     assert_close(jnp.array([p.train["loss"] for p in fitted.history]), values, 1e-5)
 
 
-def test_what_takes_no_extra_arguments_gets_none_and_keeps_its_bits():
+def test_an_optimizer_without_extra_arguments_gets_none():
     tx = optax.adam(0.1)
     train_step = make_train_step(MODEL, tx, losses.softmax_cross_entropy)
     before = train_step.init(jax.random.key(0), X[:1])
@@ -69,7 +69,7 @@ def test_what_takes_no_extra_arguments_gets_none_and_keeps_its_bits():
     assert_close(after.params, by_optax(before.params, before.opt_state), 1e-6)
 
 
-def test_a_descent_passes_them_too():
+def test_a_descent_passes_extra_arguments_too():
     def bowl(x):
         return jnp.square(x - 3).sum()
 
@@ -83,7 +83,7 @@ def test_a_descent_passes_them_too():
 
 
 def test_the_value_is_the_whole_objective():
-    """With the penalty, whose gradient the optimizer gets as well."""
+    """It includes the penalty, whose gradient the optimizer gets as well."""
     seen = optax.GradientTransformationExtraArgs(
         lambda params: jnp.float32(0),
         lambda updates, state, params, *, value, grad, value_fn, **more: (

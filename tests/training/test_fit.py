@@ -1,20 +1,20 @@
-"""The ordinary loop: it learns, it tells what it did, and its key decides every bit."""
+"""`fit` learns, reports and evaluates, and its key decides every bit."""
 
 import jax
 import numpy as np
 import optax
 import pytest
-from answers import chunks_compiled
 from clouds import HPARAMS, TRAIN, TRAIN_STEP, VALIDATION, plain, run
 from helpers import assert_same
+from refusals import chunks_compiled
 
 from jaxnets import dense, losses, metrics, models
 from jaxnets.training import evaluate, make_train_step
 
-STEPS = 5  # an epoch
+STEPS = 5  # per epoch
 
 
-def test_it_tells_the_clouds_apart():
+def test_it_learns_to_classify_the_clusters():
     fitted = run(epochs=8, validation=VALIDATION)
     assert fitted.history[-1].train["accuracy"] > 0.95
     assert fitted.history[-1].validation["accuracy"] > 0.95
@@ -26,32 +26,32 @@ def test_the_key_decides_every_bit():
     assert (first.params["head"]["kernel"] != other.params["head"]["kernel"]).all()
 
 
-def test_how_often_the_host_wakes_changes_nothing_and_compiles_nothing():
+def test_the_length_of_chunks_changes_and_compiles_nothing():
     run()
     before, reports = chunks_compiled(), []
-    awake = run(chunk_seconds=1e-9, epochs=4, report=reports.append)
+    short_chunks = run(chunk_seconds=1e-9, epochs=4, report=reports.append)
     assert chunks_compiled() == before
-    asleep = run(epochs=4)
-    assert_same(plain(awake.train_state), plain(asleep.train_state))
-    assert [p.train for p in awake.history] == [p.train for p in asleep.history]
-    # the first epoch shows how long a step takes; from then on each chunk is one step
+    one_chunk = run(epochs=4)
+    assert_same(plain(short_chunks.train_state), plain(one_chunk.train_state))
+    assert [p.train for p in short_chunks.history] == [p.train for p in one_chunk.history]
+    # the first epoch measures the time per step; from then on each chunk is one step
     assert [progress.step for progress in reports] == [STEPS, *range(STEPS + 1, 4 * STEPS + 1)]
     assert [progress.epoch for progress in reports] == [1, *(2 + i // STEPS for i in range(15))]
     assert [p.step for p in reports if p.epoch_done] == [5, 10, 15, 20]
-    assert awake.history == tuple(p for p in reports if p.epoch_done)
+    assert short_chunks.history == tuple(p for p in reports if p.epoch_done)
 
 
-def test_history_has_an_entry_an_epoch_and_the_last_is_what_evaluate_gives():
+def test_history_has_one_entry_per_epoch_and_its_validation_is_that_of_evaluate():
     fitted = run(epochs=3, validation=VALIDATION)
     assert [progress.epoch for progress in fitted.history] == [1, 2, 3]
     assert [progress.step for progress in fitted.history] == [STEPS, 2 * STEPS, 3 * STEPS]
     assert all(p.epochs == 3 and p.steps == 3 * STEPS and p.epoch_done for p in fitted.history)
-    found = evaluate(TRAIN_STEP, fitted.train_state, VALIDATION, hparams=HPARAMS)
-    assert fitted.history[-1].validation == found
+    evaluated = evaluate(TRAIN_STEP, fitted.train_state, VALIDATION, hparams=HPARAMS)
+    assert fitted.history[-1].validation == evaluated
     assert fitted.best_epoch is None
 
 
-def test_training_figures_are_those_of_the_epoch_each_example_counted_once():
+def test_training_metrics_count_each_example_of_the_epoch_once():
     count = metrics.Metric(lambda outputs, y, weights: weights.sum(), lambda sums: sums)
     still = make_train_step(
         dense(3), optax.sgd(0.0), losses.softmax_cross_entropy, metrics={"count": count}
@@ -74,15 +74,15 @@ def test_its_times_add_up():
     np.testing.assert_allclose(pace, STEPS * 12 / seconds)
 
 
-def test_a_run_goes_on_from_a_train_state_as_if_it_had_never_stopped():
+def test_a_run_continues_from_a_train_state_bit_for_bit():
     half = run(epochs=1).train_state
     rest = run(epochs=3, start=half)
     assert_same(plain(rest.train_state), plain(run(epochs=3).train_state))
     assert [progress.epoch for progress in rest.history] == [2, 3]
-    assert int(half.step) == STEPS  # and is still there: the run worked on a copy
+    assert int(half.step) == STEPS  # not donated: the run trained a copy
 
 
-def test_a_run_begins_with_what_its_train_step_inits():
+def test_a_run_starts_from_the_train_state_of_init():
     start = TRAIN_STEP(HPARAMS).init(jax.random.key(0), TRAIN[0][:1])
     assert_same(plain(run(start=start).train_state), plain(run().train_state))
 

@@ -1,12 +1,12 @@
-"""Hyperparameters are inputs of the compiled program: a new value compiles nothing anew."""
+"""Hyperparameters are inputs of the compiled program: new values do not recompile."""
 
 import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
-from answers import chunks_compiled
 from clouds import by_rate, run
 from helpers import assert_close
+from refusals import chunks_compiled
 
 from jaxnets import LayerError, dense, dropout, losses, serial
 from jaxnets.training import RunError, make_train_step
@@ -46,5 +46,5 @@ def test_a_rate_out_of_range_is_refused_before_it_is_traced(rate):
 
 def test_hparams_of_a_train_step_that_reads_none_are_refused():
     fixed = make_train_step(network(0.5), optax.sgd(0.1), losses.softmax_cross_entropy)
-    with pytest.raises(RunError, match=r"depends on no hparams, but got \['learning_rate'\]"):
+    with pytest.raises(RunError, match=r"does not depend on hparams, but got \['learning_rate'\]"):
         run(fixed, hparams={"learning_rate": 0.2})

@@ -1,4 +1,4 @@
-"""Ctrl-C and SIGTERM end a run between chunks, with what was learnt in hand."""
+"""Ctrl-C and SIGTERM end a run between chunks, with the result so far."""
 
 import os
 import signal
@@ -13,16 +13,16 @@ from jaxnets.training import Interrupted
 
 @pytest.fixture(autouse=True)
 def handlers():
-    """Python's own handling of both signals, as in any program that has not changed it."""
+    """Python's default handlers of both signals."""
     usual = {signal.SIGINT: signal.default_int_handler, signal.SIGTERM: signal.SIG_DFL}
     before = {number: signal.signal(number, handler) for number, handler in usual.items()}
     yield
     for number, handler in before.items():
-        assert signal.signal(number, handler) is usual[number]  # a run leaves them as they were
+        assert signal.signal(number, handler) is usual[number]  # a run restores them
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_the_first_signal_ends_the_run_after_the_chunk_with_what_was_learnt(number):
+def test_the_first_signal_ends_the_run_after_the_chunk_with_its_result(number):
     with pytest.raises(Interrupted, match=f"signal {number}") as raised:
         run(epochs=9, report=lambda progress: os.kill(os.getpid(), number))
     fitted = raised.value.fit
@@ -31,7 +31,7 @@ def test_the_first_signal_ends_the_run_after_the_chunk_with_what_was_learnt(numb
     assert_same(plain(fitted.train_state), plain(run(epochs=1).train_state))
 
 
-def test_a_second_ctrl_c_does_not_wait():
+def test_a_second_ctrl_c_interrupts_at_once():
     reports = []
 
     def report(progress):
@@ -46,7 +46,7 @@ def test_a_second_ctrl_c_does_not_wait():
     assert len(reports) == 1
 
 
-def test_ctrl_c_while_nothing_trains_is_pythons_own():
+def test_ctrl_c_outside_a_run_is_pythons_keyboard_interrupt():
     run(epochs=1)
     with pytest.raises(KeyboardInterrupt):
         os.kill(os.getpid(), signal.SIGINT)
@@ -71,8 +71,8 @@ def test_an_ignored_signal_stays_ignored():
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
-def test_a_handler_that_is_not_pythons_is_left_to_its_owner(monkeypatch):
-    """As where Python is embedded; `signal.signal` returns None there, and takes none back."""
+def test_a_handler_that_was_not_installed_from_python_is_kept(monkeypatch):
+    """As if Python is embedded: `signal.signal` returns None then, and does not accept it back."""
     usual = {"getsignal": signal.getsignal, "signal": signal.signal}
     foreign = {signal.SIGTERM}
 

@@ -1,4 +1,4 @@
-"""Learning-rate decay: optax's schedules and a function of one's own, each by its formula."""
+"""Learning-rate decay: optax's schedules and a custom function, each against its formula."""
 
 import jax.numpy as jnp
 import numpy as np
@@ -31,7 +31,7 @@ def test_a_schedule_is_its_formula(schedule, expected):
 
 
 @pytest.mark.parametrize("schedule, rates", DECAYS.values(), ids=DECAYS)
-def test_each_step_of_a_descent_is_made_at_the_rate_of_its_number_from_zero(schedule, rates):
+def test_each_step_of_a_descent_uses_the_rate_of_its_number_from_zero(schedule, rates):
     points = descend(lambda w: w**2 / 2, 1.0, optax.sgd(schedule), len(STEPS)).points
     expected = np.cumprod([1.0, *(1 - rates)])
     np.testing.assert_allclose(points, expected, rtol=1e-5)

@@ -1,4 +1,4 @@
-"""Mixed precision computes in bfloat16 and keeps all that it remembers in float32."""
+"""Mixed precision computes in bfloat16 and keeps the train state in float32."""
 
 import jax
 import jax.numpy as jnp
@@ -10,7 +10,7 @@ from jaxnets import batch_norm, dense, dropout, losses, serial
 from jaxnets.training import Batch, make_train_step
 
 
-def test_activations_are_bfloat16_and_what_is_kept_and_minimised_is_float32():
+def test_activations_are_bfloat16_and_state_and_objective_are_float32():
     hidden, outputs = [], []
 
     def note(x):
@@ -27,7 +27,7 @@ def test_activations_are_bfloat16_and_what_is_kept_and_minimised_is_float32():
     )
     train_step = by_rate(model, loss, compute_dtype=jnp.bfloat16)(HPARAMS)
     before = train_step.init(jax.random.key(0), TRAIN[0][:1])
-    hidden.clear()  # of the initialisation, which is float32
+    hidden.clear()  # the initialization is in float32
     batch = Batch(*TRAIN, jnp.ones(len(TRAIN[0])))
     after, sums = jax.eval_shape(train_step, before, batch)
     assert set(hidden) == {jnp.dtype("bfloat16")} and set(outputs) == {jnp.dtype("float32")}
@@ -36,17 +36,17 @@ def test_activations_are_bfloat16_and_what_is_kept_and_minimised_is_float32():
     assert {leaf.dtype for leaf in jax.tree.leaves(kept)} == {jnp.dtype("float32")}
 
 
-def test_it_learns_much_as_float32_does():
-    def learnt(compute_dtype):
+def test_it_trains_almost_like_float32():
+    def trained_params(compute_dtype):
         return run(by_rate(MODEL, compute_dtype=compute_dtype)).train_state.params
 
-    coarse, fine = learnt(jnp.bfloat16), learnt(None)
+    coarse, fine = trained_params(jnp.bfloat16), trained_params(None)
     assert_close(coarse["head"], fine["head"], 0.05)
     assert (coarse["head"]["kernel"] != fine["head"]["kernel"]).all()
 
 
-def test_the_penalty_is_of_the_params_as_they_are_kept():
-    """1 + 2^-12 is 1 in bfloat16: what is minimised is the penalty of the float32 numbers."""
+def test_the_penalty_is_of_the_float32_params():
+    """1 + 2^-12 is 1 in bfloat16, so that its penalty would be 0."""
     seen = []
 
     def penalty(params):

@@ -1,4 +1,4 @@
-"""Momentum with the learning rate inside the velocity, beside optax's with the rate outside."""
+"""Momentum with the learning rate inside the velocity, compared with optax's outside it."""
 
 import jax
 import jax.numpy as jnp
@@ -22,30 +22,32 @@ def halving(step):
 
 
 def test_at_a_constant_rate_it_is_optax_sgd_with_momentum():
-    ours = descend(bend, START, momentum(0.05, decay=0.8), 20)
-    assert_close(ours, descend(bend, START, optax.sgd(0.05, momentum=0.8), 20), 1e-5)
+    points = descend(bend, START, momentum(0.05, decay=0.8), 20)
+    assert_close(points, descend(bend, START, optax.sgd(0.05, momentum=0.8), 20), 1e-5)
 
 
 def test_under_a_schedule_it_is_the_formula_and_not_optax_sgd_with_momentum():
-    # S4, "SGD optimization algorithms": v <- gamma v + eta g; theta <- theta - v
+    # v <- gamma v + eta g; theta <- theta - v
     theta, v, expected = np.array([2.0, -1.0]), 0.0, []
     for step in range(20):
         expected.append(theta)
         v = 0.8 * v + halving(step) * (theta**3 + 2 * theta)
         theta = theta - v
-    ours = descend(bend, START, momentum(halving, decay=0.8), 20).points
-    np.testing.assert_allclose(ours, [*expected, theta], rtol=1e-5, atol=1e-6)
-    theirs = descend(bend, START, optax.sgd(halving, momentum=0.8), 20).points
-    np.testing.assert_allclose(theirs[:6], ours[:6], rtol=1e-5)  # the rate has not changed yet
-    assert np.abs(theirs[6:] - ours[6:]).max() > 0.01
+    points = descend(bend, START, momentum(halving, decay=0.8), 20).points
+    np.testing.assert_allclose(points, [*expected, theta], rtol=1e-5, atol=1e-6)
+    optax_points = descend(bend, START, optax.sgd(halving, momentum=0.8), 20).points
+    np.testing.assert_allclose(
+        optax_points[:6], points[:6], rtol=1e-5
+    )  # the rate has not changed yet
+    assert np.abs(optax_points[6:] - points[6:]).max() > 0.01
 
 
-def test_a_rate_of_zero_lets_it_roll_on_where_optax_stops():
+def test_at_a_rate_of_zero_it_keeps_moving_where_optax_stops():
     stopped = lambda step: jnp.where(step < 3, 0.05, 0.0)  # noqa: E731
-    ours = descend(bend, START, momentum(stopped, decay=0.8), 5).points
-    theirs = descend(bend, START, optax.sgd(stopped, momentum=0.8), 5).points
-    assert (ours[5] != ours[3]).all()
-    assert_same(theirs[5], theirs[3])
+    points = descend(bend, START, momentum(stopped, decay=0.8), 5).points
+    optax_points = descend(bend, START, optax.sgd(stopped, momentum=0.8), 5).points
+    assert (points[5] != points[3]).all()
+    assert_same(optax_points[5], optax_points[3])
 
 
 def test_it_keeps_the_dtype_of_the_params():
@@ -55,7 +57,7 @@ def test_it_keeps_the_dtype_of_the_params():
     assert updates["w"].dtype == state.velocity["w"].dtype == jnp.bfloat16
 
 
-def test_its_numbers_may_be_hyperparameters_of_a_run():
+def test_its_rate_and_decay_may_be_hyperparameters():
     def train_step(hparams):
         optimizer = momentum(hparams["learning_rate"], decay=hparams["decay"])
         return make_train_step(dense(1), optimizer, losses.squared_error)
@@ -72,6 +74,6 @@ def test_its_numbers_may_be_hyperparameters_of_a_run():
 
 
 @pytest.mark.parametrize("decay", [-0.1, 1.0])
-def test_a_decay_that_keeps_everything_or_less_than_nothing_is_refused(decay):
-    with pytest.raises(RunError, match=rf"decay in \[0, 1\).*but got {decay}; 0.9 is usual"):
+def test_a_decay_outside_0_to_1_is_refused(decay):
+    with pytest.raises(RunError, match=rf"decay in \[0, 1\).*but got {decay}"):
         momentum(0.1, decay=decay)

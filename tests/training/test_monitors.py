@@ -1,4 +1,4 @@
-"""Monitors say what is wrong, once, and nothing of what is right."""
+"""Monitors report each problem once, and nothing else."""
 
 import json
 
@@ -16,30 +16,30 @@ STATE = TRAIN_STEP(HPARAMS).init(jax.random.key(0), TRAIN[0][:1])
 
 
 def watch(series, chunk, monitor):
-    """What the monitor says of a series of objectives that comes in chunks."""
-    said = []
+    """The monitor's warnings for a series of objectives that is split into chunks."""
+    warnings = []
     for start in range(0, len(series), chunk):
         part = np.asarray(series[start : start + chunk], np.float32)
-        said += monitor(STATE._replace(step=start + len(part)), part)
-    return said
+        warnings += monitor(STATE._replace(step=start + len(part)), part)
+    return warnings
 
 
 NOISE = 1 + 0.1 * np.random.default_rng(0).normal(size=400)
 
 
 @pytest.mark.parametrize("chunk", [1, 7, 400])
-def test_a_loss_that_jumps_is_told_once_with_its_step_whatever_the_chunks(chunk):
+def test_a_loss_spike_is_reported_once_with_its_step_for_any_chunks(chunk):
     series = NOISE.copy()
     series[250:255] = 5
-    (said,) = watch(series, chunk, monitors.loss_spikes())
-    assert said.startswith("the loss jumped to 5 at step 250, where the 100 steps before had 0.9")
+    (warning,) = watch(series, chunk, monitors.loss_spikes())
+    assert warning.startswith("the loss jumped to 5 at step 250; in the 100 ")
 
 
-def test_noise_and_a_slow_rise_are_no_spikes():
+def test_noise_and_a_slow_rise_are_not_spikes():
     assert watch(NOISE + np.linspace(0, 1, 400), 50, monitors.loss_spikes()) == []
 
 
-def test_nothing_is_said_before_there_is_something_to_compare_with():
+def test_there_are_no_warnings_before_the_window_is_full():
     series = NOISE.copy()
     series[50] = 100
     assert watch(series, 400, monitors.loss_spikes()) == []
@@ -54,16 +54,16 @@ def rectifier(biases):
     return params
 
 
-def test_units_that_no_example_switches_on_are_counted_by_layer():
+def test_dead_units_are_counted_per_layer():
     x = jax.random.normal(jax.random.key(1), (50, 3))
     params = rectifier([-100, -100, -100, 100])
-    found = dead_units(RECTIFIER, params, {}, x)
+    shares = dead_units(RECTIFIER, params, {}, x)
     hidden = jax.nn.relu(x @ params["fc1"]["kernel"] + params["fc1"]["bias"][None])
     out = hidden @ params["fc2"]["kernel"] + params["fc2"]["bias"][None]
-    assert found == {"fc1": 0.75, "fc2": float((out <= 0).all(0).mean())}
+    assert shares == {"fc1": 0.75, "fc2": float((out <= 0).all(0).mean())}
 
 
-def test_of_a_feature_map_a_unit_is_a_channel():
+def test_a_unit_of_a_feature_map_is_a_channel():
     model = serial(("conv1", conv(3, (3, 3))), jax.nn.relu)
     params, _ = model.init(jax.random.key(0), jnp.ones((1, 5, 5, 1)))
     params["conv1"]["bias"] = jnp.array([-100.0, 0, 100])
@@ -75,46 +75,46 @@ def test_a_run_reports_each_dead_layer_once():
     reports = []
     dead = STATE._replace(params=rectifier([-100] * 4), model_state={})
     monitor = monitors.dead_units(RECTIFIER, np.ones((5, 3), np.float32))
-    (said, *_) = monitor(dead, np.zeros(1))
-    assert said.startswith("100% of the units of layer 'fc1' are dead at step 0")
+    (warning, *_) = monitor(dead, np.zeros(1))
+    assert warning.startswith("100% of the units of layer 'fc1' are dead at step 0")
     assert monitor(dead, np.zeros(1)) == []
     run(callbacks=[lambda state, objectives: [f"{len(objectives)} steps"]], report=reports.append)
     assert [progress.warnings for progress in reports] == [("5 steps",)] * 2
 
 
-def reminded(monitor, other):
-    """The other monitor, with the memory of the first as a checkpoint keeps it."""
-    monitors.remind([other], json.loads(json.dumps(monitors.memories([monitor]))))
+def restored(monitor, other):
+    """The other monitor, with the state of the first as a checkpoint stores it."""
+    monitors.restore_monitors([other], json.loads(json.dumps(monitors.monitor_states([monitor]))))
     return other
 
 
-def test_a_memory_survives_json_bit_for_bit():
+def test_a_monitors_state_survives_json_bit_for_bit():
     series = NOISE.copy()
-    series[30], series[40], series[250:255] = np.nan, np.inf, 5  # as where they are skipped
-    whole, parts = monitors.loss_spikes(window=20), monitors.loss_spikes(window=20)
-    expected, said = watch(series, 10, whole), []
+    series[30], series[40], series[250:255] = np.nan, np.inf, 5  # as with on_nonfinite="skip"
+    uninterrupted, resumed = monitors.loss_spikes(window=20), monitors.loss_spikes(window=20)
+    expected, warnings = watch(series, 10, uninterrupted), []
     for start in range(0, 400, 10):
-        parts = reminded(parts, monitors.loss_spikes(window=20))
+        resumed = restored(resumed, monitors.loss_spikes(window=20))
         part = np.asarray(series[start : start + 10], np.float32)
-        said += parts(STATE._replace(step=start + 10), part)
-    assert said == expected and len(said) == 1
-    assert parts.memory == whole.memory
-    known = np.frombuffer(bytes.fromhex(parts.memory["past"]), np.float32)
-    np.testing.assert_array_equal(known, series[-20:].astype(np.float32))
+        warnings += resumed(STATE._replace(step=start + 10), part)
+    assert warnings == expected and len(warnings) == 1
+    assert resumed.state == uninterrupted.state
+    past = np.frombuffer(bytes.fromhex(resumed.state["past"]), np.float32)
+    np.testing.assert_array_equal(past, series[-20:].astype(np.float32))
 
 
 def test_a_dead_layer_that_was_reported_before_a_resume_is_not_reported_again():
     dead = STATE._replace(params=rectifier([-100] * 4), model_state={})
     first, again = (monitors.dead_units(RECTIFIER, np.ones((5, 3))) for _ in range(2))
-    assert any("fc1" in said for said in first(dead, np.zeros(1)))
-    assert reminded(first, again)(dead, np.zeros(1)) == []
+    assert any("fc1" in warning for warning in first(dead, np.zeros(1)))
+    assert restored(first, again)(dead, np.zeros(1)) == []
 
 
-def test_a_monitor_of_other_options_or_kind_begins_with_no_memory():
-    known, other = monitors.loss_spikes(window=20), monitors.loss_spikes(window=30)
-    watch(NOISE, 400, known)
-    assert reminded(known, other).memory == {}
-    assert reminded(lambda state, objectives: [], other).memory == {}
+def test_a_monitor_with_other_options_starts_without_state():
+    first, other = monitors.loss_spikes(window=20), monitors.loss_spikes(window=30)
+    watch(NOISE, 400, first)
+    assert restored(first, other).state == {}
+    assert restored(lambda state, objectives: [], other).state == {}
 
 
 @pytest.mark.parametrize(
@@ -125,6 +125,6 @@ def test_a_monitor_of_other_options_or_kind_begins_with_no_memory():
         lambda: monitors.dead_units(RECTIFIER, np.ones((1, 3)), share=1),
     ],
 )
-def test_a_monitor_that_could_say_nothing_is_refused(build):
+def test_a_monitor_that_could_never_warn_is_refused(build):
     with pytest.raises(ValueError, match="expects"):
         build()

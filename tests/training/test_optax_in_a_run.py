@@ -1,4 +1,4 @@
-"""What optax brings to a run: schedules, clipping, accumulation, decay and averages."""
+"""Features of optax in a run: schedules, clipping, accumulation, decay and averages."""
 
 import numpy as np
 import optax
@@ -15,7 +15,7 @@ DATA = (np.ones((60, 1), np.float32), np.ones(60, np.float32))
 
 
 def weight(tx, slope=1.0):
-    """Where one weight gets to from 1 in ten steps under a constant gradient; the whole result."""
+    """A weight after ten steps from 1 with a constant gradient, and the result of the run."""
 
     def optimizer(hparams):
         return tx(hparams) if callable(tx) else tx
@@ -25,7 +25,7 @@ def weight(tx, slope=1.0):
     return fitted.train_state.params["kernel"].item(), fitted
 
 
-def test_each_step_is_made_at_the_rate_planned_for_it():
+def test_each_step_uses_the_scheduled_learning_rate():
     moved = weight(optax.sgd(lambda step: 2.0**-step))[0] - 1
     assert moved == pytest.approx(-sum(2.0**-step for step in range(STEPS)), abs=1e-6)
 
@@ -49,7 +49,7 @@ def test_decoupled_decay_shrinks_a_weight_that_has_no_gradient():
     assert decayed == pytest.approx((1 - 0.5 * 0.1) ** STEPS, rel=1e-6)
 
 
-def test_params_ema_averages_the_params_from_the_first_on():
+def test_params_ema_averages_the_params_from_the_start():
     _, fitted = weight(optax.chain(optax.sgd(0.1), params_ema(0.8)))
     expected = 1.0
     for step in range(1, STEPS + 1):
@@ -58,14 +58,14 @@ def test_params_ema_averages_the_params_from_the_first_on():
     np.testing.assert_allclose(average["kernel"], [[expected]], rtol=1e-6)
 
 
-def test_params_ema_passes_updates_on_and_asks_for_the_params():
+def test_params_ema_passes_updates_on_and_needs_the_params():
     tx, params, updates = params_ema(0.9), {"w": 1.0}, {"w": 0.5}
     assert tx.update(updates, tx.init(params), params)[0] == updates
     with pytest.raises(ValueError, match=r"call optimizer.update\(gradient, opt_state, params\)"):
         tx.update(updates, tx.init(params))
 
 
-def test_small_batches_accumulated_are_one_large_batch():
+def test_accumulated_small_batches_are_one_large_batch():
     def descend(tx, batch_size):
         train_step = make_train_step(dense(3), tx, losses.softmax_cross_entropy)
         return run(train_step, TRAIN, epochs=3, batch_size=batch_size).train_state.params

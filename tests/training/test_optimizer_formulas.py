@@ -20,7 +20,7 @@ STEPS = 20
 
 
 def curved(p):
-    """No quadratic, with a valley, a quartic and a saddle."""
+    """Not quadratic: it has a valley, a quartic and a saddle."""
     x, y, z = p
     return (1 - x) ** 2 + 2 * (y - x**2) ** 2 + 0.5 * z**4 - z * jnp.cos(x)
 
@@ -48,7 +48,7 @@ def heavy_ball(p, rate, decay):
 
 
 def nesterov(p, rate, decay):
-    """Sutskever et al. 2013, eq. 3 and 4; each point is theta + decay v, the gradient's place."""
+    """Sutskever et al. 2013, eq. 3 and 4; the gradient is taken at each point, theta + decay v."""
     theta, v = p, 0.0
     while True:
         v = decay * v - rate * gradient(theta + decay * v)
@@ -99,7 +99,7 @@ def adam(p, rate, b1, b2, eps):
         yield p
 
 
-# Adaptive ones twice: as they are, and with constants so large that where they sit must show.
+# Adaptive ones twice: with the defaults, and with constants so large that their place matters.
 CASES = {
     "sgd": (optax.sgd(0.05), sgd, {"rate": 0.05}),
     "momentum": (momentum(0.02, decay=0.9), heavy_ball, {"rate": 0.02, "decay": 0.9}),
@@ -173,7 +173,7 @@ def test_the_constants_that_the_readme_states_are_the_defaults_of_optax(construc
     assert {name: parameters[name].default for name in stated} == stated
 
 
-def test_adadelta_climbs_where_it_is_given_no_learning_rate():
+def test_adadelta_without_a_learning_rate_climbs():
     assert descend(curved, jnp.asarray(START), optax.adadelta(), 3).values[-1] > curved(START)
 
 

@@ -1,4 +1,4 @@
-"""The order of an epoch: every example once, and no order likelier than another."""
+"""The order of an epoch has every example once, and all orders are equally likely."""
 
 import jax
 import jax.numpy as jnp
@@ -6,13 +6,13 @@ import numpy as np
 import pytest
 from scipy.stats import chi2
 
-from jaxnets.training.order import FEW, permutation
+from jaxnets.training.order import MAX_SORTED, permutation
 
-MANY = FEW + 4  # the smallest that is not sorted has the least to mix
+MANY = MAX_SORTED + 4  # the smallest that is not sorted has the least to mix
 
 
-@pytest.mark.parametrize("n", [1, 2, 7, FEW, FEW + 1, 4489, 60_000, 65_537])
-def test_every_index_comes_once(n):
+@pytest.mark.parametrize("n", [1, 2, 7, MAX_SORTED, MAX_SORTED + 1, 4489, 60_000, 65_537])
+def test_every_index_occurs_once(n):
     order = permutation(jax.random.key(n), n)
     assert order.dtype == jnp.int32
     np.testing.assert_array_equal(np.sort(order), np.arange(n))
@@ -26,14 +26,14 @@ def test_the_key_decides_the_order():
 
 @pytest.fixture(scope="module")
 def places():
-    """Where each of 20,000 orders sends six indices: neighbours, a row apart, and the ends."""
+    """The places of six indices in 20,000 orders: neighbours, a row apart, and the ends."""
     picked = jnp.array([0, 1, 64, 65, 2050, MANY - 1])
     keys = jax.random.split(jax.random.key(0), 20_000)
     return np.asarray(jax.jit(jax.vmap(lambda key: permutation(key, MANY)[picked]))(keys))
 
 
 def likely(counts):
-    """Whether the counts of equally likely cells differ no more than chance makes them."""
+    """Whether the counts are consistent with equally likely cells, by a chi-squared test."""
     expected = counts.mean()
     return ((counts - expected) ** 2 / expected).sum() < chi2.ppf(1 - 1e-6, counts.size - 1)
 
@@ -43,7 +43,7 @@ def test_each_index_is_equally_likely_in_each_place(places):
         assert likely(np.histogram(place, 20, (0, MANY))[0])
 
 
-def test_two_indices_fall_independently(places):
+def test_two_indices_are_independent(places):
     for i, first in enumerate(places.T):
         for second in places.T[:i]:
             cells = np.histogram2d(first, second, 10, ((0, MANY), (0, MANY)))[0]

@@ -1,4 +1,4 @@
-"""A train step of one's own trains, saves, resumes and stops as the library's does."""
+"""A custom train step trains, saves, resumes and stops like the library's."""
 
 import signal
 
@@ -27,34 +27,34 @@ RATE = 0.05
 
 
 class Descent:
-    """Least squares by hand, on a dict; a step whose number is `bad` spoils what it returns."""
+    """Least squares by hand, with a dict as train state; step number `bad` returns NaN."""
 
     def __init__(self, bad=None, spoils="objective"):
         self.bad, self.spoils = bad, spoils
 
     def init(self, key, x):
         weights = jax.random.normal(key, (x.shape[1],))
-        return {"weights": weights, "taken": jnp.int32(0)}
+        return {"weights": weights, "steps": jnp.int32(0)}
 
     def __call__(self, train_state, batch, hparams):
         def objective(weights):
             errors = jnp.square(batch.x @ weights - batch.y) * batch.weights
             return errors.sum() / batch.weights.sum(), errors.sum()
 
-        weights, taken = train_state["weights"], train_state["taken"]
+        weights, steps = train_state["weights"], train_state["steps"]
         (value, errors), slope = jax.value_and_grad(objective, has_aux=True)(weights)
         rate = RATE if hparams is None else hparams["learning_rate"]
-        spoilt = jnp.nan if self.bad is None else jnp.where(taken == self.bad, jnp.nan, 1)
+        factor = jnp.nan if self.bad is None else jnp.where(steps == self.bad, jnp.nan, 1)
         if self.bad is not None and self.spoils == "objective":
-            value = value * spoilt
+            value = value * factor
         elif self.bad is not None:
-            slope = slope * spoilt
-        after = {"weights": weights - rate * slope, "taken": taken + 1}
+            slope = slope * factor
+        after = {"weights": weights - rate * slope, "steps": steps + 1}
         return after, {"objective": value, "squares": errors, "rows": batch.weights.sum()}
 
 
 class Judged(Descent):
-    """It can be evaluated too."""
+    """A descent that can be evaluated too."""
 
     def evaluate_batch(self, train_state, batch):
         errors = jnp.square(batch.x @ train_state["weights"] - batch.y)
@@ -74,7 +74,7 @@ def by_hand(order, weights, steps, rate=RATE):
     return path
 
 
-ALL = [np.arange(60)] * 20  # of a batch that holds all rows, whose order does not matter
+ALL = [np.arange(60)] * 20  # batches of all rows, whose order does not matter
 
 
 def first(step):
@@ -86,23 +86,23 @@ def test_init_and_call_are_enough():
     fitted = run(step, DATA, epochs=20, batch_size=60, report=reports.append)
     expected = by_hand(ALL, first(step), 20)[-1]
     assert_close(fitted.train_state["weights"], expected, 1e-5)
-    assert fitted.train_state["taken"] == 20
+    assert fitted.train_state["steps"] == 20
     assert [progress.train for progress in fitted.history] == [{}] * 20
     assert fitted.samples_per_second > 0 and reports
 
 
-def test_its_sums_become_figures_by_its_values():
+def test_its_sums_become_metrics_by_its_values():
     step = Judged()
     fitted = run(step, DATA, epochs=5, batch_size=60, validation=DATA)
     path = by_hand(ALL, first(step), 5)
     losses = [np.square(X @ weights - Y).mean() for weights in path]
     assert_close([p.train["loss"] for p in fitted.history], losses[:-1], 1e-4)
     assert_close([p.validation["loss"] for p in fitted.history], losses[1:], 1e-4)
-    found = evaluate(step, fitted.train_state, DATA, block_size=7)
-    assert found["loss"] == pytest.approx(losses[-1], rel=1e-4)
+    evaluated = evaluate(step, fitted.train_state, DATA, block_size=7)
+    assert evaluated["loss"] == pytest.approx(losses[-1], rel=1e-4)
 
 
-def test_patience_watches_the_loss_it_names():
+def test_patience_monitors_its_loss():
     fitted = run(Judged(), DATA, epochs=9, validation=(X, -Y), patience=2)
     assert fitted.best_epoch is not None and len(fitted.history) <= 9
     best = min(p.validation["loss"] for p in fitted.history)
@@ -112,37 +112,37 @@ def test_patience_watches_the_loss_it_names():
 def test_padding_has_no_weight():
     fitted = run(Judged(), DATA, epochs=2, batch_size=59, remainder="pad")
     state = fitted.history[0]
-    assert state.train["loss"] > 0 and fitted.train_state["taken"] == 4
+    assert state.train["loss"] > 0 and fitted.train_state["steps"] == 4
 
 
-def test_a_function_of_hparams_may_make_it_and_it_may_take_them_itself():
+def test_it_may_be_a_function_of_hparams_or_take_them_itself():
     rates = {"learning_rate": 0.02}
 
     class Slow(Descent):
         def __call__(self, train_state, batch, hparams):
             return super().__call__(train_state, batch, rates)
 
-    taken = run(Descent(), DATA, hparams=rates)
-    made = run(lambda hparams: Slow(), DATA, hparams={"unread": 1.0})
-    assert_close(taken.train_state, made.train_state, 1e-6)
+    direct = run(Descent(), DATA, hparams=rates)
+    from_function = run(lambda hparams: Slow(), DATA, hparams={"unread": 1.0})
+    assert_close(direct.train_state, from_function.train_state, 1e-6)
 
 
 @pytest.mark.parametrize("strategy", ["vmap", "map"])
-def test_in_a_population_each_member_is_what_it_is_alone(strategy):
+def test_each_member_of_a_population_is_the_model_trained_alone(strategy):
     keys, rates = jax.random.split(jax.random.key(3), 3), np.float32([0.05, 0.01, 0.1])
     options = {"epochs": 4, "batch_size": 12, "strategy": strategy, "validation": DATA}
     step = Judged()
     members = fit_population(
         step, DATA, keys=jax.random.clone(keys), hparams={"learning_rate": rates}, **options
     )
-    found = evaluate_population(step, members.train_states, DATA)
+    evaluated = evaluate_population(step, members.train_states, DATA)
     for i in range(3):
         hparams = {"learning_rate": rates[i]}
         alone = run(step, DATA, key=jax.random.clone(keys)[i], hparams=hparams, epochs=4)
         got = jax.tree.map(lambda leaf, i=i: leaf[i], members.train_states)
         assert_close(got["weights"], alone.train_state["weights"], 1e-5)
         expected = evaluate(step, alone.train_state, DATA)["loss"]
-        assert found["loss"][i] == pytest.approx(expected, rel=1e-3, abs=1e-6)
+        assert evaluated["loss"][i] == pytest.approx(expected, rel=1e-3, abs=1e-6)
 
 
 @pytest.mark.parametrize("at", [5, 8])
@@ -151,33 +151,33 @@ def test_it_is_resumed_bit_for_bit(tmp_path, at):
         if progress.step == at:
             signal.raise_signal(signal.SIGTERM)
 
-    whole = run(Judged(), DATA, epochs=3)
+    uninterrupted = run(Judged(), DATA, epochs=3)
     with pytest.raises(Interrupted), Checkpoints(tmp_path) as checkpoints:
         run(*(Judged(), DATA), epochs=3, checkpoints=checkpoints, report=report, chunk_seconds=1e-9)
     assert Checkpoints(tmp_path).latest() == at
-    rest = run(Judged(), DATA, epochs=3, checkpoints=Checkpoints(tmp_path), resume=True)
-    assert_same(rest.train_state, whole.train_state)
-    assert [p.train for p in rest.history] == [p.train for p in whole.history]
+    resumed = run(Judged(), DATA, epochs=3, checkpoints=Checkpoints(tmp_path), resume=True)
+    assert_same(resumed.train_state, uninterrupted.train_state)
+    assert [p.train for p in resumed.history] == [p.train for p in uninterrupted.history]
 
 
 @pytest.mark.parametrize("spoils", ["objective", "train state"])
 def test_a_step_that_is_not_finite_stops_the_run_at_the_last_good_state(spoils):
     with pytest.raises(NonFiniteLoss, match="stopped being finite at step 6") as error:
         run(Descent(6, spoils), DATA, epochs=3)
-    assert error.value.train_state["taken"] == error.value.step == 6
+    assert error.value.train_state["steps"] == error.value.step == 6
     expected = run(Descent(), DATA, steps=6).train_state
     assert_close(error.value.train_state, expected, 1e-6)
 
 
 @pytest.mark.parametrize("spoils", ["objective", "train state"])
 def test_a_step_that_is_not_finite_is_skipped_with_all_its_sums(spoils):
-    """It counts its steps itself, and so meets the bad one again and again."""
+    """Its own count does not advance, so that every later step is the bad one again."""
     skipped = run(Descent(6, spoils), DATA, epochs=3, on_nonfinite="skip")
     assert skipped.history[-1].nonfinite == 15 - 6
     assert_close(skipped.train_state, run(Descent(), DATA, steps=6).train_state, 1e-6)
 
 
-def test_what_it_lacks_is_said_where_it_is_needed():
+def test_missing_methods_are_named_when_they_are_needed():
     fitted = run(Descent(), DATA, epochs=1)
     with pytest.raises(RunError, match=r"to be evaluated, a Descent needs evaluate_batch"):
         evaluate(Descent(), fitted.train_state, DATA)
@@ -185,7 +185,9 @@ def test_what_it_lacks_is_said_where_it_is_needed():
         predict(Descent(), fitted.train_state, X)
     with pytest.raises(RunError, match=r"to be evaluated, a Descent needs evaluate_batch"):
         run(Descent(), DATA, validation=DATA)
-    with pytest.raises(RunError, match=r"are for a TrainStep, but .* a Judged, which says itself"):
+    with pytest.raises(
+        RunError, match=r"are for a TrainStep, but .* a Judged, which defines its own metrics"
+    ):
         evaluate(Judged(), fitted.train_state, DATA, metrics={})
 
 

@@ -1,4 +1,4 @@
-"""A run may be of so many steps, and be evaluated after so many steps or epochs."""
+"""The length of a run and the evaluation interval in steps or epochs."""
 
 import jax
 import numpy as np
@@ -14,15 +14,23 @@ COUNTED = by_rate(models.linear(3), metrics={"count": COUNT})
 
 
 @pytest.mark.parametrize("steps", [1, 5, 8, 10])
-def test_a_run_of_steps_is_the_start_of_a_run_of_epochs(steps):
+def test_a_run_of_steps_is_the_beginning_of_a_run_of_epochs(steps):
     short = run(steps=steps)
     assert short.train_state.step == steps == short.history[-1].steps
     assert short.history[-1].epochs == -(-steps // 5)
-    whole = run(epochs=2, start=short.train_state) if steps < 10 else short
-    assert_same(plain(whole.train_state), plain(run(epochs=2).train_state))
+    uninterrupted = run(epochs=2, start=short.train_state) if steps < 10 else short
+    assert_same(plain(uninterrupted.train_state), plain(run(epochs=2).train_state))
 
 
-def test_evaluation_comes_after_so_many_steps_and_after_the_last():
+@pytest.mark.parametrize("steps", [3, 5, 8, 10])
+def test_passes_are_steps_per_steps_of_an_epoch(steps, tmp_path):
+    fitted = run(steps=steps, checkpoints=Checkpoints(tmp_path))
+    assert [p.passes for p in fitted.history] == [p.step / 5 for p in fitted.history]
+    resumed = run(steps=steps, checkpoints=Checkpoints(tmp_path), resume=True)
+    assert resumed.history[-1].passes == steps / 5
+
+
+def test_evaluation_in_steps_includes_the_last_step():
     fitted = run(COUNTED, steps=12, evaluate_every=(5, "steps"), validation=VALIDATION)
     assert [p.step for p in fitted.history] == [5, 10, 12]
     assert [p.train["count"] for p in fitted.history] == [60, 60, 24]
@@ -33,7 +41,7 @@ def test_evaluation_comes_after_so_many_steps_and_after_the_last():
 
 
 @pytest.mark.parametrize("chunk_seconds", [1.0, 1e-9])
-def test_evaluation_after_steps_that_are_no_epoch_changes_no_bit_of_training(chunk_seconds):
+def test_evaluation_within_epochs_changes_no_bit_of_training(chunk_seconds):
     reports = []
     options = {"validation": VALIDATION, "report": reports.append, "chunk_seconds": chunk_seconds}
     fitted = run(epochs=3, evaluate_every=(4, "steps"), **options)
@@ -44,20 +52,20 @@ def test_evaluation_after_steps_that_are_no_epoch_changes_no_bit_of_training(chu
     assert [p.epoch for p in fitted.history] == [1, 2, 3, 3]
 
 
-def test_evaluation_comes_after_so_many_epochs():
+def test_evaluation_in_epochs_includes_the_last_epoch():
     fitted = run(COUNTED, epochs=5, evaluate_every=(2, "epochs"), validation=VALIDATION)
     assert [(p.step, p.epoch) for p in fitted.history] == [(10, 2), (20, 4), (25, 5)]
     assert [p.train["count"] for p in fitted.history] == [120, 120, 60]
 
 
 def test_patience_counts_evaluations():
-    """The validation labels are wrong, so that it gets worse from its first evaluation on."""
+    """The validation labels are wrong, so that the loss rises from the first evaluation on."""
     x, y = VALIDATION
     options = {"validation": (x, (y + 1) % 3), "patience": 3, "epochs": 20}
     fitted = run(by_rate(models.linear(3)), evaluate_every=(2, "steps"), **options)
-    found = [p.validation["loss"] for p in fitted.history]
-    best = int(np.argmin(found))
-    assert len(found) == best + 1 + 3
+    losses = [p.validation["loss"] for p in fitted.history]
+    best = int(np.argmin(losses))
+    assert len(losses) == best + 1 + 3
     assert fitted.best_epoch == fitted.history[best].epoch
     assert fitted.train_state.step == fitted.history[best].step
 
@@ -65,13 +73,16 @@ def test_patience_counts_evaluations():
 @pytest.mark.parametrize("at", [3, 4, 7, 9])
 def test_it_is_resumed_between_evaluations_bit_for_bit(tmp_path, at):
     options = {"evaluate_every": (4, "steps"), "validation": VALIDATION}
-    whole = run(steps=14, **options)
+    uninterrupted = run(steps=14, **options)
     run(steps=at, checkpoints=Checkpoints(tmp_path), **options)
-    rest = run(steps=14, checkpoints=Checkpoints(tmp_path), resume=True, **options)
-    assert_same(plain(rest.train_state), plain(whole.train_state))
-    last = whole.history[-1]
-    assert rest.history[-1].train == last.train and rest.history[-1].validation == last.validation
-    assert [p.step for p in rest.history][-1] == 14
+    resumed = run(steps=14, checkpoints=Checkpoints(tmp_path), resume=True, **options)
+    assert_same(plain(resumed.train_state), plain(uninterrupted.train_state))
+    last = uninterrupted.history[-1]
+    assert (
+        resumed.history[-1].train == last.train
+        and resumed.history[-1].validation == last.validation
+    )
+    assert [p.step for p in resumed.history][-1] == 14
 
 
 def test_steps_and_epochs_are_refused_together():

@@ -1,4 +1,4 @@
-"""A population is its members: each what it would be alone, whatever becomes of the others."""
+"""Each member of a population is the model trained alone, independent of the others."""
 
 import signal
 from functools import partial
@@ -8,9 +8,9 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
-from answers import chunks_compiled
 from clouds import HPARAMS, TRAIN, TRAIN_STEP, VALIDATION, by_rate, run
 from helpers import assert_close, assert_same, judged, judging
+from refusals import chunks_compiled
 
 from jaxnets import batch_norm, dense, dropout, losses, metrics, models, serial
 from jaxnets.training import (
@@ -25,7 +25,7 @@ from jaxnets.training.population import evaluate_population, fit_population, sta
 from jaxnets.training.population import strategy as strategy_module
 
 N = 4
-# No bias before the norm: its gradient is nothing but rounding.
+# No bias before the norm: its gradient would be rounding error only.
 NET = serial(
     ("fc1", dense(8, use_bias=False)),
     ("norm", batch_norm()),
@@ -61,29 +61,27 @@ def alone(i, train_step=TRAIN_STEP, hparams=None, **options):
 )
 def test_a_member_is_the_model_trained_alone(strategy, optimizer):
     train_step = by_rate(NET, optimizer=optimizer)
-    everyone = population(train_step, epochs=20, strategy=strategy)  # 100 steps
+    fitted = population(train_step, epochs=20, strategy=strategy)  # 100 steps
     for i in (0, N - 1):
         expected = alone(i, train_step, epochs=20).train_state
         for part in ("params", "model_state"):
-            got, want = (
-                jax.tree.leaves(getattr(s, part)) for s in (everyone.train_states, expected)
-            )
+            got, want = (jax.tree.leaves(getattr(s, part)) for s in (fitted.train_states, expected))
             for a, b in zip(got, want, strict=True):
                 assert np.linalg.norm(a[i] - b) < 1e-6 * np.linalg.norm(b)
-    assert_same(everyone.train_states.step, np.full(N, 100, np.int32))
+    assert_same(fitted.train_states.step, np.full(N, 100, np.int32))
 
 
-def test_history_holds_each_members_figures():
-    everyone = population(validation=VALIDATION)
+def test_history_has_the_metrics_of_each_member():
+    fitted = population(validation=VALIDATION)
     expected = alone(1, validation=VALIDATION).history
-    for got, want in zip(everyone.history, expected, strict=True):
+    for got, want in zip(fitted.history, expected, strict=True):
         for name in ("loss", "accuracy"):
             assert_close(got.train[name][1], want.train[name], 1e-6)
             assert_close(got.validation[name][1], want.validation[name], 1e-6)
 
 
-def test_members_share_batches_where_that_is_asked_for():
-    """With the rates 0 and key 0's order for all, only the order and the rate can differ."""
+def test_members_can_share_batches():
+    """With the order of key 0 for all, a member of key 1 differs from the model trained alone."""
     keys = jax.random.clone(KEYS)[jnp.array([0, 0, 1])]
     train_step = by_rate(NET)
     shared = population(train_step, keys=keys, share_batches=True)
@@ -93,10 +91,10 @@ def test_members_share_batches_where_that_is_asked_for():
     drift = jnp.abs(
         member(shared.train_states.params, 2)["head"]["kernel"] - other.params["head"]["kernel"]
     ).max()
-    assert drift > 1e-3  # its own order would have led elsewhere
+    assert drift > 1e-3  # its own order gives other params
 
 
-def test_every_hyperparameter_is_each_members_own():
+def test_every_hyperparameter_applies_to_its_member_only():
     plain = metrics.mean(losses.softmax_cross_entropy)
 
     def train_step(h):
@@ -110,10 +108,10 @@ def test_every_hyperparameter_is_each_members_own():
     rng = np.random.default_rng(0)
     names = ("dropout_rate", "weight_decay", "learning_rate", "momentum", "label_smoothing")
     hparams = {name: jnp.asarray(rng.uniform(0.01, 0.3, N), jnp.float32) for name in names}
-    everyone = population(train_step, hparams=hparams)
+    fitted = population(train_step, hparams=hparams)
     for i in (0, 3):
         assert_close(
-            member(everyone.train_states.params, i),
+            member(fitted.train_states.params, i),
             alone(i, train_step, hparams).train_state.params,
             1e-6,
         )
@@ -123,13 +121,13 @@ def test_every_hyperparameter_is_each_members_own():
         moved = jax.tree.map(
             lambda a, b: np.abs(a - b).reshape(N, -1).max(1) > 1e-6,
             again.train_states.params["net"]["head"],
-            everyone.train_states.params["net"]["head"],
+            fitted.train_states.params["net"]["head"],
         )
         assert moved["kernel"].tolist() == [True, False, False, False], name
 
 
 def test_a_width_by_mask_is_the_narrower_network():
-    """Its parameters are the first rows and columns, and so they stay in training."""
+    """The first rows and columns of its params are those of the narrow network, in training too."""
     tx = optax.adam(0.01, eps=1e-5)
 
     def masked(hparams):
@@ -137,7 +135,7 @@ def test_a_width_by_mask_is_the_narrower_network():
         return make_train_step(model, tx, losses.softmax_cross_entropy)
 
     widths = jnp.array([16, 5, 1, 9])
-    everyone = population(masked, hparams={"width": widths}, epochs=4)
+    fitted = population(masked, hparams={"width": widths}, epochs=4)
 
     def narrow(params, width):
         fc1, head = params["fc1"], params["head"]
@@ -150,12 +148,12 @@ def test_a_width_by_mask_is_the_narrower_network():
     first = masked({"width": widths[1]}).init(jax.random.clone(KEYS)[1], TRAIN[0][:1])
     params = narrow(first.params, 5)
     start = first._replace(params=params, opt_state=tx.init(params))
-    key = jax.random.clone(KEYS)[1]  # which draws the order
+    key = jax.random.clone(KEYS)[1]  # for the order
     expected = run(train_step, key=key, start=start, epochs=4).train_state.params
-    assert_close(narrow(member(everyone.train_states.params, 1), 5), expected, 1e-5)
+    assert_close(narrow(member(fitted.train_states.params, 1), 5), expected, 1e-5)
 
 
-def test_a_masked_layer_starts_with_the_spread_of_a_narrow_one():
+def test_a_masked_layer_is_initialized_with_the_scale_of_a_narrow_one():
     layer = models.mlp((256, 64), widths=(16,))
     params, _ = layer.init(jax.random.key(0), jnp.zeros((1, 8)))
     assert abs(float(params["head"]["kernel"].std()) - 1 / np.sqrt(16)) < 0.01
@@ -170,48 +168,48 @@ SQUARED = by_rate(
 )
 
 
-def test_a_member_that_diverges_is_frozen_and_harms_no_other():
-    everyone = population(SQUARED, hparams=BLOWN, epochs=3, validation=VALIDATION)
+def test_a_member_that_diverges_is_frozen_without_effect_on_the_others():
+    fitted = population(SQUARED, hparams=BLOWN, epochs=3, validation=VALIDATION)
     healthy = population(SQUARED, epochs=3)
     for i in (0, 1, 3):
-        assert_same(member(everyone.train_states.params, i), member(healthy.train_states.params, i))
-    with pytest.raises(NonFiniteLoss, match=f"at step {everyone.diverged[2]},"):
+        assert_same(member(fitted.train_states.params, i), member(healthy.train_states.params, i))
+    with pytest.raises(NonFiniteLoss, match=f"at step {fitted.diverged[2]},"):
         alone(2, SQUARED, BLOWN, epochs=3)
-    assert everyone.diverged.tolist() == [-1, -1, everyone.diverged[2], -1]
-    frozen = member(everyone.train_states, 2)
+    assert fitted.diverged.tolist() == [-1, -1, fitted.diverged[2], -1]
+    frozen = member(fitted.train_states, 2)
     assert all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(frozen.params))
-    assert 0 < frozen.step <= everyone.diverged[2]
-    for figures in (everyone.history[-1].train, everyone.history[-1].validation):
+    assert 0 < frozen.step <= fitted.diverged[2]
+    for figures in (fitted.history[-1].train, fitted.history[-1].validation):
         assert np.isnan(figures["loss"]).tolist() == [False, False, True, False]
 
 
-def test_a_population_goes_on_from_train_states():
+def test_a_population_continues_from_train_states():
     half = population(epochs=1).train_states
-    rest = population(epochs=2, start=half)
-    assert_same(rest.train_states.params, population(epochs=2).train_states.params)
+    resumed = population(epochs=2, start=half)
+    assert_same(resumed.train_states.params, population(epochs=2).train_states.params)
     assert_same(half.step, np.full(N, 5, np.int32))
 
 
-def told(fitted):
-    """What a population says of itself, but its times."""
+def reports(fitted):
+    """The reports of a population without times, and where its members diverged."""
     return [(p.step, p.train, p.validation) for p in fitted.history], fitted.diverged
 
 
-def test_a_population_that_was_cut_short_goes_on_bit_for_bit(tmp_path):
-    """One member diverges before the cut, which comes between two epochs' ends."""
+def test_an_interrupted_population_resumes_bit_for_bit(tmp_path):
+    """One member diverges before the interruption, which is within an epoch."""
 
     def report(progress):
         if progress.step == 8:
             signal.raise_signal(signal.SIGTERM)
 
     options = {"hparams": BLOWN, "epochs": 3, "validation": VALIDATION}
-    whole = population(SQUARED, **options)
+    uninterrupted = population(SQUARED, **options)
     with pytest.raises(Interrupted), Checkpoints(tmp_path) as saved:
         population(SQUARED, checkpoints=saved, report=report, chunk_seconds=1e-9, **options)
     assert Checkpoints(tmp_path).latest() == 8
-    rest = population(SQUARED, checkpoints=Checkpoints(tmp_path), resume=True, **options)
-    assert_same(rest.train_states._replace(key=0), whole.train_states._replace(key=0))
-    assert_same(*map(told, (rest, whole)))
+    resumed = population(SQUARED, checkpoints=Checkpoints(tmp_path), resume=True, **options)
+    assert_same(resumed.train_states._replace(key=0), uninterrupted.train_states._replace(key=0))
+    assert_same(*map(reports, (resumed, uninterrupted)))
     with pytest.raises(RunError, match="share_batches: saved False, given True"):
         population(
             SQUARED, checkpoints=Checkpoints(tmp_path), resume=True, share_batches=True, **options
@@ -226,31 +224,33 @@ def test_64_rates_are_one_program():
     assert chunks_compiled() == before
 
 
-def test_the_strategy_is_measured_and_said():
+def test_the_strategy_is_measured_and_reported():
     assert population(strategy=None).strategy in ("vmap", "map")
     assert population(strategy="map").strategy == "map"
 
 
-def test_evaluating_a_population_is_evaluating_each():
+def test_evaluating_a_population_is_evaluating_each_member():
     states = population().train_states
-    found = evaluate_population(TRAIN_STEP, states, VALIDATION, hparams={"learning_rate": RATES})
+    metrics_by_name = evaluate_population(
+        TRAIN_STEP, states, VALIDATION, hparams={"learning_rate": RATES}
+    )
     for i in range(N):
         expected = evaluate(TRAIN_STEP, member(states, i), VALIDATION, hparams=HPARAMS)
-        assert_close({name: value[i] for name, value in found.items()}, expected, 1e-5)
+        assert_close({name: value[i] for name, value in metrics_by_name.items()}, expected, 1e-5)
 
 
 def test_many_members_are_evaluated_each_on_its_own_rows():
-    """From 66 on, a compiler has mixed up the members' rows; so they go by groups."""
+    """With 66 members or more, a compiler mixed up their rows, so they run in groups."""
     layer, n, rng = models.linear(10), 70, np.random.default_rng(0)
     params = {"kernel": rng.normal(size=(n, 5, 10)), "bias": rng.normal(size=(n, 10))}
     params = jax.tree.map(lambda leaf: jnp.asarray(leaf, jnp.float32), {"head": params})
     split = (rng.normal(size=(500, 5)).astype(np.float32), rng.integers(10, size=500))
-    wanted = {"loss": metrics.mean(losses.softmax_cross_entropy)}
+    named_metrics = {"loss": metrics.mean(losses.softmax_cross_entropy)}
     states = jax.vmap(judged)(params)
-    found = evaluate_population(judging(layer, wanted), states, split)["loss"]
+    metrics_by_name = evaluate_population(judging(layer, named_metrics), states, split)["loss"]
     for i in (0, 64, 65, 69):
-        expected = evaluate(judging(layer, wanted), member(states, i), split)["loss"]
-        np.testing.assert_allclose(found[i], expected, rtol=1e-5)
+        expected = evaluate(judging(layer, named_metrics), member(states, i), split)["loss"]
+        np.testing.assert_allclose(metrics_by_name[i], expected, rtol=1e-5)
 
 
 @pytest.mark.parametrize(
@@ -275,11 +275,13 @@ def test_members_that_do_not_match_are_refused(hparams, keys, message):
         population(keys=keys, hparams=hparams)
 
 
-def test_a_population_too_large_is_refused_with_the_largest_that_fits(monkeypatch):
+def test_a_population_too_large_is_refused_with_the_largest_size_that_fits(monkeypatch):
     needed = []
-    measure = strategy_module._needed
+    measure = strategy_module._peak_bytes
     monkeypatch.setattr(
-        strategy_module, "_needed", lambda *asked: needed.append(measure(*asked)) or needed[-1]
+        strategy_module,
+        "_peak_bytes",
+        lambda *arguments: needed.append(measure(*arguments)) or needed[-1],
     )
     population()
     monkeypatch.setattr(strategy_module, "free_bytes", lambda: needed[0] - 1)
@@ -293,6 +295,6 @@ def test_the_memory_of_a_population_counts_the_copy_at_a_chunks_start():
     run = start_population(
         TRAIN_STEP, TRAIN, keys=jax.random.clone(KEYS), hparams=hparams, batch_size=12
     )
-    one, four = (strategy_module._needed(run, hparams, "vmap", n) for n in (1, N))
+    one, four = (strategy_module._peak_bytes(run, hparams, "vmap", n) for n in (1, N))
     held = sum(leaf[0].size * 4 for leaf in jax.tree.leaves(run.train_state[1:4]))
-    assert four - one >= 2 * (N - 1) * held  # in the program, and beside it
+    assert four - one >= 2 * (N - 1) * held  # in the program, and the copy

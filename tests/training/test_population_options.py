@@ -1,4 +1,4 @@
-"""Patience, and what is not finite, are each member's own: as `fit` would treat it alone."""
+"""Patience and `on_nonfinite` apply to each member as `fit` applies them to it alone."""
 
 import jax
 import jax.numpy as jnp
@@ -23,7 +23,7 @@ def target(value, rows=12):
 
 
 def descending(hparams):
-    """One weight on its way from 0 to 10, one step an epoch."""
+    """One weight that converges from 0 to 10, one step per epoch."""
     return make_train_step(WEIGHT, optax.sgd(hparams["learning_rate"]), losses.squared_error)
 
 
@@ -47,27 +47,27 @@ def member(tree, i):
 
 
 @pytest.mark.parametrize("strategy", ["vmap", "map"])
-def test_a_member_with_patience_is_what_fit_makes_of_it(strategy):
+def test_a_member_with_patience_is_the_model_trained_alone(strategy):
     options = {"epochs": 30, "validation": target(3), "patience": 2}
-    everyone = population(strategy=strategy, **options)
+    fitted = population(strategy=strategy, **options)
     for i in range(N):
         expected = alone(i, **options)
-        assert everyone.best_epoch[i] == expected.best_epoch
-        got = plain(member(everyone.train_states, i))
+        assert fitted.best_epoch[i] == expected.best_epoch
+        got = plain(member(fitted.train_states, i))
         assert_close(got, plain(expected.train_state), 1e-6)
-    assert len(set(everyone.best_epoch.tolist())) == N  # else it proves little
+    assert len(set(fitted.best_epoch.tolist())) == N  # or the test would prove little
 
 
 def test_the_run_ends_when_no_member_has_patience_left():
     options = {"epochs": 100, "validation": target(3), "patience": 2}
-    everyone = population(**options)
+    fitted = population(**options)
     longest = max(len(alone(i, **options).history) for i in range(N))
-    assert len(everyone.history) == longest < 100
+    assert len(fitted.history) == longest < 100
     assert population(epochs=5).best_epoch is None
 
 
 def never_finite(hparams):
-    """Its validation loss is NaN while the weight is beyond 0.5, and for one rate always."""
+    """The validation loss is NaN while the weight is below 0.5, and always for one rate."""
 
     def reported(outputs, targets):
         loss = losses.squared_error(outputs, targets)
@@ -78,18 +78,18 @@ def never_finite(hparams):
 
 
 def test_a_member_whose_loss_is_never_finite_ends_where_it_would_alone():
-    """Others train on; its best epoch is none, and its train state that of its last evaluation."""
+    """The others continue; it has no best epoch, and the train state of its last evaluation."""
     options = {"epochs": 30, "validation": target(3), "patience": 3}
-    everyone = population(never_finite, **options)
+    fitted = population(never_finite, **options)
     expected = alone(0, never_finite, **options)
-    assert (everyone.best_epoch[0], expected.best_epoch) == (0, None)
-    assert len(expected.history) == 3 < len(everyone.history)
-    got = plain(member(everyone.train_states, 0))
+    assert (fitted.best_epoch[0], expected.best_epoch) == (0, None)
+    assert len(expected.history) == 3 < len(fitted.history)
+    got = plain(member(fitted.train_states, 0))
     assert_close(got, plain(expected.train_state), 1e-6)
 
 
 @pytest.mark.parametrize("cut", [2, 4, 9])
-def test_patience_of_each_is_remembered_where_a_population_goes_on(tmp_path, cut):
+def test_each_members_patience_is_restored_when_a_population_resumes(tmp_path, cut):
     options = {"validation": target(3), "patience": 2}
     whole = population(epochs=30, **options)
     population(epochs=cut, checkpoints=Checkpoints(tmp_path), **options)
@@ -100,44 +100,44 @@ def test_patience_of_each_is_remembered_where_a_population_goes_on(tmp_path, cut
 
 
 def test_a_member_that_diverges_keeps_its_best_and_needs_no_patience():
-    rates = np.float32([0.05, 3.0])  # of which the second doubles its distance again and again
+    rates = np.float32([0.05, 3.0])  # the second one diverges
     options = {"epochs": 400, "validation": target(3), "patience": 200}
-    everyone = population(rates=rates, **options)
-    assert everyone.diverged[0] == -1 < everyone.diverged[1]
-    assert everyone.best_epoch[1] == 1
-    assert np.isfinite(everyone.train_states.params["kernel"]).all()
+    fitted = population(rates=rates, **options)
+    assert fitted.diverged[0] == -1 < fitted.diverged[1]
+    assert fitted.best_epoch[1] == 1
+    assert np.isfinite(fitted.train_states.params["kernel"]).all()
 
 
 X, Y = target(10, 60)
-SPOILT = (X, np.where(np.arange(60)[:, None] == 7, np.float32(np.nan), Y))  # one batch of five
+ONE_NAN = (X, np.where(np.arange(60)[:, None] == 7, np.float32(np.nan), Y))  # one batch of five
 
 
 @pytest.mark.parametrize("strategy", ["vmap", "map"])
-def test_a_step_that_is_skipped_is_skipped_by_the_member_it_would_spoil(strategy):
+def test_a_step_is_skipped_by_the_members_that_it_makes_non_finite(strategy):
     options = {"epochs": 3, "on_nonfinite": "skip"}
-    everyone = population(data=SPOILT, strategy=strategy, **options)
+    fitted = population(data=ONE_NAN, strategy=strategy, **options)
     for i in range(N):
-        expected = alone(i, data=SPOILT, **options)
-        got = plain(member(everyone.train_states, i))
+        expected = alone(i, data=ONE_NAN, **options)
+        got = plain(member(fitted.train_states, i))
         assert_close(got, plain(expected.train_state), 1e-6)
-        assert everyone.history[-1].train["loss"][i] == pytest.approx(
+        assert fitted.history[-1].train["loss"][i] == pytest.approx(
             expected.history[-1].train["loss"], rel=1e-5
         )
-    assert [p.nonfinite for p in everyone.history] == [N, 2 * N, 3 * N]
-    assert (everyone.diverged == -1).all()
-    kernel = np.asarray(everyone.train_states.params["kernel"]).ravel()
+    assert [p.nonfinite for p in fitted.history] == [N, 2 * N, 3 * N]
+    assert (fitted.diverged == -1).all()
+    kernel = np.asarray(fitted.train_states.params["kernel"]).ravel()
     np.testing.assert_allclose(kernel, 10 * (1 - (1 - 2 * RATES) ** 12), rtol=1e-5)
 
 
-def test_who_ignores_it_loses_that_member_alone():
+def test_ignoring_a_non_finite_member_does_not_affect_the_others():
     rates = np.float32([0.05, 1e30, 0.01])
     options = {"epochs": 3, "on_nonfinite": "ignore"}
-    everyone = population(rates=rates, **options)
-    assert (everyone.diverged == -1).all()
-    kernel = np.asarray(everyone.train_states.params["kernel"]).ravel()
+    fitted = population(rates=rates, **options)
+    assert (fitted.diverged == -1).all()
+    kernel = np.asarray(fitted.train_states.params["kernel"]).ravel()
     assert np.isfinite(kernel).tolist() == [True, False, True]
     for i in (0, 2):
         expected = alone(i, rates=rates, **options)
-        assert_close(member(everyone.train_states.params, i), expected.train_state.params, 1e-6)
-    assert everyone.history[-1].nonfinite == alone(1, rates=rates, **options).history[-1].nonfinite
-    assert everyone.history[-1].nonfinite > 0
+        assert_close(member(fitted.train_states.params, i), expected.train_state.params, 1e-6)
+    assert fitted.history[-1].nonfinite == alone(1, rates=rates, **options).history[-1].nonfinite
+    assert fitted.history[-1].nonfinite > 0

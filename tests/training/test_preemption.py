@@ -1,4 +1,4 @@
-"""In several processes a notice to one stops all of them, at one step, with that step saved."""
+"""A preemption notice to one of several processes stops all at the same, saved step."""
 
 import os
 import socket
@@ -19,7 +19,7 @@ from clouds import TRAIN, run
 from jaxnets.training import Checkpoints, Interrupted
 
 x, y = TRAIN
-own = x[number::2], y[number::2]
+data = x[number::2], y[number::2]
 
 def report(progress):
     if progress.step == 2:
@@ -27,7 +27,7 @@ def report(progress):
 
 try:
     options = {"checkpoints": Checkpoints(folder), "report": report, "chunk_seconds": 0.1}
-    run(data=own, epochs=10**4, **options)
+    run(data=data, epochs=10**4, **options)
 except Interrupted as interrupted:
     print(interrupted.signal, int(interrupted.fit.train_state.step))
 """
@@ -49,7 +49,7 @@ def test_sigterm_to_one_process_stops_both_at_one_step(tmp_path):
             pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
             processes.append(subprocess.Popen(command, text=True, env=environment, **pipes))
         for process in processes:
-            while process.stdout.readline() != "trains\n":  # the runtime has its say there too
+            while process.stdout.readline() != "trains\n":  # the runtime prints lines too
                 assert process.poll() is None, process.stderr.read()
         processes[1].terminate()
         ends = [process.communicate(timeout=60) for process in processes]
@@ -58,7 +58,7 @@ def test_sigterm_to_one_process_stops_both_at_one_step(tmp_path):
             process.kill()
             process.wait()
     assert [process.returncode for process in processes] == [0, 0], ends
-    said = [out.splitlines()[-1] for out, _ in ends]
-    number, step = map(int, said[0].split())
-    assert (said[1], number) == (said[0], 15)
+    lines = [out.splitlines()[-1] for out, _ in ends]
+    number, step = map(int, lines[0].split())
+    assert (lines[1], number) == (lines[0], 15)
     assert [Checkpoints(tmp_path / name).latest() for name in ("0", "1")] == [step, step]

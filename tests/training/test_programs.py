@@ -1,4 +1,4 @@
-"""Compiled programs live as long as the train step that they run, and no longer."""
+"""Compiled programs are cached as long as their train step is alive, and no longer."""
 
 import gc
 import os
@@ -10,8 +10,8 @@ from pathlib import Path
 import jax
 import optax
 import pytest
-from answers import chunks_compiled
 from clouds import HPARAMS, TRAIN, VALIDATION, by_rate, run
+from refusals import chunks_compiled
 
 from jaxnets import losses, models
 from jaxnets.training import evaluate, find_learning_rate, make_train_step, predict_proba
@@ -38,7 +38,7 @@ def resident():
     pages = int(open("/proc/self/statm").read().split()[1])
     return pages * 4096 / 1e6
 
-for _ in range(3):  # what is compiled once stays
+for _ in range(3):  # warm-up: global programs are compiled once
     fit_and_forget()
 before = resident()
 for _ in range(30):
@@ -48,7 +48,7 @@ print(resident() - before)
 
 
 def used_by(step):
-    """Train, evaluate, predict, and test rates by a train step; the population is of two."""
+    """Train, evaluate, predict, run a range test and train a population with a train step."""
     fitted = run(step, epochs=1, validation=VALIDATION)
     options = {"hparams": HPARAMS}
     evaluate(step, fitted.train_state, TRAIN, **options)
@@ -65,24 +65,24 @@ def used_by(step):
 
 
 def alive(programs):
-    """How many of the weakly referenced are alive."""
+    """The number of weak references that are alive."""
     gc.collect()
     return sum(program() is not None for program in programs)
 
 
-def test_programs_die_with_their_train_step():
+def test_programs_are_freed_with_their_train_step():
     step = by_rate(models.linear(3))
     used_by(step)
     programs = [weakref.ref(program) for program in _PROGRAMS[step].values()]
-    known, dies = len(_PROGRAMS), weakref.ref(step)
+    count, dies = len(_PROGRAMS), weakref.ref(step)
     assert alive(programs) == len(programs) > 5
     del step
     assert alive(programs) == 0
     assert dies() is None
-    assert len(_PROGRAMS) == known - 1
+    assert len(_PROGRAMS) == count - 1
 
 
-def test_a_train_step_that_is_equal_uses_the_programs_of_the_other():
+def test_equal_train_steps_share_their_programs():
     model, optimizer = models.linear(3), optax.sgd(0.1)
 
     def equal():
@@ -97,7 +97,7 @@ def test_a_train_step_that_is_equal_uses_the_programs_of_the_other():
 
 @pytest.mark.slow
 @pytest.mark.skipif(sys.platform != "linux", reason="reads /proc, and trims glibc's memory")
-def test_many_models_one_after_another_keep_little_memory():
+def test_training_many_models_does_not_leak_memory():
     path = os.pathsep.join([str(HERE), str(HERE.parents[1])])
     environment = {**os.environ, "PYTHONPATH": path, "JAX_PLATFORMS": "cpu", "XLA_FLAGS": ""}
     done = subprocess.run(

@@ -1,4 +1,4 @@
-"""The learning-rate finder: what it tries, what it suggests, and what it leaves alone."""
+"""The learning-rate finder: its rates, its suggestion, and its data."""
 
 import jax
 import jax.numpy as jnp
@@ -8,6 +8,7 @@ import pytest
 from helpers import assert_same, normal
 
 from jaxnets import dense, losses, serial
+from jaxnets.data import Stream
 from jaxnets.training import Batch, RunError, find_learning_rate, make_train_step
 
 X = normal(40, 3)
@@ -16,7 +17,7 @@ HPARAMS = {"learning_rate": 0.5, "momentum": 0.0}
 
 
 def by_rate(loss):
-    """The function of hyperparameters that makes a train step of this loss."""
+    """A function of hyperparameters that returns a train step with this loss."""
 
     def train_step(hparams):
         optimizer = optax.sgd(hparams["learning_rate"], momentum=hparams["momentum"])
@@ -40,7 +41,7 @@ def at(rate):
 
 def test_the_rates_rise_geometrically_and_each_loss_is_that_before_the_step():
     train_state = start()
-    found = find_learning_rate(
+    result = find_learning_rate(
         *(TRAIN_STEP, train_state, (X, Y)),
         hparams=HPARAMS,
         batch_size=40,
@@ -48,20 +49,20 @@ def test_the_rates_rise_geometrically_and_each_loss_is_that_before_the_step():
         largest=0.1,
         steps=9,
     )
-    np.testing.assert_allclose(found.rates, np.geomspace(1e-3, 0.1, 9), rtol=1e-6)
-    for rate, loss in zip(found.rates, found.losses, strict=True):
+    np.testing.assert_allclose(result.rates, np.geomspace(1e-3, 0.1, 9), rtol=1e-6)
+    for rate, loss in zip(result.rates, result.losses, strict=True):
         train_state, sums = STEP(train_state, ALL, at(rate))
         np.testing.assert_allclose(loss, sums["objective"], rtol=1e-5)
 
 
 def test_the_suggestion_is_a_tenth_of_the_rate_at_the_smoothed_minimum():
-    found = find_learning_rate(TRAIN_STEP, start(), (X, Y), hparams=HPARAMS, batch_size=40)
-    smooth = [found.losses[i - 2 : i + 3].mean() for i in range(2, 98)]
-    assert found.suggestion == pytest.approx(found.rates[2 + np.nanargmin(smooth)] / 10)
+    result = find_learning_rate(TRAIN_STEP, start(), (X, Y), hparams=HPARAMS, batch_size=40)
+    smooth = [result.losses[i - 2 : i + 3].mean() for i in range(2, 98)]
+    assert result.suggestion == pytest.approx(result.rates[2 + np.nanargmin(smooth)] / 10)
 
 
 def test_the_suggestion_descends_and_a_hundred_times_more_diverges():
-    found = find_learning_rate(TRAIN_STEP, start(), (X, Y), hparams=HPARAMS, batch_size=40)
+    result = find_learning_rate(TRAIN_STEP, start(), (X, Y), hparams=HPARAMS, batch_size=40)
 
     def loss_after_thirty_steps(rate):
         train_state = start()
@@ -69,19 +70,19 @@ def test_the_suggestion_descends_and_a_hundred_times_more_diverges():
             train_state, sums = STEP(train_state, ALL, at(rate))
         return sums["objective"]
 
-    assert loss_after_thirty_steps(found.suggestion) < 0.1 * found.losses[0]
-    assert not loss_after_thirty_steps(100 * found.suggestion) < found.losses[0]
+    assert loss_after_thirty_steps(result.suggestion) < 0.1 * result.losses[0]
+    assert not loss_after_thirty_steps(100 * result.suggestion) < result.losses[0]
 
 
-def test_it_leaves_the_train_state_as_it_was():
+def test_it_does_not_modify_the_train_state():
     train_state = start()
     before = jax.tree.map(np.asarray, train_state._replace(key=None))
     find_learning_rate(TRAIN_STEP, train_state, (X, Y), hparams=HPARAMS, batch_size=8)
     jax.tree.map(np.testing.assert_array_equal, before, train_state._replace(key=None))
 
 
-def test_it_gives_the_same_answer_twice_and_compiles_once():
-    # labels beyond 1 would be shown to the loss once more, to see whether they are binary
+def test_it_is_deterministic_and_compiles_once():
+    # labels beyond 1 would trace the loss once more, to check whether they are binary
     train_state, traces, data = start(), [], (X, Y / 10)
 
     def counted(outputs, targets):
@@ -97,15 +98,47 @@ def test_it_gives_the_same_answer_twice_and_compiles_once():
     assert len(traces) == seen
 
 
-def test_batches_are_drawn_in_shuffled_order_and_over_again_where_the_data_end():
+def test_batches_are_shuffled_and_start_over_at_the_end_of_the_data():
     rows_of = jnp.arange(40.0)[:, None]
     train_step = by_rate(lambda outputs, rows: rows[:, 0] + 0 * outputs[:, 0])
-    found = find_learning_rate(
+    result = find_learning_rate(
         train_step, start(), (X, rows_of), hparams=HPARAMS, batch_size=1, steps=80
     )
-    assert sorted(found.losses[:40]) == list(range(40))
-    assert_same(found.losses[:40], found.losses[40:])
-    assert list(found.losses[:40]) != list(range(40))
+    assert sorted(result.losses[:40]) == list(range(40))
+    assert_same(result.losses[:40], result.losses[40:])
+    assert list(result.losses[:40]) != list(range(40))
+
+
+class RecordingStream(Stream):
+    """A stream that records the rows it reads."""
+
+    def __init__(self, source):
+        self.rows = []
+        super().__init__(source)
+
+    def read(self, rows):
+        self.rows.append(rows.tolist())
+        return super().read(rows)
+
+
+def test_a_small_stream_gives_the_result_of_its_data_in_memory():
+    data = (np.asarray(X), np.asarray(Y))
+    in_memory, streamed = (
+        find_learning_rate(TRAIN_STEP, start(), d, hparams=HPARAMS, batch_size=8, steps=20)
+        for d in (data, Stream(data))
+    )
+    assert_same(tuple(streamed), tuple(in_memory))
+
+
+def test_only_the_rows_that_are_needed_are_read_from_a_large_stream():
+    data = RecordingStream((np.asarray(X), np.asarray(Y)))
+    result = find_learning_rate(
+        TRAIN_STEP, start(), data, hparams=HPARAMS, batch_size=3, steps=6, largest=0.1
+    )
+    assert np.isfinite(result.losses).all()
+    _, rows = data.rows
+    assert len(set(rows)) == len(rows) == 3 * 6
+    assert rows == sorted(rows) != list(range(18))
 
 
 NO_RATE = {"momentum": 0.9}
@@ -114,11 +147,11 @@ INFINITE = by_rate(lambda y, t: y[:, 0] / 0 * t[:, 0])
 
 
 @pytest.mark.parametrize(
-    "train_step, hparams, how, message",
+    "train_step, hparams, options, message",
     [
         (TRAIN_STEP, NO_RATE, {}, r'"learning_rate", but got \{.*write lambda hparams: make'),
         (TRAIN_STEP, None, {}, r'"learning_rate", but got None; write lambda hparams: make'),
-        (FIXED, HPARAMS, {}, r"of this one is fixed; write lambda hparams: make"),
+        (FIXED, HPARAMS, {}, r"whose learning rate is fixed; write lambda hparams: make"),
         (TRAIN_STEP, HPARAMS, {"smallest": 1.0, "largest": 0.1}, "smallest < largest, but got 1.0"),
         (
             TRAIN_STEP,
@@ -131,12 +164,12 @@ INFINITE = by_rate(lambda y, t: y[:, 0] / 0 * t[:, 0])
             INFINITE,
             HPARAMS,
             {},
-            "finite loss at its first 5 rates, 1e-06 to .*start from a smaller",
+            "finite loss at its first 5 rates, 1e-06 to .*start from a smaller rate",
         ),
     ],
 )
-def test_what_cannot_be_tested_is_refused_with_the_cure(train_step, hparams, how, message):
+def test_a_wrong_range_test_is_refused_with_the_cure(train_step, hparams, options, message):
     with pytest.raises(RunError, match=message):
         find_learning_rate(
-            *(train_step, start(), (X, Y)), hparams=hparams, **{"batch_size": 8, **how}
+            *(train_step, start(), (X, Y)), hparams=hparams, **{"batch_size": 8, **options}
         )

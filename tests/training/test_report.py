@@ -1,4 +1,4 @@
-"""What a run says while it goes: lines of JSON, plain lines, and a display on a terminal."""
+"""Reporters: lines of JSON, plain lines, and a display on a terminal."""
 
 import io
 import json
@@ -24,19 +24,19 @@ DONE = HALF._replace(step=200, epoch_done=True, validation={"loss": 0.5, "accura
 
 
 def strict(line):
-    """What is in a line of JSON, which knows no NaN and no infinity."""
+    """The content of a line of strict JSON, without NaN and infinity."""
 
     def refuse(word):
-        raise ValueError(f"{word} is no JSON")
+        raise ValueError(f"{word} is not JSON")
 
     return json.loads(line, parse_constant=refuse)
 
 
-def test_the_time_left_is_that_of_the_steps_left_at_the_pace_so_far():
+def test_the_time_left_is_estimated_from_the_mean_time_per_step():
     assert HALF.seconds_left == 3.0 / 150 * 250
 
 
-def test_each_report_is_a_line_of_json_as_soon_as_it_is_made(tmp_path):
+def test_each_report_is_written_at_once_as_a_line_of_json(tmp_path):
     path = tmp_path / "metrics.jsonl"
     path.write_text('{"step": 0}\n')
     with json_lines(path) as report:
@@ -44,11 +44,17 @@ def test_each_report_is_a_line_of_json_as_soon_as_it_is_made(tmp_path):
             report(progress)
             lines = path.read_text().splitlines()
             assert len(lines) == n
-            assert strict(lines[-1]) == progress._asdict() | {"warnings": []}
+            assert strict(lines[-1]) == progress.to_dict() | {"warnings": []}
+
+
+def test_a_report_in_json_has_no_steps_per_epoch():
+    assert set(Progress._fields) - set(HALF.to_dict()) == {"steps_per_epoch"}
+    assert HALF._replace(steps_per_epoch=100).passes == 1.5
+    assert HALF.passes == 1.5  # 400 steps in 4 epochs
 
 
 @pytest.mark.parametrize("value", [np.nan, np.inf])
-def test_what_json_has_no_word_for_is_null(tmp_path, value):
+def test_numbers_that_are_not_finite_are_null_in_json(tmp_path, value):
     path = tmp_path / "metrics.jsonl"
     with json_lines(path) as report:
         report(DONE._replace(validation={"loss": value, "accuracy": 0.8}))
@@ -81,7 +87,7 @@ class Terminal(io.StringIO):
         return True
 
 
-def test_on_a_terminal_the_display_shows_where_the_run_is(monkeypatch):
+def test_on_a_terminal_the_display_shows_the_progress(monkeypatch):
     monkeypatch.setattr(sys, "stdout", Terminal())
     monkeypatch.setenv("TERM", "xterm")
     monkeypatch.setenv("COLUMNS", "120")
@@ -92,10 +98,10 @@ def test_on_a_terminal_the_display_shows_where_the_run_is(monkeypatch):
     assert "epoch 2/4" in shown
     assert "loss 0.2500  accuracy 0.9000  12,346 samples/s  3 s left" in shown
     assert "validation loss 0.5000  accuracy 0.8000  12,346 samples/s" in shown
-    assert "\x1b[2K" in shown  # a line is drawn over
+    assert "\x1b[2K" in shown  # a line is redrawn
 
 
-def test_several_reporters_are_told_in_turn():
-    told = []
-    combine(lambda p: told.append(("first", p)), lambda p: told.append(("second", p)))(HALF)
-    assert told == [("first", HALF), ("second", HALF)]
+def test_combined_reporters_are_called_in_turn():
+    calls = []
+    combine(lambda p: calls.append(("first", p)), lambda p: calls.append(("second", p)))(HALF)
+    assert calls == [("first", HALF), ("second", HALF)]

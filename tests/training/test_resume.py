@@ -1,4 +1,4 @@
-"""A run that was cut short goes on bit for bit, or says why it cannot."""
+"""An interrupted run resumes bit for bit, or the error says why it cannot."""
 
 import os
 import signal
@@ -25,8 +25,8 @@ from jaxnets.training.checkpoint import file
 from jaxnets.training.monitors import loss_spikes
 
 
-def cut(folder, at, **options):
-    """A run of three epochs that SIGTERM ends when it reports step `at`."""
+def interrupt(folder, at, **options):
+    """Interrupt a run of three epochs by SIGTERM when it reports step `at`."""
 
     def report(progress):
         if progress.step == at:
@@ -42,37 +42,37 @@ def resumed(folder, **options):
         return run(checkpoints=checkpoints, resume=True, **{"epochs": 3, **options})
 
 
-def told(fitted):
-    """What a run says of itself, but its times."""
+def outcome(fitted):
+    """The history without times, and the best epoch."""
     history = [p._replace(seconds=0, samples_per_second=0) for p in fitted.history]
     return history, fitted.best_epoch
 
 
 @pytest.mark.parametrize("options", [{}, {"validation": VALIDATION, "patience": 3}])
 @pytest.mark.parametrize("at", [5, 8])
-def test_it_goes_on_bit_for_bit_whatever_the_chunks_were(tmp_path, at, options):
-    cut(tmp_path, at, **options)
-    whole, rest = run(epochs=3, **options), resumed(tmp_path, **options)
-    assert_same(plain(rest.train_state), plain(whole.train_state))
-    for got, want in zip(*map(told, (rest, whole)), strict=True):
+def test_it_resumes_bit_for_bit_for_any_chunks(tmp_path, at, options):
+    interrupt(tmp_path, at, **options)
+    uninterrupted, continued = run(epochs=3, **options), resumed(tmp_path, **options)
+    assert_same(plain(continued.train_state), plain(uninterrupted.train_state))
+    for got, want in zip(*map(outcome, (continued, uninterrupted)), strict=True):
         assert got == want
 
 
 def spiking(hparams):
-    """Plain descent with one step that is far too long, the 29th."""
+    """SGD with one step that is far too long, the 29th."""
     return optax.sgd(lambda count: jnp.where(count == 28, 300.0, hparams["learning_rate"]))
 
 
 @pytest.mark.parametrize("at", [5, 25, 30, 45])
-def test_a_resumed_run_warns_as_the_undisturbed_one_does(tmp_path, at):
-    """The loss jumps at step 29: 25 cuts off what was before it, and 30 that it was reported."""
+def test_a_resumed_run_gives_the_same_warnings(tmp_path, at):
+    """The loss jumps at step 29: at 25 the past must be restored, at 30 that it was reported."""
     train_step = by_rate(MODEL, optimizer=spiking)
 
     def warnings(run, **options):
-        said = []
+        reported = []
         options |= {"train_step": train_step, "epochs": 12, "callbacks": [loss_spikes(window=20)]}
-        run(report=lambda progress: said.extend(progress.warnings), **options)
-        return said
+        run(report=lambda progress: reported.extend(progress.warnings), **options)
+        return reported
 
     def interrupted(report, **options):
         def stop(progress):
@@ -84,48 +84,48 @@ def test_a_resumed_run_warns_as_the_undisturbed_one_does(tmp_path, at):
             run(checkpoints=checkpoints, report=stop, chunk_seconds=1e-9, **options)
 
     (expected,) = warnings(run)
-    assert " at step 29, where the 20 steps before had " in expected
+    assert " at step 29; in the 20 steps before, it was " in expected
     assert warnings(interrupted) + warnings(partial(resumed, tmp_path)) == [expected]
 
 
-def test_a_checkpoint_without_memories_is_resumed_and_its_monitors_begin_anew(tmp_path):
-    run(epochs=1, checkpoints=Checkpoints(tmp_path))  # as versions before monitors remembered
+def test_a_checkpoint_without_monitor_states_can_be_resumed(tmp_path):
+    run(epochs=1, checkpoints=Checkpoints(tmp_path))  # without monitors
     monitor = loss_spikes()
     resumed(tmp_path, callbacks=[monitor], epochs=2)
-    assert len(monitor.memory["past"]) == 5 * 8  # digits of as many objectives
+    assert len(monitor.state["past"]) == 5 * 8  # hexadecimal digits of five objectives
 
 
-def test_a_run_that_is_done_is_done(tmp_path):
+def test_resuming_a_finished_run_changes_nothing(tmp_path):
     first = run(epochs=3, checkpoints=Checkpoints(tmp_path))
     again = resumed(tmp_path)
     assert_same(plain(again.train_state), plain(first.train_state))
-    assert (told(again), again.train_seconds) == (told(first), first.train_seconds)
+    assert (outcome(again), again.train_seconds) == (outcome(first), first.train_seconds)
 
 
-def test_early_stopping_remembers_the_best_across_the_cut(tmp_path):
-    """At this rate the loss soon rises again."""
+def test_early_stopping_keeps_the_best_when_a_run_is_resumed(tmp_path):
+    """With this rate the loss soon rises again."""
     options = {"validation": VALIDATION, "patience": 2, "hparams": {"learning_rate": 2.0}}
-    whole = run(epochs=12, **options)
-    assert whole.history[-1].epoch < 12
+    uninterrupted = run(epochs=12, **options)
+    assert uninterrupted.history[-1].epoch < 12
     with Checkpoints(tmp_path) as checkpoints:
-        run(epochs=whole.best_epoch + 1, checkpoints=checkpoints, **options)
-    rest = resumed(tmp_path, epochs=12, **options)
-    assert told(rest)[1] == whole.best_epoch
-    assert_same(plain(rest.train_state), plain(whole.train_state))
+        run(epochs=uninterrupted.best_epoch + 1, checkpoints=checkpoints, **options)
+    continued = resumed(tmp_path, epochs=12, **options)
+    assert outcome(continued)[1] == uninterrupted.best_epoch
+    assert_same(plain(continued.train_state), plain(uninterrupted.train_state))
 
 
-def test_more_epochs_may_be_asked_for(tmp_path):
+def test_a_run_may_be_resumed_for_more_epochs(tmp_path):
     run(epochs=1, checkpoints=Checkpoints(tmp_path))
     assert_same(plain(resumed(tmp_path).train_state), plain(run(epochs=3).train_state))
 
 
-def test_an_empty_folder_starts_afresh(tmp_path):
+def test_resuming_from_an_empty_folder_starts_a_new_run(tmp_path):
     assert_same(plain(resumed(tmp_path).train_state), plain(run(epochs=3).train_state))
 
 
-def test_a_folder_with_a_run_is_not_written_over(tmp_path):
+def test_a_folder_with_a_run_is_not_overwritten(tmp_path):
     run(checkpoints=Checkpoints(tmp_path))
-    with pytest.raises(RunError, match="holds a run at step 10 already; pass resume=True"):
+    with pytest.raises(RunError, match="already holds a run at step 10; pass resume=True"):
         run(checkpoints=Checkpoints(tmp_path))
     with pytest.raises(RunError, match="pass checkpoints as well"):
         run(resume=True)
@@ -146,9 +146,9 @@ def test_a_folder_with_a_run_is_not_written_over(tmp_path):
         ({"validation": VALIDATION}, ["validation: saved None"]),
     ],
 )
-def test_another_run_is_refused_and_every_difference_named(tmp_path, changed, fields):
+def test_another_run_is_refused_with_every_difference(tmp_path, changed, fields):
     run(checkpoints=Checkpoints(tmp_path))
-    with pytest.raises(RunError, match="cannot go on with other settings") as error:
+    with pytest.raises(RunError, match="cannot resume with other settings") as error:
         resumed(tmp_path, **changed)
     for field in fields:
         assert error.match(field)
@@ -157,7 +157,7 @@ def test_another_run_is_refused_and_every_difference_named(tmp_path, changed, fi
 def test_other_validation_labels_are_refused(tmp_path):
     run(checkpoints=Checkpoints(tmp_path), validation=VALIDATION)
     x, y = VALIDATION
-    with pytest.raises(RunError, match="cannot go on with other settings:\n  validation: "):
+    with pytest.raises(RunError, match="cannot resume with other settings:\n  validation: "):
         resumed(tmp_path, validation=(x, (y + 1) % 3))
 
 
@@ -193,7 +193,7 @@ def test_a_run_of_version_0_1_is_refused_as_such(tmp_path, model):
     metadata = {name: part for name, part in restored.metadata.items() if name != "format"}
     with Checkpoints(tmp_path / "old") as checkpoints:
         checkpoints.save(restored.step, tree, metadata)
-    with pytest.raises(CheckpointError, match=r"saved by jaxnets 0\.1, .*; end it with that"):
+    with pytest.raises(CheckpointError, match=r"saved by jaxnets 0\.1, .*; finish it with that"):
         resumed(tmp_path / "old", train_step=train_step)
 
 
@@ -205,7 +205,7 @@ def test_another_model_or_optimizer_is_refused_and_every_leaf_named(tmp_path):
         resumed(tmp_path, train_step=wider)
 
 
-def test_saves_are_as_far_apart_as_they_are_asked_to_be(tmp_path, monkeypatch):
+def test_saves_respect_the_interval_of_the_checkpoints(tmp_path, monkeypatch):
     saved = []
     keep = Checkpoints.save
     monkeypatch.setattr(
@@ -219,14 +219,14 @@ def test_saves_are_as_far_apart_as_they_are_asked_to_be(tmp_path, monkeypatch):
     assert Checkpoints(tmp_path).every == 5.0
 
 
-def test_a_save_that_fails_stops_the_run_and_what_it_had_learnt_is_at_hand(tmp_path):
+def test_a_failed_save_stops_the_run_with_its_result(tmp_path):
     (tmp_path / "file").touch()
     with pytest.raises(SavingFailed, match="file") as error:
         run(checkpoints=Checkpoints(tmp_path / "file" / "folder"))
     assert_same(plain(error.value.fit.train_state), plain(run().train_state))
 
 
-def test_a_run_saves_where_it_was_told_to_whatever_the_working_directory(tmp_path, monkeypatch):
+def test_relative_paths_do_not_depend_on_a_later_working_directory(tmp_path, monkeypatch):
     (tmp_path / "elsewhere").mkdir()
     monkeypatch.chdir(tmp_path)
     checkpoints, log = Checkpoints("run"), json_lines("log")

@@ -1,4 +1,4 @@
-"""A run set up wrongly is refused before it begins, with what was expected and what came."""
+"""A run with wrong arguments is refused before it starts, with what was expected and got."""
 
 import numpy as np
 import pytest
@@ -56,7 +56,7 @@ WRONG = {
 
 
 @pytest.mark.parametrize("wrong, message", WRONG.values(), ids=WRONG)
-def test_a_run_that_cannot_be_is_refused_before_it_begins(wrong, message):
+def test_a_wrong_run_is_refused_before_it_starts(wrong, message):
     reports = []
     with pytest.raises(RunError, match=message):
         run(report=reports.append, **wrong)

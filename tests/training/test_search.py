@@ -1,4 +1,4 @@
-"""A search trains what its brackets say, by validation alone, and finds the same when resumed."""
+"""A search trains its brackets, decides by validation alone, and gives the same when resumed."""
 
 import dataclasses
 import inspect
@@ -13,8 +13,8 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
-from answers import chunks_compiled
 from clouds import TRAIN, VALIDATION, by_rate, clouds
+from refusals import chunks_compiled
 
 from jaxnets import LayerError, dense, dropout, losses, metrics, models, serial
 from jaxnets.training import Interrupted, RunError, evaluate, make_train_step, search
@@ -71,8 +71,8 @@ def rows(results):
 
 @pytest.fixture
 def populations(monkeypatch):
-    """How many members each population had, and the epochs behind it at its start and its end."""
-    seen, steps = [], 5  # an epoch
+    """Per population, the number of members and the epochs at its start and its end."""
+    seen, steps = [], 5  # per epoch
 
     def counted(*arguments, **options):
         begun = options["start"] and int(options["start"].step.max()) // steps
@@ -84,7 +84,7 @@ def populations(monkeypatch):
 
 
 def test_the_brackets_are_those_of_the_papers_table():
-    """Table 1, R = 81 and eta = 3, in the units each configuration has in total."""
+    """Table 1, R = 81 and eta = 3, with the total units of each configuration."""
     assert list(hyperband_brackets(81, 3)) == [
         [(81, 1), (27, 3), (9, 9), (3, 27), (1, 81)],
         [(34, 3), (11, 9), (3, 27), (1, 81)],
@@ -95,7 +95,7 @@ def test_the_brackets_are_those_of_the_papers_table():
     assert next(hyperband_brackets(20, 3)) == [(9, 2), (3, 6), (1, 20)]
 
 
-def test_hyperband_trains_its_brackets_and_survivors_train_on(populations):
+def test_hyperband_trains_its_brackets_and_survivors_continue(populations):
     results = hyperband(PROBLEM, RATES, key=KEY, epochs=4, eta=2)
     assert populations == [(4, 0, 1), (2, 1, 2), (1, 2, 4), (3, 0, 2), (1, 2, 4), (3, 0, 4)]
     by_number = sorted(results.trials, key=lambda trial: trial.number)
@@ -120,7 +120,7 @@ def test_the_survivors_are_the_best_and_a_trial_is_the_model_trained_alone():
 
 
 def test_only_validation_decides():
-    """Labels that are wrong there alone turn the ranking round."""
+    """Wrong labels in the validation split alone reverse the ranking."""
     x, y = VALIDATION
     right = problem(objective="accuracy", smaller_is_better=False)
     wrong = problem(validation=(x, (y + 1) % 3), objective="accuracy", smaller_is_better=True)
@@ -130,7 +130,7 @@ def test_only_validation_decides():
     assert grid(right, rates, key=KEY, epochs=2).best.score == 1.0
 
 
-def test_a_trial_that_diverges_ranks_last_and_is_not_trained_on(populations):
+def test_a_trial_that_diverges_ranks_last_and_does_not_continue(populations):
     squared = scored(loss=lambda outputs, y: losses.squared_error(outputs, jax.nn.one_hot(y, 3)))
     rates = {"learning_rate": choice(1e30, 0.001)}
     results = grid(problem(squared), rates, key=KEY, epochs=3)
@@ -145,7 +145,7 @@ def test_a_trial_that_diverges_ranks_last_and_is_not_trained_on(populations):
     assert populations == [(2, 0, 1)]
 
 
-def test_what_is_continuous_never_recompiles_and_a_structure_compiles_once(populations):
+def test_traced_values_never_recompile_and_a_structure_compiles_once(populations):
     built = []
 
     def build(units):
@@ -165,7 +165,7 @@ def test_what_is_continuous_never_recompiles_and_a_structure_compiles_once(popul
 
 
 def test_trials_of_all_structures_compete(populations):
-    """The only survivors are those of the structure that can learn anything."""
+    """Only trials of the structure that can learn survive."""
 
     def build(gain):
         return scored(serial(lambda x: gain * x, ("net", models.linear(3))))
@@ -175,10 +175,10 @@ def test_trials_of_all_structures_compete(populations):
     results = successive_halving(judged, space, key=KEY, trials=4, epochs=2, eta=2)
     useful = {t.number for t in results.trials if t.setting["gain"]}
     assert {t.number for t in results.trials if t.epochs == 2} <= useful
-    assert 2 <= len(useful) < 4  # else it proves nothing
+    assert 2 <= len(useful) < 4  # or the test would prove nothing
 
 
-def test_all_hyperparameters_of_a_tree_of_parts_count_as_used():
+def test_hyperparameters_of_every_part_count_as_used():
     def train_step(h):
         return make_train_step(
             serial(("drop", dropout(h["dropout_rate"])), ("net", dense(3))),
@@ -203,7 +203,7 @@ def test_a_name_that_is_read_and_changes_nothing_is_unused():
         jnp.square(hparams["idle"])
         return optax.sgd(hparams["learning_rate"])
 
-    with pytest.raises(RunError, match=r"\['idle'\].*take them out of the space"):
+    with pytest.raises(RunError, match=r"\['idle'\].*remove them from the space"):
         random_search(
             problem(scored(optimizer=optimizer)),
             RATES | {"idle": uniform(0, 1)},
@@ -213,8 +213,8 @@ def test_a_name_that_is_read_and_changes_nothing_is_unused():
         )
 
 
-def resumed(path, brackets):
-    """Leave in the file only the first brackets, as a killed search would have."""
+def truncate(path, brackets):
+    """Keep only the first brackets in the file, as after a killed search."""
     header, *lines = path.read_text().splitlines()
     kept = [line for line in lines if json.loads(line)["bracket"] < brackets]
     path.write_text("\n".join([header, *kept]) + "\n")
@@ -226,24 +226,24 @@ def test_a_resumed_search_gives_the_same_table_and_repeats_no_bracket(tmp_path, 
     def run(path):
         return hyperband(PROBLEM, RATES, key=KEY, epochs=4, eta=2, path=path)
 
-    whole = run(path)
+    uninterrupted = run(path)
     content = path.read_bytes()
     last = [(3, 0, 2), (1, 2, 4), (3, 0, 4)]
     for brackets, expected in ((3, []), (2, last[2:]), (1, last)):
-        resumed(path, brackets)
+        truncate(path, brackets)
         populations.clear()
-        assert rows(run(path)) == rows(whole)
+        assert rows(run(path)) == rows(uninterrupted)
         assert populations == expected
         assert path.read_bytes() == content
-    assert rows(run(None)) == rows(whole)
+    assert rows(run(None)) == rows(uninterrupted)
 
 
 def test_a_signal_ends_a_search_with_the_brackets_it_had(tmp_path):
-    path, asked = tmp_path / "search.jsonl", []
+    path, reports = tmp_path / "search.jsonl", []
 
     def report(progress):
-        asked.append(progress)
-        if len(asked) == 3:
+        reports.append(progress)
+        if len(reports) == 3:
             os.kill(os.getpid(), signal.SIGINT)
 
     options = {"key": KEY, "trials": 6, "epochs": 1, "max_parallel": 2, "path": path}
@@ -254,7 +254,7 @@ def test_a_signal_ends_a_search_with_the_brackets_it_had(tmp_path):
     assert rows(random_search(PROBLEM, RATES, **options)) == rows(uninterrupted)
 
 
-def test_a_search_writes_its_file_where_it_was_told_to(tmp_path, monkeypatch):
+def test_a_search_resolves_a_relative_path_at_its_start(tmp_path, monkeypatch):
     (tmp_path / "elsewhere").mkdir()
     monkeypatch.chdir(tmp_path)
     options = {"key": KEY, "trials": 2, "epochs": 1, "path": "search.jsonl"}
@@ -273,10 +273,10 @@ def test_a_measured_strategy_is_kept_when_resumed(tmp_path, monkeypatch):
 
     monkeypatch.setattr("jaxnets.training.population.fit.fastest", slowest)
     free = problem(strategy=None)
-    whole = random_search(free, RATES, **options)
-    assert [t.strategy for t in whole.trials] == ["map"] * 4
-    resumed(path, 1)
-    assert random_search(free, RATES, **options) == whole
+    uninterrupted = random_search(free, RATES, **options)
+    assert [t.strategy for t in uninterrupted.trials] == ["map"] * 4
+    truncate(path, 1)
+    assert random_search(free, RATES, **options) == uninterrupted
     assert measured == [2]
 
 
@@ -303,9 +303,9 @@ def test_a_file_of_another_search_is_refused(tmp_path, change, named):
 def test_brackets_of_other_sizes_than_the_algorithms_are_refused(tmp_path, populations):
     path = tmp_path / "search.jsonl"
     options = {"key": KEY, "trials": 4, "epochs": 1, "max_parallel": 2, "path": path}
-    found = random_search(PROBLEM, RATES, **options)
-    merged = [trial._replace(bracket=0) for trial in found.trials]
-    dataclasses.replace(found, trials=tuple(merged)).to_json_lines(path)
+    results = random_search(PROBLEM, RATES, **options)
+    merged = [trial._replace(bracket=0) for trial in results.trials]
+    dataclasses.replace(results, trials=tuple(merged)).to_json_lines(path)
     populations.clear()
     with pytest.raises(RunError, match="4 trials of bracket 0, but the search has 2; give"):
         random_search(PROBLEM, RATES, **options)
@@ -357,7 +357,7 @@ def test_what_does_not_fit_is_refused(wrong, message, populations):
     assert not populations
 
 
-def test_a_traced_hyperparameter_that_decides_a_shape_is_told_the_cure():
+def test_a_traced_hyperparameter_that_decides_a_shape_is_refused_with_the_cure():
     def train_step(hparams):
         return scored(models.mlp((hparams["units"], 3)))(hparams)
 
@@ -367,15 +367,15 @@ def test_a_traced_hyperparameter_that_decides_a_shape_is_told_the_cure():
 
 
 def test_the_example_with_optuna_runs(monkeypatch):
-    """Against a stand-in: Optuna itself is no dependency of the tests either."""
-    listing = textwrap.dedent(inspect.getdoc(search).split("by ask and tell:\n")[1])
-    told = []
+    """With a fake: Optuna is not a dependency of the tests."""
+    listing = textwrap.dedent(inspect.getdoc(search).split("use ask and tell:\n")[1])
+    scores = []
 
     def ask():
-        rate = 10.0 ** -(1 + len(told) % 4)
+        rate = 10.0 ** -(1 + len(scores) % 4)
         return types.SimpleNamespace(suggest_float=lambda name, low, high, log: rate)
 
-    study = types.SimpleNamespace(ask=ask, tell=lambda trial, score: told.append(score))
+    study = types.SimpleNamespace(ask=ask, tell=lambda trial, score: scores.append(score))
     create_study = {"create_study": lambda direction: study}
     small = {"batch_size": 12, "strategy": "vmap"}
     names = {
@@ -388,7 +388,7 @@ def test_the_example_with_optuna_runs(monkeypatch):
         "validation": VALIDATION,
     }
     exec(listing, names)
-    assert len(told) == 64 and all(0 <= score <= 1 for score in told)
+    assert len(scores) == 64 and all(0 <= score <= 1 for score in scores)
 
 
 def test_the_file_reads_back_as_the_results(tmp_path):

@@ -1,4 +1,4 @@
-"""The table, its file and its pictures hold what was found."""
+"""The table, the file and the plots of the results of a search."""
 
 import hashlib
 import json
@@ -38,7 +38,7 @@ def results(trials=TRIALS, smaller_is_better=False):
     return Results((), "accuracy", smaller_is_better, SPACE, {"epochs": 9}).with_trials(trials)
 
 
-def test_the_best_is_first_and_what_diverged_last():
+def test_the_best_trial_is_first_and_diverged_ones_last():
     assert [t.number for t in results().trials] == [2, 0, 1]
     assert [t.number for t in results(smaller_is_better=True).trials] == [0, 2, 1]
     ties = [TRIALS[0]._replace(number=i) for i in (5, 3)]
@@ -68,10 +68,10 @@ def test_the_file_is_json_without_nan_and_reads_back(tmp_path):
 
 
 @pytest.mark.parametrize("content", ["", "[1, 2]\n", '{"step": 1}\n', "no JSON", "\x00\xff"])
-def test_a_file_of_something_else_is_refused(tmp_path, content):
+def test_a_file_of_another_kind_is_refused(tmp_path, content):
     path = tmp_path / "results.jsonl"
     path.write_text(content, encoding="latin-1")
-    with pytest.raises(RunError, match=r"is not what a search writes.* a new file"):
+    with pytest.raises(RunError, match=r"is not as a search wrote it.* a new file"):
         Results.from_json_lines(path)
 
 
@@ -126,11 +126,11 @@ def test_a_damaged_line_is_named_and_no_other_trial_becomes_the_best(file, damag
     with pytest.raises(RunError, match=message) as raised:
         Results.from_json_lines(file)
     assert str(raised.value).isprintable()
-    assert "give the path of a new file" in str(raised.value)
+    assert "pass the path of a new file" in str(raised.value)
 
 
-def test_the_first_brackets_alone_are_a_whole_file(file):
-    """So a search that was killed left it."""
+def test_a_file_with_the_first_brackets_is_valid(file):
+    """As a killed search leaves it."""
     header, *lines = file.read_text().splitlines()
     for brackets in range(4):
         kept = [line for line in lines if json.loads(line)["bracket"] < brackets]
@@ -139,7 +139,7 @@ def test_the_first_brackets_alone_are_a_whole_file(file):
         assert numbers == set(range(2 * brackets))
 
 
-def test_a_bracket_that_is_missing_between_others_is_named(file):
+def test_a_missing_bracket_is_named(file):
     kept = [line for line in file.read_text().splitlines() if '"bracket": 1' not in line]
     file.write_text("\n".join(kept) + "\n")
     with pytest.raises(RunError, match="bracket 1 is missing"):
@@ -155,8 +155,8 @@ def test_lines_in_another_order_are_the_same_results(file):
 
 def test_a_line_of_another_search_is_refused(file, tmp_path):
     other = tmp_path / "other.jsonl"
-    found = Results.from_json_lines(file)
-    Results(found.trials, "loss", False, found.space, found.identity).to_json_lines(other)
+    loaded = Results.from_json_lines(file)
+    Results(loaded.trials, "loss", False, loaded.space, loaded.identity).to_json_lines(other)
     header = file.read_text().splitlines()[0]
     file.write_text("\n".join([header, *other.read_text().splitlines()[1:]]) + "\n")
     with pytest.raises(RunError, match="line 2, is damaged: its checksum"):
@@ -164,7 +164,7 @@ def test_a_line_of_another_search_is_refused(file, tmp_path):
 
 
 def sign(line, search):
-    """The line with the checksum that it would have had, as one who means harm would do."""
+    """The line with a correct checksum, as an attacker would write it."""
     content = {name: value for name, value in line.items() if name != "sha256"}
     text = json.dumps([search, content], sort_keys=True)
     return content | {"sha256": hashlib.sha256(text.encode()).hexdigest()[:16]}
@@ -187,7 +187,7 @@ def sign(line, search):
         ("more", 1, "it has the entries"),
     ],
 )
-def test_a_line_with_the_right_checksum_is_checked_too(file, entry, value, message):
+def test_entries_are_checked_even_if_the_checksum_is_right(file, entry, value, message):
     lines = [json.loads(line) for line in file.read_text().splitlines()]
     lines[1] = sign(lines[1] | {entry: value}, lines[0]["sha256"])
     file.write_text("".join(json.dumps(line) + "\n" for line in lines))
@@ -200,7 +200,7 @@ def test_a_line_with_the_right_checksum_is_checked_too(file, entry, value, messa
     "space",
     [[], {"rate": 3}, {"rate": ["normal", [0, 1]]}, {"rate": ["uniform", [1, 0]]}, {"r": [[], 1]}],
 )
-def test_a_space_that_is_none_is_refused(file, space):
+def test_an_invalid_space_in_a_file_is_refused(file, space):
     header, *lines = file.read_text().splitlines()
     header = json.dumps(sign(json.loads(header) | {"space": space}, ""))
     file.write_text("\n".join([header, *lines]) + "\n")
@@ -208,15 +208,15 @@ def test_a_space_that_is_none_is_refused(file, space):
         Results.from_json_lines(file)
 
 
-def test_what_a_file_holds_reaches_no_terminal_raw(file):
-    found = Results.from_json_lines(file)
-    wild = found.trials[0]._replace(setting={"\x1b[2J": "\x07\n"})
-    table = str(Results((wild,), "\x9b", False, {"\x1b[2J": choice("\x07\n")}, {}))
+def test_the_content_of_a_file_is_escaped_in_the_table(file):
+    loaded = Results.from_json_lines(file)
+    escaped = loaded.trials[0]._replace(setting={"\x1b[2J": "\x07\n"})
+    table = str(Results((escaped,), "\x9b", False, {"\x1b[2J": choice("\x07\n")}, {}))
     assert len(table.split("\n")) == 2
     assert all(line.isprintable() for line in table.split("\n"))
 
 
-def test_scores_stand_against_each_hyperparameter():
+def test_scores_are_plotted_against_each_hyperparameter():
     figure = scores(results(), "title")
     panels = figure.axes[: len(SPACE)]
     assert [axes.get_xlabel() for axes in panels] == list(SPACE)
@@ -246,5 +246,5 @@ def test_a_line_runs_through_a_trials_coordinates_to_its_score():
 
 
 @pytest.mark.parametrize("draw", [scores, parallel_coordinates])
-def test_a_search_in_which_all_diverged_has_pictures_too(draw):
+def test_a_search_whose_trials_all_diverged_can_be_plotted(draw):
     draw(results(TRIALS[1:2]), "title").draw_without_rendering()

@@ -1,4 +1,4 @@
-"""Draws follow their distribution, and each name's are its own."""
+"""Values follow their distribution, and the values of different names are independent."""
 
 import jax
 import numpy as np
@@ -31,19 +31,19 @@ def test_real_numbers_follow_scipys_distribution(name, cdf):
     assert stats.kstest(column(name), cdf).pvalue > 0.01
 
 
-def test_bounds_of_integers_are_included_and_all_options_come_equally_often():
+def test_bounds_of_integers_are_included_and_all_options_are_equally_likely():
     for name, values in (("width", [8, 9, 10, 11]), ("units", [16, (32, 32)])):
         counts = [column(name).count(value) for value in values]
         assert sum(counts) == 2000
         assert stats.chisquare(counts).pvalue > 0.01
 
 
-def test_names_draw_independently():
+def test_values_of_different_names_are_independent():
     ranks = stats.spearmanr(np.array([column("rate"), column("dropout")]).T)
     assert ranks.pvalue > 0.01
 
 
-def test_another_name_or_more_trials_leave_a_names_draws_alone():
+def test_other_names_and_more_trials_do_not_change_a_names_values():
     more = {"first": uniform(0.0, 1.0), **SPACE}
     for i, setting in enumerate(draw(more, KEY, 30)):
         assert {name: setting[name] for name in SPACE} == DRAWN[i]
@@ -52,11 +52,11 @@ def test_another_name_or_more_trials_leave_a_names_draws_alone():
 
 def test_a_grid_has_every_combination_once():
     space = {"a": integers(1, 2), "b": choice("x", "y")}
-    found = [(setting["a"], setting["b"]) for setting in product(space)]
-    assert found == [(1, "x"), (1, "y"), (2, "x"), (2, "y")]
+    settings = [(setting["a"], setting["b"]) for setting in product(space)]
+    assert settings == [(1, "x"), (1, "y"), (2, "x"), (2, "y")]
 
 
-def test_numbers_of_numpy_are_taken_as_pythons():
+def test_numpy_numbers_become_python_numbers():
     (first, *_) = choice(*np.geomspace(1e-3, 1, 4)).arguments
     assert type(first) is float and first == 1e-3
 
@@ -71,14 +71,14 @@ def test_numbers_of_numpy_are_taken_as_pythons():
         (lambda: log_uniform(0, 1), "positive low, but got 0; .* use uniform"),
         (lambda: log_uniform(-1, 1), "positive low, but got -1"),
         (lambda: log_uniform(1, 0.1), "low < high"),
-        (lambda: integers(1, 2.5), "whole numbers as bounds, but got 2.5"),
+        (lambda: integers(1, 2.5), "integers as bounds, but got 2.5"),
         (lambda: integers(4, 3), "low < high"),
         (lambda: choice(), "at least one option"),
-        (lambda: choice(1, 1), "options that differ"),
+        (lambda: choice(1, 1), "distinct options"),
         (lambda: choice(np.tanh), "choose a name"),
         (lambda: product({"rate": uniform(0, 1)}), "'rate' is uniform; write choice"),
     ],
 )
-def test_what_is_no_distribution_is_refused_with_the_cure(wrong, message):
+def test_an_invalid_distribution_is_refused_with_the_cure(wrong, message):
     with pytest.raises(RunError, match=message):
         wrong()

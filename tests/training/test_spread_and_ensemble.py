@@ -1,4 +1,4 @@
-"""Several runs as one figure, and several models as one answer."""
+"""The spread of a metric over runs, and the predictions of ensembles."""
 
 import numpy as np
 import pytest
@@ -7,43 +7,45 @@ from scipy import stats
 
 from jaxnets.training.population import average, spread, vote
 
-FIGURES = np.array([0.97, 0.98, 0.95, 0.99, 0.96])
+ACCURACIES = np.array([0.97, 0.98, 0.95, 0.99, 0.96])
 
 
-def test_the_interval_is_students():
-    found = spread(FIGURES)
-    mean, sem = FIGURES.mean(), stats.sem(FIGURES)
-    low, high = stats.t.interval(0.95, len(FIGURES) - 1, loc=mean, scale=sem)
-    assert_close([found.mean, found.low, found.high], [mean, low, high], 1e-12)
-    assert_close(found.std, FIGURES.std(ddof=1), 1e-12)
-    assert (found.n, found.best, found.worst, found.diverged) == (5, 0.99, 0.95, 0)
+def test_the_confidence_interval_is_students():
+    result = spread(ACCURACIES)
+    mean, sem = ACCURACIES.mean(), stats.sem(ACCURACIES)
+    low, high = stats.t.interval(0.95, len(ACCURACIES) - 1, loc=mean, scale=sem)
+    assert_close([result.mean, result.low, result.high], [mean, low, high], 1e-12)
+    assert_close(result.std, ACCURACIES.std(ddof=1), 1e-12)
+    assert (result.n, result.best, result.worst, result.diverged) == (5, 0.99, 0.95, 0)
 
 
-def test_a_run_that_diverged_is_counted_apart():
-    assert spread(np.append(FIGURES, [np.nan, np.inf]))._replace(diverged=0) == spread(FIGURES)
-    assert spread(np.append(FIGURES, [np.nan, np.inf])).diverged == 2
+def test_a_run_that_diverged_is_counted_separately():
+    assert spread(np.append(ACCURACIES, [np.nan, np.inf]))._replace(diverged=0) == spread(
+        ACCURACIES
+    )
+    assert spread(np.append(ACCURACIES, [np.nan, np.inf])).diverged == 2
 
 
-def test_of_losses_the_smallest_is_best():
-    found = spread(FIGURES, smaller_is_better=True)
-    assert (found.best, found.worst) == (0.95, 0.99)
+def test_the_smallest_loss_is_the_best():
+    result = spread(ACCURACIES, smaller_is_better=True)
+    assert (result.best, result.worst) == (0.95, 0.99)
 
 
-def test_a_single_run_has_no_spread_and_says_so():
-    found = spread([0.5])
-    assert found.mean == found.best == 0.5
-    assert np.isnan([found.std, found.low, found.high]).all()
-    assert "±" not in str(found) and "n = 1" in str(found)
+def test_a_single_run_has_no_spread():
+    result = spread([0.5])
+    assert result.mean == result.best == 0.5
+    assert np.isnan([result.std, result.low, result.high]).all()
+    assert "±" not in str(result) and "n = 1" in str(result)
 
 
-def test_no_run_left_has_no_figures():
+def test_if_all_runs_diverged_there_is_no_mean():
     assert np.isnan(spread([np.nan]).mean)
     assert spread([np.nan]).diverged == 1
 
 
 @pytest.mark.parametrize("values", [[], 0.5, [[0.5]]])
-def test_what_is_no_list_of_figures_is_refused(values):
-    with pytest.raises(ValueError, match="figures"):
+def test_values_that_are_not_a_list_are_refused(values):
+    with pytest.raises(ValueError, match="spread expects values"):
         spread(values)
 
 
@@ -57,7 +59,7 @@ PROBABILITIES = np.array(
 )
 
 
-def test_a_vote_is_each_members_for_its_likeliest_class():
+def test_each_member_votes_for_its_most_probable_class():
     votes = np.array([[2, 1, 0], [1, 0, 2]]) / 3
     assert_close(vote(PROBABILITIES), votes, 1e-12)
 
@@ -72,7 +74,7 @@ def test_a_vote_and_an_average_may_disagree():
 
 
 @pytest.mark.parametrize("combine", [vote, average])
-def test_an_ensemble_refuses_what_is_no_probability(combine):
+def test_an_ensemble_refuses_invalid_probabilities(combine):
     with pytest.raises(ValueError, match=r"\(members, n, classes\).*shape \(2, 3\)"):
         combine(PROBABILITIES[0])
     diverged = PROBABILITIES.copy()

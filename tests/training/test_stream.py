@@ -1,4 +1,4 @@
-"""A run on a stream is the run on the same data in memory, to the bit, however it is read."""
+"""A run on a stream is the run on the same data in memory, bit for bit, with any options."""
 
 import gc
 import signal
@@ -28,10 +28,10 @@ CNN = serial(
 )
 CNN_STEP = by_rate(CNN, metrics={"accuracy": metrics.accuracy})
 NETWORKS = {"MLP": (TRAIN_STEP, TRAIN), "CNN": (CNN_STEP, IMAGES)}
-WAYS = [
-    {"workers": 1, "ahead": 1, "block_bytes": 1},  # one step a block
+STREAM_OPTIONS = [
+    {"workers": 1, "ahead": 1, "block_bytes": 1},  # one step per block
     {"workers": 3, "ahead": 1, "block_bytes": 500},
-    {"workers": 2, "ahead": 4},  # an epoch a block
+    {"workers": 2, "ahead": 4},  # one epoch per block
 ]
 
 
@@ -55,8 +55,8 @@ class Tables(Rows):
         return [dict(zip(("image", "label"), self[row], strict=True)) for row in rows]
 
 
-def told(fitted):
-    """What a run leaves, but its times."""
+def outcome(fitted):
+    """The train state and the history of a run, without times."""
     history = [(p.step, p.epoch, p.train, p.validation) for p in fitted.history]
     return plain(fitted.train_state), history
 
@@ -65,9 +65,11 @@ def told(fitted):
 @pytest.mark.parametrize("network", NETWORKS)
 def test_a_run_on_a_stream_is_the_run_in_memory_bit_for_bit(network, remainder):
     train_step, data = NETWORKS[network]
-    expected = told(run(train_step, data, remainder=remainder))
-    for way in WAYS:
-        assert_same(told(run(train_step, Stream(data, **way), remainder=remainder)), expected)
+    expected = outcome(run(train_step, data, remainder=remainder))
+    for stream_options in STREAM_OPTIONS:
+        assert_same(
+            outcome(run(train_step, Stream(data, **stream_options), remainder=remainder)), expected
+        )
 
 
 @pytest.mark.parametrize(
@@ -78,24 +80,26 @@ def test_a_run_on_a_stream_is_the_run_in_memory_bit_for_bit(network, remainder):
     ],
 )
 def test_items_by_number_are_the_rows_of_arrays(stream):
-    assert_same(told(run(data=stream())), told(run()))
+    assert_same(outcome(run(data=stream())), outcome(run()))
 
 
-def test_a_memory_map_is_read_as_the_array_that_it_maps(tmp_path):
+def test_a_memory_map_is_the_array_that_it_maps(tmp_path):
     np.save(tmp_path / "x.npy", TRAIN[0])
     mapped = np.load(tmp_path / "x.npy", mmap_mode="r")
-    assert_same(told(run(data=Stream((mapped, TRAIN[1]), block_bytes=300))), told(run()))
+    assert_same(outcome(run(data=Stream((mapped, TRAIN[1]), block_bytes=300))), outcome(run()))
 
 
 def test_weights_of_a_stream_are_those_of_the_same_data_in_memory():
     weights = np.arange(64) % 3
-    expected = told(run(data=(*TRAIN, weights), remainder="pad"))
+    expected = outcome(run(data=(*TRAIN, weights), remainder="pad"))
     for stream in (Stream((*TRAIN, weights)), Stream(Rows(*TRAIN, weights), block_bytes=200)):
-        assert_same(told(run(data=stream, remainder="pad")), expected)
+        assert_same(outcome(run(data=stream, remainder="pad")), expected)
 
 
-@pytest.mark.parametrize("way", WAYS)
-def test_a_run_cut_in_mid_epoch_goes_on_bit_for_bit_however_it_is_read_then(tmp_path, way):
+@pytest.mark.parametrize("stream_options", STREAM_OPTIONS)
+def test_a_run_interrupted_within_an_epoch_resumes_bit_for_bit_with_any_options(
+    tmp_path, stream_options
+):
     def report(progress):
         if progress.step == 8:
             signal.raise_signal(signal.SIGTERM)
@@ -104,32 +108,37 @@ def test_a_run_cut_in_mid_epoch_goes_on_bit_for_bit_however_it_is_read_then(tmp_
         stream = Stream(TRAIN, workers=2, block_bytes=500)
         run(data=stream, epochs=3, checkpoints=checkpoints, report=report, chunk_seconds=1e-9)
     assert Checkpoints(tmp_path).latest() == 8
-    rest = run(data=Stream(TRAIN, **way), epochs=3, checkpoints=Checkpoints(tmp_path), resume=True)
-    assert_same(told(rest), told(run(epochs=3)))
+    resumed = run(
+        data=Stream(TRAIN, **stream_options),
+        epochs=3,
+        checkpoints=Checkpoints(tmp_path),
+        resume=True,
+    )
+    assert_same(outcome(resumed), outcome(run(epochs=3)))
 
 
 def test_other_rows_or_another_length_are_another_run(tmp_path):
     run(data=Stream(TRAIN), checkpoints=Checkpoints(tmp_path))
     x, y = TRAIN
     for other in ((x + 1, y), (x, (y + 1) % 3), (x[:63], y[:63])):
-        with pytest.raises(RunError, match="cannot go on with other settings:\n  data: "):
+        with pytest.raises(RunError, match="cannot resume with other settings:\n  data: "):
             run(data=Stream(other), checkpoints=Checkpoints(tmp_path), resume=True)
 
 
 def test_evaluation_on_a_stream_is_that_in_memory():
     fitted = run(validation=VALIDATION)
-    for way in WAYS:
-        stream = Stream(VALIDATION, **way)
-        assert told(run(validation=stream))[1] == told(fitted)[1]
+    for stream_options in STREAM_OPTIONS:
+        stream = Stream(VALIDATION, **stream_options)
+        assert outcome(run(validation=stream))[1] == outcome(fitted)[1]
         options = {"hparams": HPARAMS, "block_size": 7}
-        found = evaluate(TRAIN_STEP, fitted.train_state, stream, **options)
-        assert found == evaluate(TRAIN_STEP, fitted.train_state, VALIDATION, **options)
+        evaluated = evaluate(TRAIN_STEP, fitted.train_state, stream, **options)
+        assert evaluated == evaluate(TRAIN_STEP, fitted.train_state, VALIDATION, **options)
     weighted = (*VALIDATION, np.arange(30) % 3)
-    found = evaluate(TRAIN_STEP, fitted.train_state, Stream(weighted), hparams=HPARAMS)
-    assert found == evaluate(TRAIN_STEP, fitted.train_state, weighted, hparams=HPARAMS)
+    evaluated = evaluate(TRAIN_STEP, fitted.train_state, Stream(weighted), hparams=HPARAMS)
+    assert evaluated == evaluate(TRAIN_STEP, fitted.train_state, weighted, hparams=HPARAMS)
 
 
-def test_a_population_reads_one_order_for_all():
+def test_a_population_on_a_stream_shares_its_batches():
     keys = jax.random.split(jax.random.key(0), 2)
     options = {"hparams": {"learning_rate": np.array([0.1, 0.2])}, "epochs": 2, "batch_size": 12}
 
@@ -146,7 +155,7 @@ def test_a_population_reads_one_order_for_all():
     assert_same(plain(streamed.train_states), plain(resident.train_states))
 
 
-def test_nothing_is_read_by_a_run_that_is_over():
+def test_a_finished_run_stops_reading():
     before = set(threading.enumerate())
     fitted = run(data=Stream(TRAIN, block_bytes=1, ahead=3))
     gc.collect()
@@ -156,7 +165,7 @@ def test_nothing_is_read_by_a_run_that_is_over():
     assert fitted.train_state.step == 10
 
 
-def test_an_error_of_the_source_ends_the_run_as_itself():
+def test_an_error_of_the_source_is_raised_unchanged():
     class Broken(Rows):
         def __getitem__(self, row):
             if row == 40:
@@ -199,21 +208,21 @@ X, Y = TRAIN
         (lambda: (X, Y, np.ones((64, 1))), r"one weight per example, but got the shape \(1,\)"),
     ],
 )
-def test_what_cannot_be_read_by_number_is_refused(source, message):
+def test_sources_that_cannot_be_indexed_are_refused(source, message):
     with pytest.raises(DataError, match=message):
         Stream(source())
 
 
 @pytest.mark.parametrize("size", ["workers", "ahead", "block_bytes"])
 @pytest.mark.parametrize("value", [0, -1, 1.5, "2", True])
-def test_sizes_that_are_no_counts_are_refused(size, value):
+def test_sizes_that_are_not_positive_integers_are_refused(size, value):
     with pytest.raises(
         DataError, match=f"expects {size} to be a positive integer, but got {value!r}"
     ):
         Stream(TRAIN, **{size: value})
 
 
-def test_a_weight_that_is_none_is_refused_when_its_row_is_read():
+def test_an_invalid_weight_is_refused_when_its_row_is_read():
     weights = np.where(np.arange(64) == 40, -1, 1)
     with pytest.raises(DataError, match=r"row 40 has -1.0"):
         run(data=Stream((*TRAIN, weights)), remainder="pad", batch_size=16)

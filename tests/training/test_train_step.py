@@ -1,4 +1,4 @@
-"""One step: the formula it stands for, and everything it depends on."""
+"""One train step: its formula, and everything it depends on."""
 
 import jax
 import jax.numpy as jnp
@@ -50,7 +50,7 @@ def test_a_step_of_sgd_is_params_minus_rate_times_gradient():
     assert after.step == 1
 
 
-def test_a_penalty_is_minimised_too_and_is_no_part_of_the_loss():
+def test_a_penalty_is_minimized_but_not_reported_in_the_loss():
     def penalty(params):
         return losses.l2(params, 0.01)
 
@@ -69,7 +69,7 @@ def test_a_penalty_is_minimised_too_and_is_no_part_of_the_loss():
     assert_close(sums["loss"][0] / 6, by_hand(before.params, X, Y), 1e-6)
 
 
-def test_a_row_of_weight_zero_changes_nothing_though_its_loss_is_nan():
+def test_a_row_of_weight_zero_changes_nothing_even_if_its_loss_is_nan():
     train_step = make_train_step(
         PERCEPTRON,
         sgd(HPARAMS),
@@ -100,7 +100,7 @@ def test_a_step_keeps_the_structure_and_dtypes_of_the_train_state():
 
 
 @pytest.mark.parametrize("number", [0, 7])
-def test_all_that_a_step_draws_is_a_function_of_key_and_step(number):
+def test_randomness_in_a_step_is_a_function_of_key_and_step(number):
     def augment(key, x, y):
         return x + jax.random.normal(key, x.shape), y[::-1]
 
@@ -115,7 +115,7 @@ def test_all_that_a_step_draws_is_a_function_of_key_and_step(number):
     assert_same(jax.random.key_data(after.key), jax.random.key_data(before.key))
 
 
-def test_a_run_starts_at_step_zero_from_params_and_draws_of_two_streams():
+def test_init_starts_at_step_zero_with_two_streams_of_the_key():
     key, spec = jax.random.key(3), jax.ShapeDtypeStruct((1, 2), jnp.float32)
     train_state = STEP.init(key, spec)
     params, state = MODEL.init(stream(key, "init"), spec)
@@ -147,7 +147,7 @@ def test_a_population_gives_each_member_its_own_rate():
         assert_close(jax.tree.map(lambda leaf, i=i: leaf[i], members.params), alone.params, 1e-6)
 
 
-def test_a_loss_that_is_no_function_is_refused():
+def test_a_loss_that_is_not_a_function_is_refused():
     with pytest.raises(TypeError, match="expects a loss function, but got 'mse'"):
         make_train_step(MODEL, STEP.optimizer, "mse")
 
@@ -157,7 +157,7 @@ def test_a_loss_that_is_no_function_is_refused():
 )
 def test_a_loss_without_a_gradient_is_refused(loss):
     train_step = make_train_step(PERCEPTRON, optax.sgd(RATE), loss)
-    with pytest.raises(ValueError, match=r"expects a loss with a gradient, but got (bool|int32)"):
+    with pytest.raises(ValueError, match=r"expects a differentiable loss, but got (bool|int32)"):
         step(train_step, start(train_step))
 
 

@@ -1,4 +1,4 @@
-"""Weights from another model, parameters treated by name, and parts that stay in evaluation."""
+"""Merged weights, optimizers by name, and parts in inference mode."""
 
 import re
 from functools import cache
@@ -35,7 +35,7 @@ def weights(width=6, classes=3, seed=0):
 @jax.jit
 @jax.grad
 def slope(params):
-    """The gradient of the network's mean loss over all examples, by the book."""
+    """The gradient of the network's mean loss over all examples, from its definition."""
     h = X
     for name in LAYERS:
         h = (h if name == "low" else jnp.tanh(h)) @ params[name]["kernel"]
@@ -45,7 +45,7 @@ def slope(params):
 
 
 def updated(params, tx, part=lambda tree: tree):
-    """The params after five updates, of which the optimizer sees a part."""
+    """The params after five updates of the part that the optimizer gets."""
     state = tx.init(part(params))
     for _ in range(5):
         updates, state = tx.update(part(slope(params)), state, part(params))
@@ -54,7 +54,7 @@ def updated(params, tx, part=lambda tree: tree):
 
 
 def descended(params, rates):
-    """The params after five steps down the slope, each layer at its own rate."""
+    """The params after five steps of gradient descent with one rate per layer."""
     for _ in range(5):
         down = slope(params)
         for name, rate in rates.items():
@@ -63,8 +63,8 @@ def descended(params, rates):
     return params
 
 
-def test_what_is_frozen_stays_bit_for_bit_and_the_rest_moves_as_optax_moves_it_alone():
-    params, adamw = weights(), optax.adamw(0.1)  # whose decay needs no gradient
+def test_frozen_params_stay_bit_for_bit_and_the_others_are_updated_as_without_them():
+    params, adamw = weights(), optax.adamw(0.1)  # its decay does not need a gradient
     ended = updated(params, partition_by_name({BODY: optax.set_to_zero()}, adamw))
     assert_same([ended["low"], ended["high"]], [params["low"], params["high"]])
     assert_same(ended, updated(params, adamw, part=lambda tree: {"head": tree["head"]}))
@@ -76,7 +76,7 @@ def test_a_factor_on_the_learning_rate_is_descent_at_that_rate():
     assert_close(updated(weights(), tx), descended(weights(), rates), 1e-5)
 
 
-def test_discriminative_rates_are_a_rule_a_layer():
+def test_discriminative_rates_are_one_rule_per_layer():
     below = {"^high/": 1 / 2.6, "^low/": 1 / 2.6**2}
     tx = partition_by_name(
         {n: optax.chain(SGD, optax.scale(rate)) for n, rate in below.items()}, SGD
@@ -95,13 +95,13 @@ def test_a_rule_is_an_expression_or_a_predicate_and_the_first_that_matches_holds
 
 
 @pytest.mark.parametrize("names", ["^heads", "bias", lambda path: path == "body"])
-def test_a_rule_that_gets_no_parameter_is_refused_with_the_names_there_are(names):
+def test_a_rule_without_parameters_is_refused_with_all_names(names):
     tx = partition_by_name({"bias$": SGD, names: SGD}, SGD)
     with pytest.raises(RunError, match=re.escape("there are ['head/bias', 'head/kernel', 'high/")):
         tx.init(weights())
 
 
-def test_a_transplanted_body_is_the_trained_one_and_the_head_the_new_one():
+def test_merged_params_have_the_pretrained_body_and_the_new_head():
     new, old = weights(classes=4), weights(seed=1)
     before = jax.tree.map(jnp.copy, new)
     moved = merge_params(new, old, BODY)
@@ -110,7 +110,7 @@ def test_a_transplanted_body_is_the_trained_one_and_the_head_the_new_one():
     assert_same(merge_params(new, old, lambda path: not path.startswith("head")), moved)
 
 
-def test_weights_go_by_name_through_a_file_into_a_network_with_another_head(tmp_path):
+def test_weights_from_a_file_are_merged_into_a_network_with_another_head(tmp_path):
     def whole(classes, seed):
         model = serial(("low", dense(6)), ("norm", batch_norm()), ("head", dense(classes)))
         params, state = model.init(jax.random.key(seed), X[:1])
@@ -134,7 +134,7 @@ def test_a_file_of_a_wider_network_is_refused_with_every_shape(tmp_path):
     ]
 
 
-def test_a_transplant_drops_and_casts_nothing_in_silence():
+def test_merging_never_drops_or_casts_silently():
     params = weights()
     with pytest.raises(LayerError, match="high/bias is missing\n  high/kernel is missing"):
         merge_params(params, {"low": params["low"]}, BODY)
@@ -151,18 +151,18 @@ def part():
     return serial(("fc", dense(4)), ("norm", batch_norm()), ("drop", dropout(0.5)))
 
 
-def test_a_part_in_evaluation_uses_its_running_statistics_in_training_and_keeps_them():
+def test_inference_mode_uses_running_statistics_in_training_without_updating_them():
     x = normal(8, 2)
     params, state = part().init(jax.random.key(0), x)
     state = {"norm": {"mean": normal(4), "var": normal(4, seed=1) ** 2}}
-    y, after = inference_mode(part()).apply(params, state, x, train=True)  # nor does it need a key
+    y, after = inference_mode(part()).apply(params, state, x, train=True)  # without a key
     assert_same(after, state)
     h = np.asarray(x) @ params["fc"]["kernel"] + np.asarray(params["fc"]["bias"])[None]
     mean, var = (np.asarray(state["norm"][name])[None] for name in ("mean", "var"))
-    assert_close(y, (h - mean) / np.sqrt(var + 1e-5), 1e-5)  # scale is 1 and bias 0 as yet
+    assert_close(y, (h - mean) / np.sqrt(var + 1e-5), 1e-5)  # scale is 1 and bias is 0
 
 
-def test_a_frozen_part_keeps_its_names_and_values_in_a_run_and_the_rest_trains_as_ever():
+def test_a_frozen_part_keeps_its_names_and_values_while_the_rest_trains():
     def whole(low):
         return serial(("low", low), jnp.tanh, ("norm", batch_norm()), ("head", dense(3)))
 

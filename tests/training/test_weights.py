@@ -1,4 +1,4 @@
-"""The weight of an example is how much it counts: in the step, in the figures, in evaluation."""
+"""Example weights apply to the train step, to the metrics and to evaluation."""
 
 from functools import partial
 
@@ -26,7 +26,7 @@ LINEAR = make_train_step(
 
 
 def cross_entropies(kernel, bias, x, y):
-    """Each example's loss, and the gradient of it with respect to its logits, by NumPy."""
+    """The loss per example, and its gradient with respect to the logits, in NumPy."""
     logits = x.astype(np.float64) @ kernel + bias
     p = np.exp(logits - logits.max(1, keepdims=True))
     p /= p.sum(1, keepdims=True)
@@ -34,7 +34,7 @@ def cross_entropies(kernel, bias, x, y):
     return -np.log((p * picked).sum(1)), p - picked
 
 
-def test_a_step_descends_the_mean_of_the_losses_by_weight():
+def test_a_step_minimizes_the_weighted_mean_loss():
     before = LINEAR.init(jax.random.key(0), X[:1])
     batch = Batch(*map(jnp.asarray, (X, Y, WEIGHTS)))
     after, sums = jax.jit(LINEAR)(before, batch)
@@ -61,8 +61,8 @@ def test_weights_of_one_are_no_weights(remainder):
         assert got.train == pytest.approx(want.train, rel=1e-6)
 
 
-def test_a_whole_weight_is_that_many_copies():
-    """In one batch that holds all; the layer is linear, and no chance is drawn."""
+def test_an_integer_weight_is_that_many_copies():
+    """In one batch of all examples, with a linear layer without randomness."""
     counts = np.arange(ROWS) % 3 + 1
     copies = np.repeat(np.arange(ROWS), counts)
     options = {"epochs": 5, "seed": 0}
@@ -85,18 +85,18 @@ def test_a_batch_of_zero_weight_changes_nothing_but_the_step(on_nonfinite):
     assert ended.history[0].nonfinite == 0
 
 
-def test_examples_of_zero_weight_are_not_there_though_their_numbers_are_not():
-    """Their inputs are beyond any other, and the model has no state that would see them."""
-    spoilt = np.where(np.arange(ROWS)[:, None] % 2 == 1, np.float32(1e30), X)
+def test_examples_of_zero_weight_have_no_effect_whatever_their_values():
+    """Their inputs are extreme; the model has no state that could depend on them."""
+    extreme = np.where(np.arange(ROWS)[:, None] % 2 == 1, np.float32(1e30), X)
     weights = (np.arange(ROWS) % 2 == 0).astype(np.float32)
-    ended = run(LINEAR, (spoilt, Y, weights), batch_size=ROWS, epochs=3)
+    ended = run(LINEAR, (extreme, Y, weights), batch_size=ROWS, epochs=3)
     alone = run(LINEAR, (X[::2], Y[::2]), batch_size=ROWS // 2, epochs=3)
     assert_close(ended.train_state.params, alone.train_state.params, 1e-5)
     assert ended.history[-1].train == pytest.approx(alone.history[-1].train, rel=1e-5)
 
 
-def test_an_epoch_in_which_some_batches_count_is_a_run_on_those():
-    """Rows of one batch each, so that the order alone says which step is which."""
+def test_batches_of_zero_weight_are_skipped():
+    """With batches of one row."""
     weights = (np.arange(ROWS) % 4 == 0).astype(np.float32)
     ended = run(LINEAR, (X, Y, weights), batch_size=1, epochs=1)
     assert ended.train_state.step == ROWS
@@ -104,7 +104,7 @@ def test_an_epoch_in_which_some_batches_count_is_a_run_on_those():
     assert 0 < ended.history[0].train["loss"] < 10
 
 
-def test_evaluation_by_weight_is_that_of_the_examples_that_count():
+def test_weighted_evaluation_ignores_examples_of_zero_weight():
     state = run(epochs=1).train_state
     some = np.arange(ROWS) % 3 > 0
     options = {"hparams": HPARAMS, "block_size": 10}
@@ -112,18 +112,18 @@ def test_evaluation_by_weight_is_that_of_the_examples_that_count():
     assert weighted == pytest.approx(evaluate(TRAIN_STEP, state, (X[some], Y[some]), **options))
     logits = MODEL.apply(state.params, state.model_state, X)[0]
     by_numpy = np.average(np.asarray(logits).argmax(1) == Y, weights=WEIGHTS)
-    found = evaluate(TRAIN_STEP, state, (X, Y, WEIGHTS), **options)
-    assert found["accuracy"] == pytest.approx(by_numpy, rel=1e-5)
+    evaluated = evaluate(TRAIN_STEP, state, (X, Y, WEIGHTS), **options)
+    assert evaluated["accuracy"] == pytest.approx(by_numpy, rel=1e-5)
 
 
-def test_a_run_validates_by_weight():
+def test_validation_is_weighted():
     weights = (np.arange(ROWS) % 3 > 0).astype(np.float32)
     ended = run(validation=(X, Y, weights))
-    found = evaluate(TRAIN_STEP, ended.train_state, (X, Y, weights), hparams=HPARAMS)
-    assert ended.history[-1].validation == found
+    evaluated = evaluate(TRAIN_STEP, ended.train_state, (X, Y, weights), hparams=HPARAMS)
+    assert ended.history[-1].validation == evaluated
 
 
-def test_a_population_weighs_as_each_member_would():
+def test_weights_apply_to_each_member_of_a_population():
     keys, rates = jax.random.split(jax.random.key(0), 2), jnp.array([0.1, 0.05])
     hparams = {"learning_rate": rates}
     data = (X, Y, np.where(np.arange(ROWS) % 5 == 0, 0, WEIGHTS))

@@ -1,12 +1,12 @@
-"""Every wrong call of a training function is answered in one line, before anything is compiled."""
+"""Every wrong call of a training function is refused in one line, before anything is compiled."""
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from answers import COUNT, DICT, NUMBER_THEM, ONE_PAIR, assert_refused
 from clouds import HPARAMS, MODEL, TRAIN, TRAIN_STEP, VALIDATION
 from helpers import judged, judging
+from refusals import COUNT, DICT, NUMBER_THEM, ONE_PAIR, assert_refused
 
 from jaxnets import conv, dense, embedding, flatten, metrics, serial
 from jaxnets.data import fit_standard, train_test_split
@@ -32,7 +32,7 @@ ROWS = np.arange(64)
 KEY = jax.random.key(0)
 KEYS = jax.random.split(jax.random.key(1), 2)
 ACCURACY = {"accuracy": metrics.accuracy}
-JUDGING = judging(MODEL, ACCURACY)
+EVAL_STEP = judging(MODEL, ACCURACY)
 TRAIN_STATE = TRAIN_STEP(HPARAMS).init(jax.random.key(1), X[:1])
 MEMBERS = jax.tree.map(lambda leaf: jnp.stack([leaf, leaf]), TRAIN_STATE)
 RATES = {"learning_rate": np.array([0.1, 0.2])}
@@ -43,7 +43,7 @@ WEIGHTS = " as one finite number of at least 0 per example, but got -[12].0 in r
 
 
 def started(model, *shape, dtype=float):
-    """A train step of the model, and a train state."""
+    """A train step and a train state of the model."""
     train_state = judged(*model.init(jax.random.key(1), jnp.zeros((2, *shape), dtype)))
     return judging(model, ACCURACY), train_state
 
@@ -64,12 +64,12 @@ def population(train_step=TRAIN_STEP, data=TRAIN, **options):
     return lambda: fit_population(train_step, data, **sizes | options)
 
 
-def evaluating(split=TRAIN, train_step=JUDGING, train_state=TRAIN_STATE, **options):
+def evaluating(split=TRAIN, train_step=EVAL_STEP, train_state=TRAIN_STATE, **options):
     return lambda: evaluate(train_step, train_state, split, **options)
 
 
 def evaluating_population(split=TRAIN, **options):
-    return lambda: evaluate_population(JUDGING, MEMBERS, split, **options)
+    return lambda: evaluate_population(EVAL_STEP, MEMBERS, split, **options)
 
 
 def finding(train_step=TRAIN_STEP, data=TRAIN, start=TRAIN_STATE, **options):
@@ -131,9 +131,9 @@ WRONG = {
     ),
     # evaluation
     "evaluate weights": (evaluating((X, Y, -Y)), "the split weights" + WEIGHTS),
-    "evaluate x, y": (lambda: evaluate(JUDGING, TRAIN_STATE, X, Y), ONE_PAIR),
+    "evaluate x, y": (lambda: evaluate(EVAL_STEP, TRAIN_STATE, X, Y), ONE_PAIR),
     "evaluate x, y and metrics by name": (
-        lambda: evaluate(JUDGING, TRAIN_STATE, X, Y, metrics=ACCURACY),
+        lambda: evaluate(EVAL_STEP, TRAIN_STATE, X, Y, metrics=ACCURACY),
         ONE_PAIR,
     ),
     "evaluate a list of metrics": (evaluating(metrics=["accuracy"]), DICT),
@@ -141,7 +141,7 @@ WRONG = {
     "evaluate by a model": (evaluating(train_step=MODEL), "a train step, but got a Layer"),
     "evaluate params": (
         evaluating(train_state=TRAIN_STATE.params),
-        "a TrainState, but got a dict; pass what fit left",
+        "a TrainState, but got a dict; pass the train_state that fit",
     ),
     "evaluate a result": (
         evaluating(train_state=FitResult(TRAIN_STATE, (), None, 0.0, 0.0, 0.0)),
@@ -165,7 +165,7 @@ WRONG = {
     "evaluate members on nothing": (evaluating_population((X[:0], Y[:0])), "got 0 inputs"),
     "evaluate members by a list": (evaluating_population(metrics=["accuracy"]), DICT),
     "evaluate members x, y": (
-        lambda: evaluate_population(JUDGING, MEMBERS, X, Y),
+        lambda: evaluate_population(EVAL_STEP, MEMBERS, X, Y),
         ONE_PAIR,
     ),
     "evaluate members by pmap": (evaluating_population(strategy="pmap"), "got 'pmap'"),
@@ -191,14 +191,14 @@ WRONG = {
         lambda: predict(TRAIN_STEP, TRAIN_STATE, X),
         "a function of the hyperparameters, but hparams is None .*; pass hparams=",
     ),
-    "predict words": (lambda: predict(JUDGING, TRAIN_STATE, WORDS), "got strings"),
-    "predict a split": (lambda: predict(JUDGING, TRAIN_STATE, TRAIN), "pass one array alone"),
+    "predict words": (lambda: predict(EVAL_STEP, TRAIN_STATE, WORDS), "got strings"),
+    "predict a split": (lambda: predict(EVAL_STEP, TRAIN_STATE, TRAIN), "pass a single array"),
     "predict indices beyond int32": (
         lambda: predict_outputs(*WORD, np.full((2, 3), 2**32)),
         "the inputs in the range of int32, .* row 0 has 4294967296",
     ),
     "predict one row by members": (
-        lambda: predict_proba_population(JUDGING, MEMBERS, X[0]),
+        lambda: predict_proba_population(EVAL_STEP, MEMBERS, X[0]),
         r"refuses inputs \(2,\); pass x\[None\]",
     ),
     # the rate finder
@@ -227,7 +227,10 @@ WRONG = {
         lambda: problem(validation=(X, Y, -Y)),
         "the validation weights" + WEIGHTS,
     ),
-    "search without validation": (lambda: problem(validation=None), "which decides, but got None"),
+    "search without validation": (
+        lambda: problem(validation=None),
+        "to score the trials, but got None",
+    ),
     "search with half a batch": (lambda: problem(batch_size=0.5), f"batch_size {COUNT} 0.5"),
     "search a model": (lambda: problem(train_step=MODEL), "expects a train step, but got a Layer"),
     "search by the key 0": (searching(key=0), "a random key, but got 0"),
@@ -241,7 +244,7 @@ WRONG = {
         lambda: retrain(problem(), None, key=0),
         "retrain expects a random key, but got 0",
     ),
-    # around them
+    # other functions
     "descend by a word": (
         lambda: descend(lambda x: x**2, 1.0, "sgd", 3),
         r"descend expects an optax optimizer, but got 'sgd'; pass optax",
@@ -252,7 +255,7 @@ WRONG = {
     ),
     "hold out a share": (
         lambda: train_test_split(TRAIN, 0.1, seed=0),
-        "size to be an integer, but got 0.1",
+        "number of rows, but got the share 0.1",
     ),
     "scale a split": (lambda: fit_standard(TRAIN), "got a tuple of 2; pass one array alone"),
     "scale words": (lambda: fit_standard(WORDS), "got strings"),
@@ -260,5 +263,5 @@ WRONG = {
 
 
 @pytest.mark.parametrize("call, message", WRONG.values(), ids=WRONG)
-def test_a_wrong_call_is_answered_in_one_line_before_anything_is_compiled(call, message):
+def test_a_wrong_call_is_refused_in_one_line_before_anything_is_compiled(call, message):
     assert_refused(call, message)

@@ -1,12 +1,12 @@
-"""Every wrong call of `fit` and `make_train_step` is answered in one line, nothing compiled."""
+"""Every wrong call of `fit` and `make_train_step` is refused in one line before compiling."""
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
-from answers import COUNT, DICT, NUMBER_THEM, ONE_PAIR, assert_refused
 from clouds import HPARAMS, MODEL, TRAIN, TRAIN_STEP, sgd
+from refusals import COUNT, DICT, NUMBER_THEM, ONE_PAIR, assert_refused
 
 from jaxnets import dense, dropout, losses, metrics, serial
 from jaxnets.training import (
@@ -34,7 +34,7 @@ LOGIT = make_train_step(dense(1), optax.sgd(0.1), losses.binary_cross_entropy, m
 
 
 class Unhashable:
-    """A train step of one's own that says what it equals and not how it is hashed."""
+    """A custom train step that defines equality but not a hash."""
 
     def __eq__(self, other):
         return True
@@ -46,15 +46,25 @@ class Unhashable:
         return train_state, {}
 
 
+class Dataset:
+    """A map-style dataset of another library."""
+
+    def __len__(self):
+        return len(X)
+
+    def __getitem__(self, row):
+        return X[row], Y[row]
+
+
 class Tensor:
-    """What has NumPy's array only behind `numpy()`, as a tensor of another library."""
+    """A tensor of another library that converts to NumPy only with `numpy()`."""
 
     def numpy(self):
         return X
 
 
 class Attached(Tensor):
-    """A tensor that refuses to become an array, as PyTorch's does where it has a gradient."""
+    """A tensor that refuses to become an array, like one of PyTorch that requires a gradient."""
 
     def __array__(self, *args, **kwargs):
         raise RuntimeError("Can't call numpy() on Tensor that requires grad.\nUse detach.")
@@ -86,11 +96,11 @@ WRONG = {
     ),
     "fit with hparams that nothing reads": (
         training(LINE, hparams=HPARAMS),
-        r"depends on no hparams, but got \['learning_rate'\]; pass a function of them",
+        r"does not depend on hparams, but got \['learning_rate'\]; pass a function of them",
     ),
     "fit with one number that nothing reads": (
         training(LINE, hparams=0.1),
-        "depends on no hparams, but got a .*; pass a function of them",
+        "does not depend on hparams, but got a .*; pass a function of them",
     ),
     "fit a dropout whose hparams are forgotten": (
         training(
@@ -99,11 +109,11 @@ WRONG = {
         ),
         "hparams is None .*; pass hparams=",
     ),
-    "fit an optax function": (training(optax.adam), "adam.* is to return a train step"),
+    "fit an optax function": (training(optax.adam), "adam.* should return a train step"),
     "fit a layer's function": (training(dense, hparams=None), "dense .* hparams is None"),
     "fit what makes no train step": (
         training(lambda hparams: 3),
-        "is to return a train step, but returned 3; return make_train_step",
+        "should return a train step, but returned 3; return make_train_step",
     ),
     "fit a list": (training([LINE]), "expects a train step, but got a list; make one"),
     "fit what cannot be hashed": (
@@ -141,6 +151,12 @@ WRONG = {
         training(data=X),
         r"data=\(x, y\) or .*, but got an array of shape \(64, 2\)",
     ),
+    "fit a generator": (
+        training(data=(pair for pair in zip(X, Y, strict=True))),
+        r"data=\(x, y\) or a data.Stream, but got an object of type generator; pass data.Stream",
+    ),
+    "fit a dataset": (training(data=Dataset()), r"type Dataset; pass data.Stream\(dataset\) of a"),
+    "fit a validation set": (training(validation=Dataset()), r"expects validation=\(x, y\) or a"),
     "fit a share of validation": (
         training(validation=0.1),
         "write train, validation = .*train_test_split",
@@ -155,7 +171,7 @@ WRONG = {
     ),
     "fit validation of another kind": (
         training(validation=(X.astype(int), Y)),
-        "got int64 for float32; prepare both in one way",
+        "got int64 for float32; prepare both in the same way",
     ),
     "fit validation labels of another shape": (
         training(validation=(X, Y[:, None])),
@@ -241,12 +257,12 @@ WRONG = {
         making(metrics={"a": metrics.correct}),
         r"a Metric for 'a', but got the function correct; write metrics.mean\(correct\)",
     ),
-    "make a metric of a factory": (making(metrics={"a": metrics.f1}), "call it where it makes"),
+    "make a metric of a factory": (making(metrics={"a": metrics.f1}), "call it if it returns"),
     "make a metric of a word": (making(metrics={"a": "accuracy"}), "for 'a', but got 'accuracy'"),
     "make a metric named objective": (making(metrics={"objective": metrics.accuracy}), "rename it"),
     "make an optimizer of an optax function": (
         making(optax.adam),
-        r"got adam itself, uncalled; pass optax.adam\(1e-3\)",
+        r"got the function adam without a call; pass optax.adam\(1e-3\)",
     ),
     "make an optimizer of momentum": (making(momentum), "an optax optimizer, but got"),
     "make an optimizer of hparams": (making(sgd), "got the function sgd; .*write lambda hparams"),
@@ -275,5 +291,5 @@ WRONG = {
 
 
 @pytest.mark.parametrize("call, message", WRONG.values(), ids=WRONG)
-def test_a_wrong_call_is_answered_in_one_line_before_anything_is_compiled(call, message):
+def test_a_wrong_call_is_refused_in_one_line_before_anything_is_compiled(call, message):
     assert_refused(call, message)

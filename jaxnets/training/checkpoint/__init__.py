@@ -1,4 +1,4 @@
-"""Checkpoints: saved whole, checked when read, and restored bit for bit or not at all."""
+"""Checkpoints: atomic writes, verified checksums, restored bit for bit or not at all."""
 
 from jaxnets.errors import CheckpointError, CheckpointWarning
 from jaxnets.training.checkpoint.folder import Checkpoints, Restored

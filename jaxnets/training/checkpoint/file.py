@@ -1,4 +1,4 @@
-"""One checkpoint in one safetensors file, which carries the SHA-256 of itself."""
+"""One checkpoint as one safetensors file, with its own SHA-256 in the header."""
 
 import hashlib
 import json
@@ -22,14 +22,14 @@ from jaxnets.tensors import Tensors
 from jaxnets.training.checkpoint.leaves import Leaf
 
 FORMAT = "jaxnets checkpoint 1"
-ZEROS = b"0" * 64  # stand in the place of the SHA-256 while it is taken
-# Quotes inside a JSON string are escaped, so only the entry itself can look like this.
+ZEROS = b"0" * 64  # the placeholder of the SHA-256 while it is computed
+# Quotes inside a JSON string are escaped, so that only the entry itself can match.
 DIGEST = re.compile(rb'"sha256":"([0-9a-f]{64})"')
-PIECE = 2**20  # bytes read at once
+PIECE = 2**20  # bytes per read
 
 
 class Content(NamedTuple):
-    """What a checkpoint file holds: `arrays` are its leaves by their paths."""
+    """The content of a checkpoint; `leaves` and `arrays` are keyed by the leaves' paths."""
 
     step: int
     metadata: dict[str, Any]
@@ -39,33 +39,33 @@ class Content(NamedTuple):
 
 
 def write(path: Path, content: Content) -> None:
-    """Write a checkpoint, whole or not at all, while a second thread hashes it.
+    """Write a checkpoint atomically, while a second thread computes its SHA-256.
 
     Raises:
-      OSError: the system's own.
+      OSError: the operating system's error.
     """
     buffers = tensors.to_buffers(content.arrays, _metadata(content))
-    place = _place_of_digest(buffers[0])
+    position = _digest_position(buffers[0])
     with atomic_write(path) as file, ThreadPoolExecutor(1) as thread:
         digest = thread.submit(sha256, buffers)
         file.writelines(buffers)
-        file.seek(place)
+        file.seek(position)
         file.write(digest.result().encode())
 
 
 def read(path: Path) -> Content:
-    """The content of a checkpoint file; nothing of it is believed before its SHA-256 is right.
+    """The content of a checkpoint file; its SHA-256 is verified first.
 
     Raises:
-      DamagedError: the file cannot be read, or is not what was written.
-      CheckpointError: a later version wrote it.
+      DamagedError: the file cannot be read, or is not as it was written.
+      CheckpointError: the file has the format of another version.
     """
     try:
         with regular_file(path) as file:
             _check_digest(file)
             file.seek(0)
-            found = tensors.from_bytes(file.read())
-        return _content(found, path)
+            stored = tensors.from_bytes(file.read())
+        return _content(stored, path)
     except (OSError, ValueError, LookupError) as error:
         raise DamagedError(f"{printable(path)} cannot be read: {printable(error)}") from error
 
@@ -84,24 +84,24 @@ def _metadata(content: Content) -> dict[str, str]:
 
 
 def _check_digest(file: BinaryIO) -> None:
-    """Refuse a file whose SHA-256 is not the one in its header; holds no more than that header."""
+    """Refuse a file whose SHA-256 is not the one in its header; keeps only the header in memory."""
     header = tensors.read_header(file)
-    place = _place_of_digest(header)
-    stated = header[place : place + 64]
-    digest = sha256(chain([header[:place], ZEROS, header[place + 64 :]], pieces(file)))
-    if digest.encode() != stated:
-        raise ValueError(f"its SHA-256 is {digest}, but {stated.decode()} was written")
+    start = _digest_position(header)
+    expected = header[start : start + 64]
+    digest = sha256(chain([header[:start], ZEROS, header[start + 64 :]], pieces(file)))
+    if digest.encode() != expected:
+        raise ValueError(f"its SHA-256 is {digest}, but {expected.decode()} was written")
 
 
-def _place_of_digest(header: bytes) -> int:
-    places = [match.start(1) for match in DIGEST.finditer(header)]
-    if len(places) != 1:
-        raise ValueError("its header states no SHA-256 of its own; it is no checkpoint of jaxnets")
-    return places[0]
+def _digest_position(header: bytes) -> int:
+    positions = [match.start(1) for match in DIGEST.finditer(header)]
+    if len(positions) != 1:
+        raise ValueError("its header has no SHA-256; it is not a checkpoint of jaxnets")
+    return positions[0]
 
 
 def sha256(buffers: Iterable[Any]) -> str:
-    """The SHA-256 of buffers of bytes one after another, as 64 digits."""
+    """The SHA-256 of the concatenated buffers, as 64 hexadecimal digits."""
     digest = hashlib.sha256()
     for buffer in buffers:
         digest.update(buffer)
@@ -109,22 +109,22 @@ def sha256(buffers: Iterable[Any]) -> str:
 
 
 def pieces(file: BinaryIO) -> Iterator[bytes]:
-    """What is left to read of a file, never much of it at once."""
+    """The rest of a file in pieces of at most `PIECE` bytes."""
     while piece := file.read(PIECE):
         yield piece
 
 
-def _content(found: Tensors, path: Path) -> Content:
-    arrays, metadata = found
+def _content(stored: Tensors, path: Path) -> Content:
+    arrays, metadata = stored
     if metadata["format"] != FORMAT:
         raise CheckpointError(
             f"{printable(path)} is a {printable(metadata['format'])!r}, but this jaxnets reads "
             f"{FORMAT!r}; use the versions that wrote it: {printable(metadata.get('versions'))}"
         )
-    # A score may be NaN, and so may what the caller added.
+    # The score and the user's metadata may hold NaN.
     user, score, keys = (decode(metadata[n], nonfinite=True) for n in ("metadata", "score", "keys"))
-    of_keys = isinstance(keys, dict) and all(isinstance(key, str) for key in keys.values())
-    if not (isinstance(user, dict) and isinstance(score, float | None) and of_keys):
+    valid_keys = isinstance(keys, dict) and all(isinstance(key, str) for key in keys.values())
+    if not (isinstance(user, dict) and isinstance(score, float | None) and valid_keys):
         raise ValueError("its metadata is not that of a checkpoint")
     leaves = {n: Leaf(a.dtype.name, a.shape, keys.get(n)) for n, a in arrays.items()}
     return Content(int(metadata["step"]), user, score, leaves, arrays)
@@ -132,7 +132,7 @@ def _content(found: Tensors, path: Path) -> Content:
 
 def _versions() -> dict[str, str]:
     try:
-        own = version("jaxnets")
-    except PackageNotFoundError:  # used from its sources
-        own = "not installed"
-    return {"jaxnets": own, "jax": jax.__version__, "numpy": np.__version__}
+        jaxnets = version("jaxnets")
+    except PackageNotFoundError:  # imported from the source tree
+        jaxnets = "not installed"
+    return {"jaxnets": jaxnets, "jax": jax.__version__, "numpy": np.__version__}

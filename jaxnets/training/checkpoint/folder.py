@@ -1,4 +1,4 @@
-"""A folder of checkpoint files: the newest few and the best, written behind the training loop."""
+"""A folder of checkpoints: keeps the newest few and the best, and writes asynchronously."""
 
 import json
 import math
@@ -14,18 +14,18 @@ from jaxnets.errors import CheckpointError, CheckpointWarning, DamagedError
 from jaxnets.json_files import decode
 from jaxnets.training.checkpoint.file import Content
 from jaxnets.training.checkpoint.leaves import (
-    copied,
-    described,
-    named,
-    rebuilt,
-    require_fit,
-    require_storable,
+    check_leaves,
+    check_storable,
+    copy_leaves,
+    describe_leaves,
+    named_leaves,
+    rebuild_tree,
 )
 from jaxnets.training.checkpoint.store import FileStore, Store
 
 
 class Restored(NamedTuple):
-    """What was saved: the tree, the metadata that went with it, and the step it was saved at."""
+    """A restored checkpoint: the tree, its metadata, and the step at which it was saved."""
 
     tree: Any
     metadata: dict[str, Any]
@@ -33,10 +33,10 @@ class Restored(NamedTuple):
 
 
 class Checkpoints:
-    """A folder of checkpoints by step, of which the last `keep` and the best stay.
+    """A folder of checkpoints by step, which keeps the last `keep` and the best.
 
-    Each is written under another name and renamed when it is on the disk, so that a kill at any
-    moment leaves the ones before. Several processes may save into one folder.
+    Writes are atomic: if the process is killed at any time, the earlier checkpoints stay valid.
+    Several processes may save into one folder.
 
     Example:
       with Checkpoints("run") as checkpoints:
@@ -44,14 +44,14 @@ class Checkpoints:
           checkpoints.save(step, train_state, {"seed": 0})
 
     Args:
-      folder: where they lie; a later `chdir` changes nothing.
-      every: seconds of training within which `fit` saves, at the end of a chunk.
-      keep: how many of the newest stay.
-      store: the form they are stored in, a function of the folder: `FileStore`, one safetensors
-        file per step, or `ShardedStore` for state that is sharded over devices or processes.
+      folder: the folder's path, which is made absolute at once.
+      every: seconds of training between two saves by `fit`, which saves at the end of a chunk.
+      keep: the number of newest checkpoints to keep.
+      store: the storage, a function of the folder: `FileStore`, one safetensors file per step, or
+        `ShardedStore` for state that is sharded over devices or processes.
 
     Raises:
-      CheckpointError: `every` is no number of seconds, or `keep` no positive integer.
+      CheckpointError: `every` is not a number of seconds, or `keep` not a positive integer.
     """
 
     def __init__(
@@ -65,43 +65,44 @@ class Checkpoints:
         [keep] = as_integers("Checkpoints", error=CheckpointError, keep=keep)
         if not isinstance(every, int | float) or isinstance(every, bool) or not every >= 0:
             raise CheckpointError(
-                f"Checkpoints expects every in seconds, at least 0, but got {every!r}"
+                f"Checkpoints expects every in seconds, at least 0, but got {every!r}; the default "
+                "is 5.0"
             )
         self.folder, self.every, self.keep = Path(folder).absolute(), every, keep
         self._store = store(self.folder)
         self._writer = ThreadPoolExecutor(1, thread_name_prefix="checkpoint")
         self._saving: Future | None = None
         self._scores: dict[int, float | None] = {}  # inf: no score; None: damaged
-        self._made = False
+        self._folder_created = False
 
     def save(
         self, step: int, tree: Any, metadata: Mapping[str, Any], *, score: float | None = None
     ) -> None:
-        """Copy the tree on its device and return; a thread writes the copy.
+        """Copy the tree on its device and return; a background thread writes the copy.
 
-        If the save before is not done, this waits for it first.
+        Waits for the previous save first.
 
         Args:
           step: at least 0; a checkpoint of the same step is replaced.
-          tree: a pytree of arrays, typed PRNG keys among them; it may be donated afterwards.
-          metadata: what JSON can hold.
-          score: the smaller, the better; the checkpoint of the smallest is never removed. One
+          tree: a pytree of arrays and typed PRNG keys; it may be donated afterwards.
+          metadata: anything that JSON can represent.
+          score: smaller is better; the checkpoint with the smallest score is never removed. A score
             that is not finite is never the best.
 
         Raises:
-          CheckpointError: the save before failed, or this one cannot be written as asked.
+          CheckpointError: the previous save failed, or this one cannot be written.
         """
         self.wait()
         content = _content(step, tree, metadata, score)
-        with self._plain_errors(step):
-            if not self._made:  # but not later: a folder that vanished took the others with it
+        with self._save_errors(step):
+            if not self._folder_created:  # only once: a deleted folder is an error
                 self.folder.mkdir(parents=True, exist_ok=True)
-                self._made = True
+                self._folder_created = True
             finish = self._store.start(content)
         self._saving = self._writer.submit(self._finish, content, finish)
 
     def wait(self) -> None:
-        """Return when what was saved is on the disk.
+        """Wait until the last save is on the disk.
 
         Raises:
           CheckpointError: it could not be written.
@@ -114,30 +115,29 @@ class Checkpoints:
                 raise error
 
     def latest(self) -> int | None:
-        """The newest step that has a file; None in an empty or missing folder."""
+        """The newest step that has a file, damaged or not; None in an empty or missing folder."""
         return max(self._store.steps(), default=None)
 
     def latest_valid(self) -> int | None:
-        """The newest step whose file is whole, which is the one that `restore` returns."""
+        """The newest step whose file is not damaged, which is the one that `restore` returns."""
         for step in sorted(self._store.steps(), reverse=True):
             with suppress(DamagedError):
                 return self._read(step).step
         return None
 
     def restore(self, template: Any, *, step: int | None = None) -> Restored | None:
-        """The newest checkpoint, or that of `step`; None if there is none at all.
+        """The newest checkpoint, or that of `step`; None if there are no checkpoints.
 
-        A damaged one is passed over for the one before, with a CheckpointWarning, unless `step`
-        asks for it.
+        If the newest is damaged, falls back to the one before with a CheckpointWarning.
 
         Args:
           template: a pytree of the same structure as the saved one, of arrays or of
-            `jax.ShapeDtypeStruct`s; its values are not looked at.
-          step: which checkpoint, by default the newest that is whole.
+            `jax.ShapeDtypeStruct`s; its values do not matter.
+          step: the step to restore, by default the newest that is not damaged.
 
         Raises:
-          CheckpointError: no checkpoint is whole, or leaves differ from those of the template,
-            every one of which is named.
+          CheckpointError: all checkpoints are damaged, or leaves differ from those of the template;
+            lists every such leaf.
         """
         steps = sorted(self._store.steps(), reverse=True)
         if step is not None and step not in steps:
@@ -147,15 +147,15 @@ class Checkpoints:
         if not steps:
             return None
         content = self._read(step) if step is not None else self._newest(steps)
-        require_fit(described(template), content.leaves, self._store.path(content.step))
-        arrays = self._store.arrays(content, named(template))
-        return Restored(rebuilt(template, arrays), content.metadata, content.step)
+        check_leaves(describe_leaves(template), content.leaves, self._store.path(content.step))
+        arrays = self._store.arrays(content, named_leaves(template))
+        return Restored(rebuild_tree(template, arrays), content.metadata, content.step)
 
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
-        """Wait for the last save; its failure is added to an exception that is under way."""
+        """Wait for the last save; if it failed, raise, or add a note to the current exception."""
         try:
             self.wait()
         except CheckpointError as failure:
@@ -178,7 +178,7 @@ class Checkpoints:
                     stacklevel=3,
                 )
             return content
-        raise CheckpointError("no checkpoint is whole:\n" + "\n".join(reasons))
+        raise CheckpointError("all checkpoints are damaged:\n" + "\n".join(reasons))
 
     def _read(self, step: int) -> Content:
         content = self._store.read(step)
@@ -189,31 +189,32 @@ class Checkpoints:
         return content
 
     def _finish(self, content: Content, finish: Callable[[], None]) -> None:
-        with self._plain_errors(content.step):
+        with self._save_errors(content.step):
             finish()
             self._scores[content.step] = _comparable(content.score)
             self._prune(content.step)
 
     @contextmanager
-    def _plain_errors(self, step: int) -> Iterator[None]:
+    def _save_errors(self, step: int) -> Iterator[None]:
+        """Convert errors of the operating system to CheckpointErrors."""
         try:
             yield
         except OSError as error:
             raise CheckpointError(
-                f"{self._store.path(step)} could not be saved: {error}. Earlier checkpoints are as "
-                "they were; see that the folder exists, can be written and has space."
+                f"{self._store.path(step)} could not be saved: {error}. Earlier checkpoints are "
+                "not affected; check that the folder exists, is writable and has free space."
             ) from error
 
     def _prune(self, saved: int) -> None:
-        """Remove what is whole but neither new nor best; what is damaged is left to be seen."""
-        found = {step: self._score(step) for step in self._store.steps()}
-        scores = {step: score for step, score in found.items() if score is not None}
+        """Remove checkpoints that are neither new nor the best; keep damaged ones as evidence."""
+        every_score = {step: self._score(step) for step in self._store.steps()}
+        scores = {step: score for step, score in every_score.items() if score is not None}
         best = min(scores, key=lambda step: (scores[step], -step), default=saved)
         for step in scores.keys() - {saved, best, *sorted(scores)[-self.keep :]}:
             self._store.remove(step)
 
     def _score(self, step: int) -> float | None:
-        """The score in a file, inf where it has none, None if it is damaged; read but once."""
+        """The score in a file, inf if it has none, None if the file is damaged; cached."""
         if step not in self._scores:
             try:
                 self._scores[step] = _comparable(self._read(step).score)
@@ -223,17 +224,23 @@ class Checkpoints:
 
 
 def _content(step: int, tree: Any, metadata: Mapping[str, Any], score: float | None) -> Content:
-    """What is to be written, the arrays still on their device; refused here, not in the thread."""
+    """The content to write, with the arrays on their device; checked before the thread starts."""
     if step < 0:
-        raise CheckpointError(f"a checkpoint expects a step of at least 0, but got {step}")
+        raise CheckpointError(
+            f"a checkpoint expects a step of at least 0, but got {step}; pass the number of steps "
+            "taken"
+        )
     try:
-        as_json = decode(json.dumps(dict(metadata)), nonfinite=True)
+        json_metadata = decode(json.dumps(dict(metadata)), nonfinite=True)
     except (TypeError, ValueError) as error:
-        raise CheckpointError(f"a checkpoint expects metadata for JSON, but {error}") from error
-    leaves = described(tree)
-    require_storable(leaves)
+        raise CheckpointError(
+            f"a checkpoint expects metadata that JSON can represent, but {error}; convert it to "
+            "numbers, strings, lists and dicts"
+        ) from error
+    leaves = describe_leaves(tree)
+    check_storable(leaves)
     score = None if score is None else float(score)
-    return Content(step, as_json, score, leaves, copied(tree))
+    return Content(step, json_metadata, score, leaves, copy_leaves(tree))
 
 
 def _comparable(score: float | None) -> float:

@@ -1,4 +1,4 @@
-"""A pytree as named arrays and back; where two differ, every leaf that does is named."""
+"""Converts a pytree to named arrays and back; mismatches are reported for every leaf."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -14,11 +14,11 @@ from jaxnets.tensors import DTYPES
 
 
 class Leaf(NamedTuple):
-    """What is known of a stored array before its values.
+    """The dtype and shape of a stored array.
 
     Attributes:
-      dtype: its name, as in "float32".
-      shape: its lengths; for a typed PRNG key, those of its `key_data`.
+      dtype: the dtype's name, as in "float32".
+      shape: the shape; for a typed PRNG key, that of its `key_data`.
       key: the implementation of a typed PRNG key, as in "threefry2x32"; None for any other array.
     """
 
@@ -30,30 +30,31 @@ class Leaf(NamedTuple):
         return f"{f'{self.key} key, ' if self.key else ''}{self.dtype} {self.shape}"
 
 
-def named(tree: Any) -> dict[str, Any]:
+def named_leaves(tree: Any) -> dict[str, Any]:
     """The leaves of a pytree by their paths, as in "params/fc1/kernel"."""
     pairs = jax.tree_util.tree_flatten_with_path(tree)[0]
     leaves = {jax.tree_util.keystr(path, simple=True, separator="/"): leaf for path, leaf in pairs}
     if len(leaves) < len(pairs):
         raise CheckpointError(
-            f"{len(pairs)} leaves have only {len(leaves)} different paths, so they cannot be told "
-            "apart; use no names with a slash in them, and no numbers beside their digits"
+            f"a checkpoint expects leaves with distinct paths, but {len(pairs)} leaves have only "
+            f"{len(leaves)} different paths; rename dict keys that contain a slash, or that are "
+            "both a number and its digits"
         )
     return leaves
 
 
-def described(tree: Any) -> dict[str, Leaf]:
-    """What each leaf of a pytree of arrays or `jax.ShapeDtypeStruct`s is, by its path.
+def describe_leaves(tree: Any) -> dict[str, Leaf]:
+    """The `Leaf` of each array or `jax.ShapeDtypeStruct` of a pytree, by its path.
 
     Raises:
       CheckpointError: a NumPy leaf has a dtype that JAX would cast.
     """
-    leaves = named(tree)
+    leaves = named_leaves(tree)
     keys: dict[str, str] = {}
 
     def as_data(leaves: dict[str, Any]) -> dict[str, Any]:
         for name, leaf in leaves.items():
-            if _is_key(leaf):  # only a traced key tells its implementation without its values
+            if _is_key(leaf):  # `key_impl` of a ShapeDtypeStruct works only while tracing
                 keys[name] = str(jax.random.key_impl(leaf))
         return _as_data(leaves)
 
@@ -65,49 +66,49 @@ def described(tree: Any) -> dict[str, Leaf]:
                 f"{name} is {dtype}, which JAX would cast to {specs[name].dtype}; cast it yourself "
                 "or set jax_enable_x64"
             )
-    # JAX sorts a dict's names, and here they stay in the order of the tree.
+    # JAX sorts the names of a dict; keep the order of the tree.
     return {n: Leaf(specs[n].dtype.name, specs[n].shape, keys.get(n)) for n in leaves}
 
 
-def copied(tree: Any) -> dict[str, Array]:
-    """A copy of every leaf on its device, by its path, made by one program; keys as their data."""
-    return _copy(named(tree))
+def copy_leaves(tree: Any) -> dict[str, Array]:
+    """A copy of every leaf on its device, by its path, with one program; keys as their data."""
+    return _copy(named_leaves(tree))
 
 
-def rebuilt(template: Any, arrays: Mapping[str, Any]) -> Any:
-    """A pytree of the template's structure from arrays that fit it."""
+def rebuild_tree(template: Any, arrays: Mapping[str, Any]) -> Any:
+    """A pytree with the template's structure from arrays that fit it."""
     leaves = []
-    for name, leaf in described(template).items():
+    for name, leaf in describe_leaves(template).items():
         array = arrays[name] if isinstance(arrays[name], jax.Array) else jnp.array(arrays[name])
         leaves.append(array if leaf.key is None else jax.random.wrap_key_data(array, impl=leaf.key))
     return jax.tree.unflatten(jax.tree.structure(template), leaves)
 
 
-def require_storable(leaves: Mapping[str, Leaf]) -> None:
-    """Refuse dtypes that the file's format has no code for."""
+def check_storable(leaves: Mapping[str, Leaf]) -> None:
+    """Refuse dtypes that the file format does not support."""
     if other := {name: leaf.dtype for name, leaf in leaves.items() if leaf.dtype not in DTYPES}:
         raise CheckpointError(
             f"a checkpoint expects leaves of {', '.join(DTYPES)}, but got {other}; cast them"
         )
 
 
-def require_fit(expected: Mapping[str, Leaf], found: Mapping[str, Leaf], where: Path) -> None:
-    """Refuse a checkpoint whose leaves are not the expected ones.
+def check_leaves(expected: Mapping[str, Leaf], stored: Mapping[str, Leaf], where: Path) -> None:
+    """Refuse a checkpoint whose leaves differ from the expected ones.
 
     Raises:
-      CheckpointError: names every leaf that is missing, unknown or different.
+      CheckpointError: lists every leaf that is missing, unknown or different.
     """
     lines = [
         f"  {printable(name)}: expected {expected.get(name, 'no such leaf')}, but got "
-        f"{printable(found.get(name, 'no such leaf'))}"
-        for name in [*expected, *sorted(found.keys() - expected.keys())]
-        if expected.get(name) != found.get(name)
+        f"{printable(stored.get(name, 'no such leaf'))}"
+        for name in [*expected, *sorted(stored.keys() - expected.keys())]
+        if expected.get(name) != stored.get(name)
     ]
     if lines:
         raise CheckpointError(
-            "\n".join([f"{printable(where)} does not fit what is to be restored:", *lines])
+            "\n".join([f"{printable(where)} does not fit the template:", *lines])
             + "\nRestore it with the model, optimizer, dtypes and key that it was saved with, or "
-            "start afresh in another folder."
+            "start over in another folder."
         )
 
 

@@ -1,4 +1,4 @@
-"""Where the checkpoints of a folder lie: each step as one file."""
+"""The storage of checkpoints in a folder: one file per step."""
 
 import re
 from collections.abc import Callable, Mapping
@@ -14,26 +14,26 @@ from jaxnets.training.checkpoint.file import Content
 
 
 class Store(Protocol):
-    """What a folder of checkpoints asks of the form they are stored in."""
+    """The protocol of a storage of checkpoints."""
 
     def path(self, step: int) -> Path:
-        """Where a step lies."""
+        """The path of a step."""
         ...
 
     def steps(self) -> list[int]:
-        """The steps that there are, damaged or not."""
+        """The stored steps, damaged or not."""
         ...
 
     def start(self, content: Content) -> Callable[[], None]:
-        """Begin to save; what is returned ends it, and may run in another thread."""
+        """Start to save; returns a function that finishes it, which may run in another thread."""
         ...
 
     def settle(self) -> None:
-        """Wait, after a save has ended in this process, for the others that take part in it."""
+        """The process barrier after a save."""
         ...
 
     def read(self, step: int) -> Content:
-        """A step's content, its sums checked; raises DamagedError."""
+        """A step's content, with verified checksums; raises DamagedError."""
         ...
 
     def arrays(self, content: Content, template: Mapping[str, Any]) -> Mapping[str, Any]:
@@ -41,31 +41,32 @@ class Store(Protocol):
         ...
 
     def remove(self, step: int) -> None:
-        """Take a step away."""
+        """Delete a step."""
         ...
 
 
 class FileStore:
-    """One safetensors file for a step."""
+    """Stores each step as one safetensors file."""
 
     def __init__(self, folder: Path):
         self.folder = folder
         sweep(folder, "step-*.safetensors")
 
     def path(self, step: int) -> Path:
-        """Where a step lies."""
+        """The path of a step's file."""
         return self.folder / f"step-{step:08d}.safetensors"
 
     def steps(self) -> list[int]:
         """The steps that have a file."""
-        return steps_in(self.folder, r"step-([0-9]{8,18})\.safetensors", self.path)
+        return find_steps(self.folder, r"step-([0-9]{8,18})\.safetensors", self.path)
 
     def start(self, content: Content) -> Callable[[], None]:
-        """Nothing but what can wait: fetching, hashing and writing."""
-        if far := [name for name, a in content.arrays.items() if not a.is_fully_addressable]:
+        """Returns a function that fetches, hashes and writes the arrays."""
+        if remote := [name for name, a in content.arrays.items() if not a.is_fully_addressable]:
             raise CheckpointError(
-                f"Checkpoints expects arrays on the devices of this process, but {', '.join(far)} "
-                "lie on those of others too; pass Checkpoints(..., store=ShardedStore)"
+                "Checkpoints expects arrays on the devices of this process, but "
+                f"{', '.join(remote)} are also on devices of other processes; pass "
+                "Checkpoints(..., store=ShardedStore)"
             )
 
         def write() -> None:
@@ -75,24 +76,24 @@ class FileStore:
         return write
 
     def settle(self) -> None:
-        """Nothing to wait for: one process saves alone."""
+        """No barrier: each process saves on its own."""
 
     def read(self, step: int) -> Content:
-        """A step's content, its SHA-256 checked."""
+        """A step's content, with a verified SHA-256."""
         return file.read(self.path(step))
 
     def arrays(self, content: Content, template: Mapping[str, Any]) -> Mapping[str, Any]:
-        """The arrays, which were read with the rest."""
+        """The arrays, which `read` has already loaded."""
         del template
         return content.arrays
 
     def remove(self, step: int) -> None:
-        """Delete the file, unless another process did."""
+        """Delete the file, unless another process already did."""
         self.path(step).unlink(missing_ok=True)
 
 
-def steps_in(folder: Path, pattern: str, path: Callable[[int], Path]) -> list[int]:
-    """The steps whose path is in a folder, found by the pattern of their names."""
+def find_steps(folder: Path, pattern: str, path: Callable[[int], Path]) -> list[int]:
+    """The steps in a folder, from names that match the pattern and are a step's exact path."""
     names = [entry.name for entry in folder.iterdir()] if folder.is_dir() else []
     steps = [int(match[1]) for name in names if (match := re.fullmatch(pattern, name))]
     return [step for step in steps if path(step).name in names]

@@ -1,4 +1,4 @@
-"""Populations: many models, one program."""
+"""Populations: many models trained in one program."""
 
 from jaxnets.training.population.ensemble import average, vote
 from jaxnets.training.population.evaluate import evaluate_population, predict_proba_population

@@ -1,4 +1,4 @@
-"""One answer from many members."""
+"""Ensembles: combine the predictions of the members of a population."""
 
 import numpy as np
 
@@ -6,10 +6,10 @@ import numpy as np
 def vote(probabilities: np.ndarray) -> np.ndarray:
     """The share of members that vote for each class, (n, classes), from (N, n, classes).
 
-    A member votes for its most probable class. The winner is the `argmax`: of equally many votes,
-    the class of the lower number.
+    A member votes for its most probable class. The `argmax` of the result is the majority vote;
+    ties go to the smaller class number.
     """
-    members, _, classes = _checked(probabilities).shape
+    members, _, classes = _check(probabilities).shape
     ballots = probabilities.argmax(-1)
     return (ballots[..., None] == np.arange(classes)).sum(0) / members
 
@@ -19,19 +19,19 @@ def average(probabilities: np.ndarray) -> np.ndarray:
 
     Source: Lakshminarayanan, Pritzel & Blundell 2017, section 2.4.
     """
-    return _checked(probabilities).mean(0)
+    return _check(probabilities).mean(0)
 
 
-def _checked(probabilities: np.ndarray) -> np.ndarray:
+def _check(probabilities: np.ndarray) -> np.ndarray:
     if np.ndim(probabilities) != 3 or 0 in np.shape(probabilities):
         raise ValueError(
             "an ensemble expects probabilities (members, n, classes), none of them 0, but got the "
-            f"shape {np.shape(probabilities)}; predict_proba_population makes them"
+            f"shape {np.shape(probabilities)}; predict_proba_population returns them"
         )
-    unknown = np.flatnonzero(np.isnan(probabilities).any((1, 2))).tolist()
-    if unknown:
+    diverged = np.flatnonzero(np.isnan(probabilities).any((1, 2))).tolist()
+    if diverged:
         raise ValueError(
-            f"an ensemble expects probabilities, but those of members {unknown} are NaN; leave out "
-            "members that diverged"
+            f"an ensemble expects probabilities, but those of members {diverged} are NaN; leave "
+            "out members that diverged"
         )
     return np.asarray(probabilities)

@@ -1,4 +1,4 @@
-"""Evaluation and prediction of every member, in the blocks that a single model is evaluated in."""
+"""Evaluation and prediction with every member of a population."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -7,7 +7,7 @@ import jax
 import numpy as np
 
 from jaxnets.metrics import Metric
-from jaxnets.training.arguments import one_split
+from jaxnets.training.arguments import data_as_pair
 from jaxnets.training.check import check_strategy, check_train_state
 from jaxnets.training.evaluate import evaluate_members
 from jaxnets.training.predict import predict_members, probabilities
@@ -15,7 +15,7 @@ from jaxnets.training.runners import Members, Strategy
 from jaxnets.training.train_step import Hparams
 
 
-@one_split
+@data_as_pair
 def evaluate_population(
     train_step: Any,
     train_states: Any,
@@ -25,14 +25,14 @@ def evaluate_population(
     metrics: Mapping[str, Metric] | None = None,
     strategy: Strategy = "vmap",
 ) -> dict[str, np.ndarray]:
-    """Each metric of each member over the whole split, exact; arrays (N, ...) by name.
+    """Each metric of each member over the whole split, as arrays (N, ...) by name.
 
-    As `evaluate`, with a leading axis N on `train_states` and `hparams`.
+    Like `evaluate`, with a leading axis N on `train_states` and `hparams`.
     """
     where = "evaluate_population"
     check_strategy(where, strategy)
     check_train_state(where, train_states)
-    runner = Members(_count(train_states), strategy)
+    runner = Members(_count_members(train_states), strategy)
     options = {"where": where, "metrics": metrics}
     return evaluate_members(train_step, train_states, split, hparams, runner, **options)
 
@@ -49,9 +49,9 @@ def predict_proba_population(
     where = "predict_proba_population"
     check_strategy(where, strategy)
     check_train_state(where, train_states)
-    runner, own = Members(_count(train_states), strategy), (train_states, hparams)
-    return predict_members(probabilities, train_step, own, x, runner, where=where)
+    runner, state = Members(_count_members(train_states), strategy), (train_states, hparams)
+    return predict_members(probabilities, train_step, state, x, runner, where=where)
 
 
-def _count(train_states: Any) -> int:
+def _count_members(train_states: Any) -> int:
     return len(jax.tree.leaves(train_states)[0])

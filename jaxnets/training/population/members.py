@@ -1,4 +1,4 @@
-"""What a population is."""
+"""The number of members of a population, from its keys and hyperparameters."""
 
 from typing import Any
 
@@ -11,10 +11,10 @@ from jaxnets.training.train_step import Hparams
 
 
 def count_members(keys: Key, hparams: Hparams) -> int:
-    """N, the length of the leading axis that all keys and hyperparameters share.
+    """N, the length of the leading axis of the keys and of all hyperparameters.
 
     Raises:
-      RunError: there are no members, or the axes differ; names each hyperparameter's.
+      RunError: there are no members, or the axes differ; lists all shapes.
     """
     shapes: dict[str, Any] = {"keys": np.shape(keys)} | {
         f"hparams{jax.tree_util.keystr(path)}": np.shape(leaf)
@@ -22,12 +22,15 @@ def count_members(keys: Key, hparams: Hparams) -> int:
     }
     lengths = {name: shape[0] if shape else None for name, shape in shapes.items()}
     if len(set(lengths.values())) > 1 or None in lengths.values():
-        found = ", ".join(f"{name} {shape}" for name, shape in shapes.items())
+        got = ", ".join(f"{name} {shape}" for name, shape in shapes.items())
         raise RunError(
-            "a population expects one leading axis, an entry per member, on its keys and on every "
-            f"hyperparameter, but got the shapes {found}; jax.random.split(key, n) makes n keys, "
-            "jnp.full(n, value) gives all members one value"
+            "a population expects one leading axis, with one entry per member, on its keys and on "
+            f"every hyperparameter, but got the shapes {got}; jax.random.split(key, n) returns n "
+            "keys, jnp.full(n, value) gives all members one value"
         )
     if not lengths["keys"]:
-        raise RunError("a population expects at least one member, but got none")
+        raise RunError(
+            "a population expects at least one member, but got none; jax.random.split(key, n) "
+            "returns n keys"
+        )
     return lengths["keys"]

@@ -1,4 +1,4 @@
-"""How much the members of a population differ: what a single number would hide."""
+"""The mean and the spread of a metric over several runs."""
 
 from typing import NamedTuple
 
@@ -6,17 +6,18 @@ import numpy as np
 
 
 class Spread(NamedTuple):
-    """What is known of a figure from several runs.
+    """Summary statistics of a metric over several runs.
 
     Attributes:
-      n: the runs it is known from; those that diverged are not among them.
-      mean: their mean.
-      std: their standard deviation, of the n - 1 kind; NaN for a single run.
-      low: the lower end of the 95 % interval of the mean, by Student's t; NaN for a single run.
+      n: the number of runs, without those that diverged.
+      mean: the mean.
+      std: the standard deviation, with ddof=1; NaN for a single run.
+      low: the lower end of the 95 % confidence interval of the mean, by Student's t; NaN for a
+        single run.
       high: its upper end.
-      best: the best run's.
-      worst: the worst run's.
-      diverged: how many runs have no figure, since they diverged.
+      best: the best value.
+      worst: the worst value.
+      diverged: the number of runs that diverged.
     """
 
     n: int
@@ -37,7 +38,7 @@ class Spread(NamedTuple):
 
 
 def spread(values: np.ndarray, *, smaller_is_better: bool = False) -> Spread:
-    """The `Spread` of one figure (N,); a NaN stands for a run that diverged.
+    """The `Spread` of a metric's values (N,); values that are not finite are of diverged runs.
 
     Raises:
       ValueError: `values` is not one-dimensional, or empty.
@@ -46,14 +47,17 @@ def spread(values: np.ndarray, *, smaller_is_better: bool = False) -> Spread:
 
     values = np.asarray(values, float)
     if values.ndim != 1 or not values.size:
-        raise ValueError(f"spread expects figures (N,), N at least 1, but got {values.shape}")
-    known = values[np.isfinite(values)]
-    n, diverged = len(known), len(values) - len(known)
+        raise ValueError(
+            f"spread expects values (N,), N at least 1, but got the shape {values.shape}; pass one "
+            "number per run"
+        )
+    finite = values[np.isfinite(values)]
+    n, diverged = len(finite), len(values) - len(finite)
     if n == 0:
         return Spread(0, np.nan, np.nan, np.nan, np.nan, np.nan, np.nan, diverged)
-    mean = float(known.mean())
-    std = float(known.std(ddof=1)) if n > 1 else np.nan
-    half = float(t.ppf(0.975, n - 1)) * std / n**0.5 if n > 1 else np.nan
-    ends = (float(known.min()), float(known.max()))
-    best, worst = ends if smaller_is_better else ends[::-1]
-    return Spread(n, mean, std, mean - half, mean + half, best, worst, diverged)
+    mean = float(finite.mean())
+    std = float(finite.std(ddof=1)) if n > 1 else np.nan
+    half_width = float(t.ppf(0.975, n - 1)) * std / n**0.5 if n > 1 else np.nan
+    extremes = (float(finite.min()), float(finite.max()))
+    best, worst = extremes if smaller_is_better else extremes[::-1]
+    return Spread(n, mean, std, mean - half_width, mean + half_width, best, worst, diverged)

@@ -1,4 +1,4 @@
-"""How a run of a population begins."""
+"""Starts a run of a population: `start_population`, and the loop that `fit_population` uses."""
 
 from typing import Any
 
@@ -6,23 +6,23 @@ import jax
 
 from jaxnets.keys import stream
 from jaxnets.layer import Key
-from jaxnets.training.arguments import member_keys, numbers
+from jaxnets.training.arguments import as_arrays, member_keys
 from jaxnets.training.check import (
     check_loop,
     check_on_nonfinite,
     check_start,
     check_strategy,
     check_train_step,
-    splits,
 )
 from jaxnets.training.compiled_loop import CompiledLoop, OnNonFinite
 from jaxnets.training.labels import check_data
 from jaxnets.training.population.members import count_members
-from jaxnets.training.population.strategy import by_strategy, check_memory, fastest
+from jaxnets.training.population.strategy import check_memory, fastest, with_strategy
 from jaxnets.training.run import Run
 from jaxnets.training.runners import Members, Strategy
 from jaxnets.training.source import Remainder
-from jaxnets.training.start import Every, first_run, make_loop
+from jaxnets.training.splits import as_splits
+from jaxnets.training.start import Interval, initial_run, make_loop
 from jaxnets.training.train_step import Hparams
 
 
@@ -38,19 +38,19 @@ def start_population(
     strategy: Strategy | None = None,
     remainder: Remainder = "drop",
     on_nonfinite: OnNonFinite = "stop",
-    evaluate_every: Every = (1, "epochs"),
+    evaluate_every: Interval = (1, "epochs"),
     devices: int = 1,
 ) -> Run:
-    """A population's run at its first step, compiled, for `advance` to take on.
+    """A compiled run of a population at its first step, to train with `advance`.
 
-    Its arguments are those of `fit_population`; `evaluate_every` is how often the figures begin
-    anew. `hparams` are passed to `advance` with their leading axis N.
+    The arguments are those of `fit_population`; `evaluate_every` is how often the training metrics
+    are reset. Pass `hparams` to `advance` with their leading axis N.
     """
     where = "start_population"
     check_train_step(where, train_step)
     check_strategy(where, strategy)
-    keys, hparams = member_keys(where, keys), numbers(where, "hparams", hparams)
-    data, _ = splits(where, data, None)
+    keys, hparams = member_keys(where, keys), as_arrays(where, "hparams", hparams)
+    data, _ = as_splits(where, data, None)
     check_loop(where, data, batch_size, remainder, evaluate_every)
     check_on_nonfinite(where, on_nonfinite)
     loop = population_loop(
@@ -63,8 +63,9 @@ def start_population(
         evaluate_every=evaluate_every,
         devices=devices,
     )
-    run = first_run(loop, keys, hparams, start)
-    return run.by(by_strategy(loop, strategy or fastest(run, hparams))).compiled(hparams)
+    run = initial_run(loop, keys, hparams, start)
+    loop = with_strategy(loop, strategy or fastest(run, hparams))
+    return run.with_loop(loop).compile(hparams)
 
 
 def population_loop(
@@ -80,10 +81,10 @@ def population_loop(
     share_batches: bool,
     **options: Any,
 ) -> CompiledLoop:
-    """The loop of these arguments of `fit_population`, for which there is memory.
+    """The compiled loop for arguments of `fit_population`; checks the data and the memory.
 
     Raises:
-      RunError: leading axes that differ, data that do not fit, or a population too large for the
+      RunError: leading axes differ, the data do not fit, or the population does not fit into the
         memory.
     """
     n = count_members(keys, hparams)
@@ -93,10 +94,10 @@ def population_loop(
     shapes = loop.init_shapes(keys, hparams)
     check_start(where, start, shapes)
 
-    def first(leaf: Any) -> jax.ShapeDtypeStruct:
+    def member_shape(leaf: Any) -> jax.ShapeDtypeStruct:
         return jax.ShapeDtypeStruct(leaf.shape[1:], leaf.dtype)
 
-    one = jax.tree.map(lambda leaf: leaf[0], hparams), jax.tree.map(first, shapes)
-    check_data(where, train_step, *one, data, validation, options["batch_size"])
-    check_memory(Run.at(loop, shapes, hparams, 0), hparams, strategy)
+    member = jax.tree.map(lambda leaf: leaf[0], hparams), jax.tree.map(member_shape, shapes)
+    check_data(where, train_step, *member, data, validation, options["batch_size"])
+    check_memory(Run.start(loop, shapes, hparams, 0), hparams, strategy)
     return loop

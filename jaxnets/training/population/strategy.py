@@ -1,4 +1,4 @@
-"""Which strategy a population runs by, and whether it fits into the memory."""
+"""Chooses the strategy of a population, and checks that it fits into the memory."""
 
 import time
 from dataclasses import replace
@@ -14,63 +14,63 @@ from jaxnets.training.run import Run, copy
 from jaxnets.training.runners import Members, Strategy
 from jaxnets.training.train_step import Hparams
 
-PROBE = 8  # steps to learn which strategy is faster
+PROBE_STEPS = 8  # to measure which strategy is faster
 
 
-def by_strategy(loop: CompiledLoop, strategy: Strategy) -> CompiledLoop:
-    """The same loop by this strategy."""
+def with_strategy(loop: CompiledLoop, strategy: Strategy) -> CompiledLoop:
+    """The same loop with another strategy."""
     return replace(loop, runner=Members(loop.runner.members, strategy))
 
 
 def fastest(run: Run, hparams: Hparams) -> Strategy:
-    """The strategy that takes less time for a few steps from here, measured."""
+    """The faster strategy, measured for a few steps from the run's state."""
 
     def seconds(strategy: Strategy) -> float:
-        loop = by_strategy(run.loop, strategy)
-        arrays, stop = loop.source.read(run.step, run.step + PROBE)
-        for _ in range(2):  # the first also compiles and touches new memory
+        loop = with_strategy(run.loop, strategy)
+        arrays, stop = loop.source.read(run.step, run.step + PROBE_STEPS)
+        for _ in range(2):  # the first run also compiles and allocates memory
             states = jax.block_until_ready(copy(run.train_state))
-            began = time.perf_counter()
+            start_time = time.perf_counter()
             loop.run(states, run.sums, hparams, arrays, run.step, stop)
-        return time.perf_counter() - began
+        return time.perf_counter() - start_time
 
     strategies: tuple[Strategy, ...] = ("vmap", "map")
     return min(strategies, key=seconds)
 
 
 def check_memory(run: Run, hparams: Hparams, strategy: Strategy) -> None:
-    """Refuse a population that the memory cannot hold, and say how many members it can.
+    """Refuse a population that does not fit into the memory.
 
     Raises:
-      RunError: the program needs more than is free.
+      RunError: the program needs more memory than is free; says how many members would fit.
     """
     n = run.loop.runner.members
-    free, needed = free_bytes(), _needed(run, hparams, strategy, n)
+    free, needed = free_bytes(), _peak_bytes(run, hparams, strategy, n)
     if free is None or needed is None or needed <= free:
         return
-    alone = _needed(run, hparams, strategy, 1) or needed
-    most = int(1 + (free - alone) / ((needed - alone) / (n - 1))) if n > 1 else 0
+    needed_by_one = _peak_bytes(run, hparams, strategy, 1) or needed
+    most = int(1 + (free - needed_by_one) / ((needed - needed_by_one) / (n - 1))) if n > 1 else 0
     raise RunError(
         f"{n} members need {needed / 2**30:.1f} GiB, but {free / 2**30:.1f} GiB are free; "
         f"{max(most, 0)} members would fit"
     )
 
 
-def _needed(run: Run, hparams: Hparams, strategy: Strategy, n: int) -> int | None:
-    """The bytes that a chunk of n such members holds at most; None where that is not known."""
+def _peak_bytes(run: Run, hparams: Hparams, strategy: Strategy, n: int) -> int | None:
+    """The peak memory of a chunk of n members; None if it is not known."""
 
-    def resized(leaf: Any) -> jax.ShapeDtypeStruct:
+    def resize(leaf: Any) -> jax.ShapeDtypeStruct:
         return jax.ShapeDtypeStruct((n, *leaf.shape[1:]), leaf.dtype)
 
     loop = replace(run.loop, runner=Members(n, strategy))
     arrays, _ = loop.source.read(run.step, run.step)
     arguments = loop.arguments(run.train_state, run.sums, hparams, arrays, run.step, run.step)
-    own, shared = jax.tree.map(resized, arguments[:4]), arguments[4:]
-    needed = needed_bytes(loop.executable((*own, *shared)))
-    # A chunk's start is kept beside it, in case a member diverges.
-    kept = sum(
+    per_member, shared = jax.tree.map(resize, arguments[:4]), arguments[4:]
+    program_bytes = needed_bytes(loop.executable((*per_member, *shared)))
+    # A copy of the train state at the start of a chunk is kept, in case a member diverges.
+    copy_bytes = sum(
         leaf.size * leaf.dtype.itemsize
-        for leaf in jax.tree.leaves(own[0])
+        for leaf in jax.tree.leaves(per_member[0])
         if not jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key)
     )
-    return None if needed is None else needed + kept
+    return None if program_bytes is None else program_bytes + copy_bytes

@@ -1,6 +1,7 @@
-"""Search for hyperparameters: many trials, few programs.
+"""Hyperparameter search: many trials in few programs.
 
-A search draws settings from a space, trains them as populations, and ranks them on validation data:
+A search samples settings from a space, trains them as populations, and ranks them on validation
+data:
 
     problem = Problem(
         train_step, train, validation, batch_size=128, objective="accuracy",
@@ -10,7 +11,7 @@ A search draws settings from a space, trains them as populations, and ranks them
     print(results)
     best = retrain(problem, results.best, key=jax.random.key(0))
 
-Another library may choose instead, such as Optuna (which is no dependency) by ask and tell:
+To let another library choose the settings, such as Optuna (not a dependency), use ask and tell:
 
     study = optuna.create_study(direction="maximize")
     for generation in range(4):
@@ -21,7 +22,7 @@ Another library may choose instead, such as Optuna (which is no dependency) by a
             batch_size=128, hparams={"learning_rate": jnp.array(rates)}, validation=validation)
         scores = fitted.history[-1].validation["accuracy"].tolist()
         for trial, score in zip(trials, scores, strict=True):
-            study.tell(trial, score)  # of NaN, one that diverged, Optuna makes a failed trial
+            study.tell(trial, score)  # a trial that diverged has NaN, which Optuna marks as failed
 """
 
 from jaxnets.training.search.algorithms import (

@@ -1,4 +1,4 @@
-"""Grid, random search, successive halving and Hyperband: each is a list of brackets."""
+"""Grid search, random search, successive halving and Hyperband, each as a list of brackets."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -28,22 +28,22 @@ def grid(
     """Try every setting of a space of choices and integers.
 
     Args:
-      problem: what is trained, and by what it is judged.
+      problem: the train step, the data and the objective.
       space: distributions by name, none of them continuous.
-      key: decides each trial's weights, order and chance.
-      epochs: how long every trial is trained.
-      max_parallel: how many trials are trained in one program, at most; the memory must hold them.
-      path: a JSON-lines file of the results, written whenever trials are finished. Where it is
-        there already, and of this search, what it has is not done again.
+      key: a random key for each trial's initial weights, shuffling and other randomness.
+      epochs: the number of epochs per trial.
+      max_parallel: the maximum number of trials per program; they must fit into the memory.
+      path: a JSON-lines file of the results, written after each bracket. If it exists and is of
+        the same search, the brackets in it are not run again.
       report: called with the `Progress` of each population.
 
     Raises:
-      RunError: anything that does not fit, said before anything is trained.
+      RunError: an argument does not fit, which is checked before training.
       Interrupted: Ctrl-C or SIGTERM; it holds the `Results` so far.
     """
-    key, (epochs, max_parallel) = _checked(key, epochs=epochs, max_parallel=max_parallel)
+    key, (epochs, max_parallel) = _check(key, epochs=epochs, max_parallel=max_parallel)
     settings = product(space)
-    brackets = _at_once(len(settings), epochs, max_parallel)
+    brackets = _single_rungs(len(settings), epochs, max_parallel)
     options = {"algorithm": "grid", "epochs": epochs, "max_parallel": max_parallel}
     return run_brackets(
         problem, space, settings, brackets, key=key, path=path, report=report, **options
@@ -61,16 +61,16 @@ def random_search(
     path: str | Path | None = None,
     report: Reporter = silent,
 ) -> Results:
-    """Try `trials` settings drawn from the space; the other arguments are those of `grid`.
+    """Try `trials` settings sampled from the space; the other arguments are those of `grid`.
 
-    A search with the same key and more trials begins with the same ones.
+    A search with the same key and more trials starts with the same trials.
 
     Source: Bergstra & Bengio 2012, Random search for hyper-parameter optimization.
     """
-    key, (trials, epochs, max_parallel) = _checked(
+    key, (trials, epochs, max_parallel) = _check(
         key, trials=trials, epochs=epochs, max_parallel=max_parallel
     )
-    brackets = _at_once(trials, epochs, max_parallel)
+    brackets = _single_rungs(trials, epochs, max_parallel)
     options = {
         "algorithm": "random",
         "trials": trials,
@@ -94,15 +94,15 @@ def successive_halving(
     path: str | Path | None = None,
     report: Reporter = silent,
 ) -> Results:
-    """Train `trials` settings a little, the best 1/eta of them eta times as long, and so on.
+    """Train `trials` settings briefly, the best 1/eta of them eta times as long, and so on.
 
-    One in the end is trained for all `epochs`. The survivors train on from where they stand, so
-    the epochs of a trial are counted once. It is a single bracket, which is done again from its
-    start where it was cut short. The other arguments are those of `grid`.
+    The last rung is trained for all `epochs`. Survivors continue from their train state, so the
+    epochs of a trial count once. It is a single bracket, which starts over after an interruption.
+    The other arguments are those of `grid`.
 
     Source: Jamieson & Talwalkar 2016, Non-stochastic best arm identification.
     """
-    key, (trials, epochs, eta) = _checked(key, trials=trials, epochs=epochs, eta=eta)
+    key, (trials, epochs, eta) = _check(key, trials=trials, epochs=epochs, eta=eta)
     rungs = halvings(trials, epochs, eta, min(_power(trials, eta), _power(epochs, eta)))
     options = {"algorithm": "halving", "trials": trials, "epochs": epochs, "eta": eta}
     settings = draw(space, key, trials)
@@ -121,16 +121,16 @@ def hyperband(
     path: str | Path | None = None,
     report: Reporter = silent,
 ) -> Results:
-    """Successive halving from several starts: many trials and little training, to few and all.
+    """Several brackets of successive halving, from many short trials to few long ones.
 
-    With `epochs` R = 27 and eta 3 its brackets start 27, 12, 6 and 4 trials for 1, 3, 9 and 27
-    epochs. The epoch is the unit of training: `epochs` must be at least eta for there to be
-    anything to halve. The other arguments are those of `grid`.
+    With `epochs` R = 27 and eta 3, the brackets start with 27, 12, 6 and 4 trials of 1, 3, 9 and 27
+    epochs. The unit of training is an epoch, so nothing is halved unless `epochs` is at least eta.
+    The other arguments are those of `grid`.
 
     Source: Li, Jamieson, DeSalvo, Rostamizadeh & Talwalkar 2018, algorithm 1. There each rung
-    trains from the start; here the survivors train on, which costs less for the same.
+    trains from scratch; here survivors continue, which gives the same for less training.
     """
-    key, (epochs, eta) = _checked(key, epochs=epochs, eta=eta)
+    key, (epochs, eta) = _check(key, epochs=epochs, eta=eta)
     brackets = list(hyperband_brackets(epochs, eta))
     settings = draw(space, key, sum(rungs[0][0] for rungs in brackets))
     options = {"algorithm": "hyperband", "epochs": epochs, "eta": eta}
@@ -140,7 +140,7 @@ def hyperband(
 
 
 def hyperband_brackets(epochs: int, eta: int) -> Iterator[Rungs]:
-    """Algorithm 1's brackets, from the one with the most trials on."""
+    """The brackets of algorithm 1, starting with the one with the most trials."""
     last = _power(epochs, eta)  # s_max
     for s in range(last, -1, -1):
         trials = -(-(last + 1) * eta**s // (s + 1))  # ceil(B / R * eta^s / (s + 1))
@@ -153,18 +153,18 @@ def halvings(trials: int, epochs: int, eta: int, s: int) -> Rungs:
 
 
 def retrain(problem: Problem, trial: Trial, *, key: Key) -> FitResult:
-    """Train a trial of a search alone: the network that it was then, up to rounding.
+    """Train a trial of a search again, alone: the same network up to rounding.
 
-    Its hyperparameters for evaluating are `problem.traced(trial.setting)`, its train step is
-    `problem.train_step_for(problem.structure(trial.setting))`.
+    To evaluate it, its train step is `problem.train_step_for(problem.structure(trial.setting))` and
+    its hyperparameters are `problem.traced(trial.setting)`.
 
     Args:
-      problem: the search's.
-      trial: as in `results.best`.
-      key: the search's.
+      problem: the problem of the search.
+      trial: a trial of the search, such as `results.best`.
+      key: the key of the search.
 
     Raises:
-      NonFiniteLoss: it diverged, as it may have in the search.
+      NonFiniteLoss: the trial diverges, as it may have in the search.
     """
     key = single_key("retrain", key)
     return fit(
@@ -177,23 +177,23 @@ def retrain(problem: Problem, trial: Trial, *, key: Key) -> FitResult:
     )
 
 
-def _at_once(trials: int, epochs: int, max_parallel: int) -> list[Rungs]:
-    """Brackets of one rung."""
+def _single_rungs(trials: int, epochs: int, max_parallel: int) -> list[Rungs]:
+    """Brackets of a single rung, of at most `max_parallel` trials each."""
     starts = range(0, trials, max_parallel)
     return [[(min(max_parallel, trials - start), epochs)] for start in starts]
 
 
 def _power(number: int, base: int) -> int:
-    """The largest power of `base` that is at most `number`, as its exponent."""
+    """The exponent of the largest power of `base` that is at most `number`."""
     exponent = 0
     while base ** (exponent + 1) <= number:
         exponent += 1
     return exponent
 
 
-def _checked(key: Any, **counts: Any) -> tuple[Key, list[int]]:
-    """The key and the counts, or an error that says which of them is none."""
-    numbers = {name: count("a search", name, value) for name, value in counts.items()}
-    if numbers.get("eta") == 1:  # a rung that keeps all would never end
+def _check(key: Any, **counts: Any) -> tuple[Key, list[int]]:
+    """The key and the counts; refuses counts that are not positive integers."""
+    integers = {name: count("a search", name, value) for name, value in counts.items()}
+    if integers.get("eta") == 1:  # would keep all trials in every rung
         raise RunError("a search expects eta to be an integer of at least 2, but got 1; 3 is usual")
-    return single_key("a search", key), list(numbers.values())
+    return single_key("a search", key), list(integers.values())

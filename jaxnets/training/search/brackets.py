@@ -1,4 +1,4 @@
-"""Brackets of trials: train all, keep the best, train those on."""
+"""Runs brackets of trials: train all, keep the best, train those for longer."""
 
 from collections import Counter
 from collections.abc import Iterable, Sequence
@@ -24,7 +24,7 @@ from jaxnets.training.search.results import Results, Trial, ranked
 from jaxnets.training.search.space import Setting, Space
 from jaxnets.training.train_step import TrainState
 
-Rungs = Sequence[tuple[int, int]]  # how many trials, and the epochs behind them at its end
+Rungs = Sequence[tuple[int, int]]  # per rung, the number of trials and their epochs at its end
 
 
 def run_brackets(
@@ -40,58 +40,58 @@ def run_brackets(
 ) -> Results:
     """Run the brackets one after another on the settings in their order.
 
-    The file at `path` is written anew after each; brackets found in it are not run again.
+    The file at `path` is rewritten after each bracket; brackets that it holds are not run again.
 
     Raises:
-      RunError: the space or the problem do not fit, or the file is of another search.
-      Interrupted: Ctrl-C or SIGTERM; it holds the `Results` of the brackets that were finished.
+      RunError: the space or the problem does not fit, or the file is of another search.
+      Interrupted: Ctrl-C or SIGTERM; it holds the `Results` of the finished brackets.
     """
     check_problem(problem, space, settings)
-    path = None if path is None else Path(path).absolute()  # a later chdir changes nothing
+    path = None if path is None else Path(path).absolute()  # the working directory may change
     options = {"batch_size": problem.batch_size, "strategy": problem.strategy, **algorithm}
-    same = identity(problem.train, problem.validation, None, key=key, **options)
-    results = Results((), problem.objective, problem.smaller_is_better, dict(space), same)
+    search = identity(problem.train, problem.validation, None, key=key, **options)
+    results = Results((), problem.objective, problem.smaller_is_better, dict(space), search)
     brackets = list(brackets)
-    results = _continued(results, brackets, path)
+    results = _load_results(results, brackets, path)
     done = {trial.bracket for trial in results.trials}
     first = 0
     for bracket, rungs in enumerate(brackets):
         numbers = range(first, first := first + rungs[0][0])
         if bracket in done:
             continue
-        # Which strategy is faster is measured once: a second time might choose, and round, anew.
-        known: dict[Values, Strategy] = {
+        # Measure the faster strategy once: another choice would round differently.
+        strategies: dict[Values, Strategy] = {
             problem.structure(trial.setting): trial.strategy for trial in results.trials
         }
-        own = {number: settings[number] for number in numbers}
-        groups = _groups(problem, own, key, known)
+        bracket_settings = {number: settings[number] for number in numbers}
+        groups = _groups(problem, bracket_settings, key, strategies)
         try:
-            found = _bracket(problem, groups, own, bracket, rungs, report)
+            trials = _run_bracket(problem, groups, bracket_settings, bracket, rungs, report)
         except Interrupted as interrupted:
             raise Interrupted(results, interrupted.signal) from None
-        results = results.with_trials(found)
+        results = results.with_trials(trials)
         if path is not None:
             results.to_json_lines(path)
     return results
 
 
 def trial_key(key: Key, number: int | jax.Array) -> Key:
-    """The key of a search's trial, by its number."""
+    """The key of a trial, from the search's key and the trial's number."""
     return stream(key, "trial", number)
 
 
 @dataclass(frozen=True)
 class Group:
-    """Trials of one structure, which are one population.
+    """Trials of the same structure, trained as one population.
 
     Attributes:
-      structure: the structural values they share.
-      numbers: the trials'.
-      keys: (N,).
+      structure: the structural values that they share.
+      numbers: the numbers of the trials.
+      keys: their keys, (N,).
       hparams: the values of each traced name, (N,).
-      strategy: how they run; None until it is measured.
-      states: where they stand, leading axis N; None before the first rung.
-      diverged: which of them stopped being finite, in the last rung.
+      strategy: the population's strategy; None until it is measured.
+      states: their train states, with leading axis N; None before the first rung.
+      diverged: whether each of them diverged in the last rung.
     """
 
     structure: Values
@@ -102,18 +102,18 @@ class Group:
     states: TrainState | None = None
     diverged: tuple[bool, ...] = ()
 
-    def only(self, numbers: set[int]) -> "Group":
-        """The group without the other trials, stacked anew on the device."""
+    def select(self, numbers: set[int]) -> "Group":
+        """The group of these trials alone."""
         rows = np.flatnonzero([number in numbers for number in self.numbers])
         keys, hparams, states = jax.tree.map(
             lambda leaf: leaf[rows], (self.keys, self.hparams, self.states)
         )
-        kept = tuple(self.numbers[i] for i in rows)
-        return replace(self, numbers=kept, keys=keys, hparams=hparams, states=states)
+        selected = tuple(self.numbers[i] for i in rows)
+        return replace(self, numbers=selected, keys=keys, hparams=hparams, states=states)
 
 
 def _groups(
-    problem: Problem, settings: dict[int, Setting], key: Key, known: dict[Values, Strategy]
+    problem: Problem, settings: dict[int, Setting], key: Key, strategies: dict[Values, Strategy]
 ) -> list[Group]:
     members: dict[Values, list[int]] = {}
     for number, setting in settings.items():
@@ -123,13 +123,13 @@ def _groups(
         keys = jax.vmap(lambda number: trial_key(key, number))(jnp.array(numbers))
         traced = [problem.traced(settings[number]) for number in numbers]
         hparams = {name: jnp.array([values[name] for values in traced]) for name in traced[0]}
-        strategy = known.get(structure) or problem.strategy
+        strategy = strategies.get(structure) or problem.strategy
         return Group(structure, tuple(numbers), keys, hparams, strategy)
 
     return [group(structure, numbers) for structure, numbers in members.items()]
 
 
-def _bracket(
+def _run_bracket(
     problem: Problem,
     groups: list[Group],
     settings: dict[int, Setting],
@@ -137,24 +137,24 @@ def _bracket(
     rungs: Rungs,
     report: Reporter,
 ) -> tuple[Trial, ...]:
-    """Successive halving: each rung trains on as many of the best as it says."""
+    """Successive halving: each rung continues the best trials of the rung before."""
     trials: dict[int, Trial] = {}
     for most, epochs in rungs:
         if trials:
-            healthy = [trial for trial in trials.values() if not trial.diverged]
-            best = {t.number for t in ranked(healthy, problem.smaller_is_better)[:most]}
-            groups = [group.only(best) for group in groups if best & set(group.numbers)]
-        groups = [_trained(problem, group, epochs, report) for group in groups]
+            finite = [trial for trial in trials.values() if not trial.diverged]
+            best = {t.number for t in ranked(finite, problem.smaller_is_better)[:most]}
+            groups = [group.select(best) for group in groups if best & set(group.numbers)]
+        groups = [_train_group(problem, group, epochs, report) for group in groups]
         for group in groups:
-            assert group.strategy is not None  # it was measured by now
+            assert group.strategy is not None  # measured by fit_population
             scores = _scores(problem, group, group.strategy)
             for n, score, diverged in zip(group.numbers, scores, group.diverged, strict=True):
                 trials[n] = Trial(n, bracket, settings[n], epochs, score, diverged, group.strategy)
     return tuple(trials.values())
 
 
-def _trained(problem: Problem, group: Group, epochs: int, report: Reporter) -> Group:
-    """The group when `epochs` are behind it."""
+def _train_group(problem: Problem, group: Group, epochs: int, report: Reporter) -> Group:
+    """The group, trained up to `epochs`."""
     fitted = fit_population(
         problem.train_step_for(group.structure),
         problem.train,
@@ -171,46 +171,46 @@ def _trained(problem: Problem, group: Group, epochs: int, report: Reporter) -> G
 
 
 def _scores(problem: Problem, group: Group, strategy: Strategy) -> list[float]:
-    """Each trial's objective on the validation split; NaN where it is not finite, or diverged."""
+    """Each trial's objective on the validation split; NaN if it is not finite or diverged."""
     assert group.states is not None
-    found = evaluate_population(
+    scores = evaluate_population(
         problem.train_step_for(group.structure),
         group.states,
         problem.validation,
         hparams=group.hparams,
         strategy=strategy,
     )[problem.objective]
-    if found.ndim > 1:
+    if scores.ndim > 1:
         raise RunError(
-            f"a search expects an objective of one number a trial, but {problem.objective!r} has "
-            f"the shape {found.shape[1:]}; choose another metric"
+            "a search expects an objective with one number per trial, but "
+            f"{problem.objective!r} has the shape {scores.shape[1:]}; choose another metric"
         )
-    lost = np.array(group.diverged) | ~np.isfinite(found)
-    return np.where(lost, np.nan, found).tolist()
+    no_score = np.array(group.diverged) | ~np.isfinite(scores)
+    return np.where(no_score, np.nan, scores).tolist()
 
 
-def _continued(results: Results, brackets: Sequence[Rungs], path: str | Path | None) -> Results:
-    """The results so far: those in the file, where there is one, and it is of this search."""
+def _load_results(results: Results, brackets: Sequence[Rungs], path: str | Path | None) -> Results:
+    """The results in the file, if there is one of this search; else the empty results."""
     if path is None or not Path(path).exists():
         return results
-    found = Results.from_json_lines(path)
-    saved, given = ({**r.header, **r.header["identity"]} for r in (found, results))
-    names = [n for n in given if n != "identity" and saved.get(n) != given[n]]
+    loaded = Results.from_json_lines(path)
+    saved, current = ({**r.header, **r.header["identity"]} for r in (loaded, results))
+    names = [n for n in current if n != "identity" and saved.get(n) != current[n]]
     if names:
         lines = "\n".join(
-            f"  {n}: saved {printable(saved.get(n))}, given {printable(given[n])}" for n in names
+            f"  {n}: saved {printable(saved.get(n))}, given {printable(current[n])}" for n in names
         )
         raise RunError(
-            f"the search in {printable(path)} cannot go on with other settings:\n{lines}\n"
-            "Give those it was started with, or the path of a new file."
+            f"the search in {printable(path)} cannot resume with other settings:\n{lines}\n"
+            "Pass the settings that it was started with, or the path of a new file."
         )
-    _check_sizes(found, brackets, path)
-    return found
+    _check_sizes(loaded, brackets, path)
+    return loaded
 
 
-def _check_sizes(found: Results, brackets: Sequence[Rungs], path: str | Path) -> None:
-    """Refuse brackets of other sizes than the algorithm's."""
-    sizes = Counter(trial.bracket for trial in found.trials)
+def _check_sizes(results: Results, brackets: Sequence[Rungs], path: str | Path) -> None:
+    """Refuse brackets with another number of trials than the algorithm's."""
+    sizes = Counter(trial.bracket for trial in results.trials)
     expected = dict(enumerate(rungs[0][0] for rungs in brackets))
     if wrong := [bracket for bracket in sizes if sizes[bracket] != expected.get(bracket)]:
         bracket = min(wrong)

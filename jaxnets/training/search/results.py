@@ -1,4 +1,4 @@
-"""What a search found: a table, and its file."""
+"""The results of a search: a table of trials, and its file."""
 
 import math
 from collections.abc import Iterable
@@ -14,16 +14,17 @@ from jaxnets.training.search.space import Distribution, Setting
 
 
 class Trial(NamedTuple):
-    """One setting, and how far it came.
+    """One trial of a search.
 
     Attributes:
-      number: from 0; with the search's key it decides the trial's weights, order and chance.
-      bracket: which of the search's populations it belonged to, from 0.
+      number: the trial's number, from 0, which together with the search's key decides its random
+        key.
+      bracket: the number of its bracket, from 0.
       setting: its hyperparameters by name.
-      epochs: how long it was trained.
-      score: the objective on the validation split then; NaN where it diverged.
-      diverged: whether its training stopped being finite.
-      strategy: how its population ran, "vmap" or "map".
+      epochs: the number of epochs it was trained.
+      score: its objective on the validation split after those; NaN if it diverged.
+      diverged: whether its objective or train state became NaN or infinite.
+      strategy: its population's strategy, "vmap" or "map".
     """
 
     number: int
@@ -40,11 +41,12 @@ class Results:
     """The trials of a search, the best first and those that diverged last.
 
     Attributes:
-      trials: ranked by score.
-      objective: the metric that is the score.
-      smaller_is_better: its direction.
-      space: what the settings were drawn from.
-      identity: what else decides the trials: the algorithm and its settings, the key, the data.
+      trials: the trials, ranked by score.
+      objective: the name of the metric that is the score.
+      smaller_is_better: whether a smaller score is better.
+      space: the distributions of the settings.
+      identity: everything else that decides the trials: the algorithm and its settings, the key,
+        the data.
     """
 
     trials: tuple[Trial, ...]
@@ -55,21 +57,21 @@ class Results:
 
     @property
     def best(self) -> Trial:
-        """The first; where all diverged that is one that did."""
+        """The best trial; one that diverged if all did."""
         return self.trials[0]
 
     @property
     def epochs(self) -> int:
-        """Passes over the training data that the search made, over all trials."""
+        """The number of epochs of all trials together."""
         return sum(trial.epochs for trial in self.trials)
 
     def __str__(self) -> str:
-        heads = ("trial", *map(printable, self.space), "epochs", printable(self.objective))
+        header = ("trial", *map(printable, self.space), "epochs", printable(self.objective))
         rows = [
             (trial.number, *trial.setting.values(), trial.epochs, _score(trial))
             for trial in self.trials
         ]
-        lines = [heads, *([_text(cell) for cell in row] for row in rows)]
+        lines = [header, *([_text(cell) for cell in row] for row in rows)]
         widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
         return "\n".join(
             "  ".join(cell.rjust(width) for cell, width in zip(line, widths, strict=True))
@@ -77,23 +79,25 @@ class Results:
         )
 
     def with_trials(self, trials: Iterable[Trial]) -> "Results":
-        """These and more trials, ranked."""
-        every = ranked((*self.trials, *trials), self.smaller_is_better)
-        return Results(every, self.objective, self.smaller_is_better, self.space, self.identity)
+        """The results with more trials, ranked again."""
+        every_trial = ranked((*self.trials, *trials), self.smaller_is_better)
+        return Results(
+            every_trial, self.objective, self.smaller_is_better, self.space, self.identity
+        )
 
     def to_json_lines(self, path: str | Path) -> None:
-        """Write what was searched in the first line, then one trial per line, atomically.
+        """Write the search to the first line and one trial to each further line, atomically.
 
-        Each line ends in a checksum. A score that is NaN, which JSON has no word for, is null.
+        Each line has a checksum. A score of NaN, which JSON cannot represent, is written as null.
         """
         results_file.write(path, self.header, [trial._asdict() for trial in self.trials])
 
     @staticmethod
     def from_json_lines(path: str | Path) -> "Results":
-        """What `to_json_lines` wrote.
+        """Read a file that `to_json_lines` wrote.
 
         Raises:
-          RunError: the file is damaged, or holds something else; names the line.
+          RunError: the file is damaged, or is another kind of file; names the line.
         """
         header, lines = results_file.read(path)
         trials = ranked((Trial(**line) for line in lines), header["smaller_is_better"])
@@ -101,7 +105,7 @@ class Results:
 
     @property
     def header(self) -> dict[str, Any]:
-        """Everything but the trials, in JSON's types."""
+        """Everything except the trials, in JSON types."""
         space = {name: [d.kind, d.arguments] for name, d in self.space.items()}
         return to_json(
             {
@@ -114,7 +118,7 @@ class Results:
 
 
 def ranked(trials: Iterable[Trial], smaller_is_better: bool) -> tuple[Trial, ...]:
-    """The trials, the best first, those without a score last; of equals the lower number first."""
+    """The trials, the best first, those without a score last; ties by number."""
 
     def rank(trial: Trial) -> tuple:
         score = trial.score if smaller_is_better else -trial.score

@@ -1,7 +1,7 @@
-"""The file of a search's results: a checksum in every line, and every trial accounted for.
+"""The file of a search's results: JSON lines with checksums.
 
-The first line says what was searched, and each further line holds one trial. A search writes the
-file anew after each bracket, so a file of the first brackets alone is whole, and one of a part of a
+The first line describes the search, and each further line holds one trial. A search rewrites the
+file after each bracket, so a file with the first brackets is valid, but one with an incomplete
 bracket is not: each trial's line has the number of trials in its bracket.
 """
 
@@ -13,15 +13,14 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from jaxnets.errors import JSONError
+from jaxnets.errors import JSONError, RunError
 from jaxnets.files import atomic_write
 from jaxnets.json_files import damaged, read_lines
-from jaxnets.training.check import RunError
 from jaxnets.training.report import to_json
 from jaxnets.training.search.space import Distribution, choice, integers, log_uniform, uniform
 
 Line = dict[str, Any]
-CURE = "it is not what a search writes; restore it, or give the path of a new file"
+CURE = "it is not as a search wrote it; restore it, or pass the path of a new file"
 KINDS: dict[str, Callable[..., Distribution]] = {
     "uniform": uniform,
     "log_uniform": log_uniform,
@@ -52,14 +51,14 @@ def write(path: str | Path, header: Line, trials: Sequence[Line]) -> None:
 
 
 def read(path: str | Path) -> tuple[Line, list[Line]]:
-    """The header, its space as distributions, and the trials, NaN in the place of no score.
+    """The header, with its space as distributions, and the trials, with NaN for a null score.
 
     Raises:
-      RunError: a line is not as it was written, is there twice, or is missing.
+      RunError: a line is damaged, repeated or missing.
     """
     header: Line = {}
     search = ""
-    trials: dict[int, Line] = {}  # by the numbers of their lines
+    trials: dict[int, Line] = {}  # by line number
     try:
         for number, line in read_lines(path, cure=CURE):
             with damaged(f"{path}, line {number},", CURE):
@@ -75,13 +74,15 @@ def read(path: str | Path) -> tuple[Line, list[Line]]:
 
 
 def _header(line: Line) -> Line:
-    header = _verified(line, HEADER, "")
-    space = {name: KINDS[kind](*_tuple(of)) for name, (kind, of) in header["space"].items()}
+    header = _verify(line, HEADER, "")
+    space = {
+        name: KINDS[kind](*_tuple(arguments)) for name, (kind, arguments) in header["space"].items()
+    }
     return header | {"space": space}
 
 
 def _trial(line: Line, search: str, space: dict[str, Distribution]) -> Line:
-    trial = _verified(line, TRIAL, search)
+    trial = _verify(line, TRIAL, search)
     if list(trial["setting"]) != list(space):
         raise ValueError(f"its setting has {list(trial['setting'])}, but the space {list(space)}")
     if trial["strategy"] not in ("vmap", "map"):
@@ -91,22 +92,22 @@ def _trial(line: Line, search: str, space: dict[str, Distribution]) -> Line:
     return trial | {"setting": setting, "score": score}
 
 
-def _verified(line: Line, entries: dict[str, Any], search: str) -> Line:
-    """A line without its checksum, which is verified first; each entry is of its type."""
+def _verify(line: Line, entries: dict[str, Any], search: str) -> Line:
+    """A line without its checksum, with the checksum and the types of its entries verified."""
     content = {name: value for name, value in line.items() if name != "sha256"}
     if line.get("sha256") != _checksum(content, search):
         raise ValueError("its checksum is missing or wrong")
     if content.keys() != entries.keys():
-        raise ValueError(f"it has the entries {list(content)}, and should have {list(entries)}")
+        raise ValueError(f"it has the entries {list(content)}, but should have {list(entries)}")
     for name, value in content.items():
-        boolean = isinstance(value, bool) and entries[name] is int  # to Python True is an int
-        if not isinstance(value, entries[name]) or boolean:
+        is_bool = isinstance(value, bool) and entries[name] is int  # in Python, True is an int
+        if not isinstance(value, entries[name]) or is_bool:
             raise ValueError(f"its {name} is {value!r}")
     return content
 
 
 def _check_brackets(trials: dict[int, Line]) -> None:
-    """Refuse trials that are there twice or missing: they are numbered through, by brackets."""
+    """Refuse repeated or missing trials, which are numbered consecutively by bracket."""
     lines: dict[int, int] = {}
     brackets = defaultdict(list)
     for line, trial in trials.items():
@@ -133,11 +134,14 @@ def _signed(line: Line, search: str) -> Line:
 
 
 def _checksum(line: Line, search: str) -> str:
-    """The start of a line's SHA-256; `search` is the header's, so that no line fits another."""
+    """The first digits of a line's SHA-256, salted with the header's checksum, `search`.
+
+    The salt makes lines of another search invalid.
+    """
     text = json.dumps([search, line], sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
 def _tuple(value: Any) -> Any:
-    """Lists, which JSON has, as the tuples that they were."""
+    """The value with JSON's lists converted back to tuples."""
     return tuple(_tuple(part) for part in value) if isinstance(value, list) else value

@@ -1,4 +1,4 @@
-"""Small train states to save, and the few ways to look at what comes back."""
+"""Small train states to save, and helpers to compare what is restored."""
 
 import jax
 import jax.numpy as jnp
@@ -9,7 +9,7 @@ from jaxnets.training import TrainState
 
 
 def train_state(*, width=4, depth=1, dtype=jnp.float32, tx=None, impl="threefry2x32"):
-    """The state of a small network, with every kind of leaf that training makes."""
+    """The train state of a small network, with every kind of leaf."""
     params = {
         f"fc{n}": {"kernel": normal(width, width, seed=n).astype(dtype), "bias": jnp.zeros(width)}
         for n in range(depth)

@@ -1,4 +1,4 @@
-"""What is saved comes back bit for bit; what does not fit is refused leaf by leaf."""
+"""Checkpoints are restored bit for bit; a mismatch is reported for every leaf."""
 
 import json
 import threading
@@ -45,11 +45,11 @@ def test_a_train_state_comes_back_bit_for_bit_with_its_step_and_metadata(tmp_pat
         "config": {"seed": 0, "widths": [3, 4], "rate": 0.1, "name": 'a "name"', "no": None}
     }
     template = jax.eval_shape(lambda tree: tree, STATE) if abstract else STATE
-    tree, found, step = saved(tmp_path, STATE, 12, metadata).restore(template)
+    tree, restored_metadata, step = saved(tmp_path, STATE, 12, metadata).restore(template)
     assert jax.tree.structure(tree) == jax.tree.structure(STATE)
     assert_same(plain(tree), plain(STATE))
     assert jax.random.bits(tree.key) == jax.random.bits(jax.random.key(5))
-    assert (found, step) == (metadata, 12)
+    assert (restored_metadata, step) == (metadata, 12)
 
 
 @pytest.mark.parametrize(
@@ -63,19 +63,19 @@ def test_every_dtype_and_odd_shape_comes_back(tmp_path, dtype):
 def test_nan_infinity_and_minus_zero_keep_their_bits(tmp_path):
     bits = jnp.array([0x7FC00001, 0xFFC00000, 0x7F800000, 0x80000000, 1], jnp.uint32)
     tree = {"odd": jax.lax.bitcast_convert_type(bits, jnp.float32)}
-    found = saved(tmp_path, tree).restore(tree).tree
-    assert_same(jax.lax.bitcast_convert_type(found["odd"], jnp.uint32), bits)
+    restored = saved(tmp_path, tree).restore(tree).tree
+    assert_same(jax.lax.bitcast_convert_type(restored["odd"], jnp.uint32), bits)
 
 
 @pytest.mark.parametrize("impl", ["threefry2x32", "rbg", "unsafe_rbg"])
 def test_a_key_of_any_implementation_draws_the_same(tmp_path, impl):
     keys = jax.random.split(jax.random.key(3, impl=impl), 2)
-    found = saved(tmp_path, keys).restore(keys).tree
-    assert jax.random.key_impl(found) == impl
-    assert_same(jax.random.key_data(found), jax.random.key_data(keys))
+    restored = saved(tmp_path, keys).restore(keys).tree
+    assert jax.random.key_impl(restored) == impl
+    assert_same(jax.random.key_data(restored), jax.random.key_data(keys))
 
 
-def test_what_is_restored_continues_as_if_nothing_had_been(tmp_path):
+def test_training_continues_from_a_restored_state_bit_for_bit(tmp_path):
     tx = optax.adam(0.1)
 
     @jax.jit
@@ -103,14 +103,14 @@ def test_any_tool_for_safetensors_opens_the_file(tmp_path):
     assert_same(safetensors.load(path)["params"], STATE.params)
 
 
-def test_saving_holds_nobody_up_and_what_was_saved_may_be_donated(monkeypatch, tmp_path):
-    fetched, usual = threading.Event(), FileStore.start
+def test_saving_is_asynchronous_and_the_saved_tree_may_be_donated(monkeypatch, tmp_path):
+    fetched, start = threading.Event(), FileStore.start
 
-    def late(store, content):
-        finish = usual(store, content)
+    def delayed_start(store, content):
+        finish = start(store, content)
         return lambda: fetched.wait(30) and finish()
 
-    monkeypatch.setattr(FileStore, "start", late)
+    monkeypatch.setattr(FileStore, "start", delayed_start)
     double = jax.jit(lambda x: 2 * x, donate_argnums=0)
     with Checkpoints(tmp_path) as checkpoints:
         x = jnp.arange(3.0)
@@ -123,8 +123,8 @@ def test_saving_holds_nobody_up_and_what_was_saved_may_be_donated(monkeypatch, t
 
 
 def test_metadata_changed_after_the_save_is_saved_as_it_was(monkeypatch, tmp_path):
-    go, usual = threading.Event(), checkpoint_file.write
-    monkeypatch.setattr(checkpoint_file, "write", lambda *a: go.wait(30) and usual(*a))
+    go, write = threading.Event(), checkpoint_file.write
+    monkeypatch.setattr(checkpoint_file, "write", lambda *a: go.wait(30) and write(*a))
     metadata = {"losses": [1]}
     with Checkpoints(tmp_path) as checkpoints:
         checkpoints.save(1, NUMBERS, metadata)
@@ -155,7 +155,7 @@ def test_of_equal_scores_the_newer_is_the_best(tmp_path):
     assert steps(tmp_path) == [2, 3]
 
 
-def test_what_was_just_saved_is_kept_even_behind_later_ones(tmp_path):
+def test_the_last_save_is_kept_even_if_later_steps_exist(tmp_path):
     with Checkpoints(tmp_path, keep=1) as checkpoints:
         for step in (9, 4):
             checkpoints.save(step, NUMBERS, {})
@@ -169,14 +169,14 @@ def test_saving_a_step_again_replaces_it(tmp_path):
 
 
 @pytest.mark.parametrize("folder", ["", "missing"], ids=["empty", "missing"])
-def test_an_empty_or_missing_folder_has_no_checkpoint_and_stays_as_it_is(tmp_path, folder):
+def test_an_empty_or_missing_folder_has_no_checkpoint_and_is_not_changed(tmp_path, folder):
     checkpoints = Checkpoints(tmp_path / folder)
     assert checkpoints.latest() is None
     assert checkpoints.restore(NUMBERS) is None
     assert not list(tmp_path.iterdir())
 
 
-def test_other_files_in_the_folder_are_no_checkpoints_and_are_left(tmp_path):
+def test_other_files_in_the_folder_are_ignored(tmp_path):
     others = ["step-1.safetensors", "step-00000002.safetensors.9-ff.old", "metrics.jsonl", "x.tmp"]
     others += ["step-000000003.safetensors", "..safetensors", "step-0000000\u0661.safetensors"]
     for name in others:
@@ -186,7 +186,7 @@ def test_other_files_in_the_folder_are_no_checkpoints_and_are_left(tmp_path):
     assert {path.name for path in tmp_path.iterdir()} == {*others, "step-00000001.safetensors"}
 
 
-def test_a_step_can_be_asked_for_and_one_that_is_not_there_is_refused(tmp_path):
+def test_a_step_can_be_restored_and_a_missing_one_is_refused(tmp_path):
     checkpoints = saved(tmp_path, NUMBERS, 4)
     saved(tmp_path, NUMBERS, 8)
     assert checkpoints.latest() == 8
@@ -212,18 +212,18 @@ KERNEL = "params/fc0/kernel: expected float32 (5, 5), but got float32 (4, 4)"
     ],
     ids=["width", "depth", "dtype", "optimizer", "key"],
 )
-def test_a_mismatch_names_every_leaf_and_falls_back_on_nothing(tmp_path, changed, lines):
+def test_a_mismatch_names_every_leaf_and_does_not_fall_back(tmp_path, changed, lines):
     template = train_state(**changed)
     saved(tmp_path, template, 1)
     saved(tmp_path, STATE, 2)
     message = refusal(tmp_path, template)
     assert "step-00000002.safetensors does not fit" in message
     assert not {line for line in lines if line not in message}
-    ours, theirs = (
+    expected, stored = (
         {jax.tree_util.keystr(p, simple=True, separator="/"): (x.shape, x.dtype) for p, x in pairs}
         for pairs in (jax.tree.leaves_with_path(template), jax.tree.leaves_with_path(STATE))
     )
-    differ = {name for name in {**ours, **theirs} if ours.get(name) != theirs.get(name)}
+    differ = {name for name in {**expected, **stored} if expected.get(name) != stored.get(name)}
     assert {line.split(":")[0].strip() for line in message.splitlines()[1:-1]} == differ
 
 
@@ -239,24 +239,24 @@ def test_a_key_and_its_bare_data_are_not_the_same(tmp_path):
         ({"a/b": jnp.ones(1), "a": {"b": jnp.ones(1)}}, {}, "only 1 different paths"),
         ({"x": np.ones(2)}, {}, "x is float64, which JAX would cast to float32"),
         ({"x": jnp.ones(2, jnp.int4)}, {}, "int4"),
-        (NUMBERS, {"x": {1, 2}}, "metadata for JSON"),
+        (NUMBERS, {"x": {1, 2}}, "metadata that JSON can represent"),
     ],
     ids=["names", "float64", "int4", "metadata"],
 )
-def test_what_cannot_be_saved_as_it_is_is_refused_at_once(tmp_path, tree, metadata, message):
+def test_what_cannot_be_saved_without_change_is_refused_at_once(tmp_path, tree, metadata, message):
     with pytest.raises(CheckpointError, match=message):
         Checkpoints(tmp_path).save(1, tree, metadata)
     assert not list(tmp_path.iterdir())
 
 
-def test_senseless_numbers_are_refused(tmp_path):
-    with pytest.raises(CheckpointError, match="at least 1, but got 0"):
+def test_invalid_numbers_are_refused(tmp_path):
+    with pytest.raises(CheckpointError, match="keep to be a positive integer, but got 0"):
         Checkpoints(tmp_path, keep=0)
     with pytest.raises(CheckpointError, match="at least 0, but got -1"):
         Checkpoints(tmp_path).save(-1, NUMBERS, {})
 
 
-def test_a_later_format_is_refused_and_not_passed_over(monkeypatch, tmp_path):
+def test_a_later_format_is_refused_without_falling_back(monkeypatch, tmp_path):
     saved(tmp_path, NUMBERS, 1)
     with monkeypatch.context() as later:
         later.setattr(checkpoint_file, "FORMAT", "jaxnets checkpoint 2")
@@ -264,7 +264,7 @@ def test_a_later_format_is_refused_and_not_passed_over(monkeypatch, tmp_path):
     assert "'jaxnets checkpoint 2', but this jaxnets reads" in refusal(tmp_path, NUMBERS)
 
 
-def test_a_damaged_newest_is_passed_over_loudly(tmp_path):
+def test_a_damaged_newest_checkpoint_falls_back_with_a_warning(tmp_path):
     for step in (1, 2, 3):
         saved(tmp_path, NUMBERS, step)
     for step in (2, 3):
@@ -276,13 +276,13 @@ def test_a_damaged_newest_is_passed_over_loudly(tmp_path):
         Checkpoints(tmp_path).restore(NUMBERS, step=3)
 
 
-def test_if_all_are_damaged_that_is_an_error_with_every_reason(tmp_path):
+def test_if_all_are_damaged_the_error_has_every_reason(tmp_path):
     for step in (1, 2):
         (tmp_path / f"step-0000000{step}.safetensors").write_bytes(b"not this")
     assert refusal(tmp_path, NUMBERS).count("cannot be read") == 2
 
 
-def test_a_damaged_file_neither_counts_nor_wins_nor_goes(tmp_path):
+def test_a_damaged_file_is_neither_counted_nor_the_best_nor_removed(tmp_path):
     for step in (1, 2, 3):
         with Checkpoints(tmp_path, keep=2) as checkpoints:
             checkpoints.save(step, NUMBERS, {}, score=step)
@@ -304,7 +304,7 @@ def test_names_that_look_like_paths_stay_in_the_folder(tmp_path):
     assert [path.name for path in tmp_path.iterdir()] == ["run"]
 
 
-def test_the_newest_whole_step_is_the_one_that_is_restored(tmp_path):
+def test_latest_valid_is_the_newest_step_that_is_not_damaged(tmp_path):
     checkpoints = Checkpoints(tmp_path)
     assert checkpoints.latest_valid() is None
     for step in (1, 2, 3):
@@ -318,7 +318,7 @@ def test_the_newest_whole_step_is_the_one_that_is_restored(tmp_path):
 
 
 @pytest.mark.parametrize("store", [FileStore, ShardedStore])
-def test_a_folder_is_where_it_was_when_it_was_named(tmp_path, monkeypatch, store):
+def test_a_relative_folder_is_resolved_when_it_is_passed(tmp_path, monkeypatch, store):
     (tmp_path / "elsewhere").mkdir()
     monkeypatch.chdir(tmp_path)
     checkpoints = Checkpoints("run", store=store)

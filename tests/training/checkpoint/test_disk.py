@@ -1,4 +1,4 @@
-"""Whatever becomes of the disk or of the process, earlier checkpoints stay good."""
+"""Earlier checkpoints stay valid if the disk is full or the process is killed."""
 
 import os
 import resource
@@ -34,38 +34,38 @@ def small_disk(tmp_path):
 
 @pytest.fixture
 def small_files():
-    """A process that may write no file of more than one megabyte."""
+    """Limit the size of files to one megabyte."""
     before = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (2**20, before[1]))
     yield
     resource.setrlimit(resource.RLIMIT_FSIZE, before)
 
 
-def refuses_a_large_one(folder, reason):
-    """A large checkpoint fails, plainly and without a trace; those before and after do not."""
+def assert_large_save_fails(folder, reason):
+    """A large checkpoint fails without a trace; those before and after it do not."""
     with Checkpoints(folder) as checkpoints:
         checkpoints.save(1, TREE, {})
         checkpoints.save(2, LARGE, {})
         with pytest.raises(
             CheckpointError, match=rf"step-00000002\S* could not .*{reason}"
-        ) as told:
+        ) as raised:
             checkpoints.wait()
-        assert isinstance(told.value.__cause__, OSError)
+        assert isinstance(raised.value.__cause__, OSError)
         assert [path.name for path in folder.iterdir()] == ["step-00000001.safetensors"]
         checkpoints.save(3, TREE, {})
     for step in (1, 3):
         assert_same(Checkpoints(folder).restore(TREE, step=step).tree, TREE)
 
 
-def test_a_full_disk_leaves_earlier_checkpoints_and_no_half_of_one(small_disk):
-    refuses_a_large_one(small_disk, "No space left on device")
+def test_a_full_disk_leaves_earlier_checkpoints_and_no_partial_one(small_disk):
+    assert_large_save_fails(small_disk, "No space left on device")
 
 
-def test_a_limit_on_files_leaves_earlier_checkpoints_and_no_half_of_one(tmp_path, small_files):
-    refuses_a_large_one(tmp_path, "File too large")
+def test_a_limit_on_file_sizes_leaves_earlier_checkpoints_and_no_partial_one(tmp_path, small_files):
+    assert_large_save_fails(tmp_path, "File too large")
 
 
-def test_a_folder_turned_read_only_is_a_plain_error_and_can_be_read(small_disk):
+def test_a_read_only_folder_is_a_checkpoint_error_and_can_be_restored(small_disk):
     with Checkpoints(small_disk) as checkpoints:
         checkpoints.save(1, TREE, {})
     subprocess.run(["mount", "-o", "remount,ro", str(small_disk)], check=True)
@@ -76,7 +76,7 @@ def test_a_folder_turned_read_only_is_a_plain_error_and_can_be_read(small_disk):
     assert checkpoints.restore(TREE).step == 1
 
 
-def test_a_file_where_the_folder_should_be_is_a_plain_error(tmp_path):
+def test_a_file_in_place_of_the_folder_is_a_checkpoint_error(tmp_path):
     (tmp_path / "run").touch()
     checkpoints = Checkpoints(tmp_path / "run")
     assert checkpoints.restore(TREE) is None
@@ -84,7 +84,7 @@ def test_a_file_where_the_folder_should_be_is_a_plain_error(tmp_path):
         checkpoints.save(1, TREE, {})
 
 
-def test_a_folder_that_vanishes_is_an_error_and_not_made_again(tmp_path):
+def test_a_deleted_folder_is_an_error_and_is_not_created_again(tmp_path):
     folder = tmp_path / "run"
     checkpoints = Checkpoints(folder)
     checkpoints.save(1, TREE, {})
@@ -100,7 +100,7 @@ def test_a_folder_that_vanishes_is_an_error_and_not_made_again(tmp_path):
 
 @pytest.fixture
 def failing(monkeypatch, tmp_path):
-    """Checkpoints with a failed save that nobody has heard of yet."""
+    """Checkpoints with a failed save that has not been raised yet."""
     checkpoints = Checkpoints(tmp_path)
     with monkeypatch.context() as patched:
         patched.setattr(os, "fsync", lambda number: (_ for _ in ()).throw(OSError(5, "I/O error")))
@@ -109,7 +109,7 @@ def failing(monkeypatch, tmp_path):
     return checkpoints
 
 
-def test_a_failure_is_raised_once_by_the_next_save_which_then_works(failing, tmp_path):
+def test_a_failure_is_raised_once_by_the_next_save_and_the_one_after_works(failing, tmp_path):
     with pytest.raises(CheckpointError, match="I/O error"):
         failing.save(2, TREE, {})
     failing.save(2, TREE, {})
@@ -122,13 +122,13 @@ def test_a_failure_is_raised_at_the_end_of_the_block(failing):
         pass
 
 
-def test_a_failure_is_noted_on_an_exception_that_is_under_way(failing):
+def test_a_failure_is_added_as_a_note_to_the_current_exception(failing):
     with pytest.raises(KeyboardInterrupt) as raised, failing:
         raise KeyboardInterrupt
     assert "I/O error" in raised.value.__notes__[0]
 
 
-def test_a_failure_of_any_other_kind_is_raised_as_it_is(monkeypatch, tmp_path):
+def test_any_other_exception_is_raised_unchanged(monkeypatch, tmp_path):
     checkpoints = Checkpoints(tmp_path)
     monkeypatch.setattr(checkpoint_file, "write", lambda *arguments: {}["no such"])
     checkpoints.save(1, TREE, {})
@@ -148,8 +148,8 @@ for step in range(first, first + 10_000 * stride, stride):
 TEMPLATE = {"x": jnp.zeros(2**16, jnp.int32)}
 
 
-def test_two_processes_killed_while_saving_into_one_folder_leave_whole_checkpoints(tmp_path):
-    # In steps of their own, and (both write every twelfth one) in the same ones.
+def test_two_processes_killed_while_saving_into_one_folder_leave_valid_checkpoints(tmp_path):
+    # Mostly at different steps; both write every twelfth step.
     arguments = [("4", "4"), ("6", "6")]
     programs = [subprocess.Popen([sys.executable, "-c", SAVER, tmp_path, *a]) for a in arguments]
     deadline = time.monotonic() + 60

@@ -1,4 +1,4 @@
-"""Sharded state comes back in any sharding, bit for bit; Orbax's files are not believed unseen."""
+"""Sharded state is restored in any sharding, bit for bit; Orbax's files are verified first."""
 
 import os
 import resource
@@ -19,7 +19,7 @@ from jaxnets.training.checkpoint import file
 
 
 def sharded(tree):
-    """The tree with every axis that the devices divide spread over them."""
+    """The tree with each first axis sharded over the devices, if they divide it."""
     mesh = jax.make_mesh((len(jax.devices()),), ("data",))
 
     def put(leaf):
@@ -41,7 +41,7 @@ def saved(folder, *steps, tree=STATE, score=None, keep=3):
 
 
 def data_files(folder):
-    """Orbax's files that hold numbers, the largest first."""
+    """Orbax's data files, the largest first."""
     files = [path for path in folder.rglob("*") if path.is_file() and path.parent.name == "d"]
     return sorted(files, key=lambda path: -path.stat().st_size)
 
@@ -78,16 +78,16 @@ def test_what_eight_devices_saved_is_restored_on_two_or_on_one(tmp_path):
         assert_same(plain(checkpoints.restore(template).tree), plain(train_state(width=8)))
 
 
-def test_a_flipped_bit_in_a_shard_is_refused_by_name_and_the_one_before_is_taken(tmp_path):
+def test_a_flipped_bit_in_a_shard_is_named_and_restore_falls_back(tmp_path):
     checkpoints = saved(tmp_path, 1, 2)
     for path in data_files(tmp_path / "2"):
-        whole = path.read_bytes()
-        path.write_bytes(whole[:-1] + bytes([whole[-1] ^ 1]))
+        intact = path.read_bytes()
+        path.write_bytes(intact[:-1] + bytes([intact[-1] ^ 1]))
         with pytest.raises(CheckpointError, match=path.name):
             checkpoints.restore(STATE, step=2)
         with pytest.warns(CheckpointWarning, match=path.name):
             assert checkpoints.restore(STATE).step == 1
-        path.write_bytes(whole)
+        path.write_bytes(intact)
     assert checkpoints.restore(STATE).step == 2
 
 
@@ -96,19 +96,19 @@ def test_a_flipped_bit_in_a_shard_is_refused_by_name_and_the_one_before_is_taken
     [{}, {"files": 3}, {"leaves": []}, {"leaves": {"a": 1}}, {"leaves": {"a": ["f", 1, None]}}],
     ids=str,
 )
-def test_a_manifest_of_other_entries_is_refused_in_one_line(tmp_path, entries):
+def test_a_manifest_with_other_entries_is_refused_in_one_line(tmp_path, entries):
     checkpoints = saved(tmp_path, 1)
     path = tmp_path / "1" / "manifest.safetensors"
     content = file.read(path)
     metadata = content.metadata | entries if entries else {}
     file.write(path, content._replace(metadata=metadata))
-    with pytest.raises(CheckpointError, match=r"manifest\.safetensors is no manifest") as raised:
+    with pytest.raises(CheckpointError, match=r"manifest\.safetensors is not a manifest") as raised:
         checkpoints.restore(STATE, step=1)
     assert str(raised.value).isprintable()
 
 
 @pytest.mark.parametrize("what", ["missing", "added", "manifest", "pipe"])
-def test_a_folder_that_is_not_as_it_was_is_refused(tmp_path, what):
+def test_a_folder_that_was_changed_is_refused(tmp_path, what):
     checkpoints, path = saved(tmp_path, 1), data_files(tmp_path / "1")[0]
     if what == "added":
         (path.parent / "more").touch()
@@ -134,8 +134,8 @@ def test_the_last_few_and_the_best_are_kept_and_a_step_is_replaced(tmp_path):
     for step, score in ((1, 0.5), (2, 0.1), (3, 0.3), (4, 0.3), (4, 0.2)):
         saved(tmp_path, step, tree={"x": jnp.full(2, score)}, score=score, keep=1)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["2", "4"]
-    found = Checkpoints(tmp_path, store=ShardedStore).restore({"x": jnp.zeros(2)}).tree
-    assert_same(found, {"x": jnp.full(2, 0.2)})
+    restored = Checkpoints(tmp_path, store=ShardedStore).restore({"x": jnp.zeros(2)}).tree
+    assert_same(restored, {"x": jnp.full(2, 0.2)})
 
 
 def test_names_that_look_like_paths_stay_in_the_folder(tmp_path):
@@ -150,14 +150,14 @@ def test_a_step_that_was_removed_can_be_saved_again(tmp_path):
     assert checkpoints.restore(STATE, step=1).step == 1
 
 
-def test_a_removal_cut_short_leaves_no_checkpoint_that_seems_whole(monkeypatch, tmp_path):
+def test_an_interrupted_removal_leaves_no_checkpoint_that_seems_valid(monkeypatch, tmp_path):
     monkeypatch.setattr(shutil, "rmtree", lambda *arguments, **options: None)
     checkpoints = saved(tmp_path, 1, 2, keep=1)
     with pytest.raises(CheckpointError, match=r"1/manifest\.safetensors cannot be read"):
         checkpoints.restore(STATE, step=1)
 
 
-def test_a_write_that_fails_behind_the_loop_is_raised_and_leaves_the_one_before(tmp_path):
+def test_a_background_write_that_fails_is_raised_and_leaves_the_earlier_checkpoint(tmp_path):
     checkpoints = saved(tmp_path, 1)
     before = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (2**20, before[1]))
@@ -173,14 +173,14 @@ def test_a_write_that_fails_behind_the_loop_is_raised_and_leaves_the_one_before(
     assert Checkpoints(tmp_path, store=ShardedStore).restore(STATE).step == 3
 
 
-def test_a_save_that_was_killed_before_its_manifest_is_passed_over_loudly(tmp_path):
+def test_a_save_killed_before_its_manifest_falls_back_with_a_warning(tmp_path):
     checkpoints = saved(tmp_path, 1, 2)
     (tmp_path / "2" / "manifest.safetensors").unlink()
     with pytest.warns(CheckpointWarning, match=r"2/manifest\.safetensors cannot be read"):
         assert checkpoints.restore(STATE).step == 1
 
 
-def test_a_folder_that_vanishes_is_an_error_and_not_made_again(tmp_path):
+def test_a_deleted_folder_is_an_error_and_is_not_created_again(tmp_path):
     checkpoints = saved(tmp_path, 1)
     tmp_path.rename(tmp_path.parent / "elsewhere")
     with pytest.raises(CheckpointError, match="could not be saved"):
@@ -199,27 +199,28 @@ jax.config.update("jax_cpu_collectives_implementation", "gloo")
 jax.distributed.initialize(address, num_processes=2, process_id=int(number))
 assert len(jax.devices()) == 4 and len(jax.local_devices()) == 2
 mesh = jax.make_mesh((4,), ("data",))
-spread, whole = (NamedSharding(mesh, PartitionSpec(*axes)) for axes in (["data"], []))
+spread, replicated = (NamedSharding(mesh, PartitionSpec(*axes)) for axes in (["data"], []))
 
 def state(seed):
     key = jax.random.key(seed)
-    x = jnp.arange(24.0).reshape(8, 3) + seed  # whole, so that no program rounds them
+    x = jnp.arange(24.0).reshape(8, 3) + seed  # integers, so that no program rounds them
     return {"x": x, "key": key, "step": jnp.int32(seed)}
 
-make = jax.jit(state, static_argnums=0, out_shardings={"x": spread, "key": whole, "step": whole})
+shardings = {"x": spread, "key": replicated, "step": replicated}
+make = jax.jit(state, static_argnums=0, out_shardings=shardings)
 with Checkpoints(folder, keep=2, store=ShardedStore) as checkpoints:
     for step in (1, 2, 3):
         checkpoints.save(step, make(step), {"seed": step})
 try:
     Checkpoints(folder).save(1, make(1), {})
 except CheckpointError as error:
-    assert "key, step, x lie on those of others too; pass Checkpoints(..., " in str(error)
+    assert "key, step, x are also on devices of other processes; pass Check" in str(error)
 else:
     raise AssertionError
-found = checkpoints.restore(make(0))
-assert (found.step, found.metadata) == (3, {"seed": 3})
-assert found.tree["x"].sharding == spread
-assert jax.jit(lambda a, b: (a["x"] == b["x"]).all())(found.tree, make(3))
+restored = checkpoints.restore(make(0))
+assert (restored.step, restored.metadata) == (3, {"seed": 3})
+assert restored.tree["x"].sharding == spread
+assert jax.jit(lambda a, b: (a["x"] == b["x"]).all())(restored.tree, make(3))
 """
 
 
@@ -236,6 +237,6 @@ def test_two_processes_save_and_restore_one_state_together(tmp_path):
     key = jax.random.key(3)
     x = jnp.arange(24.0).reshape(8, 3) + 3
     saved_state = {"x": x, "key": key, "step": jnp.int32(3)}
-    found = Checkpoints(tmp_path, store=ShardedStore).restore(saved_state)
-    assert_same(plain(found.tree), plain(saved_state))
+    restored = Checkpoints(tmp_path, store=ShardedStore).restore(saved_state)
+    assert_same(plain(restored.tree), plain(saved_state))
     assert sorted(path.name for path in tmp_path.iterdir()) == ["2", "3"]

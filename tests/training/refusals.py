@@ -1,4 +1,4 @@
-"""What the answer to a wrong call is, and the words that many answers share."""
+"""Asserts that a wrong call is refused before compiling, and messages that many tests share."""
 
 import jax
 import pytest
@@ -13,7 +13,7 @@ COUNT = "to be a positive integer, but got"
 DICT = r"metrics as a dict from names to metrics, but got .*; write metrics=\{"
 
 ERRORS = (RunError, DataError, LayerError, TypeError)
-# What trains or evaluates; an array that becomes JAX's may compile a conversion.
+# Programs that train or evaluate; converting an array to JAX may compile others.
 PROGRAMS = {
     f"jit({name})"
     for name in ("member", "run", "chunk", "block_sums", "block_outputs", "objectives", "copy")
@@ -21,21 +21,21 @@ PROGRAMS = {
 compiled = []
 
 
-def note(event, seconds, **more):
+def record_compilation(event, seconds, **details):
     if "backend_compile" in event:
-        compiled.append(more["fun_name"])
+        compiled.append(details["fun_name"])
 
 
-jax.monitoring.register_event_duration_secs_listener(note)
+jax.monitoring.register_event_duration_secs_listener(record_compilation)
 
 
 def chunks_compiled():
-    """How many programs of a chunk have been compiled."""
+    """The number of chunk programs that have been compiled."""
     return compiled.count("jit(chunk)")
 
 
 def assert_refused(call, message):
-    """The call ends in one line of our own, and no program was compiled for it."""
+    """The call raises an error of the library with a one-line message, and compiles nothing."""
     compiled.clear()
     with pytest.raises(ERRORS, match=message) as error:
         call()
