@@ -6,7 +6,7 @@ import sys
 
 import pytest
 
-from experiments import common, mnist_mlp
+from experiments import command_line, mnist_mlp
 
 
 @pytest.fixture
@@ -18,7 +18,7 @@ def attempt(monkeypatch, capsys, small_mnist, tmp_path):
         arguments = [f"--{name.replace('_', '-')}={value}" for name, value in options.items()]
         monkeypatch.setattr(sys, "argv", ["mnist_mlp", *arguments])
         with pytest.raises(SystemExit) as raised:
-            common.main(mnist_mlp.experiment, mnist_mlp.Config)
+            command_line.main(mnist_mlp.experiment, mnist_mlp.Config)
         assert raised.value.code == 2
         assert not {"result.json", "params.safetensors"} & names(tmp_path / "run")
         return capsys.readouterr().err

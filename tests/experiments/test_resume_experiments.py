@@ -1,4 +1,4 @@
-"""`--resume` goes on with a run that anything ended, and refuses what is not that run."""
+"""`--resume` continues a run however it was ended, and refuses another one."""
 
 import json
 import os
@@ -9,16 +9,16 @@ from pathlib import Path
 
 import pytest
 
-from experiments import common, mnist_mlp, torture
+from experiments import mnist_mlp, runner, torture
 from experiments.folder import cut
 from jaxnets import data
 from jaxnets.training import RunError
 
-ROOT = Path(common.__file__).parents[1]
+ROOT = Path(runner.__file__).parents[1]
 SMALL = {"batch_size": 60, "validation": 40}  # ten steps an epoch
 
 
-def test_a_run_killed_again_and_again_ends_with_the_digest_of_an_undisturbed_one(
+def test_a_run_killed_again_and_again_ends_with_the_digest_of_an_uninterrupted_one(
     small_mnist, tmp_path, capsys
 ):
     out = tmp_path / "torture.json"
@@ -29,9 +29,9 @@ def test_a_run_killed_again_and_again_ends_with_the_digest_of_an_undisturbed_one
     assert found["right"] and found["resumes"] >= 1
 
 
-def test_the_torture_sees_a_run_that_ends_otherwise(tmp_path, monkeypatch):
+def test_the_torture_detects_a_run_that_ends_otherwise(tmp_path, monkeypatch):
     ends = iter(["a", "b"])
-    monkeypatch.setattr(torture.Torture, "undisturbed", lambda self: next(ends))
+    monkeypatch.setattr(torture.Torture, "uninterrupted", lambda self: next(ends))
     monkeypatch.setattr(torture.Torture, "run", lambda self, left: left.pop() and next(ends))
     assert torture.main(torture.Config(kills=1, terms=0, interrupts=0)) == 1
 
@@ -65,7 +65,7 @@ def begin(small_mnist, tmp_path):
 
     def begin(**options):
         options = {"data_dir": small_mnist, "out": tmp_path / "run"} | options
-        return common.Run("mnist_mlp", mnist_mlp.Config(**options), dataset)
+        return runner.Run("mnist_mlp", mnist_mlp.Config(**options), dataset)
 
     return begin
 
@@ -75,13 +75,13 @@ def test_resume_without_a_folder_is_refused(begin):
         begin(out=None, resume=True)
 
 
-def test_an_empty_folder_and_a_missing_one_start_afresh_and_say_so(begin, tmp_path, capsys):
+def test_an_empty_folder_and_a_missing_one_start_a_new_run_with_a_message(begin, tmp_path, capsys):
     for out in (tmp_path, tmp_path / "none"):
         assert not begin(out=out, resume=True).resumes
-        assert f"nothing to resume in {out}; starting afresh" in capsys.readouterr().out
+        assert f"nothing to resume in {out}; starting a new run" in capsys.readouterr().out
 
 
-def test_a_run_killed_before_it_had_written_anything_starts_afresh(begin, tmp_path):
+def test_a_run_killed_before_it_had_written_anything_starts_a_new_run(begin, tmp_path):
     (tmp_path / "run").mkdir()
     (tmp_path / "run" / "run.json").touch()
     assert not begin(resume=True).resumes
