@@ -11,8 +11,6 @@ run ends with the digest of the uninterrupted one. About 5 minutes on a CPU. Wit
 children read the data during training, each with another number of threads.
 """
 
-import hashlib
-import json
 import os
 import signal
 import subprocess
@@ -31,8 +29,8 @@ import numpy as np
 
 from experiments import command_line, mnist_mlp
 from experiments.folder import write_json
-from jaxnets.json_files import decode, read_lines
-from jaxnets.training.checkpoint import file
+from experiments.run_digest import digest, is_trained, reports, saved_step, temporary_files
+from jaxnets.json_files import read_lines
 
 CHUNK_SECONDS = 0.1  # of a child's training between two saves
 AIM_SECONDS = 0.04  # after the beginning of a save
@@ -40,7 +38,6 @@ ANY_MOMENT, AT_A_SAVE = "SIGKILL, any moment", "SIGKILL, 0 to 40 ms into a save"
 # How a child is ended, and the exit status that it must have then.
 STATUS = {ANY_MOMENT: -9, AT_A_SAVE: -9, "SIGTERM": 75, "SIGINT": 130}
 ROWS = (*STATUS, "into a save", "runs", "resumes", "fallbacks")
-TIMES = {"seconds", "samples_per_second"}  # in a report: where two equal runs differ
 CHILD = "from experiments.torture import train; train()"
 
 
@@ -98,7 +95,7 @@ class Torture:
         """The digest of a run that no signal ends, with the default chunks and saves."""
         folder, began = self.folder / "uninterrupted", time.perf_counter()
         with self._child(folder, "-m", "experiments.mnist_mlp") as child:
-            _wait(child, lambda: _reports(folder))
+            _wait(child, lambda: reports(folder))
             self.start_up = time.perf_counter() - began
             if child.wait() != 0:
                 sys.exit(f"error: the uninterrupted run failed:\n{_errors(folder)}")
@@ -118,7 +115,7 @@ class Torture:
 
     def _run_child(self, folder: Path, ends: list[str]) -> bool:
         """Start or resume the run, and end it unless it finishes before; whether it is finished."""
-        end, before, stale = ends[-1] if ends else None, _saved(folder), _writing(folder)
+        end, before, stale = ends[-1] if ends else None, saved_step(folder), temporary_files(folder)
         self.counts["resumes"] += before > 0
         workers = [f"--workers={self.random.integers(1, 5)}"] if self.config.stream else []
         with self._child(folder, "-c", CHILD, "--resume", *workers) as child:
@@ -127,15 +124,15 @@ class Torture:
             status = child.wait()
         errors = _errors(folder)
         self.counts["fallbacks"] += errors.count("Going back to")
-        if _saved(folder) < before:
+        if saved_step(folder) < before:
             self.errors.append(f"{folder}: step {before} was saved, and is lost")
         if status == 0:
             return True
-        if end is None or (status != STATUS[end] and not _trained(folder)):
+        if end is None or (status != STATUS[end] and not is_trained(folder)):
             sys.exit(f"error: a child ended with status {status} after {end}:\n{errors}")
-        if end.startswith("SIGKILL") or not _trained(folder):  # else it came too late
+        if end.startswith("SIGKILL") or not is_trained(folder):  # else it came too late
             self.counts[ends.pop()] += 1
-            self.counts["into a save"] += bool(_writing(folder) - stale)
+            self.counts["into a save"] += bool(temporary_files(folder) - stale)
         return False
 
     def _end(
@@ -146,10 +143,10 @@ class Torture:
             number, seconds = signal.SIGKILL, 2 * self.start_up
         elif end == AT_A_SAVE:
             number, seconds = signal.SIGKILL, AIM_SECONDS
-            _wait(child, lambda: _writing(folder) - stale)
+            _wait(child, lambda: temporary_files(folder) - stale)
         else:
             number, seconds = signal.Signals[end], 3 * CHUNK_SECONDS
-            _wait(child, lambda: _saved(folder) > before)
+            _wait(child, lambda: saved_step(folder) > before)
         with suppress(subprocess.TimeoutExpired):
             child.wait(self.random.uniform(0, seconds))
         child.send_signal(number)
@@ -173,49 +170,6 @@ class Torture:
             finally:
                 child.kill()
                 child.wait()
-
-
-def digest(folder: Path) -> str:
-    """The SHA-256 of a run's parameters, train state, and history without times."""
-    content = file.read(max(_checkpoints(folder).glob("step-*.safetensors")))
-    total = hashlib.sha256((folder / "params.safetensors").read_bytes())
-    for name, leaf in sorted(content.arrays.items()):
-        if name.startswith("train_state/"):
-            total.update(f"{name} {leaf.dtype} {leaf.shape}".encode() + leaf.tobytes())
-    history = [
-        {name: value for name, value in report.items() if name not in TIMES}
-        for report in content.metadata["history"]
-    ]
-    total.update(json.dumps(history).encode())
-    return total.hexdigest()
-
-
-def _checkpoints(folder: Path) -> Path:
-    return folder / "checkpoints" / "training"
-
-
-def _saved(folder: Path) -> int:
-    """The last step that is saved; 0 if there is none."""
-    names = [path.name for path in _checkpoints(folder).glob("step-*.safetensors")]
-    return max((int(name[len("step-") : -len(".safetensors")]) for name in names), default=0)
-
-
-def _writing(folder: Path) -> set[str]:
-    """The temporary files of checkpoints."""
-    return {path.name for path in _checkpoints(folder).glob("*.tmp")}
-
-
-def _reports(folder: Path) -> list[str]:
-    log = folder / "metrics.jsonl"
-    return log.read_text(encoding="utf-8").splitlines() if log.exists() else []
-
-
-def _trained(folder: Path) -> bool:
-    """Whether all steps of a run are reported."""
-    with suppress(ValueError, LookupError):  # an incomplete line, or none
-        report = decode(_reports(folder)[-1])
-        return report["step"] == report["steps"]
-    return False
 
 
 def _log(folder: Path) -> Path:
@@ -245,7 +199,7 @@ def main(config: Config) -> int:
             digests.append(torture.run(ends))
             same = "the same" if digests[-1] == expected else "ANOTHER"
             print(f"run {len(digests)}: {same} digest; {len(ends)} signals left", flush=True)
-    same = sum(digest == expected for digest in digests)
+    same = digests.count(expected)
     table = {name: torture.counts[name] for name in ROWS}
     table |= {"digests equal": f"{same} of {len(digests)}"}
     table |= {"minutes": round((time.perf_counter() - began) / 60, 1)}

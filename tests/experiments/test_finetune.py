@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from experiments import finetune
-from experiments.finetune import Config, Trial
+from experiments import finetune, finetune_training
+from experiments.finetune import Config
+from experiments.finetune_training import Trial
 from jaxnets import data
 from jaxnets.data import DataError, Split
 from jaxnets.training import RunError
@@ -24,7 +25,7 @@ def found(small_mnist, tmp_path, monkeypatch, capsys, unoptimised):
     monkeypatch.setattr(finetune, "load", lambda config: sets)
     monkeypatch.setattr(finetune, "METHODS", methods)
     monkeypatch.setattr(finetune, "DIRECTIONS", finetune.DIRECTIONS[-1:])
-    monkeypatch.setattr(finetune, "STAGES", {"stage1": 4, "stage2": 4})
+    monkeypatch.setattr(finetune_training, "STAGES", {"stage1": 4, "stage2": 4})
     monkeypatch.setattr(finetune, "CHOOSING", (1000,))
     small = {"images": (2,), "seeds": 2, "updates": 6, "batch_size": 20, "validation": 40}
     finetune.experiment(Config(**small, pretraining_epochs=6, out=tmp_path / "run"))
@@ -48,11 +49,11 @@ def test_both_methods_are_compared_seed_by_seed_on_the_same_images(found):
 def test_few_images_are_as_many_of_each_class_drawn_by_the_seed_and_repeated_in_turn():
     y = np.random.default_rng(0).permutation(np.repeat(np.arange(3), 20))
     split = Split(np.arange(60), y)
-    rows, labels = finetune.few(split, 4, 30, seed=1)
+    rows, labels = finetune_training.few(split, 4, 30, seed=1)
     assert np.unique(rows[:12]).size == 12
     assert np.bincount(labels[:12]).tolist() == [4, 4, 4]
     assert (rows[12:24] == rows[:12]).all() and (labels == y[rows]).all()
-    assert set(finetune.few(split, 4, 30, seed=2).x) != set(rows)
+    assert set(finetune_training.few(split, 4, 30, seed=2).x) != set(rows)
 
 
 @pytest.mark.parametrize(

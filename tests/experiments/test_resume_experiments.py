@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from experiments import mnist_mlp, runner, torture
+from experiments import mnist_mlp, run_digest, runner, torture
 from experiments.folder import cut
 from jaxnets import data
 from jaxnets.training import RunError
@@ -54,7 +54,7 @@ def test_a_seed_decides_every_bit_in_another_process_on_one_core_or_all(small_mn
         command = [sys.executable, "-m", "experiments.mnist_mlp", *arguments]
         with on_cores(cores):
             subprocess.run(command, cwd=ROOT, check=True, stdout=subprocess.DEVNULL)
-        digests.add(torture.digest(options["out"]))
+        digests.add(run_digest.digest(options["out"]))
     assert len(digests) == 1
 
 

@@ -1,4 +1,4 @@
-"""The log of a run that was interrupted and resumed is that of an uninterrupted one without times."""
+"""The log of an interrupted and resumed run is that of an uninterrupted one, except for times."""
 
 import json
 import signal
@@ -11,7 +11,7 @@ import optax
 import pytest
 
 from experiments import runner
-from experiments.torture import TIMES
+from experiments.run_digest import TIMES
 from jaxnets import data, dense, flatten, losses, metrics, scale_pixels, serial
 from jaxnets.training import make_train_step
 
