@@ -37,7 +37,7 @@ def names(folder):
         ({"batch_size": 0}, "batch_size to be a positive integer, but got 0"),
         ({"batch_size": 100000}, "batch_size=100000 for 600 examples; use at most 600"),
         ({"validation": 640}, "a size of 1 to 639 rows, but got 640"),
-        ({"seed": -1}, "a seed of 0 or more, but got -1"),
+        ({"seed": -1}, "expects seed to be an integer of at least 0, but got -1"),
         ({"data_dir": "/nowhere/at/all"}, "/nowhere/at/all"),
     ],
     ids=str,
