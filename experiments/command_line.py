@@ -67,7 +67,7 @@ def main(
 
 
 def _command(script: Any) -> str:
-    """What the user typed, without the path of the file."""
+    """The command as typed, without the path of the file."""
     if script.__spec__ is None:
         return Path(sys.argv[0]).name
     return f"python -m {script.__spec__.name.removesuffix('.__main__')}"

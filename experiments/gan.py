@@ -120,7 +120,7 @@ class AdversarialStep:
         return mean(-log_sigmoid(real) - log_sigmoid(-fake), batch.weights)
 
     def generator_loss(self, gen: Params, disc: Params, batch: Batch, key: Key) -> Array:
-        """That of being classified as real, in the form that does not saturate."""
+        """The cross-entropy of being classified as real, in the form that does not saturate."""
         digits = self.generate(gen, self.latents(batch, key))
         fake = self.classify(disc, digits, stream(key, "made"))
         return mean(-log_sigmoid(fake), batch.weights)

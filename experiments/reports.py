@@ -1,4 +1,4 @@
-"""What a run reports at its end: its networks on the test split, as numbers, figures and text."""
+"""Reports at the end of a run: its networks on the test split, as numbers, figures and text."""
 
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple

@@ -65,7 +65,7 @@ class Config:
     out: Path | None = None
     """The folder to write to; by default a new one, runs/NAME-TIME."""
     resume: ClassVar[bool] = False
-    """Whether to continue the run in `out`; an option of experiments that can."""
+    """Whether to continue the run in `out`; an option of experiments that support it."""
 
     @property
     def hparams(self) -> dict[str, float]:
@@ -102,7 +102,7 @@ class RecipeConfig(TrainingConfig):
 
     @property
     def hparams(self) -> dict[str, float]:
-        """What `make_optimizer` reads."""
+        """The hyperparameters that `make_optimizer` reads."""
         rate = OPTIMIZERS[self.optimizer][1] if self.learning_rate is None else self.learning_rate
         return {"learning_rate": rate}
 

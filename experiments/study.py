@@ -1,4 +1,4 @@
-"""What the studies share: a question about training, answered by populations on MNIST."""
+"""Shared by the studies, which answer questions about training with populations on MNIST."""
 
 from dataclasses import dataclass
 from typing import Any

@@ -49,7 +49,7 @@ def process_time(task: Task, contenders: Sequence[Contender], *, rounds: int) ->
 def _starts(
     contenders: Sequence[Contender], cache: Path
 ) -> dict[str, tuple[Contender, Mapping[str, str]]]:
-    """What is started, with which environment, by label."""
+    """The contender and the environment of each process, by label."""
     warm = {
         "JAX_ENABLE_COMPILATION_CACHE": "true",
         "JAX_COMPILATION_CACHE_DIR": str(cache),

@@ -22,7 +22,7 @@ FLAGS = ("XLA_", "JAX_", "OMP_", "MKL_", "KMP_", "OPENBLAS_", "TORCH", "KERAS_",
 
 
 def setting(task: Task) -> Record:
-    """What is the same for all contenders of a run."""
+    """The settings that all contenders of a run share."""
     names = ("case", "members", "batch_size", "dtype")
     return {name: getattr(task, name) for name in names}
 

@@ -57,7 +57,7 @@ class Config(slides.Config):
 
     @property
     def hparams(self) -> dict[str, float]:
-        """What `make_optimizer` and the penalty read."""
+        """The hyperparameters that `make_optimizer` and the penalty read."""
         return super().hparams | {"alpha": self.alpha}
 
 
@@ -177,15 +177,8 @@ def network(config: Config, hidden: tuple[int, ...], train: Split, fit: Callable
             penalty=lambda params: losses.l2(params, hparams["alpha"] / (2 * config.batch_size)),
         )
 
-    fitted = fit(
-        train_step,
-        train,
-        key=jax.random.key(config.seed),
-        epochs=config.epochs,
-        batch_size=config.batch_size,
-        hparams=config.hparams,
-    )
-    return train_step, fitted
+    sizes = {"epochs": config.epochs, "batch_size": config.batch_size, "hparams": config.hparams}
+    return train_step, fit(train_step, train, key=jax.random.key(config.seed), **sizes)
 
 
 def scikit_learn(config: Config, train: Split, test: Split) -> dict[str, Classifier]:

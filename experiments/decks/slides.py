@@ -1,4 +1,4 @@
-"""What the deck scripts share: a constant learning rate, and results beside the slides'."""
+"""Shared by the deck scripts: a constant learning rate, and results beside the slides'."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -27,7 +27,7 @@ class Config(TrainingConfig):
 
     @property
     def hparams(self) -> dict[str, float]:
-        """What `make_optimizer` reads."""
+        """The hyperparameters that `make_optimizer` reads."""
         return {"learning_rate": self.learning_rate}
 
     def make_optimizer(self, hparams: Hparams) -> optax.GradientTransformation:

@@ -33,7 +33,7 @@ class Config:
     new: Path = Path(".")
     """The checkout that is compared."""
     runs: tuple[str, ...] = RUNS
-    """Which of the runs."""
+    """Names of the runs to compare."""
 
 
 def main(config: Config) -> None:

@@ -36,7 +36,7 @@ class Config(turns.Config):
     new: Path = Path(".")
     """The checkout that is compared."""
     cases: tuple[str, ...] = CASES
-    """Which of the networks."""
+    """Names of the networks to time."""
     rounds: int = 10
     """Turns of each checkout."""
 

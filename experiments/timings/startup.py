@@ -78,7 +78,7 @@ def main(config: Config) -> None:
 
 
 def processes(warm: Path) -> dict[str, Callable[[], Timing]]:
-    """What `run` measures of each process, by name; those that are warm share the cache `warm`."""
+    """The measurement of each process, by name; warm ones share the cache `warm`."""
 
     def run_cold(module: str) -> Timing:
         with tempfile.TemporaryDirectory() as empty:

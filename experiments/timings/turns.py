@@ -1,4 +1,4 @@
-"""What the timings share: turns, quartiles, and the file of the result."""
+"""Shared by the timings: turns, quartiles, and the file of the result."""
 
 import time
 from collections.abc import Callable, Mapping, Sequence
