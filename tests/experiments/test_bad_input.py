@@ -49,7 +49,7 @@ def test_a_number_that_makes_no_sense_is_refused_with_what_was_expected(attempt,
 
 
 @pytest.mark.parametrize("rate", [1e30, "nan"])
-def test_a_rate_that_diverges_is_told_with_the_layer_and_the_way_back(attempt, rate):
+def test_a_rate_that_diverges_is_reported_with_the_layer_and_the_cure(attempt, rate):
     errors = attempt(learning_rate=rate)
     assert errors.startswith("error: the loss stopped being finite at step ")
     assert ", first in " in errors and "lower the learning rate" in errors
@@ -65,7 +65,7 @@ def test_a_rate_that_diverges_is_told_with_the_layer_and_the_way_back(attempt, r
     ],
     ids=str,
 )
-def test_a_misspelt_option_is_refused_with_those_there_are(attempt, options, message):
+def test_a_misspelt_option_is_refused_with_the_valid_ones(attempt, options, message):
     assert message in attempt(**options)
 
 

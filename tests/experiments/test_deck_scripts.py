@@ -57,7 +57,7 @@ def test_s1_finds_the_formula_of_the_slide_and_stands_beside_scikit_learn(run_sc
     assert pictures == {"logistic_regression", "roc", "curves", "confusion"}
 
 
-def test_s1_goes_on_without_scikit_learn_and_says_so(monkeypatch, capsys):
+def test_s1_runs_without_scikit_learn_and_prints_a_message(monkeypatch, capsys):
     monkeypatch.setitem(sys.modules, "sklearn.svm", None)
     assert s1.scikit_learn(s1.Config(), None, None) == {}
     assert "scikit-learn is not installed" in capsys.readouterr().out
@@ -71,7 +71,7 @@ def test_s2_looks_at_the_validation_digits_every_few_updates(run_script):
     assert pictures == {"training-progress", "curves", "confusion"}
 
 
-def test_s2_goes_on_after_a_signal_bit_for_bit(small_mnist, tmp_path, monkeypatch, capsys):
+def test_s2_is_resumed_after_a_signal_bit_for_bit(small_mnist, tmp_path, monkeypatch, capsys):
     def run(out, **options):
         small = {"data_dir": small_mnist, "validation": 40, "epochs": 2, "batch_size": 60}
         config = s2.Config(out=tmp_path / out, validation_frequency=7, **small, **options)

@@ -1,4 +1,4 @@
-"""However a script ends, it says so in one line, without a traceback, and by its exit status."""
+"""However a script ends, it prints one line, without a traceback, and sets the exit status."""
 
 import ast
 import errno

@@ -42,7 +42,7 @@ def terminate(progress):
 
 @SCRIPTS
 @pytest.mark.parametrize("seeds", [1, 2])
-def test_a_run_that_was_cut_short_goes_on_bit_for_bit(run, monkeypatch, tmp_path, script, seeds):
+def test_an_interrupted_run_is_resumed_bit_for_bit(run, monkeypatch, tmp_path, script, seeds):
     monkeypatch.setattr(FASTEST, lambda run, hparams: "vmap")
     whole, params = run(script, "whole", seeds=seeds)
     assert whole["steps"] == 20 and not whole["interrupted"]

@@ -66,8 +66,8 @@ def run(no_measuring, small_mnist, tmp_path):
 
 def test_many_seeds_of_an_experiment_are_reported_with_their_spread(small_mnist, tmp_path, capsys):
     folder = tmp_path / "run"
-    how = {"epochs": 1, "batch_size": 60, "validation": 40, "data_dir": small_mnist, "seed": 3}
-    mnist_mlp.experiment(mnist_mlp.Config(seeds=2, out=folder, **how))
+    options = {"epochs": 1, "batch_size": 60, "validation": 40, "data_dir": small_mnist, "seed": 3}
+    mnist_mlp.experiment(mnist_mlp.Config(seeds=2, out=folder, **options))
     assert {path.name for path in folder.iterdir()} == {
         "run.json",
         "run.lock",
@@ -103,7 +103,7 @@ def test_no_seeds_are_refused(script, n, small_mnist, tmp_path):
         script.experiment(config)
 
 
-def test_a_study_that_was_cut_short_goes_on_bit_for_bit(run, monkeypatch, tmp_path):
+def test_an_interrupted_study_is_resumed_bit_for_bit(run, monkeypatch, tmp_path):
     """SIGTERM comes with the first report; the second start ends with the same figures."""
     whole = run(seeds, seeds=2, hidden=4)
     monkeypatch.setattr(runner, "console", lambda: nullcontext(terminate))
@@ -249,9 +249,9 @@ def test_more_examples_than_there_are_are_refused(small_mnist, examples):
 
 def test_every_method_and_every_size_is_timed(no_measuring, small_mnist, tmp_path, monkeypatch):
     monkeypatch.setattr(timing, "in_turn", lambda them, n: {k: [run()] for k, run in them.items()})
-    how = {"networks": 2, "members": 1, "examples": 120, "batch_size": 60}
+    options = {"networks": 2, "members": 1, "examples": 120, "batch_size": 60}
     out = tmp_path / "new" / "population.json"
-    timing.main(timing.Config(data_dir=small_mnist, out=out, **how))
+    timing.main(timing.Config(data_dir=small_mnist, out=out, **options))
     result = json.loads(out.read_text())
     methods = result["quartiles of the rounds"]
     assert methods["one after another"]["updates"]["times faster"] == [1, 1, 1]

@@ -22,8 +22,8 @@ def test_a_run_killed_again_and_again_ends_with_the_digest_of_an_uninterrupted_o
     small_mnist, tmp_path, capsys
 ):
     out = tmp_path / "torture.json"
-    how = {"kills": 2, "terms": 1, "interrupts": 0, "epochs": 60, "data_dir": small_mnist}
-    assert torture.main(torture.Config(**how, **SMALL, out=out)) == 0, capsys.readouterr().err
+    options = {"kills": 2, "terms": 1, "interrupts": 0, "epochs": 60, "data_dir": small_mnist}
+    assert torture.main(torture.Config(**options, **SMALL, out=out)) == 0, capsys.readouterr().err
     found = json.loads(out.read_text())
     assert (found[torture.ANY_MOMENT], found[torture.AT_A_SAVE], found["SIGTERM"]) == (1, 1, 1)
     assert found["right"] and found["resumes"] >= 1
@@ -60,7 +60,7 @@ def test_a_seed_decides_every_bit_in_another_process_on_one_core_or_all(small_mn
 
 @pytest.fixture
 def begin(small_mnist, tmp_path):
-    """Begin a run in tmp_path/run, or go on with it."""
+    """Begin a run in tmp_path/run, or resume it."""
     dataset = data.load("mnist", data_dir=small_mnist)
 
     def begin(**options):

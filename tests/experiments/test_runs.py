@@ -97,8 +97,8 @@ def test_a_signal_ends_a_run_that_is_saved(tmp_path, small_mnist, name, model, n
 def test_a_seed_decides_every_bit_of_the_parameters(tmp_path, small_mnist):
     def params(out, seed):
         folder = tmp_path / out
-        how = {"epochs": 1, "data_dir": small_mnist, "out": folder, "seed": seed, **SMALL}
-        mnist_mlp.experiment(mnist_mlp.Config(**how))
+        options = {"epochs": 1, "data_dir": small_mnist, "out": folder, "seed": seed, **SMALL}
+        mnist_mlp.experiment(mnist_mlp.Config(**options))
         return (folder / "params.safetensors").read_bytes()
 
     first, again, other = params("first", 5), params("again", 5), params("other", 6)
@@ -116,6 +116,6 @@ def test_every_optimizer_learns_at_the_rate_that_is_its_own(small_mnist, optimiz
         made = config.make_optimizer(hparams, len(train.x))
         return make_train_step(model, made, losses.softmax_cross_entropy)
 
-    how = {"epochs": config.epochs, "batch_size": config.batch_size, "hparams": config.hparams}
-    first, last = fit(train_step, train, key=jax.random.key(0), **how).history
+    options = {"epochs": config.epochs, "batch_size": config.batch_size, "hparams": config.hparams}
+    first, last = fit(train_step, train, key=jax.random.key(0), **options).history
     assert last.train["loss"] < 0.9 * first.train["loss"]

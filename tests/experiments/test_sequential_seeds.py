@@ -139,12 +139,12 @@ def test_the_script_trains_and_reports_its_test_accuracy(
     ids=str,
 )
 def test_numbers_that_do_not_fit_are_refused(script, options, message, small_mnist, tmp_path):
-    how = {"data_dir": small_mnist, "out": tmp_path / "run", **SMALL, **options}
+    options = {"data_dir": small_mnist, "out": tmp_path / "run", **SMALL, **options}
     with pytest.raises(RunError, match=message):
-        script.experiment(script.Config(**how))
+        script.experiment(script.Config(**options))
 
 
-def test_other_options_are_refused_when_a_run_goes_on(run):
+def test_other_options_are_refused_when_a_run_is_resumed(run):
     run(epochs=1, seeds=1)
     with pytest.raises(RunError, match="seeds: saved 1, given 2"):
         run(epochs=1, seeds=2, resume=True)

@@ -66,7 +66,7 @@ def begun(small_mnist):
 
 
 @pytest.mark.parametrize("options", [[], ["--resume"]], ids=["new", "resume"])
-def test_of_runs_begun_together_in_one_folder_one_begins(begun, tmp_path, options):
+def test_of_runs_begun_at_once_in_one_folder_one_begins(begun, tmp_path, options):
     processes = [begun(tmp_path / "run", *options, go=False) for _ in range(3)]
     for process in processes:
         print(file=process.stdin, flush=True)

@@ -76,7 +76,7 @@ def test_turns_are_interleaved_and_ratios_are_paired(fakes):
     assert ours["share_of_matmul"] == pytest.approx(318_208_000 / 0.2 / (20 * 2048**3))
 
 
-def test_a_population_s_work_is_its_members_together(fakes):
+def test_the_work_of_a_population_is_that_of_all_members(fakes):
     (ours,) = rounds.take_turns(Task("population", members=5), (OURS,), rounds=1, steps=1)
     assert ours["samples_per_second"]["median"] == 5 * 128 / 1.0
     # forward, and backward but for the images' gradient

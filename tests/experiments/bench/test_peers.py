@@ -80,7 +80,7 @@ def trained(small_mnist):
 
 @pytest.mark.usefixtures("unoptimised")
 @over(*PEERS, "torch_compile")
-def test_the_loss_falls_and_digits_are_told_apart(trained, name):
+def test_the_loss_falls_and_digits_are_classified(trained, name):
     trainer, first, last = trained(name)
     assert 2 < first < 3  # of ten classes by chance, log 10
     assert last < first / 2
