@@ -2,11 +2,11 @@
 
 python -m experiments.activations
 
-One population an activation: five seeds of each of four learning rates, of which the one with the
-smallest mean validation loss in the end is shown, so that none is judged at another's rate. Takes
+One population per activation: five seeds of each of four learning rates, of which the one with the
+smallest mean validation loss at the end is shown, so that each is compared at its best rate. Takes
 about a minute on two CPU cores. Four layers of sigmoid stay at chance for two epochs and end at
 88.4 ± 1.1 % on the test set; the others end between 93.1 % and 93.7 %, with standard deviations of
-0.2 to 0.5 points, so that five seeds do not tell them apart.
+0.2 to 0.5 points, so that five seeds do not distinguish them.
 """
 
 from collections.abc import Callable
@@ -20,9 +20,11 @@ import optax
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator, ScalarFormatter
 
-from experiments import common, study
-from experiments.population import COLOURS, band, legend, percent, seed_keys, tested
-from jaxnets.data import Dataset, Split
+from experiments import command_line, study
+from experiments.figures import COLOURS, band, legend
+from experiments.reports import evaluate_members, percent
+from experiments.runner import Run, seed_keys
+from jaxnets.data import Split
 from jaxnets.training import TrainStep
 from jaxnets.training.population import spread
 from jaxnets.training.train_step import Hparams
@@ -54,17 +56,13 @@ class Config(study.Config):
 
 
 def curves(
-    config: Config,
-    name: str,
-    activation: Callable,
-    mnist: Dataset,
-    train: Split,
-    validation: Split,
+    run: Run, name: str, activation: Callable, train: Split, validation: Split
 ) -> dict[str, Any]:
-    """Train all seeds at all rates; what came of the best rate, with each member's figures.
+    """Train all seeds at all rates; the results of the best rate, with the values of each member.
 
     "loss" and "accuracy" are those of the validation split, (epochs, seeds).
     """
+    config: Any = run.config
     model = study.classifier(*[config.width] * config.depth, 10, activation=activation)
     n = len(config.rates)
     hparams = {"learning_rate": jnp.repeat(jnp.array(config.rates), config.seeds)}
@@ -72,8 +70,7 @@ def curves(
     def train_step(hparams: Hparams) -> TrainStep:
         return study.train_step(model, optax.sgd(hparams["learning_rate"], momentum=0.9))
 
-    fitted = study.trained(
-        config,
+    fitted = run.fit_population(
         name,
         train_step,
         train,
@@ -81,14 +78,14 @@ def curves(
         hparams=hparams,
         validation=validation,
     )
-    seen = [progress.validation for progress in fitted.history if progress.validation]
+    evaluated = [progress.validation for progress in fitted.history if progress.validation]
     by_rate = {
-        name: np.array([values[name] for values in seen]).reshape(-1, n, config.seeds)
+        name: np.array([values[name] for values in evaluated]).reshape(-1, n, config.seeds)
         for name in ("loss", "accuracy")
     }
     final = by_rate["loss"][-1].mean(1)  # NaN for a rate at which any network diverged
     best = int(np.nanargmin(final))
-    test, _ = tested(train_step, fitted, mnist.test, hparams=hparams)
+    test, _ = evaluate_members(train_step, fitted, run.dataset.test, hparams=hparams)
     return {
         "learning_rate": config.rates[best],
         "validation_loss_by_rate": final,
@@ -97,13 +94,13 @@ def curves(
     }
 
 
-def draw(found: dict[str, dict[str, Any]], title: str) -> Figure:
-    """Validation loss and accuracy by epoch, a line an activation, with bands over the seeds."""
+def draw(runs: dict[str, dict[str, Any]], title: str) -> Figure:
+    """Validation loss and accuracy by epoch, a line per activation, with bands over the seeds."""
     figure = Figure(figsize=(13, 5.6), layout="constrained")
     figure.suptitle(title, fontsize=17)
     panels = figure.subplots(1, 2)
     for axes, name, unit in zip(panels, ("loss", "accuracy"), (" (nats)", ""), strict=True):
-        for (activation, run), colour in zip(found.items(), COLOURS, strict=False):
+        for (activation, run), colour in zip(runs.items(), COLOURS, strict=False):
             epochs = range(1, len(run[name]) + 1)
             label = f"{activation}, rate {run['learning_rate']:g}"
             band(axes, epochs, run[name], label, colour, ranges=False)
@@ -118,26 +115,26 @@ def draw(found: dict[str, dict[str, Any]], title: str) -> Figure:
 
 
 def experiment(config: Config) -> dict[str, Any]:
-    """Train a population an activation, and draw their learning curves."""
-    config, mnist, train, validation = study.started("activations", config)
-    found = {}
+    """Train a population per activation, and draw their learning curves."""
+    run, train, validation = study.start("activations", config)
+    results = {}
     for name, activation in ACTIVATIONS.items():
         print(f"{name}:", flush=True)
-        found[name] = curves(config, name, activation, mnist, train, validation)
-    for name, run in found.items():
-        accuracy = percent(spread(run["test_accuracy"]))
-        print(f"{name:10}  rate {run['learning_rate']:<5g}  test accuracy {accuracy}")
+        results[name] = curves(run, name, activation, train, validation)
+    for name, values in results.items():
+        accuracy = percent(spread(values["test_accuracy"]))
+        print(f"{name:10}  rate {values['learning_rate']:<5g}  test accuracy {accuracy}")
     title = f"Activations in {config.depth} hidden layers of {config.width}, {config.seeds} seeds"
     result = {
         "network": f"784-{config.depth}x{config.width}-10",
         "rates": config.rates,
         "activations": {
-            name: run | {"test_accuracy": spread(run["test_accuracy"])._asdict()}
-            for name, run in found.items()
+            name: values | {"test_accuracy": spread(values["test_accuracy"])._asdict()}
+            for name, values in results.items()
         },
     }
-    return study.finish(config, result, draw(found, title))
+    return study.write(run, result, draw(results, title))
 
 
 if __name__ == "__main__":
-    common.main(experiment, Config)
+    command_line.main(experiment, Config)

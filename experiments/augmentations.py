@@ -1,11 +1,11 @@
-"""What augmentation does: a contact sheet for a digit and one for a photograph.
+"""Contact sheets of the augmentations, of a digit and of a photograph.
 
 python -m experiments.augmentations
 python -m experiments.augmentations --photo cat.jpg
 
-A row an augmentation, 8 draws of it across, after the picture itself. Mixup mixes the digit with
-another one, and the photograph with itself upside down. Written to `--out` as digit.png and
-photo.png, in about 15 s on two CPU cores.
+A row per augmentation, with 8 random draws after the original. Mixup mixes the digit with another
+one, and the photograph with itself upside down. Writes digit.png and photo.png to `--out`, in about
+15 s on two CPU cores.
 """
 
 from dataclasses import dataclass
@@ -16,9 +16,9 @@ import jax.numpy as jnp
 import numpy as np
 from matplotlib.figure import Figure
 
-from experiments import common
-from experiments.folder import write_figure
-from experiments.look_inside import fitted_in, load_photo
+from experiments import command_line, runner
+from experiments.folder import open_folder, write_figure
+from experiments.photographs import fit_within, load_photo
 from jaxnets import data
 from jaxnets.data import augment
 from jaxnets.keys import stream
@@ -28,7 +28,7 @@ DRAWS = 8
 
 
 @dataclass(frozen=True)
-class Config:
+class Config(runner.Config):
     """Contact sheets of the augmentations."""
 
     photo: Path | None = None
@@ -36,15 +36,11 @@ class Config:
     side: int = 112
     """Pixels of the photograph's longer side."""
     seed: int = 0
-    """Decides every draw."""
-    data_dir: Path | None = None
-    """A folder with MNIST's IDX files, instead of those found by themselves."""
-    out: Path = Path("runs/augmentations")
-    """The folder to write to."""
+    """Determines all random draws."""
 
 
 def augmentations(side: int) -> dict[str, Augment]:
-    """Each augmentation by what makes it, with strengths that suit images of that size."""
+    """Each augmentation by the call that makes it, with strengths that suit images of that size."""
     few, half = side // 8, side // 2
     return {
         f"shift({few})": augment.shift(few),
@@ -65,7 +61,7 @@ def augmentations(side: int) -> dict[str, Augment]:
 
 
 def contact_sheet(picture: np.ndarray, other: np.ndarray, title: str, seed: int) -> Figure:
-    """A row an augmentation of uint8 pictures; `other` is what they are mixed with."""
+    """A row per augmentation of a uint8 picture; mixup mixes it with `other`."""
     x = jnp.array([other, picture] * DRAWS)
     y = jnp.array([0, 1] * DRAWS)
     rows = {}
@@ -73,7 +69,7 @@ def contact_sheet(picture: np.ndarray, other: np.ndarray, title: str, seed: int)
         drawn, _ = jax.jit(part)(stream(jax.random.key(seed), name), x, y)
         rows[name] = [picture, *np.asarray(drawn[1::2])]
 
-    height, width = picture.shape[0] / picture.shape[1] * 0.95, 0.95  # inches a tile
+    height, width = picture.shape[0] / picture.shape[1] * 0.95, 0.95  # inches per tile
     size = (2.5 + (1 + DRAWS) * width, 1 + len(rows) * height)
     figure = Figure(figsize=size, layout="constrained")
     figure.suptitle(title, fontsize=16)
@@ -90,7 +86,7 @@ def contact_sheet(picture: np.ndarray, other: np.ndarray, title: str, seed: int)
 
 
 def _mosaic(rows: list[list[np.ndarray]], step: list[int]) -> np.ndarray:
-    """The pictures of each row side by side on white, each in the middle of its place."""
+    """The pictures of each row side by side on white, each centred in its tile."""
     channels = rows[0][0].shape[2:]
     whole = np.full((len(rows) * step[0], len(rows[0]) * step[1], *channels), 255, np.uint8)
     room = rows[0][0].shape
@@ -104,10 +100,10 @@ def _mosaic(rows: list[list[np.ndarray]], step: list[int]) -> np.ndarray:
 
 def experiment(config: Config) -> None:
     """Draw both sheets."""
-    config.out.mkdir(parents=True, exist_ok=True)
     mnist = data.load("mnist", data_dir=config.data_dir)
+    folder, _ = open_folder("augmentations", config)
     other, digit = mnist.test.x[0], mnist.test.x[4]
-    photo = np.rint(fitted_in(load_photo(config.photo), config.side) * 255).astype(np.uint8)
+    photo = np.rint(fit_within(load_photo(config.photo), config.side) * 255).astype(np.uint8)
     size = "{1} x {0} pixels".format(*photo.shape)
     sheets = {
         "digit": contact_sheet(digit, other, "Augmentations of a digit, 28 x 28", config.seed),
@@ -116,9 +112,9 @@ def experiment(config: Config) -> None:
         ),
     }
     for name, figure in sheets.items():
-        write_figure(config.out / f"{name}.png", figure, dpi=110)
-    print(f"digit.png and photo.png are in {config.out}")
+        write_figure(folder / f"{name}.png", figure, dpi=110)
+    print(f"digit.png and photo.png are in {folder}")
 
 
 if __name__ == "__main__":
-    common.main(experiment, Config)
+    command_line.main(experiment, Config)

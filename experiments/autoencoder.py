@@ -1,36 +1,37 @@
-"""An autoencoder on MNIST: 784 pixels through 16 numbers, and back.
+"""An autoencoder on MNIST: 784 pixels through a code of 16 numbers, and back.
 
 python -m experiments.autoencoder
 python -m experiments.autoencoder --seeds 4
 
-The label of an image is the image itself: nothing else tells the loop that this is no
-classification. The loss is the cross-entropy of the pixels, taken for probabilities of ink, summed
-over an image, in nats. images.png has test digits above what the first network makes of them.
-Takes about a minute on two CPU cores.
+The label of an image is the image itself; nothing else differs from a classifier. The loss is the
+cross-entropy of the pixels, taken for probabilities of ink, summed over an image, in nats.
+images.png has test digits above their reconstructions by the first network. Takes about a minute on
+two CPU cores.
 """
 
 from dataclasses import dataclass
+from functools import partial
 
 import jax
 from jax.nn import relu
 from matplotlib.figure import Figure
 
-from experiments import common, generative, population
+from experiments import command_line, figures, reports, runner
 from jaxnets import data, dense, flatten, losses, metrics, scale_pixels, serial
 from jaxnets.data import Dataset
 from jaxnets.layer import Array
 from jaxnets.training import TrainState, TrainStep, make_train_step, predict_outputs
 from jaxnets.training.train_step import Hparams
 
-SHOWN = 10  # digits a row
+SHOWN = 10  # digits per row
 
 
 @dataclass(frozen=True)
-class Config(population.Config):
+class Config(runner.RecipeConfig):
     """An autoencoder on MNIST."""
 
     code: int = 16
-    """Numbers that an image becomes."""
+    """Numbers that encode an image."""
 
 
 def loss(logits: Array, images: Array) -> Array:
@@ -47,7 +48,7 @@ def experiment(config: Config) -> None:
     """Train, evaluate once on the test images, and draw some of them."""
     mnist = data.load("mnist", data_dir=config.data_dir)
     train, validation = data.train_test_split(mnist.train, config.validation, seed=config.seed)
-    run = common.Run("autoencoder", config, mnist)
+    run = runner.Run("autoencoder", config, mnist)
     model = serial(
         *[scale_pixels(), flatten],
         *[("encode1", dense(256)), relu, ("encode2", dense(config.code))],
@@ -56,29 +57,30 @@ def experiment(config: Config) -> None:
 
     def train_step(hparams: Hparams) -> TrainStep:
         optimizer = config.make_optimizer(hparams, len(train.x))
-        named = {"pixel_error": metrics.mean(pixel_error)}
-        return make_train_step(model, optimizer, loss, metrics=named)
+        extra = {"pixel_error": metrics.mean(pixel_error)}
+        return make_train_step(model, optimizer, loss, metrics=extra)
 
     def draw(train_state: TrainState) -> Figure:
         return reconstructions(train_step, train_state, config, mnist)
 
     held_out = (validation.x, validation.x)
-    fitted = population.fit(run, config, train_step, (train.x, train.x), validation=held_out)
-    generative.finish(run, config, train_step, fitted, ("loss", "pixel_error"), draw)
+    result = run.fit(train_step, (train.x, train.x), seeds=config.seeds, validation=held_out)
+    report = partial(reports.generators, names=("loss", "pixel_error"), draw=draw)
+    run.finish(train_step, result, report)
 
 
 def reconstructions(
     train_step: object, train_state: TrainState, config: Config, mnist: Dataset
 ) -> Figure:
-    """Two rows of test digits, each above what comes back."""
+    """Two rows of test digits, each above its reconstructions."""
     x = mnist.test.x[: 2 * SHOWN]
     logits = predict_outputs(train_step, train_state, x, hparams=config.hparams)
-    back = jax.nn.sigmoid(logits).reshape(2, SHOWN, 28, 28)
-    before = (x / 255).reshape(2, SHOWN, 28, 28)
-    rows = jax.numpy.stack([before, back], axis=1).reshape(4, SHOWN, 28, 28)
-    title = f"Test digits, each above what {config.code} numbers keep of it"
-    return generative.sheet(jax.device_get(rows), title)
+    decoded = jax.nn.sigmoid(logits).reshape(2, SHOWN, 28, 28)
+    digits = (x / 255).reshape(2, SHOWN, 28, 28)
+    rows = jax.numpy.stack([digits, decoded], axis=1).reshape(4, SHOWN, 28, 28)
+    title = f"Test digits, each above its reconstruction from {config.code} numbers"
+    return figures.sheet(jax.device_get(rows), title)
 
 
 if __name__ == "__main__":
-    common.main(experiment, Config)
+    command_line.main(experiment, Config)

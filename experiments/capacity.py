@@ -1,15 +1,14 @@
-"""Too narrow, wide enough, wider still: accuracy against the width of the one hidden layer.
+"""Accuracy against the width of the one hidden layer: too narrow, wide enough, and wider still.
 
 python -m experiments.capacity
 
 S3's bottleneck: to learn ten classes behind a layer of two units is to separate ten classes on a
 plane. Widths that are close train in one program, each network as wide as the widest and the rest
-of its units held at 0; the widest, where that would waste the most, train in programs of their
-own. Takes about a minute and a half on two CPU cores. With 5,000 digits to learn from, 2 units
-reach 52 % in validation (23 to 61 % by the seed), 8 units 88 %, 64 units 92.7 % and 512 units 94.1
-%. S3's warning that wide layers memorise holds: from 64 units on, next to no error is left in
-training. That they generalise the worse for it does not: the validation accuracy rises to the
-last.
+of its units held at 0; the widest, where that would waste the most, train in separate programs.
+Takes about a minute and a half on two CPU cores. With 5,000 digits to learn from, 2 units reach
+52 % in validation (23 to 61 % depending on the seed), 8 units 88 %, 64 units 92.7 % and 512 units
+94.1 %. S3's warning that wide layers memorise holds: from 64 units on, next to no training error is
+left. That they therefore generalise worse does not: the validation accuracy rises up to the widest.
 """
 
 from collections.abc import Sequence
@@ -21,8 +20,10 @@ import numpy as np
 import optax
 from matplotlib.figure import Figure
 
-from experiments import common, study
-from experiments.population import COLOURS, band, legend, seed_keys, summary
+from experiments import command_line, study
+from experiments.figures import COLOURS, band, legend
+from experiments.reports import summary
+from experiments.runner import Run, seed_keys
 from jaxnets.data import Split
 from jaxnets.training import TrainStep
 from jaxnets.training.population import PopulationResult, spread
@@ -43,18 +44,16 @@ class Config(study.Config):
     examples: int = 5000
 
 
-def group(
-    config: Config, widths: Sequence[int], train: Split, validation: Split
-) -> PopulationResult:
+def group(run: Run, widths: Sequence[int], train: Split, validation: Split) -> PopulationResult:
     """All seeds of all widths, the members of the first width first, in one program."""
+    config: Any = run.config
     widest = max(widths)
 
     def train_step(hparams: Hparams) -> TrainStep:
         model = study.classifier(widest, 10, widths=(hparams["width"],))
         return study.train_step(model, optax.adam(config.learning_rate))
 
-    return study.trained(
-        config,
+    return run.fit_population(
         f"width-{widest}",
         train_step,
         train,
@@ -64,21 +63,21 @@ def group(
     )
 
 
-def draw(found: dict[str, dict[str, np.ndarray]], widths: Sequence[int], examples: int) -> Figure:
+def draw(metrics: dict[str, dict[str, np.ndarray]], widths: Sequence[int], examples: int) -> Figure:
     """Accuracy and loss against width, in training and validation, with bands over the seeds."""
     figure = Figure(figsize=(13, 5.2), layout="constrained")
     title = f"Capacity: 784-width-10, trained on {examples:,} digits"
     figure.suptitle(title, fontsize=17)
     panels = figure.subplots(1, 2)
     for axes, name, unit in zip(panels, ("accuracy", "loss"), ("", " (nats)"), strict=True):
-        for split, colour in zip(found, COLOURS, strict=False):
-            band(axes, widths, found[split][name], split, colour)
+        for split, colour in zip(metrics, COLOURS, strict=False):
+            band(axes, widths, metrics[split][name], split, colour)
         axes.set(xscale="log", xlabel="units in the hidden layer", ylabel=name + unit)
         axes.set_xticks(widths, [str(width) for width in widths])
         axes.minorticks_off()
         axes.grid(alpha=0.3)
         legend(axes)
-    narrowest = spread(found["validation"]["accuracy"][0]).mean
+    narrowest = spread(metrics["validation"]["accuracy"][0]).mean
     panels[0].annotate(
         f"the bottleneck:\n{widths[0]} units, {narrowest:.0%} in validation",
         xy=(widths[0], narrowest),
@@ -91,9 +90,9 @@ def draw(found: dict[str, dict[str, np.ndarray]], widths: Sequence[int], example
 
 
 def experiment(config: Config) -> dict[str, Any]:
-    """Train every width in every seed, and draw what it can hold and what it generalises to."""
-    config, _, train, validation = study.started("capacity", config)
-    last = [group(config, widths, train, validation).history[-1] for widths in GROUPS]
+    """Train every width with every seed, and draw training and validation metrics by width."""
+    run, train, validation = study.start("capacity", config)
+    last = [group(run, widths, train, validation).history[-1] for widths in GROUPS]
     widths = [width for group in GROUPS for width in group]
 
     def by_width(name: str, split: str) -> np.ndarray:
@@ -101,27 +100,26 @@ def experiment(config: Config) -> dict[str, Any]:
         return values.reshape(len(widths), config.seeds)
 
     splits = {"training": "train", "validation": "validation"}
-    found = {
+    metrics = {
         split: {name: by_width(name, field) for name in ("accuracy", "loss")}
         for split, field in splits.items()
     }
-    for width, trained, held_out in zip(
-        widths, *(found[split]["accuracy"] for split in splits), strict=True
-    ):
-        print(f"{width:4} units: training {trained.mean():.2%}, validation {spread(held_out)}")
+    accuracies = (metrics[split]["accuracy"] for split in splits)
+    for width, training, validating in zip(widths, *accuracies, strict=True):
+        print(f"{width:4} units: training {training.mean():.2%}, validation {spread(validating)}")
     result = {
         "learning_rate": config.learning_rate,
         "seeds": config.seeds,
         "widths": {
             str(width): {
                 split: {name: summary(name, value[i]) for name, value in values.items()}
-                for split, values in found.items()
+                for split, values in metrics.items()
             }
             for i, width in enumerate(widths)
         },
     }
-    return study.finish(config, result, draw(found, widths, len(train.x)))
+    return study.write(run, result, draw(metrics, widths, len(train.x)))
 
 
 if __name__ == "__main__":
-    common.main(experiment, Config)
+    command_line.main(experiment, Config)

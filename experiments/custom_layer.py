@@ -1,24 +1,31 @@
-"""A layer of one's own, with its backward pass by hand, checked against differences.
+"""A custom layer whose backward pass is written by hand, checked against finite differences.
 
 python -m experiments.custom_layer
 
 A Torch7 module f(x, w) = y overloads three functions: `updateOutput` gives y, `updateGradInput`
 the loss's gradient in x, and `accGradParameters` that in w. Here they are three pure functions,
-`jax.custom_vjp` makes one differentiable function of them, and a `Layer` gives it its weights.
+`jax.custom_vjp` combines them into one differentiable function, and a `Layer` adds the weights.
 Runs in seconds on a CPU.
 """
 
 from collections.abc import Callable
+from dataclasses import dataclass
 
 import jax
 import jax.numpy as jnp
 from jax import Array
 from jax.nn.initializers import lecun_normal, zeros
 
+from experiments import command_line
 from jaxnets import Layer, dense, serial
 from jaxnets.inspect import GradientError, check_gradient
 
 Params = dict[str, Array]
+
+
+@dataclass(frozen=True)
+class Config:
+    """No options."""
 
 
 def update_output(params: Params, x: Array) -> Array:
@@ -27,21 +34,21 @@ def update_output(params: Params, x: Array) -> Array:
 
 
 def update_grad_input(params: Params, x: Array, grad_output: Array) -> Array:
-    """How the loss changes with x: dL/dx = dL/dy W'."""
+    """The gradient of the loss in x: dL/dx = dL/dy W'."""
     del x
     return grad_output @ params["kernel"].T
 
 
 def acc_grad_parameters(params: Params, x: Array, grad_output: Array) -> Params:
-    """How the loss changes with W and b, added up over the batch: dL/dW = x' dL/dy."""
+    """The gradient of the loss in W and b, summed over the batch: dL/dW = x' dL/dy."""
     del params
     return {"kernel": x.T @ grad_output, "bias": grad_output.sum(0)}
 
 
-def forgetful_grad_parameters(params: Params, x: Array, grad_output: Array) -> Params:
-    """The same with a mistake: b's gradient is averaged over the batch."""
-    right = acc_grad_parameters(params, x, grad_output)
-    return {**right, "bias": grad_output.mean(0)}
+def wrong_grad_parameters(params: Params, x: Array, grad_output: Array) -> Params:
+    """The same with a mistake: the gradient in b is averaged over the batch."""
+    correct = acc_grad_parameters(params, x, grad_output)
+    return {**correct, "bias": grad_output.mean(0)}
 
 
 def module(acc_grad_parameters: Callable) -> Callable:
@@ -76,21 +83,22 @@ def linear(features: int, f: Callable) -> Layer:
 
 def check(acc_grad_parameters: Callable) -> float:
     """The largest relative error of the layer's gradient, inside a small network."""
-    own = linear(3, module(acc_grad_parameters))
-    model = serial(("own", own), jnp.tanh, ("head", dense(2)))
+    layer = linear(3, module(acc_grad_parameters))
+    model = serial(("custom", layer), jnp.tanh, ("head", dense(2)))
     x = jax.random.normal(jax.random.key(1), (5, 4))
     params, state = model.init(jax.random.key(0), x)
     return check_gradient(model, params, state, x)
 
 
-def main() -> None:
-    """Check the right layer, and then one whose backward pass is wrong."""
+def experiment(config: Config) -> None:
+    """Check the correct layer, and then one whose backward pass is wrong."""
+    del config
     print(f"right: the largest relative error is {check(acc_grad_parameters):.1e}")
     try:
-        check(forgetful_grad_parameters)
+        check(wrong_grad_parameters)
     except GradientError as error:
         print(f"wrong: {error}")
 
 
 if __name__ == "__main__":
-    main()
+    command_line.main(experiment, Config)

@@ -1,31 +1,33 @@
-"""What `finetune` found, in words and as a figure: accuracy against how few images there are."""
+"""The results of `finetune` as text and as a figure: accuracy against the number of images."""
 
 from typing import Any
 
 import numpy as np
 from matplotlib.figure import Figure
 
-COLOURS = {"from scratch": "#D55E00", "fine-tuned": "#0072B2"}  # told apart by the colour-blind too
+COLOURS = {"from scratch": "#D55E00", "fine-tuned": "#0072B2"}  # distinct for the colour-blind too
 
 
 def draw(results: dict[str, dict[str, Any]], seeds: int) -> Figure:
-    """Test accuracy against images a class, a panel a direction and a line a way."""
+    """Test accuracy against images per class, a panel per direction and a line per method."""
     figure = Figure(figsize=(14, 5.6), layout="constrained")
-    figure.suptitle("Few images: fine-tuned after other pictures, or from scratch", fontsize=18)
+    figure.suptitle("Few images: fine-tuned after other images, or from scratch", fontsize=18)
     panels = np.atleast_1d(figure.subplots(1, len(results)))
     for axes, (direction, by_count) in zip(panels, results.items(), strict=True):
         counts = [int(count) for count in by_count]
-        for way, colour in COLOURS.items():
-            means = [100 * found[way]["mean"] for found in by_count.values()]
-            low, high = np.array([found[way]["interval"] for found in by_count.values()]).T * 100
-            axes.plot(counts, means, "o-", color=colour, lw=2.5, ms=7, label=way)
+        for method, colour in COLOURS.items():
+            rows = [comparison[method] for comparison in by_count.values()]
+            means = [100 * row["mean"] for row in rows]
+            low, high = np.array([row["interval"] for row in rows]).T * 100
+            axes.plot(counts, means, "o-", color=colour, lw=2.5, ms=7, label=method)
             axes.fill_between(counts, low, high, color=colour, alpha=0.25, lw=0)
-        for count, found in zip(counts, by_count.values(), strict=True):
-            top = max(found[way]["mean"] for way in COLOURS)
-            text, place = f"{100 * found['difference']['mean']:+.1f}", (count, 100 * top)
-            axes.annotate(text, place, (0, 10), textcoords="offset points", ha="center", size=13)
+        for count, comparison in zip(counts, by_count.values(), strict=True):
+            top = max(comparison[method]["mean"] for method in COLOURS)
+            text = f"{100 * comparison['difference']['mean']:+.1f}"
+            options = {"textcoords": "offset points", "ha": "center", "size": 13}
+            axes.annotate(text, (count, 100 * top), (0, 10), **options)
         axes.set_title(direction, fontsize=14)
-        axes.set(xscale="log", xlabel="images a class")
+        axes.set(xscale="log", xlabel="images per class")
         axes.set_xticks(counts, [str(count) for count in counts])
         axes.minorticks_off()
         axes.margins(x=0.12, y=0.15)
@@ -40,14 +42,13 @@ def draw(results: dict[str, dict[str, Any]], seeds: int) -> Figure:
     return figure
 
 
-def tell(what: str, found: dict[str, Any]) -> None:
-    """Print a comparison."""
-    scratch, finetuned, gap = (
-        100 * found[name]["mean"] for name in ("from scratch", "fine-tuned", "difference")
+def describe(comparison: dict[str, Any]) -> str:
+    """A comparison in one line."""
+    scratch, finetuned, difference = (
+        100 * comparison[name]["mean"] for name in ("from scratch", "fine-tuned", "difference")
     )
-    low, high = (100 * end for end in found["difference"]["interval"])
-    print(
-        f"{what}: from scratch {scratch:.2f} %, fine-tuned {finetuned:.2f} %, difference "
-        f"{gap:+.2f} points, 95 % interval {low:+.2f} to {high:+.2f}",
-        flush=True,
+    low, high = (100 * end for end in comparison["difference"]["interval"])
+    return (
+        f"from scratch {scratch:.2f} %, fine-tuned {finetuned:.2f} %, difference "
+        f"{difference:+.2f} points, 95 % interval {low:+.2f} to {high:+.2f}"
     )

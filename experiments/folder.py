@@ -1,4 +1,4 @@
-"""The folder that a run writes to: new, or that of the run which is to go on."""
+"""The folder that a run writes to: a new one, or that of the run that is resumed."""
 
 import json
 import os
@@ -28,32 +28,32 @@ from jaxnets.training import RunError, TrainState
 from jaxnets.training.report import to_json
 
 LOCK = "run.lock"
-CURE = "start afresh in another folder"
-MAY_CHANGE = ("epochs", "out", "resume", "workers")  # options that a resumed run need not repeat
+CURE = "start again in another folder"
+# Options that a resumed run need not repeat; "results" is one of older runs.
+MAY_CHANGE = ("epochs", "out", "resume", "results", "workers")
 
 
 def open_folder(name: str, config: Any) -> tuple[Path, bool]:
-    """The folder of a run, and whether there is a run in it to go on with.
+    """The folder of a run, and whether there is a run in it to resume.
 
-    Without `config.resume` it is new or empty: an earlier run's files are never written over. It is
-    locked until this process ends, so that no other process writes to it.
+    Without `config.resume` it is new or empty: the files of an earlier run are never overwritten.
+    It is locked until this process ends, so that no other process writes to it.
 
     Raises:
-      RunError: it cannot be written to, holds something else, or is another process's.
+      RunError: it cannot be written to, holds something else, or is locked by another process.
     """
     if config.resume and config.out is None:
-        raise RunError("--resume expects the folder of the run to go on with; pass it with --out")
-    stamp = f"{name}-{time.strftime('%Y%m%d-%H%M%S')}-{os.getpid()}"
-    folder = (config.out or Path("runs") / stamp).absolute()
+        raise RunError("--resume expects the folder of the run to resume; pass it with --out")
+    folder = (config.out or new_folder(name)).absolute()
     try:
         folder.mkdir(parents=True, exist_ok=True)
         _holds_run(folder, config.resume)  # before the lock, which leaves a file
         if not hold(folder / LOCK):
             raise RunError(
-                f"another run is writing to {folder}; wait for its end, or choose another folder "
+                f"another run is writing to {folder}; wait until it ends, or choose another folder "
                 "with --out"
             )
-        begun = _holds_run(folder, config.resume)  # the other may have begun and ended since
+        begun = _holds_run(folder, config.resume)  # another may have started and ended since
         for names in ("*.json", "*.jsonl", "*.png", "*.safetensors"):
             sweep(folder, names)
     except OSError as error:
@@ -61,33 +61,38 @@ def open_folder(name: str, config: Any) -> tuple[Path, bool]:
             f"cannot write to {folder}: {error.strerror}; choose another folder with --out"
         ) from error
     if config.resume and not begun:
-        print(f"nothing to resume in {folder}; starting afresh", flush=True)
+        print(f"nothing to resume in {folder}; starting a new run", flush=True)
     return folder, begun
 
 
+def new_folder(name: str) -> Path:
+    """The default folder of a run, which no other run has."""
+    return Path("runs") / f"{name}-{time.strftime('%Y%m%d-%H%M%S')}-{os.getpid()}"
+
+
 def _holds_run(folder: Path, resume: bool) -> bool:
-    """Whether there is a run in the folder to go on with; refuses one that is not to be touched."""
+    """Whether there is a run in the folder to resume; raises `RunError` if it is not usable."""
     run = folder / "run.json"
     holds_run = run.exists() and run.stat().st_size > 0
-    # what a kill leaves of a run that had hardly begun is its lock and the start of run.json
+    # a run that is killed at its start leaves its lock and a part of run.json
     others = [p for p in folder.iterdir() if p.name != LOCK and not p.name.startswith("run.json")]
     if resume and others and not holds_run:
         raise RunError(f"{folder} is not empty and holds no run; choose another with --out")
     if not resume and (holds_run or others):
         raise RunError(
-            f"{folder} is not empty; choose a new folder with --out, or go on with --resume"
+            f"{folder} is not empty; choose a new folder with --out, or continue with --resume"
         )
     return holds_run
 
 
 def begin(name: str, config: Any, dataset: Dataset, **more: Any) -> tuple[Path, bool]:
-    """Open the folder, enter the run in its `run.json` or check that it is the same, and say so.
+    """Open the folder, and write the run's `run.json` or check that it is the same run.
 
     Returns:
-      The folder, and whether there is a run in it to go on with.
+      The folder, and whether there is a run in it to resume.
     """
     folder, begun = open_folder(name, config)
-    about = {
+    description = {
         "experiment": name,
         "config": asdict(config),
         **more,
@@ -96,15 +101,15 @@ def begin(name: str, config: Any, dataset: Dataset, **more: Any) -> tuple[Path, 
         **machine(),
     }
     if begun:
-        check_same_run(folder / "run.json", about)
+        check_same_run(folder / "run.json", description)
     else:
-        write_json(folder / "run.json", about)
+        write_json(folder / "run.json", description)
     print(f"{name}: {dataset.name}, {dataset.source}; writing to {folder}", flush=True)
     return folder, begun
 
 
 def machine() -> dict[str, Any]:
-    """What a figure was found with."""
+    """The versions and the device of a measurement."""
     return {
         "jax": jax.__version__,
         "python": platform.python_version(),
@@ -114,43 +119,46 @@ def machine() -> dict[str, Any]:
 
 
 def write_json(path: Path, content: Any) -> None:
-    """Write the file whole, or not at all; NaN is null."""
+    """Write the file atomically; NaN is null."""
     with atomic_write(path) as file:
         file.write((json.dumps(to_json(content), indent=2, default=str) + "\n").encode())
 
 
 def write_figure(path: Path, figure: Figure, *, dpi: int = 120) -> None:
-    """Write the figure as PNG, whole or not at all."""
+    """Write the figure as PNG, atomically."""
     image = BytesIO()
     figure.savefig(image, format="png", dpi=dpi)
     with atomic_write(path) as file:
         file.write(image.getbuffer())
 
 
-def check_same_run(path: Path, about: dict[str, Any]) -> None:
-    """Refuse to go on with a run of other options or data, each named; tell of other versions.
+def check_same_run(path: Path, description: dict[str, Any]) -> None:
+    """Refuse to resume a run with other options or data, each named; warn of other versions.
 
     Args:
       path: the `run.json` of the run.
-      about: what it would hold if the run began now.
+      description: what it would hold if the run started now.
     """
     try:
         saved = json_files.read(path, cure=CURE)
         with damaged(path, CURE):
-            then = _settings(saved)
+            before = _settings(saved)
     except JSONError as error:
         raise RunError(str(error)) from error
-    now = _settings(decode(json.dumps(about, default=str)))
-    if wrong := [name for name in {**then, **now} if then.get(name) != now.get(name)]:
+    now = _settings(decode(json.dumps(description, default=str)))
+    if wrong := [name for name in {**before, **now} if before.get(name) != now.get(name)]:
         lines = "\n".join(
-            f"  {printable(n)}: saved {printable(then.get(n))}, given {printable(now.get(n))}"
+            f"  {printable(n)}: saved {printable(before.get(n))}, given {printable(now.get(n))}"
             for n in wrong
         )
         raise RunError(
             f"the run in {printable(path.parent)} was started with other options:\n{lines}\n"
-            "Repeat them, or start afresh in another folder with --out."
+            "Repeat them, or start again in another folder with --out."
         )
-    if saved.get("versions") != about["versions"] or saved.get("device") != about["device"]:
+    if (
+        saved.get("versions") != description["versions"]
+        or saved.get("device") != description["device"]
+    ):
         print(
             f"warning: {path} names other versions or another device, with which the last bits of "
             "the result may differ",
@@ -159,7 +167,7 @@ def check_same_run(path: Path, about: dict[str, Any]) -> None:
 
 
 def cut(log: Path, step: int) -> None:
-    """Leave out of a run's log what came after `step`, and a line that was not finished."""
+    """Remove from a run's log the lines after `step`, and one that is incomplete."""
     if not log.exists():
         return
     with open(log, "rb") as file:
@@ -169,25 +177,25 @@ def cut(log: Path, step: int) -> None:
 
 
 def _is_until(step: int, line: bytes) -> bool:
-    """Whether a line of a log is whole and of no later step."""
+    """Whether a line of a log is complete and of no later step."""
     with suppress(ValueError, LookupError, TypeError):
         return line.endswith(b"\n") and decode(line)["step"] <= step
     return False
 
 
 def _settings(run: dict[str, Any]) -> dict[str, Any]:
-    """What must not differ: the experiment, its options, and the data's checksums."""
+    """The settings that must not differ: the experiment, its options, the data's checksums."""
     options = {name: value for name, value in run["config"].items() if name not in MAY_CHANGE}
     return {"experiment": run["experiment"], **options, "data": run["data"]["checksums"]}
 
 
-def save_learnt(folder: Path, train_state: TrainState) -> None:
-    """Write params.safetensors, which holds all that evaluating needs."""
-    learnt = {"params": train_state.params, "state": train_state.model_state}
-    safetensors.save(folder / "params.safetensors", learnt)
+def save_params(folder: Path, train_state: TrainState) -> None:
+    """Write params.safetensors, which holds all that evaluation needs."""
+    arrays = {"params": train_state.params, "state": train_state.model_state}
+    safetensors.save(folder / "params.safetensors", arrays)
 
 
-def load_learnt(folder: Path) -> TrainState:
+def load_params(folder: Path) -> TrainState:
     """A train state to evaluate, from params.safetensors."""
-    learnt = safetensors.load(folder / "params.safetensors")
-    return TrainState((), learnt["params"], learnt.get("state", {}), (), ())
+    arrays = safetensors.load(folder / "params.safetensors")
+    return TrainState((), arrays["params"], arrays.get("state", {}), (), ())

@@ -1,19 +1,19 @@
-"""What the first weights decide: symmetric collapse, and gradients that vanish or explode.
+"""The effect of initial weights: symmetric collapse, and gradients that vanish or explode.
 
 python -m experiments.initialisation
 
-First a network with one hidden layer learns MNIST from zero weights and from Glorot's. From zeros
-every hidden unit receives the same gradient, so all stay one and the same unit. Then, before any
-training, the gradient's norm in each layer of a deep network, by activation and initialisation.
-Both are drawn and written to `--out`. Takes about 20 s on two CPU cores. Seed 0 gives 1 distinct
-unit of 32 and 30.7 % test accuracy from zeros, 32 and 93.3 % from Glorot's; through 20 ReLU layers
-the gradient keeps its size from He's weights, and shrinks to 1e-22 of it from normal ones, sd 0.01.
+First a network with one hidden layer is trained on MNIST from zero weights and from Glorot's. From
+zeros every hidden unit receives the same gradient, so all units stay equal. Then, before any
+training, the norm of the gradient is measured in each layer of a deep network, by activation and
+initialisation. Both are drawn and written to `--out`. Takes about 20 s on two CPU cores. Seed 0
+gives 1 distinct unit of 32 and 30.7 % test accuracy from zeros, 32 and 93.3 % from Glorot's;
+through 20 ReLU layers the gradient keeps its size with He's weights, and shrinks to 1e-22 of it
+with normal ones of standard deviation 0.01.
 """
 
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 import jax
@@ -25,8 +25,8 @@ from jax.nn import initializers as init
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from experiments import common
-from experiments.folder import write_figure, write_json
+from experiments import command_line, runner
+from experiments.figures import COLOURS
 from jaxnets import Layer, data, dense, flatten, losses, metrics, scale_pixels, serial
 from jaxnets.data import Dataset
 from jaxnets.inspect import layer_norms
@@ -40,33 +40,28 @@ INITIALISERS = {
     "Glorot: variance 2 / (in + out)": init.glorot_normal(),
     "He: variance 2 / in": init.he_normal(),
 }
-COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7")  # told apart by the colour-blind too
 
 
 @dataclass(frozen=True)
-class Config:
-    """What the first weights decide, on MNIST."""
+class Config(runner.Config):
+    """The effect of initial weights, on MNIST."""
 
     units: int = 32
     """Hidden units of the network that is trained."""
     steps: int = 600
-    """Updates that it is trained for."""
+    """Its training updates."""
     every: int = 20
-    """Updates between two looks at its weights."""
+    """Updates between two measurements of its weights."""
     learning_rate: float = 0.5
-    """That of its gradient descent."""
+    """Of gradient descent."""
     batch_size: int = 128
-    """Examples an update, and examples that a gradient is taken over."""
+    """Examples per update, and per measured gradient."""
     depth: int = 20
     """Layers of the network whose gradients are measured."""
     width: int = 100
     """Units in each of its hidden layers."""
     seed: int = 0
-    """Decides the weights and the order of the examples."""
-    data_dir: Path | None = None
-    """A folder with MNIST's IDX files, instead of those found by themselves."""
-    out: Path = Path("runs/initialisation")
-    """The folder to write to."""
+    """Determines the weights and the order of the examples."""
 
 
 def network(sizes: list[int], activation: Callable, kernel_init: Callable) -> Layer:
@@ -78,7 +73,7 @@ def network(sizes: list[int], activation: Callable, kernel_init: Callable) -> La
 
 
 def training(config: Config, mnist: Dataset) -> dict[str, dict[str, Any]]:
-    """Train one hidden layer from each start: what its units, loss and accuracy were."""
+    """Train one hidden layer from each start; its distinct units, loss and accuracy."""
     sizes, key = [config.units, 10], jax.random.key(config.seed)
     model = network(sizes, jax.nn.sigmoid, init.zeros)
     train_step = make_train_step(
@@ -88,9 +83,11 @@ def training(config: Config, mnist: Dataset) -> dict[str, dict[str, Any]]:
     advance = jax.jit(partial(several_updates, train_step, jax.device_put(mnist.train)))
     for name, kernel_init in STARTS.items():
         params, _ = network(sizes, jax.nn.sigmoid, kernel_init).init(key, mnist.train.x[:1])
-        end, seen = watch(config, advance, first._replace(params=params), len(mnist.train.x))
+        end, history = train_and_measure(
+            config, advance, first._replace(params=params), len(mnist.train.x)
+        )
         test = evaluate(train_step, end, mnist.test, metrics={"accuracy": metrics.accuracy})
-        runs[name] = {**seen, "test_accuracy": float(test["accuracy"])}
+        runs[name] = {**history, "test_accuracy": float(test["accuracy"])}
     return runs
 
 
@@ -108,25 +105,25 @@ def several_updates(
     return train_state, objectives.mean()
 
 
-def watch(
+def train_and_measure(
     config: Config, advance: Callable, train_state: TrainState, examples: int
 ) -> tuple[TrainState, dict[str, list]]:
-    """Train, and look at the hidden units now and then."""
+    """Train; the hidden units and the loss after every `config.every` updates."""
     random = np.random.default_rng(config.seed)
-    seen = {"updates": [], "distinct_units": [], "rank": [], "loss": []}
+    history = {"updates": [], "distinct_units": [], "rank": [], "loss": []}
     for updates in range(config.every, config.steps + 1, config.every):
         rows = random.integers(examples, size=(config.every, config.batch_size))
         train_state, loss = advance(train_state, rows)
         kernel = np.asarray(train_state.params["layer1"]["kernel"])
-        seen["updates"].append(updates)
-        seen["distinct_units"].append(distinct_columns(kernel))
-        seen["rank"].append(int(np.linalg.matrix_rank(kernel, rtol=1e-3)))
-        seen["loss"].append(float(loss))
-    return train_state, seen
+        history["updates"].append(updates)
+        history["distinct_units"].append(distinct_columns(kernel))
+        history["rank"].append(int(np.linalg.matrix_rank(kernel, rtol=1e-3)))
+        history["loss"].append(float(loss))
+    return train_state, history
 
 
 def distinct_columns(kernel: np.ndarray) -> int:
-    """How many units there are, those whose weights are equal up to rounding being one."""
+    """The number of distinct units: weights that are equal up to rounding count as one."""
     gaps = np.abs(kernel[:, :, None] - kernel[:, None, :]).max(0)
     same = gaps <= 1e-4 * np.abs(kernel).max()
     return int((~np.tril(same, -1).any(1)).sum())
@@ -137,11 +134,11 @@ def gradients(config: Config, mnist: Dataset) -> dict[str, dict[str, dict[str, f
     sizes = [config.width] * (config.depth - 1) + [10]
     x = jnp.asarray(mnist.train.x[: config.batch_size])
     y = jnp.asarray(mnist.train.y[: config.batch_size])
-    weights = {  # which activation follows does not enter into them
+    weights = {  # which do not depend on the activation
         name: network(sizes, jnp.tanh, kernel_init).init(jax.random.key(config.seed), x)[0]
         for name, kernel_init in INITIALISERS.items()
     }
-    found = {}
+    by_activation = {}
     for activation, function in ACTIVATIONS.items():
         model = network(sizes, function, init.zeros)
 
@@ -149,17 +146,17 @@ def gradients(config: Config, mnist: Dataset) -> dict[str, dict[str, dict[str, f
             return losses.softmax_cross_entropy(model.apply(params, {}, x)[0], y).mean()
 
         norms = jax.jit(lambda params, loss=loss: layer_norms(jax.grad(loss)(params)))
-        found[activation] = {
+        by_activation[activation] = {
             name: {path: float(norm) for path, norm in norms(params).items()}
             for name, params in weights.items()
         }
-    return found
+    return by_activation
 
 
 def draw_training(runs: dict[str, dict[str, Any]]) -> Figure:
-    """Distinct hidden units and loss against updates, a curve an initialisation."""
+    """Distinct hidden units and loss against updates, a curve per initialisation."""
     figure = Figure(figsize=(11, 4.6), layout="constrained")
-    figure.suptitle("From zero weights, all hidden units stay one and the same", fontsize=16)
+    figure.suptitle("From zero weights, all hidden units stay equal", fontsize=16)
     left, right = figure.subplots(1, 2)
     for (name, run), colour in zip(runs.items(), COLOURS, strict=False):
         label = f"{name}: test accuracy {run['test_accuracy']:.1%}"
@@ -176,14 +173,14 @@ def draw_training(runs: dict[str, dict[str, Any]]) -> Figure:
 
 
 def draw_gradients(norms: dict[str, dict[str, dict[str, float]]], depth: int) -> Figure:
-    """Gradient norm against layer, a panel an activation and a curve an initialisation."""
+    """Gradient norm against layer, a panel per activation and a curve per initialisation."""
     figure = Figure(figsize=(13, 5.4), layout="constrained")
     figure.suptitle(f"The gradient that reaches each of {depth} layers, before training", size=16)
     layers = range(1, depth + 1)
     panels = figure.subplots(1, len(norms), sharey=True)
     for axes, (activation, by_initialiser) in zip(panels, norms.items(), strict=True):
-        for (name, found), colour in zip(by_initialiser.items(), COLOURS, strict=False):
-            values = [found[f"layer{i}/bias"] for i in layers]
+        for (name, norm), colour in zip(by_initialiser.items(), COLOURS, strict=False):
+            values = [norm[f"layer{i}/bias"] for i in layers]
             axes.plot(layers, values, ".-", color=colour, lw=2, ms=8, label=name)
         axes.set_title(activation, fontsize=14)
         axes.set(yscale="log", xlabel="layer (1 is next to the input)")
@@ -198,24 +195,17 @@ def draw_gradients(norms: dict[str, dict[str, dict[str, float]]], depth: int) ->
 def experiment(config: Config) -> dict[str, Any]:
     """Train from zeros and from Glorot's weights, measure the deep network, draw both."""
     mnist = data.load("mnist", data_dir=config.data_dir)
-    config.out.mkdir(parents=True, exist_ok=True)
-
+    run = runner.Run("initialisation", config, mnist)
     runs = training(config, mnist)
-    write_figure(config.out / "collapse.png", draw_training(runs))
-
     norms = gradients(config, mnist)
-    write_figure(config.out / "gradients.png", draw_gradients(norms, config.depth))
-
-    result = {"training": runs, "gradient_norms": norms}
-    write_json(config.out / "result.json", result)
-    for name, run in runs.items():
+    for name, history in runs.items():
         print(
-            f"{name}: {run['distinct_units'][-1]} distinct hidden units of {config.units}, their "
-            f"weights of rank {run['rank'][-1]}; test accuracy {run['test_accuracy']:.1%}"
+            f"{name}: {history['distinct_units'][-1]} distinct hidden units of {config.units}, "
+            f"of rank {history['rank'][-1]}; test accuracy {history['test_accuracy']:.1%}"
         )
-    print(f"collapse.png, gradients.png and result.json are in {config.out}")
-    return result
+    drawn = {"collapse": draw_training(runs), "gradients": draw_gradients(norms, config.depth)}
+    return run.write({"training": runs, "gradient_norms": norms}, drawn)
 
 
 if __name__ == "__main__":
-    common.main(experiment, Config)
+    command_line.main(experiment, Config)

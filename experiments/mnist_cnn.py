@@ -6,10 +6,9 @@ python -m experiments.mnist_cnn --seeds 3
 
 from dataclasses import dataclass
 
-import jax
 from jax.nn import relu
 
-from experiments import common, population
+from experiments import command_line, runner
 from jaxnets import (
     Layer,
     batch_norm,
@@ -30,7 +29,7 @@ from jaxnets.training.train_step import Hparams
 
 
 @dataclass(frozen=True)
-class Config(population.Config):
+class Config(runner.RecipeConfig):
     """A convolutional network on MNIST."""
 
     epochs: int = 10
@@ -60,7 +59,7 @@ def experiment(config: Config) -> None:
     """Train, and evaluate once on the test set."""
     mnist = data.load("mnist", data_dir=config.data_dir)
     train, validation = data.train_test_split(mnist.train, config.validation, seed=config.seed)
-    run = common.Run("mnist_cnn", config, mnist)
+    run = runner.Run("mnist_cnn", config, mnist)
 
     def train_step(hparams: Hparams) -> TrainStep:
         return make_train_step(
@@ -71,20 +70,9 @@ def experiment(config: Config) -> None:
             augment=augment.shift(2),
         )
 
-    if config.seeds != 1:
-        population.experiment(run, config, train_step, train, validation)
-        return
-    fitted = run.fit(
-        train_step,
-        train,
-        key=jax.random.key(config.seed),
-        epochs=config.epochs,
-        batch_size=config.batch_size,
-        hparams=config.hparams,
-        validation=validation,
-    )
-    run.finish(train_step, fitted, hparams=config.hparams)
+    result = run.fit(train_step, train, seeds=config.seeds, validation=validation)
+    run.finish(train_step, result)
 
 
 if __name__ == "__main__":
-    common.main(experiment, Config)
+    command_line.main(experiment, Config)

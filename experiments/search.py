@@ -1,35 +1,33 @@
-"""Hyperband against random search: what does a good setting cost to find?
+"""Hyperband against random search: the cost of finding a good setting.
 
 python -m experiments.search
 
-Both look for the learning rate, the width and the dropout rate of an MLP with one hidden layer on
+Both search the learning rate, the width and the dropout rate of an MLP with one hidden layer on
 MNIST. The unit of training is one epoch over 10,000 of the training images, 78 updates of 128;
-another 10,000 are the validation images, which alone decide. Random search trains 64 settings for
-all 27 units; Hyperband (eta 3) starts 49 of the same, and most of them it gives up early. The
-splits, the settings and the first weights are the same for both, and others with every seed. At
-the end the two settings that were chosen are trained again, and see the test images once.
+another 10,000 are the validation images, by which alone settings are compared. Random search trains
+64 settings for all 27 units; Hyperband (eta 3) starts 49 of the same, and stops most of them early.
+The splits, the settings and the first weights are the same for both, and differ between seeds. At
+the end the two best settings are trained again, and evaluated on the test images once.
 
-The file of results has every score. It takes about 10 minutes on two CPU cores.
+result.json has every score; experiments/results/search.json is that of a run. It takes about 10
+minutes on two CPU cores.
 """
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from functools import partial
-from pathlib import Path
-from typing import Annotated, Any
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
-import tyro
 from jax.nn import relu
 from jax.nn.initializers import lecun_normal
 
-from experiments import common
-from experiments.folder import begin, machine, write_figure, write_json
+from experiments import command_line, runner
+from experiments.folder import machine, write_figure
 from jaxnets import Layer, data, dense, dropout, flatten, losses, metrics, scale_pixels, serial
-from jaxnets.data import Dataset
 from jaxnets.training import TrainStep, evaluate, make_train_step
 from jaxnets.training.population import spread
 from jaxnets.training.search import (
@@ -52,37 +50,31 @@ SPACE = {
     "width": integers(8, WIDEST),
     "dropout_rate": uniform(0.0, 0.6),
 }
-WITHIN = 0.002  # of the accuracy: how near Hyperband is to come
+WITHIN = 0.002  # of accuracy: how much worse Hyperband may be
 
 
 @dataclass(frozen=True)
-class Config:
+class Config(runner.Config):
     """Hyperband against random search, on MNIST."""
 
     seeds: int = 5
-    """How many times both search, each time with other splits, settings and weights."""
+    """Repetitions of both searches, each with other splits, settings and weights."""
     units: int = 27
-    """Units of training of a setting that goes all the way."""
+    """Units of training of a setting that is not stopped early."""
     trials: int = 64
-    """Settings that random search trains, all the way."""
+    """Settings that random search trains, each for all units."""
     images: int = 10_000
     """Training images; an epoch over them is the unit."""
     validation: int = 10_000
-    """Images that decide."""
+    """Images by which settings are compared."""
     batch_size: int = 128
-    """Examples a step."""
-    data_dir: Path | None = None
-    """A folder with MNIST's IDX files, instead of those found by themselves."""
-    out: Path | None = None
-    """The folder of the tables and the plots; by default runs/search-TIME."""
-    resume: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False
-    """Go on with the searches in --out that are not finished."""
-    results: Path = Path("experiments/results/search.json")
-    """The file of the numbers."""
+    """Examples per step."""
+    resume: runner.Flag = False
+    """Continue the searches in --out that are not finished."""
 
 
 def network(hparams: dict[str, jax.Array]) -> Layer:
-    """One hidden layer, of whose 256 units the first `width` are used."""
+    """One hidden layer of 256 units, of which the first `width` are used."""
     width = hparams["width"]
 
     def narrow(x: jax.Array) -> jax.Array:
@@ -103,7 +95,7 @@ def network(hparams: dict[str, jax.Array]) -> Layer:
 
 
 def train_step(hparams: Hparams) -> TrainStep:
-    """The network's step by Adam."""
+    """A step of the network by Adam."""
     return make_train_step(
         network(hparams),
         optax.adam(hparams["learning_rate"]),
@@ -112,24 +104,25 @@ def train_step(hparams: Hparams) -> TrainStep:
     )
 
 
-def search(config: Config, mnist: Dataset, seed: int) -> dict[str, Any]:
-    """Both searches from one seed, and what the two settings they chose do on the test images."""
+def search(run: runner.Run, config: Config, seed: int) -> dict[str, Any]:
+    """Both searches with one seed, and the test accuracies of the best setting of each."""
+    mnist = run.dataset
     rest, validation = data.train_test_split(mnist.train, config.validation, seed=seed)
     _, train = data.train_test_split(rest, config.images, seed=seed)
     key, steps = jax.random.key(seed), config.images // config.batch_size
     problem = Problem(train_step, train, validation, config.batch_size, "accuracy", False)
-    shared = {"key": key, "epochs": config.units}
+    options = {"key": key, "epochs": config.units}
     searches = {
-        "random": partial(random_search, trials=config.trials, **shared),
-        "hyperband": partial(hyperband, eta=3, **shared),
+        "random": partial(random_search, trials=config.trials, **options),
+        "hyperband": partial(hyperband, eta=3, **options),
     }
-    found = {}
-    for name, run in searches.items():
-        results = run(problem, SPACE, path=config.out / f"{name}-{seed}.jsonl")
-        draw(config, results, f"{name}-{seed}")
+    outcomes = {}
+    for name, run_search in searches.items():
+        results = run_search(problem, SPACE, path=run.folder / f"{name}-{seed}.jsonl")
+        draw(run, results, f"{name}-{seed}")
         state = retrain(problem, results.best, key=key).train_state
         test = evaluate(train_step, state, mnist.test, hparams=results.best.setting)
-        found[name] = {
+        outcomes[name] = {
             "setting": results.best.setting,
             "validation_accuracy": results.best.score,
             "test_accuracy": test["accuracy"],
@@ -142,18 +135,18 @@ def search(config: Config, mnist: Dataset, seed: int) -> dict[str, Any]:
             f"updates, validation accuracy {results.best.score:.2%}, test {test['accuracy']:.2%}",
             flush=True,
         )
-    return found
+    return outcomes
 
 
-def draw(config: Config, results: Results, name: str) -> None:
+def draw(run: runner.Run, results: Results, name: str) -> None:
     """Both plots of a search."""
     title = f"{name}: {len(results.trials)} settings of an MLP on MNIST"
-    write_figure(config.out / f"{name}-scores.png", scores(results, title))
-    write_figure(config.out / f"{name}-parallel.png", parallel_coordinates(results, title))
+    write_figure(run.folder / f"{name}-scores.png", scores(results, title))
+    write_figure(run.folder / f"{name}-parallel.png", parallel_coordinates(results, title))
 
 
-def verdict(runs: list[dict[str, Any]]) -> dict[str, Any]:
-    """How far Hyperband ends from random search, seed by seed, and at what share of its cost."""
+def compare(runs: list[dict[str, Any]]) -> dict[str, Any]:
+    """Hyperband minus random search, paired by seed, and its share of the cost."""
 
     def differences(name: str) -> dict[str, Any]:
         pairs = [run["hyperband"][name] - run["random"][name] for run in runs]
@@ -172,31 +165,29 @@ def verdict(runs: list[dict[str, Any]]) -> dict[str, Any]:
 
 
 def experiment(config: Config) -> dict[str, Any]:
-    """Search with every seed, compare, and write it down."""
+    """Search with every seed, compare, and write the result."""
     mnist = data.load("mnist", data_dir=config.data_dir)
-    folder, _ = begin("search", config, mnist)
-    config = replace(config, out=folder)
-    runs = [search(config, mnist, seed) for seed in range(config.seeds)]
+    run = runner.Run("search", config, mnist)
+    runs = [search(run, config, seed) for seed in range(config.seeds)]
     result = {
         "unit": f"an epoch over {config.images} images, {config.images // config.batch_size} "
         f"updates of {config.batch_size}",
-        **{name: value for name, value in asdict(config).items() if isinstance(value, int)},
-        **verdict(runs),
+        **{name: value for name, value in asdict(config).items() if type(value) is int},
+        **compare(runs),
         "runs": runs,
         **machine(),
     }
-    config.results.parent.mkdir(parents=True, exist_ok=True)
-    write_json(config.results, result)
     difference = result["hyperband_minus_random"]
     print(
         f"Hyperband minus random search, over {config.seeds} seeds, in accuracy\n"
         f"  validation: mean {difference['validation_accuracy']['mean']:+.4f}\n"
         f"  test:       mean {difference['test_accuracy']['mean']:+.4f}\n"
         f"at {result['share_of_updates']:.1%} of its updates; within {WITHIN} and half: "
-        f"{'yes' if result['holds'] else 'no'}\n{config.results}; tables and plots in {config.out}"
+        f"{'yes' if result['holds'] else 'no'}"
     )
+    run.write(result, {})
     return result
 
 
 if __name__ == "__main__":
-    common.main(experiment, Config)
+    command_line.main(experiment, Config)

@@ -3,14 +3,14 @@
 python -m experiments.seeds
 
 The networks, 784-32-10, share the recipe, the training images and the test images; the seed
-decides their first weights and the order of their batches. Their accuracies differ for two
-reasons: some networks are better than others, and each is judged by the same few test images, on
-which chance answers differ too. A two-way analysis of variance of the table of right and wrong
-answers (networks by images) tells the two apart. Takes about a minute and a half on two CPU cores.
+determines their first weights and the order of their batches. Their accuracies differ for two
+reasons: some networks are better than others, and all are evaluated on the same few test images, on
+which random answers differ too. A two-way analysis of variance of the table of right and wrong
+answers (networks by images) separates the two. Takes about a minute and a half on two CPU cores.
 The accuracies are 96.7 % with a standard deviation of 0.20 points, 0.11 of it due to the 10,000
 test images and 0.16 to the networks (their squares add up). So two single runs of one and the same
-recipe differ by up to 0.54 points in 95 % of cases, and the network that is best in validation is
-0.2 points over the mean.
+recipe differ by up to 0.54 points in 95 % of cases, and the network with the best validation
+accuracy is 0.2 points above the mean.
 """
 
 from dataclasses import dataclass
@@ -21,8 +21,10 @@ import optax
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from experiments import common, study
-from experiments.population import COLOURS, percent, seed_keys, tested
+from experiments import command_line, study
+from experiments.figures import COLOURS
+from experiments.reports import evaluate_members, percent
+from experiments.runner import seed_keys
 from jaxnets.training.population import spread
 
 
@@ -31,17 +33,17 @@ class Config(study.Config):
     """How much does the seed matter?"""
 
     seeds: int = 100
-    """Networks, which differ in their seeds alone."""
+    """Networks, which differ only in their seeds."""
     hidden: int = 32
     """Units of their hidden layer."""
     learning_rate: float = 0.005
-    """Where Adam starts; it falls to 0 along half a cosine wave."""
+    """Adam's at the start; it decays to 0 along half a cosine wave."""
     epochs: int = 8
     examples: int = 55_000
 
 
 class Sources(NamedTuple):
-    """Where the spread of test accuracies comes from; standard deviations, as accuracies.
+    """The sources of the spread of test accuracies: standard deviations, as accuracies.
 
     Attributes:
       observed: over the networks, on these test images.
@@ -77,18 +79,18 @@ def sources(right: np.ndarray) -> Sources:
     )
 
 
-def draw(accuracy: np.ndarray, found: Sources, images: int) -> Figure:
-    """The histogram of test accuracies, and where their spread comes from."""
+def draw(accuracy: np.ndarray, parts: Sources, images: int) -> Figure:
+    """The histogram of test accuracies, and the sources of their spread."""
     figure = Figure(figsize=(13, 5), layout="constrained")
     title = f"{len(accuracy)} seeds, one recipe: test accuracy {percent(spread(accuracy))} points"
     figure.suptitle(title, fontsize=17)
     left, right = figure.subplots(1, 2, width_ratios=(3, 2))
     histogram(left, accuracy)
     bars = {
-        "over seeds, as observed": found.observed,
-        f"due to the {images:,} test images": found.images,
-        "due to the networks": found.networks,
-        "one network over other\ntest images (binomial)": found.binomial,
+        "over seeds, as observed": parts.observed,
+        f"due to the {images:,} test images": parts.images,
+        "due to the networks": parts.networks,
+        "one network over other\ntest images (binomial)": parts.binomial,
     }
     colours = (COLOURS[0], COLOURS[5], COLOURS[5], COLOURS[1])
     drawn = right.barh(list(bars), [100 * value for value in bars.values()], color=colours)
@@ -101,48 +103,49 @@ def draw(accuracy: np.ndarray, found: Sources, images: int) -> Figure:
 
 
 def histogram(axes: Axes, accuracy: np.ndarray) -> None:
-    """The accuracies of single networks, and what is known of their mean."""
-    found = spread(accuracy)
+    """The accuracies of single networks, and the interval of their mean."""
+    interval = spread(accuracy)
     axes.hist(100 * accuracy, bins="auto", color=COLOURS[0], alpha=0.8, rwidth=0.94)
-    axes.axvline(100 * found.mean, color="black", lw=2, label="mean")
-    interval = (100 * found.low, 100 * found.high)
-    axes.axvspan(*interval, color="black", alpha=0.2, lw=0, label="95 % interval of the mean")
+    axes.axvline(100 * interval.mean, color="black", lw=2, label="mean")
+    ends = (100 * interval.low, 100 * interval.high)
+    axes.axvspan(*ends, color="black", alpha=0.2, lw=0, label="95 % interval of the mean")
     axes.set(xlabel="test accuracy (%)", ylabel="networks")
-    axes.set_title("The same network, trained from seed after seed", fontsize=13)
+    axes.set_title("The same network, trained with one seed after another", fontsize=13)
     axes.legend()
 
 
 def experiment(config: Config) -> dict[str, Any]:
-    """Train all networks, take the spread of their test accuracies apart, and draw it."""
-    config, mnist, train, validation = study.started("seeds", config)
+    """Train all networks, and decompose the spread of their test accuracies."""
+    run, train, validation = study.start("seeds", config)
     model = study.classifier(config.hidden, 10)
     steps = config.epochs * (len(train.x) // max(1, config.batch_size))
     falling = optax.cosine_decay_schedule(config.learning_rate, max(1, steps))
     train_step = study.train_step(model, optax.adam(falling))
     keys = seed_keys(config.seed, config.seeds)
-    fitted = study.trained(config, "training", train_step, train, keys=keys, validation=validation)
+    fitted = run.fit_population("training", train_step, train, keys=keys, validation=validation)
 
-    test, probabilities = tested(train_step, fitted, mnist.test)
-    accuracy, found = test["accuracy"], sources(probabilities.argmax(-1) == mnist.test.y)
+    labels = run.dataset.test.y
+    test, probabilities = evaluate_members(train_step, fitted, run.dataset.test)
+    accuracy, parts = test["accuracy"], sources(probabilities.argmax(-1) == labels)
     chosen = int(np.nanargmax(fitted.history[-1].validation["accuracy"]))
-    apart = 1.96 * 2**0.5 * found.observed
+    difference = 1.96 * 2**0.5 * parts.observed
     print(
         f"test accuracy: {spread(accuracy)}\n"
-        f"standard deviation {found.observed:.2%}: {found.images:.2%} from the "
-        f"{len(mnist.test.y):,} test images, {found.networks:.2%} from the networks\n"
-        f"two runs of one recipe differ by less than {apart:.2%} in 95 % of cases\n"
+        f"standard deviation {parts.observed:.2%}: {parts.images:.2%} from the "
+        f"{len(labels):,} test images, {parts.networks:.2%} from the networks\n"
+        f"two runs of one recipe differ by less than {difference:.2%} in 95 % of cases\n"
         f"the network that is best in validation has {accuracy[chosen]:.2%} on the test set"
     )
     result = {
         "network": f"784-{config.hidden}-10",
         "test_accuracy": spread(accuracy)._asdict(),
-        "standard_deviations": found._asdict(),
-        "difference_of_two_runs_95": apart,
+        "standard_deviations": parts._asdict(),
+        "difference_of_two_runs_95": difference,
         "best_in_validation": {"seed": config.seed + chosen, "test_accuracy": accuracy[chosen]},
         "test_accuracies": accuracy,
     }
-    return study.finish(config, result, draw(accuracy, found, len(mnist.test.y)))
+    return study.write(run, result, draw(accuracy, parts, len(labels)))
 
 
 if __name__ == "__main__":
-    common.main(experiment, Config)
+    command_line.main(experiment, Config)

@@ -1,17 +1,16 @@
-"""Kill a training run again and again; what it learns at last must be the same, bit for bit.
+"""Kill a training run many times and resume it; the final weights must be the same, bit for bit.
 
 python -m experiments.torture --kills 50 --terms 20 --interrupts 10
+python -m experiments.torture --out experiments/results/torture.json
 
-Trains `experiments.mnist_mlp` once, undisturbed. Then trains it over and over in child processes
-that save after every tenth of a second, ends them by SIGKILL, SIGTERM and Ctrl-C, and goes on with
-`--resume`. Half of the SIGKILLs come at any moment of a child's life, start-up included; the others
-0 to 40 ms after a temporary file shows that a checkpoint is being written. The status is 0 if
-every run ends with the digest of the undisturbed one. About 5 minutes on a CPU. With `--stream` the
-children read the data as they train, by another number of threads each.
+Trains `experiments.mnist_mlp` once without interruption. Then trains it repeatedly in child
+processes that save after every tenth of a second, ends them by SIGKILL, SIGTERM and Ctrl-C, and
+resumes them. Half of the SIGKILLs are sent at a random time after the start of a child; the others
+0 to 40 ms after a temporary file shows that a checkpoint is being written. The status is 0 if every
+run ends with the digest of the uninterrupted one. About 5 minutes on a CPU. With `--stream` the
+children read the data during training, each with another number of threads.
 """
 
-import hashlib
-import json
 import os
 import signal
 import subprocess
@@ -28,96 +27,95 @@ from typing import ClassVar
 import jax
 import numpy as np
 
-from experiments import common, mnist_mlp
+from experiments import command_line, mnist_mlp
 from experiments.folder import write_json
-from jaxnets.json_files import decode, read_lines
-from jaxnets.training.checkpoint import file
+from experiments.run_digest import digest, is_trained, reports, saved_step, temporary_files
+from jaxnets.json_files import read_lines
 
 CHUNK_SECONDS = 0.1  # of a child's training between two saves
 AIM_SECONDS = 0.04  # after the beginning of a save
 ANY_MOMENT, AT_A_SAVE = "SIGKILL, any moment", "SIGKILL, 0 to 40 ms into a save"
-# How a child is ended, and with which status it must end then.
+# How a child is ended, and the exit status that it must have then.
 STATUS = {ANY_MOMENT: -9, AT_A_SAVE: -9, "SIGTERM": 75, "SIGINT": 130}
 ROWS = (*STATUS, "into a save", "runs", "resumes", "fallbacks")
-TIMES = {"seconds", "samples_per_second"}  # in a report: all that two equal runs differ in
 CHILD = "from experiments.torture import train; train()"
 
 
 @dataclass(frozen=True)
 class Config:
-    """Kill a training run again and again; it must learn the same, bit for bit."""
+    """Kill a training run many times; the final weights must be the same, bit for bit."""
 
     kills: int = 50
     """SIGKILLs, every second one aimed at a save in progress."""
     terms: int = 20
-    """SIGTERMs, while it trains."""
+    """SIGTERMs during training."""
     interrupts: int = 10
-    """Ctrl-Cs, while it trains."""
+    """Ctrl-Cs during training."""
     epochs: int = 8
-    """The length of a run; there are as many runs as it takes."""
+    """The length of a run; there are as many runs as the signals need."""
     batch_size: int = 128
-    """Examples a step."""
+    """Examples per step."""
     validation: int = 5000
     """Training examples held out."""
     seed: int = 0
-    """Decides the moments and their order."""
+    """Determines the times of the signals and their order."""
     stream: bool = False
-    """Read the examples as a stream, by 1 to 4 threads, another number after each end."""
+    """Read the examples as a stream, with 1 to 4 threads; another number after each signal."""
     data_dir: Path | None = None
-    """A folder with MNIST's IDX files, instead of those found by themselves."""
+    """A folder with MNIST's IDX files, instead of those that `data.load` finds."""
     out: Path | None = None
-    """The JSON file to write the result to."""
+    """The JSON file to write the result to, if any."""
 
 
 @dataclass(frozen=True)
-class Restless(mnist_mlp.Config):
-    """`experiments.mnist_mlp`, but a save after every short chunk."""
+class FrequentSaves(mnist_mlp.Config):
+    """`experiments.mnist_mlp` with a save after every chunk, which is short."""
 
     save_seconds: ClassVar[float] = 0.0
     chunk_seconds: ClassVar[float] = CHUNK_SECONDS
 
 
 def train() -> None:
-    """What a child does."""
+    """Train: the program of a child."""
     signal.signal(signal.SIGINT, signal.default_int_handler)  # ignored in a background job
-    common.main(mnist_mlp.experiment, Restless)
+    command_line.main(mnist_mlp.experiment, FrequentSaves)
 
 
 class Torture:
-    """Runs in children, and what became of them."""
+    """Runs in children, the counts of how they ended, and errors."""
 
     def __init__(self, config: Config, folder: Path):
         self.config, self.folder = config, folder
         self.random = np.random.default_rng(config.seed)
         self.counts: Counter[str] = Counter()
-        self.wrong: list[str] = []
-        self.start_up = 0.0  # seconds until an undisturbed run reports its first steps
+        self.errors: list[str] = []
+        self.start_up = 0.0  # seconds until an uninterrupted run reports its first steps
 
-    def undisturbed(self) -> str:
-        """The digest of a run that nobody ends, with its own chunks and saves."""
-        folder, began = self.folder / "undisturbed", time.perf_counter()
+    def uninterrupted(self) -> str:
+        """The digest of a run that no signal ends, with the default chunks and saves."""
+        folder, began = self.folder / "uninterrupted", time.perf_counter()
         with self._child(folder, "-m", "experiments.mnist_mlp") as child:
-            _wait(child, lambda: _reports(folder))
+            _wait(child, lambda: reports(folder))
             self.start_up = time.perf_counter() - began
             if child.wait() != 0:
-                sys.exit(f"error: the undisturbed run failed:\n{_errors(folder)}")
+                sys.exit(f"error: the uninterrupted run failed:\n{_errors(folder)}")
         return digest(folder)
 
     def run(self, ends: list[str]) -> str:
-        """The digest of a run that is ended as the last of `ends` says, which it takes away."""
+        """The digest of a run that is ended by the last of `ends`, which are removed."""
         self.counts["runs"] += 1
         folder = self.folder / f"run{self.counts['runs']}"
-        while not self._life(folder, ends):
+        while not self._run_child(folder, ends):
             pass
-        log = read_lines(folder / "metrics.jsonl", cure="a resumed run should have mended it")
+        log = read_lines(folder / "metrics.jsonl", cure="a resumed run should have repaired it")
         steps = [report["step"] for _, report in log]
         if steps != sorted(set(steps)):
-            self.wrong.append(f"{folder}: metrics.jsonl does not have each step once and in order")
+            self.errors.append(f"{folder}: metrics.jsonl does not have each step once and in order")
         return digest(folder)
 
-    def _life(self, folder: Path, ends: list[str]) -> bool:
-        """Start or resume the run and end it, if that comes in time; whether it is done."""
-        end, before, stale = ends[-1] if ends else None, _saved(folder), _writing(folder)
+    def _run_child(self, folder: Path, ends: list[str]) -> bool:
+        """Start or resume the run, and end it unless it finishes before; whether it is finished."""
+        end, before, stale = ends[-1] if ends else None, saved_step(folder), temporary_files(folder)
         self.counts["resumes"] += before > 0
         workers = [f"--workers={self.random.integers(1, 5)}"] if self.config.stream else []
         with self._child(folder, "-c", CHILD, "--resume", *workers) as child:
@@ -126,41 +124,41 @@ class Torture:
             status = child.wait()
         errors = _errors(folder)
         self.counts["fallbacks"] += errors.count("Going back to")
-        if _saved(folder) < before:
-            self.wrong.append(f"{folder}: step {before} was saved, and is lost")
+        if saved_step(folder) < before:
+            self.errors.append(f"{folder}: step {before} was saved, and is lost")
         if status == 0:
             return True
-        if end is None or (status != STATUS[end] and not _trained(folder)):
+        if end is None or (status != STATUS[end] and not is_trained(folder)):
             sys.exit(f"error: a child ended with status {status} after {end}:\n{errors}")
-        if end.startswith("SIGKILL") or not _trained(folder):  # else it came too late to tell
+        if end.startswith("SIGKILL") or not is_trained(folder):  # else it came too late
             self.counts[ends.pop()] += 1
-            self.counts["into a save"] += bool(_writing(folder) - stale)
+            self.counts["into a save"] += bool(temporary_files(folder) - stale)
         return False
 
     def _end(
         self, child: subprocess.Popen, folder: Path, end: str, before: int, stale: set[str]
     ) -> None:
-        """Wait for the moment, and send the signal."""
+        """Wait for the time of the signal, and send it."""
         if end == ANY_MOMENT:
             number, seconds = signal.SIGKILL, 2 * self.start_up
         elif end == AT_A_SAVE:
             number, seconds = signal.SIGKILL, AIM_SECONDS
-            _wait(child, lambda: _writing(folder) - stale)
+            _wait(child, lambda: temporary_files(folder) - stale)
         else:
             number, seconds = signal.Signals[end], 3 * CHUNK_SECONDS
-            _wait(child, lambda: _saved(folder) > before)
+            _wait(child, lambda: saved_step(folder) > before)
         with suppress(subprocess.TimeoutExpired):
             child.wait(self.random.uniform(0, seconds))
         child.send_signal(number)
 
     @contextmanager
     def _child(self, folder: Path, *command: str) -> Iterator[subprocess.Popen]:
-        """A child that trains in `folder`, and does not outlive the block."""
+        """A child that trains in `folder`; killed at the end of the block."""
         names = ("epochs", "batch_size", "validation", "data_dir")
-        given = {name: getattr(self.config, name) for name in names} | {"out": folder}
-        options = [f"--{n.replace('_', '-')}={v}" for n, v in given.items() if v is not None]
+        values = {name: getattr(self.config, name) for name in names} | {"out": folder}
+        options = [f"--{n.replace('_', '-')}={v}" for n, v in values.items() if v is not None]
         with open(_log(folder), "w") as log:
-            # In a session of its own, so that Ctrl-C here is not Ctrl-C there.
+            # In a new session, so that Ctrl-C in the terminal does not reach it.
             child = subprocess.Popen(
                 [sys.executable, *command, *options],
                 stdout=subprocess.DEVNULL,
@@ -174,49 +172,6 @@ class Torture:
                 child.wait()
 
 
-def digest(folder: Path) -> str:
-    """The SHA-256 of all that a run leaves: its parameters, train state, and history but times."""
-    content = file.read(max(_checkpoints(folder).glob("step-*.safetensors")))
-    found = hashlib.sha256((folder / "params.safetensors").read_bytes())
-    for name, leaf in sorted(content.arrays.items()):
-        if name.startswith("train_state/"):
-            found.update(f"{name} {leaf.dtype} {leaf.shape}".encode() + leaf.tobytes())
-    history = [
-        {name: figure for name, figure in report.items() if name not in TIMES}
-        for report in content.metadata["history"]
-    ]
-    found.update(json.dumps(history).encode())
-    return found.hexdigest()
-
-
-def _checkpoints(folder: Path) -> Path:
-    return folder / "checkpoints" / "training"
-
-
-def _saved(folder: Path) -> int:
-    """The newest step that is saved; 0 if none is."""
-    names = [path.name for path in _checkpoints(folder).glob("step-*.safetensors")]
-    return max((int(name[len("step-") : -len(".safetensors")]) for name in names), default=0)
-
-
-def _writing(folder: Path) -> set[str]:
-    """The temporary files of checkpoints."""
-    return {path.name for path in _checkpoints(folder).glob("*.tmp")}
-
-
-def _reports(folder: Path) -> list[str]:
-    log = folder / "metrics.jsonl"
-    return log.read_text(encoding="utf-8").splitlines() if log.exists() else []
-
-
-def _trained(folder: Path) -> bool:
-    """Whether all of a run's steps are made."""
-    with suppress(ValueError, LookupError):  # a line cut short, or none
-        report = decode(_reports(folder)[-1])
-        return report["step"] == report["steps"]
-    return False
-
-
 def _log(folder: Path) -> Path:
     return folder.with_suffix(".log")
 
@@ -226,34 +181,33 @@ def _errors(folder: Path) -> str:
 
 
 def _wait(child: subprocess.Popen, until: Callable[[], object]) -> None:
-    """Wait for something that a child does, or for its end."""
+    """Wait until a condition holds, or until the child ends."""
     while not until() and child.poll() is None:
         time.sleep(0.001)
 
 
 def main(config: Config) -> int:
-    """Torture, tell, and return the exit status."""
+    """Run and end children, print the counts, and return the exit status."""
     ends = [AT_A_SAVE] * -(-config.kills // 2) + [ANY_MOMENT] * (config.kills // 2)
     ends += ["SIGTERM"] * config.terms + ["SIGINT"] * config.interrupts
     began, digests = time.perf_counter(), []
     with tempfile.TemporaryDirectory(prefix="jaxnets-torture-") as folder:
         torture = Torture(config, Path(folder))
         torture.random.shuffle(ends)
-        expected = torture.undisturbed()
+        expected = torture.uninterrupted()
         while ends:
             digests.append(torture.run(ends))
-            left = f"{len(ends)} ends to go" if ends else "no ends to go"
             same = "the same" if digests[-1] == expected else "ANOTHER"
-            print(f"run {len(digests)}: {same} digest; {left}", flush=True)
-    same = sum(found == expected for found in digests)
+            print(f"run {len(digests)}: {same} digest; {len(ends)} signals left", flush=True)
+    same = digests.count(expected)
     table = {name: torture.counts[name] for name in ROWS}
     table |= {"digests equal": f"{same} of {len(digests)}"}
     table |= {"minutes": round((time.perf_counter() - began) / 60, 1)}
     for name, value in table.items():
         print(f"{name:{max(map(len, table))}}  {value}")
-    for complaint in torture.wrong:
-        print(f"error: {complaint}", file=sys.stderr)
-    right = same == len(digests) and not torture.wrong
+    for message in torture.errors:
+        print(f"error: {message}", file=sys.stderr)
+    right = same == len(digests) and not torture.errors
     if config.out is not None:
         result = {**table, "right": right, "digest": expected, "config": asdict(config)}
         result |= {"jax": jax.__version__, "cores": os.cpu_count()}
@@ -262,4 +216,4 @@ def main(config: Config) -> int:
 
 
 if __name__ == "__main__":
-    common.main(lambda config: sys.exit(main(config)), Config, keep_compiled=False)
+    command_line.main(lambda config: sys.exit(main(config)), Config, keep_compiled=False)

@@ -14,9 +14,9 @@ ALLOWED = {  # each with its reason
     ("experiments/folder.py", "savefig"): "into memory",
     ("experiments/torture.py", "open"): "a child's stderr",
     ("experiments/bench/worker.py", "fdopen"): "a pipe",
-    ("experiments/bench/checkpoint.py", "write_bytes"): "noise for dd in a temporary folder",
-    ("experiments/bench/stream.py", "save"): "images to map, in a temporary folder",
-    ("experiments/bench/same_bits_runs.py", "savez"): "leaves to compare, in a temporary folder",
+    ("experiments/timings/checkpoint.py", "write_bytes"): "noise for dd in a temporary folder",
+    ("experiments/timings/stream.py", "save"): "images to map, in a temporary folder",
+    ("experiments/timings/same_bits_runs.py", "savez"): "leaves to compare, in a temporary folder",
 }
 
 

@@ -1,1 +1,1 @@
-"""Benchmarks: ratios measured in one run, interleaved, with their spread."""
+"""The benchmark: training by jaxnets beside training by its peers."""

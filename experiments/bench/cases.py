@@ -1,8 +1,9 @@
-"""The networks that everyone trains; `experiments.bench.peers.images` has what on.
+"""The networks that all peers train; `experiments.bench.peers.images` has the data.
 
-On MNIST all begin alike: kernels normal with a variance of 1 / fan-in (LeCun et al. 1998, Efficient
-BackProp, section 4.6), cut off at about two standard deviations, biases zero. Libraries differ in
-their defaults, and with them in how many epochs an accuracy takes.
+On MNIST all start from weights of one distribution: kernels normal with a variance of
+1 / fan-in (LeCun et al. 1998, Efficient BackProp, section 4.6), truncated at about two standard
+deviations, biases zero. Libraries differ in their defaults, and with them in the number of epochs
+that an accuracy takes.
 """
 
 from typing import NamedTuple
@@ -16,9 +17,9 @@ class Case(NamedTuple):
     """A network, whose input is divided by 255 and whose loss is softmax cross-entropy.
 
     Attributes:
-      network: what it is, for people; every convolution is padded as "SAME".
+      network: a description for readers; every convolution is padded as "SAME".
       shape: (height, width, channels) of an image.
-      learns: whether its images are MNIST, so that accuracy means something, and not noise.
+      learns: whether its images are MNIST, so that accuracy is meaningful, and not noise.
     """
 
     network: str

@@ -1,4 +1,4 @@
-"""What a step costs in arithmetic, and how much of it a device can do."""
+"""The operations of a training step, and the peak performance of devices."""
 
 from typing import Any, NamedTuple
 
@@ -11,14 +11,14 @@ from jaxnets.inspect import summary
 
 
 class Peak(NamedTuple):
-    """Floating-point operations a second without sparsity, and where that is written."""
+    """Floating-point operations per second without sparsity, and the source."""
 
     bfloat16: float
-    float32: float | None  # in TF32 where the device has it, which is what XLA multiplies in
+    float32: float | None  # in TF32 where the device has it, which XLA uses
     source: str
 
 
-# By a part of `device_kind`; the first that fits.
+# By a part of `device_kind`; the first that matches counts.
 PEAKS = {
     "H200": Peak(989e12, 495e12, "NVIDIA H200 data sheet, SXM"),
     "H100 PCIe": Peak(756e12, 378e12, "NVIDIA H100 data sheet, PCIe"),
@@ -34,10 +34,10 @@ PEAKS = {
 
 
 def flops_per_step(case: str, batch_size: int) -> int:
-    """Those of a step's matmuls and convolutions, as `inspect.flops` counts, however computed.
+    """The FLOPs of a step's matmuls and convolutions, as `inspect.flops` counts them.
 
-    The backward pass costs the forward pass twice, once for each operand's gradient; nobody needs
-    that of the images, so the first layer's is left out.
+    The backward pass costs twice the forward pass, once for the gradient in each operand; that in
+    the images is not needed, so it is left out for the first layer.
     """
     x = jax.ShapeDtypeStruct((batch_size, *CASES[case].shape), jnp.uint8)
     forward = [row.flops for row in summary(model(case), x).rows if row.flops]

@@ -1,61 +1,58 @@
-"""What the benchmark can be asked for, and what is refused."""
+"""The options of the benchmark, and their checks."""
 
 import difflib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated
-
-import tyro
 
 from experiments.bench.cases import CASES
 from experiments.bench.process import Contender
 from experiments.bench.task import Task
+from experiments.runner import Flag
 from jaxnets.locks import hold
 from jaxnets.training import RunError
 
 PEERS = ("torch", "torch_compile", "keras", "linen", "nnx", "equinox", "stax", "stax_scan")
 DTYPES = ("float32", "bfloat16")
-Flag = Annotated[bool, tyro.conf.FlagCreatePairsOff]
 
 
 @dataclass(frozen=True)
 class Config:
-    """What to measure; lists are separated by commas."""
+    """The measurements; lists are separated by commas."""
 
     cases: str = "mlp,cnn_bn,cnn_5x5"
     """Networks: mlp, cnn_bn, cnn_5x5, population on MNIST; alexnet, vgg16, resnet18, resnet50 on
     noise."""
     peers: str = ",".join(PEERS)
-    """Whom to measure beside ours; may be empty."""
+    """The peers to measure beside ours; may be empty."""
     batch_sizes: str = ""
-    """Examples a step; by default 128, and 8 for images of 224 pixels on a CPU."""
+    """Examples per step; by default 128, and 8 for images of 224 pixels on a CPU."""
     dtypes: str = "float32"
     """float32, or bfloat16 for mixed precision."""
     devices: str = "1"
-    """Over how many devices ours divides a batch; a CPU becomes as many. Peers have one."""
+    """Numbers of devices over which ours shards a batch; a CPU becomes as many. Peers use one."""
     population: str = "64"
-    """Members of the case population, trained together on the same batches."""
+    """Members in the case population, trained on the same batches in one program."""
     steps: int | None = None
-    """Steps a round; by default as many as last about a second."""
+    """Steps per round; by default as many as take about a second."""
     repeats: int = 5
-    """Rounds, of a fresh process of each."""
+    """Rounds, each of one fresh process per contender."""
     time_to_accuracy: float | None = None
-    """Measure the time to this test accuracy instead, with compiling, over --seeds."""
+    """Measure instead the time to this test accuracy, with compiling, over --seeds."""
     seeds: int = 5
-    """How many times."""
+    """Seeds of the time to accuracy."""
     processes: Flag = False
-    """Measure whole processes of one epoch instead, ours with a cold and with a warm cache."""
+    """Measure instead whole processes of one epoch, ours with a cold and with a warm cache."""
     profile: Path | None = None
     """A folder for traces of a round of ours, by jax.profiler."""
     data_dir: Path | None = None
     """A folder with MNIST's four IDX files in .gz, instead of those in the package."""
     out: Path | None = None
-    """The file of JSON lines to write, a new one; the table is printed in any case."""
+    """A new file of JSON lines to write, if any; the table is printed in any case."""
 
 
 def check(config: Config) -> tuple[list[Task], list[Contender]]:
-    """The tasks, whose batch size may still be 0, and the contenders; all options checked."""
+    """The tasks and the contenders, after checks; a batch size of 0 means the default."""
     cases = names("--cases", config.cases, tuple(CASES))
     dtypes = names("--dtypes", config.dtypes, DTYPES)
     peers = names("--peers", config.peers, PEERS) if config.peers else []
@@ -84,7 +81,7 @@ def check(config: Config) -> tuple[list[Task], list[Contender]]:
 
 
 def check_accuracy(config: Config, noise: Sequence[str]) -> None:
-    """A target that can be reached, of networks that learn something."""
+    """Refuse a target that cannot be reached, or networks that are trained on noise."""
     target = config.time_to_accuracy
     if config.processes and target is not None:
         raise RunError("--processes and --time-to-accuracy are two measurements; ask for one")
@@ -98,7 +95,7 @@ def check_accuracy(config: Config, noise: Sequence[str]) -> None:
 
 
 def check_out(out: Path | None) -> None:
-    """Lock the file, which is new: what was measured before is never written over."""
+    """Lock the file, which must be new: earlier measurements are never overwritten."""
     if out is None:
         return
     try:
@@ -113,24 +110,24 @@ def check_out(out: Path | None) -> None:
         ) from error
 
 
-def names(option: str, text: str, known: Sequence[str]) -> list[str]:
-    """The names in the list, each known."""
-    found = text.split(",")
-    for name in found:
-        if name not in known:
-            close = difflib.get_close_matches(name, known, n=1)
+def names(option: str, text: str, allowed: Sequence[str]) -> list[str]:
+    """The names in the list, each checked."""
+    chosen = text.split(",")
+    for name in chosen:
+        if name not in allowed:
+            close = difflib.get_close_matches(name, allowed, n=1)
             hint = f"; did you mean {close[0]}?" if close else ""
-            raise RunError(f"{option} expects some of {', '.join(known)}, but got {name!r}{hint}")
-    return found
+            raise RunError(f"{option} expects some of {', '.join(allowed)}, but got {name!r}{hint}")
+    return chosen
 
 
 def numbers(option: str, text: str) -> list[int]:
-    """The numbers in the list, each of 1 or more."""
-    found = text.split(",")
-    for number in found:
+    """The numbers in the list, each at least 1."""
+    items = text.split(",")
+    for number in items:
         if not number.isdecimal() or int(number) < 1:
             raise RunError(
                 f"{option} expects numbers of 1 or more with commas between, as in 1,8,128, but "
                 f"got {number!r}"
             )
-    return [int(number) for number in found]
+    return [int(number) for number in items]

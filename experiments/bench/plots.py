@@ -1,4 +1,4 @@
-"""Plots of what the benchmark measured, as PNG."""
+"""Plots of the results of the benchmark, as PNG."""
 
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -16,14 +16,14 @@ POPULATION = Path("experiments/results/population.json")
 
 
 def write_plots(records: Sequence[Record], folder: Path) -> list[Path]:
-    """Every plot that the records, and the population's result, have something for."""
+    """Write every plot that there are records for, and that of the population timing."""
     measured = [record for record in records if "left_out" not in record]
     speed = [record for record in measured if record["kind"] == "speed"]
-    reached = [record for record in measured if record["kind"] == "time_to_accuracy"]
+    timed = [record for record in measured if record["kind"] == "time_to_accuracy"]
     figures = {
         "throughput": throughput(speed) if speed else None,
         "share_of_limit": shares(speed) if speed else None,
-        "time_to_accuracy": reaching(reached) if reached else None,
+        "time_to_accuracy": times_to_accuracy(timed) if timed else None,
         "population": of_population_sizes(),
     }
     folder.mkdir(parents=True, exist_ok=True)
@@ -36,15 +36,15 @@ def write_plots(records: Sequence[Record], folder: Path) -> list[Path]:
 
 
 def of_population_sizes() -> Figure:
-    """The plot of the population experiment's result."""
-    cure = "restore it, or run python -m experiments.bench.population"
+    """The plot of the result of the population timing."""
+    cure = f"restore it, or run python -m experiments.timings.population --out {POPULATION}"
     result = json_files.read(POPULATION, cure=cure)
     with json_files.damaged(POPULATION, cure):
         return population(result)
 
 
 def throughput(records: Sequence[Record]) -> Figure | None:
-    """Examples a second against the batch size, with the quartiles; cases of one size say none."""
+    """Examples per second against the batch size, with quartiles; None if no case has two sizes."""
     many = [
         r for r in records if len({s["batch_size"] for s in records if s["case"] == r["case"]}) > 1
     ]
@@ -52,16 +52,18 @@ def throughput(records: Sequence[Record]) -> Figure | None:
         return None
     figure, panels = _panels(many, "Training throughput")
     for axes, chosen in panels:
-        for peer, its in _by(chosen, "peer"):
-            its = sorted(its, key=lambda record: record["batch_size"])
-            found = [record["samples_per_second"] for record in its]
-            medians = [spread["median"] for spread in found]
+        for peer, group in _by(chosen, "peer"):
+            group = sorted(group, key=lambda record: record["batch_size"])
+            speeds = [record["samples_per_second"] for record in group]
+            medians = [speed["median"] for speed in speeds]
             below, above = (
-                [abs(spread["median"] - spread[end]) for spread in found] for end in ("low", "high")
+                [abs(speed["median"] - speed[end]) for speed in speeds] for end in ("low", "high")
             )
-            sizes = [record["batch_size"] for record in its]
+            sizes = [record["batch_size"] for record in group]
             axes.errorbar(sizes, medians, (below, above), marker="o", capsize=3, label=peer)
-        axes.set(xscale="log", yscale="log", xlabel="examples a step", ylabel="examples a second")
+        axes.set(
+            xscale="log", yscale="log", xlabel="examples per step", ylabel="examples per second"
+        )
         _plain_ticks(axes, sorted({record["batch_size"] for record in chosen}))
         axes.legend(fontsize=8)
     return figure
@@ -83,9 +85,9 @@ def shares(records: Sequence[Record]) -> Figure:
     return figure
 
 
-def reaching(records: Sequence[Record]) -> Figure:
-    """The seconds until the accuracy was reached, a dot a seed."""
-    figure, panels = _panels(records, "Time to test accuracy, with compiling, a dot a seed")
+def times_to_accuracy(records: Sequence[Record]) -> Figure:
+    """The seconds to the accuracy, a dot per seed."""
+    figure, panels = _panels(records, "Time to test accuracy, with compiling, a dot per seed")
     for axes, chosen in panels:
         for row, record in enumerate(chosen):
             seconds = [
@@ -99,15 +101,17 @@ def reaching(records: Sequence[Record]) -> Figure:
 
 
 def population(result: dict[str, Any]) -> Figure:
-    """Members trained in a second against the population's size, with the quartiles."""
-    sizes = {int(n): found for n, found in result["by size, shared batches"].items()}
+    """Members trained per second against the size of the population, with quartiles."""
+    sizes = {int(n): values for n, values in result["by size, shared batches"].items()}
     figure = Figure(figsize=(6, 4), layout="constrained")
     axes = figure.subplots()
-    speeds = [found["members per second"] for found in sizes.values()]
+    speeds = [values["members per second"] for values in sizes.values()]
     low, middle, high = zip(*speeds, strict=True)
     axes.fill_between(list(sizes), low, high, alpha=0.3)
     axes.plot(list(sizes), middle, "o-")
-    axes.set(xscale="log", xlabel="networks in the population", ylabel="networks trained a second")
+    axes.set(
+        xscale="log", xlabel="networks in the population", ylabel="networks trained per second"
+    )
     axes.set_title(f"{result['network']}, {result['updates']} updates of {result['batch_size']}")
     axes.set_ylim(bottom=0)
     _plain_ticks(axes, list(sizes))
@@ -127,11 +131,11 @@ def _panels(
         panel.set_title(f"{network(first)}, {first['dtype']}, {first['device']}", fontsize=10)
         panel.grid(alpha=0.3)
         panel.set_axisbelow(True)
-    return figure, [(panel, its) for panel, (_, its) in zip(axes, groups, strict=True)]
+    return figure, [(panel, group) for panel, (_, group) in zip(axes, groups, strict=True)]
 
 
 def _by(records: Iterable[Record], *names: str) -> Iterable[tuple[Any, list[Record]]]:
-    """The records by the values of these names, in the order of their first."""
+    """The records grouped by the values of these names, in the order of the first of each."""
     groups: dict[Any, list[Record]] = {}
     for record in records:
         key = tuple(record[name] for name in names) if len(names) > 1 else record[names[0]]

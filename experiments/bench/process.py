@@ -1,4 +1,4 @@
-"""The harness's end of a worker: a process that waits on its stdin until it is its turn."""
+"""A worker process, seen from the benchmark: it waits on its stdin for commands."""
 
 import json
 import os
@@ -13,38 +13,38 @@ from experiments.bench.task import Task
 from jaxnets.json_files import decode
 
 ROOT = Path(__file__).parents[2]
-LAST_LINES = 5  # of a dead worker's stderr
+LAST_LINES = 5  # of the stderr of a worker that ended early
 ALWAYS = {
-    "XLA_PYTHON_CLIENT_PREALLOCATE": "false",  # else the first process takes the GPU's memory
+    "XLA_PYTHON_CLIENT_PREALLOCATE": "false",  # else the first process allocates all GPU memory
     "JAX_ENABLE_COMPILATION_CACHE": "false",
     "TORCHINDUCTOR_FORCE_DISABLE_CACHES": "1",
 }
 
 
 class Contender(NamedTuple):
-    """A peer, on so many devices."""
+    """A peer, on a number of devices."""
 
     peer: str
     devices: int = 1
 
     @property
     def label(self) -> str:
-        """As in "ours" or "ours, 2 devices"."""
+        """For example "ours" or "ours, 2 devices"."""
         return self.peer if self.devices == 1 else f"{self.peer}, {self.devices} devices"
 
 
 class LeftOut(Exception):
-    """A contender cannot take part, or no longer: says why."""
+    """A contender that cannot be measured, or no longer; the message has the reason."""
 
 
 class Process:
     """A fresh process that trains a task in one framework; a context manager that ends it.
 
-    All compilation caches are off in it, but for what the environment `more` says. It runs the code
+    All compilation caches are off in it, unless the environment `more` sets them. It runs the code
     of `checkout`.
 
     Attributes:
-      about: what it said of itself: "import_seconds", "python", "versions".
+      description: "import_seconds", "python" and "versions", from its first answer.
 
     Raises:
       LeftOut: the framework is not installed or refuses the task, or the process ended.
@@ -69,7 +69,7 @@ class Process:
             env={**os.environ, **ALWAYS, **devices_flag(task.devices), **(more or {})},
         )
         try:
-            self.about = self._answer()
+            self.description = self._answer()
         except BaseException:
             self.__exit__()
             raise
@@ -83,11 +83,11 @@ class Process:
         self.errors.close()
 
     def ask(self, do: str, **arguments: Any) -> dict[str, Any]:
-        """Give a command, and wait for its answer; `experiments.bench.worker` has them."""
+        """Send a command, and wait for its answer; `experiments.bench.worker` has them."""
         try:
             print(json.dumps({"do": do, **arguments}), file=self.process.stdin, flush=True)
         except BrokenPipeError:
-            raise LeftOut(self._last_words()) from None
+            raise LeftOut(self._error()) from None
         return self._answer()
 
     def stop(self) -> dict[str, Any]:
@@ -99,13 +99,13 @@ class Process:
     def _answer(self) -> dict[str, Any]:
         assert self.process.stdout is not None
         if not (text := self.process.stdout.readline()):
-            raise LeftOut(self._last_words())
+            raise LeftOut(self._error())
         answer = decode(text, nonfinite=True)  # a loss may be NaN
         if "left_out" in answer:
             raise LeftOut(answer["left_out"])
         return answer
 
-    def _last_words(self) -> str:
+    def _error(self) -> str:
         status = self.process.wait()
         self.errors.seek(0)
         lines = self.errors.read().decode(errors="replace").splitlines()[-LAST_LINES:]
@@ -113,7 +113,7 @@ class Process:
 
 
 def trial_seconds(prepared: Mapping[str, float]) -> float:
-    """What a peer spent in "prepare" on finding its own best way, which its user does not."""
+    """The seconds of "prepare" in which a peer compared its implementations, as users do not."""
     needed = sum(prepared[name] for name in ("make_seconds", "trace_seconds", "compile_seconds"))
     return prepared["seconds"] - needed
 
@@ -124,7 +124,7 @@ def _command(peer: str, task: Task) -> list[str]:
 
 
 def devices_flag(number: int) -> dict[str, str]:
-    """What makes one CPU so many devices; an accelerator does not heed it."""
+    """The environment that makes one CPU several devices; it has no effect on accelerators."""
     if number == 1:
         return {}
     flags = os.environ.get("XLA_FLAGS", "")

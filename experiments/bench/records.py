@@ -1,4 +1,4 @@
-"""What a measurement leaves: a line of JSON for each contender, with what it was found on."""
+"""The records of a measurement: a line of JSON per contender, with its machine."""
 
 import json
 import os
@@ -22,13 +22,13 @@ FLAGS = ("XLA_", "JAX_", "OMP_", "MKL_", "KMP_", "OPENBLAS_", "TORCH", "KERAS_",
 
 
 def setting(task: Task) -> Record:
-    """What all contenders of a run have in common."""
+    """The settings that all contenders of a run share."""
     names = ("case", "members", "batch_size", "dtype")
     return {name: getattr(task, name) for name in names}
 
 
 def network(setting: Record) -> str:
-    """What was trained, as "mlp" or "population of 64"."""
+    """The network that was trained: "mlp" or "population of 64"."""
     of = f" of {setting['members']}" if setting["case"] == "population" else ""
     return f"{setting['case']}{of}"
 
@@ -38,15 +38,15 @@ def left_out(kind: str, reasons: Mapping[str, str]) -> list[Record]:
     return [{"kind": kind, "peer": label, "left_out": why} for label, why in reasons.items()]
 
 
-def told(answer: Mapping[str, Any]) -> Record:
-    """What a process answered, but for how long that took."""
+def without_seconds(answer: Mapping[str, Any]) -> Record:
+    """The answer of a process without the time that it took."""
     return {name: value for name, value in answer.items() if name != "seconds"}
 
 
 def machine() -> Record:
-    """What a run's figures are found on; JAX is asked for the device in a process of its own."""
+    """The machine of a run; a separate process asks JAX for the device."""
     with Process(Contender("matmul"), Task("mlp")) as process:
-        device = told(process.ask("device"))
+        device = without_seconds(process.ask("device"))
     return {
         **device,
         "processor": _processor(),
@@ -60,7 +60,7 @@ def machine() -> Record:
 
 
 def write(path: Path, records: Iterable[Record]) -> None:
-    """Add the records to a file, one per line; NaN is null."""
+    """Append the records to a file, one per line; NaN is null."""
     with atomic_append(path) as append:
         append("".join(json.dumps(to_json(record)) + "\n" for record in records).encode())
 
@@ -71,19 +71,19 @@ def read(paths: Sequence[Path]) -> list[Record]:
     Raises:
       RunError: a line that is no record.
     """
-    found = []
+    records = []
     try:
         for path in paths:
             for number, record in read_lines(path, cure=CURE):
                 with damaged(f"{path}, line {number},", CURE):
-                    found.append({"kind": record["kind"], "members": 1, **record})
+                    records.append({"kind": record["kind"], "members": 1, **record})
     except JSONError as error:
         raise RunError(str(error)) from error
-    return found
+    return records
 
 
 def _processor() -> str:
-    """As the system names it."""
+    """The processor, as the system names it."""
     cpuinfo = Path("/proc/cpuinfo")
     lines = cpuinfo.read_text().splitlines() if cpuinfo.exists() else []
     names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]

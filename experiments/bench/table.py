@@ -1,9 +1,11 @@
-"""Markdown tables, and plots, of what the benchmark measured.
+"""Markdown tables and plots of the results of the benchmark.
 
 python -m experiments.bench.table
+python -m experiments.bench.table --plots experiments/results
 python -m experiments.bench.table a.jsonl b.jsonl --plots a/folder
 
-By default of the files bench*.jsonl in experiments/results, to which the plots go as well.
+By default of the files bench*.jsonl in experiments/results; the plots go to a new folder under
+runs/ unless `--plots` names one.
 """
 
 import json
@@ -15,8 +17,9 @@ from typing import Annotated
 
 import tyro
 
-from experiments import common
+from experiments import command_line
 from experiments.bench.records import CURE, Record, network, read
+from experiments.folder import new_folder
 from jaxnets.json_files import damaged
 from jaxnets.messages import printable
 from jaxnets.training import RunError
@@ -28,12 +31,12 @@ Column = tuple[str, Callable[[Record], str]]
 
 @dataclass(frozen=True)
 class Config:
-    """Tables and plots of what was measured."""
+    """Tables and plots of measurements."""
 
     files: Annotated[tuple[Path, ...], tyro.conf.Positional] = ()
     """Files of JSON lines that experiments.bench wrote."""
-    plots: Path = RESULTS
-    """The folder for the plots."""
+    plots: Path | None = None
+    """The folder for the plots; by default a new one, runs/bench-TIME."""
 
 
 def main(config: Config) -> None:
@@ -48,14 +51,14 @@ def main(config: Config) -> None:
         )
     records = read(files)
     with damaged(", ".join(map(str, files)), CURE):
-        text, plots = tables(records), write_plots(records, config.plots)
+        text, plots = tables(records), write_plots(records, config.plots or new_folder("bench"))
     print(text)
     for path in plots:
         print(f"plot: {path}")
 
 
 def tables(records: Sequence[Record]) -> str:
-    """A table for each run's every setting."""
+    """A table for each setting of each run."""
     settings: dict[tuple, list[Record]] = {}
     for record in records:
         key = (*(record[name] for name in SETTING), json.dumps(record["machine"]))
@@ -64,7 +67,7 @@ def tables(records: Sequence[Record]) -> str:
 
 
 def table(records: Sequence[Record]) -> str:
-    """One setting's: a heading, a row a contender, those left out, and what it was found on."""
+    """The table of one setting: a row per contender, those left out, and the machine."""
     first = records[0]
     measured = [record for record in records if "left_out" not in record]
     columns = COLUMNS[first["kind"]](measured)
@@ -77,20 +80,20 @@ def table(records: Sequence[Record]) -> str:
             "",
             *(f"- {r['peer']}: {r['notes']}" for r in measured if r.get("notes")),
             *(f"- left out: {r['peer']}: {r['left_out']}" for r in records if "left_out" in r),
-            "- " + _found_on(measured, first["machine"]),
+            "- " + _measured_on(measured, first["machine"]),
         ]
     )
 
 
 def heading(setting: Record) -> str:
-    """What was trained, and how."""
+    """The network, the batch size and the dtype."""
     return f"{network(setting)}, batch {setting['batch_size']}, {setting['dtype']}"
 
 
 def _speed(records: Sequence[Record]) -> list[Column]:
     columns = [
         PEER,
-        ("ms a step", lambda r: spread_text(r["step_ms"])),
+        ("ms per step", lambda r: quartiles_text(r["step_ms"])),
         ("samples/s", lambda r: number(r["samples_per_second"]["median"])),
         *_ours_faster(records),
         ("of the matmul limit", lambda r: percent(r["share_of_matmul"])),
@@ -99,14 +102,14 @@ def _speed(records: Sequence[Record]) -> list[Column]:
         ("memory (MB)", lambda r: number((r["peak_memory_bytes"] or math.nan) / 1e6)),
         ("accuracy after an epoch", _accuracy),
     ]
-    known = [r["datasheet"] for r in records]
-    return [column for column in columns if column[0] != "of the peak" or any(known)]
+    peaks = [r["datasheet"] for r in records]
+    return [column for column in columns if column[0] != "of the peak" or any(peaks)]
 
 
 def _time_to_accuracy(records: Sequence[Record]) -> list[Column]:
     return [
         PEER,
-        ("seconds", lambda r: spread_text(r["seconds"])),
+        ("seconds", lambda r: quartiles_text(r["seconds"])),
         ("epochs", lambda r: ", ".join(str(len(curve)) for curve in r["curves"])),
         ("target", lambda r: percent(r["target"])),
         *_ours_faster(records),
@@ -114,7 +117,7 @@ def _time_to_accuracy(records: Sequence[Record]) -> list[Column]:
 
 
 def _whole_process(records: Sequence[Record]) -> list[Column]:
-    return [PEER, ("seconds", lambda r: spread_text(r["seconds"])), *_ours_faster(records)]
+    return [PEER, ("seconds", lambda r: quartiles_text(r["seconds"])), *_ours_faster(records)]
 
 
 def _ours_faster(records: Sequence[Record]) -> list[Column]:
@@ -123,7 +126,7 @@ def _ours_faster(records: Sequence[Record]) -> list[Column]:
     return [
         (
             f"{label} is faster by",
-            lambda r, label=label: spread_text(r["ours_times_faster"].get(label)),
+            lambda r, label=label: quartiles_text(r["ours_times_faster"].get(label)),
         )
         for label in labels
     ]
@@ -135,16 +138,16 @@ def _accuracy(record: Record) -> str:
     return text if record["loss_finite"] else f"{text}, **the loss is not finite**"
 
 
-def spread_text(spread: Record | None) -> str:
-    """The median and the quartiles; whether they are far apart."""
-    if spread is None:
+def quartiles_text(quartiles: Record | None) -> str:
+    """The median and the quartiles, and whether they are far apart."""
+    if quartiles is None:
         return "-"
-    low, median, high = (number(spread[name]) for name in ("low", "median", "high"))
-    return f"{median} ({low} to {high}){', noisy' if spread['noisy'] else ''}"
+    low, median, high = (number(quartiles[name]) for name in ("low", "median", "high"))
+    return f"{median} ({low} to {high}){', noisy' if quartiles['noisy'] else ''}"
 
 
 def number(value: float) -> str:
-    """With three digits that count, or all before the point."""
+    """A number with three significant digits, or all digits before the point."""
     if not math.isfinite(value):
         return "-"
     decimals = 2 - math.floor(math.log10(abs(value))) if value else 0
@@ -152,7 +155,7 @@ def number(value: float) -> str:
 
 
 def percent(share: float | None, digits: int = 0) -> str:
-    """A share, where it is known."""
+    """A share in percent, or a dash where it is not known."""
     return "-" if share is None else f"{share:.{digits}%}"
 
 
@@ -160,23 +163,23 @@ def _row(cells: Iterable[str]) -> str:
     return f"| {' | '.join(map(printable, cells))} |"
 
 
-def _found_on(records: Sequence[Record], machine: Record) -> str:
-    """The hardware, the versions, the flags, and how often."""
+def _measured_on(records: Sequence[Record], machine: Record) -> str:
+    """The number of measurements, the hardware, the versions and the flags."""
     versions: dict[str, str] = {}
     for record in records:
         versions |= {"python": record["python"], **record["versions"]}
     dtype = ", ".join({record["dtype"] for record in records})
-    named = ", ".join(f"{name} {version}" for name, version in versions.items())
+    packages = ", ".join(f"{name} {version}" for name, version in versions.items())
     flags = " ".join(f"{name}={value}" for name, value in machine["flags"].items())
-    spreads = [record.get("step_ms") or record["seconds"] for record in records]
-    counts = sorted({spread["n"] for spread in spreads if spread})
+    measured = [record.get("step_ms") or record["seconds"] for record in records]
+    counts = sorted({quartiles["n"] for quartiles in measured if quartiles})
     limits = {r["matmul_flops_per_second"] for r in records if r.get("matmul_flops_per_second")}
     return ". ".join(
         [
             f"Medians and quartiles, n = {', '.join(map(str, counts))}",
             _hardware(machine),
             *(f"Matmul limit in {dtype} {limit / 1e9:,.0f} GFLOP/s" for limit in limits),
-            named,
+            packages,
             flags or "No flags",
             f"{machine['began']}.",
         ]
@@ -198,4 +201,4 @@ TITLES = {
 
 
 if __name__ == "__main__":
-    common.main(main, Config)
+    command_line.main(main, Config)

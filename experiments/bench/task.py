@@ -1,22 +1,22 @@
-"""What the harness and a peer agree on: the work to do, and how to ask for it."""
+"""The interface of the benchmark and a peer: a task, and a trainer of it."""
 
 from typing import NamedTuple, Protocol
 
 
 class Task(NamedTuple):
-    """One measurement's setting; JSON can hold it.
+    """The setting of one measurement, which JSON can hold.
 
     Attributes:
       case: a name in `cases.CASES`.
-      batch_size: examples a step.
+      batch_size: examples per step.
       dtype: "float32", or "bfloat16" for mixed precision: parameters, optimizer and loss stay
         float32.
-      devices: over how many devices a batch is divided.
-      members: how many networks are trained together, on the same batches, each from weights of
-        its own; more than one in the case "population" alone.
-      epochs: over how many the learning rate decays to zero, by half a cosine; None leaves it as it
-        is.
-      seed: decides the weights, the order, and all chance.
+      devices: the number of devices over which a batch is sharded.
+      members: the number of networks that are trained in one program, on the same batches, each
+        from other weights; more than one only in the case "population".
+      epochs: the number over which the learning rate decays to zero, by half a cosine; None for a
+        constant rate.
+      seed: determines the weights, the order, and all other random numbers.
       data_dir: a folder with MNIST's IDX files, instead of those packaged with jaxnets.
     """
 
@@ -34,14 +34,14 @@ class Trainer(Protocol):
     """A network with its data, to be trained.
 
     A peer is a module `experiments.bench.peers.NAME` with `make(task) -> Trainer` and `NEEDS`, the
-    names of the distributions that it imports, as pip knows them. What it cannot do at all, such
-    as a dtype or a number of devices, it refuses by a `NotImplementedError` that says so.
+    names of the distributions that it imports, as pip knows them. It refuses what it does not
+    support, such as a dtype or a number of devices, with a `NotImplementedError` that explains it.
     """
 
     def prepare(self) -> dict[str, float]:
-        """Make `steps` warm; return the seconds of "trace" and of "compile".
+        """Compile all that `steps` needs; return the seconds of "trace" and of "compile".
 
-        Both are 0 where a framework does not tell them apart from running.
+        Both are 0 where a framework does not separate them from running.
         """
         ...
 
@@ -50,9 +50,9 @@ class Trainer(Protocol):
         ...
 
     def accuracy(self) -> float:
-        """The share of the test images that are classified rightly."""
+        """The fraction of the test images that are classified correctly."""
         ...
 
     def epoch(self) -> None:
-        """Train one epoch; the last, smaller batch is left out. Wait until it is done."""
+        """Train one epoch without the last, smaller batch. Wait until it is done."""
         ...

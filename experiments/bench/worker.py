@@ -1,18 +1,17 @@
-"""A fresh process that trains one task in one framework, on command.
+"""A process that trains one task in one framework, controlled by commands.
 
-python -m experiments.bench.worker '{"case": "mlp"}' ours
-
-It says hello, then reads commands, a line of JSON each, and answers each by one:
+`experiments.bench.process` starts it. It describes itself in a line of JSON, then reads commands, a
+line of JSON each, and answers each by one:
 
     {"do": "prepare"}                             make the trainer and compile
     {"do": "steps", "n": 100}  {"do": "epoch"}    train, waiting until it is done
     {"do": "accuracy"}                            on the test images
-    {"do": "device"}                              tell what it runs on
+    {"do": "device"}                              its device
     {"do": "profile", "n": 100, "folder": "a"}    steps under JAX's profiler
-    {"do": "stop"}                                tell the peak of memory, and end
+    {"do": "stop"}                                the peak of memory; the process ends
 
-An answer has the "seconds" that it took, measured here. It is {"left_out": why} where the framework
-is not installed or refuses the task, and then the process ends.
+An answer has the "seconds" of the command. It is {"left_out": reason} where the framework is not
+installed or refuses the task, and then the process ends.
 """
 
 import json
@@ -32,37 +31,37 @@ Answer = dict[str, Any]
 
 
 class Worker:
-    """The commands, each a method that answers."""
+    """The commands, each a method that returns its answer."""
 
     def __init__(self, task: Task, peer: str):
         self.task, self.module = task, import_module(f"experiments.bench.peers.{peer}")
         self.trainer: Trainer
 
     def prepare(self) -> Answer:
-        """Data, network and optimizer made, then what trains compiled; what it says of itself."""
+        """Create data, network and optimizer, then compile; the seconds of each, and notes."""
         began = time.perf_counter()
         self.trainer = self.module.make(self.task)
-        made = time.perf_counter() - began
-        found = self.trainer.prepare()
-        names = {"trace_seconds": found["trace"], "compile_seconds": found["compile"]}
+        make_seconds = time.perf_counter() - began
+        seconds = self.trainer.prepare()
+        parts = {"trace_seconds": seconds["trace"], "compile_seconds": seconds["compile"]}
         notes = getattr(self.trainer, "notes", None)
-        return {"make_seconds": made, **names, "notes": notes}
+        return {"make_seconds": make_seconds, **parts, "notes": notes}
 
     def steps(self, n: int) -> Answer:
-        """Steps on shuffled batches."""
+        """Train steps on shuffled batches."""
         return {"loss": self.trainer.steps(n)}
 
     def epoch(self) -> Answer:
-        """An epoch of them."""
+        """Train an epoch."""
         self.trainer.epoch()
         return {}
 
     def accuracy(self) -> Answer:
-        """The share of the test images that are classified rightly."""
+        """The fraction of the test images that are classified correctly."""
         return {"accuracy": self.trainer.accuracy()}
 
     def profile(self, n: int, folder: str) -> Answer:
-        """Steps, with a trace of what the device did in the folder."""
+        """Train steps, with a profiler trace in the folder."""
         import jax
 
         with jax.profiler.trace(folder):
@@ -79,7 +78,7 @@ class Worker:
         return {"device": "cpu", "platform": "cpu"}
 
     def stop(self) -> Answer:
-        """The peak of memory so far: the accelerator's where there is one, else the process's."""
+        """The peak of memory so far: of the accelerator where there is one, else of the process."""
         device = device_peak()
         if device is not None:
             return {"peak_memory_bytes": device, "memory": "device"}
@@ -87,7 +86,7 @@ class Worker:
 
 
 def device_peak() -> int | None:
-    """Bytes in use on the accelerator at most; None on a CPU."""
+    """The most bytes in use on the accelerator; None on a CPU."""
     if jax := sys.modules.get("jax"):
         stats = jax.local_devices()[0].memory_stats()
         return stats and stats["peak_bytes_in_use"]
@@ -96,49 +95,49 @@ def device_peak() -> int | None:
 
 
 def process_peak() -> int | None:
-    """Bytes resident at most, of Linux; None elsewhere.
+    """The most bytes resident, on Linux; None elsewhere.
 
-    Not `ru_maxrss`, which begins with the peak of the process that started this one.
+    Not `ru_maxrss`, which starts at the peak of the parent process.
     """
     status = Path("/proc/self/status")
-    found = re.search(r"VmHWM:\s*(\d+) kB", status.read_text()) if status.exists() else None
-    return int(found[1]) * 1024 if found else None
+    match = re.search(r"VmHWM:\s*(\d+) kB", status.read_text()) if status.exists() else None
+    return int(match[1]) * 1024 if match else None
 
 
-def hello(worker: Worker, seconds: float) -> Answer:
-    """The seconds that the imports took, and what there is."""
+def describe(worker: Worker, seconds: float) -> Answer:
+    """The seconds of the imports, and the versions."""
     answer: Answer = {"import_seconds": seconds, "python": sys.version.split()[0]}
     answer["versions"] = {name: version(name) for name in worker.module.NEEDS}
     return answer
 
 
 def timed(command: Callable[..., Answer], **arguments: Any) -> Answer:
-    """The answer, with the seconds until it was there."""
+    """The answer of a command, with its seconds."""
     began = time.perf_counter()
     answer = command(**arguments)
     return {"seconds": time.perf_counter() - began, **answer}
 
 
-def serve(task: Task, peer: str, say: Callable[[Answer], None]) -> None:
-    """Hello, then the answers to the commands on stdin."""
+def serve(task: Task, peer: str, answer: Callable[[Answer], None]) -> None:
+    """Answer with a description, then to the commands on stdin."""
     began = time.perf_counter()
     try:
         worker = Worker(task, peer)
-        say(hello(worker, time.perf_counter() - began))
+        answer(describe(worker, time.perf_counter() - began))
         for line in sys.stdin:
             arguments = json.loads(line)
             do = arguments.pop("do")
-            say(timed(getattr(worker, do), **arguments))
+            answer(timed(getattr(worker, do), **arguments))
             if do == "stop":
                 return
     except ModuleNotFoundError as error:
-        say({"left_out": f"{error.name} is not installed (pip install -e '.[bench]')"})
+        answer({"left_out": f"{error.name} is not installed (pip install -e '.[bench]')"})
     except NotImplementedError as error:
-        say({"left_out": str(error)})
+        answer({"left_out": str(error)})
 
 
 def main() -> None:
-    """Serve; what a framework prints goes to stderr, so that it is no answer."""
+    """Serve; the output of a framework goes to stderr, so that it is not read as an answer."""
     task, peer = Task(**json.loads(sys.argv[1])), sys.argv[2]
     answers = os.fdopen(os.dup(1), "w")
     os.dup2(2, 1)

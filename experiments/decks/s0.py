@@ -12,7 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 from matplotlib.figure import Figure
 
-from experiments import common
+from experiments import command_line, runner
 from experiments.decks import slides
 from experiments.folder import write_figure
 from jaxnets import data, losses, metrics, models, scale_pixels, serial
@@ -38,59 +38,60 @@ class Config(slides.Config):
 
     epochs: int = 5
     batch_size: int = 32
-    optimizer: slides.Optimizer = "adam"
+    optimizer: runner.Optimizer = "adam"
     sgd_learning_rate: float = 0.1
-    """The step size of plain SGD, by which the same network is trained as well."""
+    """The learning rate of plain SGD, with which the same network is trained too."""
 
 
 def experiment(config: Config) -> None:
-    """Run the deck's story."""
+    """Run the examples of the deck."""
     mnist = data.load("mnist", data_dir=config.data_dir)
     train, held_out = data.train_test_split(mnist.train, config.validation, seed=config.seed)
-    run = common.Run("s0", config, mnist)
+    run = runner.Run("s0", config, mnist)
     perceptrons(run.folder / "perceptrons.png", config.seed)
 
-    how = {
+    # The slides evaluate the test set after every epoch, so that it is no longer a test.
+    train_step, by = compiled(config), {"hparams": config.hparams}  # model.compile(...)
+    fitted = run.fit(train_step, train, validation=held_out)  # model.fit(X_train, y_train, ...)
+    run.finish(train_step, fitted)
+    trained, x = fitted.train_state, mnist.test.x
+    count = sum(leaf.size for leaf in jax.tree.leaves(trained.params))
+    test = evaluate(train_step, trained, mnist.test, **by)  # model.evaluate(...)
+    predicted = predict(train_step, trained, x, **by)  # model.predict_classes(...)
+    confidence = predict_proba(train_step, trained, x, **by).max(1)  # model.predict_proba(...)
+    show_mistakes(run.folder / "mistakes.png", mnist.test, predicted, confidence)
+
+    print("the same network with plain SGD", flush=True)
+    by_sgd = replace(config, optimizer="sgd", learning_rate=config.sgd_learning_rate)
+    options = {
         "key": jax.random.key(config.seed),
         "epochs": config.epochs,
         "batch_size": config.batch_size,
-        "validation": held_out,  # the slides watch the test set, which then tests no longer
+        "validation": held_out,
     }
-    train_step, by = compiled(config), {"hparams": config.hparams}  # model.compile(...)
-    fitted = run.fit(train_step, train, **by, **how)  # model.fit(X_train, y_train, ...)
-    run.finish(train_step, fitted, **by)
-    learnt, x = fitted.train_state, mnist.test.x
-    count = sum(leaf.size for leaf in jax.tree.leaves(learnt.params))
-    test = evaluate(train_step, learnt, mnist.test, **by)  # model.evaluate(...)
-    answers = predict(train_step, learnt, x, **by)  # model.predict_classes(...)
-    sure = predict_proba(train_step, learnt, x, **by).max(1)  # model.predict_proba(...)
-    show_mistakes(run.folder / "mistakes.png", mnist.test, answers, sure)
-
-    print("the same network by plain SGD", flush=True)
-    by_sgd = replace(config, optimizer="sgd", learning_rate=config.sgd_learning_rate)
     with console() as report:
         train_step, by = compiled(by_sgd), {"hparams": by_sgd.hparams}
-        sgd = fit(train_step, train, report=report, **by, **how, **run.saved("sgd"))
+        sgd = fit(train_step, train, report=report, **by, **options, **run.saved("sgd"))
     sgd_test = evaluate(train_step, sgd.train_state, mnist.test, **by)
     names = f"{config.optimizer} {config.learning_rate}", f"SGD {config.sgd_learning_rate}"
-    title = "The 500 x 300 network on MNIST, on the digits held out"
-    figure = slides.watched(dict(zip(names, (fitted, sgd), strict=True)), title)
+    title = "The 500 x 300 network on MNIST, on the held-out digits"
+    figure = slides.validation_curves(dict(zip(names, (fitted, sgd), strict=True)), title)
     write_figure(run.folder / "optimizers.png", figure)
 
-    slides.beside(
+    slides.compare(
         run.folder,
         ("parameters", "(not given)", f"{count:,}"),
         ("digits to train, to test", "60k, 10k", f"{len(mnist.train.y):,}, {len(mnist.test.y):,}"),
-        # "MNIST - checkpoint 2", where the slides have the answer, is a picture that is lost.
-        (f"test accuracy, {names[0]}", "(picture lost)", f"{test['accuracy']:.4f}"),
+        # "MNIST - checkpoint 2", where the slides have the answer, is a picture that is missing.
+        (f"test accuracy, {names[0]}", "(picture missing)", f"{test['accuracy']:.4f}"),
         (f"test accuracy, {names[1]}", "(not given)", f"{sgd_test['accuracy']:.4f}"),
-        # steps_per_epoch=len(X_train) on the augmentation slide makes 32 passes of every epoch.
-        ("updates an epoch", "60,000", f"{len(train.y) // config.batch_size:,} are one pass"),
+        # steps_per_epoch=len(X_train) on the augmentation slide makes every epoch 32 passes.
+        ("updates per epoch", "60,000", f"{len(train.y) // config.batch_size:,} are one pass"),
     )
 
 
 def compiled(config: Config) -> Callable[[Hparams], TrainStep]:
-    """What Keras's `compile(loss=..., optimizer=..., metrics=["accuracy"])` decides."""
+    """The counterpart of Keras's `compile(loss=..., optimizer=..., metrics=["accuracy"])`."""
     return lambda hparams: make_train_step(
         model,
         config.make_optimizer(hparams),
@@ -100,7 +101,7 @@ def compiled(config: Config) -> Callable[[Hparams], TrainStep]:
 
 
 def perceptrons(path: Path, seed: int) -> None:
-    """Classify points by hand-set weights; several choices are right, as the slide asks."""
+    """Classify points with weights set by hand; several choices are right, as the slide asks."""
     x, y = data.points(200, [[-2, -2], [2, 2]], std=0.8, seed=seed)
     axes = (figure := Figure(figsize=(5, 5), layout="constrained")).subplots()
     axes.scatter(*x.T, c=y, cmap="coolwarm", s=12)
@@ -111,24 +112,28 @@ def perceptrons(path: Path, seed: int) -> None:
         right = (fires[:, 0] == y).mean()
         axes.plot(along, (b - w1 * along) / w2, label=f"w = ({w1}, {w2}), b = {b}: {right:.0%}")
     axes.set(xlim=(-5, 5), ylim=(-5, 5), xlabel="$x_1$", ylabel="$x_2$", aspect="equal")
-    axes.set_title("A perceptron fires on one side of <x, w> = b:\nthe share it gets right")
+    axes.set_title(
+        "A perceptron fires on one side of <x, w> = b;\nthe share of points classified correctly"
+    )
     axes.legend(loc="lower right")
     write_figure(path, figure)
 
 
-def show_mistakes(path: Path, test: Split, answers: np.ndarray, sure: np.ndarray) -> None:
-    """The mistakes that the network was surest of."""
-    wrong = np.flatnonzero(answers != test.y)
-    worst = wrong[np.argsort(-sure[wrong])][:10]
+def show_mistakes(path: Path, test: Split, predicted: np.ndarray, confidence: np.ndarray) -> None:
+    """Draw the mistakes with the highest confidence."""
+    wrong = np.flatnonzero(predicted != test.y)
+    worst = wrong[np.argsort(-confidence[wrong])][:10]
     figure = Figure(figsize=(10, 4.6), layout="constrained")
-    figure.suptitle(f"The {len(worst)} surest of {len(wrong)} mistakes on {len(test.y):,} digits")
+    figure.suptitle(
+        f"The {len(worst)} most confident of {len(wrong)} mistakes on {len(test.y):,} digits"
+    )
     for axes, row in zip(figure.subplots(2, 5).flat, [*worst, *[None] * 10], strict=False):
         axes.set_axis_off()
         if row is not None:
             axes.imshow(test.x[row, :, :, 0], cmap="gray_r")
-            axes.set_title(f"{test.y[row]}, taken for {answers[row]}", size=9)
+            axes.set_title(f"{test.y[row]}, classified as {predicted[row]}", size=9)
     write_figure(path, figure)
 
 
 if __name__ == "__main__":
-    common.main(experiment, Config)
+    command_line.main(experiment, Config)

@@ -2,8 +2,8 @@
 
 python -m experiments.decks.s1
 
-The networks of the slides stand beside scikit-learn's MLPClassifier and SVM, where it is installed,
-all on the same few thousand digits.
+The networks of the slides are compared with scikit-learn's MLPClassifier and SVM, where it is
+installed, all on the same few thousand digits.
 """
 
 import time
@@ -19,7 +19,7 @@ import jax.numpy as jnp
 import numpy as np
 from matplotlib.figure import Figure
 
-from experiments import common
+from experiments import command_line, runner
 from experiments.decks import slides
 from experiments.folder import write_figure
 from jaxnets import data, losses, metrics, models, scale_pixels, serial
@@ -34,7 +34,7 @@ SCORES = {
     "F1": metrics.f1(10),
 }
 
-SLIDES_HIDDEN = ((3, 3), (2, 3, 2))  # so few units drop what ten classes need
+SLIDES_HIDDEN = ((3, 3), (2, 3, 2))  # too few units for ten classes
 
 
 @dataclass(frozen=True)
@@ -43,37 +43,37 @@ class Config(slides.Config):
 
     epochs: int = 60
     batch_size: int = 200
-    optimizer: slides.Optimizer = "adam"
+    optimizer: runner.Optimizer = "adam"
     alpha: float = 1e-4
     """The L2 penalty alpha/2 |W|^2 over the batch size, as in scikit-learn."""
     examples: int = 5000
-    """Digits to train on, for every classifier of ten."""
+    """Training digits, the same for every classifier."""
     pair: tuple[int, int] = (4, 9)
-    """The two digits that logistic regression tells apart."""
+    """The two digits that logistic regression distinguishes."""
     steps: int = 300
-    """Its steps of gradient descent."""
+    """Steps of its gradient descent."""
     step_size: float = 0.1
     """Its learning rate."""
 
     @property
     def hparams(self) -> dict[str, float]:
-        """What `make_optimizer` and the penalty read."""
+        """The hyperparameters that `make_optimizer` and the penalty read."""
         return super().hparams | {"alpha": self.alpha}
 
 
 class Classifier(NamedTuple):
-    """A trained classifier: (n, 10) scores of the test set, and how long it took to train."""
+    """A trained classifier: its scores (n, 10) on the test set, and the seconds of training."""
 
     scores: np.ndarray
     seconds: float
 
 
 def experiment(config: Config) -> None:
-    """Run the deck's story."""
+    """Run the examples of the deck."""
     if len(set(config.pair) & set(range(10))) != 2:
         raise RunError(f"expected --pair of two different digits, 0 to 9, but got {config.pair}")
     mnist = data.load("mnist", data_dir=config.data_dir)
-    run = common.Run("s1", config, mnist)
+    run = runner.Run("s1", config, mnist)
     print(f"logistic regression of {config.pair[0]} and {config.pair[1]}, from scratch", flush=True)
     error, right = logistic_regression(config, mnist, run.folder / "logistic_regression.png")
 
@@ -82,7 +82,7 @@ def experiment(config: Config) -> None:
     fit_and_report = partial(run.fit, validation=held_out)
     by_rate = {"hparams": config.hparams}
     networks = {"network 64": network(config, (64,), train, fit_and_report)}
-    run.finish(*networks["network 64"], **by_rate)
+    run.finish(*networks["network 64"])
     for hidden in SLIDES_HIDDEN:
         name = f"network {' + '.join(map(str, hidden))}"
         networks[name] = network(config, hidden, train, partial(fit, **run.saved(name)))
@@ -96,16 +96,16 @@ def experiment(config: Config) -> None:
 
     show_roc(run.folder / "roc.png", by, mnist.test.y)
     scores = print_scores(by, mnist.test.y)
-    wanted = {"off": metrics.expected_calibration_error()}
+    calibration = {"error": metrics.expected_calibration_error()}
     train_step, fitted = networks["network 64"]
-    how = {"metrics": wanted, **by_rate}
-    off = evaluate(train_step, fitted.train_state, mnist.test, **how)["off"]
-    slides.beside(
+    options = {"metrics": calibration, **by_rate}
+    off = evaluate(train_step, fitted.train_state, mnist.test, **options)["error"]
+    slides.compare(
         run.folder,
         ("the gradient of J", "(1/n) (p - y) x", f"the same to {error:.0e}"),
         ("accuracy on the two digits", "(none)", f"{right:.4f}"),
         *((f"accuracy, {name}", "(none)", f"{scores[name]:.4f}") for name in by),
-        # The slide that lists pros and cons forgets softmax, which later slides have.
+        # The slide that lists pros and cons omits softmax, which later slides have.
         ("a network's confidence", "there is none", f"off by {off:.1%} on average"),
     )
 
@@ -125,7 +125,7 @@ def J(w: jax.Array, x: jax.Array, y: jax.Array) -> jax.Array:
 
 
 def logistic_regression(config: Config, mnist: data.Dataset, path: Path) -> tuple[float, float]:
-    """Learn by `jax.grad`; return how far that is from the formula, and the test accuracy."""
+    """Train with `jax.grad`; return its distance from the formula, and the test accuracy."""
 
     def two_digits(split: Split) -> tuple[jax.Array, jax.Array]:
         rows = np.isin(split.y, config.pair)
@@ -134,7 +134,7 @@ def logistic_regression(config: Config, mnist: data.Dataset, path: Path) -> tupl
         return jnp.asarray(augmented), jnp.asarray(split.y[rows] == config.pair[1], jnp.float32)
 
     x, y = two_digits(mnist.train)
-    w = jnp.zeros(x.shape[1])  # in one unit there is no symmetry to break
+    w = jnp.zeros(x.shape[1])  # a single unit has no symmetry to break
 
     @jax.jit
     def descend(w: jax.Array) -> tuple[jax.Array, jax.Array]:
@@ -153,19 +153,19 @@ def logistic_regression(config: Config, mnist: data.Dataset, path: Path) -> tupl
     figure = Figure(figsize=(9, 3.8), layout="constrained")
     left, middle = figure.subplots(1, 2)
     left.plot(values)
-    left.set(xlabel="step", ylabel="J (nats)", title="Gradient descent, all examples a step")
+    left.set(xlabel="step", ylabel="J (nats)", title="Gradient descent, all examples per step")
     left.grid(alpha=0.3)
     weights, limit = w[1:].reshape(mnist.test.x.shape[1:3]), float(jnp.abs(w[1:]).max())
     image = middle.imshow(weights, cmap="coolwarm", vmin=-limit, vmax=limit)
     middle.set_axis_off()
-    middle.set_title(f"Weights: red speaks for {config.pair[1]}, blue for {config.pair[0]}")
+    middle.set_title(f"Weights: red for {config.pair[1]}, blue for {config.pair[0]}")
     figure.colorbar(image, ax=middle, label="weight")
     write_figure(path, figure)
     return error, right
 
 
 def network(config: Config, hidden: tuple[int, ...], train: Split, fit: Callable) -> tuple:
-    """A network with these hidden layers: its train step and the fit."""
+    """A network with these hidden layers: its train step and the result of `fit`."""
     model = serial(scale_pixels(), ("net", models.mlp((*hidden, 10))))
 
     def train_step(hparams: Hparams) -> TrainStep:
@@ -177,26 +177,19 @@ def network(config: Config, hidden: tuple[int, ...], train: Split, fit: Callable
             penalty=lambda params: losses.l2(params, hparams["alpha"] / (2 * config.batch_size)),
         )
 
-    fitted = fit(
-        train_step,
-        train,
-        key=jax.random.key(config.seed),
-        epochs=config.epochs,
-        batch_size=config.batch_size,
-        hparams=config.hparams,
-    )
-    return train_step, fitted
+    sizes = {"epochs": config.epochs, "batch_size": config.batch_size, "hparams": config.hparams}
+    return train_step, fit(train_step, train, key=jax.random.key(config.seed), **sizes)
 
 
 def scikit_learn(config: Config, train: Split, test: Split) -> dict[str, Classifier]:
-    """The slide's MLPClassifier and an SVM, on the same digits; none without scikit-learn."""
+    """The slide's MLPClassifier and an SVM, on the same digits; empty without scikit-learn."""
     try:
         from sklearn.exceptions import ConvergenceWarning
         from sklearn.neural_network import MLPClassifier
         from sklearn.svm import SVC
     except ImportError:
         print("scikit-learn is not installed, so the comparison with it is left out;")
-        print('pip install -e ".[test]" brings it', flush=True)
+        print('pip install -e ".[test]" installs it', flush=True)
         return {}
     x, test_x = (split.x.reshape(len(split.x), -1) / np.float32(255) for split in (train, test))
     mlp = MLPClassifier(
@@ -210,7 +203,7 @@ def scikit_learn(config: Config, train: Split, test: Split) -> dict[str, Classif
     svm, by = SVC(), {}
     for name, classifier in (("MLPClassifier 64", mlp), ("SVM (RBF)", svm)):
         began = time.perf_counter()
-        with warnings.catch_warnings():  # it says so where it might have gone on learning
+        with warnings.catch_warnings():  # of training that has not converged
             warnings.simplefilter("ignore", ConvergenceWarning)
             classifier.fit(x, train.y)
         seconds = time.perf_counter() - began
@@ -233,7 +226,7 @@ def print_scores(by: dict[str, Classifier], labels: np.ndarray) -> dict[str, flo
 
 
 def show_roc(path: Path, by: dict[str, Classifier], labels: np.ndarray) -> None:
-    """Curves of the best network by digit, and of every classifier over all digits at once."""
+    """Draw the curves of the first classifier by digit, and of every classifier over all digits."""
     figure = Figure(figsize=(11, 5), layout="constrained")
     left, right = figure.subplots(1, 2)
     truth, first = data.one_hot(labels, 10), next(iter(by))
@@ -244,7 +237,7 @@ def show_roc(path: Path, by: dict[str, Classifier], labels: np.ndarray) -> None:
         curve = metrics.roc_curve(scores.ravel(), truth.ravel())
         right.plot(curve.fpr, curve.tpr, label=name)
     left.set(title=f"ROC of each digit against the rest, {first}", xlim=(-0.002, 0.1))
-    right.set(title="ROC of all ten decisions together", xlim=(-0.01, 0.5))
+    right.set(title="ROC of all ten decisions combined", xlim=(-0.01, 0.5))
     for axes in (left, right):
         axes.set(xlabel="false positive rate", ylabel="true positive rate")
         axes.grid(alpha=0.3)
@@ -253,4 +246,4 @@ def show_roc(path: Path, by: dict[str, Classifier], labels: np.ndarray) -> None:
 
 
 if __name__ == "__main__":
-    common.main(experiment, Config)
+    command_line.main(experiment, Config)

@@ -1,4 +1,4 @@
-"""S2, "Neural Networks": approve credit on made-up rows, then the MATLAB listing on MNIST.
+"""S2, "Neural Networks": approve credit on synthetic rows, then the MATLAB listing on MNIST.
 
 python -m experiments.decks.s2
 """
@@ -13,7 +13,7 @@ import numpy as np
 import optax
 from matplotlib.figure import Figure
 
-from experiments import common
+from experiments import command_line, runner
 from experiments.decks import slides
 from experiments.folder import write_figure
 from jaxnets import (
@@ -28,31 +28,31 @@ from jaxnets.layer import Params
 from jaxnets.training import Progress, TrainStep, descend, evaluate, make_train_step
 from jaxnets.training.train_step import Hparams
 
-# The listing. The slide's text says two convolutions and a logistic output; this has three,
-# batch norm and a softmax, which is in the loss. Its imageInputLayer takes the mean away.
+# The listing. The slide's text says two convolutions and a logistic output; the listing has three,
+# batch norm and a softmax, which is in the loss. Its imageInputLayer subtracts the mean.
 model = serial(scale_pixels(mean=0.1307), ("lenet", models.lenet_batch_norm()))
 
 
 @dataclass(frozen=True)
 class Config(slides.Config):
-    """S2: approve credit on made-up rows, then the MATLAB listing on MNIST."""
+    """S2: approve credit on synthetic rows, then the MATLAB listing on MNIST."""
 
     epochs: int = 3
-    optimizer: slides.Optimizer = "momentum"  # 'sgdm', which the slide's print garbles to 'sqdm'
+    optimizer: runner.Optimizer = "momentum"  # 'sgdm', which is misprinted as 'sqdm' on the slide
     learning_rate: float = 0.01
     """The same at every step; MATLAB's default."""
     validation_frequency: int = 30
-    """Iterations, which is to say updates, between two looks at the validation digits."""
+    """Iterations, that is updates, between two evaluations on the validation digits."""
 
 
 def experiment(config: Config) -> None:
-    """Run the deck's story."""
+    """Run the examples of the deck."""
     # The slide's "10,000 handwritten digits" are MATLAB's own synthetic set; MNIST has 70,000.
     mnist = data.load("mnist", data_dir=config.data_dir)
     train, held_out = data.train_test_split(mnist.train, config.validation, seed=config.seed)
-    run = common.Run("s2", config, mnist)
+    run = runner.Run("s2", config, mnist)
     approved, right = credit(config.seed)
-    print(f"approve credit, learnt from made-up rows? {approved}", flush=True)
+    print(f"approve credit, trained on synthetic rows? {approved}", flush=True)
 
     def train_step(hparams: Hparams) -> TrainStep:
         return make_train_step(
@@ -65,41 +65,38 @@ def experiment(config: Config) -> None:
     fitted = run.fit(  # trainNetwork(...)
         train_step,
         train,
-        key=jax.random.key(config.seed),
-        epochs=config.epochs,
-        batch_size=config.batch_size,
-        hparams=config.hparams,
         validation=held_out,
         evaluate_every=(config.validation_frequency, "steps"),
     )
     path, epoch = run.folder / "training-progress.png", len(train.x) // config.batch_size
     show_progress(path, config, fitted.history, epoch)
-    run.finish(train_step, fitted, hparams=config.hparams)
-    learnt = fitted.train_state
-    test = evaluate(train_step, learnt, mnist.test, hparams=config.hparams)  # classify, and compare
+    run.finish(train_step, fitted)
+    trained = fitted.train_state
+    # classify, and compare
+    test = evaluate(train_step, trained, mnist.test, hparams=config.hparams)
 
     last = fitted.history[-1].validation
-    trees = learnt.params, learnt.model_state
-    trained, kept = (sum(leaf.size for leaf in jax.tree.leaves(tree)) for tree in trees)
-    slides.beside(
+    trees = trained.params, trained.model_state
+    params, statistics = (sum(leaf.size for leaf in jax.tree.leaves(tree)) for tree in trees)
+    slides.compare(
         run.folder,
-        ("approve credit (made-up rows)", "?", f"{approved}; {right:.0%} of 500 others right"),
-        ("parameters, running statistics", "(not given)", f"{trained:,}, {kept}"),
+        ("approve credit (synthetic rows)", "?", f"{approved}; {right:.0%} of 500 others correct"),
+        ("parameters, running statistics", "(not given)", f"{params:,}, {statistics}"),
         ("digits in the data set", "10,000", f"{len(mnist.train.y) + len(mnist.test.y):,}"),
-        ("looks at the validation digits", "every 30", f"{len(fitted.history)}"),
-        ("validation accuracy at the end", "(lost)", f"{last['accuracy']:.4f}"),
+        ("evaluations on the validation digits", "every 30", f"{len(fitted.history)}"),
+        ("validation accuracy at the end", "(missing)", f"{last['accuracy']:.4f}"),
         ("test accuracy", "(none)", f"{test['accuracy']:.4f}"),
     )
 
 
 def credit(seed: int) -> tuple[str, float]:
-    """One unit with the quadratic loss on the slide's table: the rows and their labels are made up.
+    """One unit with the quadratic loss on the slide's table; rows and labels are synthetic.
 
-    Returns the answer to the slide's question, and the share it gets right of rows kept apart.
+    Returns the answer to the slide's question, and the accuracy on rows that were held out.
     """
     random, n = np.random.default_rng(seed), 1500
     age = random.uniform(18, 70, n)
-    gender = random.integers(0, 2, n)  # a row of the slide's; our formula leaves it out
+    gender = random.integers(0, 2, n)  # a row on the slide; our formula does not use it
     salary = random.lognormal(10.4, 0.5, n)  # dollars a year
     residence, job = (random.uniform(0, age - 17) for _ in range(2))  # years
     debt = salary * random.uniform(0, 1.5, n)  # dollars
@@ -109,16 +106,16 @@ def credit(seed: int) -> tuple[str, float]:
     question = np.array([[23.0, 1.0, 30_000.0, 1.0, 1.0, 15_000.0]])
 
     scaled = data.fit_standard(rows[:1000]).apply(np.concatenate([rows, question]))
-    x, unseen, asked = jnp.split(jnp.asarray(scaled, jnp.float32), [1000, n])
+    x, held_out, asked = jnp.split(jnp.asarray(scaled, jnp.float32), [1000, n])
     unit = serial(("unit", models.linear()), jax.nn.sigmoid)
 
     def loss(params: Params) -> jax.Array:  # 1/2 (y - f(w^T x + b))^2, its mean over the rows
         f, _ = unit.apply(params, {}, x)
         return losses.half_squared_error(f, jnp.asarray(good[:1000])).mean()
 
-    passed = descend(loss, unit.init(jax.random.key(seed), x)[0], optax.sgd(2.0), 1000)
-    params = jax.tree.map(lambda points: points[-1], passed.points)
-    right = ((unit.apply(params, {}, unseen)[0] > 0.5) == (good[1000:] > 0.5)).mean()
+    trajectory = descend(loss, unit.init(jax.random.key(seed), x)[0], optax.sgd(2.0), 1000)
+    params = jax.tree.map(lambda points: points[-1], trajectory.points)
+    right = ((unit.apply(params, {}, held_out)[0] > 0.5) == (good[1000:] > 0.5)).mean()
     f = unit.apply(params, {}, asked)[0].item()
     return f"{'yes' if f > 0.5 else 'no'} (f = {f:.2f})", float(right)
 
@@ -126,20 +123,20 @@ def credit(seed: int) -> tuple[str, float]:
 def show_progress(path: Path, config: Config, history: Sequence[Progress], epoch: int) -> None:
     """MATLAB's training-progress window: accuracy and loss by iteration, the epochs marked.
 
-    The figures of training are those over the iterations since the last look at the validation
+    The training values are those over the iterations since the last evaluation on the validation
     digits.
     """
     figure = Figure(figsize=(9, 6), layout="constrained")
-    looks = [progress for progress in history if progress.validation is not None]
-    made, planned = history[-1].step if history else 0, config.epochs * epoch
-    cut_short = f"\ninterrupted after {made:,} of {planned:,} updates" if made < planned else ""
+    evaluations = [progress for progress in history if progress.validation is not None]
+    steps, planned = history[-1].step if history else 0, config.epochs * epoch
+    cut_short = f"\ninterrupted after {steps:,} of {planned:,} updates" if steps < planned else ""
     figure.suptitle(f"Training progress of the MATLAB listing's network on MNIST{cut_short}")
     for axes, name in zip(figure.subplots(2, 1, sharex=True), ("accuracy", "loss"), strict=True):
         axes.plot([p.step for p in history], [p.train[name] for p in history], label="training")
-        validation = [look.validation[name] for look in looks]
+        validation = [each.validation[name] for each in evaluations]
         label = f"validation, every {config.validation_frequency} iterations"
-        axes.plot([look.step for look in looks], validation, "k--o", ms=4, label=label)
-        for end in range(epoch, made, epoch):
+        axes.plot([each.step for each in evaluations], validation, "k--o", ms=4, label=label)
+        for end in range(epoch, steps, epoch):
             axes.axvline(end, color="gray", lw=0.8)
         axes.set_ylabel("loss (nats)" if name == "loss" else name)
         axes.grid(alpha=0.3)
@@ -149,4 +146,4 @@ def show_progress(path: Path, config: Config, history: Sequence[Progress], epoch
 
 
 if __name__ == "__main__":
-    common.main(experiment, Config)
+    command_line.main(experiment, Config)

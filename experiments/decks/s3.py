@@ -2,8 +2,9 @@
 
 python -m experiments.decks.s3 --data-dir FOLDER
 
-With `--seeds 10` the slide's recipe is run that many times as well, at batch sizes 128 and 32, and
-beside it the same network with a learning rate that decays, chosen on validation data.
+With `--seeds 10` the slide's recipe is also run with ten seeds, at batch sizes 128 and 32, and so
+is the same network with a decaying learning rate, chosen on validation data. Their test accuracies
+are written to seeds.json; experiments/results/fashion_mnist_seeds.json is that of a run.
 """
 
 import time
@@ -17,9 +18,9 @@ from jax.nn import relu
 from jax.nn.initializers import glorot_uniform
 from matplotlib.figure import Figure
 
-from experiments import common
+from experiments import command_line, runner
 from experiments.decks import slides
-from experiments.decks.fashion_spread import spread
+from experiments.decks.fashion_seeds import compare_recipes
 from experiments.folder import write_figure
 from jaxnets import (
     Layer,
@@ -47,11 +48,11 @@ from jaxnets.training.train_step import Hparams, Penalty
 
 CURES = {  # of overfitting: layers after the hidden one, and a penalty
     "none": ([], None),
-    # The slides' rate is for their network for reviews; on this one it is far too much.
+    # The slides' rate is for their network for reviews; for this one it is far too large.
     "L1 0.001": ([], lambda params: losses.l1(params, 0.001)),
     "L2 0.001": ([], lambda params: losses.l2(params, 0.001)),
     # The slide scales the outputs at test time by the dropout rate: it must be 1 - rate, the
-    # share kept. Here, as in Keras, the kept are divided by it in training instead.
+    # fraction kept. Here, as in Keras, the kept ones are divided by it in training instead.
     "dropout 0.5": ([("drop", dropout(0.5))], None),
     "batch norm": ([("norm", batch_norm())], None),
 }
@@ -62,19 +63,17 @@ class Config(slides.Config):
     """S3: the 784-128-10 network on Fashion-MNIST, and its variants."""
 
     epochs: int = 5
-    optimizer: slides.Optimizer = "rmsprop"
+    optimizer: runner.Optimizer = "rmsprop"
     variant_epochs: int = 20
-    """The most that a variant trains for, at batch 512, as on the slides."""
+    """The most epochs of a variant, at batch 512, as on the slides."""
     patience: int = 3
     """Epochs without a smaller validation loss before a variant stops."""
     seeds: int = 0
-    """How many runs of the slide's recipe to report as mean and spread."""
-    results: Path = Path("experiments/results/fashion_mnist_seeds.json")
-    """Where to write those."""
+    """Runs of the slide's recipe to report by mean and standard deviation."""
 
 
 def network(*after_hidden: tuple[str, Layer]) -> Layer:
-    """One hidden layer of 128, what comes after it, and 10 outputs, initialised as in Keras."""
+    """A hidden layer of 128 units, the layers after it, and 10 outputs, initialised as in Keras."""
     return serial(
         *[scale_pixels(), flatten],
         *[("hidden", dense(128, kernel_init=glorot_uniform())), relu, *after_hidden],
@@ -85,7 +84,7 @@ def network(*after_hidden: tuple[str, Layer]) -> Layer:
 def compiled(
     config: Config, model: Layer, penalty: Penalty | None = None
 ) -> Callable[[Hparams], TrainStep]:
-    """What Keras's `compile(optimizer=..., loss=..., metrics=["accuracy"])` decides."""
+    """The counterpart of Keras's `compile(optimizer=..., loss=..., metrics=["accuracy"])`."""
     return lambda hparams: make_train_step(
         model,
         config.make_optimizer(hparams),
@@ -96,44 +95,50 @@ def compiled(
 
 
 def experiment(config: Config) -> None:
-    """Run the deck's story."""
+    """Run the examples of the deck."""
     fashion = data.load("fashion_mnist", data_dir=config.data_dir)
-    run = common.Run("s3", config, fashion)
+    run = runner.Run("s3", config, fashion)
     model = network()
 
-    how = {
+    options = {
         "key": jax.random.key(config.seed),
         "epochs": config.epochs,
         "hparams": config.hparams,
         "remainder": "pad",
     }
     train_step, by_rate = compiled(config, model), {"hparams": config.hparams}  # network.compile()
-    fitted = run.fit(train_step, fashion.train, batch_size=config.batch_size, **how)  # network.fit
-    run.finish(train_step, fitted, **by_rate)
-    learnt = fitted.train_state
-    test = evaluate(train_step, learnt, fashion.test, **by_rate)  # network.evaluate(...)
+    fitted = run.fit(
+        train_step, fashion.train, batch_size=config.batch_size, **options
+    )  # network.fit
+    run.finish(train_step, fitted)
+    trained = fitted.train_state
+    test = evaluate(train_step, trained, fashion.test, **by_rate)  # network.evaluate(...)
     began = time.perf_counter()
-    evaluate(train_step, learnt, fashion.test, **by_rate)  # again, now that it is compiled
+    evaluate(train_step, trained, fashion.test, **by_rate)  # again, already compiled
     micros = 1e6 * (time.perf_counter() - began) / len(fashion.test.y)
     train_micros = 1e6 * fitted.train_seconds / (config.epochs * len(fashion.train.y))
     first = int(np.flatnonzero(fashion.test.y == 0)[0])  # a T-shirt
     image = fashion.test.x[first : first + 1]
-    shirt = predict_proba(train_step, learnt, image, **by_rate)[0]
+    shirt = predict_proba(train_step, trained, image, **by_rate)[0]
     show_prediction(run.folder / "prediction.png", fashion, first, shirt)
 
-    # The slide says batches of 128, but its times and losses look like Keras's default of 32.
+    # The slide says batches of 128, but its times and losses match Keras's default of 32.
     print("the same in batches of 32", flush=True)
     with console() as report:
         saved = run.saved("batches of 32")
-        by_32 = fit(train_step, fashion.train, batch_size=32, report=report, **how, **saved)
+        by_32 = fit(train_step, fashion.train, batch_size=32, report=report, **options, **saved)
     variants(config, run, fashion)
 
     def by_epoch(fitted: FitResult, name: str) -> str:
         return " ".join(f"{p.train[name]:.4f}" for p in fitted.history)
 
-    slides.beside(
+    slides.compare(
         run.folder,
-        ("parameters", "101,770", f"{sum(leaf.size for leaf in jax.tree.leaves(learnt.params)):,}"),
+        (
+            "parameters",
+            "101,770",
+            f"{sum(leaf.size for leaf in jax.tree.leaves(trained.params)):,}",
+        ),
         ("loss by epoch", "0.5078 0.3829 0.3516 0.3341 0.3223", by_epoch(fitted, "loss")),
         ("the same, batches of 32", "", by_epoch(by_32, "loss")),
         ("accuracy by epoch", "0.8192 0.8632 0.8753 0.8824 0.8868", by_epoch(fitted, "accuracy")),
@@ -146,11 +151,11 @@ def experiment(config: Config) -> None:
         ("a T-shirt: T-shirt, shirt", "0.9946, 0.0054", f"{shirt[0]:.4f}, {shirt[6]:.4f}"),
     )
     if config.seeds:
-        spread(config, run, model, fashion)
+        compare_recipes(config, run, model, fashion)
 
 
-def variants(config: Config, run: common.Run, fashion: Dataset) -> None:
-    """The slides' cures of overfitting, each stopped early and compared on the same validation."""
+def variants(config: Config, run: runner.Run, fashion: Dataset) -> None:
+    """The slides' cures of overfitting, each stopped early, compared on one held-out set."""
     train, held_out = data.train_test_split(fashion.train, config.validation, seed=config.seed)
     batch_size, runs = min(512, len(train.x)), {}
     print("cure of overfitting  epochs  best  validation loss, accuracy  test accuracy", flush=True)
@@ -175,12 +180,12 @@ def variants(config: Config, run: common.Run, fashion: Dataset) -> None:
             flush=True,
         )
     title = f"Cures of overfitting: Fashion-MNIST, 784-128-10, batches of {batch_size}"
-    write_figure(run.folder / "variants.png", slides.watched(runs, title))
+    write_figure(run.folder / "variants.png", slides.validation_curves(runs, title))
     # The slides print 0.4960 and 0.8604 on 25,000 rows here: that is their network for reviews.
 
 
 def show_prediction(path: Path, fashion: Dataset, row: int, probabilities: np.ndarray) -> None:
-    """The image, and the probability of each class."""
+    """Draw the image, and the probability of each class."""
     figure = Figure(figsize=(8, 3.4), layout="constrained")
     left, right = figure.subplots(1, 2, width_ratios=(1, 1.6))
     left.imshow(fashion.test.x[row, :, :, 0], cmap="gray_r")
@@ -194,4 +199,4 @@ def show_prediction(path: Path, fashion: Dataset, row: int, probabilities: np.nd
 
 
 if __name__ == "__main__":
-    common.main(experiment, Config)
+    command_line.main(experiment, Config)

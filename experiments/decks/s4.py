@@ -13,7 +13,7 @@ import optax
 from matplotlib.colors import LogNorm
 from matplotlib.figure import Figure
 
-from experiments import common
+from experiments import command_line, runner
 from experiments.decks import slides
 from experiments.folder import write_figure
 from jaxnets import (
@@ -35,7 +35,7 @@ KERNELS = {
     "blur": [[1, 1, 1], [1, 7, 1], [1, 1, 1]],
     "edge detect": [[0, 1, 0], [1, -4, 1], [0, 1, 0]],
 }
-OPTIMIZERS = {  # each with a rate that suits the valley below
+OPTIMIZERS = {  # each with a rate that suits Beale's function
     "gradient descent": optax.sgd(0.02),
     "momentum as on the slide": momentum(0.003, decay=0.9),
     "NAG": optax.sgd(0.003, momentum=0.9, nesterov=True),
@@ -52,17 +52,17 @@ class Config(slides.Config):
 
     epochs: int = 2
     batch_size: int = 32
-    optimizer: slides.Optimizer = "momentum"
+    optimizer: runner.Optimizer = "momentum"
     learning_rate: float = 0.01
     """The same at every step: the 0.01 of updateParameters(0.01)."""
 
 
 def experiment(config: Config) -> None:
-    """Run the deck's story."""
+    """Run the examples of the deck."""
     mnist = data.load("mnist", data_dir=config.data_dir)
     train, held_out = data.train_test_split(mnist.train, config.validation, seed=config.seed)
-    run = common.Run("s4", config, mnist)
-    descended = linear_regression(config, run.folder / "linear_regression.png")
+    run = runner.Run("s4", config, mnist)
+    distances = linear_regression(config, run.folder / "linear_regression.png")
     steps = optimizers_on_a_contour(run.folder / "optimizers.png")
     filter_a_digit(run.folder / "kernels.png", mnist.test.x[:1])
 
@@ -74,28 +74,20 @@ def experiment(config: Config) -> None:
             metrics={"accuracy": metrics.accuracy},
         )
 
-    fitted = run.fit(
-        train_step,
-        train,
-        key=jax.random.key(config.seed),
-        epochs=config.epochs,
-        batch_size=config.batch_size,
-        hparams=config.hparams,
-        validation=held_out,
-    )
-    run.finish(train_step, fitted, hparams=config.hparams)
-    learnt = fitted.train_state
-    test = evaluate(train_step, learnt, mnist.test, hparams=config.hparams)
+    fitted = run.fit(train_step, train, validation=held_out)
+    run.finish(train_step, fitted)
+    trained = fitted.train_state
+    test = evaluate(train_step, trained, mnist.test, hparams=config.hparams)
 
-    count = sum(leaf.size for leaf in jax.tree.leaves(learnt.params))
+    count = sum(leaf.size for leaf in jax.tree.leaves(trained.params))
     error = losses.softmax_cross_entropy(jnp.array([[14.0, 11.0, 16.0]]), jnp.array([2])).item()
-    slides.beside(
+    slides.compare(
         run.folder,
-        *((f"w by {name}", "least squares", far) for name, far in descended.items()),
+        *((f"w by {name}", "least squares", far) for name, far in distances.items()),
         *((f"steps down to F < 0.01, {name}", "(a film)", n) for name, n in steps.items()),
-        # The slide's probabilities are right, and so is the formula: the minus is lost on the way.
+        # The slide's probabilities are right, and so is the formula: only the minus is missing.
         ("error of [14, 11, 16] for 3", "-0.1328", f"{error:+.4f}"),
-        # A weighted sum that is to keep an image's brightness has weights of sum 1.
+        # A weighted sum keeps the brightness of an image if its weights sum to 1.
         ("the blur's weights sum to", "(not given)", f"{np.sum(KERNELS['blur'])}: divide by it"),
         ("parameters of LeNet-5", "(cited)", f"{count:,}"),
         ("its test accuracy", "(none)", f"{test['accuracy']:.4f}"),
@@ -103,36 +95,36 @@ def experiment(config: Config) -> None:
 
 
 def linear_regression(config: Config, path: Path) -> dict[str, str]:
-    """Find a line by batch, stochastic and mini-batch descent; return how far from the best."""
+    """Fit a line by batch, stochastic and mini-batch descent; return the errors of its weights."""
     random, n = np.random.default_rng(config.seed), 128
     x = random.uniform(-1, 1, (n, 1)).astype(np.float32)
     y = (0.5 + 2 * x + 0.3 * random.normal(size=(n, 1))).astype(np.float32)
     best, *_ = np.linalg.lstsq(np.hstack([np.ones((n, 1)), x]).astype(np.float64), y, rcond=None)
     lowest = np.mean((best[0] + best[1] * x - y) ** 2) / 2
-    model, far = models.linear(absorb_bias=True), {}  # f(x, w) = w_0 + w_1 x
+    model, distances = models.linear(absorb_bias=True), {}  # f(x, w) = w_0 + w_1 x
 
     figure = Figure(figsize=(10, 4), layout="constrained")
     left, right = figure.subplots(1, 2)
     left.scatter(x, y, s=8, color="gray", label="examples")
     ends = np.array([-1.0, 1.0])
-    # J adds the examples up where `fit` takes their mean: the slides' rate is 1/n of this one.
-    ways = (("gradient descent", n, 0.5), ("SGD", 1, 0.02), ("mini-batch SGD", 16, 0.2))
-    for name, size, rate in ways:
+    # J is a sum over examples where `fit` takes the mean: the slides' rate is 1/n of this one.
+    methods = (("gradient descent", n, 0.5), ("SGD", 1, 0.02), ("mini-batch SGD", 16, 0.2))
+    for name, size, rate in methods:
         train_step = make_train_step(model, optax.sgd(rate), losses.half_squared_error)
         key = jax.random.key(config.seed)
         fitted = fit(train_step, (x, y), key=key, epochs=100, batch_size=size, validation=(x, y))
         w = fitted.train_state.params["head"]["kernel"][:, 0]
-        far[name] = f"within {np.abs(w - best[:, 0]).max():.1e}"
-        left.plot(ends, w[0] + w[1] * ends, label=f"{name}, {size} a step")
+        distances[name] = f"within {np.abs(w - best[:, 0]).max():.1e}"
+        left.plot(ends, w[0] + w[1] * ends, label=f"{name}, {size} per step")
         above = [p.validation["loss"] - lowest for p in fitted.history]
         right.semilogy([p.epoch for p in fitted.history], np.maximum(above, 1e-9), label=name)
     left.set(xlabel="x", ylabel="y", title="Linear regression")
-    right.set(xlabel="epoch", ylabel="J/n above its minimum", title="Every example once an epoch")
+    right.set(xlabel="epoch", ylabel="J/n above its minimum", title="Every example once per epoch")
     for axes in (left, right):
         axes.grid(alpha=0.3)
         axes.legend()
     write_figure(path, figure)
-    return far
+    return distances
 
 
 def valley(point: jax.Array) -> jax.Array:
@@ -142,40 +134,40 @@ def valley(point: jax.Array) -> jax.Array:
 
 
 def optimizers_on_a_contour(path: Path, steps: int = 300) -> dict[str, str]:
-    """Every optimizer from one start; return how many steps each takes."""
+    """Draw every optimizer from one start; return the number of steps that each takes."""
     figure = Figure(figsize=(10, 6), layout="constrained")
-    axes, taken = figure.subplots(), {}
+    axes, counts = figure.subplots(), {}
     x, y = np.meshgrid(np.linspace(-0.5, 4, 200), np.linspace(-1.3, 1.7, 200))
     levels = np.geomspace(0.003, 300, 18)
     axes.contour(x, y, valley((x, y)), levels, norm=LogNorm(), cmap="Greys_r", linewidths=0.7)
-    for name, tx in OPTIMIZERS.items():
-        points, values = descend(valley, jnp.array([0.7, 1.4]), tx, steps)
+    for name, optimizer in OPTIMIZERS.items():
+        points, values = descend(valley, jnp.array([0.7, 1.4]), optimizer, steps)
         axes.plot(*points.T, ".-", markersize=3, linewidth=1, label=name)
         low = np.flatnonzero(values < 0.01)
-        taken[name] = f"{low[0]}" if low.size else f"over {steps}"
+        counts[name] = f"{low[0]}" if low.size else f"over {steps}"
     axes.plot(0.7, 1.4, "ks", label="start")
     axes.plot(3, 0.5, "k*", markersize=14, label="minimum")
     axes.set(xlim=(-0.5, 4), ylim=(-1.3, 1.7), xlabel="$\\theta_1$", ylabel="$\\theta_2$")
     axes.set_title(f"{steps} steps on Beale's function")
     axes.legend(loc="lower right")
     write_figure(path, figure)
-    return taken
+    return counts
 
 
 def filter_a_digit(path: Path, image: np.ndarray) -> None:
-    """The slide's four kernels by a `conv` layer, which does not turn its kernel over.
+    """Draw the slide's four kernels, by a `conv` layer, which does not flip its kernel.
 
-    So it is the slide's sliding mask, a cross-correlation, and not its formula f(n - m) g(m):
-    that would turn the emboss, which is not symmetric, by half.
+    So it is the slide's sliding mask, a cross-correlation, and not its formula f(n - m) g(m), which
+    would rotate the emboss kernel, which is not symmetric, by 180 degrees.
     """
     layer, pixels = conv(1, (3, 3), use_bias=False), jnp.asarray(image / np.float32(255))
-    shown = {"original": pixels}
+    images = {"original": pixels}
     for name, kernel in KERNELS.items():
         kernel = np.array(kernel, np.float32) / (np.sum(kernel) or 1)  # the blur sums to 15
-        shown[name], _ = layer.apply({"kernel": jnp.asarray(kernel)[:, :, None, None]}, {}, pixels)
+        images[name], _ = layer.apply({"kernel": jnp.asarray(kernel)[:, :, None, None]}, {}, pixels)
     figure = Figure(figsize=(12, 2.5), layout="constrained")
-    for axes, (name, result) in zip(figure.subplots(1, 5), shown.items(), strict=True):
-        drawn = axes.imshow(result[0, :, :, 0], cmap="gray")
+    for axes, (name, image) in zip(figure.subplots(1, 5), images.items(), strict=True):
+        drawn = axes.imshow(image[0, :, :, 0], cmap="gray")
         axes.set_axis_off()
         axes.set_title(name)
         figure.colorbar(drawn, ax=axes, shrink=0.7)
@@ -184,4 +176,4 @@ def filter_a_digit(path: Path, image: np.ndarray) -> None:
 
 
 if __name__ == "__main__":
-    common.main(experiment, Config)
+    command_line.main(experiment, Config)

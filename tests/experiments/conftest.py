@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from experiments import common
+from experiments import command_line
 from jaxnets import data
 
 PACKAGED = Path(data.__file__).parent / "mnist"
@@ -55,7 +55,7 @@ def ended(monkeypatch, capsys):
 
     def ended(experiment):
         with pytest.raises(SystemExit) as raised:
-            common.main(lambda config: experiment(), Config)
+            command_line.main(lambda config: experiment(), Config)
         return raised.value.code, capsys.readouterr().err
 
     yield ended

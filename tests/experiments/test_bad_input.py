@@ -6,7 +6,7 @@ import sys
 
 import pytest
 
-from experiments import common, mnist_mlp
+from experiments import command_line, mnist_mlp
 
 
 @pytest.fixture
@@ -18,7 +18,7 @@ def attempt(monkeypatch, capsys, small_mnist, tmp_path):
         arguments = [f"--{name.replace('_', '-')}={value}" for name, value in options.items()]
         monkeypatch.setattr(sys, "argv", ["mnist_mlp", *arguments])
         with pytest.raises(SystemExit) as raised:
-            common.main(mnist_mlp.experiment, mnist_mlp.Config)
+            command_line.main(mnist_mlp.experiment, mnist_mlp.Config)
         assert raised.value.code == 2
         assert not {"result.json", "params.safetensors"} & names(tmp_path / "run")
         return capsys.readouterr().err
@@ -37,7 +37,7 @@ def names(folder):
         ({"batch_size": 0}, "batch_size to be a positive integer, but got 0"),
         ({"batch_size": 100000}, "batch_size=100000 for 600 examples; use at most 600"),
         ({"validation": 640}, "a size of 1 to 639 rows, but got 640"),
-        ({"seed": -1}, "a seed of 0 or more, but got -1"),
+        ({"seed": -1}, "expects seed to be an integer of at least 0, but got -1"),
         ({"data_dir": "/nowhere/at/all"}, "/nowhere/at/all"),
     ],
     ids=str,
@@ -49,7 +49,7 @@ def test_a_number_that_makes_no_sense_is_refused_with_what_was_expected(attempt,
 
 
 @pytest.mark.parametrize("rate", [1e30, "nan"])
-def test_a_rate_that_diverges_is_told_with_the_layer_and_the_way_back(attempt, rate):
+def test_a_rate_that_diverges_is_reported_with_the_layer_and_the_cure(attempt, rate):
     errors = attempt(learning_rate=rate)
     assert errors.startswith("error: the loss stopped being finite at step ")
     assert ", first in " in errors and "lower the learning rate" in errors
@@ -65,7 +65,7 @@ def test_a_rate_that_diverges_is_told_with_the_layer_and_the_way_back(attempt, r
     ],
     ids=str,
 )
-def test_a_misspelt_option_is_refused_with_those_there_are(attempt, options, message):
+def test_a_misspelt_option_is_refused_with_the_valid_ones(attempt, options, message):
     assert message in attempt(**options)
 
 

@@ -7,18 +7,18 @@ from contextlib import nullcontext
 
 import pytest
 
-from experiments import common
-from experiments.decks import fashion_spread, s0, s1, s2, s3, s4, slides
+from experiments import runner
+from experiments.decks import fashion_seeds, s0, s1, s2, s3, s4, slides
 from jaxnets.training import Checkpoints, Interrupted, RunError
 
 pytestmark = pytest.mark.usefixtures("unoptimised")
 
 
 @pytest.fixture
-def told(small_mnist, tmp_path, capsys):
-    """Run a script; return ours beside the slides', by name, and the pictures it drew."""
+def run_script(small_mnist, tmp_path, capsys):
+    """Run a script; return our results by name, the names of its pictures, and result.json."""
 
-    def told(script, **options):
+    def run_script(script, **options):
         small = {"data_dir": small_mnist, "out": tmp_path / "run", "validation": 40, "epochs": 1}
         config = script.Config(**small | options)
         script.experiment(config)
@@ -30,23 +30,23 @@ def told(small_mnist, tmp_path, capsys):
         result = json.loads((config.out / "result.json").read_text(encoding="utf-8"))
         return {row["what"]: row["here"] for row in rows}, pictures, result
 
-    return told
+    return run_script
 
 
-def test_s0_trains_the_500_x_300_network_twice(told):
-    here, pictures, result = told(s0, batch_size=100)
+def test_s0_trains_the_500_x_300_network_twice(run_script):
+    here, pictures, result = run_script(s0, batch_size=100)
     assert here["parameters"] == "545,810"
     assert here["test accuracy, adam 0.001"] == f"{result['test_accuracy']:.4f}"
     assert float(here["test accuracy, adam 0.001"]) > 0.5
     assert float(here["test accuracy, SGD 0.1"]) > 0.2
     assert here["digits to train, to test"] == "640, 200"
-    assert here["updates an epoch"] == "6 are one pass"
+    assert here["updates per epoch"] == "6 are one pass"
     assert pictures == {"perceptrons", "mistakes", "optimizers", "curves", "confusion"}
 
 
-def test_s1_finds_the_formula_of_the_slide_and_stands_beside_scikit_learn(told, monkeypatch):
+def test_s1_finds_the_formula_of_the_slide_and_stands_beside_scikit_learn(run_script, monkeypatch):
     monkeypatch.setattr(s1, "SLIDES_HIDDEN", ((2, 3, 2),))
-    here, pictures, result = told(s1, epochs=4, batch_size=50, examples=300, steps=40)
+    here, pictures, result = run_script(s1, epochs=4, batch_size=50, examples=300, steps=40)
     assert here["the gradient of J"].startswith("the same to ")
     assert float(here["the gradient of J"].split()[-1]) < 1e-6
     assert float(here["accuracy on the two digits"]) > 0.8
@@ -57,21 +57,21 @@ def test_s1_finds_the_formula_of_the_slide_and_stands_beside_scikit_learn(told, 
     assert pictures == {"logistic_regression", "roc", "curves", "confusion"}
 
 
-def test_s1_goes_on_without_scikit_learn_and_says_so(monkeypatch, capsys):
+def test_s1_runs_without_scikit_learn_and_prints_a_message(monkeypatch, capsys):
     monkeypatch.setitem(sys.modules, "sklearn.svm", None)
     assert s1.scikit_learn(s1.Config(), None, None) == {}
     assert "scikit-learn is not installed" in capsys.readouterr().out
 
 
-def test_s2_looks_at_the_validation_digits_every_few_updates(told):
-    here, pictures, _ = told(s2, epochs=2, batch_size=60, validation_frequency=7)
-    assert here["looks at the validation digits"] == "3"  # after 7, 14 and all 20 updates
+def test_s2_looks_at_the_validation_digits_every_few_updates(run_script):
+    here, pictures, _ = run_script(s2, epochs=2, batch_size=60, validation_frequency=7)
+    assert here["evaluations on the validation digits"] == "3"  # after 7, 14 and all 20 updates
     assert here["parameters, running statistics"] == "180,880, 224"
-    assert here["approve credit (made-up rows)"].startswith("no (f = 0.")
+    assert here["approve credit (synthetic rows)"].startswith("no (f = 0.")
     assert pictures == {"training-progress", "curves", "confusion"}
 
 
-def test_s2_goes_on_after_a_signal_bit_for_bit(small_mnist, tmp_path, monkeypatch, capsys):
+def test_s2_is_resumed_after_a_signal_bit_for_bit(small_mnist, tmp_path, monkeypatch, capsys):
     def run(out, **options):
         small = {"data_dir": small_mnist, "validation": 40, "epochs": 2, "batch_size": 60}
         config = s2.Config(out=tmp_path / out, validation_frequency=7, **small, **options)
@@ -84,7 +84,7 @@ def test_s2_goes_on_after_a_signal_bit_for_bit(small_mnist, tmp_path, monkeypatc
 
     whole = run("whole")
     with monkeypatch.context() as patch, pytest.raises(Interrupted):
-        patch.setattr(common, "console", lambda: nullcontext(terminate))
+        patch.setattr(runner, "console", lambda: nullcontext(terminate))
         run("cut")
     assert Checkpoints(tmp_path / "cut" / "checkpoints" / "training").latest() == 7
     capsys.readouterr()
@@ -95,32 +95,32 @@ def test_s2_goes_on_after_a_signal_bit_for_bit(small_mnist, tmp_path, monkeypatc
 
 
 @pytest.mark.parametrize("option", [{"validation_frequency": 0}, {"batch_size": 10**6}])
-def test_s2_refuses_a_number_of_updates_that_cannot_be(told, option):
+def test_s2_refuses_a_number_of_updates_that_cannot_be(run_script, option):
     with pytest.raises(RunError, match="expect"):
-        told(s2, **option)
+        run_script(s2, **option)
 
 
-def test_s3_compares_cures_of_overfitting_and_reports_a_spread(told, tmp_path, monkeypatch):
-    monkeypatch.setattr(fashion_spread, "RATES", (0.001, 0.003))
+def test_s3_compares_cures_of_overfitting_and_reports_a_spread(run_script, tmp_path, monkeypatch):
+    monkeypatch.setattr(fashion_seeds, "RATES", (0.001, 0.003))
     monkeypatch.delitem(s3.CURES, "none")
     monkeypatch.delitem(s3.CURES, "L1 0.001")
     monkeypatch.delitem(s3.CURES, "L2 0.001")
-    results = tmp_path / "new" / "seeds.json"
-    here, pictures, _ = told(s3, variant_epochs=2, seeds=1, results=results)
+    here, pictures, _ = run_script(s3, variant_epochs=2, seeds=1)
     assert here["parameters"] == "101,770"
     assert len(here["loss by epoch"].split()) == 1
     assert pictures == {"prediction", "variants", "curves", "confusion"}
-    spread = json.loads(results.read_text(encoding="utf-8"))
-    assert spread["slide"]["test accuracy"] == 0.8824
-    runs = spread["runs"]
+    content = (tmp_path / "run" / "seeds.json").read_text(encoding="utf-8")
+    results = json.loads(content)
+    assert results["slide"]["test accuracy"] == 0.8824
+    runs = results["runs"]
     assert [len(run["test accuracy"]) for run in runs.values()] == [1, 1, 1]
     decaying = [name for name in runs if name.startswith("Adam, cosine from ")]
-    chosen_by = runs[decaying[0]]["validation accuracy"]
-    assert decaying == [f"Adam, cosine from {max(chosen_by, key=chosen_by.get)}, batch 32"]
+    validated = runs[decaying[0]]["validation accuracy"]
+    assert decaying == [f"Adam, cosine from {max(validated, key=validated.get)}, batch 32"]
 
 
-def test_s4_finds_the_least_squares_line_and_sees_every_optimizer_move(told):
-    here, pictures, _ = told(s4, batch_size=60)
+def test_s4_finds_the_least_squares_line_and_sees_every_optimizer_move(run_script):
+    here, pictures, _ = run_script(s4, batch_size=60)
     assert float(here["w by gradient descent"].split()[-1]) < 1e-5
     assert float(here["w by SGD"].split()[-1]) < 0.1
     assert here["error of [14, 11, 16] for 3"] == "+0.1328"
@@ -131,5 +131,5 @@ def test_s4_finds_the_least_squares_line_and_sees_every_optimizer_move(told):
 
 
 def test_a_spread_is_a_mean_and_where_there_are_several_a_standard_deviation():
-    assert slides.mean_and_spread([0.5]) == "0.5000 (n = 1)"
-    assert slides.mean_and_spread([0.1, 0.3]) == "0.2000 +- 0.1414 (n = 2)"
+    assert slides.mean_and_std([0.5]) == "0.5000 (n = 1)"
+    assert slides.mean_and_std([0.1, 0.3]) == "0.2000 +- 0.1414 (n = 2)"

@@ -23,7 +23,7 @@ from jaxnets.training.population import PopulationResult
 
 
 @pytest.mark.parametrize("population", [False, True])
-def test_what_was_learnt_is_saved_elsewhere_where_its_own_folder_fails(
+def test_the_train_state_is_saved_elsewhere_where_its_folder_fails(
     ended, tmp_path, monkeypatch, population
 ):
     step = jnp.array([3, 7]) if population else jnp.int32(7)

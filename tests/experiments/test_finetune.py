@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from experiments import finetune
-from experiments.finetune import Config, Trial
+from experiments import finetune, finetune_training
+from experiments.finetune import Config
+from experiments.finetune_training import Trial
 from jaxnets import data
 from jaxnets.data import DataError, Split
 from jaxnets.training import RunError
@@ -15,16 +16,16 @@ from jaxnets.training import RunError
 
 @pytest.fixture
 def found(small_mnist, tmp_path, monkeypatch, capsys, unoptimised):
-    """One direction with one way from scratch and two of fine-tuning: the result, what it told."""
+    """One direction, one trial from scratch and two of fine-tuning: the result and the output."""
     sets = dict.fromkeys(("MNIST", "Fashion-MNIST"), data.load("mnist", data_dir=small_mnist))
-    ways = {
+    methods = {
         "from scratch": [Trial(False, 0.01, 1.0)],
         "fine-tuned": [Trial(True, 0.0, 1.0), Trial(True, 0.01, 0.5)],
     }
     monkeypatch.setattr(finetune, "load", lambda config: sets)
-    monkeypatch.setattr(finetune, "WAYS", ways)
+    monkeypatch.setattr(finetune, "METHODS", methods)
     monkeypatch.setattr(finetune, "DIRECTIONS", finetune.DIRECTIONS[-1:])
-    monkeypatch.setattr(finetune, "STAGES", {"stage1": 4, "stage2": 4})
+    monkeypatch.setattr(finetune_training, "STAGES", {"stage1": 4, "stage2": 4})
     monkeypatch.setattr(finetune, "CHOOSING", (1000,))
     small = {"images": (2,), "seeds": 2, "updates": 6, "batch_size": 20, "validation": 40}
     finetune.experiment(Config(**small, pretraining_epochs=6, out=tmp_path / "run"))
@@ -33,34 +34,34 @@ def found(small_mnist, tmp_path, monkeypatch, capsys, unoptimised):
     return result["results"]["nine digits, then MNIST"]["2"], capsys.readouterr().out
 
 
-def test_both_ways_are_compared_seed_by_seed_on_the_same_images(found):
-    result, told = found
-    scratch, finetuned = (np.array(result[way]["by_seed"]) for way in finetune.WAYS)
+def test_both_methods_are_compared_seed_by_seed_on_the_same_images(found):
+    result, printed = found
+    scratch, finetuned = (np.array(result[method]["by_seed"]) for method in finetune.METHODS)
     assert len(scratch) == 2 and set(scratch) != set(finetuned)
     difference = result["difference"]
     np.testing.assert_allclose(difference["by_seed"], finetuned - scratch)
     interval = stats.ttest_rel(finetuned, scratch).confidence_interval(0.95)
     np.testing.assert_allclose(difference["interval"], interval, rtol=1e-6)
     assert result["fine-tuned"]["trial"] == Trial(True, 0.01, 0.5)._asdict()
-    assert f"difference {100 * difference['mean']:+.2f} points" in told
+    assert f"difference {100 * difference['mean']:+.2f} points" in printed
 
 
 def test_few_images_are_as_many_of_each_class_drawn_by_the_seed_and_repeated_in_turn():
     y = np.random.default_rng(0).permutation(np.repeat(np.arange(3), 20))
     split = Split(np.arange(60), y)
-    rows, labels = finetune.few(split, 4, 30, seed=1)
+    rows, labels = finetune_training.few(split, 4, 30, seed=1)
     assert np.unique(rows[:12]).size == 12
     assert np.bincount(labels[:12]).tolist() == [4, 4, 4]
     assert (rows[12:24] == rows[:12]).all() and (labels == y[rows]).all()
-    assert set(finetune.few(split, 4, 30, seed=2).x) != set(rows)
+    assert set(finetune_training.few(split, 4, 30, seed=2).x) != set(rows)
 
 
 @pytest.mark.parametrize(
     "options, message",
     [
-        ({"images": (10, 21)}, r"images expects 1 to 20 a class, but got \(10, 21\)"),
-        ({"updates": 2}, "images expects 1 to 10 a class"),
-        ({"seeds": 1}, "2 seeds or more, but got 1"),
+        ({"images": (10, 21)}, r"images expects 1 to 20 per class, but got \(10, 21\)"),
+        ({"updates": 2}, "images expects 1 to 10 per class"),
+        ({"seeds": 1}, "at least 2 seeds, but got 1"),
     ],
 )
 def test_numbers_that_do_not_fit_are_refused(options, message):

@@ -1,4 +1,4 @@
-"""The experiment on first weights, and the example of a layer of one's own, made small."""
+"""The experiment on first weights, and the example of a custom layer, made small."""
 
 import json
 
@@ -49,9 +49,9 @@ def test_distinct_columns_are_counted_up_to_rounding():
     assert initialisation.distinct_columns(np.zeros((3, 4))) == 1
 
 
-def test_the_layer_of_ones_own_passes_its_check_and_the_wrong_one_is_caught(capsys):
-    custom_layer.main()
+def test_the_custom_layer_passes_its_check_and_the_wrong_one_fails(capsys):
+    custom_layer.experiment(custom_layer.Config())
     right, wrong = capsys.readouterr().out.splitlines()
     assert float(right.split()[-1]) < 1e-6
-    assert wrong.startswith("wrong: the gradient in params/own/bias[")
+    assert wrong.startswith("wrong: the gradient in params/custom/bias[")
     assert "3 of 43 entries are off" in wrong

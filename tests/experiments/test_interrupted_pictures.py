@@ -5,7 +5,7 @@ from contextlib import nullcontext
 
 import pytest
 
-from experiments import common, mnist_mlp, population
+from experiments import mnist_mlp, runner
 from experiments.decks import s0, s1, s2
 from jaxnets import dense, flatten, scale_pixels, serial
 from jaxnets.training import Interrupted
@@ -34,7 +34,7 @@ def drawn(small_mnist, tmp_path, monkeypatch):
     def drawn(script, reporter=interrupt, **options):
         small = {"data_dir": small_mnist, "out": tmp_path / "run", "validation": 40}
         config = script.Config(**small | {"epochs": 2, "batch_size": 20} | options)
-        for module in (common, population, script):
+        for module in (runner, script):
             monkeypatch.setattr(module, "write_figure", write, raising=False)
             monkeypatch.setattr(module, "console", lambda: nullcontext(reporter), raising=False)
         with pytest.raises(Interrupted):

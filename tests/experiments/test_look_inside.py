@@ -1,4 +1,4 @@
-"""Every view is drawn and says whose weights it shows; what does not fit is refused."""
+"""Every view is drawn with a title that names the weights; wrong files are refused."""
 
 import jax
 import jax.numpy as jnp
@@ -7,7 +7,7 @@ import pytest
 from matplotlib import image
 from PIL import Image
 
-from experiments import look_inside
+from experiments import look_inside, photographs
 from jaxnets import LayerError, data, models
 from jaxnets.interop import safetensors
 from jaxnets.training import RunError
@@ -62,7 +62,7 @@ def test_every_view_is_drawn_with_the_weights_of_a_file_and_says_so(
 def test_a_network_learns_digits_where_no_weights_are_given(small_mnist):
     mnist = data.load("mnist", data_dir=small_mnist)
     config, model = look_inside.Config(model="lenet5", examples=640), models.lenet5()
-    params, state = look_inside.learn(config, model, mnist)
+    params, state = look_inside.train(config, model, mnist)
     scores, _ = jax.jit(model.apply)(params, state, look_inside.MNIST(mnist.train.x[:200]))
     assert (scores.argmax(-1) == mnist.train.y[:200]).mean() > 0.3  # chance is 0.1
 
@@ -79,7 +79,7 @@ def test_weights_of_another_model_are_refused_name_by_name(tmp_path):
 
 def test_a_photograph_s_views_say_that_the_weights_are_random():
     tiny = look_inside.VIEWS["lenet5"]._replace(maps=())
-    photo = look_inside.load_photo(None)
+    photo = photographs.load_photo(None)
     config = look_inside.Config(model="alexnet")
     figures = look_inside.look_at_photo(config, tiny, photo)
     assert figures.keys() == {"filters", "evidence"}
@@ -89,23 +89,23 @@ def test_a_photograph_s_views_say_that_the_weights_are_random():
 def test_a_photograph_may_be_grey_or_have_transparency_and_must_be_a_picture(tmp_path):
     rgba = np.random.default_rng(0).integers(0, 256, (5, 4, 4), dtype=np.uint8)
     image.imsave(tmp_path / "rgba.png", rgba)
-    photo = look_inside.load_photo(tmp_path / "rgba.png")
+    photo = photographs.load_photo(tmp_path / "rgba.png")
     assert photo.dtype == np.float32
     np.testing.assert_allclose(photo, rgba[..., :3] / 255, atol=1e-6)
     for form in (rgba[..., 0], rgba[..., :2]):
         Image.fromarray(np.ascontiguousarray(form)).save(tmp_path / "grey.png")
-        grey = look_inside.load_photo(tmp_path / "grey.png")
+        grey = photographs.load_photo(tmp_path / "grey.png")
         np.testing.assert_allclose(grey, np.stack([rgba[..., 0]] * 3, -1) / 255, atol=1e-6)
     (tmp_path / "no.png").write_bytes(b"no picture")
     for name in ("no.png", "absent.png"):
         with pytest.raises(RunError, match=rf"cannot read .*{name} as a picture.*--photo"):
-            look_inside.load_photo(tmp_path / name)
+            photographs.load_photo(tmp_path / name)
 
 
 def test_the_filters_by_hand_do_what_they_are_named_for():
     left_dark = np.zeros((6, 8, 3), np.float32)
     left_dark[:, 4:] = 0.5
-    found = {name: f.picture for name, f in look_inside.filtered(left_dark).items()}
+    found = {name: f.picture for name, f in photographs.apply_filters(left_dark).items()}
     assert found["sharpen"].shape == (4, 6)  # where the filter fits
     edge = found["vertical edges"]
     np.testing.assert_allclose(edge[:, [2, 3]], 1.5, atol=1e-6)
@@ -115,4 +115,4 @@ def test_the_filters_by_hand_do_what_they_are_named_for():
     np.testing.assert_allclose(found["blur"][:, -1], 0.5, atol=1e-6)
     blue_sky = left_dark.copy()
     blue_sky[:3, :, 2], blue_sky[:3, :, :2] = 1, 0
-    assert look_inside.filtered(blue_sky)["blue above and to the right"].picture.max() > 1
+    assert photographs.apply_filters(blue_sky)["blue above and to the right"].picture.max() > 1

@@ -15,15 +15,17 @@ from matplotlib.figure import Figure
 from experiments import (
     activations,
     capacity,
+    figures,
     learning_rates,
     mnist_cnn,
     mnist_mlp,
-    population,
+    reports,
+    runner,
     seeds,
     study,
 )
-from experiments.bench import population as bench
-from experiments.folder import load_learnt
+from experiments.folder import load_params
+from experiments.timings import population as timing
 from jaxnets import data, dense, flatten, serial
 from jaxnets.training import Interrupted, RunError, evaluate
 
@@ -64,8 +66,8 @@ def run(no_measuring, small_mnist, tmp_path):
 
 def test_many_seeds_of_an_experiment_are_reported_with_their_spread(small_mnist, tmp_path, capsys):
     folder = tmp_path / "run"
-    how = {"epochs": 1, "batch_size": 60, "validation": 40, "data_dir": small_mnist, "seed": 3}
-    mnist_mlp.experiment(mnist_mlp.Config(seeds=2, out=folder, **how))
+    options = {"epochs": 1, "batch_size": 60, "validation": 40, "data_dir": small_mnist, "seed": 3}
+    mnist_mlp.experiment(mnist_mlp.Config(seeds=2, out=folder, **options))
     assert {path.name for path in folder.iterdir()} == {
         "run.json",
         "run.lock",
@@ -76,7 +78,7 @@ def test_many_seeds_of_an_experiment_are_reported_with_their_spread(small_mnist,
         "checkpoints",
     }
     result = json.loads((folder / "result.json").read_text())
-    saved = load_learnt(folder)
+    saved = load_params(folder)
     test = data.load("mnist", data_dir=small_mnist).test
     train_step = study.train_step(mnist_mlp.model, optax.identity())
     found = [
@@ -101,10 +103,10 @@ def test_no_seeds_are_refused(script, n, small_mnist, tmp_path):
         script.experiment(config)
 
 
-def test_a_study_that_was_cut_short_goes_on_bit_for_bit(run, monkeypatch, tmp_path):
+def test_an_interrupted_study_is_resumed_bit_for_bit(run, monkeypatch, tmp_path):
     """SIGTERM comes with the first report; the second start ends with the same figures."""
     whole = run(seeds, seeds=2, hidden=4)
-    monkeypatch.setattr(study, "console", lambda: nullcontext(terminate))
+    monkeypatch.setattr(runner, "console", lambda: nullcontext(terminate))
     folder = tmp_path / "cut"
     with pytest.raises(Interrupted):
         run(seeds, seeds=2, hidden=4, out=folder)
@@ -123,23 +125,23 @@ def terminate(progress):
 def test_a_member_that_diverged_has_no_figures_and_no_vote(small_mnist):
     test = data.load("mnist", data_dir=small_mnist).test
     train_step = study.train_step(serial(flatten, ("head", dense(10))), optax.sgd(0.1))
-    states = jax.vmap(lambda key: train_step.init(key, test.x[:1]))(population.seed_keys(0, 3))
+    states = jax.vmap(lambda key: train_step.init(key, test.x[:1]))(runner.seed_keys(0, 3))
     fitted = SimpleNamespace(train_states=states, diverged=np.array([-1, 7, -1]), strategy="vmap")
-    found, probabilities = population.tested(train_step, fitted, test)
+    found, probabilities = reports.evaluate_members(train_step, fitted, test)
     assert np.isnan(found["accuracy"]).tolist() == [False, True, False]
     assert probabilities.shape == (2, len(test.y), 10)
     right = probabilities.argmax(-1) == test.y
     np.testing.assert_allclose(found["accuracy"][[0, 2]], right.mean(1), atol=1e-6)
     fitted.diverged = np.array([4, 7, 5])
     with pytest.raises(RunError, match="all 3 networks diverged, the first at step 4"):
-        population.tested(train_step, fitted, test)
+        reports.evaluate_members(train_step, fitted, test)
 
 
 def test_an_ensemble_is_as_right_and_as_sure_as_counted_by_hand():
     """Of four examples of class 0 the average has three right, the vote of three members two."""
     sure, unsure = [0.95, 0.05], [0.35, 0.65]
     probabilities = np.array([[sure] * 3 + [unsure], [unsure] * 4, [unsure, sure, sure, unsure]])
-    found = population.ensembles(probabilities, np.zeros(4, int))
+    found = reports.ensembles(probabilities, np.zeros(4, int))
     assert found["average"]["accuracy"] == 0.75
     assert found["vote"]["accuracy"] == 0.5
     # bins of 1/15: 0.55 of one and 0.75 of two, all right; 0.65 of one, which is wrong
@@ -150,13 +152,13 @@ def test_an_ensemble_is_as_right_and_as_sure_as_counted_by_hand():
 def test_a_band_is_drawn_about_the_mean_of_those_that_did_not_diverge():
     axes = Figure().subplots()
     values = [[1.0, 3.0, np.nan], [2.0, 6.0, np.nan]]
-    population.band(axes, [1, 2], values, "loss", "C0")
+    figures.band(axes, [1, 2], values, "loss", "C0")
     assert axes.lines[0].get_ydata().tolist() == [2.0, 4.0]
     outer = axes.collections[0].get_paths()[0].vertices
     assert set(outer[:, 1]) == {1.0, 3.0, 2.0, 6.0}
 
 
-def test_the_spread_of_seeds_is_taken_apart_into_images_and_networks():
+def test_the_spread_of_seeds_is_decomposed_into_images_and_networks():
     random = np.random.default_rng(0)
     by_image = random.uniform(0.5, 1, size=2000)  # how often each image is answered rightly
     same = seeds.sources(random.uniform(size=(400, 2000)) < by_image)
@@ -211,7 +213,7 @@ def test_the_story_of_the_rates_is_that_of_their_losses():
     )
     rates = np.geomspace(1e-4, 1.0, 5)
     found = learning_rates.Sweep(rates, losses, losses[..., -1], np.full((2, 5), -1))
-    assert learning_rates.told(found) == {
+    assert learning_rates.pick_story(found) == {
         "too low": (0, 0),
         "right": (0, 2),
         "too high": (0, 3),
@@ -242,27 +244,18 @@ def test_activations_are_judged_each_at_its_best_rate(run, monkeypatch):
 def test_more_examples_than_there_are_are_refused(small_mnist, examples):
     config = study.Config(data_dir=small_mnist, validation=40, examples=examples)
     with pytest.raises(RunError, match=f"from 1 to 600, since 40 .* but got {examples}"):
-        study.started("study", config)
+        study.start("study", config)
 
 
-def test_the_benchmark_takes_turns_and_leaves_out_the_first_round():
-    turns = []
-    ways = {name: lambda name=name: turns.append(name) or len(turns) for name in "ab"}
-    assert bench.in_turn(ways, 2) == {"a": [3, 5], "b": [4, 6]}
-    assert turns == ["a", "b"] * 3
-
-
-def test_the_benchmark_times_every_way_and_every_size(
-    no_measuring, small_mnist, tmp_path, monkeypatch
-):
-    monkeypatch.setattr(bench, "in_turn", lambda ways, n: {k: [way()] for k, way in ways.items()})
-    how = {"networks": 2, "members": 1, "examples": 120, "batch_size": 60}
+def test_every_method_and_every_size_is_timed(no_measuring, small_mnist, tmp_path, monkeypatch):
+    monkeypatch.setattr(timing, "in_turn", lambda them, n: {k: [run()] for k, run in them.items()})
+    options = {"networks": 2, "members": 1, "examples": 120, "batch_size": 60}
     out = tmp_path / "new" / "population.json"
-    bench.main(bench.Config(data_dir=small_mnist, out=out, **how))
+    timing.main(timing.Config(data_dir=small_mnist, out=out, **options))
     result = json.loads(out.read_text())
-    ways = result["quartiles of the rounds"]
-    assert ways["one after another"]["updates"]["times faster"] == [1, 1, 1]
-    assert len(ways) == 3 and result["updates"] == 2
+    methods = result["quartiles of the rounds"]
+    assert methods["one after another"]["updates"]["times faster"] == [1, 1, 1]
+    assert len(methods) == 3 and result["updates"] == 2
     assert list(result["by size, shared batches"]) == ["1"]
-    for way in ways.values():
-        assert way["everything"]["seconds"][1] > way["updates"]["seconds"][1] > 0
+    for timings in methods.values():
+        assert timings["everything"]["seconds"][1] > timings["updates"]["seconds"][1] > 0

@@ -1,4 +1,4 @@
-"""`--resume` goes on with a run that anything ended, and refuses what is not that run."""
+"""`--resume` continues a run however it was ended, and refuses another one."""
 
 import json
 import os
@@ -9,29 +9,29 @@ from pathlib import Path
 
 import pytest
 
-from experiments import common, mnist_mlp, torture
+from experiments import mnist_mlp, run_digest, runner, torture
 from experiments.folder import cut
 from jaxnets import data
 from jaxnets.training import RunError
 
-ROOT = Path(common.__file__).parents[1]
+ROOT = Path(runner.__file__).parents[1]
 SMALL = {"batch_size": 60, "validation": 40}  # ten steps an epoch
 
 
-def test_a_run_killed_again_and_again_ends_with_the_digest_of_an_undisturbed_one(
+def test_a_run_killed_again_and_again_ends_with_the_digest_of_an_uninterrupted_one(
     small_mnist, tmp_path, capsys
 ):
     out = tmp_path / "torture.json"
-    how = {"kills": 2, "terms": 1, "interrupts": 0, "epochs": 60, "data_dir": small_mnist}
-    assert torture.main(torture.Config(**how, **SMALL, out=out)) == 0, capsys.readouterr().err
+    options = {"kills": 2, "terms": 1, "interrupts": 0, "epochs": 60, "data_dir": small_mnist}
+    assert torture.main(torture.Config(**options, **SMALL, out=out)) == 0, capsys.readouterr().err
     found = json.loads(out.read_text())
     assert (found[torture.ANY_MOMENT], found[torture.AT_A_SAVE], found["SIGTERM"]) == (1, 1, 1)
     assert found["right"] and found["resumes"] >= 1
 
 
-def test_the_torture_sees_a_run_that_ends_otherwise(tmp_path, monkeypatch):
+def test_the_torture_detects_a_run_that_ends_otherwise(tmp_path, monkeypatch):
     ends = iter(["a", "b"])
-    monkeypatch.setattr(torture.Torture, "undisturbed", lambda self: next(ends))
+    monkeypatch.setattr(torture.Torture, "uninterrupted", lambda self: next(ends))
     monkeypatch.setattr(torture.Torture, "run", lambda self, left: left.pop() and next(ends))
     assert torture.main(torture.Config(kills=1, terms=0, interrupts=0)) == 1
 
@@ -54,18 +54,18 @@ def test_a_seed_decides_every_bit_in_another_process_on_one_core_or_all(small_mn
         command = [sys.executable, "-m", "experiments.mnist_mlp", *arguments]
         with on_cores(cores):
             subprocess.run(command, cwd=ROOT, check=True, stdout=subprocess.DEVNULL)
-        digests.add(torture.digest(options["out"]))
+        digests.add(run_digest.digest(options["out"]))
     assert len(digests) == 1
 
 
 @pytest.fixture
 def begin(small_mnist, tmp_path):
-    """Begin a run in tmp_path/run, or go on with it."""
+    """Begin a run in tmp_path/run, or resume it."""
     dataset = data.load("mnist", data_dir=small_mnist)
 
     def begin(**options):
         options = {"data_dir": small_mnist, "out": tmp_path / "run"} | options
-        return common.Run("mnist_mlp", mnist_mlp.Config(**options), dataset)
+        return runner.Run("mnist_mlp", mnist_mlp.Config(**options), dataset)
 
     return begin
 
@@ -75,13 +75,13 @@ def test_resume_without_a_folder_is_refused(begin):
         begin(out=None, resume=True)
 
 
-def test_an_empty_folder_and_a_missing_one_start_afresh_and_say_so(begin, tmp_path, capsys):
+def test_an_empty_folder_and_a_missing_one_start_a_new_run_with_a_message(begin, tmp_path, capsys):
     for out in (tmp_path, tmp_path / "none"):
         assert not begin(out=out, resume=True).resumes
-        assert f"nothing to resume in {out}; starting afresh" in capsys.readouterr().out
+        assert f"nothing to resume in {out}; starting a new run" in capsys.readouterr().out
 
 
-def test_a_run_killed_before_it_had_written_anything_starts_afresh(begin, tmp_path):
+def test_a_run_killed_before_it_had_written_anything_starts_a_new_run(begin, tmp_path):
     (tmp_path / "run").mkdir()
     (tmp_path / "run" / "run.json").touch()
     assert not begin(resume=True).resumes

@@ -1,4 +1,4 @@
-"""The log of a run that was cut short and resumed is that of an undisturbed one, but for times."""
+"""The log of an interrupted and resumed run is that of an uninterrupted one, except for times."""
 
 import json
 import signal
@@ -6,13 +6,12 @@ from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import ClassVar
 
-import jax
 import jax.numpy as jnp
 import optax
 import pytest
 
-from experiments import common, population
-from experiments.torture import TIMES
+from experiments import runner
+from experiments.run_digest import TIMES
 from jaxnets import data, dense, flatten, losses, metrics, scale_pixels, serial
 from jaxnets.training import make_train_step
 
@@ -22,7 +21,7 @@ FASTEST = "jaxnets.training.population.fit.fastest"
 
 
 @dataclass(frozen=True)
-class Config(population.Config):
+class Config(runner.RecipeConfig):
     """A save after every chunk, and a chunk an epoch."""
 
     save_seconds: ClassVar[float] = 0.0
@@ -53,16 +52,10 @@ def trained(small_mnist, tmp_path, monkeypatch):
             if progress.step == at:
                 signal.raise_signal(signal.SIGTERM)
 
-        monkeypatch.setattr(common, "console", lambda: nullcontext(stop))
+        monkeypatch.setattr(runner, "console", lambda: nullcontext(stop))
         config = Config(out=tmp_path / name, data_dir=small_mnist, learning_rate=0.01, **options)
-        run = common.Run("linear", config, dataset)
-        sizes = {
-            "epochs": 14,
-            "batch_size": 60,
-            "hparams": config.hparams,
-            "validation": validation,
-        }
-        run.fit(train_step, train, key=jax.random.key(0), **sizes)
+        run = runner.Run("linear", config, dataset)
+        run.fit(train_step, train, epochs=14, batch_size=60, validation=validation)
         assert (run.interrupted is None) == (at is None)
         return log(run.folder)
 
@@ -80,7 +73,7 @@ def damage(folder, step):
     path.write_bytes(path.read_bytes()[:-1])
 
 
-def test_a_resumed_log_is_that_of_the_undisturbed_run_even_after_a_fallback(trained, tmp_path):
+def test_a_resumed_log_is_that_of_the_uninterrupted_run_even_after_a_fallback(trained, tmp_path):
     whole = trained("whole")
     assert [line["step"] for line in whole] == list(range(STEPS, 141, STEPS))
     (warned,) = [line for line in whole if line["warnings"]]
@@ -106,8 +99,9 @@ def test_a_populations_log_has_each_step_once_after_a_fallback(small_mnist, tmp_
     def trained(epochs, **options):
         sizes = {"epochs": epochs, "batch_size": 60, "seeds": 2, "out": tmp_path / "run"}
         config = Config(data_dir=small_mnist, **sizes, **options)
-        run = common.Run("linear", config, dataset)
-        population.experiment(run, config, train_step, *splits)
+        run = runner.Run("linear", config, dataset)
+        result = run.fit(train_step, splits[0], seeds=2, validation=splits[1])
+        run.finish(train_step, result)
 
     trained(3)
     damage(tmp_path / "run", 30)

@@ -10,18 +10,18 @@ import jax
 import optax
 import pytest
 
-from experiments import common, mnist_cnn, mnist_mlp, study
-from experiments.folder import load_learnt
+from experiments import mnist_cnn, mnist_mlp, runner, study
+from experiments.folder import load_params
 from jaxnets import data, dense, flatten, losses, scale_pixels, serial
 from jaxnets.training import evaluate, fit, make_train_step
 
-ROOT = Path(common.__file__).parents[1]
+ROOT = Path(runner.__file__).parents[1]
 PLOTS = {"confusion.png", "curves.png"}
 FILES = PLOTS | {"checkpoints", "metrics.jsonl", "params.safetensors", "result.json"}
 FILES |= {"run.json", "run.lock"}
 RESULT = {"test_accuracy", "test_loss", "steps", "interrupted"}
 RESULT |= {"compile_seconds", "train_seconds", "total_seconds", "samples_per_second"}
-SAVED = "interrupted; what was learnt so far is saved, --resume goes on\n"
+SAVED = "interrupted; the run is saved, --resume continues it\n"
 SMALL = {"batch_size": 60, "validation": 40}  # ten steps an epoch
 
 
@@ -42,7 +42,7 @@ def checked_result(folder, model, dataset):
     assert {path.name for path in folder.iterdir()} == FILES
     assert all((folder / name).read_bytes()[1:4] == b"PNG" for name in PLOTS)
     result, train_step = content(folder, "result.json"), study.train_step(model, optax.identity())
-    found = evaluate(train_step, load_learnt(folder), dataset.test)
+    found = evaluate(train_step, load_params(folder), dataset.test)
     assert result.keys() == RESULT
     assert result["test_accuracy"] == found["accuracy"]
     assert result["test_loss"] == pytest.approx(found["loss"], rel=1e-5)
@@ -81,9 +81,7 @@ def test_a_run_on_mnist_learns_and_leaves_all_it_promises(tmp_path, cache):
         ("mnist_mlp", mnist_mlp.model, signal.SIGTERM, 75),
     ],
 )
-def test_a_signal_ends_a_run_with_what_was_learnt_saved(
-    tmp_path, small_mnist, name, model, number, status
-):
+def test_a_signal_ends_a_run_that_is_saved(tmp_path, small_mnist, name, model, number, status):
     options = {"epochs": 10**6, "data_dir": small_mnist, "out": tmp_path / "run", **SMALL}
     process = start(name, **options)
     while not process.stdout.readline().startswith("epoch "):
@@ -99,8 +97,8 @@ def test_a_signal_ends_a_run_with_what_was_learnt_saved(
 def test_a_seed_decides_every_bit_of_the_parameters(tmp_path, small_mnist):
     def params(out, seed):
         folder = tmp_path / out
-        how = {"epochs": 1, "data_dir": small_mnist, "out": folder, "seed": seed, **SMALL}
-        mnist_mlp.experiment(mnist_mlp.Config(**how))
+        options = {"epochs": 1, "data_dir": small_mnist, "out": folder, "seed": seed, **SMALL}
+        mnist_mlp.experiment(mnist_mlp.Config(**options))
         return (folder / "params.safetensors").read_bytes()
 
     first, again, other = params("first", 5), params("again", 5), params("other", 6)
@@ -108,9 +106,9 @@ def test_a_seed_decides_every_bit_of_the_parameters(tmp_path, small_mnist):
     assert first != other
 
 
-@pytest.mark.parametrize("optimizer", common.OPTIMIZERS)
+@pytest.mark.parametrize("optimizer", runner.OPTIMIZERS)
 def test_every_optimizer_learns_at_the_rate_that_is_its_own(small_mnist, optimizer):
-    config = common.Config(optimizer=optimizer, epochs=2, batch_size=64)
+    config = runner.RecipeConfig(optimizer=optimizer, epochs=2, batch_size=64)
     train = data.load("mnist", data_dir=small_mnist).train
     model = serial(scale_pixels(), flatten, ("head", dense(10)))
 
@@ -118,6 +116,6 @@ def test_every_optimizer_learns_at_the_rate_that_is_its_own(small_mnist, optimiz
         made = config.make_optimizer(hparams, len(train.x))
         return make_train_step(model, made, losses.softmax_cross_entropy)
 
-    how = {"epochs": config.epochs, "batch_size": config.batch_size, "hparams": config.hparams}
-    first, last = fit(train_step, train, key=jax.random.key(0), **how).history
+    options = {"epochs": config.epochs, "batch_size": config.batch_size, "hparams": config.hparams}
+    first, last = fit(train_step, train, key=jax.random.key(0), **options).history
     assert last.train["loss"] < 0.9 * first.train["loss"]

@@ -7,15 +7,15 @@ from pathlib import Path
 
 import pytest
 
-from experiments import common, folder
+from experiments import folder, runner
 from jaxnets import data
 from jaxnets.training import RunError
 
-ROOT = Path(common.__file__).parents[1]
+ROOT = Path(runner.__file__).parents[1]
 BEGIN = """
 import sys
 from pathlib import Path
-from experiments import common, mnist_mlp
+from experiments import mnist_mlp, runner
 from jaxnets import data
 from jaxnets.training import RunError
 dataset = data.load("mnist", data_dir=sys.argv[1])
@@ -24,7 +24,7 @@ print("ready", flush=True)
 sys.stdin.readline()
 config = mnist_mlp.Config(out=out, data_dir=Path(sys.argv[1]), resume="--resume" in options)
 try:
-    common.Run("mnist_mlp", config, dataset)
+    runner.Run("mnist_mlp", config, dataset)
     print("began", flush=True)
 except RunError as error:
     print(error, flush=True)
@@ -66,7 +66,7 @@ def begun(small_mnist):
 
 
 @pytest.mark.parametrize("options", [[], ["--resume"]], ids=["new", "resume"])
-def test_of_runs_begun_together_in_one_folder_one_begins(begun, tmp_path, options):
+def test_of_runs_begun_at_once_in_one_folder_one_begins(begun, tmp_path, options):
     processes = [begun(tmp_path / "run", *options, go=False) for _ in range(3)]
     for process in processes:
         print(file=process.stdin, flush=True)
@@ -137,5 +137,5 @@ def test_a_run_that_began_and_ended_while_another_waited_for_the_lock_is_left(
     monkeypatch.setattr(folder, "hold", run_and_end)
     dataset = data.load("mnist", data_dir=small_mnist)
     with pytest.raises(RunError, match="is not empty"):
-        folder.begin("mnist_mlp", common.Config(out=tmp_path / "run"), dataset)
+        folder.begin("mnist_mlp", runner.RecipeConfig(out=tmp_path / "run"), dataset)
     assert (tmp_path / "run" / "run.json").read_text() == "an earlier run"

@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 import jax.numpy as jnp
 
-from experiments import finetune, one_by_one
+from experiments import finetune, sequential_seeds
 from experiments.bench import plots, records
 from experiments.folder import check_same_run
 from jaxnets.data import DataError, idx
@@ -89,10 +89,12 @@ READERS = [
     Reader(
         "result.json",
         as_json({"steps": 1, "test_accuracy": 0.5, "train_seconds": 2.0}),
-        lambda path: one_by_one.result_in(path.parent),
+        lambda path: sequential_seeds.result_in(path.parent),
         JSONError,
     ),
-    Reader("comparisons.json", as_json({"a, then b": {"10": {}}}), finetune.compared, JSONError),
+    Reader(
+        "comparisons.json", as_json({"a, then b": {"10": {}}}), finetune.read_comparisons, JSONError
+    ),
     Reader("bench.jsonl", as_json(SPEED), lambda path: records.read([path]), RunError),
     Reader("population.json", as_json(POPULATION), population, JSONError),
     Reader(

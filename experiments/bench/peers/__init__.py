@@ -1,1 +1,1 @@
-"""Other libraries on the same work, each in the way that is fast for it: `make(task)`, `NEEDS`."""
+"""Other libraries on the same tasks, each in its fast form: `make(task)`, `NEEDS`."""

@@ -1,4 +1,4 @@
-"""Which of a benchmark's tasks a peer can do."""
+"""The tasks of the benchmark that a peer supports."""
 
 from collections.abc import Mapping
 from typing import TypeVar
@@ -12,7 +12,7 @@ def choose(task: Task, networks: Mapping[str, Network]) -> Network:
     """The peer's network for the task's case.
 
     Raises:
-      NotImplementedError: a case that the peer does not have, a dtype other than float32 and
+      NotImplementedError: a case that the peer has no network for, a dtype other than float32 and
         bfloat16, or more than one device.
     """
     if task.case not in networks:

@@ -1,6 +1,6 @@
 """Equinox and optax, one jitted step at a time; partitioned, which costs less than `filter_jit`.
 
-Equinox's layers take one image, channels first; `vmap` makes them a batch's.
+Equinox's layers take one image, channels first; `vmap` extends them to a batch.
 """
 
 import equinox as eqx
@@ -25,7 +25,7 @@ def make(task: Task) -> Stepper:
 
 
 def network(task: Task) -> Network:
-    """The network of the task's case with its first weights."""
+    """The network of the task's case with its initial weights."""
     *keys, last = jax.random.split(jax.random.key(task.seed), 6)
     model, state = nn.make_with_state(choose(task, CASES))(keys)
     model = begin(model, last)
@@ -40,12 +40,12 @@ def network(task: Task) -> Network:
 
 
 def begin(model: nn.Sequential, key: jax.Array) -> nn.Sequential:
-    """The model with first weights as in `cases`."""
+    """The model with initial weights as in `cases`."""
 
     def layers(model: nn.Sequential) -> list:
         kinds = nn.Linear | nn.Conv2d
-        found = jax.tree.leaves(model, is_leaf=lambda node: isinstance(node, kinds))
-        return [node for node in found if isinstance(node, kinds)]
+        nodes = jax.tree.leaves(model, is_leaf=lambda node: isinstance(node, kinds))
+        return [node for node in nodes if isinstance(node, kinds)]
 
     def weights(model: nn.Sequential) -> list:
         return [layer.weight for layer in layers(model)]
@@ -74,8 +74,8 @@ def cnn_bn(keys: list[jax.Array]) -> nn.Sequential:
 
     def normed(before: int, after: int, key: jax.Array) -> list:
         conv = nn.Conv2d(before, after, 3, padding="SAME", use_bias=False, key=key)
-        how = {"eps": NORM_EPSILON, "momentum": NORM_DECAY, "mode": "batch"}
-        return [conv, nn.BatchNorm(after, BATCH, **how), relu]
+        options = {"eps": NORM_EPSILON, "momentum": NORM_DECAY, "mode": "batch"}
+        return [conv, nn.BatchNorm(after, BATCH, **options), relu]
 
     return nn.Sequential(
         [

@@ -1,4 +1,4 @@
-"""What every peer trains on, and in which order; without JAX, which PyTorch's process has not."""
+"""The data of every peer, and their order; without JAX, which PyTorch's process does not import."""
 
 import gzip
 from collections.abc import Iterator
@@ -11,10 +11,10 @@ import numpy as np
 from experiments.bench.cases import CASES
 from experiments.bench.task import Task
 
-MNIST = Path(find_spec("jaxnets").origin).parent / "data" / "mnist"  # found, but not imported
+MNIST = Path(find_spec("jaxnets").origin).parent / "data" / "mnist"  # without an import
 CLASSES = 1000  # of the noise
-BATCHES = 4  # of noise, trained on again and again
-TESTED = 1000  # test images at once
+BATCHES = 4  # of noise, trained on repeatedly
+TESTED = 1000  # test images per batch
 
 
 class Split(NamedTuple):
@@ -49,21 +49,21 @@ def mnist(folder: Path, name: str) -> Split:
 
 
 def read(path: Path) -> bytes:
-    """A file's content, or that of the file with .gz behind its name, unpacked."""
+    """The content of a file, or the unpacked content of the file with .gz after its name."""
     if path.exists():
         return path.read_bytes()
     return gzip.decompress(path.with_name(f"{path.name}.gz").read_bytes())
 
 
 def decay_steps(task: Task, rows: int) -> int | None:
-    """Over how many steps the learning rate decays."""
+    """The number of steps over which the learning rate decays."""
     return task.epochs and task.epochs * (rows // task.batch_size)
 
 
 def epochs(rows: int, task: Task) -> Iterator[np.ndarray]:
-    """For each epoch the rows of its batches, int32 (steps, batch_size), without end.
+    """For each epoch the rows of its batches, int32 (steps, batch_size), an infinite iterator.
 
-    Shuffled anew on the host; the last partial batch is dropped.
+    Shuffled for each epoch on the host; the last partial batch is dropped.
     """
     random, steps = np.random.default_rng(task.seed), rows // task.batch_size
     if steps == 0:

@@ -1,4 +1,4 @@
-"""Keras 3 on JAX, by `fit`, which batches, shuffles and scales as its users have it."""
+"""Keras 3 on JAX, by `fit`, which batches, shuffles and scales as in its guides."""
 
 import os
 import time
@@ -46,7 +46,7 @@ class Fit:
         self.model.optimizer.build(self.model.trainable_variables)
 
     def prepare(self) -> dict[str, float]:
-        """Compile by a step that is undone; "compile" is the time of it."""
+        """Compile by a step that is undone; "compile" is its time."""
         variables = [*self.model.variables, *self.model.optimizer.variables]
         first = [np.array(variable.value) for variable in variables]
         began = time.perf_counter()
@@ -65,7 +65,7 @@ class Fit:
         return fitted.history["loss"][-1]
 
     def steps(self, n: int) -> float:
-        """Train n steps, by an epoch at most."""
+        """Train n steps, at most an epoch per call of `fit`."""
         epochs, rest = divmod(n, self.epoch_steps)
         counts = [self.epoch_steps] * epochs + [rest] * (rest > 0)
         return [self.fit(count) for count in counts][-1]
@@ -75,7 +75,7 @@ class Fit:
         self.fit(self.epoch_steps)
 
     def accuracy(self) -> float:
-        """The share of test images that are classified rightly."""
+        """The fraction of the test images that are classified correctly."""
         x, y = self.test
         logits = self.model.predict(x, batch_size=TESTED, verbose=0)
         return float((logits.argmax(axis=-1) == y).mean())
@@ -112,7 +112,7 @@ def normed(features: int) -> list[layers.Layer]:
 
 
 def conv(features: int, size: int, **options: Any) -> layers.Layer:
-    """A convolution of all positions."""
+    """A convolution padded as "SAME"."""
     return layers.Conv2D(features, size, padding="same", kernel_initializer=KERNELS, **options)
 
 

@@ -21,7 +21,7 @@ def make(task: Task) -> Stepper:
 
 
 def network(task: Task) -> Network:
-    """The network of the task's case with its first weights."""
+    """The network of the task's case with its initial weights."""
     model = choose(task, CASES)()
     image = jax.numpy.zeros((1, 28, 28, 1))
     variables = jax.jit(partial(model.init, train=False))(jax.random.key(task.seed), image)

@@ -1,4 +1,4 @@
-"""No peer, but it takes its turns among them: one big matmul after another, the machine's limit."""
+"""The limit of the machine, which takes turns with the peers: one big matmul after another."""
 
 import jax
 import jax.numpy as jnp
@@ -9,17 +9,17 @@ NEEDS = ("jax", "jaxlib")
 
 
 def rows(platform: str) -> int:
-    """Of the square matrices: enough to keep the device busy, and no more."""
+    """Of the square matrices: enough to saturate the device."""
     return 2048 if platform == "cpu" else 8192
 
 
 def flops_per_product(platform: str) -> int:
-    """A multiply-add being 2."""
+    """FLOPs of a product; a multiply-add counts as 2."""
     return 2 * rows(platform) ** 3
 
 
 class Matmul:
-    """A `Trainer` whose step is a matmul; it learns nothing."""
+    """A `Trainer` whose step is a matmul."""
 
     def __init__(self, task: Task):
         shape = (rows(jax.default_backend()),) * 2
@@ -34,18 +34,18 @@ class Matmul:
         return {"trace": 0.0, "compile": 0.0}
 
     def steps(self, n: int) -> float:
-        """As many products."""
+        """Compute n products."""
         for _ in range(n):
             product = self.product(self.left, self.right)
         jax.block_until_ready(product)
         return 0.0
 
     def accuracy(self) -> float:
-        """None of its."""
+        """Not supported."""
         raise NotImplementedError("a matmul has no accuracy")
 
     def epoch(self) -> None:
-        """None of its."""
+        """Not supported."""
         raise NotImplementedError("a matmul has no epoch")
 
 

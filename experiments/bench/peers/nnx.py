@@ -19,12 +19,12 @@ def make(task: Task) -> Stepper:
 
 
 def network(task: Task) -> Network:
-    """The network of the task's case with its first weights."""
+    """The network of the task's case with its initial weights."""
     model = choose(task, CASES)(nnx.Rngs(task.seed))
     graph, params, state = nnx.split(model, nnx.Param, ...)
 
     def apply(params, state, x, train):
-        model = nnx.merge(graph, params, state, copy=True)  # what it notes stays in this trace
+        model = nnx.merge(graph, params, state, copy=True)  # its mutations stay in this trace
         model.train() if train else model.eval()
         logits = model(x)
         return logits, nnx.split(model, nnx.Param, ...)[2]
@@ -64,7 +64,7 @@ def cnn_5x5(rngs: nnx.Rngs) -> nnx.Sequential:
 
 
 def flatten(x: jax.Array) -> jax.Array:
-    """An image's numbers in one axis."""
+    """The pixels of each image in one axis."""
     return x.reshape(len(x), -1)
 
 

@@ -33,7 +33,7 @@ from jaxnets.training.population import evaluate_population, start_population
 
 NEEDS = ("jax", "jaxlib", "optax")
 DTYPES = {"float32": None, "bfloat16": jnp.bfloat16}
-NEVER = (2**30, "steps")  # so that no period ends within a chunk
+NEVER = (2**30, "steps")  # so that no evaluation ends a chunk
 
 
 def cnn_bn() -> Layer:
@@ -77,7 +77,7 @@ def model(case: str) -> Layer:
 
 
 def go(run: Run, n: int, hparams: Any = None) -> Run:
-    """The run `n` steps on, in as many chunks as it takes."""
+    """The run after `n` more steps, in as many chunks as that takes."""
     end = run.step + n
     for _ in range(n):  # a chunk takes at least one step
         if run.step < end:
@@ -102,7 +102,7 @@ class Ours:
         )
 
     def prepare(self) -> dict[str, float]:
-        """Compile the program of a chunk, which serves every number of steps."""
+        """Compile the program of a chunk, for any number of steps."""
         with compiling() as seconds:
             self.run = start_run(
                 self.train_step,
@@ -116,17 +116,17 @@ class Ours:
         return seconds
 
     def steps(self, n: int) -> float:
-        """As many chunks as it takes; the last loss."""
+        """Train n steps; the loss of the last."""
         self.run = go(self.run, n)
         return float(self.run.objectives[0, -1])
 
     def accuracy(self) -> float:
-        """Exact over the test images."""
+        """The fraction of the test images that are classified correctly."""
         trained = unshard(self.run.loop.mesh, self.run.train_state)
         return evaluate(self.train_step, trained, self.test)["accuracy"]
 
     def epoch(self) -> None:
-        """An epoch of steps."""
+        """Train one epoch."""
         self.steps(self.run.loop.steps_per_epoch)
 
 
@@ -171,20 +171,20 @@ class Population:
         return seconds
 
     def steps(self, n: int) -> float:
-        """As many chunks as it takes; the mean of the members' last losses."""
+        """Train n steps; the mean over the members of the last loss."""
         self.run = go(self.run, n, self.hparams)
         return float(self.run.objectives[:, -1].mean())
 
     def accuracy(self) -> float:
-        """The members' mean, exact over the test images."""
-        found = evaluate_population(
+        """The mean over the members."""
+        metrics = evaluate_population(
             self.train_step,
             self.run.train_state,
             self.test,
             hparams=self.hparams,
             strategy=self.run.strategy,
         )
-        return float(found["accuracy"].mean())
+        return float(metrics["accuracy"].mean())
 
     def epoch(self) -> None:
         """An epoch of steps."""
@@ -193,7 +193,7 @@ class Population:
 
 @contextmanager
 def compiling() -> Iterator[dict[str, float]]:
-    """The seconds that the block takes: "compile" those of XLA's compiler, "trace" the rest."""
+    """The seconds of the block: "compile" those of XLA's compiler, "trace" the rest."""
     seconds = {"trace": 0.0, "compile": 0.0}
 
     def listen(event: str, duration: float, **_: object) -> None:

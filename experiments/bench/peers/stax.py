@@ -1,6 +1,6 @@
 """stax, from JAX's own examples, and optax, one jitted step at a time.
 
-Its batch norm keeps no running statistics: it is evaluated on those of the batch, too.
+Its batch norm has no running statistics: evaluation uses those of the batch, too.
 """
 
 from functools import partial
@@ -23,7 +23,7 @@ def make(task: Task) -> Stepper:
 
 
 def network(task: Task) -> Network:
-    """The network of the task's case with its first weights."""
+    """The network of the task's case with its initial weights."""
     init, forward = choose(task, CASES)
     params = jax.jit(lambda key: init(key, (1, 28, 28, 1))[1])(jax.random.key(task.seed))
 
@@ -35,7 +35,7 @@ def network(task: Task) -> Network:
 
 
 def conv(features: int, size: int) -> tuple:
-    """A convolution without a bias, which stax has not."""
+    """A convolution without a bias, which stax does not have."""
 
     def init(key: Array, shape: tuple[int, ...]) -> tuple[tuple[int, ...], Array]:
         return (*shape[:-1], features), lecun_normal()(key, (size, size, shape[-1], features))

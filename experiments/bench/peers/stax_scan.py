@@ -1,6 +1,6 @@
 """stax and optax, with 20 steps in one compiled `lax.scan`: the same network and the same step.
 
-What is left of a number of steps that 20 does not divide is made one by one.
+The remainder of a number of steps that 20 does not divide runs step by step.
 """
 
 from itertools import islice
@@ -15,7 +15,7 @@ from experiments.bench.task import Task
 
 NEEDS = ("jax",)
 
-SCANNED = 20  # steps a program
+SCANNED = 20  # steps per program
 
 
 def make(task: Task) -> "Scanner":
@@ -24,7 +24,7 @@ def make(task: Task) -> "Scanner":
 
 
 class Scanner(Stepper):
-    """A `Trainer` whose steps follow each other without Python."""
+    """A `Trainer` whose steps run in a scan, without Python between them."""
 
     def scan(self, carry: Carry, rows: Array, x: Array, y: Array) -> tuple[Carry, Array]:
         """A step on each batch of rows (SCANNED, batch_size), and the last loss."""

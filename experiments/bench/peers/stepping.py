@@ -18,16 +18,16 @@ Array = jax.Array
 
 
 class Network(NamedTuple):
-    """A network with its first weights."""
+    """A network with its initial weights."""
 
-    params: Any  # what is trained
-    state: Any  # what is remembered: running statistics
+    params: Any
+    state: Any  # running statistics
     apply: Callable[[Any, Any, Array, bool], tuple[Array, Any]]
     # apply(params, state, images, train) -> (logits, state)
 
 
 def members(task: Task, network: Callable[[Task], Network]) -> Network:
-    """The task's network, or as many as it has members, of one seed after another, by `vmap`.
+    """The task's network, or one per member with consecutive seeds, by `vmap`.
 
     The batches are shared; the logits of several networks have a leading axis. None has a state.
     """
@@ -37,18 +37,18 @@ def members(task: Task, network: Callable[[Task], Network]) -> Network:
     one = network(task)
 
     def apply(params: Any, state: Any, x: Array, train: bool) -> tuple[Array, Any]:
-        return jax.vmap(lambda own: one.apply(own, state, x, train)[0])(params), state
+        return jax.vmap(lambda member: one.apply(member, state, x, train)[0])(params), state
 
     return Network(params(task.seed + jnp.arange(task.members)), one.state, apply)
 
 
 def rate(first: Any, steps: int | None) -> Any:
-    """A learning rate, as optax takes it: the first, decaying over so many steps if any."""
+    """A learning rate as optax takes it, decaying over a number of steps if there is one."""
     return optax.cosine_decay_schedule(first, steps) if steps else first
 
 
 class Carry(NamedTuple):
-    """What one step hands to the next."""
+    """The state that one step passes to the next."""
 
     params: Any
     state: Any
@@ -64,11 +64,11 @@ class Stepper:
         self.train, examples = jax.device_put(train), len(train.y)
         self.batch_size, self.epoch_steps = task.batch_size, examples // task.batch_size
         self.batches: Iterator[np.ndarray] = chain.from_iterable(epochs(examples, task))
-        self.tx = optax.adam(rate(LEARNING_RATE, decay_steps(task, examples)))
-        opt_state = jax.jit(self.tx.init)(network.params)
+        self.optimizer = optax.adam(rate(LEARNING_RATE, decay_steps(task, examples)))
+        opt_state = jax.jit(self.optimizer.init)(network.params)
         self.carry = Carry(network.params, network.state, opt_state)
         self.jitted = jax.jit(self.step, donate_argnums=0)
-        self.counting = jax.jit(self.rightly)
+        self.counting = jax.jit(self.count_correct)
 
     def forward(self, params: Any, state: Any, x: Array, train: bool) -> tuple[Array, Any]:
         """Logits in float32 from uint8 pixels; all between is computed in the task's dtype."""
@@ -83,15 +83,15 @@ class Stepper:
             logits, state = self.forward(params, carry.state, x[rows], True)
             labels = jnp.broadcast_to(y[rows], logits.shape[:-1])
             losses = optax.softmax_cross_entropy_with_integer_labels(logits, labels)
-            return losses.mean(axis=-1).sum(), state  # each member's gradient is its own
+            return losses.mean(axis=-1).sum(), state  # so that gradients of members are independent
 
         (value, state), gradients = jax.value_and_grad(loss, has_aux=True)(carry.params)
-        updates, opt_state = self.tx.update(gradients, carry.opt_state)
+        updates, opt_state = self.optimizer.update(gradients, carry.opt_state)
         params = optax.apply_updates(carry.params, updates)
         return Carry(params, state, opt_state), value / self.members
 
-    def rightly(self, params: Any, state: Any, x: Array, y: Array) -> Array:
-        """How many of a batch are classified rightly, by all members."""
+    def count_correct(self, params: Any, state: Any, x: Array, y: Array) -> Array:
+        """The number of correctly classified images of a batch, summed over the members."""
         logits, _ = self.forward(params, state, x, False)
         return (logits.argmax(axis=-1) == y).sum()
 
@@ -100,7 +100,7 @@ class Stepper:
         return self.compile(self.jitted, (self.batch_size,))
 
     def compile(self, jitted: Any, shape: tuple[int, ...]) -> dict[str, float]:
-        """Compile what trains on rows of this shape; the seconds. To call it then is warm."""
+        """Compile a function of rows of this shape; the seconds. Later calls do not compile."""
         began = time.perf_counter()
         lowered = jitted.lower(self.carry, np.zeros(shape, np.int32), *self.train)
         traced = time.perf_counter()
@@ -120,7 +120,7 @@ class Stepper:
         self.steps(self.epoch_steps)
 
     def accuracy(self) -> float:
-        """The share of test images that are classified rightly."""
+        """The fraction of the test images that are classified correctly."""
         (params, state, _), (x, y) = self.carry, self.test
         batches = (slice(start, start + TESTED) for start in range(0, len(y), TESTED))
         counts = [self.counting(params, state, x[batch], y[batch]) for batch in batches]

@@ -24,7 +24,7 @@ NEEDS = ("torch",)
 Loss = Callable[[Tensor, Tensor], Tensor]
 Wrap = Callable[[Loss], Loss]
 DEVICE = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-TURNS, TURN = 5, 3  # how often each way is tried in turn, and for how many steps
+TURNS, TURN = 5, 3  # turns of each implementation, and steps per turn
 
 
 def make(task: Task) -> "Loop":
@@ -32,13 +32,13 @@ def make(task: Task) -> "Loop":
     return Loop(task, {"eager": lambda loss: loss})
 
 
-class Way:
-    """A network trained by Adam in one memory format, its loss wrapped in some way."""
+class Implementation:
+    """A network trained by Adam in one memory format, with its loss wrapped."""
 
     def __init__(self, task: Task, train: Split, nhwc: bool, wrap: Wrap):
         self.nhwc, self.mixed = nhwc, task.dtype == "bfloat16"
         self.steps = decay_steps(task, len(train.y))
-        self.x = self.laid_out(train.x)
+        self.x = self.to_layout(train.x)
         self.y = torch.tensor(train.y, device=DEVICE).long()
         layout = torch.channels_last if nhwc else torch.contiguous_format
         torch.manual_seed(task.seed)
@@ -50,20 +50,20 @@ class Way:
         self.restart()
 
     def restart(self) -> None:
-        """Go back to the first weights."""
+        """Reset to the initial weights."""
         self.model.load_state_dict(self.first)
         self.optimizer = torch.optim.Adam(self.model.parameters(), lr=LEARNING_RATE, fused=True)
         self.decay = self.steps and LambdaLR(
             self.optimizer, lambda step: 0.5 + 0.5 * math.cos(math.pi * min(step / self.steps, 1))
         )
 
-    def laid_out(self, x: np.ndarray) -> Tensor:
-        """NHWC images on the device, in the order of axes that this way keeps them in."""
+    def to_layout(self, x: np.ndarray) -> Tensor:
+        """NHWC images on the device, in this implementation's order of axes."""
         tensor = torch.tensor(x, device=DEVICE)
         return tensor if self.nhwc else tensor.permute(0, 3, 1, 2).contiguous()
 
     def logits(self, x: Tensor) -> Tensor:
-        """Logits in float32 from uint8 pixels, laid out."""
+        """Logits in float32 from uint8 pixels in that order."""
         x = x.permute(0, 3, 1, 2) if self.nhwc else x
         with torch.autocast(DEVICE.type, torch.bfloat16, enabled=self.mixed):
             return self.model(x.float().div_(255)).float()
@@ -92,9 +92,9 @@ def cross_entropy(logits: Tensor, y: Tensor) -> Tensor:
 
 
 class Loop:
-    """A `Trainer` that tries every way in `prepare` and keeps the fastest.
+    """A `Trainer` that times every implementation in `prepare` and keeps the fastest.
 
-    `notes` tells which that was, and on a GPU how exactly it multiplies float32.
+    `notes` names it, and on a GPU the precision of float32 products.
     """
 
     def __init__(self, task: Task, wraps: Mapping[str, Wrap]):
@@ -108,34 +108,36 @@ class Loop:
             if task.case in ("mlp", "population")
             else {"NCHW": False, "channels_last": True}
         )
-        self.ways = {
-            f"{layout}, {name}": Way(task, train, nhwc, wrap)
+        self.implementations = {
+            f"{layout}, {name}": Implementation(task, train, nhwc, wrap)
             for layout, nhwc in layouts.items()
             for name, wrap in wraps.items()
         }
-        self.way, self.notes = next(iter(self.ways.values())), ""
+        self.implementation, self.notes = next(iter(self.implementations.values())), ""
 
     def prepare(self) -> dict[str, float]:
-        """Try the ways in turn, and keep the fastest; "compile" is the time of its first step."""
-        first = {name: self.timed(name, 1) for name in self.ways}
-        rounds = range(TURNS if len(self.ways) > 1 else 1)
-        turns = [{name: self.timed(name, TURN) for name in self.ways} for _ in rounds]
-        seconds = {name: median(turn[name] for turn in turns) / TURN for name in self.ways}
+        """Time all in turns, and keep the fastest; "compile" is the time of its first step."""
+        first = {name: self.timed(name, 1) for name in self.implementations}
+        rounds = range(TURNS if len(self.implementations) > 1 else 1)
+        turns = [{name: self.timed(name, TURN) for name in self.implementations} for _ in rounds]
+        seconds = {
+            name: median(turn[name] for turn in turns) / TURN for name in self.implementations
+        }
         best = min(seconds, key=lambda name: seconds[name])
-        self.way, self.notes = self.ways[best], told(best, seconds)
-        self.way.restart()
-        self.ways.clear()
+        self.implementation, self.notes = self.implementations[best], describe(best, seconds)
+        self.implementation.restart()
+        self.implementations.clear()
         return {"trace": 0.0, "compile": first[best]}
 
     def timed(self, name: str, n: int) -> float:
-        """Seconds of n steps in one way."""
+        """The seconds of n steps with one implementation."""
         began = time.perf_counter()
-        self.ways[name].train(islice(self.batches, n))
+        self.implementations[name].train(islice(self.batches, n))
         return time.perf_counter() - began
 
     def steps(self, n: int) -> float:
         """Train n steps; the loss of the last."""
-        return self.way.train(islice(self.batches, n)).item() / self.members
+        return self.implementation.train(islice(self.batches, n)).item() / self.members
 
     def epoch(self) -> None:
         """Train one epoch."""
@@ -143,19 +145,21 @@ class Loop:
 
     @torch.inference_mode()
     def accuracy(self) -> float:
-        """The share of test images that are classified rightly."""
-        way, (x, y) = self.way, self.test
-        way.model.eval()
+        """The fraction of the test images that are classified correctly."""
+        fastest, (x, y) = self.implementation, self.test
+        fastest.model.eval()
         batches = (slice(start, start + TESTED) for start in range(0, len(y), TESTED))
-        found = [way.logits(way.laid_out(x[batch])).argmax(dim=-1).cpu() for batch in batches]
-        way.model.train()
-        return float((torch.cat(found, dim=-1).numpy() == y).mean())
+        classes = [
+            fastest.logits(fastest.to_layout(x[batch])).argmax(dim=-1).cpu() for batch in batches
+        ]
+        fastest.model.train()
+        return float((torch.cat(classes, dim=-1).numpy() == y).mean())
 
 
-def told(best: str, seconds: Mapping[str, float]) -> str:
-    """Which way is kept, what each took, and how exactly float32 is multiplied on a GPU."""
+def describe(best: str, seconds: Mapping[str, float]) -> str:
+    """The fastest implementation, the times of all, and on a GPU the precision of float32."""
     trials = ", ".join(f"{name} {1e3 * s:.2f}" for name, s in seconds.items())
-    note = f"{best} (ms a step in a short trial: {trials})"
+    note = f"{best} (ms per step in a short trial: {trials})"
     if DEVICE.type != "cuda":
         return note
     precision, tf32 = torch.get_float32_matmul_precision(), torch.backends.cudnn.allow_tf32

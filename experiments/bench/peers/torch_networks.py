@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from experiments.bench.cases import NORM_DECAY, NORM_EPSILON
 
-CUT = 0.87962566  # the standard deviation of a standard normal number cut off at 2
+CUT = 0.87962566  # the standard deviation of a standard normal distribution truncated at 2
 relu = partial(nn.ReLU, inplace=True)
 
 
@@ -22,7 +22,7 @@ def mlp() -> nn.Module:
 
 
 class Population(nn.Module):
-    """So many networks 784-32-10; their first layers are one wide matmul, for they see the same."""
+    """Several networks 784-32-10 on the same batches, so that their first layers are one matmul."""
 
     def __init__(self, members: int):
         super().__init__()
@@ -91,7 +91,7 @@ def resnet50() -> nn.Module:
 
 
 class Residual(nn.Module):
-    """What a block adds to its shortcut, through ReLU."""
+    """A block added to its shortcut, through ReLU."""
 
     def __init__(self, block: Sequence[nn.Module], before: int, after: int, stride: int):
         super().__init__()
@@ -132,7 +132,7 @@ def normed(before: int, after: int, size: int, stride: int = 1) -> list[nn.Modul
 
 
 def begin(module: nn.Module) -> None:
-    """Draw a layer's first weights as in `experiments.bench.cases`."""
+    """Draw a layer's initial weights as in `experiments.bench.cases`."""
     if isinstance(module, nn.Conv2d | nn.Linear):
         kernel(module.weight, module.weight[0].numel())
         if module.bias is not None:
@@ -140,7 +140,7 @@ def begin(module: nn.Module) -> None:
 
 
 def kernel(weights: Tensor, fan_in: int) -> Tensor:
-    """The tensor, filled with first weights."""
+    """The tensor, filled with initial weights."""
     std = fan_in**-0.5 / CUT
     return nn.init.trunc_normal_(weights, std=std, a=-2 * std, b=2 * std)
 

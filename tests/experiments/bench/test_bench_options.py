@@ -4,7 +4,7 @@ import sys
 
 import pytest
 
-from experiments import common
+from experiments import command_line
 from experiments.bench.__main__ import default_batch_size, experiment
 from experiments.bench.options import Config, check
 from experiments.bench.process import Contender
@@ -44,7 +44,7 @@ def test_an_option_that_makes_no_sense_is_refused(monkeypatch, capsys, tmp_path,
     options = [option.format(kept=tmp_path / "kept") for option in options]
     monkeypatch.setattr(sys, "argv", ["bench", *options])
     with pytest.raises(SystemExit) as raised:
-        common.main(experiment, Config)
+        command_line.main(experiment, Config)
     errors = capsys.readouterr().err
     assert raised.value.code == 2 and message in errors and "Traceback" not in errors
     assert (tmp_path / "kept").read_text() == "an hour of measuring\n"

@@ -1,4 +1,4 @@
-"""The table says what was measured, what was not, and where; the plots are written."""
+"""The table has the measurements, those left out, and the machine; the plots are written."""
 
 import json
 
@@ -86,7 +86,7 @@ def file(tmp_path):
     return path
 
 
-def test_a_table_has_a_row_a_contender_and_tells_what_is_wrong_with_it(file):
+def test_a_table_has_a_row_per_contender_and_flags_wrong_results(file):
     text = table.tables(read([file]))
     first, second, third = text.split("\n\n**")
     assert first.startswith("**mlp, batch 128, float32: training steps**")
@@ -113,7 +113,7 @@ def test_a_table_has_a_row_a_contender_and_tells_what_is_wrong_with_it(file):
     assert "| ours | 1.00 (0.900 to 1.10) | 2, 2 | 98% |" in third
 
 
-def test_a_population_is_told_with_its_size():
+def test_a_population_is_named_with_its_size():
     setting = {"case": "population", "members": 64, "batch_size": 128, "dtype": "float32"}
     assert table.heading(setting) == "population of 64, batch 128, float32"
 
@@ -142,6 +142,6 @@ def test_the_plots_are_written_and_named(file, tmp_path, capsys):
     names = {"throughput", "share_of_limit", "time_to_accuracy", "population"}
     written = {path.name: path for path in (tmp_path / "plots").iterdir()}
     assert set(written) == {f"bench_{name}.png" for name in names}
-    told = capsys.readouterr().out
+    printed = capsys.readouterr().out
     for path in written.values():
-        assert path.read_bytes().startswith(b"\x89PNG") and f"plot: {path}" in told
+        assert path.read_bytes().startswith(b"\x89PNG") and f"plot: {path}" in printed

@@ -4,17 +4,17 @@ from collections import defaultdict
 
 import pytest
 
-from experiments.bench import process, reach, rounds, whole
+from experiments.bench import process, process_time, rounds, time_to_accuracy
 from experiments.bench.process import Contender, LeftOut
-from experiments.bench.spread import ratio, spread
 from experiments.bench.task import Task
+from experiments.timings.turns import in_turn, ratio, summary
 
 OURS, TORCH, LINEN = map(Contender, ("ours", "torch", "linen"))
 
 
 @pytest.fixture
-def contest(monkeypatch):
-    """Processes that tell what they are told to: by label, a function of a command's number."""
+def fakes(monkeypatch):
+    """Fake processes, whose answers are given by label and command."""
     turns, answers = [], {}
 
     class Fake:
@@ -22,7 +22,7 @@ def contest(monkeypatch):
             if contender.peer == "keras":
                 raise LeftOut("keras is not installed")
             self.label, self.task, self.count = contender.label, task, defaultdict(int)
-            self.more, self.about = more, {"python": "3", "versions": {}}
+            self.more, self.description = more, {"python": "3", "versions": {}}
 
         def __enter__(self):
             return self
@@ -47,13 +47,13 @@ def contest(monkeypatch):
         def stop(self):
             return {"seconds": 0, "peak_memory_bytes": 10**6, "memory": "process"}
 
-    for module in (rounds, reach, whole):
+    for module in (rounds, time_to_accuracy, process_time):
         monkeypatch.setattr(module, "Process", Fake)
     return turns, answers
 
 
-def test_a_race_is_interleaved_and_its_ratios_are_paired(contest):
-    turns, answers = contest
+def test_turns_are_interleaved_and_ratios_are_paired(fakes):
+    turns, answers = fakes
     slow = {"torch": iter([2.0, 4.0, 6.0]), "ours": iter([1.0, 2.0, 3.0])}
 
     def steps(fake):  # two warm-ups in every process, then the round's
@@ -62,7 +62,7 @@ def test_a_race_is_interleaved_and_its_ratios_are_paired(contest):
     answers["torch", "steps"] = answers["ours", "steps"] = steps
     starts = iter([0.9, 0.3, 0.5])
     answers["ours", "prepare"] = lambda fake: {"compile_seconds": next(starts)}
-    found = rounds.race(Task("mlp"), (OURS, TORCH), rounds=3, steps=10)
+    found = rounds.take_turns(Task("mlp"), (OURS, TORCH), rounds=3, steps=10)
     order = [label for label, do in turns if do == "prepare"]
     assert order == ["matmul", "ours", "torch"] * 3  # a fresh process each
     assert [label for label, do in turns if do == "epoch"] == ["ours", "torch"]
@@ -76,22 +76,22 @@ def test_a_race_is_interleaved_and_its_ratios_are_paired(contest):
     assert ours["share_of_matmul"] == pytest.approx(318_208_000 / 0.2 / (20 * 2048**3))
 
 
-def test_a_population_s_work_is_its_members_together(contest):
-    (ours,) = rounds.race(Task("population", members=5), (OURS,), rounds=1, steps=1)
+def test_the_work_of_a_population_is_that_of_all_members(fakes):
+    (ours,) = rounds.take_turns(Task("population", members=5), (OURS,), rounds=1, steps=1)
     assert ours["samples_per_second"]["median"] == 5 * 128 / 1.0
     # forward, and backward but for the images' gradient
     assert ours["flops_per_step"] == 5 * 128 * (3 * 2 * (784 * 32 + 32 * 10) - 2 * 784 * 32)
 
 
-def test_wrong_learning_is_flagged(contest):
-    _, answers = contest
+def test_wrong_learning_is_flagged(fakes):
+    _, answers = fakes
     answers["torch", "accuracy"] = lambda fake: {"accuracy": 0.949}
-    found = rounds.race(Task("mlp"), (OURS, TORCH, LINEN), rounds=1, steps=1)
+    found = rounds.take_turns(Task("mlp"), (OURS, TORCH, LINEN), rounds=1, steps=1)
     assert [record["accuracy_low"] for record in found] == [False, True, False]
 
 
-def test_one_that_is_missing_or_ends_is_recorded_and_the_others_go_on(contest):
-    _, answers = contest
+def test_one_that_is_missing_or_ends_is_recorded_and_the_others_go_on(fakes):
+    _, answers = fakes
 
     processes = set()
 
@@ -102,7 +102,7 @@ def test_one_that_is_missing_or_ends_is_recorded_and_the_others_go_on(contest):
         return {}
 
     answers["torch", "steps"] = end
-    found = rounds.race(Task("mlp"), (OURS, TORCH, Contender("keras")), rounds=3, steps=1)
+    found = rounds.take_turns(Task("mlp"), (OURS, TORCH, Contender("keras")), rounds=3, steps=1)
     assert [record["peer"] for record in found] == ["ours", "keras", "torch"]
     assert len(found[0]["step_seconds"]) == 3
     assert found[1]["left_out"] == "keras is not installed"
@@ -118,32 +118,34 @@ def test_a_turn_is_made_to_last_about_a_second():
             asked.append(n)
             return {"seconds": 0.004 * n}
 
-    assert rounds.steps_a_turn(Steps()) == 250
+    assert rounds.steps_per_turn(Steps()) == 250
     assert asked == [1, 1, 16, 16, 256, 256]
 
 
-def test_the_time_to_an_accuracy_counts_compiling_and_looking_but_no_trials(contest):
-    turns, answers = contest
+def test_the_time_to_an_accuracy_counts_compiling_and_looking_but_no_trials(fakes):
+    turns, answers = fakes
     curve = [0.9, 0.95, 0.99]
     for peer in ("ours", "torch"):
         answers[peer, "accuracy"] = lambda fake: {"accuracy": curve[fake.count["accuracy"] - 1]}
     answers["ours", "epoch"] = lambda fake: {"seconds": 0.5}
-    found = reach.reach(Task("mlp"), (OURS, TORCH, LINEN), target=0.98, seeds=2)
+    found = time_to_accuracy.time_to_accuracy(
+        Task("mlp"), (OURS, TORCH, LINEN), target=0.98, seeds=2
+    )
     ours, torch, linen = found
     # prepared in 2 of its 3 seconds, then three epochs, each looked at
     assert ours["curves"][0] == [(2.75, 0.9), (3.5, 0.95), (4.25, 0.99)]
     assert torch["seconds"]["median"] == 2 + 3 * 2.25 and torch["seconds"]["n"] == 2
     assert torch["ours_times_faster"]["ours"]["median"] == pytest.approx(8.75 / 4.25)
     assert linen["seconds"] is None and linen["ours_times_faster"] == {}
-    assert len(linen["curves"][0]) == reach.EPOCHS  # then the rate is zero
+    assert len(linen["curves"][0]) == time_to_accuracy.EPOCHS  # then the rate is zero
     assert [label for label, do in turns if do == "prepare"] == ["ours", "torch", "linen"] * 2
 
 
-def test_whole_processes_of_ours_are_measured_with_a_cold_and_with_a_warm_cache(contest):
-    _, answers = contest
+def test_whole_processes_of_ours_are_measured_with_a_cold_and_with_a_warm_cache(fakes):
+    _, answers = fakes
     caches = []
     answers["ours", "epoch"] = lambda fake: caches.append(fake.more) or {}
-    found = whole.whole(Task("mlp"), (OURS, TORCH, Contender("keras")), rounds=2)
+    found = process_time.process_time(Task("mlp"), (OURS, TORCH, Contender("keras")), rounds=2)
     labels = ["ours, cold cache", "ours, warm cache", "torch", "keras"]
     assert [record["peer"] for record in found] == labels
     assert found[3]["left_out"] == "keras is not installed"
@@ -160,6 +162,15 @@ def test_a_cpu_becomes_as_many_devices_as_ours_divides_a_batch_over(monkeypatch)
 
 
 def test_a_spread_is_noisy_when_its_quartiles_are_a_tenth_of_the_median_apart():
-    assert spread([1, 2, 3, 4, 5]) == {"median": 3, "low": 2, "high": 4, "n": 5, "noisy": True}
-    assert not spread([100, 101, 104, 105, 106])["noisy"]
+    assert summary([1, 2, 3, 4, 5]) == {"median": 3, "low": 2, "high": 4, "n": 5, "noisy": True}
+    assert not summary([100, 101, 104, 105, 106])["noisy"]
     assert ratio([4, 9], [2, 3])["median"] == 2.5
+
+
+@pytest.mark.parametrize("warm_up", [True, False])
+def test_functions_are_called_in_turn_and_a_warm_up_round_is_not_counted(warm_up):
+    calls = []
+    functions = {name: lambda name=name: calls.append(name) or len(calls) for name in "ab"}
+    counted = {"a": [3, 5], "b": [4, 6]} if warm_up else {"a": [1, 3], "b": [2, 4]}
+    assert in_turn(functions, 2, warm_up=warm_up) == counted
+    assert calls == ["a", "b"] * (2 + warm_up)

@@ -1,4 +1,4 @@
-"""A worker does what it is told, and what ours trains is what `fit` trains."""
+"""A worker answers every command, and ours trains what `fit` trains."""
 
 import io
 import json
@@ -21,7 +21,7 @@ pytestmark = pytest.mark.usefixtures("unoptimised")
 
 @pytest.fixture
 def task(small_mnist, monkeypatch):
-    """A task of a network that needs no chance to begin with: compiling that is what takes time."""
+    """A task of a network without random initial weights, which take time to compile."""
     head = dense(10, kernel_init=zeros)
     monkeypatch.setitem(ours.NETWORKS, "mlp", lambda: serial(flatten, ("head", head)))
     return Task("mlp", data_dir=str(small_mnist))
@@ -39,18 +39,18 @@ def test_every_command_is_answered_by_a_line_with_its_seconds(monkeypatch, task)
     ]
     lines = "".join(json.dumps(command) + "\n" for command in commands)
     monkeypatch.setattr(sys, "stdin", io.StringIO(lines))
-    said = []
-    serve(task, "ours", said.append)
-    hello, prepared, steps, epoch, accuracy, device, stopped = said
+    answers = []
+    serve(task, "ours", answers.append)
+    hello, prepared, steps, epoch, accuracy, device, stopped = answers
     assert hello["versions"]["jax"] == jax.__version__ and hello["import_seconds"] > 0
-    assert all(answer["seconds"] >= 0 for answer in said[1:])
+    assert all(answer["seconds"] >= 0 for answer in answers[1:])
     parts = sum(prepared[part] for part in ("make_seconds", "trace_seconds", "compile_seconds"))
     assert 0.9 * prepared["seconds"] < parts <= prepared["seconds"]
     assert steps["loss"] < 2 and set(epoch) == {"seconds"}
     assert 0.5 < accuracy["accuracy"] <= 1
     assert device["device"] == jax.devices()[0].device_kind
     assert stopped["peak_memory_bytes"] > 50e6
-    assert json.loads(json.dumps(said)) == said
+    assert json.loads(json.dumps(answers)) == answers
 
 
 def test_steps_of_ours_are_those_of_fit_however_they_are_cut(task, monkeypatch):
@@ -69,15 +69,15 @@ def test_steps_of_ours_are_those_of_fit_however_they_are_cut(task, monkeypatch):
 
 def test_a_framework_that_is_not_there_is_named(monkeypatch, task):
     monkeypatch.setitem(sys.modules, "torch", None)
-    said = []
-    serve(task, "torch", said.append)
-    (answer,) = said
+    answers = []
+    serve(task, "torch", answers.append)
+    (answer,) = answers
     assert "torch is not installed" in answer["left_out"]
 
 
-def test_a_worker_that_ends_is_told_of_with_its_last_words(task):
+def test_a_worker_that_ends_is_left_out_with_its_last_lines_of_stderr(task):
     with Process(Contender("ours"), task._replace(data_dir="/nowhere/at/all")) as process:
-        assert "jax" in process.about["versions"]
+        assert "jax" in process.description["versions"]
         with pytest.raises(LeftOut, match=r"(?s)ended with status 2:.*nowhere"):
             process.ask("prepare")
         with pytest.raises(LeftOut, match="ended with status 2"):

@@ -80,7 +80,7 @@ def trained(small_mnist):
 
 @pytest.mark.usefixtures("unoptimised")
 @over(*PEERS, "torch_compile")
-def test_the_loss_falls_and_digits_are_told_apart(trained, name):
+def test_the_loss_falls_and_digits_are_classified(trained, name):
     trainer, first, last = trained(name)
     assert 2 < first < 3  # of ten classes by chance, log 10
     assert last < first / 2
@@ -126,8 +126,8 @@ def test_a_member_of_a_jax_peer_s_population_is_the_network_of_its_seed(name, sm
         trainer.steps(5)
         return jax.tree.leaves(trainer.carry.params)
 
-    together, alone = after_steps(members=2), after_steps()
-    for both, first in zip(together, alone, strict=True):
+    population, alone = after_steps(members=2), after_steps()
+    for both, first in zip(population, alone, strict=True):
         np.testing.assert_allclose(both[0], first, atol=1e-5)
         assert both.ndim == 2 or (both[0] != both[1]).any()  # biases begin alike
 
@@ -207,8 +207,9 @@ def test_all_begin_with_kernels_of_one_distribution_and_biases_of_zero(name, cas
 def first_weights(name, trainer):
     """The parameters as NumPy arrays, without axes of one."""
     if name == "torch":
-        way = next(iter(trainer.ways.values()), trainer.way)
-        params = [parameter.detach().numpy().copy() for parameter in way.model.parameters()]
+        implementation = next(iter(trainer.implementations.values()), trainer.implementation)
+        model = implementation.model
+        params = [parameter.detach().numpy().copy() for parameter in model.parameters()]
     elif name == "keras":
         params = [variable.value for variable in trainer.model.trainable_variables]
     else:
@@ -222,8 +223,8 @@ def test_torch_begins_with_its_first_weights_whatever_it_tried(small_mnist):
     trainer = peer("torch").make(task("cnn_5x5", str(small_mnist)))
     trainer.prepare()
     assert all(name in trainer.notes for name in ("NCHW, eager", "channels_last, eager"))
-    for name, value in trainer.way.model.state_dict().items():
-        np.testing.assert_array_equal(value, trainer.way.first[name], strict=True)
+    for name, value in trainer.implementation.model.state_dict().items():
+        np.testing.assert_array_equal(value, trainer.implementation.first[name], strict=True)
 
 
 @pytest.mark.parametrize(

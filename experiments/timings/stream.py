@@ -1,10 +1,10 @@
-"""What reading data while training costs, beside the same data in memory.
+"""The cost of reading data during training, beside the same data in memory.
 
-python -m experiments.bench.stream
+python -m experiments.timings.stream
 
 Steps of `mlp` and `cnn_bn` on MNIST, resident and as a `data.Stream` of memory maps, in turns; the
 ratio of wall times, reading included, with quartiles. Then a fresh process trains on a memory map
-of 4 GB and reports the largest anonymous memory that it had. About 5 minutes on two cores.
+of 4 GB and reports its largest anonymous memory. About 5 minutes on two cores.
 """
 
 import json
@@ -12,8 +12,8 @@ import subprocess
 import sys
 import tempfile
 import threading
-import time
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -21,10 +21,10 @@ import jax
 import numpy as np
 import optax
 
-from experiments import common
-from experiments.bench.import_time import quartiles
+from experiments import command_line
 from experiments.bench.peers import ours
-from experiments.folder import machine, write_json
+from experiments.timings import turns
+from experiments.timings.turns import in_turn, quartiles, seconds
 from jaxnets import data, losses
 from jaxnets.json_files import decode
 from jaxnets.training import Run, make_train_step, start_run
@@ -34,15 +34,13 @@ ROWS = 5_500_000  # of 784 bytes: 4.3 GB
 
 
 @dataclass(frozen=True)
-class Config:
-    """What reading data while training costs."""
+class Config(turns.Config):
+    """The cost of reading data during training."""
 
     rounds: int = 10
     """Turns of each."""
     steps: int = 468
     """Steps per turn: those of an epoch of MNIST."""
-    out: Path = Path("experiments/results/stream.json")
-    """The JSON file to write."""
 
 
 def main(config: Config) -> None:
@@ -51,29 +49,28 @@ def main(config: Config) -> None:
         result: dict[str, Any] = {
             case: overhead(case, config, Path(folder)) for case in ("mlp", "cnn_bn")
         }
-        result["memory map"] = in_a_process(Path(folder))
+        result["memory map"] = memory_of_process(Path(folder))
     result |= {"rounds": config.rounds, "steps": config.steps, "batch_size": BATCH_SIZE}
     print(json.dumps(result, indent=2))
-    config.out.parent.mkdir(parents=True, exist_ok=True)
-    write_json(config.out, {**result, **machine()})
+    turns.write("stream", config.out, result)
 
 
 def overhead(case: str, config: Config, folder: Path) -> dict[str, Any]:
-    """The time of a step by stream over that in memory."""
+    """The time per step by stream over that in memory."""
     train = data.load("mnist").train
     names = [folder / f"{case}-{part}.npy" for part in ("x", "y")]
     for name, array in zip(names, train, strict=True):
         np.save(name, array)
     maps = tuple(np.load(name, mmap_mode="r") for name in names)
     runs = {"resident": _start(case, train), "stream": _start(case, data.Stream(maps))}
-    times: dict[str, list[float]] = {name: [] for name in runs}
-    for turn in range(config.rounds + 1):
-        for name in runs:
-            began = time.perf_counter()
-            runs[name] = ours.go(runs[name], config.steps)
-            if turn:  # the first also warms up
-                times[name].append((time.perf_counter() - began) / config.steps)
-    milliseconds = {name: quartiles(1e3 * np.array(values)) for name, values in times.items()}
+
+    def advance(name: str) -> None:
+        runs[name] = ours.go(runs[name], config.steps)
+
+    times = in_turn({n: partial(seconds, partial(advance, n)) for n in runs}, config.rounds)
+    milliseconds = {
+        name: quartiles(1e3 * np.array(values) / config.steps) for name, values in times.items()
+    }
     ratio = np.divide(times["stream"], times["resident"])
     return {"milliseconds per step": milliseconds, "stream / resident": quartiles(ratio)}
 
@@ -89,7 +86,7 @@ def _start(case: str, examples: Any) -> Run:
     )
 
 
-def in_a_process(folder: Path) -> dict[str, Any]:
+def memory_of_process(folder: Path) -> dict[str, Any]:
     """The memory of a fresh process that trains on a map of `ROWS` images."""
     path = folder / "images.npy"
     images = np.lib.format.open_memmap(path, "w+", np.uint8, (ROWS, 28, 28, 1))
@@ -101,25 +98,25 @@ def in_a_process(folder: Path) -> dict[str, Any]:
     command = [
         sys.executable,
         "-c",
-        f"from experiments.bench import stream; stream.child({str(path)!r})",
+        f"from experiments.timings import stream; stream.child({str(path)!r})",
     ]
-    found = subprocess.run(command, check=True, capture_output=True, text=True)
-    return decode(found.stdout.splitlines()[-1]) | {"bytes": path.stat().st_size}
+    process = subprocess.run(command, check=True, capture_output=True, text=True)
+    return decode(process.stdout.splitlines()[-1]) | {"bytes": path.stat().st_size}
 
 
 def child(path: str) -> None:
     """Train some steps on the map, and print the largest anonymous memory in bytes."""
-    peak, over = [0], threading.Event()
+    peak, finished = [0], threading.Event()
 
     def watch() -> None:
-        while not over.wait(0.02):
+        while not finished.wait(0.02):
             peak[0] = max(peak[0], _anonymous_bytes())
 
     threading.Thread(target=watch, daemon=True).start()
     images = np.load(path, mmap_mode="r")
     examples = data.Stream((images, np.arange(len(images), dtype=np.int32) % 10))
     run = ours.go(_start("mlp", examples), 2000)
-    over.set()
+    finished.set()
     print(json.dumps({"steps": run.step, "peak anonymous bytes": peak[0]}))
 
 
@@ -129,4 +126,4 @@ def _anonymous_bytes() -> int:
 
 
 if __name__ == "__main__":
-    common.main(main, Config, keep_compiled=False)
+    command_line.main(main, Config, keep_compiled=False)

@@ -1,4 +1,4 @@
-"""The loop trains what is no classifier, from one train step or an object of one's own."""
+"""Experiments that train no classifier: an autoencoder, and a custom train step of two networks."""
 
 import json
 import signal
@@ -10,7 +10,7 @@ import numpy as np
 import optax
 import pytest
 
-from experiments import autoencoder, common, gan
+from experiments import autoencoder, gan, runner
 from jaxnets import data
 from jaxnets.interop import safetensors
 from jaxnets.training import Interrupted
@@ -22,7 +22,7 @@ SCRIPTS = pytest.mark.parametrize("script", [autoencoder, gan])
 
 @pytest.fixture
 def run(small_mnist, tmp_path):
-    """Run a script for 20 steps; return its result and the bytes of what it learnt."""
+    """Run a script for 20 steps; return its result and the bytes of its parameters."""
 
     def run(script, out, **options):
         small = {"data_dir": small_mnist, "validation": 40, "batch_size": 60, "epochs": 2}
@@ -42,17 +42,17 @@ def terminate(progress):
 
 @SCRIPTS
 @pytest.mark.parametrize("seeds", [1, 2])
-def test_a_run_that_was_cut_short_goes_on_bit_for_bit(run, monkeypatch, tmp_path, script, seeds):
+def test_an_interrupted_run_is_resumed_bit_for_bit(run, monkeypatch, tmp_path, script, seeds):
     monkeypatch.setattr(FASTEST, lambda run, hparams: "vmap")
-    whole, learnt = run(script, "whole", seeds=seeds)
+    whole, params = run(script, "whole", seeds=seeds)
     assert whole["steps"] == 20 and not whole["interrupted"]
     with monkeypatch.context() as patch, pytest.raises(Interrupted):
-        patch.setattr(common, "console", lambda: nullcontext(terminate))
+        patch.setattr(runner, "console", lambda: nullcontext(terminate))
         run(script, "cut", seeds=seeds)
     result = json.loads((tmp_path / "cut" / "result.json").read_text(encoding="utf-8"))
     assert result["interrupted"] and 0 < result["steps"] < 20
     resumed, again = run(script, "cut", seeds=seeds, resume=True)
-    assert again == learnt and resumed["test"] == whole["test"]
+    assert again == params and resumed["test"] == whole["test"]
 
 
 @SCRIPTS

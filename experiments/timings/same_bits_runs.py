@@ -1,4 +1,7 @@
-"""The runs of `experiments.bench.same_bits`, in the words of the checkout that is on the path."""
+"""The runs of `experiments.timings.same_bits`, with the names of the checkout on the path.
+
+It runs in older checkouts too, so it imports nothing of `experiments`.
+"""
 
 import sys
 import tempfile
@@ -57,7 +60,7 @@ def cnn():
 
 
 def make(model, optimizer, **options):
-    """A train step; the optimizer is a function of the hyperparameters where it is no pair."""
+    """A train step; `optimizer` is an optimizer, or a function of the hyperparameters."""
     step, loss = getattr(training, STEP), losses.softmax_cross_entropy
     options = {"metrics": {"accuracy": metrics.accuracy}} | options
     if isinstance(optimizer, tuple) or not NEW:
@@ -93,7 +96,7 @@ def members(strategy):
 
 
 def resumed():
-    """A run cut in the middle of an epoch, and resumed."""
+    """A run that is interrupted in the middle of an epoch, and resumed."""
     step, saved = make(cnn(), optax.adam(1e-3)), []
 
     def interrupt(progress):
@@ -116,10 +119,7 @@ def resumed():
 
 
 def deck():
-    """The network that deck S2 lists, by momentum."""
-    from jaxnets import prelu  # a network of the decks: LeNet as listed, by momentum
-
-    del prelu
+    """The network that deck S2 lists, trained with momentum."""
     model = serial(scale_pixels(mean=0.1307), ("lenet", models.lenet_batch_norm()))
     step = make(model, lambda hparams: optax.sgd(hparams["learning_rate"], momentum=0.9))
     return fit(step, epochs=1, **{HPARAMS: {"learning_rate": 0.01}}).train_state
@@ -152,7 +152,7 @@ RUNS = {
 
 
 def leaves(train_state):
-    """The leaves of a train state by name, in the names of today."""
+    """The leaves of a train state by their current names."""
     train_state = train_state._replace(key=jax.random.key_data(train_state.key))
     if not NEW:
         names = ("step", "params", "model_state", "opt_state", "key")

@@ -1,21 +1,21 @@
-"""The benchmark of whole processes: who is measured, in what order, and what is left out."""
+"""The timing of whole processes: the order of the turns, and the round that is not counted."""
 
 import json
 
 import pytest
 
-from experiments.bench import startup
+from experiments.timings import startup
 
 
 @pytest.fixture
 def processes(monkeypatch):
-    """What was run, each taking as many seconds as it is the how manieth of its kind."""
+    """What was run; the nth process of a module takes n seconds."""
     ran = []
 
     def run(module, cache):
         ran.append((module, cache))
         seconds = sum(module == other for other, _ in ran)
-        return seconds, 2 * seconds, 0.97
+        return startup.Timing(seconds, 2 * seconds, 0.97)
 
     monkeypatch.setattr(startup, "run", run)
     return ran

@@ -12,7 +12,7 @@ import numpy as np
 import optax
 
 SIZES, BATCH = (784, 500, 300, 10), 128
-tx = optax.adam(1e-3)
+optimizer = optax.adam(1e-3)
 
 
 def read(name, header):
@@ -30,12 +30,12 @@ def split(name):
 
 @jax.jit
 def init(key):
-    """Kernels and biases by layer, and what Adam remembers."""
+    """Kernels and biases by layer, and the state of Adam."""
     kernel = jax.nn.initializers.lecun_normal()
     keys = jax.random.split(key, len(SIZES) - 1)
     shapes = pairwise(SIZES)
     params = [(kernel(k, s), jnp.zeros(s[1])) for k, s in zip(keys, shapes, strict=True)]
-    return params, tx.init(params)
+    return params, optimizer.init(params)
 
 
 def forward(params, x):
@@ -61,7 +61,7 @@ def train(carry, x, y, key, start, stop):
         params, opt_state, total = carry
         rows = jax.lax.dynamic_slice(order, (i * BATCH,), (BATCH,))
         value, gradient = jax.value_and_grad(loss)(params, x[rows], y[rows])
-        updates, opt_state = tx.update(gradient, opt_state)
+        updates, opt_state = optimizer.update(gradient, opt_state)
         return optax.apply_updates(params, updates), opt_state, total + value
 
     return jax.lax.fori_loop(start, stop, step, carry)
@@ -69,14 +69,20 @@ def train(carry, x, y, key, start, stop):
 
 @jax.jit
 def accuracy(params, x, y):
-    """The share of right answers."""
+    """The fraction of images that are classified correctly."""
     return (forward(params, x).argmax(-1) == y).mean()
 
 
-(x, y), (test_x, test_y) = split("train"), split("t10k")
-init_key, order_key = jax.random.split(jax.random.key(0))
-carry = (*init(init_key), jnp.float32(0))
-carry = jax.block_until_ready(train(carry, x, y, order_key, 0, 16))
-print(16, float(carry[2]), flush=True)
-carry = train(carry, x, y, order_key, 16, len(x) // BATCH)
-print(float(accuracy(carry[0], test_x, test_y)))
+def main():
+    """Train and evaluate."""
+    (x, y), (test_x, test_y) = split("train"), split("t10k")
+    init_key, order_key = jax.random.split(jax.random.key(0))
+    carry = (*init(init_key), jnp.float32(0))
+    carry = jax.block_until_ready(train(carry, x, y, order_key, 0, 16))
+    print(16, float(carry[2]), flush=True)
+    carry = train(carry, x, y, order_key, 16, len(x) // BATCH)
+    print(float(accuracy(carry[0], test_x, test_y)))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,6 +1,6 @@
 """Whether two checkouts train the same bits: twelve short runs in each, every leaf compared.
 
-python -m experiments.bench.same_bits --old PATH [--new PATH]
+python -m experiments.timings.same_bits --old PATH [--new PATH]
 
 Each run is a fresh process with the checkout first on its path. It writes the leaves of its last
 train state to a file; values must be equal bit for bit. The status is 1 if any differs. About 4
@@ -16,7 +16,7 @@ from pathlib import Path
 
 import numpy as np
 
-from experiments import common
+from experiments import command_line
 
 RUNS = (
     *("mlp", "cnn", "ema", "bfloat16", "patience", "pad", "population_vmap", "population_map"),
@@ -33,22 +33,22 @@ class Config:
     new: Path = Path(".")
     """The checkout that is compared."""
     runs: tuple[str, ...] = RUNS
-    """Which of the runs."""
+    """Names of the runs to compare."""
 
 
 def main(config: Config) -> None:
-    """Run everything in both, and print what differs."""
-    differ = 0
+    """Run all in both, and print the leaves that differ."""
+    unequal = 0
     with tempfile.TemporaryDirectory(prefix="jaxnets-bits-") as folder:
         for name in config.runs:
-            found = [
+            leaves = [
                 _leaves(checkout.resolve(), name, Path(folder) / f"{name}-{i}.npz")
                 for i, checkout in enumerate((config.old, config.new))
             ]
-            wrong = _differences(*found)
-            differ += bool(wrong)
-            print(f"{name:16} {len(found[0]):3} leaves  {wrong or 'equal'}", flush=True)
-    if differ:
+            differences = _differences(*leaves)
+            unequal += bool(differences)
+            print(f"{name:16} {len(leaves[0]):3} leaves  {differences or 'equal'}", flush=True)
+    if unequal:
         sys.exit(1)
 
 
@@ -63,13 +63,13 @@ def _leaves(checkout: Path, name: str, path: Path) -> dict[str, np.ndarray]:
 
 
 def _differences(old: dict[str, np.ndarray], new: dict[str, np.ndarray]) -> str:
-    wrong = [f"only in one: {name}" for name in old.keys() ^ new.keys()]
+    names = [f"only in one: {name}" for name in old.keys() ^ new.keys()]
     for name in old.keys() & new.keys():
         a, b = old[name], new[name]
         if a.dtype != b.dtype or a.shape != b.shape or a.tobytes() != b.tobytes():
-            wrong.append(name)
-    return ", ".join(sorted(wrong))
+            names.append(name)
+    return ", ".join(sorted(names))
 
 
 if __name__ == "__main__":
-    common.main(main, Config, keep_compiled=False)
+    command_line.main(main, Config, keep_compiled=False)

@@ -1,4 +1,4 @@
-"""Seeds one after another: each is a run of its own, and resuming redoes none of them."""
+"""Seeds one after another: each is a run, and resuming repeats none of them."""
 
 import json
 import signal
@@ -10,8 +10,8 @@ import pytest
 from counting import abstract, count
 from matplotlib.figure import Figure
 
-from experiments import common, fashion_cnn, mnist_record, one_by_one
-from experiments.folder import load_learnt
+from experiments import fashion_cnn, mnist_record, runner, sequential_seeds
+from experiments.folder import load_params
 from jaxnets import data, dense, flatten, losses, metrics, models, scale_pixels, serial
 from jaxnets.training import Interrupted, RunError, loop, make_train_step, predict_proba
 
@@ -26,13 +26,13 @@ TRAIN_STEP = make_train_step(
 
 
 def train_step(hparams):
-    del hparams  # its rate is its own
+    del hparams  # its rate is constant
     return TRAIN_STEP
 
 
 @pytest.fixture(autouse=True)
 def draw_nothing(unoptimised, monkeypatch):
-    """Drawing is another test's."""
+    """Drawing is tested elsewhere."""
     monkeypatch.setattr(Figure, "savefig", lambda *arguments, **options: None)
 
 
@@ -42,9 +42,9 @@ def run(small_mnist, tmp_path):
     dataset = data.load("mnist", data_dir=small_mnist)
 
     def run(out="run", **options):
-        config = one_by_one.Config(out=tmp_path / out, **SMALL, **options)
+        config = runner.RecipeConfig(out=tmp_path / out, **SMALL, **options)
         splits = data.train_test_split(dataset.train, config.validation, seed=0)
-        one_by_one.experiment(common.Run("linear", config, dataset), config, train_step, *splits)
+        sequential_seeds.fit(runner.Run("linear", config, dataset), train_step, *splits)
         return tmp_path / out
 
     return run
@@ -54,36 +54,36 @@ def content(folder):
     return json.loads((folder / "result.json").read_text(encoding="utf-8"))
 
 
-def test_each_seed_leaves_a_run_and_all_are_reported_together(run, small_mnist, capsys):
+def test_each_seed_writes_a_run_and_all_are_reported(run, small_mnist, capsys):
     folder = run(epochs=1, seed=3, seeds=3)
     result, test = content(folder), data.load("mnist", data_dir=small_mnist).test
     members = []
-    for seed, told in zip((3, 4, 5), result["by_seed"], strict=True):
-        assert told == {"seed": seed, **content(folder / f"seed{seed}")}
-        members.append(predict_proba(TRAIN_STEP, load_learnt(folder / f"seed{seed}"), test.x))
-        assert told["test_accuracy"] == pytest.approx(np.mean(members[-1].argmax(-1) == test.y))
-    accuracies = [told["test_accuracy"] for told in result["by_seed"]]
-    assert len({told["test_loss"] for told in result["by_seed"]}) == 3
+    for seed, reported in zip((3, 4, 5), result["by_seed"], strict=True):
+        assert reported == {"seed": seed, **content(folder / f"seed{seed}")}
+        members.append(predict_proba(TRAIN_STEP, load_params(folder / f"seed{seed}"), test.x))
+        assert reported["test_accuracy"] == pytest.approx(np.mean(members[-1].argmax(-1) == test.y))
+    accuracies = [reported["test_accuracy"] for reported in result["by_seed"]]
+    assert len({reported["test_loss"] for reported in result["by_seed"]}) == 3
     assert result["test_accuracy"]["mean"] == pytest.approx(np.mean(accuracies))
     assert result["test_accuracy"]["std"] == pytest.approx(np.std(accuracies, ddof=1))
-    together = np.mean(np.mean(members, 0).argmax(-1) == test.y)
-    assert result["ensemble"]["average"]["accuracy"] == pytest.approx(together)
-    seconds = np.mean([told["train_seconds"] for told in result["by_seed"]])
+    ensemble = np.mean(np.mean(members, 0).argmax(-1) == test.y)
+    assert result["ensemble"]["average"]["accuracy"] == pytest.approx(ensemble)
+    seconds = np.mean([reported["train_seconds"] for reported in result["by_seed"]])
     assert result["train_seconds_a_seed"] == pytest.approx(seconds)
     assert result["cores"] >= 1
     lines = [line for line in capsys.readouterr().out.splitlines() if " of 3 seeds: " in line]
     assert [line[0] for line in lines] == ["1", "2", "3"]
 
 
-def test_resuming_redoes_no_seed_and_goes_on_within_one_bit_for_bit(run, monkeypatch):
+def test_resuming_repeats_no_seed_and_continues_one_bit_for_bit(run, monkeypatch):
     whole = run(out="whole", epochs=2, seeds=2)
     with monkeypatch.context() as patched:
         reporters = iter([lambda progress: None, terminate])
-        patched.setattr(common, "console", lambda: nullcontext(next(reporters)))
+        patched.setattr(runner, "console", lambda: nullcontext(next(reporters)))
         with pytest.raises(Interrupted):
             run(epochs=2, seeds=2)
     cut = whole.with_name("run")
-    assert [told["seed"] for told in content(cut)["by_seed"]] == [0]
+    assert [reported["seed"] for reported in content(cut)["by_seed"]] == [0]
     assert content(cut / "seed1")["interrupted"]
     ready, left_at = content(cut / "seed0"), content(cut / "seed1")["steps"]
 
@@ -110,7 +110,7 @@ def terminate(progress):
 
 
 @pytest.mark.parametrize("script", [mnist_record, fashion_cnn])
-def test_the_network_has_the_kernels_that_are_told(script):
+def test_the_network_has_the_kernels_of_the_docstring(script):
     a, b, c = 32, 64, 128
     params, state = abstract(script.model, 28, 28, 1)
     kernels = 9 * (a + a * b + b * b + b * c + c * c)
@@ -119,7 +119,9 @@ def test_the_network_has_the_kernels_that_are_told(script):
 
 
 @pytest.mark.parametrize("script", [mnist_record, fashion_cnn])
-def test_the_script_trains_and_tells_its_test_accuracy(script, monkeypatch, small_mnist, tmp_path):
+def test_the_script_trains_and_reports_its_test_accuracy(
+    script, monkeypatch, small_mnist, tmp_path
+):
     small = serial(scale_pixels(), ("cnn", models.small_cnn(10, [(3,)])))
     monkeypatch.setattr(script, "model", small)
     script.experiment(script.Config(epochs=1, data_dir=small_mnist, out=tmp_path, **SMALL))
@@ -137,12 +139,12 @@ def test_the_script_trains_and_tells_its_test_accuracy(script, monkeypatch, smal
     ids=str,
 )
 def test_numbers_that_do_not_fit_are_refused(script, options, message, small_mnist, tmp_path):
-    how = {"data_dir": small_mnist, "out": tmp_path / "run", **SMALL, **options}
+    options = {"data_dir": small_mnist, "out": tmp_path / "run", **SMALL, **options}
     with pytest.raises(RunError, match=message):
-        script.experiment(script.Config(**how))
+        script.experiment(script.Config(**options))
 
 
-def test_other_options_are_refused_when_a_run_goes_on(run):
+def test_other_options_are_refused_when_a_run_is_resumed(run):
     run(epochs=1, seeds=1)
     with pytest.raises(RunError, match="seeds: saved 1, given 2"):
         run(epochs=1, seeds=2, resume=True)

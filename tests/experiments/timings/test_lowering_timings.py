@@ -1,20 +1,20 @@
-"""What the lowerings' choices rest on is measured: each way beside the others, in turn."""
+"""Each implementation that the lowerings choose from is timed, in turns."""
 
 import json
 
 import pytest
 
-from experiments.bench import convolutions, matmuls
+from experiments.timings import convolutions, matmuls
 
 pytestmark = pytest.mark.usefixtures("unoptimised")
 
 
-def test_each_way_to_convolve_is_timed(tmp_path, monkeypatch, capsys):
+def test_each_implementation_of_convolution_is_timed(tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(convolutions, "SHAPES", [convolutions.Shape(3, 6, 4, 2)])
     out = tmp_path / "new" / "found.json"
     convolutions.main(convolutions.Config(batch_size=2, rounds=2, out=out))
     [found] = json.loads(out.read_text())["shapes"]
-    assert set(found["milliseconds"]) == set(convolutions.WAYS)
+    assert set(found["milliseconds"]) == set(convolutions.IMPLEMENTATIONS)
     assert all(taken["n"] == 2 and taken["median"] > 0 for taken in found["milliseconds"].values())
     assert "3 x 3, 4 to 2 channels at 6 x 6: Cook and Toom" in capsys.readouterr().out
 

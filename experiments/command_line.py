@@ -1,0 +1,115 @@
+"""The command line of every script: its options, errors as one message, and the exit status."""
+
+import os
+import signal
+import sys
+import tempfile
+import warnings
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, NoReturn
+
+import jax
+import tyro
+
+from jaxnets import LayerError
+from jaxnets.data import DataError
+from jaxnets.errors import JSONError
+from jaxnets.files import user_cache
+from jaxnets.messages import printable
+from jaxnets.training import (
+    CheckpointError,
+    Checkpoints,
+    FitResult,
+    Interrupted,
+    NonFiniteLoss,
+    RunError,
+    SavingFailed,
+)
+
+
+def main(
+    experiment: Callable[[Any], Any], config_type: type, *, keep_compiled: bool = True
+) -> None:
+    """Run `experiment` with options from the command line, and exit.
+
+    The status is 0; or 2 for a mistake in the options or a failure of the system, such as a full
+    disk, reported in one message without a traceback; or 130 after Ctrl-C and 75 after SIGTERM,
+    with the run saved.
+
+    Args:
+      experiment: called with the options.
+      config_type: their dataclass.
+      keep_compiled: keep compiled programs on disk, so that a second run starts sooner; False for
+        scripts that time compilation.
+    """
+    script = sys.modules["__main__"]
+    config = tyro.cli(config_type, prog=_command(script), description=_description(script))
+    warnings.showwarning = lambda message, *_: print(f"warning: {message}", file=sys.stderr)
+    try:
+        if keep_compiled:
+            _cache_compilations()
+        experiment(config)
+    except NonFiniteLoss as error:
+        _fail(f"{error}\nThe state before that step is saved; with --resume it is run again.")
+    except SavingFailed as error:
+        _fail(f"{error}\n{_save_elsewhere(error.fit)}")
+    except (DataError, JSONError, LayerError, RunError, CheckpointError) as error:
+        _fail(str(error))
+    except OSError as error:
+        where = "" if error.filename is None else f"{printable(error.filename)}: "
+        _fail(str(error) if error.strerror is None else where + error.strerror)
+    except Interrupted as interrupted:
+        status = 130 if interrupted.signal == signal.SIGINT else 75
+        _interrupted("the run is saved, --resume continues it", status)
+    except KeyboardInterrupt:
+        _interrupted("nothing more is saved", 130)
+
+
+def _command(script: Any) -> str:
+    """The command as typed, without the path of the file."""
+    if script.__spec__ is None:
+        return Path(sys.argv[0]).name
+    return f"python -m {script.__spec__.name.removesuffix('.__main__')}"
+
+
+def _description(script: Any) -> str:
+    """The script's docstring; its commands are indented, so that tyro keeps a line for each."""
+    lines = (script.__doc__ or "").splitlines()
+    return "\n".join(f"    {line}" if line.startswith("python -m") else line for line in lines)
+
+
+def _fail(message: str) -> NoReturn:
+    print(f"error: {message}", file=sys.stderr)
+    sys.exit(2)
+
+
+def _interrupted(message: str, status: int) -> NoReturn:
+    """Exit; another Ctrl-C ends the process at once, whatever the interpreter still has to do."""
+    signal.signal(signal.SIGINT, lambda *_: os._exit(status))
+    print(f"interrupted; {message}", file=sys.stderr, flush=True)
+    sys.exit(status)
+
+
+def _save_elsewhere(result: Any) -> str:
+    """Save the train state to a temporary folder; a message that has the folder, or the failure."""
+    state = result.train_state if isinstance(result, FitResult) else result.train_states
+    try:
+        folder = Path(tempfile.mkdtemp(prefix="jaxnets-"))
+        with Checkpoints(folder) as checkpoints:
+            step = result.history[-1].step if result.history else 0
+            checkpoints.save(step, state, {"saved": "since its own folder failed"})
+    except (CheckpointError, OSError):
+        return "It could not be saved elsewhere either: what came after the last save is lost."
+    return f"The last train state is in {folder}; the last checkpoint before it can be resumed."
+
+
+def _cache_compilations() -> None:
+    """Keep compiled programs on disk, small ones too, so that a second run starts sooner."""
+    jax.config.update("jax_persistent_cache_min_compile_time_secs", 0)
+    if "JAX_COMPILATION_CACHE_DIR" in os.environ:
+        return
+    try:
+        jax.config.update("jax_compilation_cache_dir", str(user_cache() / "xla"))
+    except OSError as error:
+        warnings.warn(f"compiled programs are not kept: {error}", stacklevel=1)

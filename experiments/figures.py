@@ -1,0 +1,72 @@
+"""Figures of several networks: metrics with bands over the seeds, and sheets of images."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.patches import Patch
+from matplotlib.ticker import MaxNLocator
+
+from jaxnets.training import Progress
+from jaxnets.training.population import spread
+
+# Colours that the colour-blind can distinguish: Okabe & Ito 2008.
+COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
+
+
+def curves(
+    history: Sequence[Progress], title: str, names: Sequence[str] = ("loss", "accuracy")
+) -> Figure:
+    """Metrics by epoch, in training and validation, with bands over the members."""
+    figure = Figure(figsize=(11, 4.6), layout="constrained")
+    figure.suptitle(title, fontsize=15)
+    epochs = [progress.passes for progress in history]
+    for axes, name in zip(figure.subplots(1, len(names)), names, strict=True):
+        band(axes, epochs, [p.train[name] for p in history], "training", COLOURS[0])
+        evaluated = [p for p in history if p.validation is not None]
+        values = [p.validation[name] for p in evaluated if p.validation is not None]
+        band(axes, [p.passes for p in evaluated], values, "validation", COLOURS[1])
+        axes.set(xlabel="epoch", ylabel=name + " (nats)" * (name == "loss"))
+        axes.xaxis.set_major_locator(MaxNLocator(integer=history[-1].epoch_done, min_n_ticks=1))
+        axes.grid(alpha=0.3)
+        legend(axes)
+    return figure
+
+
+def band(
+    axes: Axes, x: Sequence[float], values: Any, label: str, colour: str, *, ranges: bool = True
+) -> None:
+    """The mean over the members of `values` (points, N), its 95 % interval, and their range.
+
+    Where many bands share the axes, `ranges=False` leaves out the ranges.
+    """
+    if not len(x):
+        return
+    spreads = [spread(row) for row in np.asarray(values)]
+    mean, low, high, best, worst = np.transpose([[*s[1:2], *s[3:7]] for s in spreads])
+    if ranges:
+        axes.fill_between(x, worst, best, color=colour, alpha=0.15, lw=0)
+    axes.fill_between(x, low, high, color=colour, alpha=0.35, lw=0)
+    axes.plot(x, mean, ".-", color=colour, lw=2, ms=7, label=label)
+
+
+def legend(axes: Axes, *, ranges: bool = True, **options: Any) -> None:
+    """The names of the lines, and what the bands around them are."""
+    handles, _ = axes.get_legend_handles_labels()
+    bands = {"95 % interval of the mean": 0.35} | ({"all networks": 0.15} if ranges else {})
+    handles += [Patch(color="gray", alpha=a, lw=0, label=text) for text, a in bands.items()]
+    axes.legend(handles=handles, **options)
+
+
+def sheet(images: np.ndarray, title: str) -> Figure:
+    """Gray images (rows, columns, height, width) side by side, 0 black and 1 white."""
+    rows, columns, height, width = images.shape
+    figure = Figure(figsize=(0.8 * columns, 0.8 * rows + 0.6), layout="constrained")
+    figure.suptitle(title)
+    axes = figure.subplots()
+    axes.set_axis_off()
+    whole = images.transpose(0, 2, 1, 3).reshape(rows * height, columns * width)
+    axes.imshow(whole, cmap="gray", vmin=0, vmax=1, interpolation="nearest")
+    return figure

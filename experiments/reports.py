@@ -1,0 +1,194 @@
+"""Reports at the end of a run: its networks on the test split, as numbers, figures and text."""
+
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from matplotlib.figure import Figure
+
+from experiments import figures
+from jaxnets import metrics
+from jaxnets.data import Split
+from jaxnets.inspect import plots
+from jaxnets.training import FitResult, RunError, TrainState, evaluate
+from jaxnets.training.population import (
+    PopulationResult,
+    average,
+    evaluate_population,
+    predict_proba_population,
+    spread,
+    vote,
+)
+from jaxnets.training.train_step import Hparams, resolve
+
+if TYPE_CHECKING:
+    from experiments.runner import Run
+
+CALIBRATION_ERROR = metrics.expected_calibration_error()
+
+
+class Report(NamedTuple):
+    """The end of a run.
+
+    Attributes:
+      result: what result.json gets.
+      figures: by the names of their files.
+      text: what is printed.
+    """
+
+    result: dict[str, Any]
+    figures: dict[str, Figure]
+    text: str
+
+
+def classifier(run: "Run", train_step: Any, result: FitResult) -> Report:
+    """Accuracy, loss and confusion matrix of one network."""
+    hparams, dataset = run.config.hparams, run.dataset
+    wanted = resolve(train_step, hparams)[0].metrics
+    wanted |= {"confusion": metrics.confusion_matrix(len(dataset.classes))}
+    test = evaluate(train_step, result.train_state, dataset.test, hparams=hparams, metrics=wanted)
+    title = f"{run.name} on {dataset.name}: test accuracy {test['accuracy']:.2%}"
+    title += interruption(run, result)
+    drawn = {"curves": plots.curves(result.history, title)} if result.history else {}
+    return Report(
+        result={"test_accuracy": test["accuracy"], "test_loss": test["loss"]},
+        figures={**drawn, "confusion": plots.confusion(test["confusion"], dataset.classes, title)},
+        text=f"test accuracy {test['accuracy']:.2%}, loss {test['loss']:.4f}, after "
+        f"{int(result.train_state.step)} steps in {result.train_seconds:.1f} s of training "
+        f"({result.samples_per_second:,.0f} samples/s) and {result.compile_seconds:.1f} s of "
+        "compiling",
+    )
+
+
+def classifiers(run: "Run", train_step: Any, result: PopulationResult) -> Report:
+    """The spread of each metric over the networks, and their ensembles.
+
+    Raises `RunError` where every network diverged.
+    """
+    n, config = len(result.diverged), run.config
+    test, probabilities = evaluate_members(
+        train_step, result, run.dataset.test, hparams=broadcast(config.hparams, n)
+    )
+    ensemble = ensembles(probabilities, run.dataset.test.y)
+    accuracy, error = spread(test["accuracy"]), np.nanmean(test["calibration_error"])
+    title = f"{run.name}, {n} seeds: test accuracy {percent(accuracy)}{interruption(run, result)}"
+    return Report(
+        result={
+            "spread": {name: summary(name, values) for name, values in test.items()},
+            "ensemble": ensemble,
+            "members": {
+                "seed": list(range(config.seed, config.seed + n)),
+                "diverged_at_step": [None if s < 0 else s for s in result.diverged.tolist()],
+                **test,
+            },
+            "strategy": result.strategy,
+        },
+        figures={"curves": figures.curves(result.history, title)} if result.history else {},
+        text=f"{n} networks by {result.strategy}, measured to be the faster strategy, in "
+        f"{result.train_seconds:.1f} s of training and {result.compile_seconds:.1f} s of "
+        f"compiling\ntest accuracy: {accuracy}\nensemble: average "
+        f"{ensemble['average']['accuracy']:.2%}, vote {ensemble['vote']['accuracy']:.2%}; "
+        f"calibration error of the average {ensemble['average']['calibration_error']:.4f}, of a "
+        f"member {error:.4f}",
+    )
+
+
+def generators(
+    run: "Run",
+    train_step: Any,
+    result: Any,
+    *,
+    names: Sequence[str],
+    draw: Callable[[TrainState], Figure],
+) -> Report:
+    """The metrics of one network or of a population whose labels are images, and some images.
+
+    Args:
+      run: the run.
+      train_step: what was trained.
+      result: what `run.fit` returned.
+      names: the metrics to draw.
+      draw: the figure images.png, from the first network's train state.
+    """
+    hparams, images = run.config.hparams, run.dataset.test.x
+    split, title = (images, images), f"{run.name} on {run.dataset.name}"
+    if isinstance(result, PopulationResult):
+        n, train_states = len(result.diverged), result.train_states
+        first = jax.tree.map(lambda leaf: leaf[0], train_states)
+        options = {"hparams": broadcast(hparams, n), "strategy": result.strategy}
+        test = evaluate_population(train_step, train_states, split, **options)
+        title = f"{title}, {n} seeds{interruption(run, result)}"
+        curves = figures.curves(result.history, title, names)
+    else:
+        first = result.train_state
+        test = evaluate(train_step, first, split, hparams=hparams)
+        curves = plots.curves(result.history, title + interruption(run, result))
+    means = ", ".join(f"{name} {np.mean(test[name]):.4f}" for name in names)
+    return Report(
+        {"test": test}, {"curves": curves, "images": draw(first)}, f"test images: {means}"
+    )
+
+
+def broadcast(hparams: dict[str, float], n: int) -> Hparams:
+    """The hyperparameters of a population whose n members have the same."""
+    return {name: jnp.full(n, value) for name, value in hparams.items()}
+
+
+def interruption(run: "Run", result: Any) -> str:
+    """The end of the title of a figure of a run that was interrupted; else nothing."""
+    if run.interrupted is None:
+        return ""
+    if not result.history:
+        return "\ninterrupted"
+    last = result.history[-1]
+    return f"\ninterrupted after {last.step:,} of {last.steps:,} updates"
+
+
+def evaluate_members(
+    train_step: Any, result: PopulationResult, test: Split, *, hparams: Hparams = None
+) -> tuple[dict[str, np.ndarray], np.ndarray]:
+    """Each metric of each member on the test split, and the probabilities of those still finite.
+
+    A member that diverged has NaN. Raises `RunError` where all did.
+    """
+    finite = result.diverged < 0
+    if not finite.any():
+        raise RunError(
+            f"all {len(finite)} networks diverged, the first at step {result.diverged.min()}; "
+            "lower the learning rate"
+        )
+    members, hparams = jax.tree.map(lambda leaf: leaf[finite], (result.train_states, hparams))
+    first = jax.tree.map(lambda leaf: leaf[0], hparams)
+    wanted = resolve(train_step, first)[0].metrics | {"calibration_error": CALIBRATION_ERROR}
+    options = {"hparams": hparams, "strategy": result.strategy}
+    evaluated = evaluate_population(train_step, members, test, metrics=wanted, **options)
+    values = {name: np.full(len(finite), np.nan) for name in evaluated}
+    for name, finite_values in evaluated.items():
+        values[name][finite] = finite_values
+    return values, predict_proba_population(train_step, members, test.x, **options)
+
+
+def ensembles(probabilities: np.ndarray, labels: np.ndarray) -> dict[str, dict[str, float]]:
+    """Accuracy and calibration error of the members' average and of their vote."""
+    y, weights, scores = jnp.asarray(labels), jnp.ones(len(labels)), {}
+    for name, combine in (("average", average), ("vote", vote)):
+        logits = jnp.log(combine(probabilities))  # whose softmax is the probabilities again
+        scores[name] = {
+            "accuracy": float(jnp.mean(logits.argmax(-1) == y)),
+            "calibration_error": float(
+                CALIBRATION_ERROR.value(CALIBRATION_ERROR.sums(logits, y, weights))
+            ),
+        }
+    return scores
+
+
+def summary(name: str, values: np.ndarray) -> dict[str, Any]:
+    """The spread of a metric, with its fields by name; an accuracy is the better the larger."""
+    return spread(values, smaller_is_better=not name.endswith("accuracy"))._asdict()
+
+
+def percent(accuracy: Any) -> str:
+    """The mean and the standard deviation of a spread of accuracies, in percent."""
+    return f"{accuracy.mean:.2%}" + (f" ± {100 * accuracy.std:.2f}" if accuracy.n > 1 else "")

@@ -1,0 +1,236 @@
+"""The runner of every experiment: its options, its run folder, training that is saved, its finish.
+
+An experiment is a function of a `Config`. It opens a `Run`, trains by `run.fit`, and ends with
+`run.finish`; `command_line.main` reads its options.
+"""
+
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any, ClassVar, Literal
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import tyro
+from matplotlib.figure import Figure
+
+from experiments import reports
+from experiments.folder import begin, cut, save_params, write_figure, write_json
+from jaxnets.data import Dataset
+from jaxnets.layer import Key
+from jaxnets.training import (
+    Checkpoints,
+    FitResult,
+    Interrupted,
+    RunError,
+    combine,
+    console,
+    fit,
+    json_lines,
+)
+from jaxnets.training.monitors import loss_spikes
+from jaxnets.training.population import PopulationResult, fit_population
+from jaxnets.training.report import to_json
+from jaxnets.training.train_step import Hparams
+
+# Each with the peak learning rate that suits it where none is given.
+OPTIMIZERS: dict[str, tuple[Callable[..., optax.GradientTransformation], float]] = {
+    "sgd": (optax.sgd, 0.3),
+    "momentum": (lambda rate: optax.sgd(rate, momentum=0.9), 0.05),
+    "nesterov": (lambda rate: optax.sgd(rate, momentum=0.9, nesterov=True), 0.05),
+    "adagrad": (optax.adagrad, 0.02),
+    "adadelta": (optax.adadelta, 1.0),
+    "rmsprop": (optax.rmsprop, 0.001),
+    "adam": (optax.adam, 0.002),
+    "adamw": (lambda rate: optax.adamw(rate, weight_decay=1e-2), 0.002),
+}
+Optimizer = Literal[tuple(OPTIMIZERS)]  # type: ignore[valid-type]
+Flag = Annotated[bool, tyro.conf.FlagCreatePairsOff]
+
+
+@dataclass(frozen=True)
+class Config:
+    """The options that every experiment has."""
+
+    save_seconds: ClassVar[float] = 5.0
+    """Seconds of training between two saves."""
+    chunk_seconds: ClassVar[float] = 1.0
+    """Seconds that the device works between two reports."""
+
+    data_dir: Path | None = None
+    """A folder with the data set's IDX files, instead of those that `data.load` finds."""
+    out: Path | None = None
+    """The folder to write to; by default a new one, runs/NAME-TIME."""
+    resume: ClassVar[bool] = False
+    """Whether to continue the run in `out`; an option of experiments that support it."""
+
+    @property
+    def hparams(self) -> dict[str, float]:
+        """The hyperparameters of the train step; another value needs no new compilation."""
+        return {}
+
+
+@dataclass(frozen=True)
+class TrainingConfig(Config):
+    """The options of an experiment that trains, and that can be resumed."""
+
+    epochs: int = 10
+    """Passes over the training data."""
+    batch_size: int = 128
+    """Examples per step."""
+    validation: int = 5000
+    """Training examples held out for validation; never trained on."""
+    seed: int = 0
+    """Determines the weights, the order, the held-out examples and all other random numbers."""
+    resume: Flag = False
+    """Continue the run in --out, bit for bit; only --epochs may differ."""
+
+
+@dataclass(frozen=True)
+class RecipeConfig(TrainingConfig):
+    """The options of a recipe: one network, or one per seed, on one cycle of the learning rate."""
+
+    optimizer: Optimizer = "adamw"
+    """The optimizer, by its name."""
+    learning_rate: float | None = None
+    """The peak of a one-cycle cosine schedule; by default what suits the optimizer."""
+    seeds: int = 1
+    """Networks to train, with the seeds from --seed on."""
+
+    @property
+    def hparams(self) -> dict[str, float]:
+        """The hyperparameters that `make_optimizer` reads."""
+        rate = OPTIMIZERS[self.optimizer][1] if self.learning_rate is None else self.learning_rate
+        return {"learning_rate": rate}
+
+    def make_optimizer(self, hparams: Hparams, examples: int) -> optax.GradientTransformation:
+        """The optimizer, its learning rate on one cosine cycle over the run."""
+        steps = max(1, self.epochs * (examples // max(1, self.batch_size)))  # `fit` checks both
+        cycle = optax.cosine_onecycle_schedule(steps, peak_value=1.0)
+        constructor, _ = OPTIMIZERS[self.optimizer]
+        return constructor(lambda count: hparams["learning_rate"] * cycle(count))
+
+
+def seed_keys(first: int, n: int, times: int = 1) -> Key:
+    """A key for each of n seeds, the one that a single run of that seed has; all `times` over."""
+    if n < 1:
+        raise RunError(f"--seeds expects a positive integer, but got {n}")
+    return jnp.stack([jax.random.key(seed) for seed in [*range(first, first + n)] * times])
+
+
+class Run:
+    """The folder of one run, and everything that is written to it.
+
+    Attributes:
+      folder: new and empty, or that of the run to continue.
+      resumes: whether there is a run in it to continue.
+      interrupted: the exception by which `fit` ended early, if it did.
+    """
+
+    def __init__(self, name: str, config: Config, dataset: Dataset):
+        self.name, self.config, self.dataset = name, config, dataset
+        self.interrupted: Interrupted | None = None
+        self.folder, self.resumes = begin(name, config, dataset, **config.hparams)
+        self.began = time.perf_counter()
+
+    def fit(self, train_step: Any, train: Any, *, seeds: int = 1, **options: Any) -> Any:
+        """Train one network, or one per seed as a population; saved and reported here.
+
+        After Ctrl-C or SIGTERM, returns the result so far.
+
+        Args:
+          train_step: as `training.fit` takes it, a function of `config.hparams`.
+          train: the training data.
+          seeds: how many networks, with the seeds from `config.seed` on.
+          options: of `fit` or `fit_population`, in place of those in the config.
+        """
+        config: Any = self.config
+        options = {"epochs": config.epochs, "batch_size": config.batch_size} | options
+        saved, log = self.saved("training"), self.folder / "metrics.jsonl"
+        cut(log, saved["checkpoints"].latest_valid() or 0)
+        options |= {"chunk_seconds": config.chunk_seconds, **saved}
+        if seeds == 1:
+            single = {"key": jax.random.key(config.seed), "hparams": config.hparams}
+            train_them, options = fit, single | {"callbacks": [loss_spikes()]} | options
+        else:
+            keys = seed_keys(config.seed, seeds)
+            population = {"keys": keys, "hparams": reports.broadcast(config.hparams, seeds)}
+            train_them, options = fit_population, population | options
+        with console() as shown, json_lines(log) as written:
+            try:
+                return train_them(train_step, train, report=combine(shown, written), **options)
+            except Interrupted as interrupted:
+                self.interrupted = interrupted
+                return interrupted.fit
+
+    def fit_population(
+        self, name: str, train_step: Any, train: Any, **options: Any
+    ) -> PopulationResult:
+        """`fit_population` as one part of a study, saved here under a name.
+
+        Raises `Interrupted` after Ctrl-C or SIGTERM: what other parts need is missing then.
+        """
+        config: Any = self.config
+        sizes = {"epochs": config.epochs, "batch_size": config.batch_size}
+        with console() as shown:
+            result = fit_population(
+                train_step, train, report=shown, **self.saved(name, keep=1), **sizes, **options
+            )
+        print(
+            f"{len(result.diverged)} networks by {result.strategy}: {result.train_seconds:.1f} s "
+            f"of training, {result.compile_seconds:.1f} s of compiling; "
+            f"{(result.diverged >= 0).sum()} diverged",
+            flush=True,
+        )
+        return result
+
+    def saved(self, name: str, *, keep: int = 3) -> dict[str, Any]:
+        """Options with which `training.fit` saves here under a name, and resumes from there."""
+        folder = self.folder / "checkpoints" / name
+        checkpoints = Checkpoints(folder, every=self.config.save_seconds, keep=keep)
+        return {"checkpoints": checkpoints, "resume": self.resumes}
+
+    def finish(
+        self, train_step: Any, result: FitResult | PopulationResult, make_report: Any = None
+    ) -> None:
+        """Save the parameters, evaluate on the test split, once, and write result and figures.
+
+        Args:
+          train_step: the same as for `fit`.
+          result: what `fit` returned.
+          make_report: (run, train_step, result) -> `reports.Report`, which evaluates and draws; by
+            default that of classifiers.
+
+        Raises:
+          Interrupted: when all is written, where training was interrupted.
+        """
+        population = isinstance(result, PopulationResult)
+        train_state = result.train_states if population else result.train_state
+        save_params(self.folder, train_state)
+        if make_report is None:
+            make_report = reports.classifiers if population else reports.classifier
+        report = make_report(self, train_step, result)
+        shared = {
+            "steps": int(np.max(train_state.step)),
+            "compile_seconds": result.compile_seconds,
+            "train_seconds": result.train_seconds,
+            "samples_per_second": result.samples_per_second,
+            "total_seconds": time.perf_counter() - self.began,
+            "interrupted": self.interrupted is not None,
+        }
+        print(report.text)
+        self.write(report.result | shared, report.figures)
+        if self.interrupted is not None:
+            raise self.interrupted
+
+    def write(self, result: Mapping[str, Any], figures: Mapping[str, Figure]) -> Any:
+        """Write the figures and result.json; return the result as it is in the file."""
+        for name, figure in figures.items():
+            write_figure(self.folder / f"{name}.png", figure)
+        write_json(self.folder / "result.json", result)
+        names = [*(f"{name}.png" for name in figures), "result.json"]
+        print(f"in {self.folder}: {', '.join(names)}", flush=True)
+        return to_json(result)

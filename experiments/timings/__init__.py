@@ -1,0 +1,1 @@
+"""Timings of parts: alternatives measured in turns on one machine, with quartiles."""

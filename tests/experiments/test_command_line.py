@@ -1,0 +1,73 @@
+"""`python -m experiments` lists all scripts; each describes itself, and writes outside the code."""
+
+import os
+import subprocess
+import sys
+from dataclasses import MISSING, fields
+from importlib import import_module
+from pathlib import Path
+
+import pytest
+
+from experiments.__main__ import FOLDER, listing, scripts
+
+ROOT = FOLDER.parent
+SCRIPTS = sorted(scripts())
+CHILDREN = {"bench.worker", "timings.same_bits_runs"}  # which other scripts start
+CHILDREN |= {"timings.processes.by_hand", "timings.processes.with_jaxnets"}
+
+
+def python_m(*arguments):
+    command = [sys.executable, "-m", *arguments]
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), "COLUMNS": "100"}
+    return subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True)
+
+
+def test_every_script_is_listed_in_one_line():
+    with_main = set()
+    for path in FOLDER.rglob("*.py"):
+        *_, last = path.read_text("utf-8").rstrip().split("\n\n\n")
+        if last.startswith('if __name__ == "__main__":'):
+            name = ".".join(path.relative_to(FOLDER).with_suffix("").parts)
+            with_main.add(name.removesuffix("__main__").removesuffix("."))
+    assert set(SCRIPTS) == with_main - CHILDREN - {""}
+    lines = listing().splitlines()
+    for name, line in scripts().items():
+        (listed,) = [each for each in lines if each.split()[:1] == [name]]
+        assert listed.endswith(line) and line.endswith((".", "?"))
+
+
+def test_python_m_experiments_prints_the_listing():
+    process = python_m("experiments")
+    assert (process.returncode, process.stdout, process.stderr) == (0, listing() + "\n", "")
+
+
+@pytest.mark.parametrize("name", ["runner", "bench.records", "decks", "no.such.module"])
+def test_a_module_that_is_no_experiment_is_one_line_and_status_2(name):
+    process = python_m(f"experiments.{name}")
+    message = f"experiments.{name} is no experiment; `python -m experiments` lists all of them\n"
+    assert (process.returncode, process.stdout, process.stderr) == (2, "", message)
+
+
+@pytest.mark.parametrize("name", ["mnist_record", "bench", "timings.same_speed"])
+def test_help_has_a_line_for_each_command_and_no_absolute_path(name):
+    process = python_m(f"experiments.{name}", "--help")
+    assert (process.returncode, process.stderr) == (0, "")
+    assert process.stdout.startswith(f"usage: python -m experiments.{name} ")
+    module = import_module(f"experiments.{name}" + ".__main__" * (name == "bench"))
+    commands = [line for line in module.__doc__.splitlines() if line.startswith("python -m")]
+    printed = [line.strip() for line in process.stdout.splitlines()]
+    assert commands and [line for line in printed if line in commands] == commands
+    assert (
+        str(ROOT) not in process.stdout and str(Path(sys.executable).parent) not in process.stdout
+    )
+
+
+@pytest.mark.parametrize("name", SCRIPTS)
+def test_no_default_output_is_inside_the_code(name):
+    module = import_module(f"experiments.{name}" + ".__main__" * (name == "bench"))
+    options = {field.name: field.default for field in fields(module.Config)}
+    assert options.get("out") is None
+    paths = [value for value in options.values() if isinstance(value, Path)]
+    assert not [path for path in paths if path.parts[:1] == ("experiments",)]
+    assert MISSING not in options.values() or name in ("timings.same_bits", "timings.same_speed")
