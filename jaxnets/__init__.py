@@ -36,6 +36,8 @@ if TYPE_CHECKING:
     from jaxnets.inspect import summary
     from jaxnets.training import evaluate, fit, make_train_step, predict
 
+    __version__: str
+
 __all__ = [
     "Layer",
     "LayerError",
