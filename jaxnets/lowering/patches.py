@@ -6,6 +6,7 @@ and up to forty times for the kernel gradient. Copying patches and one matmul is
 
 import itertools
 import math
+from typing import Any
 
 import jax.numpy as jnp
 from jax import lax
@@ -72,8 +73,8 @@ def kernel_gradient(
     return y.reshape(kernel.shape)
 
 
-def patches_bytes(x: Array, kernel: Array, strides: Ints) -> int:
-    """An upper bound of the patches' size in bytes."""
+def patches_bytes(x: Any, kernel: Any, strides: Ints) -> int:
+    """An upper bound of the patches' size in bytes, from the shapes of the arguments."""
     positions = math.prod(x.shape[:-1]) // math.prod(strides)
     return positions * math.prod(kernel.shape[:-2]) * x.shape[-1] * x.dtype.itemsize
 

@@ -76,5 +76,5 @@ def test_training_recovers_the_slope_of_the_data():
 
 
 def test_prelu_refuses_the_wrong_number_of_channels():
-    with pytest.raises(LayerError, match=r"prelu\(\) expects \(..., 3\) but got \(2, 4\); init"):
+    with pytest.raises(LayerError, match=r"prelu\(\) expects \(..., 3\) but got \(2, 4\); call"):
         prelu().apply(SLOPES, {}, jnp.ones((2, 4)))

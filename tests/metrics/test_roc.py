@@ -189,7 +189,7 @@ def test_the_stream_refuses_more_than_two_classes_with_the_cure(shape):
 def test_a_curve_refuses_arrays_of_different_shapes_with_the_cure(scores, labels):
     with (
         unchecked(),
-        pytest.raises(ValueError, match=r"roc_curve expects .* one shape .* scores\[:, 1\]"),
+        pytest.raises(ValueError, match=r"roc_curve expects .* same shape .* scores\[:, 1\]"),
     ):
         metrics.roc_curve(np.zeros(scores, np.float32), np.zeros(labels))
 
