@@ -155,7 +155,7 @@ def test_patience_on_a_loss_of_many_numbers_is_refused():
         TRAIN_STEP.loss,
         metrics={"loss": metrics.Metric(lambda o, y, w: (o.T @ w) * jnp.ones(2), lambda s: s)},
     )
-    with pytest.raises(RunError, match=r"one number, but got an array of shape \(2,\); name"):
+    with pytest.raises(RunError, match=r"one number, but got an array of shape \(2,\); give"):
         run(train_step, target(10), validation=target(3), patience=1)
 
 

@@ -192,5 +192,5 @@ def test_missing_methods_are_named_when_they_are_needed():
 
 
 def test_a_start_of_another_structure_is_refused():
-    with pytest.raises(RunError, match=r"that of train_step.init, but got a dict with no \['t"):
+    with pytest.raises(RunError, match=r"that of train_step.init, but got a dict with no \['s"):
         run(Descent(), DATA, start={"weights": jnp.zeros(3)})

@@ -53,8 +53,8 @@ def log_uniform(low: float, high: float) -> Distribution:
     """Positive numbers whose logarithms are uniformly distributed: all decades equally likely."""
     if not low > 0:
         raise RunError(
-            f"log_uniform expects a positive low, since it takes the logarithm, but got {low!r}; "
-            "pass a small positive number, or use uniform"
+            f"log_uniform expects a positive low, but got {low!r}, which has no logarithm; pass a "
+            "small positive number, or use uniform"
         )
     return Distribution("log_uniform", _bounds("log_uniform", low, high))
 
