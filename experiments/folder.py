@@ -53,16 +53,16 @@ def open_folder(name: str, config: Any) -> tuple[Path, bool]:
                 f"another run is writing to {folder}; wait until it ends, or choose another folder "
                 "with --out"
             )
-        begun = _holds_run(folder, config.resume)  # another may have started and ended since
+        has_run = _holds_run(folder, config.resume)  # another may have started and ended since
         for names in ("*.json", "*.jsonl", "*.png", "*.safetensors"):
             sweep(folder, names)
     except OSError as error:
         raise RunError(
             f"cannot write to {folder}: {error.strerror}; choose another folder with --out"
         ) from error
-    if config.resume and not begun:
+    if config.resume and not has_run:
         print(f"nothing to resume in {folder}; starting a new run", flush=True)
-    return folder, begun
+    return folder, has_run
 
 
 def new_folder(name: str) -> Path:
@@ -91,7 +91,7 @@ def begin(name: str, config: Any, dataset: Dataset, **more: Any) -> tuple[Path, 
     Returns:
       The folder, and whether there is a run in it to resume.
     """
-    folder, begun = open_folder(name, config)
+    folder, has_run = open_folder(name, config)
     description = {
         "experiment": name,
         "config": asdict(config),
@@ -100,12 +100,12 @@ def begin(name: str, config: Any, dataset: Dataset, **more: Any) -> tuple[Path, 
         "versions": {p: version(p) for p in ("jaxnets", "jax", "jaxlib", "optax", "numpy")},
         **machine(),
     }
-    if begun:
+    if has_run:
         check_same_run(folder / "run.json", description)
     else:
         write_json(folder / "run.json", description)
     print(f"{name}: {dataset.name}, {dataset.source}; writing to {folder}", flush=True)
-    return folder, begun
+    return folder, has_run
 
 
 def machine() -> dict[str, Any]:

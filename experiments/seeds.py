@@ -47,8 +47,8 @@ class Sources(NamedTuple):
 
     Attributes:
       observed: over the networks, on these test images.
-      images: the part of it that more test images would take away.
-      networks: the part that is left with infinitely many test images.
+      images: the part of it due to the finite number of test images.
+      networks: the part that would remain with infinitely many test images.
       binomial: of one network's accuracy, from one draw of the test images to another.
     """
 

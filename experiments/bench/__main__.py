@@ -67,7 +67,6 @@ def default_batch_size(case: str, platform: str) -> int:
 
 
 if __name__ == "__main__":
-    jax.config.update(
-        "jax_platforms", "cpu"
-    )  # this process only counts; the accelerator is for the peers
+    # This process only counts; the accelerator is for the peers.
+    jax.config.update("jax_platforms", "cpu")
     command_line.main(experiment, Config)

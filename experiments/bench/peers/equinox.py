@@ -28,7 +28,7 @@ def network(task: Task) -> Network:
     """The network of the task's case with its initial weights."""
     *keys, last = jax.random.split(jax.random.key(task.seed), 6)
     model, state = nn.make_with_state(choose(task, CASES))(keys)
-    model = begin(model, last)
+    model = initialise(model, last)
     params, static = eqx.partition(model, eqx.is_inexact_array)
 
     def apply(params, state, x, train):
@@ -39,7 +39,7 @@ def network(task: Task) -> Network:
     return Network(params, state, apply)
 
 
-def begin(model: nn.Sequential, key: jax.Array) -> nn.Sequential:
+def initialise(model: nn.Sequential, key: jax.Array) -> nn.Sequential:
     """The model with initial weights as in `cases`."""
 
     def layers(model: nn.Sequential) -> list:

@@ -16,7 +16,7 @@ from torch.optim.lr_scheduler import LambdaLR
 from experiments.bench.cases import LEARNING_RATE
 from experiments.bench.peers.choose import choose
 from experiments.bench.peers.images import TESTED, Split, decay_steps, epochs, images
-from experiments.bench.peers.torch_networks import CASES, begin
+from experiments.bench.peers.torch_networks import CASES, initialise
 from experiments.bench.task import Task
 
 NEEDS = ("torch",)
@@ -43,7 +43,7 @@ class Implementation:
         layout = torch.channels_last if nhwc else torch.contiguous_format
         torch.manual_seed(task.seed)
         members = [task.members] if task.case == "population" else []
-        model = choose(task, CASES)(*members).apply(begin)
+        model = choose(task, CASES)(*members).apply(initialise)
         self.model = model.to(DEVICE, memory_format=layout)
         self.first = deepcopy(self.model.state_dict())
         self.loss = wrap(lambda x, y: cross_entropy(self.logits(x), y))

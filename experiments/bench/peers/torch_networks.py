@@ -131,7 +131,7 @@ def normed(before: int, after: int, size: int, stride: int = 1) -> list[nn.Modul
     return [conv, nn.BatchNorm2d(after, eps=NORM_EPSILON, momentum=1 - NORM_DECAY)]
 
 
-def begin(module: nn.Module) -> None:
+def initialise(module: nn.Module) -> None:
     """Draw a layer's initial weights as in `experiments.bench.cases`."""
     if isinstance(module, nn.Conv2d | nn.Linear):
         kernel(module.weight, module.weight[0].numel())

@@ -136,7 +136,7 @@ def test_a_member_of_a_jax_peer_s_population_is_the_network_of_its_seed(name, sm
 def test_a_member_of_torch_s_population_is_its_own_network():
     networks, torch = peer("torch_networks"), import_module("torch")
     x, y = torch.rand(5, 1, 28, 28), torch.arange(5)
-    both = networks.Population(2).apply(networks.begin)
+    both = networks.Population(2).apply(networks.initialise)
     first = (both.hidden.weight[:32], both.kernels[0])
     logits = torch.relu(x.flatten(1) @ first[0].T) @ first[1]
     torch.testing.assert_close(both(x)[0], logits)  # biases are still zero
