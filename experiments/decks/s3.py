@@ -106,21 +106,9 @@ def experiment(config: Config) -> None:
         "hparams": config.hparams,
         "remainder": "pad",
     }
-    train_step, by_rate = compiled(config, model), {"hparams": config.hparams}  # network.compile()
-    fitted = run.fit(
-        train_step, fashion.train, batch_size=config.batch_size, **options
-    )  # network.fit
-    run.finish(train_step, fitted)
-    trained = fitted.train_state
-    test = evaluate(train_step, trained, fashion.test, **by_rate)  # network.evaluate(...)
-    began = time.perf_counter()
-    evaluate(train_step, trained, fashion.test, **by_rate)  # again, already compiled
-    micros = 1e6 * (time.perf_counter() - began) / len(fashion.test.y)
-    train_micros = 1e6 * fitted.train_seconds / (config.epochs * len(fashion.train.y))
-    first = int(np.flatnonzero(fashion.test.y == 0)[0])  # a T-shirt
-    image = fashion.test.x[first : first + 1]
-    shirt = predict_proba(train_step, trained, image, **by_rate)[0]
-    show_prediction(run.folder / "prediction.png", fashion, first, shirt)
+    train_step = compiled(config, model)  # network.compile(...)
+    result = run.fit(train_step, fashion.train, batch_size=config.batch_size, **options)
+    run.finish(train_step, result)
 
     # The slide says batches of 128, but its times and losses match Keras's default of 32.
     print("the same in batches of 32", flush=True)
@@ -128,30 +116,53 @@ def experiment(config: Config) -> None:
         saved = run.saved("batches of 32")
         by_32 = fit(train_step, fashion.train, batch_size=32, report=report, **options, **saved)
     variants(config, run, fashion)
+    rows = compare_training(config, fashion, result, by_32)
+    rows += compare_evaluation(config, run, train_step, result)
+    slides.compare(run.folder, *rows)
+    if config.seeds:
+        compare_recipes(config, run, model, fashion)
 
-    def by_epoch(fitted: FitResult, name: str) -> str:
-        return " ".join(f"{p.train[name]:.4f}" for p in fitted.history)
 
-    slides.compare(
-        run.folder,
-        (
-            "parameters",
-            "101,770",
-            f"{sum(leaf.size for leaf in jax.tree.leaves(trained.params)):,}",
-        ),
-        ("loss by epoch", "0.5078 0.3829 0.3516 0.3341 0.3223", by_epoch(fitted, "loss")),
+def compare_training(
+    config: Config, fashion: Dataset, result: FitResult, by_32: FitResult
+) -> list[tuple[str, str, str]]:
+    """Rows of the slides' figures of training beside ours."""
+
+    def by_epoch(result: FitResult, name: str) -> str:
+        return " ".join(f"{progress.train[name]:.4f}" for progress in result.history)
+
+    parameters = sum(leaf.size for leaf in jax.tree.leaves(result.train_state.params))
+    micros = 1e6 * result.train_seconds / (config.epochs * len(fashion.train.y))
+    return [
+        ("parameters", "101,770", f"{parameters:,}"),
+        ("loss by epoch", "0.5078 0.3829 0.3516 0.3341 0.3223", by_epoch(result, "loss")),
         ("the same, batches of 32", "", by_epoch(by_32, "loss")),
-        ("accuracy by epoch", "0.8192 0.8632 0.8753 0.8824 0.8868", by_epoch(fitted, "accuracy")),
+        ("accuracy by epoch", "0.8192 0.8632 0.8753 0.8824 0.8868", by_epoch(result, "accuracy")),
         ("the same, batches of 32", "", by_epoch(by_32, "accuracy")),
+        ("training, us/sample", "84 to 102", f"{micros:.1f}"),
+    ]
+
+
+def compare_evaluation(
+    config: Config, run: runner.Run, train_step: Callable[[Hparams], TrainStep], result: FitResult
+) -> list[tuple[str, str, str]]:
+    """Rows of the slides' figures of evaluation and prediction beside ours."""
+    fashion, hparams = run.dataset, {"hparams": config.hparams}
+    arguments = (train_step, result.train_state)
+    test = evaluate(*arguments, fashion.test, **hparams)  # network.evaluate(...)
+    began = time.perf_counter()
+    evaluate(*arguments, fashion.test, **hparams)  # again, already compiled
+    micros = 1e6 * (time.perf_counter() - began) / len(fashion.test.y)
+    row = int(np.flatnonzero(fashion.test.y == 0)[0])  # a T-shirt
+    shirt = predict_proba(*arguments, fashion.test.x[row : row + 1], **hparams)[0]
+    show_prediction(run.folder / "prediction.png", fashion, row, shirt)
+    return [
         ("test loss", "0.3382", f"{test['loss']:.4f}"),
         ("test accuracy", "0.8824, one run", f"{test['accuracy']:.4f}, one run"),
-        ("training, us/sample", "84 to 102", f"{train_micros:.1f}"),
         ("evaluation, us/sample", "58", f"{micros:.1f}"),
         # The slide prints the true label of this prediction with 8 entries; it has 10.
         ("a T-shirt: T-shirt, shirt", "0.9946, 0.0054", f"{shirt[0]:.4f}, {shirt[6]:.4f}"),
-    )
-    if config.seeds:
-        compare_recipes(config, run, model, fashion)
+    ]
 
 
 def variants(config: Config, run: runner.Run, fashion: Dataset) -> None:
