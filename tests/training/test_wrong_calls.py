@@ -255,7 +255,7 @@ WRONG = {
     ),
     "hold out a share": (
         lambda: train_test_split(TRAIN, 0.1, seed=0),
-        "number of rows, but got the share 0.1",
+        "number of rows, but got the fraction 0.1",
     ),
     "scale a split": (lambda: fit_standard(TRAIN), "got a tuple of 2; pass one array alone"),
     "scale words": (lambda: fit_standard(WORDS), "got strings"),
