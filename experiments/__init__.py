@@ -19,14 +19,14 @@ def _end_in_one_line(kind: type[BaseException], error: BaseException, trace: Any
 
 
 def _refuse_helpers(arguments: list[str]) -> None:
-    """End `python -m experiments.NAME` with a message where NAME is no script."""
+    """End `python -m experiments.NAME` with a message where NAME is not a script."""
     name = arguments[arguments.index("-m") + 1]
     if not name.startswith("experiments."):
         return
     path = Path(__file__).parent.joinpath(*name.split(".")[1:])
     file = path / "__main__.py" if path.is_dir() else path.with_suffix(".py")
     if not file.exists() or "__name__ ==" not in file.read_text(encoding="utf-8"):
-        message = f"{name} is no experiment; `python -m experiments` lists all of them"
+        message = f"{name} is not an experiment; `python -m experiments` lists all of them"
         print(message, file=sys.stderr, flush=True)
         sys.exit(2)
 

@@ -1,7 +1,7 @@
 """Chooses the implementation of a convolution: the first row of a table that supports it.
 
 On GPU and TPU it is always XLA's. The thresholds are the sizes from which one implementation is
-faster than the next on CPU, as measured by `experiments.bench.convolutions`.
+faster than the next on CPU, as measured by `experiments.timings.convolutions`.
 """
 
 from collections.abc import Callable

@@ -19,7 +19,7 @@ def compiler_options(params: Any) -> dict[str, str | bool]:
     The two libraries have separate thread pools, which wait for each other in every step. With
     Eigen only, a step of small matmuls is faster: 1.09 times with 784-500-300-10. But if kernels
     have a multiple of 128 columns it is usually slower, down to 0.86 times, so XLA's default is
-    used (`experiments.bench.matmuls`).
+    used (`experiments.timings.matmuls`).
     """
     shapes = [leaf.shape for leaf in jax.tree.leaves(params)]
     aligned = any(shape and shape[-1] % COLUMNS == 0 for shape in shapes)
