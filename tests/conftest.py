@@ -24,6 +24,15 @@ install_import_hook(
     ["jaxnets.keys", "jaxnets.losses", "jaxnets.lowering", "jaxnets.metrics"], "beartype.beartype"
 )
 
+
+def pytest_configure(config):
+    """Keep compiled programs on disk, for all modules, workers and later runs of the tests."""
+    if (cache := getattr(config, "cache", None)) is not None:  # -p no:cacheprovider has none
+        jax.config.update("jax_compilation_cache_dir", str(cache.mkdir("xla")))
+        jax.config.update("jax_persistent_cache_min_compile_time_secs", 0)
+        jax.config.update("jax_persistent_cache_min_entry_size_bytes", -1)
+
+
 PEAKS = {}  # worker of pytest-xdist: its peak resident memory in GB
 
 
