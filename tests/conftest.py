@@ -5,6 +5,8 @@ import gc
 import os
 import signal
 import sys
+from collections import Counter
+from pathlib import Path
 
 # Set before JAX starts: with two CPU devices, the tests detect wrong placement.
 os.environ["XLA_FLAGS"] = (
@@ -33,6 +35,27 @@ def pytest_configure(config):
         jax.config.update("jax_persistent_cache_min_entry_size_bytes", -1)
 
 
+SLOW = Path(__file__).with_name("slow.txt")
+SLOW_SECONDS = 0.75  # of a test function, all its parameters together
+DURATIONS = Counter()  # test function -> seconds
+
+
+def pytest_addoption(parser):
+    parser.addoption("--record-slow", action="store_true", help="write tests/slow.txt anew")
+
+
+@pytest.hookimpl(tryfirst=True)  # before -m selects by the marks
+def pytest_collection_modifyitems(items):
+    slow = set(SLOW.read_text(encoding="utf-8").split())
+    for item in items:
+        if item.nodeid.split("[")[0] in slow:
+            item.add_marker("slow")
+
+
+def pytest_runtest_logreport(report):
+    DURATIONS[report.nodeid.split("[")[0]] += report.duration
+
+
 PEAKS = {}  # worker of pytest-xdist: its peak resident memory in GB
 
 
@@ -59,6 +82,9 @@ def unoptimised():
 def pytest_sessionfinish(session):
     if hasattr(session.config, "workeroutput"):
         session.config.workeroutput["peak"] = peak_memory()
+    elif session.config.getoption("--record-slow"):
+        slow = sorted(name for name, seconds in DURATIONS.items() if seconds > SLOW_SECONDS)
+        SLOW.write_text("".join(f"{name}\n" for name in slow), encoding="utf-8")
 
 
 @pytest.hookimpl(optionalhook=True)
