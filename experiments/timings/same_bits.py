@@ -1,10 +1,11 @@
 """Whether two checkouts train the same bits: twelve short runs in each, every leaf compared.
 
 python -m experiments.timings.same_bits --old PATH [--new PATH]
+python -m experiments.timings.same_bits --old . --stream
 
 Each run is a fresh process with the checkout first on its path. It writes the leaves of its last
-train state to a file; values must be equal bit for bit. The status is 1 if any differs. About 4
-minutes on two cores.
+train state to a file; values must be equal bit for bit. The status is 1 if any differs. With
+`--stream` the new one reads its data as it trains. About 4 minutes on two cores.
 """
 
 import os
@@ -34,29 +35,34 @@ class Config:
     """The checkout that is compared."""
     runs: tuple[str, ...] = RUNS
     """Names of the runs to compare."""
+    stream: bool = False
+    """The new checkout trains on a `data.Stream`; without the populations, each of whose members
+    has an order of its own."""
 
 
 def main(config: Config) -> None:
     """Run all in both, and print the leaves that differ."""
     unequal = 0
+    runs = [name for name in config.runs if not (config.stream and name.startswith("population"))]
     with tempfile.TemporaryDirectory(prefix="jaxnets-bits-") as folder:
-        for name in config.runs:
-            leaves = [
-                _leaves(checkout.resolve(), name, Path(folder) / f"{name}-{i}.npz")
-                for i, checkout in enumerate((config.old, config.new))
-            ]
-            differences = _differences(*leaves)
+        for name in runs:
+            old = _leaves(config.old.resolve(), name, Path(folder) / f"{name}-old.npz")
+            path = Path(folder) / f"{name}-new.npz"
+            new = _leaves(config.new.resolve(), name, path, stream=config.stream)
+            differences = _differences(old, new)
             unequal += bool(differences)
-            print(f"{name:16} {len(leaves[0]):3} leaves  {differences or 'equal'}", flush=True)
+            print(f"{name:16} {len(old):3} leaves  {differences or 'equal'}", flush=True)
     if unequal:
         sys.exit(1)
 
 
-def _leaves(checkout: Path, name: str, path: Path) -> dict[str, np.ndarray]:
+def _leaves(
+    checkout: Path, name: str, path: Path, *, stream: bool = False
+) -> dict[str, np.ndarray]:
     flags = "--xla_force_host_platform_device_count=2" if name == "two_devices" else ""
     environment = os.environ | {"PYTHONPATH": str(checkout), "XLA_FLAGS": flags}
     script = Path(__file__).with_name("same_bits_runs.py")
-    command = [sys.executable, str(script), name, str(path)]
+    command = [sys.executable, str(script), name, str(path), *(["stream"] if stream else [])]
     subprocess.run(command, cwd=checkout, env=environment, check=True, stdout=subprocess.DEVNULL)
     with np.load(path) as arrays:
         return dict(arrays)

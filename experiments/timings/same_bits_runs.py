@@ -33,7 +33,8 @@ from jaxnets.training import population
 NEW = hasattr(training, "make_train_step")  # else the names are those of version 0.1
 STEP, HPARAMS = ("make_train_step", "hparams") if NEW else ("make_update", "hyper")
 MNIST = data.load("mnist").train
-TRAIN = (MNIST.x[:3000], MNIST.y[:3000])
+ARRAYS = (MNIST.x[:3000], MNIST.y[:3000])
+TRAIN = data.Stream(ARRAYS, workers=3) if sys.argv[3:] == ["stream"] else ARRAYS
 VALIDATION = (MNIST.x[3000:4000], MNIST.y[3000:4000])
 
 
@@ -168,5 +169,5 @@ def _storable(leaf):
 
 
 if __name__ == "__main__":
-    name, path = sys.argv[1:]
+    name, path = sys.argv[1:3]
     np.savez(path, **leaves(RUNS[name]()))
