@@ -43,10 +43,10 @@ def test_python_m_experiments_prints_the_listing():
 
 
 @pytest.mark.parametrize("name", ["runner", "bench.records", "decks", "no.such.module"])
-def test_a_module_that_is_no_experiment_is_one_line_and_status_2(name):
+def test_a_module_that_is_not_an_experiment_is_one_line_and_status_2(name):
     process = python_m(f"experiments.{name}")
-    message = f"experiments.{name} is not an experiment; `python -m experiments` lists all of them\n"
-    assert (process.returncode, process.stdout, process.stderr) == (2, "", message)
+    message = f"experiments.{name} is not an experiment; `python -m experiments` lists all of them"
+    assert (process.returncode, process.stdout, process.stderr) == (2, "", f"{message}\n")
 
 
 @pytest.mark.parametrize("name", ["mnist_record", "bench", "timings.same_speed"])
