@@ -151,7 +151,7 @@ def test_a_gate_with_a_full_field_makes_the_blocks_field_full():
 
 
 @pytest.mark.parametrize(
-    ("stage", "said"),
+    ("stage", "message"),
     [
         (conv_transpose(2, (3, 3), strides=2), "conv_general_dilated in bad.*transposed"),
         (lambda x: jnp.cumsum(x, 1), "through cumsum in bad, at .*test_receptive_field.*rule"),
@@ -161,9 +161,9 @@ def test_a_gate_with_a_full_field_makes_the_blocks_field_full():
         (scan_over_time(serial(lambda pair: (pair[1],) * 2), lambda x: x), "through scan in bad"),
     ],
 )
-def test_operations_without_a_rule_are_refused_by_name(stage, said):
+def test_operations_without_a_rule_are_refused_by_name(stage, message):
     model = serial(("conv", conv(2, (3, 3))), ("bad", stage))
-    with pytest.raises(LayerError, match=f"(?s){said}"):
+    with pytest.raises(LayerError, match=f"(?s){message}"):
         receptive_field(model, jnp.ones((1, 6, 6, 2)))
 
 
