@@ -14,6 +14,7 @@ os.environ["XLA_FLAGS"] = (
 )
 
 import jax
+import jaxlib
 import pytest
 from jaxtyping import install_import_hook
 
@@ -27,8 +28,17 @@ install_import_hook(
 )
 
 
+# Compiling takes most of the time of the tests, and running what was compiled next to none.
+QUICK_COMPILATION = " --xla_backend_optimization_level=0 --xla_llvm_disable_expensive_passes=true"
+if jaxlib.__version__.startswith("0.10."):  # gone from later versions
+    QUICK_COMPILATION += " --xla_cpu_use_fusion_emitters=false"
+
+
 def pytest_configure(config):
-    """Keep compiled programs on disk, for all modules, workers and later runs of the tests."""
+    """Compile quickly, and keep programs on disk for all modules, workers and later runs."""
+    flags = os.environ["XLA_FLAGS"]  # which workers inherit
+    if not config.getoption("--optimize") and QUICK_COMPILATION not in flags:
+        os.environ["XLA_FLAGS"] = flags + QUICK_COMPILATION
     if (cache := getattr(config, "cache", None)) is not None:  # -p no:cacheprovider has none
         jax.config.update("jax_compilation_cache_dir", str(cache.mkdir("xla")))
         jax.config.update("jax_persistent_cache_min_compile_time_secs", 0)
@@ -41,6 +51,7 @@ DURATIONS = Counter()  # test function -> seconds
 
 
 def pytest_addoption(parser):
+    parser.addoption("--optimize", action="store_true", help="compile as users do")
     parser.addoption("--record-slow", action="store_true", help="write tests/slow.txt anew")
 
 
@@ -69,14 +80,6 @@ def free_compiled_programs():
     gc.collect()
     if sys.platform == "linux" and hasattr(libc := ctypes.CDLL(None), "malloc_trim"):
         libc.malloc_trim(0)  # glibc keeps freed pages
-
-
-@pytest.fixture
-def unoptimised():
-    """Disable optimisations, since a program that runs once takes longer to compile than to run."""
-    jax.config.update("jax_disable_most_optimizations", True)
-    yield
-    jax.config.update("jax_disable_most_optimizations", False)
 
 
 def pytest_sessionfinish(session):

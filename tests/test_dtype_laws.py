@@ -43,7 +43,6 @@ def applied(case, params, state, x, train=True):
     return case.layer.apply(params, state, x, key=jax.random.key(0), train=train)
 
 
-@pytest.mark.usefixtures("unoptimised")
 @over_cases
 @in_both_modes
 def test_the_result_is_the_float32_result_rounded_once(name, train):
@@ -62,7 +61,6 @@ def test_the_result_is_the_float32_result_rounded_once(name, train):
         assert_same((y, new_state), (exact_y.astype(returned(name, dtype)), exact_state))
 
 
-@pytest.mark.usefixtures("unoptimised")
 @over_cases
 @in_both_modes
 def test_float64_is_computed_in_float64(name, train):
@@ -107,7 +105,6 @@ def joined(tree):
     return np.concatenate([np.ravel(leaf).astype(np.float32) for leaf in jax.tree.leaves(tree)])
 
 
-@pytest.mark.usefixtures("unoptimised")
 @pytest.mark.parametrize("name", sorted(CASES.keys() - {"scale_pixels"}))
 def test_bfloat16_derivatives_are_the_rounded_float32_ones(name):
     case = CASES[name]

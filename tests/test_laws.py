@@ -122,7 +122,6 @@ def test_numpy_arrays_are_accepted_like_jax_arrays(case, train):
     assert_close(actual, expected, 1e-6)
 
 
-@pytest.mark.usefixtures("unoptimised")
 @pytest.mark.parametrize("name", sorted(CASES.keys() - {"scale_pixels"}))
 def test_training_gradients_agree_with_finite_differences_to_second_order(name):
     case = CASES[name]

@@ -7,8 +7,6 @@ from helpers import assert_close, normal
 
 from jaxnets import LayerError, dense, network, scan_over_time
 
-pytestmark = pytest.mark.usefixtures("unoptimised")
-
 
 @network(mix=dense(3))
 def cell(carry_and_x, *, mix):

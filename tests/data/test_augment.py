@@ -11,7 +11,6 @@ from jaxnets import dense, flatten, losses, metrics, serial
 from jaxnets.data import augment
 from jaxnets.training import Batch, make_train_step
 
-pytestmark = pytest.mark.usefixtures("unoptimised")
 SHAPE = (6, 11, 8, 3)
 X = np.random.default_rng(0).integers(
     1, 256, SHAPE, dtype=np.uint8

@@ -11,8 +11,6 @@ from experiments import runner
 from experiments.decks import fashion_seeds, s0, s1, s2, s3, s4, slides
 from jaxnets.training import Checkpoints, Interrupted, RunError
 
-pytestmark = pytest.mark.usefixtures("unoptimised")
-
 
 @pytest.fixture
 def run_script(small_mnist, tmp_path, capsys):

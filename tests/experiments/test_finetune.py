@@ -15,7 +15,7 @@ from jaxnets.training import RunError
 
 
 @pytest.fixture
-def found(small_mnist, tmp_path, monkeypatch, capsys, unoptimised):
+def found(small_mnist, tmp_path, monkeypatch, capsys):
     """One direction, one trial from scratch and two of fine-tuning: the result and the output."""
     sets = dict.fromkeys(("MNIST", "Fashion-MNIST"), data.load("mnist", data_dir=small_mnist))
     methods = {

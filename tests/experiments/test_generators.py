@@ -15,7 +15,6 @@ from jaxnets import data
 from jaxnets.interop import safetensors
 from jaxnets.training import Interrupted
 
-pytestmark = pytest.mark.usefixtures("unoptimised")
 FASTEST = "jaxnets.training.population.fit.fastest"
 SCRIPTS = pytest.mark.parametrize("script", [autoencoder, gan])
 

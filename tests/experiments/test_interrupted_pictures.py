@@ -10,7 +10,6 @@ from experiments.decks import s0, s1, s2
 from jaxnets import dense, flatten, scale_pixels, serial
 from jaxnets.training import Interrupted
 
-pytestmark = pytest.mark.usefixtures("unoptimised")
 AFTER = "interrupted after 16 of 60 updates"  # in two epochs of 30
 
 

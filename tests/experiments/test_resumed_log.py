@@ -16,7 +16,6 @@ from jaxnets import data, dense, flatten, losses, metrics, scale_pixels, serial
 from jaxnets.training import make_train_step
 
 STEPS = 10  # an epoch, which is one chunk
-pytestmark = pytest.mark.usefixtures("unoptimised")
 FASTEST = "jaxnets.training.population.fit.fastest"
 
 

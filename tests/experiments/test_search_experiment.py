@@ -12,7 +12,7 @@ SMALL = {"seeds": 1, "units": 3, "trials": 4, "images": 120, "validation": 40, "
 
 
 def test_both_searches_end_with_a_setting_and_a_second_start_repeats_nothing(
-    small_mnist, tmp_path, monkeypatch, capsys, unoptimised
+    small_mnist, tmp_path, monkeypatch, capsys
 ):
     # which strategy is the faster is another test's; measuring compiles both
     monkeypatch.setattr(FASTEST, lambda run, hparams: "vmap")

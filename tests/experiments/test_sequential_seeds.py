@@ -31,7 +31,7 @@ def train_step(hparams):
 
 
 @pytest.fixture(autouse=True)
-def draw_nothing(unoptimised, monkeypatch):
+def draw_nothing(monkeypatch):
     """Drawing is tested elsewhere."""
     monkeypatch.setattr(Figure, "savefig", lambda *arguments, **options: None)
 

@@ -27,7 +27,6 @@ from jaxnets import (
     sum_pool,
 )
 
-pytestmark = pytest.mark.usefixtures("unoptimised")
 HALVES = pytest.mark.parametrize("half", [jnp.bfloat16, jnp.float16])
 N = 3000  # more than either dtype can count to in steps of 1
 

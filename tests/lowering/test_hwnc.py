@@ -13,7 +13,6 @@ from jaxnets import lowering
 from jaxnets.lowering import cook_toom, dispatch, hwnc
 from jaxnets.lowering.cook_toom import best_tile, tile_transforms
 
-pytestmark = pytest.mark.usefixtures("unoptimised")
 NOTHING = ((0, 0), (0, 0))
 
 

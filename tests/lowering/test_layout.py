@@ -20,7 +20,6 @@ from jaxnets import (
 )
 from jaxnets.jaxpr.walk import Walk
 
-pytestmark = pytest.mark.usefixtures("unoptimised")
 KEY = jax.random.key(0)
 X = normal(4, 9, 10, 3)
 

@@ -9,8 +9,6 @@ from jax.nn import relu
 
 from jaxnets import batch_norm, conv, lowering, max_pool, serial
 
-pytestmark = pytest.mark.usefixtures("unoptimised")
-
 
 def block(pool, **options):
     """A convolution that changes the layout, and operations before and after it."""

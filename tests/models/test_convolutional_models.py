@@ -61,7 +61,6 @@ def test_an_image_that_is_too_small_is_refused_at_the_layer(name, smallest):
         abstract(getattr(models, name)(), smallest, smallest - 1, 3)
 
 
-@pytest.mark.usefixtures("unoptimised")
 @pytest.mark.parametrize(("name", "side"), [("alexnet", 67), ("vgg11", 32)])
 def test_convolutions_are_initialised_as_in_he_et_al_2015_and_dense_kernels_small(name, side):
     params, _ = jax.jit(getattr(models, name)(100).init)(
@@ -184,7 +183,6 @@ def test_resnet_20_has_19_convolutions_with_the_shapes_of_the_paper():
     assert shapes["pool"] == (64,)
 
 
-@pytest.mark.usefixtures("unoptimised")
 def test_resnet_20_with_zero_branches_is_its_shortcuts():
     """Option A: subsampled by 2 twice, then padded with 48 channels of zeros."""
     model, x = models.resnet20(), normal(2, 9, 8, 3)
@@ -216,7 +214,6 @@ def test_the_small_network_has_the_given_stages():
     assert params["head"]["kernel"].shape == (7 * 7 * 24, 10)
 
 
-@pytest.mark.usefixtures("unoptimised")
 def test_the_dropout_rate_of_the_small_network_may_be_traced():
     x = normal(2, 4, 4, 1)
     params, state = models.small_cnn(2, [(4,)]).init(jax.random.key(0), x)

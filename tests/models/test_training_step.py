@@ -28,7 +28,6 @@ def drawn(train_step, x):
     )
 
 
-@pytest.mark.usefixtures("unoptimised")
 @pytest.mark.parametrize(("name", "side"), [("alexnet", 227), ("vgg16", 224)])
 def test_a_full_size_training_step_updates_every_layer_with_finite_gradients(name, side):
     train_step = make_train_step(

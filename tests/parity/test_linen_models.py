@@ -132,7 +132,6 @@ LENETS = {
 }
 
 
-@pytest.mark.usefixtures("unoptimised")
 @pytest.mark.parametrize(("linen", "model"), LENETS.values(), ids=LENETS)
 def test_the_logits_of_a_lenet_agree(linen, model):
     x = normal(2, 16, 16, 1)

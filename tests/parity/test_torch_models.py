@@ -172,7 +172,6 @@ def compare(make_ours, make_theirs, side, left, scale, classes=10):
     return ours, (logits.detach().numpy(), gradients)
 
 
-@pytest.mark.usefixtures("unoptimised")
 @pytest.mark.parametrize("name", CASES)
 def test_logits_agree_to_1e_4_and_gradients_to_1e_3_of_their_largest(name):
     (ours, our_gradients), (theirs, their_gradients) = compare(*CASES[name])

@@ -50,7 +50,6 @@ def test_the_result_is_on_one_device(runs):
         assert leaf.devices() == {jax.devices()[0]}
 
 
-@pytest.mark.usefixtures("unoptimised")
 def test_each_device_computes_its_share():
     sizes = {"batch_size": 6, "remainder": "drop", "evaluate_every": (1, "epochs")}
     key, data = jax.random.key(0), Examples(*IMAGES)

@@ -108,7 +108,6 @@ def test_the_train_step_is_traced_once():
     assert traced == [(12, 3)]
 
 
-@pytest.mark.usefixtures("unoptimised")
 def test_a_deeper_network_starts_with_no_more_programs(caplog):
     def compiled(*sizes):
         caplog.clear()

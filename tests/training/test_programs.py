@@ -41,7 +41,7 @@ def resident():
 for _ in range(3):  # warm-up: global programs are compiled once
     fit_and_forget()
 before = resident()
-for _ in range(30):
+for _ in range(8):
     fit_and_forget()
 print(resident() - before)
 """
@@ -99,9 +99,9 @@ def test_equal_train_steps_share_their_programs():
 @pytest.mark.skipif(sys.platform != "linux", reason="reads /proc, and trims glibc's memory")
 def test_training_many_models_does_not_leak_memory():
     path = os.pathsep.join([str(HERE), str(HERE.parents[1])])
-    environment = {**os.environ, "PYTHONPATH": path, "JAX_PLATFORMS": "cpu", "XLA_FLAGS": ""}
+    environment = {**os.environ, "PYTHONPATH": path, "JAX_PLATFORMS": "cpu"}
     done = subprocess.run(
         [sys.executable, "-c", PROGRAM], env=environment, text=True, capture_output=True
     )
     assert done.returncode == 0, done.stderr
-    assert float(done.stdout) < 60  # MB
+    assert float(done.stdout) < 40  # MB; 8 models that are kept take 96 or more

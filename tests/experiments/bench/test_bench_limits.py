@@ -51,7 +51,6 @@ def test_there_is_a_network_for_every_case():
     assert set(NETWORKS) == set(CASES)
 
 
-@pytest.mark.usefixtures("unoptimised")
 def test_batch_norm_remembers_nine_tenths():
     layer, x = NETWORKS["cnn_bn"](), jnp.ones((1, 4, 4, 1))
     shapes = jax.eval_shape(layer.init, jax.random.key(0), x)

@@ -16,8 +16,6 @@ from experiments.bench.worker import serve
 from jaxnets import dense, flatten, serial
 from jaxnets.training import fit
 
-pytestmark = pytest.mark.usefixtures("unoptimised")
-
 
 @pytest.fixture
 def task(small_mnist, monkeypatch):

@@ -78,7 +78,6 @@ def trained(small_mnist):
     return train
 
 
-@pytest.mark.usefixtures("unoptimised")
 @over(*PEERS, "torch_compile")
 def test_the_loss_falls_and_digits_are_classified(trained, name):
     trainer, first, last = trained(name)
@@ -87,14 +86,12 @@ def test_the_loss_falls_and_digits_are_classified(trained, name):
     assert trainer.accuracy() > 0.6
 
 
-@pytest.mark.usefixtures("unoptimised")
 def test_steps_in_a_scan_are_the_steps_one_by_one(trained):
     _, *alone = trained("stax")
     _, *scanned = trained("stax_scan")
     np.testing.assert_allclose(scanned, alone, rtol=1e-3)
 
 
-@pytest.mark.usefixtures("unoptimised")
 @over(*PEERS)
 def test_the_rate_decays_to_zero_over_the_epochs(name, small_mnist):
     trainer = peer(name).make(task(data_dir=str(small_mnist), epochs=2))
@@ -108,7 +105,6 @@ def test_the_rate_decays_to_zero_over_the_epochs(name, small_mnist):
     assert moved[2] < 1e-6  # there is nothing left of it
 
 
-@pytest.mark.usefixtures("unoptimised")
 @over("ours", "linen", "stax", "stax_scan", "torch")
 def test_every_member_of_a_population_learns(name, small_mnist):
     trainer = peer(name).make(task("population", str(small_mnist), members=3))
@@ -118,7 +114,6 @@ def test_every_member_of_a_population_learns(name, small_mnist):
     assert 0.6 < trainer.accuracy() <= 1
 
 
-@pytest.mark.usefixtures("unoptimised")
 @pytest.mark.parametrize("name", ["linen", "stax"])
 def test_a_member_of_a_jax_peer_s_population_is_the_network_of_its_seed(name, small_mnist):
     def after_steps(**options):
@@ -146,7 +141,6 @@ def test_a_member_of_torch_s_population_is_its_own_network():
     torch.testing.assert_close((found[0][:32], found[1][0]), expected)
 
 
-@pytest.mark.usefixtures("unoptimised")
 def test_ours_divides_a_batch_over_two_devices(small_mnist):
     losses = []
     for devices in (1, 2):

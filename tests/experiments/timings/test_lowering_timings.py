@@ -2,11 +2,7 @@
 
 import json
 
-import pytest
-
 from experiments.timings import convolutions, matmuls
-
-pytestmark = pytest.mark.usefixtures("unoptimised")
 
 
 def test_each_implementation_of_convolution_is_timed(tmp_path, monkeypatch, capsys):
