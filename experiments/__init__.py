@@ -7,7 +7,7 @@ from typing import Any
 
 
 def _end_in_one_line(kind: type[BaseException], error: BaseException, trace: Any) -> None:
-    """End a script that Ctrl-C, or a folder that cannot be written, stops while it imports."""
+    """End with a one-line message if Ctrl-C or an unwritable folder stops a script's imports."""
     if isinstance(error, KeyboardInterrupt):
         message, status = "interrupted; nothing more is saved", 130
     elif isinstance(error, OSError):
@@ -19,7 +19,7 @@ def _end_in_one_line(kind: type[BaseException], error: BaseException, trace: Any
 
 
 def _refuse_helpers(arguments: list[str]) -> None:
-    """End `python -m experiments.NAME` with a message where NAME is not a script."""
+    """End `python -m experiments.NAME` with a message if NAME is not a script."""
     name = arguments[arguments.index("-m") + 1]
     if not name.startswith("experiments."):
         return

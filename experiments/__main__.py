@@ -9,9 +9,9 @@ from pathlib import Path
 FOLDER = Path(__file__).parent
 KINDS = {
     "": "Experiments",
-    "decks": "Scripts of the decks",
-    "bench": "Benchmark of the peers",
-    "timings": "Timings of parts",
+    "decks": "Lecture decks",
+    "bench": "Benchmark against other libraries",
+    "timings": "Timings of single components",
 }
 
 

@@ -3,9 +3,9 @@
 python -m experiments.augmentations
 python -m experiments.augmentations --photo cat.jpg
 
-A row per augmentation, with 8 random draws after the original. Mixup mixes the digit with another
-one, and the photograph with itself upside down. Writes digit.png and photo.png to `--out`, in about
-15 s on two CPU cores.
+Each row shows the original and 8 random draws of one augmentation. Mixup mixes the digit with
+another digit, and the photograph with itself upside down. Writes digit.png and photo.png to
+`--out`, in about 15 s on two CPU cores.
 """
 
 from dataclasses import dataclass
@@ -36,7 +36,7 @@ class Config(runner.Config):
     side: int = 112
     """Pixels of the photograph's longer side."""
     seed: int = 0
-    """Determines all random draws."""
+    """The seed of all random draws."""
 
 
 def augmentations(side: int) -> dict[str, Augment]:

@@ -4,7 +4,7 @@ python -m experiments.autoencoder
 python -m experiments.autoencoder --seeds 4
 
 The label of an image is the image itself; nothing else differs from a classifier. The loss is the
-cross-entropy of the pixels, taken for probabilities of ink, summed over an image, in nats.
+binary cross-entropy in nats, summed over an image; pixels are interpreted as probabilities of ink.
 images.png has test digits above their reconstructions by the first network. Takes about a minute on
 two CPU cores.
 """

@@ -40,7 +40,7 @@ def main(
     Args:
       experiment: called with the options.
       config_type: their dataclass.
-      keep_compiled: keep compiled programs on disk, so that a second run starts sooner; False for
+      keep_compiled: cache compiled programs on disk, so that a second run starts sooner; False for
         scripts that time compilation.
     """
     script = sys.modules["__main__"]
@@ -85,14 +85,14 @@ def _fail(message: str) -> NoReturn:
 
 
 def _interrupted(message: str, status: int) -> NoReturn:
-    """Exit; another Ctrl-C ends the process at once, whatever the interpreter still has to do."""
+    """Exit with a message; another Ctrl-C ends the process at once, without cleanup."""
     signal.signal(signal.SIGINT, lambda *_: os._exit(status))
     print(f"interrupted; {message}", file=sys.stderr, flush=True)
     sys.exit(status)
 
 
 def _save_elsewhere(result: Any) -> str:
-    """Save the train state to a temporary folder; a message that has the folder, or the failure."""
+    """Save the train state to a temporary folder; return a message with the folder or the error."""
     state = result.train_state if isinstance(result, FitResult) else result.train_states
     try:
         folder = Path(tempfile.mkdtemp(prefix="jaxnets-"))
@@ -100,16 +100,16 @@ def _save_elsewhere(result: Any) -> str:
             step = result.history[-1].step if result.history else 0
             checkpoints.save(step, state, {"saved": "since its own folder failed"})
     except (CheckpointError, OSError):
-        return "It could not be saved elsewhere either: what came after the last save is lost."
+        return "It could not be saved elsewhere either: training since the last save is lost."
     return f"The last train state is in {folder}; the last checkpoint before it can be resumed."
 
 
 def _cache_compilations() -> None:
-    """Keep compiled programs on disk, small ones too, so that a second run starts sooner."""
+    """Cache all compiled programs on disk, so that a second run starts sooner."""
     jax.config.update("jax_persistent_cache_min_compile_time_secs", 0)
     if "JAX_COMPILATION_CACHE_DIR" in os.environ:
         return
     try:
         jax.config.update("jax_compilation_cache_dir", str(user_cache() / "xla"))
     except OSError as error:
-        warnings.warn(f"compiled programs are not kept: {error}", stacklevel=1)
+        warnings.warn(f"compiled programs are not cached on disk: {error}", stacklevel=1)

@@ -2,10 +2,10 @@
 
 python -m experiments.custom_layer
 
-A Torch7 module f(x, w) = y overloads three functions: `updateOutput` gives y, `updateGradInput`
-the loss's gradient in x, and `accGradParameters` that in w. Here they are three pure functions,
-`jax.custom_vjp` combines them into one differentiable function, and a `Layer` adds the weights.
-Runs in seconds on a CPU.
+A Torch7 module f(x, w) = y overloads three functions: `updateOutput` returns y, and
+`updateGradInput` and `accGradParameters` return the loss's gradients with respect to x and w. Here
+they are three pure functions, `jax.custom_vjp` combines them into one differentiable function, and
+a `Layer` adds the weights. Runs in seconds on a CPU.
 """
 
 from collections.abc import Callable
@@ -34,19 +34,19 @@ def update_output(params: Params, x: Array) -> Array:
 
 
 def update_grad_input(params: Params, x: Array, grad_output: Array) -> Array:
-    """The gradient of the loss in x: dL/dx = dL/dy W'."""
+    """The gradient of the loss with respect to x: dL/dx = dL/dy W'."""
     del x
     return grad_output @ params["kernel"].T
 
 
 def acc_grad_parameters(params: Params, x: Array, grad_output: Array) -> Params:
-    """The gradient of the loss in W and b, summed over the batch: dL/dW = x' dL/dy."""
+    """The gradient with respect to W and b, summed over the batch: dL/dW = x' dL/dy."""
     del params
     return {"kernel": x.T @ grad_output, "bias": grad_output.sum(0)}
 
 
 def wrong_grad_parameters(params: Params, x: Array, grad_output: Array) -> Params:
-    """The same with a mistake: the gradient in b is averaged over the batch."""
+    """`acc_grad_parameters` with a mistake: the gradient of b is averaged over the batch."""
     correct = acc_grad_parameters(params, x, grad_output)
     return {**correct, "bias": grad_output.mean(0)}
 

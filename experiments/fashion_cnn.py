@@ -5,12 +5,12 @@ python -m experiments.fashion_cnn --seeds 3 --data-dir FOLDER --out runs/fashion
 
 Five convolutions of `models.small_cnn`, one with 32 kernels at 28 x 28, two with 64 at 14 x 14 and
 two with 128 at 7 x 7: 289,130 parameters. Labels are smoothed, and AdamW's learning rate follows
-one cycle. Its peak and the shift, by up to a pixel, were chosen in shorter runs, on 10,000 training
-images held out; the test images are evaluated once per seed, when its network is finished. Seeds
-train one after another, each in a folder of its own under `--out`. `--resume` continues the one
-that was interrupted and leaves finished ones as they are. Fashion-MNIST does not come with jaxnets:
-FOLDER holds its four IDX files; without `--data-dir`, `data.load` looks for it and downloads it. A
-seed takes about 8 minutes on two CPU cores.
+one cycle. Its peak and the shift, by up to a pixel, were chosen in shorter runs, on 10,000 held-out
+training images; the test images are evaluated once per seed, when its network is finished. Seeds
+train one after another, each in its own folder under `--out`. `--resume` continues the interrupted
+seed and skips finished ones. Fashion-MNIST does not come with jaxnets: FOLDER holds its four IDX
+files; without `--data-dir`, `data.load` looks for it and downloads it. A seed takes about 8 minutes
+on two CPU cores.
 
 Result over 3 seeds: 93.97 % +- 0.10 on the test images. The result.json of the run is
 experiments/results/fashion_cnn.json.
@@ -53,7 +53,7 @@ def experiment(config: Config) -> None:
             model,
             config.make_optimizer(hparams, len(train.x)),
             partial(losses.softmax_cross_entropy, label_smoothing=0.1),
-            # the loss that is reported is the cross-entropy in nats, without smoothing
+            # the reported loss is the cross-entropy in nats, without smoothing
             metrics={
                 "loss": metrics.mean(losses.softmax_cross_entropy),
                 "accuracy": metrics.accuracy,

@@ -1,21 +1,21 @@
-"""Fine-tuning on few images a network trained on other images, against training from scratch.
+"""Fine-tuning a pretrained network on few images, compared with training from scratch.
 
 python -m experiments.finetune --data-dir FOLDER --out runs/finetune
 
-A small CNN is trained on Fashion-MNIST, on MNIST, or on its digits 0 to 8. Its stages, under a new
-head, are then trained on 10, 50 or 200 images per class of the other set, or of all ten digits, as
-long as a network from scratch, on the same images in the same order. Learning rates, and how much
-slower each stage learns than the one above it (Howard & Ruder 2018, section 3.2), are chosen on
-2,000 held-out images with seeds that are not reported. A seed determines the images, the head, the
-order, and the pretrained network. The test accuracies of both, and the 95 % interval of their
-paired difference, are written to `--out` and drawn; experiments/results/finetune.json is the
+A small CNN is trained on Fashion-MNIST, on MNIST, or on its digits 0 to 8. Its stages get a new
+head and are then trained on 10, 50 or 200 images per class of the other set, or of all ten digits,
+for as many steps as a network from scratch, on the same images in the same order. The learning
+rates, and the ratio between those of successive stages (Howard & Ruder 2018, section 3.2), are
+chosen on 2,000 held-out images with seeds that are not reported. A seed determines the images, the
+head, the order, and the pretrained network. The test accuracies of both, and the 95 % interval of
+their paired difference, are written to `--out` and drawn; experiments/results/finetune.json is the
 result.json of a run. Fashion-MNIST does not come with jaxnets: FOLDER holds its four IDX files;
 without `--data-dir`, `data.load` looks for it and downloads it. Took 25 minutes on one CPU core
-beside other work.
+that was also used by other processes.
 
 Points gained with 10, 50 and 200 images per class, mean over 10 seeds: nine digits to MNIST 8.0,
-1.6, 0.7; MNIST to Fashion-MNIST 0.9, 0.5, -0.1*; Fashion-MNIST to MNIST 1.9, -0.1*, 0.0* (*: or
-none).
+1.6, 0.7; MNIST to Fashion-MNIST 0.9, 0.5, -0.1*; Fashion-MNIST to MNIST 1.9, -0.1*, 0.0* (*: the 95
+% interval includes 0).
 """
 
 from collections.abc import Iterable
@@ -48,7 +48,7 @@ DIRECTIONS = (
     ("MNIST", "Fashion-MNIST"),
     ("nine digits", "MNIST"),
 )
-CHOOSING = (1000, 1001)  # seeds that the rates are chosen with; none of them is reported
+CHOOSING = (1000, 1001)  # seeds for choosing the rates, not reported
 RATES = (0.003, 0.01, 0.03)
 DECAYS = (0.0, 1 / 2.6, 1.0)
 METHODS = {
@@ -59,28 +59,28 @@ METHODS = {
 
 @dataclass(frozen=True)
 class Config(runner.Config):
-    """Fine-tuning against training from scratch, on few images."""
+    """Fine-tuning on few images, compared with training from scratch."""
 
     images: tuple[int, ...] = (10, 50, 200)
     """Training images per class."""
     seeds: int = 10
-    """Runs that are reported, each with another pretrained network, images, head and order."""
+    """Reported runs, each with its own pretrained network, images, head and order."""
     pretraining_epochs: int = 1
-    """Passes over the other images."""
+    """Epochs of pretraining."""
     updates: int = 200
-    """Updates on the few images, whatever their number."""
+    """Optimizer steps on the few images, for any number of images."""
     batch_size: int = 50
     """Examples per update."""
     validation: int = 2000
-    """Training images of each set that are held out, to choose hyperparameters on."""
+    """Held-out training images of each set, for choosing hyperparameters."""
     data_dir: Path | None = None
     """A folder with Fashion-MNIST's IDX files, instead of those that `data.load` finds."""
     resume: runner.Flag = False
-    """Continue with the comparisons that the run in --out has not finished."""
+    """Run the comparisons that the run in --out has not finished."""
 
 
 def compare(config: Config, task: Task, count: int) -> dict[str, Any]:
-    """Choose each method's rates on validation data; the test accuracies and their difference."""
+    """Choose each method's rates on validation data; summarize the test accuracies."""
     trials = [trial for trials in METHODS.values() for trial in trials]
     validated = [accuracies(config, task, count, s, trials, task.validation) for s in CHOOSING]
     score = dict(zip(trials, np.mean(validated, 0).tolist(), strict=True))
@@ -106,15 +106,15 @@ def check(config: Config, splits: list[Split]) -> None:
     fewest = min(np.bincount(split.y).min() for split in splits)
     most = min(int(fewest), config.updates * config.batch_size // 10)
     if not config.images or not all(1 <= count <= most for count in config.images):
-        raise RunError(f"images expects 1 to {most} per class, but got {config.images}")
+        raise RunError(f"--images expects 1 to {most} per class, but got {config.images}")
     if config.seeds < 2:
-        raise RunError(f"an interval expects at least 2 seeds, but got {config.seeds}")
+        raise RunError(f"--seeds expects at least 2, for an interval, but got {config.seeds}")
 
 
 def tasks(
     config: Config, sets: dict[str, Dataset], finished: set[str]
 ) -> Iterable[tuple[str, Task]]:
-    """Each unfinished direction's name and task; its networks are pretrained when it is yielded."""
+    """Pretrain the networks of each unfinished direction, and yield its name and task."""
     held = {
         name: data.train_test_split(s.train, config.validation, seed=0) for name, s in sets.items()
     }
@@ -131,14 +131,14 @@ def tasks(
     for source, target in DIRECTIONS:
         if f"{source}, then {target}" in finished:
             continue
-        print(f"{len(seeds)} networks are pretrained on {source}", flush=True)
+        print(f"pretraining {len(seeds)} networks on {source}", flush=True)
         states = pretrain(config, sources[source], seeds)
         bodies = {s: jax.tree.map(lambda leaf, i=i: leaf[i], states) for i, s in enumerate(seeds)}
         yield f"{source}, then {target}", Task(train_step, bodies, *held[target], sets[target].test)
 
 
 def load(config: Config) -> dict[str, Dataset]:
-    """Both data sets; MNIST as it comes with jaxnets, since both have files of the same names."""
+    """Both data sets; MNIST as packaged with jaxnets, since the files have the same names."""
     fashion = data.load("fashion_mnist", data_dir=config.data_dir)
     return {"MNIST": data.load("mnist", source="packaged"), "Fashion-MNIST": fashion}
 
@@ -162,16 +162,16 @@ def experiment(config: Config) -> None:
 
 def read_comparisons(path: Path) -> dict[str, Any]:
     """The comparisons in a file: by direction, by images per class."""
-    cure = "delete it, and all comparisons are made again"
+    cure = "delete it to repeat all comparisons"
     results = json_files.read(path, cure=cure)
-    with json_files.damaged(path, cure):
+    with json_files.as_json_errors(path, cure):
         if not all(isinstance(one, dict) for each in results.values() for one in each.values()):
             raise ValueError("it holds something other than comparisons")
     return results
 
 
 def finished_directions(config: Config, results: dict[str, Any]) -> set[str]:
-    """The directions whose comparisons are all made, which need no pretrained network."""
+    """The directions with all comparisons finished, which need no pretrained network."""
     return {name for name, by_count in results.items() if len(by_count) == len(config.images)}
 
 

@@ -5,13 +5,16 @@ from typing import Any
 import numpy as np
 from matplotlib.figure import Figure
 
-COLOURS = {"from scratch": "#D55E00", "fine-tuned": "#0072B2"}  # distinct for the colour-blind too
+COLOURS = {
+    "from scratch": "#D55E00",
+    "fine-tuned": "#0072B2",
+}  # distinct for colour-blind readers too
 
 
 def draw(results: dict[str, dict[str, Any]], seeds: int) -> Figure:
     """Test accuracy against images per class, a panel per direction and a line per method."""
     figure = Figure(figsize=(14, 5.6), layout="constrained")
-    figure.suptitle("Few images: fine-tuned after other images, or from scratch", fontsize=18)
+    figure.suptitle("Training on few images: fine-tuning and from scratch", fontsize=18)
     panels = np.atleast_1d(figure.subplots(1, len(results)))
     for axes, (direction, by_count) in zip(panels, results.items(), strict=True):
         counts = [int(count) for count in by_count]

@@ -1,4 +1,4 @@
-"""The training of `finetune`: networks that are pretrained, then trained on few images."""
+"""The training of `finetune`: pretraining, and training on few images."""
 
 from collections.abc import Callable, Iterable
 from typing import Any, NamedTuple
@@ -25,9 +25,9 @@ class Trial(NamedTuple):
 
     Attributes:
       pretrained: whether the stages come from another network.
-      learning_rate: Adam's for the head, at the start; it decays along half a cosine wave.
-      decay: the rate of each stage over that of the one above it: 0 trains only the head,
-        1 all stages at the same rate.
+      learning_rate: Adam's initial rate for the head, with cosine decay.
+      decay: the ratio of each stage's rate to that of the stage above: 0 trains only the head, 1
+        trains all stages at the same rate.
     """
 
     pretrained: bool
@@ -49,7 +49,7 @@ def network(classes: int) -> Layer:
 
 
 def discriminative(hparams: Hparams, steps: int) -> optax.GradientTransformation:
-    """Adam, its rate decaying over the steps and from the head down."""
+    """Adam with a rate that decays over the steps, and from the head to the first stage."""
     schedule = optax.cosine_decay_schedule(1.0, steps)
     adam = optax.adam(lambda step: hparams["learning_rate"] * schedule(step))
     rules = {
@@ -79,7 +79,7 @@ def train_all(train_step: Any, train: Split, **options: Any) -> TrainState:
 
 
 def few(split: Split, count: int, rows: int, seed: int) -> Split:
-    """`count` random images of each class, repeated until there are so many rows."""
+    """`count` random images of each class, repeated up to this number of rows."""
     random = np.random.default_rng(seed)
     chosen = [random.permutation(np.flatnonzero(split.y == c))[:count] for c in np.unique(split.y)]
     repeated = np.resize(np.concatenate(chosen), rows)
@@ -92,9 +92,9 @@ class Task(NamedTuple):
     Attributes:
       train_step: a step on the few images, as a function of a trial's rates.
       bodies: pretrained networks, by seed.
-      train: the few images are drawn from it.
-      validation: hyperparameters are chosen on it.
-      test: results are reported on it.
+      train: the split from which the few images are drawn.
+      validation: the split for choosing hyperparameters.
+      test: the split for the reported results.
     """
 
     train_step: Callable[[Hparams], TrainStep]
@@ -133,5 +133,5 @@ def accuracies(
 
 
 def stack(trees: list) -> Any:
-    """One tree from trees of one structure, its leaves with a leading axis."""
+    """Stack trees of the same structure along a new leading axis."""
     return jax.tree.map(lambda *leaves: jnp.stack(leaves), *trees)

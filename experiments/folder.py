@@ -1,4 +1,4 @@
-"""The folder that a run writes to: a new one, or that of the run that is resumed."""
+"""The folder that a run writes to: a new one, or that of a resumed run."""
 
 import json
 import os
@@ -19,9 +19,9 @@ from matplotlib.figure import Figure
 from jaxnets import json_files
 from jaxnets.data import Dataset
 from jaxnets.errors import JSONError
-from jaxnets.files import atomic_write, sweep
+from jaxnets.files import atomic_write, remove_stale
 from jaxnets.interop import safetensors
-from jaxnets.json_files import damaged, decode
+from jaxnets.json_files import as_json_errors, decode
 from jaxnets.locks import hold
 from jaxnets.messages import printable
 from jaxnets.training import RunError, TrainState
@@ -29,7 +29,7 @@ from jaxnets.training.report import to_json
 
 LOCK = "run.lock"
 CURE = "start again in another folder"
-# Options that a resumed run need not repeat; "results" is one of older runs.
+# Options that may differ when a run is resumed; older runs have "results".
 MAY_CHANGE = ("epochs", "out", "resume", "results", "workers")
 
 
@@ -53,9 +53,11 @@ def open_folder(name: str, config: Any) -> tuple[Path, bool]:
                 f"another run is writing to {folder}; wait until it ends, or choose another folder "
                 "with --out"
             )
-        has_run = _holds_run(folder, config.resume)  # another may have started and ended since
+        has_run = _holds_run(
+            folder, config.resume
+        )  # another run may have started and ended in the meantime
         for names in ("*.json", "*.jsonl", "*.png", "*.safetensors"):
-            sweep(folder, names)
+            remove_stale(folder, names)
     except OSError as error:
         raise RunError(
             f"cannot write to {folder}: {error.strerror}; choose another folder with --out"
@@ -86,7 +88,7 @@ def _holds_run(folder: Path, resume: bool) -> bool:
 
 
 def begin(name: str, config: Any, dataset: Dataset, **more: Any) -> tuple[Path, bool]:
-    """Open the folder, and write the run's `run.json` or check that it is the same run.
+    """Open the folder, and write `run.json`, or check that it describes the same run.
 
     Returns:
       The folder, and whether there is a run in it to resume.
@@ -133,15 +135,15 @@ def write_figure(path: Path, figure: Figure, *, dpi: int = 120) -> None:
 
 
 def check_same_run(path: Path, description: dict[str, Any]) -> None:
-    """Refuse to resume a run with other options or data, each named; warn of other versions.
+    """Refuse to resume a run with other options or data, and list them; warn of other versions.
 
     Args:
       path: the `run.json` of the run.
-      description: what it would hold if the run started now.
+      description: the content that it would have if the run started now.
     """
     try:
         saved = json_files.read(path, cure=CURE)
-        with damaged(path, CURE):
+        with as_json_errors(path, CURE):
             before = _settings(saved)
     except JSONError as error:
         raise RunError(str(error)) from error
@@ -160,14 +162,14 @@ def check_same_run(path: Path, description: dict[str, Any]) -> None:
         or saved.get("device") != description["device"]
     ):
         print(
-            f"warning: {path} names other versions or another device, with which the last bits of "
-            "the result may differ",
+            f"warning: {path} names other versions or another device, so the result may not be "
+            "bit-identical",
             file=sys.stderr,
         )
 
 
 def cut(log: Path, step: int) -> None:
-    """Remove from a run's log the lines after `step`, and one that is incomplete."""
+    """Remove from a run's log the lines after `step`, and an incomplete last line."""
     if not log.exists():
         return
     with open(log, "rb") as file:
@@ -190,7 +192,7 @@ def _settings(run: dict[str, Any]) -> dict[str, Any]:
 
 
 def save_params(folder: Path, train_state: TrainState) -> None:
-    """Write params.safetensors, which holds all that evaluation needs."""
+    """Write params.safetensors, with everything that evaluation needs."""
     arrays = {"params": train_state.params, "state": train_state.model_state}
     safetensors.save(folder / "params.safetensors", arrays)
 

@@ -4,10 +4,10 @@ python -m experiments.gan
 python -m experiments.gan --seeds 4
 
 The train step is an object of this file: it has two networks, each with an optimizer, and `fit`
-runs it like any other, saves it, and resumes it bit for bit. First the discriminator takes a step,
-on real and generated digits; then the generator, on being classified as real. The sum of both
-losses must stay finite. images.png has the digits that the first network generates from a fixed
-grid of latent points: after two epochs noisy strokes, but each in the form of a digit. Takes about
+runs it like any other, saves it, and resumes it bit for bit. First the discriminator takes a step
+on real and generated digits, then the generator on the loss of being classified as real. The sum of
+both losses must stay finite. images.png shows the digits that the first seed's generator makes from
+a fixed grid of latent points: after two epochs, noisy strokes in the shape of digits. Takes about
 10 minutes on two CPU cores.
 """
 
@@ -38,7 +38,7 @@ class Config(runner.RecipeConfig):
 
     epochs: int = 20
     learning_rate: float | None = 0.0005
-    """Of Adam, for both networks, at every step."""
+    """Adam's constant learning rate, for both networks."""
     latent: int = 32
     """Dimensions of the latent points."""
 
@@ -67,7 +67,7 @@ class AdversarialStep:
     latent: int
 
     def init(self, key: Key, x: Array) -> TrainState:
-        """The first train state."""
+        """The initial train state."""
         batch = x.shape[0]
         gen, _ = self.generator.init(stream(key, "generator"), jnp.zeros((batch, self.latent)))
         disc, _ = self.discriminator.init(stream(key, "discriminator"), jnp.zeros((batch, 28 * 28)))
@@ -78,8 +78,8 @@ class AdversarialStep:
     def __call__(
         self, train_state: TrainState, batch: Batch, hparams: None = None
     ) -> tuple[TrainState, Sums]:
-        """Step both networks once, the discriminator first."""
-        del hparams  # which the optimizer has
+        """Update both networks once, the discriminator first."""
+        del hparams  # already used by the optimizer
         key = stream(train_state.key, "step", train_state.step)
         gen, disc = (train_state.params[name] for name in ("generator", "discriminator"))
         states = dict(train_state.opt_state)
@@ -104,7 +104,7 @@ class AdversarialStep:
         return self.generator.apply(params, {}, z)[0]
 
     def classify(self, params: Params, x: Array, key: Key | None) -> Array:
-        """The logits (batch,) of being real; in training mode where there is a key."""
+        """The logits (batch,) of being real; in training mode if there is a key."""
         logits, _ = self.discriminator.apply(params, {}, x, key=key, train=key is not None)
         return logits[:, 0]
 
@@ -120,13 +120,13 @@ class AdversarialStep:
         return mean(-log_sigmoid(real) - log_sigmoid(-fake), batch.weights)
 
     def generator_loss(self, gen: Params, disc: Params, batch: Batch, key: Key) -> Array:
-        """The cross-entropy of being classified as real, in the form that does not saturate."""
+        """The non-saturating loss: the cross-entropy of being classified as real."""
         digits = self.generate(gen, self.latents(batch, key))
         fake = self.classify(disc, digits, stream(key, "made"))
         return mean(-log_sigmoid(fake), batch.weights)
 
     def sums(self, params: Params, batch: Batch, key: Key) -> Sums:
-        """Of both losses, of generated digits that are classified as real, and of the weights."""
+        """The sums of both losses, of generated digits classified as real, and of the weights."""
         fake = self.generate(params["generator"], self.latents(batch, key))
         real_logits = self.classify(params["discriminator"], pixels(batch.x), None)
         logits = self.classify(params["discriminator"], fake, None)
@@ -139,7 +139,7 @@ class AdversarialStep:
         return {name: (value * batch.weights).sum() for name, value in by_example.items()}
 
     def evaluate_batch(self, train_state: TrainState, batch: Batch) -> Sums:
-        """The same on other digits, and on latent points from another stream of keys."""
+        """The sums for evaluation, with latent points from another stream of keys."""
         return self.sums(train_state.params, batch, stream(train_state.key, "evaluate"))
 
     def values(self, sums: Sums) -> dict[str, Array]:

@@ -2,13 +2,13 @@
 
 python -m experiments.initialisation
 
-First a network with one hidden layer is trained on MNIST from zero weights and from Glorot's. From
-zeros every hidden unit receives the same gradient, so all units stay equal. Then, before any
-training, the norm of the gradient is measured in each layer of a deep network, by activation and
-initialisation. Both are drawn and written to `--out`. Takes about 20 s on two CPU cores. Seed 0
-gives 1 distinct unit of 32 and 30.7 % test accuracy from zeros, 32 and 93.3 % from Glorot's;
-through 20 ReLU layers the gradient keeps its size with He's weights, and shrinks to 1e-22 of it
-with normal ones of standard deviation 0.01.
+First, a network with one hidden layer is trained on MNIST from zero weights and from Glorot's. From
+zero weights every hidden unit receives the same gradient, so all units stay equal. Second, the norm
+of the gradient is measured in each layer of an untrained deep network, by activation and
+initialisation. Both are plotted and written to `--out`. Takes about 20 s on two CPU cores. With
+seed 0, zero weights give 1 distinct unit of 32 and 30.7 % test accuracy, Glorot's give 32 units and
+93.3 %. Through 20 ReLU layers the gradient keeps its magnitude with He's initialisation; with
+normal weights of standard deviation 0.01 it shrinks by a factor of 1e-22.
 """
 
 from collections.abc import Callable
@@ -47,21 +47,21 @@ class Config(runner.Config):
     """The effect of initial weights, on MNIST."""
 
     units: int = 32
-    """Hidden units of the network that is trained."""
+    """Hidden units of the trained network."""
     steps: int = 600
-    """Its training updates."""
+    """Optimizer steps of the trained network."""
     every: int = 20
-    """Updates between two measurements of its weights."""
+    """Steps between two measurements of its weights."""
     learning_rate: float = 0.5
-    """Of gradient descent."""
+    """The learning rate of gradient descent."""
     batch_size: int = 128
-    """Examples per update, and per measured gradient."""
+    """Examples per step, and per measured gradient."""
     depth: int = 20
-    """Layers of the network whose gradients are measured."""
+    """Layers of the deep network, whose gradients are measured."""
     width: int = 100
-    """Units in each of its hidden layers."""
+    """Units in each hidden layer of the deep network."""
     seed: int = 0
-    """Determines the weights and the order of the examples."""
+    """The seed of the weights and of the order of the examples."""
 
 
 def network(sizes: list[int], activation: Callable, kernel_init: Callable) -> Layer:
@@ -73,7 +73,7 @@ def network(sizes: list[int], activation: Callable, kernel_init: Callable) -> La
 
 
 def training(config: Config, mnist: Dataset) -> dict[str, dict[str, Any]]:
-    """Train one hidden layer from each start; its distinct units, loss and accuracy."""
+    """Train one hidden layer from each initialisation; return distinct units, loss, accuracy."""
     sizes, key = [config.units, 10], jax.random.key(config.seed)
     model = network(sizes, jax.nn.sigmoid, init.zeros)
     train_step = make_train_step(
@@ -94,7 +94,7 @@ def training(config: Config, mnist: Dataset) -> dict[str, dict[str, Any]]:
 def several_updates(
     train_step: TrainStep, train: tuple, train_state: TrainState, rows: Array
 ) -> tuple[TrainState, Array]:
-    """An update for each row of `rows` (updates, batch); also returns the mean loss."""
+    """Take one step per row of `rows` (steps, batch); also return the mean loss."""
     x, y = train
 
     def step(train_state: TrainState, rows: Array) -> tuple[TrainState, Array]:
@@ -108,7 +108,7 @@ def several_updates(
 def train_and_measure(
     config: Config, advance: Callable, train_state: TrainState, examples: int
 ) -> tuple[TrainState, dict[str, list]]:
-    """Train; the hidden units and the loss after every `config.every` updates."""
+    """Train; return the distinct units and the loss after every `config.every` steps."""
     random = np.random.default_rng(config.seed)
     history = {"updates": [], "distinct_units": [], "rank": [], "loss": []}
     for updates in range(config.every, config.steps + 1, config.every):
@@ -130,7 +130,7 @@ def distinct_columns(kernel: np.ndarray) -> int:
 
 
 def gradients(config: Config, mnist: Dataset) -> dict[str, dict[str, dict[str, float]]]:
-    """The norm of the gradient in every parameter, by activation, initialisation and path."""
+    """The gradient norm of every parameter, by activation, initialisation and path."""
     sizes = [config.width] * (config.depth - 1) + [10]
     x = jnp.asarray(mnist.train.x[: config.batch_size])
     y = jnp.asarray(mnist.train.y[: config.batch_size])
@@ -175,7 +175,7 @@ def draw_training(runs: dict[str, dict[str, Any]]) -> Figure:
 def draw_gradients(norms: dict[str, dict[str, dict[str, float]]], depth: int) -> Figure:
     """Gradient norm against layer, a panel per activation and a curve per initialisation."""
     figure = Figure(figsize=(13, 5.4), layout="constrained")
-    figure.suptitle(f"The gradient that reaches each of {depth} layers, before training", size=16)
+    figure.suptitle(f"The gradient at each of {depth} layers, before training", size=16)
     layers = range(1, depth + 1)
     panels = figure.subplots(1, len(norms), sharey=True)
     for axes, (activation, by_initialiser) in zip(panels, norms.items(), strict=True):
@@ -186,14 +186,14 @@ def draw_gradients(norms: dict[str, dict[str, dict[str, float]]], depth: int) ->
         axes.set(yscale="log", xlabel="layer (1 is next to the input)")
         axes.set_xticks([1, *range(5, depth + 1, 5)])
         axes.grid(alpha=0.3)
-    panels[0].set_ylabel("norm of the loss's gradient in the biases\n(nats per unit of input)")
+    panels[0].set_ylabel("norm of the gradient of the biases\n(nats per unit of input)")
     handles, labels = panels[0].get_legend_handles_labels()
     figure.legend(handles, labels, title="weights", loc="outside lower center", ncols=len(labels))
     return figure
 
 
 def experiment(config: Config) -> dict[str, Any]:
-    """Train from zeros and from Glorot's weights, measure the deep network, draw both."""
+    """Train from zero and from Glorot's weights, measure the deep network, and draw both."""
     mnist = data.load("mnist", data_dir=config.data_dir)
     run = runner.Run("initialisation", config, mnist)
     runs = training(config, mnist)

@@ -1,13 +1,13 @@
-"""Learning rates too low, right, too high and decayed: 64 in one program, with and without decay.
+"""Learning rates from too low to too high, with and without decay: 64 networks in one program.
 
 python -m experiments.learning_rates
 
-Plain gradient descent on MNIST from the same initial weights, with the same batches: only the rate
-differs. It is constant in half of the networks and decays to 0 along half a cosine wave in the
-others. Takes about a minute on two CPU cores. After 20 epochs of 10,000 digits the
-training loss is 0.79 nats at a rate of 0.003 and 0.016 at 0.33, the best of the constant ones;
-from 1.2 on it is ln 10, that of a random guess, and from 14 on some networks diverge. Close to the
-best rate the loss oscillates at a constant rate, and falls smoothly with a decayed one.
+All networks train on MNIST by plain gradient descent, with the same initial weights and batches;
+only the learning rate differs. It is constant for half of the networks, and follows a cosine decay
+to 0 for the others. Takes about a minute on two CPU cores. After 20 epochs of 10,000 digits the
+training loss is 0.79 nats at a rate of 0.003 and 0.016 at 0.33, the best of the constant ones; from
+1.2 on it is ln 10, as for random guessing, and from 14 on some networks diverge. Near the best rate
+the loss oscillates with a constant rate, and falls smoothly with a decaying one.
 """
 
 from dataclasses import dataclass
@@ -33,11 +33,11 @@ class Config(study.Config):
     """Learning rates from too low to too high, with and without decay."""
 
     rates: int = 64
-    """Learning rates, evenly spread on a logarithmic axis."""
+    """The number of learning rates, which are equally spaced on a logarithmic axis."""
     lowest: float = 1e-4
-    """The first of them."""
+    """The lowest learning rate."""
     highest: float = 100.0
-    """The last of them."""
+    """The highest learning rate."""
     hidden: tuple[int, ...] = (32, 32, 32)
     """Units of each hidden layer."""
     epochs: int = 20
@@ -48,9 +48,9 @@ class Sweep(NamedTuple):
 
     Attributes:
       rates: (rates,).
-      losses: of training, by epoch; (2, rates, epochs): constant rates, then decayed ones. NaN
+      losses: the training loss by epoch, (2, rates, epochs), for constant rates and with decay; NaN
         once a network has diverged.
-      validation: the loss on held-out examples at the end, (2, rates), likewise.
+      validation: the validation loss at the end, (2, rates).
       diverged: the step at which the loss stopped being finite, or -1; (2, rates).
     """
 
@@ -61,7 +61,7 @@ class Sweep(NamedTuple):
 
 
 def descent(hparams: Hparams, steps: int) -> optax.GradientTransformation:
-    """Gradient descent; its rate decays to 0 where `decays` is 1, and is constant where it is 0."""
+    """Gradient descent whose rate is constant if `decays` is 0, or decays to 0 if it is 1."""
 
     def rate(count: Any) -> Any:
         decay = (1 - jnp.cos(jnp.pi * count / steps)) / 2
@@ -71,7 +71,7 @@ def descent(hparams: Hparams, steps: int) -> optax.GradientTransformation:
 
 
 def check(config: Config) -> None:
-    """Refuse options that are no sweep of rates."""
+    """Refuse options that do not form a sweep of rates."""
     if config.rates < 2 or not 0 < config.lowest < config.highest:
         raise RunError(
             "a sweep expects at least 2 rates, and 0 < --lowest < --highest, but got "
@@ -80,7 +80,7 @@ def check(config: Config) -> None:
 
 
 def train_sweep(run: Run, train: Split, validation: Split) -> Sweep:
-    """Train with every rate, constant and decayed, as one population."""
+    """Train with every rate, constant and decaying, as one population."""
     config: Any = run.config
     rates = np.geomspace(config.lowest, config.highest, config.rates)
     steps = config.epochs * (len(train.x) // max(1, config.batch_size))
@@ -110,11 +110,11 @@ def train_sweep(run: Run, train: Split, validation: Split) -> Sweep:
     )
 
 
-def pick_story(sweep: Sweep) -> dict[str, tuple[int, int]]:
+def pick_examples(sweep: Sweep) -> dict[str, tuple[int, int]]:
     """Four networks to draw, each as (whether its rate decays, the index of the rate).
 
-    Right is the constant rate with the smallest training loss at the end, too low a hundredth of
-    it, and too high the rate above it whose training loss rises most while it is still finite.
+    "right" is the constant rate with the smallest final training loss, "too low" a hundredth of it,
+    and "too high" the larger rate whose training loss rises most but stays finite.
     """
     right, decayed = (int(np.nanargmin(losses[:, -1])) for losses in sweep.losses)
     low = int(np.abs(np.log(sweep.rates / sweep.rates[right] * 100)).argmin())
@@ -128,14 +128,14 @@ def pick_story(sweep: Sweep) -> dict[str, tuple[int, int]]:
     }
 
 
-def draw(sweep: Sweep, story: dict[str, tuple[int, int]]) -> Figure:
+def draw(sweep: Sweep, examples: dict[str, tuple[int, int]]) -> Figure:
     """The training loss by epoch for four rates, and at the end by rate."""
     figure = Figure(figsize=(13, 5.2), layout="constrained")
     count = sweep.diverged.size
     figure.suptitle(f"The learning rate: {count} networks trained in one program", fontsize=17)
     left, right = figure.subplots(1, 2, sharey=True)
     epochs = range(1, sweep.losses.shape[-1] + 1)
-    for (name, (decays, i)), colour in zip(story.items(), COLOURS, strict=False):
+    for (name, (decays, i)), colour in zip(examples.items(), COLOURS, strict=False):
         label = f"{name}: {sweep.rates[i]:.2g}"
         left.plot(epochs, sweep.losses[decays, i], ".-", color=colour, lw=2.5, label=label)
     left.set(yscale="log", xlabel="epoch", ylabel="training loss (nats)")
@@ -149,7 +149,7 @@ def draw(sweep: Sweep, story: dict[str, tuple[int, int]]) -> Figure:
 
 
 def by_rate(axes: Axes, sweep: Sweep) -> None:
-    """The training loss in the last epoch against the rate; those that diverged, at the top."""
+    """The training loss in the last epoch against the rate; diverged networks at the top."""
     lines = zip(
         sweep.losses[..., -1],
         sweep.diverged >= 0,
@@ -164,7 +164,7 @@ def by_rate(axes: Axes, sweep: Sweep) -> None:
             heights, where = np.full(lost.sum(), height), axes.get_xaxis_transform()
             label = f"{name}, diverged"
             axes.plot(sweep.rates[lost], heights, "x", color=colour, transform=where, label=label)
-    axes.axhline(np.log(10), color="gray", ls=":", label="a tenth for every digit")
+    axes.axhline(np.log(10), color="gray", ls=":", label="random guessing")
     axes.set(xscale="log", xlabel="learning rate")
     axes.set_title("in the last epoch")
     axes.legend(loc="lower left")
@@ -175,8 +175,8 @@ def experiment(config: Config) -> dict[str, Any]:
     check(config)
     run, train, validation = study.start("learning_rates", config)
     sweep = train_sweep(run, train, validation)
-    story = pick_story(sweep)
-    for name, (decays, i) in story.items():
+    examples = pick_examples(sweep)
+    for name, (decays, i) in examples.items():
         print(
             f"{name}: {sweep.rates[i]:.3g}, training loss {sweep.losses[decays, i, -1]:.4f}, "
             f"validation loss {sweep.validation[decays, i]:.4f}"
@@ -185,13 +185,13 @@ def experiment(config: Config) -> dict[str, Any]:
         "network": "-".join(map(str, (784, *config.hidden, 10))),
         "story": {
             name: {"learning_rate": sweep.rates[i], "training_loss": sweep.losses[decays, i]}
-            for name, (decays, i) in story.items()
+            for name, (decays, i) in examples.items()
         },
         "learning_rate": sweep.rates,
         "validation_loss": dict(zip(("constant", "decayed"), sweep.validation, strict=True)),
         "diverged_at_step": dict(zip(("constant", "decayed"), sweep.diverged, strict=True)),
     }
-    return study.write(run, result, draw(sweep, story))
+    return study.write(run, result, draw(sweep, examples))
 
 
 if __name__ == "__main__":

@@ -1,15 +1,16 @@
-"""Views of a network: its filters, feature maps, saliency and embedding; and filters by hand.
+"""Views of a network: its filters, feature maps, saliency and embedding; and hand-made filters.
 
 python -m experiments.look_inside
 python -m experiments.look_inside --model alexnet --photo cat.jpg --weights alexnet.safetensors
 
-First the decks' filters on a photograph (S0 and S4), by one convolution each: sharpen, emboss,
-blur, edge detect, and S0's two exercises, a filter for vertical edges and one for edges between
-two colours. Then views of a network: the filters of the first layer, feature maps from shallow to
-deep, the pixels that a score depends on (saliency, Grad-CAM), and the outputs of a layer in two
-dimensions. LeNet-5 and the small CNN are first trained on a few thousand digits, in about a minute
-on two CPU cores, and shown digits; AlexNet and VGG-16 are shown the photograph, with random weights
-unless `--weights` has others. Every title names the weights.
+First draws the decks' filters applied to a photograph (S0 and S4), each as one convolution:
+sharpen, emboss, blur, edge detection, and S0's two exercises, a filter for vertical edges and one
+for edges between two colours. Then draws views of a network: the filters of the first layer,
+feature maps from shallow to deep, the pixels that a score depends on (saliency, Grad-CAM), and the
+outputs of a layer in two dimensions. LeNet-5 and the small CNN are first trained on a few thousand
+digits, in about a minute on two CPU cores, and their inputs are digits; the input of AlexNet and
+VGG-16 is the photograph, and their weights are random unless `--weights` is given. Every title
+names the weights.
 """
 
 from collections.abc import Callable
@@ -79,17 +80,17 @@ class Config(runner.Config):
     """Views of a network."""
 
     model: Literal["lenet5", "small_cnn", "alexnet", "vgg16"] = "small_cnn"
-    """The network; the first two are shown MNIST, the others the photograph."""
+    """The network; inputs of the first two are MNIST digits, of the others the photograph."""
     weights: Path | None = None
-    """A safetensors file of its weights by name, instead of trained or random ones."""
+    """A safetensors file with the weights by name, instead of trained or random ones."""
     photo: Path | None = None
     """A picture file; by default the portrait of Grace Hopper that comes with matplotlib."""
     examples: int = 12800
-    """Digits to train on."""
+    """Number of digits to train on."""
     points: int = 1000
-    """Digits to embed."""
+    """Number of digits to embed."""
     seed: int = 0
-    """Determines the random weights and the order of training."""
+    """The seed of the random weights and of the order of training."""
 
 
 def read_weights(path: Path, model: Layer, x: Array) -> tuple[Params, State]:
@@ -106,7 +107,7 @@ def read_weights(path: Path, model: Layer, x: Array) -> tuple[Params, State]:
 
 
 def train(config: Config, model: Layer, mnist: Dataset) -> tuple[Params, State]:
-    """The weights after one pass over some digits."""
+    """The weights after one epoch over some digits."""
     x, y = MNIST(jnp.asarray(mnist.train.x[: config.examples])), mnist.train.y[: config.examples]
     steps, batch_size = max(1, len(x) // 128), min(128, len(x))
     optimizer = optax.adam(optax.cosine_onecycle_schedule(steps, 3e-3))
@@ -142,7 +143,7 @@ def views(
 def evidence(
     model: Layer, params: Params, state: State, view: View, x: Array, classes: Array
 ) -> dict[str, Array]:
-    """The pixels of each image that its score of a class depends on, by method."""
+    """For each method, a figure of the pixels that each image's class score depends on."""
     grad_cam = class_activation(model, params, state, x, classes, view.last)
     heat = saliency(model, params, state, x, classes)
     return {"saliency": heat, f"Grad-CAM\nof {view.last}": grad_cam}
@@ -201,11 +202,11 @@ def look_at_photo(config: Config, view: View, photo: np.ndarray) -> dict[str, Fi
 
 
 def experiment(config: Config) -> None:
-    """Filter the photograph by hand, then draw the views of the network."""
+    """Apply the hand-made filters to the photograph, then draw the views of the network."""
     photo, view = load_photo(config.photo), VIEWS[config.model]
     folder, _ = open_folder("look_inside", config)
     small = fit_within(photo, 240)
-    title = "Filters made by hand, each a convolution with 3 x 3 weights"
+    title = "Hand-made filters, each a convolution with 3 x 3 weights"
     figures = {"filters_by_hand": pictures.gallery(small, apply_filters(small), title)}
     if view.size == 28:
         figures |= look_at_digits(config, view)

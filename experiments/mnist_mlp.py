@@ -21,8 +21,8 @@ class Config(runner.RecipeConfig):
 
     epochs: int = 12
     workers: int = 0
-    """Threads that read the examples during training, as a `data.Stream`; 0 keeps them all on the
-    device. The run is the same, bit for bit."""
+    """Number of threads that read the examples as a `data.Stream`; 0 keeps the data on the device.
+    The results are bit-identical."""
 
 
 model = serial(
@@ -47,7 +47,7 @@ def experiment(config: Config) -> None:
             model,
             config.make_optimizer(hparams, len(train.x)),
             partial(losses.softmax_cross_entropy, label_smoothing=0.1),
-            # the loss that is reported is the cross-entropy in nats, without smoothing
+            # the reported loss is the cross-entropy in nats, without smoothing
             metrics={
                 "loss": metrics.mean(losses.softmax_cross_entropy),
                 "accuracy": metrics.accuracy,
@@ -55,7 +55,7 @@ def experiment(config: Config) -> None:
         )
 
     examples = train
-    if config.workers and config.seeds == 1:  # populations are trained from memory
+    if config.workers and config.seeds == 1:  # populations train from memory
         examples = data.Stream(train, workers=config.workers)
     result = run.fit(train_step, examples, seeds=config.seeds, validation=validation)
     run.finish(train_step, result)

@@ -6,13 +6,13 @@ python -m experiments.mnist_record --seeds 5 --out runs/record --resume
 Five convolutions of `models.small_cnn`, one with 32 kernels at 28 x 28, two with 64 at 14 x 14 and
 two with 128 at 7 x 7: 289,130 parameters. Images are rotated, scaled, sheared and shifted at
 random, labels are smoothed, and AdamW's learning rate follows one cycle. Rate and augmentation were
-chosen in shorter runs of a narrower network, on 10,000 training images held out; the test images
-are evaluated once per seed, when its network is finished. Seeds train one after another, each in a
-folder of its own under `--out`. `--resume` continues the one that was interrupted and leaves
-finished ones as they are. A seed takes about 9.5 minutes on two CPU cores.
+chosen in shorter runs of a narrower network, on 10,000 held-out training images; the test images
+are evaluated once per seed, when its network is finished. Seeds train one after another, each in
+its own folder under `--out`. `--resume` continues the interrupted seed and skips finished ones. A
+seed takes about 9.5 minutes on two CPU cores.
 
-Result over 5 seeds: 99.71 % +- 0.01 on the test images; 99.75 % by the mean of their
-probabilities, 99.76 % by the majority of their votes. The result.json of the run is
+Result over 5 seeds: 99.71 % +- 0.01 on the test images; the ensemble has 99.75 % by averaged
+probabilities and 99.76 % by majority vote. The result.json of the run is
 experiments/results/mnist_record.json.
 """
 
@@ -53,7 +53,7 @@ def experiment(config: Config) -> None:
             model,
             config.make_optimizer(hparams, len(train.x)),
             partial(losses.softmax_cross_entropy, label_smoothing=0.1),
-            # the loss that is reported is the cross-entropy in nats, without smoothing
+            # the reported loss is the cross-entropy in nats, without smoothing
             metrics={
                 "loss": metrics.mean(losses.softmax_cross_entropy),
                 "accuracy": metrics.accuracy,

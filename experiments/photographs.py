@@ -1,4 +1,4 @@
-"""A photograph, and the decks' filters on it (S0 and S4), each one convolution."""
+"""A photograph, and the decks' filters (S0 and S4), each applied as one convolution."""
 
 from pathlib import Path
 from typing import Any
@@ -44,7 +44,7 @@ def resize(photo: np.ndarray, height: int, width: int) -> np.ndarray:
 
 
 def apply_filters(small: np.ndarray) -> dict[str, pictures.Filtered]:
-    """The picture under each filter of the decks.
+    """The picture after each filter of the decks.
 
     `conv` does not flip its kernel: it is the decks' sliding mask.
     """
@@ -63,12 +63,12 @@ def apply_filters(small: np.ndarray) -> dict[str, pictures.Filtered]:
 
 
 def convolve(image: np.ndarray, kernel: np.ndarray) -> np.ndarray:
-    """The image (height, width, channels) under one filter (3, 3, channels)."""
+    """The image (height, width, channels) after one filter (3, 3, channels)."""
     layer = conv(1, (3, 3), padding="VALID", use_bias=False)
     params = {"kernel": jnp.asarray(kernel[..., None], jnp.float32)}
     return np.asarray(layer.apply(params, {}, jnp.asarray(image[None]))[0][0, ..., 0])
 
 
 def format_matrix(kernel: Any) -> str:
-    """A matrix, a line per row."""
+    """A matrix as text, one line per row."""
     return "\n".join(" ".join(f"{value:2d}" for value in row) for row in kernel)

@@ -1,4 +1,4 @@
-"""Reports at the end of a run: its networks on the test split, as numbers, figures and text."""
+"""Reports at the end of a run: test results as numbers, figures and text."""
 
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -30,12 +30,12 @@ CALIBRATION_ERROR = metrics.expected_calibration_error()
 
 
 class Report(NamedTuple):
-    """The end of a run.
+    """The report at the end of a run.
 
     Attributes:
-      result: what result.json gets.
-      figures: by the names of their files.
-      text: what is printed.
+      result: the content of result.json.
+      figures: the figures, by the names of their files.
+      text: the text to print.
     """
 
     result: dict[str, Any]
@@ -65,7 +65,7 @@ def classifier(run: "Run", train_step: Any, result: FitResult) -> Report:
 def classifiers(run: "Run", train_step: Any, result: PopulationResult) -> Report:
     """The spread of each metric over the networks, and their ensembles.
 
-    Raises `RunError` where every network diverged.
+    Raises `RunError` if every network diverged.
     """
     n, config = len(result.diverged), run.config
     test, probabilities = evaluate_members(
@@ -103,11 +103,11 @@ def generators(
     names: Sequence[str],
     draw: Callable[[TrainState], Figure],
 ) -> Report:
-    """The metrics of one network or of a population whose labels are images, and some images.
+    """Metrics and example images of one network or a population whose labels are images.
 
     Args:
       run: the run.
-      train_step: what was trained.
+      train_step: the train step that was trained.
       result: what `run.fit` returned.
       names: the metrics to draw.
       draw: the figure images.png, from the first network's train state.
@@ -132,12 +132,12 @@ def generators(
 
 
 def broadcast(hparams: dict[str, float], n: int) -> Hparams:
-    """The hyperparameters of a population whose n members have the same."""
+    """The hyperparameters of a population of n members with the same values."""
     return {name: jnp.full(n, value) for name, value in hparams.items()}
 
 
 def interruption(run: "Run", result: Any) -> str:
-    """The end of the title of a figure of a run that was interrupted; else nothing."""
+    """The end of a figure's title if the run was interrupted; otherwise empty."""
     if run.interrupted is None:
         return ""
     if not result.history:
@@ -149,9 +149,9 @@ def interruption(run: "Run", result: Any) -> str:
 def evaluate_members(
     train_step: Any, result: PopulationResult, test: Split, *, hparams: Hparams = None
 ) -> tuple[dict[str, np.ndarray], np.ndarray]:
-    """Each metric of each member on the test split, and the probabilities of those still finite.
+    """Each metric of each member on the test split, and the probabilities of finite members.
 
-    A member that diverged has NaN. Raises `RunError` where all did.
+    Metrics of a diverged member are NaN. Raises `RunError` if all diverged.
     """
     finite = result.diverged < 0
     if not finite.any():
@@ -174,7 +174,7 @@ def ensembles(probabilities: np.ndarray, labels: np.ndarray) -> dict[str, dict[s
     """Accuracy and calibration error of the members' average and of their vote."""
     y, weights, scores = jnp.asarray(labels), jnp.ones(len(labels)), {}
     for name, combine in (("average", average), ("vote", vote)):
-        logits = jnp.log(combine(probabilities))  # whose softmax is the probabilities again
+        logits = jnp.log(combine(probabilities))  # their softmax is the probabilities
         scores[name] = {
             "accuracy": float(jnp.mean(logits.argmax(-1) == y)),
             "calibration_error": float(
@@ -185,7 +185,7 @@ def ensembles(probabilities: np.ndarray, labels: np.ndarray) -> dict[str, dict[s
 
 
 def summary(name: str, values: np.ndarray) -> dict[str, Any]:
-    """The spread of a metric, with its fields by name; an accuracy is the better the larger."""
+    """The spread of a metric, as a dict; larger is better for an accuracy."""
     return spread(values, smaller_is_better=not name.endswith("accuracy"))._asdict()
 
 

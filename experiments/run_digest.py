@@ -1,4 +1,4 @@
-"""The state of a run, from its folder: the digest of its results, its saved steps, its reports."""
+"""Reads a run's folder: the digest of its results, its saved step, and its reports."""
 
 import hashlib
 import json
@@ -8,7 +8,7 @@ from pathlib import Path
 from jaxnets.json_files import decode
 from jaxnets.training.checkpoint import file
 
-TIMES = {"seconds", "samples_per_second"}  # in a report: where two equal runs differ
+TIMES = {"seconds", "samples_per_second"}  # the fields of a report in which two equal runs differ
 
 
 def digest(folder: Path) -> str:
@@ -27,7 +27,7 @@ def digest(folder: Path) -> str:
 
 
 def saved_step(folder: Path) -> int:
-    """The last step that is saved; 0 if there is none."""
+    """The last saved step; 0 if there is none."""
     names = [path.name for path in _checkpoints(folder).glob("step-*.safetensors")]
     return max((int(name[len("step-") : -len(".safetensors")]) for name in names), default=0)
 
@@ -44,7 +44,7 @@ def reports(folder: Path) -> list[str]:
 
 
 def is_trained(folder: Path) -> bool:
-    """Whether all steps of a run are reported."""
+    """Whether the run has reported all of its steps."""
     with suppress(ValueError, LookupError):  # an incomplete line, or none
         report = decode(reports(folder)[-1])
         return report["step"] == report["steps"]

@@ -1,7 +1,7 @@
-"""The runner of every experiment: its options, its run folder, training that is saved, its finish.
+"""The runner of every experiment: options, run folder, saved training, and the final report.
 
-An experiment is a function of a `Config`. It opens a `Run`, trains by `run.fit`, and ends with
-`run.finish`; `command_line.main` reads its options.
+An experiment is a function of a `Config`. It opens a `Run`, trains with `run.fit`, and ends with
+`run.finish`; `command_line.main` parses its options.
 """
 
 import time
@@ -36,7 +36,7 @@ from jaxnets.training.population import PopulationResult, fit_population
 from jaxnets.training.report import to_json
 from jaxnets.training.train_step import Hparams
 
-# Each with the peak learning rate that suits it where none is given.
+# Each with its default peak learning rate.
 OPTIMIZERS: dict[str, tuple[Callable[..., optax.GradientTransformation], float]] = {
     "sgd": (optax.sgd, 0.3),
     "momentum": (lambda rate: optax.sgd(rate, momentum=0.9), 0.05),
@@ -58,18 +58,18 @@ class Config:
     save_seconds: ClassVar[float] = 5.0
     """Seconds of training between two saves."""
     chunk_seconds: ClassVar[float] = 1.0
-    """Seconds that the device works between two reports."""
+    """Seconds of device time between two reports."""
 
     data_dir: Path | None = None
     """A folder with the data set's IDX files, instead of those that `data.load` finds."""
     out: Path | None = None
     """The folder to write to; by default a new one, runs/NAME-TIME."""
     resume: ClassVar[bool] = False
-    """Whether to continue the run in `out`; an option of experiments that support it."""
+    """Whether to continue the run in `out`, for experiments that support it."""
 
     @property
     def hparams(self) -> dict[str, float]:
-        """The hyperparameters of the train step; another value needs no new compilation."""
+        """The hyperparameters of the train step; new values do not recompile."""
         return {}
 
 
@@ -84,21 +84,21 @@ class TrainingConfig(Config):
     validation: int = 5000
     """Training examples held out for validation; never trained on."""
     seed: int = 0
-    """Determines the weights, the order, the held-out examples and all other random numbers."""
+    """The seed of the weights, the order, the held-out examples and all other random numbers."""
     resume: Flag = False
     """Continue the run in --out, bit for bit; only --epochs may differ."""
 
 
 @dataclass(frozen=True)
 class RecipeConfig(TrainingConfig):
-    """The options of a recipe: one network, or one per seed, on one cycle of the learning rate."""
+    """The options of a recipe: one network, or one per seed, with a one-cycle schedule."""
 
     optimizer: Optimizer = "adamw"
     """The optimizer, by its name."""
     learning_rate: float | None = None
-    """The peak of a one-cycle cosine schedule; by default what suits the optimizer."""
+    """The peak of a one-cycle cosine schedule; the default depends on the optimizer."""
     seeds: int = 1
-    """Networks to train, with the seeds from --seed on."""
+    """Number of networks to train, with consecutive seeds from --seed."""
 
     @property
     def hparams(self) -> dict[str, float]:
@@ -107,7 +107,7 @@ class RecipeConfig(TrainingConfig):
         return {"learning_rate": rate}
 
     def make_optimizer(self, hparams: Hparams, examples: int) -> optax.GradientTransformation:
-        """The optimizer, its learning rate on one cosine cycle over the run."""
+        """The optimizer, with a one-cycle cosine schedule over the run."""
         steps = max(1, self.epochs * (examples // max(1, self.batch_size)))  # `fit` checks both
         cycle = optax.cosine_onecycle_schedule(steps, peak_value=1.0)
         constructor, _ = OPTIMIZERS[self.optimizer]
@@ -115,7 +115,7 @@ class RecipeConfig(TrainingConfig):
 
 
 def seed_keys(first: int, n: int, times: int = 1) -> Key:
-    """A key for each of n seeds, the one that a single run of that seed has; all `times` over."""
+    """The keys of n consecutive seeds, as single runs use them, repeated `times` times."""
     if n < 1:
         raise RunError(f"--seeds expects a positive integer, but got {n}")
     return jnp.stack([jax.random.key(seed) for seed in [*range(first, first + n)] * times])
@@ -126,8 +126,8 @@ class Run:
 
     Attributes:
       folder: new and empty, or that of the run to continue.
-      resumes: whether there is a run in it to continue.
-      interrupted: the exception by which `fit` ended early, if it did.
+      resumes: whether it contains a run to continue.
+      interrupted: the exception that ended `fit` early, or None.
     """
 
     def __init__(self, name: str, config: Config, dataset: Dataset):
@@ -137,15 +137,15 @@ class Run:
         self.began = time.perf_counter()
 
     def fit(self, train_step: Any, train: Any, *, seeds: int = 1, **options: Any) -> Any:
-        """Train one network, or one per seed as a population; saved and reported here.
+        """Train one network, or one per seed as a population; saves and logs to the folder.
 
         After Ctrl-C or SIGTERM, returns the result so far.
 
         Args:
-          train_step: as `training.fit` takes it, a function of `config.hparams`.
+          train_step: a function of `config.hparams` that returns a train step.
           train: the training data.
-          seeds: how many networks, with the seeds from `config.seed` on.
-          options: of `fit` or `fit_population`, in place of those in the config.
+          seeds: the number of networks, with consecutive seeds from `config.seed`.
+          options: options of `fit` or `fit_population`, which override those of the config.
         """
         config: Any = self.config
         options = {"epochs": config.epochs, "batch_size": config.batch_size} | options
@@ -169,9 +169,9 @@ class Run:
     def fit_population(
         self, name: str, train_step: Any, train: Any, **options: Any
     ) -> PopulationResult:
-        """`fit_population` as one part of a study, saved here under a name.
+        """`fit_population` as one part of a study, saved in the folder under a name.
 
-        Raises `Interrupted` after Ctrl-C or SIGTERM: what other parts need is missing then.
+        Raises `Interrupted` after Ctrl-C or SIGTERM, since other parts need the complete result.
         """
         config: Any = self.config
         sizes = {"epochs": config.epochs, "batch_size": config.batch_size}
@@ -188,7 +188,7 @@ class Run:
         return result
 
     def saved(self, name: str, *, keep: int = 3) -> dict[str, Any]:
-        """Options with which `training.fit` saves here under a name, and resumes from there."""
+        """Options with which `training.fit` saves in the folder under a name, and resumes."""
         folder = self.folder / "checkpoints" / name
         checkpoints = Checkpoints(folder, every=self.config.save_seconds, keep=keep)
         return {"checkpoints": checkpoints, "resume": self.resumes}
@@ -196,16 +196,16 @@ class Run:
     def finish(
         self, train_step: Any, result: FitResult | PopulationResult, make_report: Any = None
     ) -> None:
-        """Save the parameters, evaluate on the test split, once, and write result and figures.
+        """Save the parameters, evaluate once on the test split, and write results and figures.
 
         Args:
           train_step: the same as for `fit`.
           result: what `fit` returned.
-          make_report: (run, train_step, result) -> `reports.Report`, which evaluates and draws; by
-            default that of classifiers.
+          make_report: `make_report(run, train_step, result)` evaluates, draws, and returns a
+            `reports.Report`; by default that of classifiers.
 
         Raises:
-          Interrupted: when all is written, where training was interrupted.
+          Interrupted: training was interrupted; raised after everything is written.
         """
         population = isinstance(result, PopulationResult)
         train_state = result.train_states if population else result.train_state

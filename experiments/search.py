@@ -3,14 +3,14 @@
 python -m experiments.search
 
 Both search the learning rate, the width and the dropout rate of an MLP with one hidden layer on
-MNIST. The unit of training is one epoch over 10,000 of the training images, 78 updates of 128;
-another 10,000 are the validation images, by which alone settings are compared. Random search trains
-64 settings for all 27 units; Hyperband (eta 3) starts 49 of the same, and stops most of them early.
-The splits, the settings and the first weights are the same for both, and differ between seeds. At
-the end the two best settings are trained again, and evaluated on the test images once.
+MNIST. The unit of training is one epoch over 10,000 of the training images, 78 updates with batch
+size 128. Settings are compared only on another 10,000 images, the validation split. Random search
+trains 64 settings for all 27 units; Hyperband (eta 3) starts 49 of the same settings, and stops
+most of them early. For each seed, both use the same splits, settings and initial weights. At the
+end, both best settings are trained again, and evaluated once on the test images.
 
-result.json has every score; experiments/results/search.json is that of a run. It takes about 10
-minutes on two CPU cores.
+result.json has every score; experiments/results/search.json is an example. Takes about 10 minutes
+on two CPU cores.
 """
 
 from collections.abc import Sequence
@@ -50,7 +50,7 @@ SPACE = {
     "width": integers(8, WIDEST),
     "dropout_rate": uniform(0.0, 0.6),
 }
-WITHIN = 0.002  # of accuracy: how much worse Hyperband may be
+WITHIN = 0.002  # accuracy by which Hyperband may be worse
 
 
 @dataclass(frozen=True)
@@ -60,17 +60,17 @@ class Config(runner.Config):
     seeds: int = 5
     """Repetitions of both searches, each with other splits, settings and weights."""
     units: int = 27
-    """Units of training of a setting that is not stopped early."""
+    """Units of training for a setting that is not stopped early."""
     trials: int = 64
-    """Settings that random search trains, each for all units."""
+    """Number of settings that random search trains, each for all units."""
     images: int = 10_000
     """Training images; an epoch over them is the unit."""
     validation: int = 10_000
-    """Images by which settings are compared."""
+    """Validation images, on which settings are compared."""
     batch_size: int = 128
     """Examples per step."""
     resume: runner.Flag = False
-    """Continue the searches in --out that are not finished."""
+    """Continue the unfinished searches in --out."""
 
 
 def network(hparams: dict[str, jax.Array]) -> Layer:
@@ -182,8 +182,8 @@ def experiment(config: Config) -> dict[str, Any]:
         f"Hyperband minus random search, over {config.seeds} seeds, in accuracy\n"
         f"  validation: mean {difference['validation_accuracy']['mean']:+.4f}\n"
         f"  test:       mean {difference['test_accuracy']['mean']:+.4f}\n"
-        f"at {result['share_of_updates']:.1%} of its updates; within {WITHIN} and half: "
-        f"{'yes' if result['holds'] else 'no'}"
+        f"at {result['share_of_updates']:.1%} of its updates; at most {WITHIN} worse with at most "
+        f"half of the updates: {'yes' if result['holds'] else 'no'}"
     )
     run.write(result, {})
     return result

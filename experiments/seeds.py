@@ -3,14 +3,14 @@
 python -m experiments.seeds
 
 The networks, 784-32-10, share the recipe, the training images and the test images; the seed
-determines their first weights and the order of their batches. Their accuracies differ for two
-reasons: some networks are better than others, and all are evaluated on the same few test images, on
-which random answers differ too. A two-way analysis of variance of the table of right and wrong
+determines their initial weights and the order of their batches. Their accuracies differ for two
+reasons: some networks are better than others, and the test set is finite, so that equally good
+networks also differ by chance. A two-way analysis of variance of the table of right and wrong
 answers (networks by images) separates the two. Takes about a minute and a half on two CPU cores.
 The accuracies are 96.7 % with a standard deviation of 0.20 points, 0.11 of it due to the 10,000
-test images and 0.16 to the networks (their squares add up). So two single runs of one and the same
-recipe differ by up to 0.54 points in 95 % of cases, and the network with the best validation
-accuracy is 0.2 points above the mean.
+test images and 0.16 to the networks (their squares add up). So two runs of the same recipe differ
+by up to 0.54 points in 95 % of cases, and the network with the best validation accuracy is 0.2
+points above the mean.
 """
 
 from dataclasses import dataclass
@@ -33,11 +33,11 @@ class Config(study.Config):
     """How much does the seed matter?"""
 
     seeds: int = 100
-    """Networks, which differ only in their seeds."""
+    """Number of networks, which differ only in their seeds."""
     hidden: int = 32
-    """Units of their hidden layer."""
+    """Units of the hidden layer."""
     learning_rate: float = 0.005
-    """Adam's at the start; it decays to 0 along half a cosine wave."""
+    """Adam's initial learning rate, with cosine decay to 0."""
     epochs: int = 8
     examples: int = 55_000
 
@@ -46,10 +46,10 @@ class Sources(NamedTuple):
     """The sources of the spread of test accuracies: standard deviations, as accuracies.
 
     Attributes:
-      observed: over the networks, on these test images.
-      images: the part of it due to the finite number of test images.
+      observed: the standard deviation over the networks on these test images.
+      images: the part that is due to the finite number of test images.
       networks: the part that would remain with infinitely many test images.
-      binomial: of one network's accuracy, from one draw of the test images to another.
+      binomial: the standard deviation of one network's accuracy over samples of test images.
     """
 
     observed: float
@@ -59,11 +59,12 @@ class Sources(NamedTuple):
 
 
 def sources(right: np.ndarray) -> Sources:
-    """The standard deviations behind a table of right answers, bool (networks, images).
+    """The standard deviations for a table of correct predictions, bool (networks, images).
 
-    An answer is mean + network + image + rest; the variances are those of the two-way analysis of
-    variance with random effects, one answer a cell (Searle, Casella & McCulloch 1992, chapter 4).
-    Jordan 2023, "Calibrated chaos", finds the same for large networks in another way.
+    A prediction is mean + network + image + residual; the variances are those of the two-way
+    analysis of variance with random effects, one observation per cell (Searle, Casella & McCulloch
+    1992, chapter 4). Jordan 2023, "Calibrated chaos", finds the same for large networks in another
+    way.
     """
     networks, images = right.shape
     by_network, by_image, mean = right.mean(1), right.mean(0), right.mean()

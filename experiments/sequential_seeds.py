@@ -1,7 +1,7 @@
-"""Seeds one after another, each a run in a folder of its own: for networks that take minutes.
+"""Trains seeds one after another, each as a run in its own folder, for networks that take minutes.
 
-`Run.fit` trains all seeds in one program, so that none is finished before the last. Here the
-results of the first seeds are written while the others train.
+`Run.fit` trains all seeds in one program, so that all finish at the same time. Here the results of
+the first seeds are written while the others train.
 """
 
 from dataclasses import replace
@@ -19,15 +19,15 @@ from jaxnets.errors import JSONError
 from jaxnets.training import predict_proba
 from jaxnets.training.population import spread
 
-CURE = "delete this seed's folder, and its network is trained again"
+CURE = "delete this seed's folder to train its network again"
 
 
 def fit(run: Run, train_step: Any, train: Split, validation: Split) -> None:
-    """Train one network per seed, and evaluate each on the test split, once, when it is finished.
+    """Train one network per seed, and evaluate each once on the test split when it is finished.
 
-    Each is a run of one seed in the folder "seedN". A resumed run leaves finished networks as they
-    are. The held-out examples are those of the first seed for all. Raises `Interrupted` where a
-    seed was; the results of those before it are written then.
+    Each is a run of one seed in the folder "seedN". A resumed run skips finished networks. All use
+    the held-out examples of the first seed. If a seed is interrupted, writes the results of the
+    previous ones and raises `Interrupted`.
     """
     config: Any = run.config
     steps = config.epochs * (len(train.x) // max(1, config.batch_size))  # `fit` checks both
@@ -47,7 +47,7 @@ def fit(run: Run, train_step: Any, train: Split, validation: Split) -> None:
 
 
 def result_in(folder: Path) -> dict[str, Any]:
-    """The result that the run in a folder has written; empty where it has written none."""
+    """The result that the run in a folder has written; empty if there is none."""
     path = folder / "result.json"
     if not path.exists():
         return {}

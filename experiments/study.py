@@ -18,9 +18,9 @@ class Config(TrainingConfig):
     """The options that every study has."""
 
     examples: int = 10_000
-    """Training examples, the first of those that are not held out."""
+    """Number of training examples: the first ones that are not held out."""
     seed: int = 0
-    """The first seed of the networks; it determines the held-out examples too."""
+    """The seed of the first network and of the held-out examples."""
 
 
 def start(name: str, config: Config) -> tuple[Run, Split, Split]:
@@ -37,12 +37,12 @@ def start(name: str, config: Config) -> tuple[Run, Split, Split]:
 
 
 def classifier(*sizes: int, **options: Any) -> Layer:
-    """A multi-layer perceptron on images: `models.mlp`, its pixels scaled to [0, 1]."""
+    """A multi-layer perceptron on images: `models.mlp` on pixels scaled to [0, 1]."""
     return serial(scale_pixels(), ("mlp", models.mlp(sizes, **options)))
 
 
 def train_step(model: Layer, optimizer: optax.GradientTransformation) -> TrainStep:
-    """A step on the cross-entropy that reports the accuracy as well."""
+    """A train step on the cross-entropy that also reports the accuracy."""
     return make_train_step(
         model, optimizer, losses.softmax_cross_entropy, metrics={"accuracy": metrics.accuracy}
     )

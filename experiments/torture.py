@@ -4,11 +4,11 @@ python -m experiments.torture --kills 50 --terms 20 --interrupts 10
 python -m experiments.torture --out experiments/results/torture.json
 
 Trains `experiments.mnist_mlp` once without interruption. Then trains it repeatedly in child
-processes that save after every tenth of a second, ends them by SIGKILL, SIGTERM and Ctrl-C, and
-resumes them. Half of the SIGKILLs are sent at a random time after the start of a child; the others
-0 to 40 ms after a temporary file shows that a checkpoint is being written. The status is 0 if every
-run ends with the digest of the uninterrupted one. About 5 minutes on a CPU. With `--stream` the
-children read the data during training, each with another number of threads.
+processes that save every 0.1 s, ends them with SIGKILL, SIGTERM and Ctrl-C, and resumes them. Half
+of the SIGKILLs are sent at a random time after the start of a child; the others 0 to 40 ms after a
+temporary file shows that a checkpoint is being written. The status is 0 if every run ends with the
+digest of the uninterrupted one. About 5 minutes on a CPU. With `--stream` the children read the
+data during training, each with another number of threads.
 """
 
 import os
@@ -32,10 +32,10 @@ from experiments.folder import write_json
 from experiments.run_digest import digest, is_trained, reports, saved_step, temporary_files
 from jaxnets.json_files import read_lines
 
-CHUNK_SECONDS = 0.1  # of a child's training between two saves
-AIM_SECONDS = 0.04  # after the beginning of a save
+CHUNK_SECONDS = 0.1  # training time between two saves of a child
+AIM_SECONDS = 0.04  # maximum delay after the beginning of a save
 ANY_MOMENT, AT_A_SAVE = "SIGKILL, any moment", "SIGKILL, 0 to 40 ms into a save"
-# How a child is ended, and the exit status that it must have then.
+# How a child is ended, and the expected exit status.
 STATUS = {ANY_MOMENT: -9, AT_A_SAVE: -9, "SIGTERM": 75, "SIGINT": 130}
 ROWS = (*STATUS, "into a save", "runs", "resumes", "fallbacks")
 CHILD = "from experiments.torture import train; train()"
@@ -46,21 +46,21 @@ class Config:
     """Kill a training run many times; the final weights must be the same, bit for bit."""
 
     kills: int = 50
-    """SIGKILLs, every second one aimed at a save in progress."""
+    """Number of SIGKILLs; every second one is sent during a save."""
     terms: int = 20
-    """SIGTERMs during training."""
+    """Number of SIGTERMs during training."""
     interrupts: int = 10
-    """Ctrl-Cs during training."""
+    """Number of Ctrl-Cs during training."""
     epochs: int = 8
-    """The length of a run; there are as many runs as the signals need."""
+    """The length of a run; there are as many runs as the signals require."""
     batch_size: int = 128
     """Examples per step."""
     validation: int = 5000
     """Training examples held out."""
     seed: int = 0
-    """Determines the times of the signals and their order."""
+    """The seed of the times and the order of the signals."""
     stream: bool = False
-    """Read the examples as a stream, with 1 to 4 threads; another number after each signal."""
+    """Read the examples as a stream with 1 to 4 threads, a number that changes at each signal."""
     data_dir: Path | None = None
     """A folder with MNIST's IDX files, instead of those that `data.load` finds."""
     out: Path | None = None
@@ -69,20 +69,20 @@ class Config:
 
 @dataclass(frozen=True)
 class FrequentSaves(mnist_mlp.Config):
-    """`experiments.mnist_mlp` with a save after every chunk, which is short."""
+    """`experiments.mnist_mlp` with short chunks and a save after each."""
 
     save_seconds: ClassVar[float] = 0.0
     chunk_seconds: ClassVar[float] = CHUNK_SECONDS
 
 
 def train() -> None:
-    """Train: the program of a child."""
+    """Train; the program of a child process."""
     signal.signal(signal.SIGINT, signal.default_int_handler)  # ignored in a background job
     command_line.main(mnist_mlp.experiment, FrequentSaves)
 
 
 class Torture:
-    """Runs in children, the counts of how they ended, and errors."""
+    """Runs in child processes, counts of how they ended, and errors."""
 
     def __init__(self, config: Config, folder: Path):
         self.config, self.folder = config, folder
@@ -92,7 +92,7 @@ class Torture:
         self.start_up = 0.0  # seconds until an uninterrupted run reports its first steps
 
     def uninterrupted(self) -> str:
-        """The digest of a run that no signal ends, with the default chunks and saves."""
+        """The digest of an uninterrupted run, with the default chunks and saves."""
         folder, began = self.folder / "uninterrupted", time.perf_counter()
         with self._child(folder, "-m", "experiments.mnist_mlp") as child:
             _wait(child, lambda: reports(folder))
@@ -102,19 +102,19 @@ class Torture:
         return digest(folder)
 
     def run(self, ends: list[str]) -> str:
-        """The digest of a run that is ended by the last of `ends`, which are removed."""
+        """The digest of a run that is interrupted by signals, which are popped from `ends`."""
         self.counts["runs"] += 1
         folder = self.folder / f"run{self.counts['runs']}"
         while not self._run_child(folder, ends):
             pass
-        log = read_lines(folder / "metrics.jsonl", cure="a resumed run should have repaired it")
+        log = read_lines(folder / "metrics.jsonl", cure="resuming should have repaired it")
         steps = [report["step"] for _, report in log]
         if steps != sorted(set(steps)):
             self.errors.append(f"{folder}: metrics.jsonl does not have each step once and in order")
         return digest(folder)
 
     def _run_child(self, folder: Path, ends: list[str]) -> bool:
-        """Start or resume the run, and end it unless it finishes before; whether it is finished."""
+        """Start or resume the run, and end it early; return whether it finished before that."""
         end, before, stale = ends[-1] if ends else None, saved_step(folder), temporary_files(folder)
         self.counts["resumes"] += before > 0
         workers = [f"--workers={self.random.integers(1, 5)}"] if self.config.stream else []
@@ -123,14 +123,16 @@ class Torture:
                 self._end(child, folder, end, before, stale)
             status = child.wait()
         errors = _errors(folder)
-        self.counts["fallbacks"] += errors.count("Going back to")
+        self.counts["fallbacks"] += errors.count("Falling back to")
         if saved_step(folder) < before:
             self.errors.append(f"{folder}: step {before} was saved, and is lost")
         if status == 0:
             return True
         if end is None or (status != STATUS[end] and not is_trained(folder)):
             sys.exit(f"error: a child ended with status {status} after {end}:\n{errors}")
-        if end.startswith("SIGKILL") or not is_trained(folder):  # else it came too late
+        if end.startswith("SIGKILL") or not is_trained(
+            folder
+        ):  # otherwise the signal came too late
             self.counts[ends.pop()] += 1
             self.counts["into a save"] += bool(temporary_files(folder) - stale)
         return False

@@ -1,4 +1,4 @@
-"""Converts the data that callers pass to arrays without losing a value, or raises with a cure."""
+"""Converts data from callers to arrays without loss, or raises an error that says how to fix it."""
 
 from collections.abc import Callable
 from typing import Any, NamedTuple
@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-MakeError = Callable[[str, str], ValueError]  # from what was received, and the cure
+MakeError = Callable[[str, str], ValueError]  # (received, cure) -> error
 
 
 class Examples(NamedTuple):
@@ -112,7 +112,7 @@ def as_rows(
       wide: allow 64-bit values that do not fit in 32 bits, JAX's default precision.
 
     Raises:
-      error: `value` is not such an array, or holds a number that JAX's dtype for it cannot.
+      error: `value` is not such an array, or has a number that does not fit in JAX's dtype for it.
     """
 
     def make_error(got: str, cure: str) -> ValueError:

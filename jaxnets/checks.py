@@ -1,4 +1,4 @@
-"""Checks of scalar arguments: each value is converted, or an error says the cure."""
+"""Checks of scalar arguments: converts each value, or raises an error that says how to fix it."""
 
 import operator
 from typing import Any

@@ -4,7 +4,7 @@ from jaxnets.messages import printable
 
 
 class LayerError(ValueError):
-    """A layer is built or used wrongly; the message has expected, got, where and the cure."""
+    """A layer is built or used wrongly; the message says what was expected, where, and the fix."""
 
     def __init__(self, message: str):
         super().__init__(message)
@@ -16,17 +16,17 @@ class LayerError(ValueError):
 
 
 class RunError(ValueError):
-    """A run is set up wrongly; the message has expected, got and the cure."""
+    """A run is set up wrongly; the message says what was expected, what was passed, and the fix."""
 
 
 class DataError(ValueError):
-    """Data is missing or invalid; the message has expected, got, where and the cure."""
+    """Data is missing or invalid; the message says what was expected, where, and the fix."""
 
 
 class JSONError(ValueError):
     """JSON cannot be read, or does not have the expected content.
 
-    The message is one line: the file and the position in it, what is wrong, and the cure.
+    The message is one line: the file and the position in it, what is wrong, and how to fix it.
     """
 
     def __init__(self, where: object, reason: object, cure: str):
@@ -34,7 +34,7 @@ class JSONError(ValueError):
 
 
 class CheckpointError(RuntimeError):
-    """A checkpoint cannot be saved or restored; the message has expected, got and the cure."""
+    """A checkpoint cannot be saved or restored; the message says why, and how to fix it."""
 
 
 class DamagedError(CheckpointError):

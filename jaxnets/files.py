@@ -83,10 +83,11 @@ def user_cache() -> Path:
         raise OSError("there is no home folder; set XDG_CACHE_HOME to a folder") from None
 
 
-def sweep(folder: str | Path, names: str) -> None:
-    """Remove stale temporary files of `atomic_write` for targets that match the pattern `names`.
+def remove_stale(folder: str | Path, names: str) -> None:
+    """Remove the temporary files that killed calls of `atomic_write` left behind.
 
-    The temporary file of a running writer is locked and stays.
+    `names` is a pattern for the names of the target files. The temporary file of a running writer
+    is locked and stays.
     """
     for path in Path(folder).glob(f"{names}.*-*.tmp"):
         with suppress(OSError), regular_file(path) as file:
@@ -114,10 +115,10 @@ def regular_file(path: str | Path) -> Iterator[BinaryIO]:
 def _temporary(path: Path) -> Iterator[BinaryIO]:
     """A new file in the folder of `path`, locked while it is open."""
     while True:
-        # The pid only helps people; processes in two containers may have the same one.
+        # The pid is only informative; processes in two containers may have the same one.
         name = path.with_name(f"{path.name}.{os.getpid()}-{token_hex(4)}.tmp")
         with open(name, "x+b") as file:
-            # `sweep` may have removed it between its creation and its lock.
+            # `remove_stale` may have removed it between its creation and its lock.
             if _try_lock(file) and name.exists():
                 yield file
                 return
@@ -126,7 +127,7 @@ def _temporary(path: Path) -> Iterator[BinaryIO]:
 def _try_lock(file: BinaryIO) -> bool:
     with suppress(OSError):
         return locks.lock(file.fileno())
-    return True  # without locks, `sweep` removes nothing either
+    return True  # without locks, `remove_stale` removes nothing either
 
 
 def _close_on_windows(file: BinaryIO) -> None:

@@ -24,7 +24,7 @@ def read(path: str | Path, *, cure: str) -> dict[str, Any]:
 
     Args:
       path: the file; its text is UTF-8 without a byte order mark.
-      cure: what to do if the file is damaged, for the end of the error message.
+      cure: what to do if the file is damaged; the error message ends with it.
 
     Raises:
       JSONError: it is not a regular file, cannot be read, or does not hold a JSON object.
@@ -89,12 +89,12 @@ def decode(text: str | bytes, *, nonfinite: bool = False) -> Any:
 
 
 @contextmanager
-def damaged(where: object, cure: str) -> Iterator[None]:
-    """Raise a JSONError for any error in the block that a value of an unexpected type causes.
+def as_json_errors(where: object, cure: str) -> Iterator[None]:
+    """Convert errors in the block, such as those of values of the wrong type, to JSONErrors.
 
     Args:
       where: the file, and the line in it.
-      cure: what to do, for the end of the error message.
+      cure: what to do; the error message ends with it.
     """
     try:
         yield

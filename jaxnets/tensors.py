@@ -1,7 +1,7 @@
 """The safetensors format: writes named arrays as bytes, and reads untrusted bytes.
 
-Source: https://github.com/huggingface/safetensors. Their library reads; for writing it would copy
-every array twice, so here a header is written before the arrays' own buffers.
+Source: https://github.com/huggingface/safetensors. Reading uses the safetensors library. Its writer
+would copy every array twice, so `to_buffers` returns a header and the arrays' own buffers instead.
 """
 
 import json
@@ -80,7 +80,7 @@ def from_bytes(content: bytes) -> Tensors:
     """The arrays and metadata in the bytes of a file.
 
     Raises:
-      ValueError: they are not a valid safetensors file, or have a dtype that NumPy does not.
+      ValueError: they are not a valid safetensors file, or have a dtype that NumPy does not have.
     """
     from safetensors import SafetensorError, deserialize
 

@@ -27,7 +27,7 @@ def spec(tree):
     return jax.tree.map(lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype), tree)
 
 
-def judging(model, metrics=None):
+def eval_step(model, metrics=None):
     """A train step for evaluation and prediction, which use only the model and the metrics."""
     return make_train_step(model, STILL, _no_loss, metrics=metrics)
 
@@ -36,7 +36,7 @@ def _no_loss(outputs, y):
     return 0 * jax.tree.leaves(outputs)[0].sum(-1)
 
 
-def judged(params, model_state=None):
+def eval_state(params, model_state=None):
     """A train state for evaluation and prediction."""
     return TrainState(jnp.int32(0), params, model_state or {}, (), jax.random.key(0))
 

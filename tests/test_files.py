@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from jaxnets import files, locks
-from jaxnets.files import atomic_append, atomic_write, regular_file, sweep, user_cache
+from jaxnets.files import atomic_append, atomic_write, regular_file, remove_stale, user_cache
 
 LIMIT = 2**20  # bytes
 
@@ -78,7 +78,7 @@ with atomic_write(sys.argv[1]) as file:
     (tmp_path / "notes.tmp").touch()
     assert len(list(tmp_path.glob("a.bin.*.tmp"))) == 1
     with atomic_write(tmp_path / "b.bin"):
-        sweep(tmp_path, "*.bin")
+        remove_stale(tmp_path, "*.bin")
         assert [path.name[:5] for path in tmp_path.glob("*.bin*")] == ["b.bin"]
     assert sorted(os.listdir(tmp_path)) == ["b.bin", "notes.tmp"]
 

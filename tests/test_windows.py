@@ -64,7 +64,7 @@ from pathlib import Path
 import numpy as np
 from clouds import TRAIN, plain, run
 from jaxnets import locks
-from jaxnets.files import sweep, atomic_write
+from jaxnets.files import remove_stale, atomic_write
 from jaxnets.interop import safetensors
 from jaxnets.training import Checkpoints, Interrupted, RunError, json_lines
 from experiments.folder import open_folder, write_figure, write_json
@@ -100,7 +100,7 @@ for number in range(2):  # a dead writer's file is removed, and a running one's 
     Path("dead.json.1-a.tmp").touch()
     with atomic_write("alive.json") as file:
         file.write(b"all")
-        sweep(".", "*.json")
+        remove_stale(".", "*.json")
     assert not Path("dead.json.1-a.tmp").exists()
 assert Path("alive.json").read_bytes() == b"all"
 

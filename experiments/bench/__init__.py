@@ -1,1 +1,1 @@
-"""The benchmark: training by jaxnets beside training by its peers."""
+"""The benchmark: jaxnets and other libraries train the same networks."""

@@ -1,4 +1,4 @@
-"""Training by jaxnets beside training by its peers, on the same tasks, in turns.
+"""Benchmark of training: jaxnets and its peers, other libraries, train the same tasks in turns.
 
 python -m experiments.bench --cases mlp,cnn_bn --peers torch,linen --out speed.jsonl
 python -m experiments.bench --cases population --population 8,64 --peers torch --out members.jsonl
@@ -6,8 +6,9 @@ python -m experiments.bench --cases mlp --peers torch --time-to-accuracy 0.98 --
 python -m experiments.bench --cases mlp --peers torch --processes --out processes.jsonl
 
 `python -m experiments.bench.table speed.jsonl accuracy.jsonl processes.jsonl` makes tables of them.
-Ours is always measured. A peer that is not installed is named and left out; `pip install -e
-".[bench]"` installs them all. Every turn is a fresh process; on a CPU let nothing else run.
+jaxnets ("ours") is always measured. Peers that are not installed are reported and skipped;
+`pip install -e ".[bench]"` installs all of them. Every turn is a fresh process. On a CPU, run
+nothing else at the same time.
 """
 
 import sys
@@ -28,7 +29,7 @@ from experiments.bench.time_to_accuracy import time_to_accuracy
 
 
 def experiment(config: Config) -> None:
-    """Measure case by case, each written when it is done; print the tables at the end."""
+    """Measure each case and write its records; print the tables at the end."""
     tasks, contenders = check(config)
     on, measured = machine(), []
     try:
@@ -50,7 +51,7 @@ def experiment(config: Config) -> None:
 
 
 def measure(config: Config, task: Task, contenders: Sequence[Contender]) -> list[Record]:
-    """The records of one case, of the measurement that the options ask for."""
+    """The records of one case, for the measurement that the options select."""
     if config.processes:
         return process_time(task, contenders, rounds=config.repeats)
     if config.time_to_accuracy is not None:
@@ -67,6 +68,6 @@ def default_batch_size(case: str, platform: str) -> int:
 
 
 if __name__ == "__main__":
-    # This process only counts; the accelerator is for the peers.
+    # This process does not train: the workers need the accelerator's memory.
     jax.config.update("jax_platforms", "cpu")
     command_line.main(experiment, Config)

@@ -1,9 +1,9 @@
 """The networks that all peers train; `experiments.bench.peers.images` has the data.
 
-On MNIST all start from weights of one distribution: kernels normal with a variance of
-1 / fan-in (LeCun et al. 1998, Efficient BackProp, section 4.6), truncated at about two standard
-deviations, biases zero. Libraries differ in their defaults, and with them in the number of epochs
-that an accuracy takes.
+On MNIST all start from weights of one distribution: kernels normal with a variance of 1 / fan-in
+(LeCun et al. 1998, Efficient BackProp, section 4.6), truncated at about two standard deviations,
+biases zero. The defaults of the libraries differ, which would change the number of epochs to a
+given accuracy.
 """
 
 from typing import NamedTuple
@@ -19,7 +19,7 @@ class Case(NamedTuple):
     Attributes:
       network: a description for readers; every convolution is padded as "SAME".
       shape: (height, width, channels) of an image.
-      learns: whether its images are MNIST, so that accuracy is meaningful, and not noise.
+      learns: whether its images are MNIST, so that accuracy is meaningful; otherwise noise.
     """
 
     network: str

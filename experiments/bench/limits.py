@@ -18,7 +18,7 @@ class Peak(NamedTuple):
     source: str
 
 
-# By a part of `device_kind`; the first that matches counts.
+# By a substring of `device_kind`; the first match is used.
 PEAKS = {
     "H200": Peak(989e12, 495e12, "NVIDIA H200 data sheet, SXM"),
     "H100 PCIe": Peak(756e12, 378e12, "NVIDIA H100 data sheet, PCIe"),
@@ -36,8 +36,8 @@ PEAKS = {
 def flops_per_step(case: str, batch_size: int) -> int:
     """The FLOPs of a step's matmuls and convolutions, as `inspect.flops` counts them.
 
-    The backward pass costs twice the forward pass, once for the gradient in each operand; that in
-    the images is not needed, so it is left out for the first layer.
+    The backward pass costs twice the forward pass: one gradient for each operand. The gradient with
+    respect to the images is not needed, so the first layer has only one.
     """
     x = jax.ShapeDtypeStruct((batch_size, *CASES[case].shape), jnp.uint8)
     forward = [row.flops for row in summary(model(case), x).rows if row.flops]

@@ -30,21 +30,21 @@ class Config:
     dtypes: str = "float32"
     """float32, or bfloat16 for mixed precision."""
     devices: str = "1"
-    """Numbers of devices over which ours shards a batch; a CPU becomes as many. Peers use one."""
+    """Numbers of devices over which jaxnets shards a batch (virtual on a CPU); peers use one."""
     population: str = "64"
-    """Members in the case population, trained on the same batches in one program."""
+    """Numbers of members for the case population, trained on the same batches in one program."""
     steps: int | None = None
     """Steps per round; by default as many as take about a second."""
     repeats: int = 5
     """Rounds, each of one fresh process per contender."""
     time_to_accuracy: float | None = None
-    """Measure instead the time to this test accuracy, with compiling, over --seeds."""
+    """Instead, measure the time to this test accuracy, including compilation, over --seeds."""
     seeds: int = 5
-    """Seeds of the time to accuracy."""
+    """Number of seeds for --time-to-accuracy."""
     processes: Flag = False
-    """Measure instead whole processes of one epoch, ours with a cold and with a warm cache."""
+    """Instead, time whole processes of one epoch, jaxnets with a cold and with a warm cache."""
     profile: Path | None = None
-    """A folder for traces of a round of ours, by jax.profiler."""
+    """A folder for jax.profiler traces of one round of jaxnets."""
     data_dir: Path | None = None
     """A folder with MNIST's four IDX files in .gz, instead of those in the package."""
     out: Path | None = None
@@ -65,7 +65,7 @@ def check(config: Config) -> tuple[list[Task], list[Contender]]:
     check_accuracy(config, [case for case in cases if not CASES[case].learns])
     if config.data_dir is not None and not config.data_dir.is_dir():
         raise RunError(
-            f"--data-dir expects a folder, but got {config.data_dir}; make it, or name another"
+            f"--data-dir expects a folder, but got {config.data_dir}; create it, or pass another"
         )
     check_out(config.out)
     folder = config.data_dir and str(config.data_dir.resolve())
@@ -84,13 +84,13 @@ def check_accuracy(config: Config, noise: Sequence[str]) -> None:
     """Refuse a target that cannot be reached, or networks that are trained on noise."""
     target = config.time_to_accuracy
     if config.processes and target is not None:
-        raise RunError("--processes and --time-to-accuracy are two measurements; ask for one")
+        raise RunError("--processes and --time-to-accuracy exclude each other; choose one")
     if target is not None and not 0 < target < 1:
         raise RunError(f"--time-to-accuracy expects a share such as 0.99, but got {target}")
     if noise and (target is not None or config.processes):
         raise RunError(
-            f"{noise[0]} is trained on noise and learns nothing; choose from "
-            f"{', '.join(case for case in CASES if CASES[case].learns)} by --cases"
+            f"{noise[0]} is trained on noise and learns nothing; pass --cases "
+            f"{', '.join(case for case in CASES if CASES[case].learns)}"
         )
 
 
@@ -117,7 +117,9 @@ def names(option: str, text: str, allowed: Sequence[str]) -> list[str]:
         if name not in allowed:
             close = difflib.get_close_matches(name, allowed, n=1)
             hint = f"; did you mean {close[0]}?" if close else ""
-            raise RunError(f"{option} expects some of {', '.join(allowed)}, but got {name!r}{hint}")
+            raise RunError(
+                f"{option} expects names from {', '.join(allowed)}, but got {name!r}{hint}"
+            )
     return chosen
 
 
@@ -127,7 +129,7 @@ def numbers(option: str, text: str) -> list[int]:
     for number in items:
         if not number.isdecimal() or int(number) < 1:
             raise RunError(
-                f"{option} expects numbers of 1 or more with commas between, as in 1,8,128, but "
+                f"{option} expects positive integers separated by commas, as in 1,8,128, but "
                 f"got {number!r}"
             )
     return [int(number) for number in items]

@@ -16,7 +16,7 @@ POPULATION = Path("experiments/results/population.json")
 
 
 def write_plots(records: Sequence[Record], folder: Path) -> list[Path]:
-    """Write every plot that there are records for, and that of the population timing."""
+    """Write every plot for which there are records, and the plot of the population timing."""
     measured = [record for record in records if "left_out" not in record]
     speed = [record for record in measured if record["kind"] == "speed"]
     timed = [record for record in measured if record["kind"] == "time_to_accuracy"]
@@ -39,7 +39,7 @@ def of_population_sizes() -> Figure:
     """The plot of the result of the population timing."""
     cure = f"restore it, or run python -m experiments.timings.population --out {POPULATION}"
     result = json_files.read(POPULATION, cure=cure)
-    with json_files.damaged(POPULATION, cure):
+    with json_files.as_json_errors(POPULATION, cure):
         return population(result)
 
 
@@ -80,7 +80,9 @@ def shares(records: Sequence[Record]) -> Figure:
         bars = axes.barh(names, values, color=[_colour(name) for name in names])
         axes.bar_label(bars, fmt="%.0f %%", padding=3)
         axes.set(xlabel=f"share of the matmul limit (%), batch {largest}")
-        axes.set_xlim(0, 1.15 * max(100, *values))  # above 100 where fewer operations will do
+        axes.set_xlim(
+            0, 1.15 * max(100, *values)
+        )  # above 100 if an algorithm needs fewer operations
         axes.invert_yaxis()
     return figure
 
@@ -135,7 +137,7 @@ def _panels(
 
 
 def _by(records: Iterable[Record], *names: str) -> Iterable[tuple[Any, list[Record]]]:
-    """The records grouped by the values of these names, in the order of the first of each."""
+    """The records grouped by the values of these names, in the order of their first occurrence."""
     groups: dict[Any, list[Record]] = {}
     for record in records:
         key = tuple(record[name] for name in names) if len(names) > 1 else record[names[0]]

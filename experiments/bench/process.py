@@ -1,4 +1,4 @@
-"""A worker process, seen from the benchmark: it waits on its stdin for commands."""
+"""A worker process as the benchmark controls it: commands are written to its stdin."""
 
 import json
 import os
@@ -34,14 +34,14 @@ class Contender(NamedTuple):
 
 
 class LeftOut(Exception):
-    """A contender that cannot be measured, or no longer; the message has the reason."""
+    """A contender cannot be measured; the message has the reason."""
 
 
 class Process:
-    """A fresh process that trains a task in one framework; a context manager that ends it.
+    """A context manager for a fresh process that trains a task in one framework.
 
-    All compilation caches are off in it, unless the environment `more` sets them. It runs the code
-    of `checkout`.
+    Its compilation caches are off, unless the environment variables `more` enable them. It runs the
+    code of `checkout`.
 
     Attributes:
       description: "import_seconds", "python" and "versions", from its first answer.
@@ -83,7 +83,7 @@ class Process:
         self.errors.close()
 
     def ask(self, do: str, **arguments: Any) -> dict[str, Any]:
-        """Send a command, and wait for its answer; `experiments.bench.worker` has them."""
+        """Send a command of `experiments.bench.worker`, and wait for its answer."""
         try:
             print(json.dumps({"do": do, **arguments}), file=self.process.stdin, flush=True)
         except BrokenPipeError:
@@ -91,7 +91,7 @@ class Process:
         return self._answer()
 
     def stop(self) -> dict[str, Any]:
-        """Ask for the peak of memory, and wait until the process has ended."""
+        """Ask for the peak memory, and wait until the process has ended."""
         answer = self.ask("stop")
         self.process.wait()
         return answer
@@ -113,7 +113,7 @@ class Process:
 
 
 def trial_seconds(prepared: Mapping[str, float]) -> float:
-    """The seconds of "prepare" in which a peer compared its implementations, as users do not."""
+    """The seconds of "prepare" that a peer spent on comparing its implementations."""
     needed = sum(prepared[name] for name in ("make_seconds", "trace_seconds", "compile_seconds"))
     return prepared["seconds"] - needed
 
@@ -124,7 +124,7 @@ def _command(peer: str, task: Task) -> list[str]:
 
 
 def devices_flag(number: int) -> dict[str, str]:
-    """The environment that makes one CPU several devices; it has no effect on accelerators."""
+    """The environment that splits a CPU into several devices; no effect on accelerators."""
     if number == 1:
         return {}
     flags = os.environ.get("XLA_FLAGS", "")

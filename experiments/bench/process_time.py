@@ -14,8 +14,8 @@ from experiments.timings.turns import ratio, summary
 def process_time(task: Task, contenders: Sequence[Contender], *, rounds: int) -> list[Record]:
     """A record per contender, and for ours one with a cold and one with a warm compilation cache.
 
-    They take turns. The first round fills caches, of the disk too, and is not counted; nor is the
-    time in which a peer compares its implementations.
+    They take turns. The first round fills caches, including those of the disk, and is not counted.
+    The time in which a peer compares its implementations is not counted either.
     """
     with tempfile.TemporaryDirectory() as folder:
         starts = _starts(contenders, Path(folder))
@@ -53,7 +53,7 @@ def _starts(
     warm = {
         "JAX_ENABLE_COMPILATION_CACHE": "true",
         "JAX_COMPILATION_CACHE_DIR": str(cache),
-        "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0",  # 1 by default, which nothing here takes
+        "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0",  # the default is 1 s, too long
     }
     starts: dict[str, tuple[Contender, Mapping[str, str]]] = {}
     for contender in contenders:
@@ -66,7 +66,7 @@ def _starts(
 
 
 def _once(task: Task, contender: Contender, more: Mapping[str, str]) -> tuple[float, Record]:
-    """The seconds of one process, and its description."""
+    """Run one process; return its seconds and its description."""
     began = time.perf_counter()
     with Process(contender, task, more) as process:
         prepared = process.ask("prepare")

@@ -12,12 +12,12 @@ from experiments.bench.process import Contender, Process
 from experiments.bench.task import Task
 from jaxnets.errors import JSONError
 from jaxnets.files import atomic_append
-from jaxnets.json_files import damaged, read_lines
+from jaxnets.json_files import as_json_errors, read_lines
 from jaxnets.training import RunError
 from jaxnets.training.report import to_json
 
 Record = dict[str, Any]
-CURE = "it should be a record of experiments.bench: leave it out, or measure again"
+CURE = "remove it, or measure again with experiments.bench"
 FLAGS = ("XLA_", "JAX_", "OMP_", "MKL_", "KMP_", "OPENBLAS_", "TORCH", "KERAS_", "GLIBC_", "CUDA_")
 
 
@@ -29,8 +29,8 @@ def setting(task: Task) -> Record:
 
 def network(setting: Record) -> str:
     """The network that was trained: "mlp" or "population of 64"."""
-    of = f" of {setting['members']}" if setting["case"] == "population" else ""
-    return f"{setting['case']}{of}"
+    size = f" of {setting['members']}" if setting["case"] == "population" else ""
+    return f"{setting['case']}{size}"
 
 
 def left_out(kind: str, reasons: Mapping[str, str]) -> list[Record]:
@@ -39,7 +39,7 @@ def left_out(kind: str, reasons: Mapping[str, str]) -> list[Record]:
 
 
 def without_seconds(answer: Mapping[str, Any]) -> Record:
-    """The answer of a process without the time that it took."""
+    """The answer of a process without its "seconds"."""
     return {name: value for name, value in answer.items() if name != "seconds"}
 
 
@@ -69,13 +69,13 @@ def read(paths: Sequence[Path]) -> list[Record]:
     """The records of all files.
 
     Raises:
-      RunError: a line that is no record.
+      RunError: a line is not a record.
     """
     records = []
     try:
         for path in paths:
             for number, record in read_lines(path, cure=CURE):
-                with damaged(f"{path}, line {number},", CURE):
+                with as_json_errors(f"{path}, line {number},", CURE):
                     records.append({"kind": record["kind"], "members": 1, **record})
     except JSONError as error:
         raise RunError(str(error)) from error

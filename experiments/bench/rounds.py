@@ -1,9 +1,9 @@
 """Speed: rounds in which the contenders take turns, each turn in a fresh process.
 
-One process can be 1.5 times as slow as the next, as long as it runs, without any change; so every
-round has new ones. A process creates its trainer and compiles, warms up twice, and then trains some
-steps. In the first round it first trains an epoch, whose accuracy is checked, so that a fast but
-wrong implementation is detected.
+The same code can be 1.5 times slower in one process than in another, for as long as the process
+runs, so every round uses new processes. A process creates its trainer, compiles, warms up twice,
+and then trains some steps. In the first round it first trains for an epoch, and the accuracy is
+checked to detect implementations that are fast but wrong.
 """
 
 import math
@@ -22,7 +22,7 @@ from experiments.timings.turns import ratio, summary
 
 TURN = 1.0  # seconds of steps per round
 WARM_UPS = 2
-LOW = 0.02  # below the best accuracy of the run; the record is flagged then
+LOW = 0.02  # a record is flagged if its accuracy is this far below the best of the run
 LIMIT = Contender("matmul")
 STARTS = ("import_seconds", "make_seconds", "trace_seconds", "compile_seconds")
 
@@ -32,9 +32,9 @@ class Measurements:
     """A contender, and its measurements so far.
 
     Attributes:
-      steps: how many it trains per round; None until the number that takes a turn is measured.
-      seconds: of one step, by round.
-      answers: of its processes, by round.
+      steps: the number of steps per round; None until it has been measured.
+      seconds: the time per step, by round.
+      answers: the answers of its processes, by round.
     """
 
     contender: Contender
@@ -43,7 +43,7 @@ class Measurements:
     answers: list[Record] = field(default_factory=list)
 
     def turn(self, task: Task, profile: Path | None) -> None:
-        """Measure a round in a fresh process; with a folder `profile`, trace another one."""
+        """Measure one round in a fresh process; with `profile`, a folder, also trace one."""
         with Process(self.contender, task) as process:
             record = process.description | without_seconds(process.ask("prepare"))
             record |= without_seconds(process.ask("device"))
@@ -76,14 +76,15 @@ def take_turns(
     steps: int | None = None,
     profile: Path | None = None,
 ) -> list[Record]:
-    """The records of one case: the measurements of each contender, or why it is left out.
+    """The records of one case: each contender's measurements, or the reason why it is left out.
 
     Args:
-      task: what all train, each contender on its number of devices.
-      contenders: the peers and ours; a matmul, the limit of the machine, takes turns with them.
+      task: the task that all contenders train.
+      contenders: the peers and jaxnets, each on its number of devices; a large matmul, the limit of
+        the machine, takes turns with them.
       rounds: the number of rounds.
-      steps: of a contender per round; by default as many as take about a second.
-      profile: a folder for a trace of a last round of ours.
+      steps: steps per round; by default as many as take about a second.
+      profile: a folder for a trace of one more round of jaxnets.
     """
     measured, reasons = [Measurements(contender, steps) for contender in (LIMIT, *contenders)], {}
     folder = profile and profile.resolve() / f"{task.case}-{task.batch_size}-{task.dtype}"
@@ -99,7 +100,7 @@ def take_turns(
 
 
 def steps_per_turn(process: Process) -> int:
-    """The number of steps that takes about as long as a turn."""
+    """The number of steps that fills a turn."""
     n = 1
     while True:
         process.ask("steps", n=n)  # some compile for each number of steps
@@ -110,7 +111,7 @@ def steps_per_turn(process: Process) -> int:
 
 
 def _records(task: Task, measured: Sequence[Measurements]) -> list[Record]:
-    """A record per contender, with its ratio to ours by round, and its share of the limit."""
+    """A record per contender, with its ratio to jaxnets by round, and its share of the limit."""
     limits = [each for each in measured if each.contender == LIMIT]
     measured = [each for each in measured if each.contender != LIMIT]
     ours = {r.contender.label: r.seconds for r in measured if r.contender.peer == "ours"}

@@ -4,8 +4,8 @@ python -m experiments.bench.table
 python -m experiments.bench.table --plots experiments/results
 python -m experiments.bench.table a.jsonl b.jsonl --plots a/folder
 
-By default of the files bench*.jsonl in experiments/results; the plots go to a new folder under
-runs/ unless `--plots` names one.
+By default, reads the files bench*.jsonl in experiments/results, and writes the plots to a new
+folder under runs/.
 """
 
 import json
@@ -20,7 +20,7 @@ import tyro
 from experiments import command_line
 from experiments.bench.records import CURE, Record, network, read
 from experiments.folder import new_folder
-from jaxnets.json_files import damaged
+from jaxnets.json_files import as_json_errors
 from jaxnets.messages import printable
 from jaxnets.training import RunError
 
@@ -47,10 +47,10 @@ def main(config: Config) -> None:
     if not files:
         raise RunError(
             f"there is no bench*.jsonl in {RESULTS}; measure with python -m experiments.bench "
-            "--out FILE, or name a file"
+            "--out FILE, or pass a file"
         )
     records = read(files)
-    with damaged(", ".join(map(str, files)), CURE):
+    with as_json_errors(", ".join(map(str, files)), CURE):
         text, plots = tables(records), write_plots(records, config.plots or new_folder("bench"))
     print(text)
     for path in plots:
@@ -67,7 +67,7 @@ def tables(records: Sequence[Record]) -> str:
 
 
 def table(records: Sequence[Record]) -> str:
-    """The table of one setting: a row per contender, those left out, and the machine."""
+    """The table of one setting, with a row per contender, then those left out and the machine."""
     first = records[0]
     measured = [record for record in records if "left_out" not in record]
     columns = COLUMNS[first["kind"]](measured)
@@ -121,7 +121,7 @@ def _whole_process(records: Sequence[Record]) -> list[Column]:
 
 
 def _ours_faster(records: Sequence[Record]) -> list[Column]:
-    """A column for each of ours."""
+    """One column for each record of jaxnets: how much faster it is."""
     labels = dict.fromkeys(label for record in records for label in record["ours_times_faster"])
     return [
         (
@@ -139,7 +139,7 @@ def _accuracy(record: Record) -> str:
 
 
 def quartiles_text(quartiles: Record | None) -> str:
-    """The median and the quartiles, and whether they are far apart."""
+    """The median and the quartiles, and a note if they are far apart."""
     if quartiles is None:
         return "-"
     low, median, high = (number(quartiles[name]) for name in ("low", "median", "high"))

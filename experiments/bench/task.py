@@ -1,4 +1,4 @@
-"""The interface of the benchmark and a peer: a task, and a trainer of it."""
+"""The interface between the benchmark and a peer: a task and its trainer."""
 
 from typing import NamedTuple, Protocol
 
@@ -12,10 +12,10 @@ class Task(NamedTuple):
       dtype: "float32", or "bfloat16" for mixed precision: parameters, optimizer and loss stay
         float32.
       devices: the number of devices over which a batch is sharded.
-      members: the number of networks that are trained in one program, on the same batches, each
-        from other weights; more than one only in the case "population".
-      epochs: the number over which the learning rate decays to zero, by half a cosine; None for a
-        constant rate.
+      members: the number of networks that are trained in one program, on the same batches but from
+        different weights; more than one only in the case "population".
+      epochs: the number of epochs over which the learning rate decays to zero (cosine decay); None
+        for a constant rate.
       seed: determines the weights, the order, and all other random numbers.
       data_dir: a folder with MNIST's IDX files, instead of those packaged with jaxnets.
     """
@@ -31,7 +31,7 @@ class Task(NamedTuple):
 
 
 class Trainer(Protocol):
-    """A network with its data, to be trained.
+    """Trains a network on its data.
 
     A peer is a module `experiments.bench.peers.NAME` with `make(task) -> Trainer` and `NEEDS`, the
     names of the distributions that it imports, as pip knows them. It refuses what it does not
@@ -46,7 +46,7 @@ class Trainer(Protocol):
         ...
 
     def steps(self, n: int) -> float:
-        """Train n steps on shuffled batches, wait until they are done, return the last loss."""
+        """Train n steps on shuffled batches, wait until they are done, and return the last loss."""
         ...
 
     def accuracy(self) -> float:

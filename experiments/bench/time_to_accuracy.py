@@ -1,8 +1,8 @@
 """The time to an accuracy, from the data to a trained network, compiling included.
 
-The learning rate decays to zero in a few epochs. With a constant one the accuracies of single
-epochs scatter around their limit, and the first that is high enough is random: 99 % with batch norm
-took 2 to 12 epochs.
+The learning rate decays to zero in a few epochs. With a constant rate, the accuracies after each
+epoch scatter around their limit, so the first epoch that reaches the target is random: 99 % with
+batch norm took 2 to 12 epochs.
 """
 
 from collections.abc import Sequence
@@ -21,10 +21,10 @@ def time_to_accuracy(
 ) -> list[Record]:
     """A record per contender: the seconds of each seed, each in a fresh process.
 
-    They start when the imports are done and end when the accuracy on the test images, evaluated
-    after every epoch, reaches the target. Loading, compiling and evaluation count; the time in
-    which a peer compares its implementations does not. A seed that has not reached the target when
-    the rate is zero never does. Contenders take turns.
+    The time starts when the imports are done and ends when the accuracy on the test images,
+    evaluated after every epoch, reaches the target. Loading, compiling and evaluation count; the
+    time in which a peer compares its implementations does not. A seed that has not reached the
+    target when the rate is zero never does. Contenders take turns.
     """
     curves: dict[Contender, list] = {contender: [] for contender in contenders}
     descriptions, reasons = {}, {}

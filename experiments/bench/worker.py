@@ -1,17 +1,17 @@
 """A process that trains one task in one framework, controlled by commands.
 
-`experiments.bench.process` starts it. It describes itself in a line of JSON, then reads commands, a
-line of JSON each, and answers each by one:
+`experiments.bench.process` starts it. It writes a description of itself as a line of JSON, then
+reads commands, one JSON object per line, and answers each with one line:
 
     {"do": "prepare"}                             make the trainer and compile
     {"do": "steps", "n": 100}  {"do": "epoch"}    train, waiting until it is done
     {"do": "accuracy"}                            on the test images
     {"do": "device"}                              its device
     {"do": "profile", "n": 100, "folder": "a"}    steps under JAX's profiler
-    {"do": "stop"}                                the peak of memory; the process ends
+    {"do": "stop"}                                the peak memory; the process ends
 
-An answer has the "seconds" of the command. It is {"left_out": reason} where the framework is not
-installed or refuses the task, and then the process ends.
+An answer includes the "seconds" of the command. If the framework is not installed or refuses the
+task, the answer is {"left_out": reason}, and the process ends.
 """
 
 import json
@@ -38,7 +38,7 @@ class Worker:
         self.trainer: Trainer
 
     def prepare(self) -> Answer:
-        """Create data, network and optimizer, then compile; the seconds of each, and notes."""
+        """Create data, network and optimizer, then compile; return the times, and notes."""
         began = time.perf_counter()
         self.trainer = self.module.make(self.task)
         make_seconds = time.perf_counter() - began
@@ -78,7 +78,7 @@ class Worker:
         return {"device": "cpu", "platform": "cpu"}
 
     def stop(self) -> Answer:
-        """The peak of memory so far: of the accelerator where there is one, else of the process."""
+        """The peak memory so far, of the accelerator if there is one, else of the process."""
         device = device_peak()
         if device is not None:
             return {"peak_memory_bytes": device, "memory": "device"}
@@ -86,7 +86,7 @@ class Worker:
 
 
 def device_peak() -> int | None:
-    """The most bytes in use on the accelerator; None on a CPU."""
+    """The peak number of bytes in use on the accelerator; None on a CPU."""
     if jax := sys.modules.get("jax"):
         stats = jax.local_devices()[0].memory_stats()
         return stats and stats["peak_bytes_in_use"]
@@ -95,7 +95,7 @@ def device_peak() -> int | None:
 
 
 def process_peak() -> int | None:
-    """The most bytes resident, on Linux; None elsewhere.
+    """The peak resident memory in bytes, on Linux; None elsewhere.
 
     Not `ru_maxrss`, which starts at the peak of the parent process.
     """
@@ -119,7 +119,7 @@ def timed(command: Callable[..., Answer], **arguments: Any) -> Answer:
 
 
 def serve(task: Task, peer: str, answer: Callable[[Answer], None]) -> None:
-    """Answer with a description, then to the commands on stdin."""
+    """Write a description, then answer the commands on stdin."""
     began = time.perf_counter()
     try:
         worker = Worker(task, peer)
@@ -137,7 +137,7 @@ def serve(task: Task, peer: str, answer: Callable[[Answer], None]) -> None:
 
 
 def main() -> None:
-    """Serve; the output of a framework goes to stderr, so that it is not read as an answer."""
+    """Serve; the frameworks' output is sent to stderr, so that it is not read as an answer."""
     task, peer = Task(**json.loads(sys.argv[1])), sys.argv[2]
     answers = os.fdopen(os.dup(1), "w")
     os.dup2(2, 1)

@@ -1,4 +1,4 @@
-"""S3's recipe for Fashion-MNIST over many seeds, where the slide has one run of it.
+"""S3's recipe for Fashion-MNIST over many seeds; the slide reports a single run.
 
 python -m experiments.decks.s3 --seeds 10 --data-dir FOLDER
 """
@@ -17,12 +17,12 @@ from jaxnets.data import Dataset, Split
 from jaxnets.training import TrainStep, evaluate, fit, make_train_step
 from jaxnets.training.train_step import Hparams
 
-RATES = (0.001, 0.002, 0.003, 0.005)  # the peaks that are compared on validation data
-CHOOSING = range(1000, 1003)  # seeds that the rate is chosen with; none of them is reported
+RATES = (0.001, 0.002, 0.003, 0.005)  # peak learning rates to compare on validation data
+CHOOSING = range(1000, 1003)  # seeds for choosing the rate, not reported
 
 
 def compare_recipes(config: Any, run: Run, model: Layer, fashion: Dataset) -> None:
-    """Test accuracies by seed of the slide's recipe, and of one with a decaying learning rate."""
+    """Test accuracies by seed of the slide's recipe, and with a decaying learning rate."""
     seeds, results = range(config.seeds), {}
     for size in (128, 32):
         train_step = compiled(model, optax.rmsprop)
@@ -84,7 +84,7 @@ def steps(train: Split) -> int:
 
 
 def by_seed(run: Run, name: str) -> Callable[[int], dict[str, Any]]:
-    """Options with which `fit` saves the run of a seed, as a function of the seed."""
+    """A function from a seed to the options with which `fit` saves its run."""
     return lambda seed: run.saved(f"{name}, seed {seed}")
 
 
@@ -98,7 +98,7 @@ def train_seeds(
     size: int,
     rate: float,
 ) -> dict[str, Any]:
-    """Train one network per seed: accuracies on `test`, their mean, and the time of training."""
+    """Train one network per seed; return accuracies on `test`, their mean and training times."""
     accuracies, micros, hparams = [], [], {"learning_rate": rate}
     for seed in seeds:
         result = fit(

@@ -40,7 +40,7 @@ class Config(slides.Config):
     batch_size: int = 32
     optimizer: runner.Optimizer = "adam"
     sgd_learning_rate: float = 0.1
-    """The learning rate of plain SGD, with which the same network is trained too."""
+    """The learning rate of plain SGD, for a second run of the same network."""
 
 
 def experiment(config: Config) -> None:
@@ -50,7 +50,7 @@ def experiment(config: Config) -> None:
     run = runner.Run("s0", config, mnist)
     perceptrons(run.folder / "perceptrons.png", config.seed)
 
-    # The slides evaluate the test set after every epoch, so that it is no longer a test.
+    # The slides evaluate on the test set after every epoch; this uses held-out digits instead.
     train_step, by = compiled(config), {"hparams": config.hparams}  # model.compile(...)
     fitted = run.fit(train_step, train, validation=held_out)  # model.fit(X_train, y_train, ...)
     run.finish(train_step, fitted)
@@ -85,7 +85,7 @@ def experiment(config: Config) -> None:
         # "MNIST - checkpoint 2", where the slides have the answer, is a picture that is missing.
         (f"test accuracy, {names[0]}", "(picture missing)", f"{test['accuracy']:.4f}"),
         (f"test accuracy, {names[1]}", "(not given)", f"{sgd_test['accuracy']:.4f}"),
-        # steps_per_epoch=len(X_train) on the augmentation slide makes every epoch 32 passes.
+        # With steps_per_epoch=len(X_train), as on the augmentation slide, an epoch is 32 passes.
         ("updates per epoch", "60,000", f"{len(train.y) // config.batch_size:,} are one pass"),
     )
 

@@ -45,15 +45,15 @@ class Config(slides.Config):
     batch_size: int = 200
     optimizer: runner.Optimizer = "adam"
     alpha: float = 1e-4
-    """The L2 penalty alpha/2 |W|^2 over the batch size, as in scikit-learn."""
+    """The L2 penalty, alpha / 2 |W|^2 divided by the batch size, as in scikit-learn."""
     examples: int = 5000
-    """Training digits, the same for every classifier."""
+    """The number of training digits, the same for every classifier."""
     pair: tuple[int, int] = (4, 9)
     """The two digits that logistic regression distinguishes."""
     steps: int = 300
-    """Steps of its gradient descent."""
+    """Gradient descent steps of the logistic regression."""
     step_size: float = 0.1
-    """Its learning rate."""
+    """The learning rate of the logistic regression."""
 
     @property
     def hparams(self) -> dict[str, float]:
@@ -71,7 +71,7 @@ class Classifier(NamedTuple):
 def experiment(config: Config) -> None:
     """Run the examples of the deck."""
     if len(set(config.pair) & set(range(10))) != 2:
-        raise RunError(f"expected --pair of two different digits, 0 to 9, but got {config.pair}")
+        raise RunError(f"--pair expects two different digits from 0 to 9, but got {config.pair}")
     mnist = data.load("mnist", data_dir=config.data_dir)
     run = runner.Run("s1", config, mnist)
     print(f"logistic regression of {config.pair[0]} and {config.pair[1]}, from scratch", flush=True)
@@ -111,21 +111,21 @@ def experiment(config: Config) -> None:
 
 
 def forward(w: jax.Array, x: jax.Array) -> jax.Array:
-    """Forward propagation as far as z = w^T x; the probability of class 1 is its sigmoid."""
+    """The logit z = w^T x; its sigmoid is the probability of class 1."""
     return x @ w
 
 
 def J(w: jax.Array, x: jax.Array, y: jax.Array) -> jax.Array:
     """The average of all losses -y ln(p) - (1 - y) ln(1 - p), where 1 - p is sigmoid(-z).
 
-    The slides call it the categorical cross-entropy, and leave the minus out once.
+    The slides call it the categorical cross-entropy, and omit the minus sign once.
     """
     z = forward(w, x)
     return -(y * jax.nn.log_sigmoid(z) + (1 - y) * jax.nn.log_sigmoid(-z)).mean()
 
 
 def logistic_regression(config: Config, mnist: data.Dataset, path: Path) -> tuple[float, float]:
-    """Train with `jax.grad`; return its distance from the formula, and the test accuracy."""
+    """Train with `jax.grad`; return its error against the formula, and the test accuracy."""
 
     def two_digits(split: Split) -> tuple[jax.Array, jax.Array]:
         rows = np.isin(split.y, config.pair)

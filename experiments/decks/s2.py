@@ -1,4 +1,4 @@
-"""S2, "Neural Networks": approve credit on synthetic rows, then the MATLAB listing on MNIST.
+"""S2, "Neural Networks": credit approval on synthetic data, then the MATLAB listing on MNIST.
 
 python -m experiments.decks.s2
 """
@@ -35,14 +35,14 @@ model = serial(scale_pixels(mean=0.1307), ("lenet", models.lenet_batch_norm()))
 
 @dataclass(frozen=True)
 class Config(slides.Config):
-    """S2: approve credit on synthetic rows, then the MATLAB listing on MNIST."""
+    """S2: credit approval on synthetic data, then the MATLAB listing on MNIST."""
 
     epochs: int = 3
-    optimizer: runner.Optimizer = "momentum"  # 'sgdm', which is misprinted as 'sqdm' on the slide
+    optimizer: runner.Optimizer = "momentum"  # 'sgdm'; the slide has a misprint, 'sqdm'
     learning_rate: float = 0.01
-    """The same at every step; MATLAB's default."""
+    """The constant learning rate; MATLAB's default."""
     validation_frequency: int = 30
-    """Iterations, that is updates, between two evaluations on the validation digits."""
+    """Iterations (optimizer steps) between two evaluations on the validation digits."""
 
 
 def experiment(config: Config) -> None:
@@ -92,7 +92,7 @@ def experiment(config: Config) -> None:
 def credit(seed: int) -> tuple[str, float]:
     """One unit with the quadratic loss on the slide's table; rows and labels are synthetic.
 
-    Returns the answer to the slide's question, and the accuracy on rows that were held out.
+    Returns the answer to the slide's question, and the accuracy on held-out rows.
     """
     random, n = np.random.default_rng(seed), 1500
     age = random.uniform(18, 70, n)

@@ -2,9 +2,10 @@
 
 python -m experiments.decks.s3 --data-dir FOLDER
 
-With `--seeds 10` the slide's recipe is also run with ten seeds, at batch sizes 128 and 32, and so
-is the same network with a decaying learning rate, chosen on validation data. Their test accuracies
-are written to seeds.json; experiments/results/fashion_mnist_seeds.json is that of a run.
+With `--seeds 10` the slide's recipe also runs with ten seeds, at batch sizes 128 and 32, and so
+does the same network with a decaying learning rate, which is chosen on validation data. The test
+accuracies are written to seeds.json; experiments/results/fashion_mnist_seeds.json is from such a
+run.
 """
 
 import time
@@ -46,13 +47,13 @@ from jaxnets.training import (
 )
 from jaxnets.training.train_step import Hparams, Penalty
 
-CURES = {  # of overfitting: layers after the hidden one, and a penalty
+REGULARIZERS = {  # regularization: layers after the hidden one, and a penalty
     "none": ([], None),
-    # The slides' rate is for their network for reviews; for this one it is far too large.
+    # The slides' rate is for their network for reviews; it is far too large for this one.
     "L1 0.001": ([], lambda params: losses.l1(params, 0.001)),
     "L2 0.001": ([], lambda params: losses.l2(params, 0.001)),
-    # The slide scales the outputs at test time by the dropout rate: it must be 1 - rate, the
-    # fraction kept. Here, as in Keras, the kept ones are divided by it in training instead.
+    # The slide scales the outputs at test time by the dropout rate; correct is 1 - rate, the
+    # fraction kept. Here, as in Keras, units that are kept are divided by it in training instead.
     "dropout 0.5": ([("drop", dropout(0.5))], None),
     "batch norm": ([("norm", batch_norm())], None),
 }
@@ -65,11 +66,11 @@ class Config(slides.Config):
     epochs: int = 5
     optimizer: runner.Optimizer = "rmsprop"
     variant_epochs: int = 20
-    """The most epochs of a variant, at batch 512, as on the slides."""
+    """The maximum number of epochs per variant, at batch size 512 as on the slides."""
     patience: int = 3
-    """Epochs without a smaller validation loss before a variant stops."""
+    """Early stopping: epochs without a smaller validation loss before a variant stops."""
     seeds: int = 0
-    """Runs of the slide's recipe to report by mean and standard deviation."""
+    """Number of runs of the slide's recipe, for a mean and a standard deviation."""
 
 
 def network(*after_hidden: tuple[str, Layer]) -> Layer:
@@ -126,7 +127,7 @@ def experiment(config: Config) -> None:
 def compare_training(
     config: Config, fashion: Dataset, result: FitResult, by_32: FitResult
 ) -> list[tuple[str, str, str]]:
-    """Rows of the slides' figures of training beside ours."""
+    """Rows of the slides' training results beside ours."""
 
     def by_epoch(result: FitResult, name: str) -> str:
         return " ".join(f"{progress.train[name]:.4f}" for progress in result.history)
@@ -146,7 +147,7 @@ def compare_training(
 def compare_evaluation(
     config: Config, run: runner.Run, train_step: Callable[[Hparams], TrainStep], result: FitResult
 ) -> list[tuple[str, str, str]]:
-    """Rows of the slides' figures of evaluation and prediction beside ours."""
+    """Rows of the slides' evaluation and prediction results beside ours."""
     fashion, hparams = run.dataset, {"hparams": config.hparams}
     arguments = (train_step, result.train_state)
     test = evaluate(*arguments, fashion.test, **hparams)  # network.evaluate(...)
@@ -166,11 +167,11 @@ def compare_evaluation(
 
 
 def variants(config: Config, run: runner.Run, fashion: Dataset) -> None:
-    """The slides' cures of overfitting, each stopped early, compared on one held-out set."""
+    """Compare the slides' remedies for overfitting on one held-out set, with early stopping."""
     train, held_out = data.train_test_split(fashion.train, config.validation, seed=config.seed)
     batch_size, runs = min(512, len(train.x)), {}
-    print("cure of overfitting  epochs  best  validation loss, accuracy  test accuracy", flush=True)
-    for name, (layers, penalty) in CURES.items():
+    print("regularization       epochs  best  validation loss, accuracy  test accuracy", flush=True)
+    for name, (layers, penalty) in REGULARIZERS.items():
         train_step = compiled(config, network(*layers), penalty)
         runs[name] = fitted = fit(
             train_step,
@@ -190,9 +191,9 @@ def variants(config: Config, run: runner.Run, fashion: Dataset) -> None:
             f"{best['accuracy']:8.4f}  {test['accuracy']:13.4f}",
             flush=True,
         )
-    title = f"Cures of overfitting: Fashion-MNIST, 784-128-10, batches of {batch_size}"
+    title = f"Regularization: Fashion-MNIST, 784-128-10, batches of {batch_size}"
     write_figure(run.folder / "variants.png", slides.validation_curves(runs, title))
-    # The slides print 0.4960 and 0.8604 on 25,000 rows here: that is their network for reviews.
+    # The slides show 0.4960 and 0.8604 on 25,000 rows here, from their network for reviews.
 
 
 def show_prediction(path: Path, fashion: Dataset, row: int, probabilities: np.ndarray) -> None:

@@ -35,7 +35,7 @@ KERNELS = {
     "blur": [[1, 1, 1], [1, 7, 1], [1, 1, 1]],
     "edge detect": [[0, 1, 0], [1, -4, 1], [0, 1, 0]],
 }
-OPTIMIZERS = {  # each with a rate that suits Beale's function
+OPTIMIZERS = {  # with learning rates tuned for Beale's function
     "gradient descent": optax.sgd(0.02),
     "momentum as on the slide": momentum(0.003, decay=0.9),
     "NAG": optax.sgd(0.003, momentum=0.9, nesterov=True),
@@ -54,7 +54,7 @@ class Config(slides.Config):
     batch_size: int = 32
     optimizer: runner.Optimizer = "momentum"
     learning_rate: float = 0.01
-    """The same at every step: the 0.01 of updateParameters(0.01)."""
+    """The constant learning rate, the 0.01 of updateParameters(0.01)."""
 
 
 def experiment(config: Config) -> None:
@@ -84,8 +84,8 @@ def experiment(config: Config) -> None:
     slides.compare(
         run.folder,
         *((f"w by {name}", "least squares", far) for name, far in distances.items()),
-        *((f"steps down to F < 0.01, {name}", "(a film)", n) for name, n in steps.items()),
-        # The slide's probabilities are right, and so is the formula: only the minus is missing.
+        *((f"steps down to F < 0.01, {name}", "(animation)", n) for name, n in steps.items()),
+        # The slide's probabilities and formula are right, but its result is log p, not -log p.
         ("error of [14, 11, 16] for 3", "-0.1328", f"{error:+.4f}"),
         # A weighted sum keeps the brightness of an image if its weights sum to 1.
         ("the blur's weights sum to", "(not given)", f"{np.sum(KERNELS['blur'])}: divide by it"),
@@ -107,7 +107,7 @@ def linear_regression(config: Config, path: Path) -> dict[str, str]:
     left, right = figure.subplots(1, 2)
     left.scatter(x, y, s=8, color="gray", label="examples")
     ends = np.array([-1.0, 1.0])
-    # J is a sum over examples where `fit` takes the mean: the slides' rate is 1/n of this one.
+    # J is a sum over examples, but `fit` takes the mean: the slides' rate is 1/n of this one.
     methods = (("gradient descent", n, 0.5), ("SGD", 1, 0.02), ("mini-batch SGD", 16, 0.2))
     for name, size, rate in methods:
         train_step = make_train_step(model, optax.sgd(rate), losses.half_squared_error)
@@ -134,7 +134,7 @@ def valley(point: jax.Array) -> jax.Array:
 
 
 def optimizers_on_a_contour(path: Path, steps: int = 300) -> dict[str, str]:
-    """Draw every optimizer from one start; return the number of steps that each takes."""
+    """Draw every optimizer's path from the same start; return the number of steps of each."""
     figure = Figure(figsize=(10, 6), layout="constrained")
     axes, counts = figure.subplots(), {}
     x, y = np.meshgrid(np.linspace(-0.5, 4, 200), np.linspace(-1.3, 1.7, 200))
@@ -155,10 +155,10 @@ def optimizers_on_a_contour(path: Path, steps: int = 300) -> dict[str, str]:
 
 
 def filter_a_digit(path: Path, image: np.ndarray) -> None:
-    """Draw the slide's four kernels, by a `conv` layer, which does not flip its kernel.
+    """Draw the slide's four kernels applied to a digit by a `conv` layer.
 
-    So it is the slide's sliding mask, a cross-correlation, and not its formula f(n - m) g(m), which
-    would rotate the emboss kernel, which is not symmetric, by 180 degrees.
+    The layer does not flip its kernel: it is the slide's sliding mask, a cross-correlation. The
+    slide's formula f(n - m) g(m) would rotate the kernels by 180 degrees, which changes emboss.
     """
     layer, pixels = conv(1, (3, 3), use_bias=False), jnp.asarray(image / np.float32(255))
     images = {"original": pixels}

@@ -23,7 +23,7 @@ class Config(TrainingConfig):
     optimizer: Optimizer = "adamw"
     """The optimizer, by its name."""
     learning_rate: float = 0.001
-    """The same at every step."""
+    """The constant learning rate."""
 
     @property
     def hparams(self) -> dict[str, float]:
@@ -54,7 +54,7 @@ def compare(folder: Path, *rows: tuple[str, str, str]) -> None:
 
 
 def mean_and_std(values: Sequence[float]) -> str:
-    """The mean of some accuracies, and where there are several their standard deviation, ddof=1."""
+    """The mean of accuracies, and their standard deviation (ddof=1) if there are several."""
     std = f" +- {stdev(values):.4f}" if len(values) > 1 else ""
     return f"{fmean(values):.4f}{std} (n = {len(values)})"
 

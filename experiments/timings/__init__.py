@@ -1,1 +1,1 @@
-"""Timings of parts: alternatives measured in turns on one machine, with quartiles."""
+"""Timings of single components: alternatives take turns on one machine, with quartiles."""

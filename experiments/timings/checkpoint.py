@@ -1,4 +1,4 @@
-"""The time of saving a checkpoint beside `dd conv=fsync` of its bytes and their SHA-256.
+"""The time to save a checkpoint, compared with `dd conv=fsync` and SHA-256 of its bytes.
 
 python -m experiments.timings.checkpoint --folder /a/folder/on/the/disk
 python -m experiments.timings.checkpoint --out experiments/results/checkpoint.json
@@ -27,14 +27,14 @@ from jaxnets.training import Checkpoints
 
 @dataclass(frozen=True)
 class Config(turns.Config):
-    """The time of saving beside what the disk and SHA-256 need."""
+    """The time to save a checkpoint, compared with the disk and SHA-256 alone."""
 
     megabytes: int = 100
-    """Size of the state, in ten equal leaves."""
+    """The size of the state, which has ten equal leaves."""
     repeats: int = 15
-    """Rounds, each of one save, one dd with one SHA-256, and one copy on the device."""
+    """Number of rounds, each with one save, one dd, one SHA-256, and one copy on the device."""
     folder: Path = Path("runs")
-    """A folder on the disk to be measured; all that is written there is removed again."""
+    """A folder on the disk to measure; all files written there are removed."""
 
 
 def main(config: Config) -> None:
@@ -62,7 +62,7 @@ def main(config: Config) -> None:
 
 
 def save(checkpoints: Checkpoints, step: int, state: Any) -> tuple[float, float]:
-    """Seconds until a save is on the disk, and those of them in which it blocked its caller."""
+    """The seconds until a save is on the disk, and the seconds for which it blocked its caller."""
     began = time.perf_counter()
     checkpoints.save(step, state, {})
     held = time.perf_counter() - began
@@ -71,7 +71,7 @@ def save(checkpoints: Checkpoints, step: int, state: Any) -> tuple[float, float]
 
 
 def dd(source: Path, target: Path) -> None:
-    """Copy a file by the system's tool, and wait until it is on the disk."""
+    """Copy a file with the system's `dd`, and wait until it is on the disk."""
     target.unlink(missing_ok=True)
     command = ["dd", f"if={source}", f"of={target}", "bs=1M", "conv=fsync", "status=none"]
     subprocess.run(command, check=True)

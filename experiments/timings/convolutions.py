@@ -5,7 +5,7 @@ python -m experiments.timings.convolutions --out experiments/results/convolution
 
 Each implementation computes the output and both gradients of a batch of images, many times in one
 compiled loop, as training does. They take turns; the first round is not counted. The dispatch table
-is in `jaxnets.lowering.dispatch`: its `FEWEST_CHANNELS` is where Cook and Toom become faster.
+is in `jaxnets.lowering.dispatch`: from `FEWEST_CHANNELS` on, Cook-Toom is faster.
 """
 
 from collections.abc import Callable
@@ -73,7 +73,7 @@ def loop(name: str, shape: Shape, batch_size: int) -> Callable[[], Any]:
     first, second = jax.random.split(jax.random.key(0))
     x = jax.random.normal(first, (*images, shape.channels))
     kernel = jax.random.normal(second, (shape.taps, shape.taps, shape.channels, shape.features))
-    needs_dx = shape.channels > 3  # nothing needs the gradient in the images themselves
+    needs_dx = shape.channels > 3  # the gradient with respect to the images is not needed
 
     @jax.jit
     def run(x: jax.Array, kernel: jax.Array) -> Any:
@@ -81,7 +81,7 @@ def loop(name: str, shape: Shape, batch_size: int) -> Callable[[], Any]:
             x, kernel = carry
             y, back = jax.vjp(partial(convolve, padding=padding), x, kernel)
             dx, dkernel = back(jnp.tanh(y))
-            # other images in every step, so that no computation on them moves out of the loop
+            # other images in every step, so that XLA cannot hoist computations out of the loop
             x = x - 1e-6 * (dx if needs_dx else y[0, 0, 0, 0])
             return x, kernel - 1e-6 * dkernel
 

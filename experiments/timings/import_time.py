@@ -1,4 +1,4 @@
-"""The time of `import jaxnets` beside `import jax, optax`, each in a fresh process.
+"""The time of `import jaxnets`, compared with `import jax, optax`, each in a fresh process.
 
 python -m experiments.timings.import_time
 python -m experiments.timings.import_time --out experiments/results/import_time.json
@@ -20,7 +20,7 @@ OURS, THEIRS = "import jaxnets", "import jax, optax"
 
 @dataclass(frozen=True)
 class Config(turns.Config):
-    """The time of `import jaxnets` beside `import jax, optax`."""
+    """The time of `import jaxnets`, compared with `import jax, optax`."""
 
     repeats: int = 15
     """Pairs of processes, one of each, in turns."""

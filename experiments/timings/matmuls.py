@@ -1,11 +1,11 @@
-"""Training steps with XLA's choice of matmul libraries beside Eigen alone, by widths of the layers.
+"""Training steps with XLA's choice of matmul libraries and with Eigen alone, by layer width.
 
 python -m experiments.timings.matmuls
 python -m experiments.timings.matmuls --out experiments/results/matmuls.json
 
-Each network trains on MNIST in compiled chunks, by Adam. The two programs take turns; the first
-round is not counted. This is the basis of the choice in `jaxnets.lowering.matmul`: its `COLUMNS`
-divides the widths for which Eigen is slower.
+Each network trains on MNIST in compiled chunks, with Adam. The two programs take turns; the first
+round is not counted. This is the basis of the choice in `jaxnets.lowering.matmul`: Eigen is slower
+for widths that are multiples of `COLUMNS`.
 """
 
 from collections.abc import Callable
@@ -31,7 +31,7 @@ HIDDEN += [(500, 300), (1000, 1000)]
 
 @dataclass(frozen=True)
 class Config(turns.Config):
-    """Matmuls by YNNPACK and Eigen beside Eigen alone."""
+    """Matmuls by YNNPACK and Eigen, compared with Eigen alone."""
 
     batch_size: int = 128
     """Images per step."""

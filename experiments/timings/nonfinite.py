@@ -1,4 +1,4 @@
-"""The cost of checking for losses that are not finite: "stop" and "skip" beside "ignore".
+"""The cost of checking for losses that are not finite: "stop" and "skip" against "ignore".
 
 python -m experiments.timings.nonfinite
 python -m experiments.timings.nonfinite --repeats 8 --out experiments/results/nonfinite.json
@@ -25,7 +25,7 @@ class Config(turns.Config):
     """The cost of checking for losses that are not finite."""
 
     repeats: int = 10
-    """Rounds, each of one run of each of the three."""
+    """Number of rounds, each with one run of each of the three."""
     epochs: int = 5
     """Epochs of MNIST per run."""
 

@@ -1,11 +1,12 @@
-"""Sixty-four networks 784-32-10 in one program beside the same 64 one after another.
+"""Sixty-four networks 784-32-10 in one program, compared with the same 64 one after another.
 
 python -m experiments.timings.population
 python -m experiments.timings.population --out experiments/results/population.json
 
-The methods take turns in one process. In every round each has a new train step, so that it compiles
-again, and its seconds are reported with and without compiling. Then the members trained per second,
-from one member to `--members`. The first round fills caches and is not counted.
+The methods take turns in one process. In every round each gets a new train step, so that it
+compiles again; times are reported with and without compilation. Then measures the members trained
+per second for population sizes from 1 to `--members`. The first round fills caches and is not
+counted.
 """
 
 import time
@@ -33,14 +34,14 @@ from jaxnets.training.train_step import Hparams
 
 @dataclass(frozen=True)
 class Config(turns.Config):
-    """Populations beside the same networks one after another, and their speed by their size."""
+    """Populations against the same networks one after another, and speed by population size."""
 
     networks: int = 64
     """Networks that every method trains."""
     rounds: int = 5
     """Rounds that are counted."""
     members: int = 4096
-    """The largest population of the curve, which goes from 1 in powers of 4."""
+    """The largest population of the curve of speed by size, in powers of 4 from 1."""
     examples: int = 12_800
     """Training digits; each network is trained on all of them once."""
     batch_size: int = 128
@@ -50,7 +51,7 @@ class Config(turns.Config):
 
 
 class Timing(NamedTuple):
-    """The seconds of one method in one round, for its updates and in all; its strategy."""
+    """The seconds of one method in one round, for its updates and in total; its strategy."""
 
     updates: float
     everything: float
@@ -95,7 +96,7 @@ def new_train_step() -> Callable[[Hparams], TrainStep]:
 
 
 def compare(config: Config, train: Split) -> dict[str, Any]:
-    """The seconds of each method, and the factor by which it is faster than one after another."""
+    """The seconds of each method, and its speedup over training one after another."""
     n, sequential = config.networks, "one after another"
     methods = {
         sequential: lambda: one_after_another(config, train),

@@ -1,11 +1,11 @@
-"""Whether two checkouts train the same bits: twelve short runs in each, every leaf compared.
+"""Checks that two checkouts train the same bits: compares every leaf of twelve short runs.
 
 python -m experiments.timings.same_bits --old PATH [--new PATH]
 python -m experiments.timings.same_bits --old . --stream
 
 Each run is a fresh process with the checkout first on its path. It writes the leaves of its last
 train state to a file; values must be equal bit for bit. The status is 1 if any differs. With
-`--stream` the new one reads its data as it trains. About 4 minutes on two cores.
+`--stream` the new checkout reads its data from a `data.Stream`. About 4 minutes on two cores.
 """
 
 import os
@@ -27,21 +27,21 @@ RUNS = (
 
 @dataclass(frozen=True)
 class Config:
-    """Whether two checkouts train the same bits."""
+    """Check that two checkouts train the same bits."""
 
     old: Path
-    """A checkout to compare with."""
+    """The checkout to compare with."""
     new: Path = Path(".")
-    """The checkout that is compared."""
+    """The checkout to check."""
     runs: tuple[str, ...] = RUNS
     """Names of the runs to compare."""
     stream: bool = False
-    """The new checkout trains on a `data.Stream`; without the populations, each of whose members
-    has an order of its own."""
+    """Train the new checkout on a `data.Stream`. Skips populations, since their members do not
+    share batches."""
 
 
 def main(config: Config) -> None:
-    """Run all in both, and print the leaves that differ."""
+    """Run all runs in both checkouts, and print the leaves that differ."""
     unequal = 0
     runs = [name for name in config.runs if not (config.stream and name.startswith("population"))]
     with tempfile.TemporaryDirectory(prefix="jaxnets-bits-") as folder:

@@ -1,6 +1,6 @@
-"""The runs of `experiments.timings.same_bits`, with the names of the checkout on the path.
+"""The runs of `experiments.timings.same_bits`, with the public names of the checkout on the path.
 
-It runs in older checkouts too, so it imports nothing of `experiments`.
+It runs in older checkouts too, so it imports nothing from `experiments`.
 """
 
 import sys

@@ -1,11 +1,11 @@
-"""Whether two checkouts train equally fast: steps in turns, the new time over the old.
+"""Checks that two checkouts train equally fast: the ratio of new to old time, measured in turns.
 
 python -m experiments.timings.same_speed --old PATH [--new PATH]
 
 Every turn is a fresh process with its checkout first on its path, which compiles, warms up twice
 and trains for about a second. Prints and writes the median ratio of each case with its 95 %
 bootstrap interval; two checkouts are equally fast where the interval contains 1. About 15 minutes
-on two cores, on which nothing else may run.
+on two cores; run nothing else at the same time.
 """
 
 from dataclasses import dataclass
@@ -29,20 +29,20 @@ RESAMPLES = 10_000  # of the bootstrap
 
 @dataclass(frozen=True, kw_only=True)
 class Config(turns.Config):
-    """Whether two checkouts train equally fast."""
+    """Check that two checkouts train equally fast."""
 
     old: Path
-    """A checkout to compare with."""
+    """The checkout to compare with."""
     new: Path = Path(".")
-    """The checkout that is compared."""
+    """The checkout to check."""
     cases: tuple[str, ...] = CASES
     """Names of the networks to time."""
     rounds: int = 10
-    """Turns of each checkout."""
+    """Number of turns per checkout."""
 
 
 def main(config: Config) -> None:
-    """Measure case by case, print and write."""
+    """Measure each case, and print and write the results."""
     results: dict[str, Any] = {}
     checkouts = {"old": config.old.resolve(), "new": config.new.resolve()}
     for case in config.cases:

@@ -1,12 +1,12 @@
-"""The time of a process to its first 16 steps, and to the end of one epoch.
+"""The time from the start of a process to step 16, and to the end of one epoch.
 
 python -m experiments.timings.startup
 python -m experiments.timings.startup --out experiments/results/startup.json
 
 The network is 784-500-300-10 on MNIST, batch 128, Adam: with jaxnets, and by hand in JAX and optax;
-see `experiments/timings/processes`. "warm" processes find their compiled programs in JAX's cache on
-disk, "cold" ones compile them. `python -m experiments.bench --processes` times whole processes of
-the peers.
+see `experiments/timings/processes`. "warm" processes load their compiled programs from JAX's cache
+on disk, "cold" ones compile them. `python -m experiments.bench --processes` times whole processes
+of other libraries.
 """
 
 import os
@@ -37,14 +37,14 @@ RATIOS = {
 
 @dataclass(frozen=True)
 class Config(turns.Config):
-    """The time of a process to its first 16 steps, and to the end of one epoch."""
+    """The time from the start of a process to step 16, and to the end of one epoch."""
 
     repeats: int = 10
-    """Rounds, each of one process of every kind, in turns."""
+    """Number of rounds, each with one process of every kind."""
 
 
 class Timing(NamedTuple):
-    """Seconds of a process to its first 16 steps, and to its end; its test accuracy."""
+    """Seconds from a process's start to step 16, and to its end; its test accuracy."""
 
     first: float
     whole: float
@@ -95,7 +95,7 @@ def processes(warm: Path) -> dict[str, Callable[[], Timing]]:
 
 
 def run(module: str, cache: Path) -> Timing:
-    """Time a process, which prints its first line after 16 steps, with a compilation cache."""
+    """Time a process with a compilation cache; it prints its first line after 16 steps."""
     settings = {
         "JAX_COMPILATION_CACHE_DIR": str(cache),
         "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0",

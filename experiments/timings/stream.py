@@ -1,10 +1,11 @@
-"""The cost of reading data during training, beside the same data in memory.
+"""The cost of reading data during training, compared with the same data in memory.
 
 python -m experiments.timings.stream
 
-Steps of `mlp` and `cnn_bn` on MNIST, resident and as a `data.Stream` of memory maps, in turns; the
-ratio of wall times, reading included, with quartiles. Then a fresh process trains on a memory map
-of 4 GB and reports its largest anonymous memory. About 5 minutes on two cores.
+Times steps of `mlp` and `cnn_bn` on MNIST in turns, with the data in memory and as a `data.Stream`
+of memory maps; reports the ratio of wall times, including reading, with quartiles. Then a fresh
+process trains on a memory map of 4 GB and reports its peak anonymous memory. About 5 minutes on two
+cores.
 """
 
 import json
@@ -38,13 +39,13 @@ class Config(turns.Config):
     """The cost of reading data during training."""
 
     rounds: int = 10
-    """Turns of each."""
+    """Number of turns of each."""
     steps: int = 468
-    """Steps per turn: those of an epoch of MNIST."""
+    """Steps per turn; the default is one epoch of MNIST."""
 
 
 def main(config: Config) -> None:
-    """Measure, print and write."""
+    """Measure, and print and write the results."""
     with tempfile.TemporaryDirectory(prefix="jaxnets-stream-") as folder:
         result: dict[str, Any] = {
             case: overhead(case, config, Path(folder)) for case in ("mlp", "cnn_bn")
@@ -56,7 +57,7 @@ def main(config: Config) -> None:
 
 
 def overhead(case: str, config: Config, folder: Path) -> dict[str, Any]:
-    """The time per step by stream over that in memory."""
+    """The time per step on a stream, divided by the time in memory."""
     train = data.load("mnist").train
     names = [folder / f"{case}-{part}.npy" for part in ("x", "y")]
     for name, array in zip(names, train, strict=True):
@@ -65,7 +66,7 @@ def overhead(case: str, config: Config, folder: Path) -> dict[str, Any]:
     runs = {"resident": _start(case, train), "stream": _start(case, data.Stream(maps))}
 
     def advance(name: str) -> None:
-        runs[name] = ours.go(runs[name], config.steps)
+        runs[name] = ours.take_steps(runs[name], config.steps)
 
     times = in_turn({n: partial(seconds, partial(advance, n)) for n in runs}, config.rounds)
     milliseconds = {
@@ -105,7 +106,7 @@ def memory_of_process(folder: Path) -> dict[str, Any]:
 
 
 def child(path: str) -> None:
-    """Train some steps on the map, and print the largest anonymous memory in bytes."""
+    """Train some steps on the map, and print the peak anonymous memory in bytes."""
     peak, finished = [0], threading.Event()
 
     def watch() -> None:
@@ -115,7 +116,7 @@ def child(path: str) -> None:
     threading.Thread(target=watch, daemon=True).start()
     images = np.load(path, mmap_mode="r")
     examples = data.Stream((images, np.arange(len(images), dtype=np.int32) % 10))
-    run = ours.go(_start("mlp", examples), 2000)
+    run = ours.take_steps(_start("mlp", examples), 2000)
     finished.set()
     print(json.dumps({"steps": run.step, "peak anonymous bytes": peak[0]}))
 

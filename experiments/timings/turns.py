@@ -10,7 +10,7 @@ import numpy as np
 
 from experiments.folder import machine, new_folder, write_json
 
-NOISY = 0.1  # of the median, between the quartiles
+NOISY = 0.1  # the interquartile range, as a fraction of the median
 Measured = TypeVar("Measured")
 
 
@@ -35,8 +35,7 @@ def in_turn(
 ) -> dict[str, list[Measured]]:
     """The results of each function by round; the functions take turns, A/B/A/B.
 
-    The first of 1 + `rounds` rounds compiles and fills caches, and is not counted; there is none
-    with `warm_up=False`.
+    With `warm_up`, one more round comes first, which compiles and fills caches and is not counted.
     """
     results: dict[str, list[Measured]] = {name: [] for name in measurements}
     for round_number in range(rounds + warm_up):
@@ -60,7 +59,7 @@ def quartiles(values: Any) -> Quartiles:
 
 
 def summary(values: Sequence[float]) -> dict[str, Any]:
-    """The median, the quartiles, n, and whether the quartiles are too far apart."""
+    """The median, the quartiles, n, and whether the quartiles are far apart ("noisy")."""
     low, median, high = map(float, _quantiles(values))
     noisy = high - low > NOISY * abs(median)
     return {"median": median, "low": low, "high": high, "n": len(values), "noisy": noisy}
@@ -71,7 +70,7 @@ def _quantiles(values: Any) -> np.ndarray:
 
 
 def ratio(seconds: Sequence[float], ours: Sequence[float]) -> dict[str, Any]:
-    """The factor by which ours is faster, from the seconds of the same rounds."""
+    """The factor by which `ours` is faster, by round; a summary."""
     return summary(np.divide(seconds, ours).tolist())
 
 

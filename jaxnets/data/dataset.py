@@ -6,7 +6,7 @@ import numpy as np
 
 
 class Absent(Exception):
-    """A source does not have the data set, and the next one is tried; says where it looked."""
+    """A source does not have the data set; the message says where it looked. The next is tried."""
 
 
 class Split(NamedTuple):

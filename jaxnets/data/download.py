@@ -33,7 +33,7 @@ def fetch(
       mirrors: URL prefixes of its name; tried in this order, each twice.
       folder: the destination, created if missing.
       timeout: seconds to connect to a mirror, and to wait for more data.
-      rate: minimum bytes per second; the body has `timeout + file.gz_bytes / rate` seconds.
+      rate: minimum bytes per second; the download may take `timeout + file.gz_bytes / rate` s.
 
     Raises:
       ConnectionError: no mirror returned the file; lists the error of each.

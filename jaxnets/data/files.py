@@ -38,7 +38,7 @@ def locate(published: Published, folders: Iterable[Path]) -> list[Path]:
 
 
 def read_published(published: Published, paths: Sequence[Path], source: str, cure: str) -> Dataset:
-    """The data set in files with the published content; `cure` ends the error otherwise."""
+    """The data set in files with the published content; other content raises, ending in `cure`."""
     try:
         dataset = _read(published, paths, source)
         for path, file in zip(paths, published.files, strict=True):

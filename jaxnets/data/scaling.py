@@ -40,7 +40,7 @@ class Scaling(NamedTuple):
 def fit_standard(x: Any) -> Scaling:
     """Fit a scaling of each column of x (n, ...) to mean 0 and variance 1 (ddof=0).
 
-    As scikit-learn's StandardScaler. Constant columns are mapped to 0.
+    Equivalent to scikit-learn's StandardScaler. Constant columns are mapped to 0.
 
     Raises:
       DataError: x has no rows, or a value that is not finite.
@@ -54,9 +54,9 @@ def fit_standard(x: Any) -> Scaling:
 def fit_range(x: Any, low: float = 0.0, high: float = 1.0) -> Scaling:
     """Fit a scaling of each column of x (n, ...) to [0, 1], or to [-1, 1]: `fit_range(x, -1, 1)`.
 
-    As scikit-learn's MinMaxScaler: the smallest value of a column is mapped to `low` and the
-    largest to `high`; other rows may be mapped outside of these. Constant columns are mapped to
-    `low`.
+    Equivalent to scikit-learn's MinMaxScaler: the smallest value of a column is mapped to `low` and
+    the largest to `high`; values outside this range are mapped outside [low, high]. Constant
+    columns are mapped to `low`.
 
     Raises:
       DataError: x has no rows or a value that is not finite, or `low` is not less than `high`.

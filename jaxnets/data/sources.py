@@ -38,7 +38,11 @@ def load(
     `source` selects a single one: "idx" (the four files in the folder), "tfds" (in the folder or
     the cache; prepared from another source if necessary), "packaged", "debian" or "download".
 
-    Except for your own files, the SHA-256 of the content is verified. Raises DataError.
+    The SHA-256 of the content is verified, except for your own files.
+
+    Raises:
+      DataError: no source has the data set, or a file is incomplete or damaged.
+
     Sources: LeCun, Cortes & Burges 1998; Xiao, Rasul & Vollgraf 2017, arXiv:1708.07747.
     """
     published = _choose("data set", name, CATALOGUE)
@@ -105,7 +109,7 @@ def from_prepared(published: Published, folder: Path | None) -> Dataset:
 
 def _require(folder: Path | None) -> Path:
     if folder is None:
-        raise Absent("a folder of your own: neither data_dir nor JAXNETS_DATA_DIR is set")
+        raise Absent("your own folder: neither data_dir nor JAXNETS_DATA_DIR is set")
     return folder
 
 

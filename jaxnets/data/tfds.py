@@ -1,7 +1,7 @@
 """Reads and prepares TensorFlow Datasets in array_record format, without TensorFlow.
 
-For a missing data set TFDS tries the network for minutes, so it is called only if its
-`dataset_info.json` exists. Its rows are shuffled, in another order than in the IDX files.
+For a missing data set TFDS tries the network for minutes, so it is called only if the data set's
+`dataset_info.json` exists. TFDS shuffles the rows, so their order differs from the IDX files'.
 """
 
 import contextlib
@@ -72,7 +72,7 @@ def prepare(dataset: Dataset, folder: Path) -> None:
 
 
 def _builder_of(dataset: Dataset) -> Any:
-    """TFDS's builder class of a data set, with arrays in place of a download."""
+    """TFDS's builder class of a data set, which reads arrays instead of downloading files."""
     import tensorflow_datasets
     from PIL import Image
 
@@ -94,7 +94,7 @@ def _builder_of(dataset: Dataset) -> Any:
 
 @contextlib.contextmanager
 def _as_data_error(failure: str, cure: str) -> Iterator[None]:
-    """Raise any error of TFDS, which have no common base class, as a DataError."""
+    """Convert any error of TFDS to a DataError; its errors have no common base class."""
     try:
         yield
     except ImportError as error:

@@ -16,8 +16,8 @@ from jaxnets.errors import DataError
 def circle(n: int, *, noise: float = 0.0, seed: int) -> Split:
     """A disc (label 1) of radius 2.5 inside a ring (label 0) of radii 3.5 to 5.
 
-    Noise changes labels, not points: a point gets the label of a point up to 5 `noise` away along
-    each axis.
+    Noise changes labels, not points: each point gets the label of a random position that is up
+    to 5 * noise away along each axis.
 
     Args:
       n: the number of points; if it is odd, one more is inside.
@@ -42,8 +42,9 @@ def circle(n: int, *, noise: float = 0.0, seed: int) -> Split:
 def xor(n: int, *, noise: float = 0.0, seed: int) -> Split:
     """A square of side 10.6 about 0: label 1 where the coordinates have the same sign.
 
-    No point is within 0.3 of an axis. Noise changes labels, not points: a point gets the label of a
-    point up to 5 `noise` away along each axis. Arguments, result and errors as for `circle`.
+    No point is within 0.3 of an axis. Noise changes labels, not points: each point gets the label
+    of a random position that is up to 5 * noise away along each axis. Arguments, result and errors
+    as for `circle`.
     """
     rng = _generator("xor", n, seed, noise=noise)
     x = rng.uniform(-5, 5, (n, 2))
@@ -55,7 +56,7 @@ def xor(n: int, *, noise: float = 0.0, seed: int) -> Split:
 def gauss(n: int, *, noise: float = 0.0, seed: int) -> Split:
     """Two isotropic Gaussians, label 1 at (2, 2) and label 0 at (-2, -2).
 
-    The variance along each axis is 0.5 + 7 `noise`. Arguments, result and errors as for `circle`.
+    The variance along each axis is 0.5 + 7 * noise. Arguments, result and errors as for `circle`.
     """
     rng = _generator("gauss", n, seed, noise=noise)
     y = _two_classes(n)

@@ -17,9 +17,9 @@ PLAIN_CALLS = ("jit", "closed_call", "remat2")
 
 
 def saliency(model: Layer, params: Params, state: State, x: Array, classes: Array) -> Array:
-    """The gradient magnitude of each image's score per pixel: the maximum of |d score / d x|.
+    """The magnitude of the gradient of each image's score at each pixel.
 
-    The maximum is over the channels.
+    This is |d score / d x|, and its maximum over the channels.
 
     Args:
       model: a classifier, from images (batch, *space, channels) to scores (batch, n_classes).

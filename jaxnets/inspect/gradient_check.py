@@ -15,7 +15,7 @@ EPSILON = 1e-6  # truncation error about 1e-12 of the value, rounding error in f
 
 
 class GradientError(AssertionError):
-    """A gradient differs from finite differences; the message has the worst entry and the cure."""
+    """A gradient differs from finite differences; the message names the worst entry and the fix."""
 
 
 def check_gradient(
@@ -49,8 +49,8 @@ def check_function(
 
     Compares automatic differentiation with (L(w + e) - L(w - e)) / 2e, e = 1e-6, for each entry w
     of an argument; L is the sum of the outputs of `f`, each times a fixed random weight. Everything
-    is computed in float64, whatever the dtype of the arguments. The error is relative to the
-    larger of the entry and a thousandth of the largest entry plus 1e-4.
+    is computed in float64, whatever the dtype of the arguments. The error of an entry is relative
+    to its magnitude, or to 1e-3 * (largest magnitude of all entries) + 1e-4 if that is larger.
 
     At a kink, such as ReLU at 0 or equal values in max pooling, the two differ although neither is
     wrong; check at another input.
@@ -84,7 +84,7 @@ def _check(
     if error.max(initial=0.0) > tolerance:
         worst = int(error.argmax())
         raise GradientError(
-            f"the gradient in {_name(paths, leaves, rows[worst])} should be "
+            f"the gradient of {_name(paths, leaves, rows[worst])} should be "
             f"{expected[worst]:.6g} by finite differences, but is {got[worst]:.6g}: a relative "
             f"error of {error[worst]:.1e}, above the tolerance of {tolerance:.0e}; "
             f"{(error > tolerance).sum()} of {error.size} entries are off; correct the backward "

@@ -18,8 +18,8 @@ class Filtered(NamedTuple):
     Attributes:
       picture: (height, width).
       written: the filter as text.
-      signed: whether the colour scale is centred at 0, for a filter whose weights sum to 0; the
-        scale then ends at the 99th percentile of the magnitude. Otherwise it is brightness in 0..1.
+      signed: whether the colour scale is centred at 0 and ends at the 99th percentile of the
+        magnitude, for a filter whose weights sum to 0. Otherwise values are brightness in 0..1.
     """
 
     picture: Any

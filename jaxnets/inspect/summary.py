@@ -19,8 +19,8 @@ class Row(NamedTuple):
     """One call of a layer, without the named layers inside it, which have their own rows.
 
     Attributes:
-      path: as in "block1/conv", or "block1/conv#2" for a repeated call; "input"; "output", which
-        has everything outside named layers.
+      path: as in "block1/conv", or "block1/conv#2" for a repeated call. The first row is "input",
+        and the last is "output", which includes everything outside named layers.
       shape: the shape of its output.
       parameters: the number of parameters; those of a shared layer are counted at its first call.
       flops: the floating-point operations of the forward pass, as `flops` counts them.
@@ -69,7 +69,7 @@ class Summary(NamedTuple):
         widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
         rule = "-" * (sum(widths) + 2 * len(widths) - 2)
         lines = [_line(row, widths) for row in cells]
-        state = [f"and {self.state:,} numbers of state"] if self.state else []
+        state = [f"and {self.state:,} state values"] if self.state else []
         return "\n".join([lines[0], rule, *lines[1:-1], rule, lines[-1], *state])
 
 

@@ -35,7 +35,7 @@ def load(path: str | Path) -> dict[str, Any]:
     """The tree that `save` wrote, as JAX arrays with identical bits.
 
     A leaf with a dtype that JAX would cast (64 bits, without `jax_enable_x64`) stays a NumPy array;
-    cast it if fewer bits are enough.
+    cast it yourself if 32 bits are enough.
 
     Raises:
       OSError: the file does not exist, or is not a regular file.
@@ -84,7 +84,9 @@ def _check_path(name: str, arrays: dict[str, Any]) -> None:
     """Raise for a path that is too deep, or has an array as its parent."""
     parents = name.split("/", DEPTH)[:-1]
     if len(parents) == DEPTH:
-        raise ValueError(f"an array has at least {DEPTH} parents, {printable(name)!r:.99}")
+        raise ValueError(
+            f"an array is nested at least {DEPTH} levels deep, {printable(name)!r:.99}"
+        )
     for depth in range(1, len(parents) + 1):
         if (parent := "/".join(parents[:depth])) in arrays:
             raise ValueError(f"{name!r} has the parent {parent!r}, which is an array")

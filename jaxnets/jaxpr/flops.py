@@ -16,11 +16,11 @@ from jaxnets.jaxpr.walk import Operation, Walk
 def flops(f: Callable[..., Any], *arguments: Any) -> int:
     """The floating-point operations of `f`: its matmuls and convolutions, 2 per multiply-add.
 
-    As usual, elementwise operations, reductions and pooling are not counted. A convolution's taps
-    on padding are, but not those on the zeros of a dilated input, as in the gradient of a strided
-    convolution. The body of a scan counts once per step; operations that no output depends on do
-    not count. If the implementation depends on the platform, the plain one is counted. Only traces
-    `f`.
+    As usual, elementwise operations, reductions and pooling are not counted. Taps of a convolution
+    on padding are counted; taps on the zeros of a dilated input, as in the gradient of a strided
+    convolution, are not. The body of a scan is counted once per step. Operations that no output
+    depends on are not counted. If the implementation depends on the platform, the plain one is
+    counted. Only traces `f`.
 
     Args:
       f: a function of arrays, such as a training step.

@@ -1,4 +1,4 @@
-"""The receiver operating characteristic: exact for whole arrays, and binned as a stream."""
+"""The receiver operating characteristic: exact for whole arrays, binned as a streaming metric."""
 
 from typing import NamedTuple
 

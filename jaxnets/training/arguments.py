@@ -1,4 +1,4 @@
-"""Checks of single arguments of the public functions: convert, or raise with a cure."""
+"""Checks of single arguments of public functions: converts them, or raises one-line errors."""
 
 import functools
 import inspect

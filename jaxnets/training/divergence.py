@@ -26,7 +26,7 @@ def first_nonfinite_step(objectives: np.ndarray, start: int, stop: int, finite: 
       start: the chunk's first step.
       stop: the step after its last.
       finite: whether the train state after the chunk is finite; if the objectives are finite and
-        this is not, the last step is to blame.
+        this is not, the last step is the cause.
     """
     nonfinite = np.flatnonzero(~np.isfinite(objectives[: stop - start]))
     if nonfinite.size:

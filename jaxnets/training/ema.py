@@ -12,7 +12,7 @@ class ParamsEma(NamedTuple):
 
 
 def params_ema(decay: float) -> optax.GradientTransformation:
-    """Put last in an `optax.chain`: averages the updated params, and passes the updates on.
+    """Averages the updated params; put it last in an `optax.chain`. Updates pass unchanged.
 
     `average <- decay * average + (1 - decay) * params`, starting from the initial params (Polyak &
     Juditsky 1992, with exponential weights).

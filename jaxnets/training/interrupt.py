@@ -17,10 +17,10 @@ def first_signal() -> Iterator[Callable[[], int | None]]:
     """Record the first SIGINT or SIGTERM; a second one has its usual effect.
 
     Yields a function that returns the signal's number, or None if there was none. Outside the main
-    thread, where Python cannot handle signals, it always returns None. With `jax.distributed` it
-    uses JAX's preemption notice instead, so that all processes stop at the same call, which must be
-    at the same step; a signal handler would replace JAX's. An ignored signal, such as SIGINT in a
-    shell's background jobs, stays ignored. A handler that was not installed from Python is kept,
+    thread, where Python cannot handle signals, it always returns None. With `jax.distributed`,
+    JAX's preemption notice is used instead, so that all processes stop at the same call, which must
+    be at the same step; a signal handler would replace JAX's. An ignored signal, such as SIGINT in
+    a shell's background jobs, stays ignored. A handler that was not installed from Python is kept,
     since Python could not restore it.
     """
     if jax.distributed.is_initialized():

@@ -188,7 +188,7 @@ def _apply(criterion: Criterion, outputs: Any, labels: Any) -> Any:
 
 @contextmanager
 def explain_input_errors(where: str, forward: Callable[[Any], Any], x: Any) -> Iterator[None]:
-    """Report an input that `forward` refuses by its own shape, with a cure.
+    """If `forward` raises for an input, report the shape of the input, and a shape that works.
 
     The original error would name the shape of a padded block.
     """

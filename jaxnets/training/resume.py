@@ -87,7 +87,7 @@ class Saver:
             return None
         metadata = restored.metadata
         if not isinstance(metadata.get("identity"), dict):
-            raise _not_a_run(self.checkpoints, "it has no identity")
+            raise _not_a_run(self.checkpoints, "it has no run settings")
         if metadata.get("format") != FORMAT:
             raise _old_format(self.checkpoints)
         _require_same(metadata["identity"], self.identity, self.checkpoints)
@@ -103,8 +103,8 @@ class Saver:
         try:
             return self.checkpoints.restore(tree)
         except CheckpointError as error:
-            # A run with another patience may have a best train state or not: restore it all the
-            # same, so that the error names the patience.
+            # With another `patience`, a best train state may be missing or extra. Restore with the
+            # other structure, so that the error names `patience` instead of the leaves.
             other = {name: part for name, part in tree.items() if name != "best"}
             other |= {} if "best" in tree else {"best": record.run.train_state}
             try:

@@ -151,7 +151,7 @@ def _roll_back(before: Run, after: Run, hparams: Hparams, arrays: Any) -> Run:
 def _cause(run: Run, hparams: Hparams, arrays: Any) -> tuple[Any, str | None]:
     """The operation that produces the first non-finite number in the next step, and the data row.
 
-    Either is None if it is not to blame.
+    Either is None if it is not the cause.
     """
     from jaxnets.jaxpr.nonfinite import first_nonfinite
 

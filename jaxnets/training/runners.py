@@ -13,8 +13,8 @@ from jaxnets.training.divergence import all_finite
 Strategy = Literal["vmap", "map"]
 Member = Callable[[Any, Any], Any]  # (per_member, shared) -> results
 
-# The CPU compiler of jaxlib 0.10 silently reads the wrong rows if labels shared by all members meet
-# more rows of outputs than this; that of 0.12 does not.
+# If labels are shared by all members, CPU programs compiled by jaxlib 0.10 silently read the wrong
+# rows of them when the members together have more rows of outputs than this (fixed in 0.12).
 ROWS_AT_ONCE = 2**15
 
 

@@ -87,7 +87,7 @@ class Source(Protocol):
         ...
 
     def read(self, start: int, stop: int) -> tuple[Any, int]:
-        """Arrays that hold the steps from `start` on, and the step they end at, at most `stop`."""
+        """The arrays for the steps from `start` on, and the step after the last, at most `stop`."""
         ...
 
     def close(self) -> None:

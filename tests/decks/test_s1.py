@@ -6,7 +6,7 @@ import numpy as np
 import optax
 import pytest
 from counting import abstract, counts
-from helpers import judged, judging
+from helpers import eval_state, eval_step
 
 from jaxnets import data, dense, losses, metrics, models, serial
 from jaxnets.inspect import computation_graph
@@ -200,7 +200,7 @@ def test_a_classifier_is_scored_by_accuracy_precision_recall_f1_confusion_and_ro
 def test_networks_return_a_confidence():
     """S1, Neural Networks: Pros and Cons: "not probabilistic", but softmax outputs sum to 1."""
     model = models.mlp((3, 4))
-    train_state = judged(*model.init(jax.random.key(0), jnp.asarray(X)))
-    confidence = predict_proba(judging(model), train_state, X)
+    train_state = eval_state(*model.init(jax.random.key(0), jnp.asarray(X)))
+    confidence = predict_proba(eval_step(model), train_state, X)
     assert confidence.shape == (7, 4) and (confidence > 0).all()
     np.testing.assert_allclose(confidence.sum(1), 1, rtol=1e-6)

@@ -6,7 +6,7 @@ import numpy as np
 import optax
 import pytest
 from counting import abstract, count
-from helpers import judged, judging
+from helpers import eval_state, eval_step
 from jax.nn import relu
 
 from jaxnets import batch_norm, data, dense, dropout, losses, models, serial
@@ -137,7 +137,7 @@ def test_a_prediction_has_10_entries_that_sum_to_1():
     np.testing.assert_array_equal(data.one_hot(first, 10), [1] + 9 * [0])
     model = models.mlp((8, 10))
     x = np.random.default_rng(0).normal(size=(3, 28, 28, 1)).astype(np.float32)
-    ours = predict_proba(judging(model), judged(*model.init(jax.random.key(0), x)), x)
+    ours = predict_proba(eval_step(model), eval_state(*model.init(jax.random.key(0), x)), x)
     assert ours.shape == (3, 10)
     np.testing.assert_allclose(ours.sum(1), 1, rtol=1e-6)
 

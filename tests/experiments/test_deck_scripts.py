@@ -100,9 +100,9 @@ def test_s2_refuses_a_number_of_updates_that_cannot_be(run_script, option):
 
 def test_s3_compares_cures_of_overfitting_and_reports_a_spread(run_script, tmp_path, monkeypatch):
     monkeypatch.setattr(fashion_seeds, "RATES", (0.001, 0.003))
-    monkeypatch.delitem(s3.CURES, "none")
-    monkeypatch.delitem(s3.CURES, "L1 0.001")
-    monkeypatch.delitem(s3.CURES, "L2 0.001")
+    monkeypatch.delitem(s3.REGULARIZERS, "none")
+    monkeypatch.delitem(s3.REGULARIZERS, "L1 0.001")
+    monkeypatch.delitem(s3.REGULARIZERS, "L2 0.001")
     here, pictures, _ = run_script(s3, variant_epochs=2, seeds=1)
     assert here["parameters"] == "101,770"
     assert len(here["loss by epoch"].split()) == 1

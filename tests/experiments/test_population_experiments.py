@@ -213,7 +213,7 @@ def test_the_story_of_the_rates_is_that_of_their_losses():
     )
     rates = np.geomspace(1e-4, 1.0, 5)
     found = learning_rates.Sweep(rates, losses, losses[..., -1], np.full((2, 5), -1))
-    assert learning_rates.pick_story(found) == {
+    assert learning_rates.pick_examples(found) == {
         "too low": (0, 0),
         "right": (0, 2),
         "too high": (0, 3),

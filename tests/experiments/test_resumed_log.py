@@ -84,7 +84,7 @@ def test_a_resumed_log_is_that_of_the_uninterrupted_run_even_after_a_fallback(tr
         for step in damaged:
             damage(tmp_path / name, step)
         if damaged:
-            with pytest.warns(match="Going back to"):
+            with pytest.warns(match="Falling back to"):
                 assert trained(name, resume=True) == whole
         else:
             assert trained(name, resume=True) == whole
@@ -104,6 +104,6 @@ def test_a_populations_log_has_each_step_once_after_a_fallback(small_mnist, tmp_
 
     trained(3)
     damage(tmp_path / "run", 30)
-    with pytest.warns(match="Going back to"):
+    with pytest.warns(match="Falling back to"):
         trained(4, resume=True)
     assert [line["step"] for line in log(tmp_path / "run")] == [10, 20, 30, 40]

@@ -73,7 +73,7 @@ def test_the_error_names_the_worst_entry_with_expected_and_got():
     with pytest.raises(GradientError) as raised:
         check(layer)
     actual = re.fullmatch(
-        r"the gradient in params/own/scale\[1\] should be (\S+) by finite differences, but is "
+        r"the gradient of params/own/scale\[1\] should be (\S+) by finite differences, but is "
         r"(\S+): a relative error of 3.3e-01, above the tolerance of 1e-05; 2 of 22 entries are "
         r"off; correct the "
         r"backward pass or, at a kink, check at another input",

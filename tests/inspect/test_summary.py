@@ -142,7 +142,7 @@ def test_a_table_reads_line_by_line():
         "output        (2, 3)                                                24\n"
         "----------------------------------------------------------------------\n"
         "total                        123  1,536              492\n"
-        "and 4 numbers of state"
+        "and 4 state values"
     )
 
 

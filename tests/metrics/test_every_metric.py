@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 import sklearn.metrics
-from helpers import judged, judging
+from helpers import eval_state, eval_step
 from streams import IDENTITY, unchecked
 
 from jaxnets import metrics
@@ -148,13 +148,13 @@ def test_a_masked_class_counts_as_the_least_likely(name):
 def test_a_masked_class_has_probability_zero():
     outputs = np.float32([[0, -np.inf, 0], [3e38, 3e38, -3e38]])
     np.testing.assert_array_equal(
-        predict_proba(judging(IDENTITY), judged({}), outputs), [[0.5, 0, 0.5], [0.5, 0.5, 0]]
+        predict_proba(eval_step(IDENTITY), eval_state({}), outputs), [[0.5, 0, 0.5], [0.5, 0.5, 0]]
     )
 
 
 def test_probabilities_of_16_bit_outputs_are_those_of_float32():
     outputs = OUTPUTS.astype(jnp.bfloat16)
-    probabilities = predict_proba(judging(IDENTITY), judged({}), outputs)
+    probabilities = predict_proba(eval_step(IDENTITY), eval_state({}), outputs)
     assert probabilities.dtype == np.float32
     p = np.exp(OUTPUTS.astype(np.float64))
     np.testing.assert_allclose(probabilities, p / p.sum(1, keepdims=True), rtol=1e-6)

@@ -6,7 +6,7 @@ import numpy as np
 import optax
 import pytest
 import sklearn.metrics
-from helpers import judged, judging
+from helpers import eval_state, eval_step
 
 from jaxnets import dense, losses, metrics, serial
 from jaxnets.training import evaluate, fit, make_train_step, predict, predict_proba
@@ -23,7 +23,7 @@ def split(classes):
 def test_evaluate_gives_the_metrics_of_scikit_learn_for_the_predictions(block_size):
     x, y = split(3)
     model = serial(("head", dense(3)))
-    train_step, train_state = judging(model), judged(*model.init(jax.random.key(0), x))
+    train_step, train_state = eval_step(model), eval_state(*model.init(jax.random.key(0), x))
     named_metrics = {
         "precision": metrics.precision(3),
         "recall": metrics.recall(3, average=None),

@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 import sklearn.metrics
-from helpers import judged, judging
+from helpers import eval_state, eval_step
 from streams import IDENTITY, unchecked
 
 from jaxnets import losses, metrics
@@ -126,4 +126,4 @@ def test_the_targets_of_a_regression_are_not_checked_as_classes():
 def test_evaluate_accepts_signs_as_classes():
     split = np.array([[2.0], [-2.0]], np.float32), np.array([[1.0], [-1.0]], np.float32)
     named = {"accuracy": metrics.accuracy}
-    assert evaluate(judging(IDENTITY), judged({}), split, metrics=named) == {"accuracy": 1.0}
+    assert evaluate(eval_step(IDENTITY), eval_state({}), split, metrics=named) == {"accuracy": 1.0}

@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
-from helpers import judged, judging
+from helpers import eval_state, eval_step
 from streams import IDENTITY, unchecked
 
 from jaxnets import dense, losses, metrics, serial
@@ -41,7 +41,7 @@ WRONG = [
 
 
 def evaluated(split, named_metrics):
-    return evaluate(judging(IDENTITY), judged({}), split, metrics=named_metrics)
+    return evaluate(eval_step(IDENTITY), eval_state({}), split, metrics=named_metrics)
 
 
 def in_metric(function, x, y):
@@ -50,8 +50,8 @@ def in_metric(function, x, y):
 
 def in_population(function, x, y):
     named_metrics = {"metric": metrics.mean(function)}
-    members = jax.tree.map(lambda leaf: jnp.stack([leaf, leaf]), judged({"w": jnp.ones(())}))
-    return evaluate_population(judging(IDENTITY), members, (x, y), metrics=named_metrics)
+    members = jax.tree.map(lambda leaf: jnp.stack([leaf, leaf]), eval_state({"w": jnp.ones(())}))
+    return evaluate_population(eval_step(IDENTITY), members, (x, y), metrics=named_metrics)
 
 
 def in_train_step(function, x, y):

@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from clouds import HPARAMS, MODEL, TRAIN, TRAIN_STEP, VALIDATION, plain, run
-from helpers import assert_same, judged, judging
+from helpers import assert_same, eval_state, eval_step
 
 from jaxnets import metrics
 from jaxnets.data import fit_standard, train_test_split
@@ -14,8 +14,8 @@ from jaxnets.training.population import fit_population
 from jaxnets.training.search import Problem, choice, grid
 
 X, Y = TRAIN
-EVAL_STEP = judging(MODEL, {"accuracy": metrics.accuracy})
-EVAL_STATE = judged(*MODEL.init(jax.random.key(1), X))
+EVAL_STEP = eval_step(MODEL, {"accuracy": metrics.accuracy})
+EVAL_STATE = eval_state(*MODEL.init(jax.random.key(1), X))
 
 
 class Frame:
@@ -79,7 +79,7 @@ def test_scaling_and_splitting_of_converted_data_are_those_of_arrays(convert):
 def test_the_largest_32_bit_values_are_kept():
     ends = np.array([[-(2.0**127), 2.0**127], [np.inf, np.nan]] * 2, np.float64)
     got = predict(
-        judging(MODEL._replace(apply=lambda p, s, x, **options: (x, s))), judged({}), ends
+        eval_step(MODEL._replace(apply=lambda p, s, x, **options: (x, s))), eval_state({}), ends
     )
     np.testing.assert_array_equal(got, ends.astype(np.float32).argmax(1))
 

@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from clouds import HPARAMS, MODEL, TRAIN, VALIDATION, by_rate, plain, run
-from helpers import assert_same, judged, judging
+from helpers import assert_same, eval_state, eval_step
 
 from jaxnets import dense, losses, metrics
 from jaxnets.training import evaluate, find_learning_rate, predict_proba
@@ -13,7 +13,7 @@ from jaxnets.training.population import fit_population
 
 FLAGS = {"nans": jax.debug_nans, "infs": jax.debug_infs}
 flags = pytest.mark.parametrize("flag", FLAGS.values(), ids=FLAGS)
-TRAIN_STATE = judged(*MODEL.init(jax.random.key(1), TRAIN[0]))
+TRAIN_STATE = eval_state(*MODEL.init(jax.random.key(1), TRAIN[0]))
 METRICS = {
     "accuracy": metrics.accuracy,
     "precision": metrics.precision(3),
@@ -65,10 +65,12 @@ def test_a_population_is_the_same(flag, strategy):
 
 @flags
 def test_evaluation_and_prediction_are_the_same(flag):
-    without, under = both(flag, lambda: evaluate(judging(MODEL, METRICS), TRAIN_STATE, VALIDATION))
+    without, under = both(
+        flag, lambda: evaluate(eval_step(MODEL, METRICS), TRAIN_STATE, VALIDATION)
+    )
     assert np.isnan(without["reliability"]).any()
     assert_same(under, without)
-    assert_same(*both(flag, lambda: predict_proba(judging(MODEL), TRAIN_STATE, VALIDATION[0])))
+    assert_same(*both(flag, lambda: predict_proba(eval_step(MODEL), TRAIN_STATE, VALIDATION[0])))
 
 
 @flags

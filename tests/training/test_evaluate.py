@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 import sklearn.metrics
 from clouds import HPARAMS, MODEL, clouds
-from helpers import assert_close, judged, judging
+from helpers import assert_close, eval_state, eval_step
 
 from jaxnets import dense, losses, metrics, serial
 from jaxnets.training import evaluate, predict, predict_proba
@@ -19,7 +19,7 @@ METRICS = {
     "confusion": metrics.confusion_matrix(3),
 }
 PARAMS, STATE = MODEL.init(jax.random.key(0), X)
-TRAIN_STATE = judged(PARAMS, STATE)
+TRAIN_STATE = eval_state(PARAMS, STATE)
 LOGITS = MODEL.apply(PARAMS, STATE, X)[0]
 
 
@@ -34,7 +34,7 @@ def counting():
     def apply(params, state, x, **options):
         return MODEL.apply(params, state, note(x), **options)
 
-    return judging(MODEL._replace(apply=apply)), shapes
+    return eval_step(MODEL._replace(apply=apply)), shapes
 
 
 def test_any_number_of_rows_is_evaluated_exactly_by_one_program():
@@ -54,8 +54,8 @@ def test_any_number_of_rows_is_evaluated_exactly_by_one_program():
 
 @pytest.mark.parametrize("rows", [0, *ROWS])
 def test_prediction_does_not_depend_on_the_number_of_rows(rows):
-    predicted = predict(judging(MODEL), TRAIN_STATE, X[:rows], block_size=BLOCK)
-    probabilities = predict_proba(judging(MODEL), TRAIN_STATE, X[:rows], block_size=BLOCK)
+    predicted = predict(eval_step(MODEL), TRAIN_STATE, X[:rows], block_size=BLOCK)
+    probabilities = predict_proba(eval_step(MODEL), TRAIN_STATE, X[:rows], block_size=BLOCK)
     assert predicted.dtype == np.int32
     np.testing.assert_array_equal(predicted, LOGITS[:rows].argmax(1))
     assert_close(probabilities, np.asarray(jax.nn.softmax(LOGITS[:rows])), 1e-6)
@@ -74,7 +74,7 @@ def test_a_single_logit_has_the_probability_of_class_1():
     model = serial(("head", dense(1)))
     params, state = model.init(jax.random.key(0), X)
     logits = np.asarray(X @ params["head"]["kernel"])[:, 0]
-    train_step, train_state = judging(model), judged(params, state)
+    train_step, train_state = eval_step(model), eval_state(params, state)
     result = predict_proba(train_step, train_state, X, block_size=BLOCK)
     np.testing.assert_allclose(result, 1 / (1 + np.exp(-logits.astype(float))), rtol=1e-5)
     result = predict(train_step, train_state, X, block_size=BLOCK)
@@ -85,15 +85,15 @@ def test_a_train_step_may_be_a_function_of_hyperparameters():
     def evaluated(train_step, **options):
         return evaluate(train_step, TRAIN_STATE, (X, Y), block_size=BLOCK, **options)["accuracy"]
 
-    fixed = judging(MODEL, METRICS)
+    fixed = eval_step(MODEL, METRICS)
     assert evaluated(lambda hparams: fixed, hparams=HPARAMS) == evaluated(fixed)
 
 
 def test_evaluation_of_no_rows_is_refused():
     with pytest.raises(ValueError, match="at least one, but got 0 inputs and 0 labels"):
-        evaluate(judging(MODEL, METRICS), TRAIN_STATE, (X[:0], Y[:0]))
+        evaluate(eval_step(MODEL, METRICS), TRAIN_STATE, (X[:0], Y[:0]))
 
 
 def test_inputs_and_labels_of_different_lengths_are_refused():
     with pytest.raises(ValueError, match="26 inputs and 25 labels"):
-        evaluate(judging(MODEL, METRICS), TRAIN_STATE, (X, Y[1:]))
+        evaluate(eval_step(MODEL, METRICS), TRAIN_STATE, (X, Y[1:]))

@@ -53,7 +53,7 @@ class Descent:
         return after, {"objective": value, "squares": errors, "rows": batch.weights.sum()}
 
 
-class Judged(Descent):
+class MeasuredDescent(Descent):
     """A descent that can be evaluated too."""
 
     def evaluate_batch(self, train_state, batch):
@@ -92,7 +92,7 @@ def test_init_and_call_are_enough():
 
 
 def test_its_sums_become_metrics_by_its_values():
-    step = Judged()
+    step = MeasuredDescent()
     fitted = run(step, DATA, epochs=5, batch_size=60, validation=DATA)
     path = by_hand(ALL, first(step), 5)
     losses = [np.square(X @ weights - Y).mean() for weights in path]
@@ -103,14 +103,16 @@ def test_its_sums_become_metrics_by_its_values():
 
 
 def test_patience_monitors_its_loss():
-    fitted = run(Judged(), DATA, epochs=9, validation=(X, -Y), patience=2)
+    fitted = run(MeasuredDescent(), DATA, epochs=9, validation=(X, -Y), patience=2)
     assert fitted.best_epoch is not None and len(fitted.history) <= 9
     best = min(p.validation["loss"] for p in fitted.history)
-    assert evaluate(Judged(), fitted.train_state, (X, -Y))["loss"] == pytest.approx(best, rel=1e-6)
+    assert evaluate(MeasuredDescent(), fitted.train_state, (X, -Y))["loss"] == pytest.approx(
+        best, rel=1e-6
+    )
 
 
 def test_padding_has_no_weight():
-    fitted = run(Judged(), DATA, epochs=2, batch_size=59, remainder="pad")
+    fitted = run(MeasuredDescent(), DATA, epochs=2, batch_size=59, remainder="pad")
     state = fitted.history[0]
     assert state.train["loss"] > 0 and fitted.train_state["steps"] == 4
 
@@ -131,7 +133,7 @@ def test_it_may_be_a_function_of_hparams_or_take_them_itself():
 def test_each_member_of_a_population_is_the_model_trained_alone(strategy):
     keys, rates = jax.random.split(jax.random.key(3), 3), np.float32([0.05, 0.01, 0.1])
     options = {"epochs": 4, "batch_size": 12, "strategy": strategy, "validation": DATA}
-    step = Judged()
+    step = MeasuredDescent()
     members = fit_population(
         step, DATA, keys=jax.random.clone(keys), hparams={"learning_rate": rates}, **options
     )
@@ -151,11 +153,17 @@ def test_it_is_resumed_bit_for_bit(tmp_path, at):
         if progress.step == at:
             signal.raise_signal(signal.SIGTERM)
 
-    uninterrupted = run(Judged(), DATA, epochs=3)
+    uninterrupted = run(MeasuredDescent(), DATA, epochs=3)
     with pytest.raises(Interrupted), Checkpoints(tmp_path) as checkpoints:
-        run(*(Judged(), DATA), epochs=3, checkpoints=checkpoints, report=report, chunk_seconds=1e-9)
+        run(
+            *(MeasuredDescent(), DATA),
+            epochs=3,
+            checkpoints=checkpoints,
+            report=report,
+            chunk_seconds=1e-9,
+        )
     assert Checkpoints(tmp_path).latest() == at
-    resumed = run(Judged(), DATA, epochs=3, checkpoints=Checkpoints(tmp_path), resume=True)
+    resumed = run(MeasuredDescent(), DATA, epochs=3, checkpoints=Checkpoints(tmp_path), resume=True)
     assert_same(resumed.train_state, uninterrupted.train_state)
     assert [p.train for p in resumed.history] == [p.train for p in uninterrupted.history]
 
@@ -186,9 +194,10 @@ def test_missing_methods_are_named_when_they_are_needed():
     with pytest.raises(RunError, match=r"to be evaluated, a Descent needs evaluate_batch"):
         run(Descent(), DATA, validation=DATA)
     with pytest.raises(
-        RunError, match=r"are for a TrainStep, but .* a Judged, which defines its own metrics"
+        RunError,
+        match=r"are for a TrainStep, but .* a MeasuredDescent, which defines its own metrics",
     ):
-        evaluate(Judged(), fitted.train_state, DATA, metrics={})
+        evaluate(MeasuredDescent(), fitted.train_state, DATA, metrics={})
 
 
 def test_a_start_of_another_structure_is_refused():

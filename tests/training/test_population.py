@@ -9,7 +9,7 @@ import numpy as np
 import optax
 import pytest
 from clouds import HPARAMS, TRAIN, TRAIN_STEP, VALIDATION, by_rate, run
-from helpers import assert_close, assert_same, judged, judging
+from helpers import assert_close, assert_same, eval_state, eval_step
 from refusals import chunks_compiled
 
 from jaxnets import batch_norm, dense, dropout, losses, metrics, models, serial
@@ -246,10 +246,10 @@ def test_many_members_are_evaluated_each_on_its_own_rows():
     params = jax.tree.map(lambda leaf: jnp.asarray(leaf, jnp.float32), {"head": params})
     split = (rng.normal(size=(500, 5)).astype(np.float32), rng.integers(10, size=500))
     named_metrics = {"loss": metrics.mean(losses.softmax_cross_entropy)}
-    states = jax.vmap(judged)(params)
-    metrics_by_name = evaluate_population(judging(layer, named_metrics), states, split)["loss"]
+    states = jax.vmap(eval_state)(params)
+    metrics_by_name = evaluate_population(eval_step(layer, named_metrics), states, split)["loss"]
     for i in (0, 64, 65, 69):
-        expected = evaluate(judging(layer, named_metrics), member(states, i), split)["loss"]
+        expected = evaluate(eval_step(layer, named_metrics), member(states, i), split)["loss"]
         np.testing.assert_allclose(metrics_by_name[i], expected, rtol=1e-5)
 
 

@@ -164,7 +164,7 @@ def test_other_validation_labels_are_refused(tmp_path):
 @pytest.mark.parametrize(
     ("change", "reason"),
     [
-        ({"identity": None}, "it has no identity"),
+        ({"identity": None}, "it has no run settings"),
         ({"history": 3}, "TypeError"),
         ({"history": [{}]}, "KeyError"),
         ({"seconds": "\x1b[2J"}, "ValueError"),

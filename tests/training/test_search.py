@@ -171,8 +171,10 @@ def test_trials_of_all_structures_compete(populations):
         return scored(serial(lambda x: gain * x, ("net", models.linear(3))))
 
     space = {"learning_rate": choice(0.1, 0.05), "gain": choice(0, 1)}
-    judged = problem(build, objective="accuracy", smaller_is_better=False, structural=("gain",))
-    results = successive_halving(judged, space, key=KEY, trials=4, epochs=2, eta=2)
+    scored_problem = problem(
+        build, objective="accuracy", smaller_is_better=False, structural=("gain",)
+    )
+    results = successive_halving(scored_problem, space, key=KEY, trials=4, epochs=2, eta=2)
     useful = {t.number for t in results.trials if t.setting["gain"]}
     assert {t.number for t in results.trials if t.epochs == 2} <= useful
     assert 2 <= len(useful) < 4  # or the test would prove nothing

@@ -71,7 +71,7 @@ def test_the_file_is_json_without_nan_and_reads_back(tmp_path):
 def test_a_file_of_another_kind_is_refused(tmp_path, content):
     path = tmp_path / "results.jsonl"
     path.write_text(content, encoding="latin-1")
-    with pytest.raises(RunError, match=r"is not as a search wrote it.* a new file"):
+    with pytest.raises(RunError, match=r"restore the file that the search wrote.* a new file"):
         Results.from_json_lines(path)
 
 

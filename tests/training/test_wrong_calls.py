@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from clouds import HPARAMS, MODEL, TRAIN, TRAIN_STEP, VALIDATION
-from helpers import judged, judging
+from helpers import eval_state, eval_step
 from refusals import COUNT, DICT, NUMBER_THEM, ONE_PAIR, assert_refused
 
 from jaxnets import conv, dense, embedding, flatten, metrics, serial
@@ -32,7 +32,7 @@ ROWS = np.arange(64)
 KEY = jax.random.key(0)
 KEYS = jax.random.split(jax.random.key(1), 2)
 ACCURACY = {"accuracy": metrics.accuracy}
-EVAL_STEP = judging(MODEL, ACCURACY)
+EVAL_STEP = eval_step(MODEL, ACCURACY)
 TRAIN_STATE = TRAIN_STEP(HPARAMS).init(jax.random.key(1), X[:1])
 MEMBERS = jax.tree.map(lambda leaf: jnp.stack([leaf, leaf]), TRAIN_STATE)
 RATES = {"learning_rate": np.array([0.1, 0.2])}
@@ -44,8 +44,8 @@ WEIGHTS = " as one finite number of at least 0 per example, but got -[12].0 in r
 
 def started(model, *shape, dtype=float):
     """A train step and a train state of the model."""
-    train_state = judged(*model.init(jax.random.key(1), jnp.zeros((2, *shape), dtype)))
-    return judging(model, ACCURACY), train_state
+    train_state = eval_state(*model.init(jax.random.key(1), jnp.zeros((2, *shape), dtype)))
+    return eval_step(model, ACCURACY), train_state
 
 
 LOGIT = started(dense(1), 2)

@@ -17,7 +17,7 @@ def choose(task: Task, networks: Mapping[str, Network]) -> Network:
     """
     if task.case not in networks:
         raise NotImplementedError(
-            f"There is no such case for this peer: {task.case!r}; it has {', '.join(networks)}."
+            f"This peer does not have the case {task.case!r}; it has {', '.join(networks)}."
         )
     if task.dtype not in ("float32", "bfloat16"):
         raise NotImplementedError(

@@ -1,4 +1,4 @@
-"""Equinox and optax, one jitted step at a time; partitioned, which costs less than `filter_jit`.
+"""Equinox and optax, one jitted step at a time; partitioned, which is faster than `filter_jit`.
 
 Equinox's layers take one image, channels first; `vmap` extends them to a batch.
 """
@@ -20,7 +20,7 @@ BATCH = "batch"
 
 
 def make(task: Task) -> Stepper:
-    """The network of the task's case, to be trained."""
+    """A trainer of the network of the task's case."""
     return Stepper(task, network(task))
 
 

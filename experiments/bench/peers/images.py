@@ -1,4 +1,4 @@
-"""The data of every peer, and their order; without JAX, which PyTorch's process does not import."""
+"""The data of every peer, and their order. Does not import JAX, for PyTorch's process."""
 
 import gzip
 from collections.abc import Iterator
@@ -25,7 +25,7 @@ class Split(NamedTuple):
 
 
 def images(task: Task) -> tuple[Split, Split]:
-    """Training and test images of a task: MNIST, or for the large networks noise of its seed."""
+    """Training and test images of a task: MNIST, or random noise for the large networks."""
     case = CASES[task.case]
     if case.learns:
         folder = MNIST if task.data_dir is None else Path(task.data_dir)
@@ -40,7 +40,7 @@ def images(task: Task) -> tuple[Split, Split]:
 
 
 def mnist(folder: Path, name: str) -> Split:
-    """One split from IDX files (LeCun, Cortes & Burges 1998) in a folder, packed or not."""
+    """One split from IDX files (LeCun, Cortes & Burges 1998) in a folder, raw or .gz."""
     x, y = (read(folder / f"{name}-{kind}-ubyte") for kind in ("images-idx3", "labels-idx1"))
     return Split(
         np.frombuffer(x, np.uint8, offset=16).reshape(-1, 28, 28, 1),
@@ -49,7 +49,7 @@ def mnist(folder: Path, name: str) -> Split:
 
 
 def read(path: Path) -> bytes:
-    """The content of a file, or the unpacked content of the file with .gz after its name."""
+    """The content of a file, or the unpacked content of its .gz version."""
     if path.exists():
         return path.read_bytes()
     return gzip.decompress(path.with_name(f"{path.name}.gz").read_bytes())
@@ -61,7 +61,7 @@ def decay_steps(task: Task, rows: int) -> int | None:
 
 
 def epochs(rows: int, task: Task) -> Iterator[np.ndarray]:
-    """For each epoch the rows of its batches, int32 (steps, batch_size), an infinite iterator.
+    """An infinite iterator over epochs: the rows of their batches, int32 (steps, batch_size).
 
     Shuffled for each epoch on the host; the last partial batch is dropped.
     """

@@ -1,4 +1,4 @@
-"""Keras 3 on JAX, by `fit`, which batches, shuffles and scales as in its guides."""
+"""Keras 3 on JAX, with `fit`; batching, shuffling and scaling are as in its guides."""
 
 import os
 import time
@@ -22,7 +22,7 @@ POLICIES = {"float32": "float32", "bfloat16": "mixed_bfloat16"}
 
 
 def make(task: Task) -> "Fit":
-    """The network of the task's case, to be trained."""
+    """A trainer of the network of the task's case."""
     return Fit(task)
 
 
@@ -46,7 +46,7 @@ class Fit:
         self.model.optimizer.build(self.model.trainable_variables)
 
     def prepare(self) -> dict[str, float]:
-        """Compile by a step that is undone; "compile" is its time."""
+        """Compile by taking a step, which is then undone; "compile" is its time."""
         variables = [*self.model.variables, *self.model.optimizer.variables]
         first = [np.array(variable.value) for variable in variables]
         began = time.perf_counter()
@@ -57,7 +57,7 @@ class Fit:
         return {"trace": 0.0, "compile": seconds}
 
     def fit(self, n: int) -> float:
-        """Train n steps of one epoch; their mean loss."""
+        """Train n steps of one epoch; return their mean loss."""
         fitted = self.model.fit(
             *self.train, batch_size=self.batch_size, steps_per_epoch=n, shuffle=True, verbose=0
         )
@@ -82,18 +82,18 @@ class Fit:
 
 
 def mlp() -> list[layers.Layer]:
-    """784-500-300 with ReLU, before a dense layer of 10."""
+    """784-500-300 with ReLU; a dense layer of 10 follows."""
     return [layers.Flatten(), dense(500), dense(300)]
 
 
 def cnn_bn() -> list[layers.Layer]:
-    """Three 3x3 convolutions with batch norm, a dense layer, before one of 10."""
+    """Three 3x3 convolutions with batch norm, and a dense layer; a dense layer of 10 follows."""
     first, second = [*normed(16), layers.MaxPool2D()], [*normed(32), layers.MaxPool2D()]
     return [*first, *second, *normed(64), layers.Flatten(), dense(50)]
 
 
 def cnn_5x5() -> list[layers.Layer]:
-    """Two 5x5 convolutions, a dense layer, before one of 10."""
+    """Two 5x5 convolutions and a dense layer; a dense layer of 10 follows."""
     convolutions = [
         layer
         for features in (32, 64)

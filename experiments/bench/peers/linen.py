@@ -16,7 +16,7 @@ pool = partial(nn.max_pool, window_shape=(2, 2), strides=(2, 2))
 
 
 def make(task: Task) -> Stepper:
-    """The network of the task's case, to be trained."""
+    """A trainer of the network of the task's case."""
     return Stepper(task, members(task, network))
 
 

@@ -1,4 +1,4 @@
-"""The limit of the machine, which takes turns with the peers: one big matmul after another."""
+"""The machine's matmul limit, measured in turn with the peers: repeated large matmuls."""
 
 import jax
 import jax.numpy as jnp
@@ -9,7 +9,7 @@ NEEDS = ("jax", "jaxlib")
 
 
 def rows(platform: str) -> int:
-    """Of the square matrices: enough to saturate the device."""
+    """The number of rows of the square matrices, which saturates the device."""
     return 2048 if platform == "cpu" else 8192
 
 

@@ -1,4 +1,4 @@
-"""Flax NNX and optax, one jitted step at a time: split and merged, faster than `nnx.jit`."""
+"""Flax NNX and optax, one jitted step at a time; split and merged, faster than `nnx.jit`."""
 
 from functools import partial
 
@@ -14,7 +14,7 @@ NEEDS = ("flax",)
 
 
 def make(task: Task) -> Stepper:
-    """The network of the task's case, to be trained."""
+    """A trainer of the network of the task's case."""
     return Stepper(task, network(task))
 
 

@@ -76,8 +76,8 @@ def model(case: str) -> Layer:
     return serial(scale_pixels(), ("net", NETWORKS[case]()))
 
 
-def go(run: Run, n: int, hparams: Any = None) -> Run:
-    """The run after `n` more steps, in as many chunks as that takes."""
+def take_steps(run: Run, n: int, hparams: Any = None) -> Run:
+    """The run after `n` more steps, in as many chunks as necessary."""
     end = run.step + n
     for _ in range(n):  # a chunk takes at least one step
         if run.step < end:
@@ -116,8 +116,8 @@ class Ours:
         return seconds
 
     def steps(self, n: int) -> float:
-        """Train n steps; the loss of the last."""
-        self.run = go(self.run, n)
+        """Train n steps; return the loss of the last one."""
+        self.run = take_steps(self.run, n)
         return float(self.run.objectives[0, -1])
 
     def accuracy(self) -> float:
@@ -171,12 +171,12 @@ class Population:
         return seconds
 
     def steps(self, n: int) -> float:
-        """Train n steps; the mean over the members of the last loss."""
-        self.run = go(self.run, n, self.hparams)
+        """Train n steps; return the last loss, averaged over the members."""
+        self.run = take_steps(self.run, n, self.hparams)
         return float(self.run.objectives[:, -1].mean())
 
     def accuracy(self) -> float:
-        """The mean over the members."""
+        """The mean accuracy of the members."""
         metrics = evaluate_population(
             self.train_step,
             self.run.train_state,
@@ -187,13 +187,13 @@ class Population:
         return float(metrics["accuracy"].mean())
 
     def epoch(self) -> None:
-        """An epoch of steps."""
+        """Train one epoch."""
         self.steps(self.run.loop.steps_per_epoch)
 
 
 @contextmanager
 def compiling() -> Iterator[dict[str, float]]:
-    """The seconds of the block: "compile" those of XLA's compiler, "trace" the rest."""
+    """The seconds spent in the block: in XLA's compiler, "compile", and otherwise, "trace"."""
     seconds = {"trace": 0.0, "compile": 0.0}
 
     def listen(event: str, duration: float, **_: object) -> None:

@@ -1,6 +1,6 @@
 """stax, from JAX's own examples, and optax, one jitted step at a time.
 
-Its batch norm has no running statistics: evaluation uses those of the batch, too.
+Its batch norm has no running statistics: evaluation uses the batch's statistics as well.
 """
 
 from functools import partial
@@ -18,7 +18,7 @@ NEEDS = ("jax",)
 
 
 def make(task: Task) -> Stepper:
-    """The network of the task's case, to be trained."""
+    """A trainer of the network of the task's case."""
     return Stepper(task, members(task, network))
 
 

@@ -1,6 +1,6 @@
 """stax and optax, with 20 steps in one compiled `lax.scan`: the same network and the same step.
 
-The remainder of a number of steps that 20 does not divide runs step by step.
+If 20 does not divide the number of steps, the remaining steps run one by one.
 """
 
 from itertools import islice
@@ -19,7 +19,7 @@ SCANNED = 20  # steps per program
 
 
 def make(task: Task) -> "Scanner":
-    """The network of the task's case, to be trained."""
+    """A trainer of the network of the task's case."""
     return Scanner(task, members(task, network))
 
 
@@ -36,14 +36,14 @@ class Scanner(Stepper):
         return carry, losses[-1]
 
     def prepare(self) -> dict[str, float]:
-        """Compile the scan and the step; the seconds are those of both."""
+        """Compile the scan and the step; return the total seconds."""
         self.scanned = jax.jit(self.scan, donate_argnums=0)
         scan = self.compile(self.scanned, (SCANNED, self.batch_size))
         step = super().prepare()
         return {name: scan[name] + step[name] for name in step}
 
     def steps(self, n: int) -> float:
-        """Train n steps; the loss of the last."""
+        """Train n steps; return the loss of the last one."""
         scans, rest = divmod(n, SCANNED)
         loss = jnp.nan
         for _ in range(scans):

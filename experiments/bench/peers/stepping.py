@@ -29,7 +29,7 @@ class Network(NamedTuple):
 def members(task: Task, network: Callable[[Task], Network]) -> Network:
     """The task's network, or one per member with consecutive seeds, by `vmap`.
 
-    The batches are shared; the logits of several networks have a leading axis. None has a state.
+    All members share the batches, and their logits have a leading axis. The networks are stateless.
     """
     if task.members == 1:
         return network(task)
@@ -43,7 +43,7 @@ def members(task: Task, network: Callable[[Task], Network]) -> Network:
 
 
 def rate(first: Any, steps: int | None) -> Any:
-    """A learning rate as optax takes it, decaying over a number of steps if there is one."""
+    """A learning rate for optax: constant, or a cosine decay over `steps`."""
     return optax.cosine_decay_schedule(first, steps) if steps else first
 
 
@@ -56,7 +56,7 @@ class Carry(NamedTuple):
 
 
 class Stepper:
-    """A `Trainer` of a network by Adam, its data on the device as uint8."""
+    """A `Trainer` with Adam, with the data on the device as uint8."""
 
     def __init__(self, task: Task, network: Network):
         self.dtype, self.apply, self.members = jnp.dtype(task.dtype), network.apply, task.members
@@ -71,7 +71,7 @@ class Stepper:
         self.counting = jax.jit(self.count_correct)
 
     def forward(self, params: Any, state: Any, x: Array, train: bool) -> tuple[Array, Any]:
-        """Logits in float32 from uint8 pixels; all between is computed in the task's dtype."""
+        """Logits in float32 from uint8 pixels; the network computes in the task's dtype."""
         params = jax.tree.map(lambda leaf: leaf.astype(self.dtype), params)
         logits, state = self.apply(params, state, x.astype(self.dtype) / 255, train)
         return logits.astype(jnp.float32), state
@@ -100,7 +100,7 @@ class Stepper:
         return self.compile(self.jitted, (self.batch_size,))
 
     def compile(self, jitted: Any, shape: tuple[int, ...]) -> dict[str, float]:
-        """Compile a function of rows of this shape; the seconds. Later calls do not compile."""
+        """Compile a function for rows of this shape, before its first call; return the seconds."""
         began = time.perf_counter()
         lowered = jitted.lower(self.carry, np.zeros(shape, np.int32), *self.train)
         traced = time.perf_counter()
@@ -108,7 +108,7 @@ class Stepper:
         return {"trace": traced - began, "compile": time.perf_counter() - traced}
 
     def steps(self, n: int) -> float:
-        """Train n steps; the loss of the last."""
+        """Train n steps; return the loss of the last one."""
         loss = jnp.nan
         for rows in islice(self.batches, n):
             self.carry, loss = self.jitted(self.carry, rows, *self.train)

@@ -28,12 +28,12 @@ TURNS, TURN = 5, 3  # turns of each implementation, and steps per turn
 
 
 def make(task: Task) -> "Loop":
-    """The network of the task's case, to be trained."""
+    """A trainer of the network of the task's case."""
     return Loop(task, {"eager": lambda loss: loss})
 
 
 class Implementation:
-    """A network trained by Adam in one memory format, with its loss wrapped."""
+    """A network trained by Adam in one memory format; `wrap` transforms its loss function."""
 
     def __init__(self, task: Task, train: Split, nhwc: bool, wrap: Wrap):
         self.nhwc, self.mixed = nhwc, task.dtype == "bfloat16"
@@ -58,18 +58,18 @@ class Implementation:
         )
 
     def to_layout(self, x: np.ndarray) -> Tensor:
-        """NHWC images on the device, in this implementation's order of axes."""
+        """NHWC images on the device, in this implementation's memory format."""
         tensor = torch.tensor(x, device=DEVICE)
         return tensor if self.nhwc else tensor.permute(0, 3, 1, 2).contiguous()
 
     def logits(self, x: Tensor) -> Tensor:
-        """Logits in float32 from uint8 pixels in that order."""
+        """Logits in float32 from uint8 pixels in that format."""
         x = x.permute(0, 3, 1, 2) if self.nhwc else x
         with torch.autocast(DEVICE.type, torch.bfloat16, enabled=self.mixed):
             return self.model(x.float().div_(255)).float()
 
     def train(self, batches: Iterable[Tensor]) -> Tensor:
-        """One step of Adam on each of these batches' rows; the last loss."""
+        """Take one step of Adam per batch of rows; return the last loss."""
         loss = torch.tensor(torch.nan)
         for rows in batches:
             loss = self.loss(self.x.index_select(0, rows), self.y.index_select(0, rows))
@@ -84,7 +84,7 @@ class Implementation:
 
 
 def cross_entropy(logits: Tensor, y: Tensor) -> Tensor:
-    """The mean over a batch; of several networks' logits (members, batch, classes) the sum."""
+    """The mean over a batch, summed over the members for logits (members, batch, classes)."""
     losses = functional.cross_entropy(
         logits.flatten(0, -2), y.expand(logits.shape[:-1]).flatten(), reduction="none"
     )
@@ -116,7 +116,7 @@ class Loop:
         self.implementation, self.notes = next(iter(self.implementations.values())), ""
 
     def prepare(self) -> dict[str, float]:
-        """Time all in turns, and keep the fastest; "compile" is the time of its first step."""
+        """Time all implementations in turns, keep the fastest; "compile" times its first step."""
         first = {name: self.timed(name, 1) for name in self.implementations}
         rounds = range(TURNS if len(self.implementations) > 1 else 1)
         turns = [{name: self.timed(name, TURN) for name in self.implementations} for _ in rounds]
@@ -136,7 +136,7 @@ class Loop:
         return time.perf_counter() - began
 
     def steps(self, n: int) -> float:
-        """Train n steps; the loss of the last."""
+        """Train n steps; return the loss of the last one."""
         return self.implementation.train(islice(self.batches, n)).item() / self.members
 
     def epoch(self) -> None:

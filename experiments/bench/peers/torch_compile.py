@@ -19,5 +19,5 @@ ON_GPU = {"CUDA graphs": partial(COMPILED["compiled"], mode="reduce-overhead")}
 
 
 def make(task: Task) -> Loop:
-    """The network of the task's case, to be trained."""
+    """A trainer of the network of the task's case."""
     return Loop(task, COMPILED | (ON_GPU if DEVICE.type == "cuda" else {}))

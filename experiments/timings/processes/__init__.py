@@ -1,4 +1,4 @@
-"""One epoch of the same network as a whole process: with jaxnets, and by hand in JAX.
+"""Processes that train the same network for one epoch: with jaxnets, and by hand in JAX.
 
-Each prints a line when its first 16 steps are done and, at the end, its test accuracy.
+Each prints a line after its first 16 steps and, at the end, its test accuracy.
 """

@@ -4,8 +4,8 @@ x is a batch of images (batch, height, width, channels) of any dtype, which does
 integers are rounded. The random numbers for image i depend only on the key and i. Strength 0
 changes nothing.
 
-`chain` combines several. A strength may be traced, as in `flip(hparams["rate"])` inside a function
-from hyperparameters to a train step. For label smoothing, also after `mixup`, use
+`chain` combines several. A strength may be traced: use `flip(hparams["rate"])` in the function that
+builds the train step from `hparams`. For label smoothing, also after `mixup`, use
 `losses.softmax_cross_entropy(..., label_smoothing=0.1)`.
 """
 

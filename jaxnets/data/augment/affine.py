@@ -57,10 +57,10 @@ def _inverse(angle: Array, size: Array, lean: Array) -> Array:
 
 
 def warp(x: Array, matrix: Array, offset: Array) -> Array:
-    """Samples each image at `matrix @ (row, column) + offset`, bilinear, with 0 outside it.
+    """Samples each image bilinearly at `matrix @ (row, column) + offset`, with 0 outside the image.
 
-    As `scipy.ndimage.affine_transform` with order 1 and mode "grid-constant". The four neighbours
-    of every pixel are gathered with one index each into the padded image.
+    Equivalent to `scipy.ndimage.affine_transform` with order 1 and mode "grid-constant". The image
+    is padded, and one gather reads each of the four neighbours of every pixel.
 
     Args:
       x: images (batch, height, width, channels).

@@ -44,7 +44,7 @@ class Checkpoints:
           checkpoints.save(step, train_state, {"seed": 0})
 
     Args:
-      folder: the folder's path, which is made absolute at once.
+      folder: the folder's path; if relative, it is resolved immediately.
       every: seconds of training between two saves by `fit`, which saves at the end of a chunk.
       keep: the number of newest checkpoints to keep.
       store: the storage, a function of the folder: `FileStore`, one safetensors file per step, or
@@ -173,7 +173,7 @@ class Checkpoints:
                 continue
             for reason in reasons:
                 warnings.warn(
-                    f"{reason}\nGoing back to {self._store.path(step)}.",
+                    f"{reason}\nFalling back to {self._store.path(step)}.",
                     CheckpointWarning,
                     stacklevel=3,
                 )

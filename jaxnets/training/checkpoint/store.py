@@ -8,7 +8,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from jaxnets.errors import CheckpointError
-from jaxnets.files import sweep
+from jaxnets.files import remove_stale
 from jaxnets.training.checkpoint import file
 from jaxnets.training.checkpoint.file import Content
 
@@ -50,7 +50,7 @@ class FileStore:
 
     def __init__(self, folder: Path):
         self.folder = folder
-        sweep(folder, "step-*.safetensors")
+        remove_stale(folder, "step-*.safetensors")
 
     def path(self, step: int) -> Path:
         """The path of a step's file."""

@@ -15,12 +15,12 @@ from typing import Any
 
 from jaxnets.errors import JSONError, RunError
 from jaxnets.files import atomic_write
-from jaxnets.json_files import damaged, read_lines
+from jaxnets.json_files import as_json_errors, read_lines
 from jaxnets.training.report import to_json
 from jaxnets.training.search.space import Distribution, choice, integers, log_uniform, uniform
 
 Line = dict[str, Any]
-CURE = "it is not as a search wrote it; restore it, or pass the path of a new file"
+CURE = "restore the file that the search wrote, or pass the path of a new file"
 KINDS: dict[str, Callable[..., Distribution]] = {
     "uniform": uniform,
     "log_uniform": log_uniform,
@@ -44,9 +44,9 @@ def write(path: str | Path, header: Line, trials: Sequence[Line]) -> None:
     """Write the header and the trials."""
     sizes = Counter(trial["bracket"] for trial in trials)
     lines = [to_json(trial | {"trials": sizes[trial["bracket"]]}) for trial in trials]
-    first = _signed(to_json(header), "")
+    first = _with_checksum(to_json(header), "")
     with atomic_write(path) as file:
-        for line in (first, *(_signed(line, first["sha256"]) for line in lines)):
+        for line in (first, *(_with_checksum(line, first["sha256"]) for line in lines)):
             file.write((json.dumps(line) + "\n").encode())
 
 
@@ -61,12 +61,12 @@ def read(path: str | Path) -> tuple[Line, list[Line]]:
     trials: dict[int, Line] = {}  # by line number
     try:
         for number, line in read_lines(path, cure=CURE):
-            with damaged(f"{path}, line {number},", CURE):
+            with as_json_errors(f"{path}, line {number},", CURE):
                 if not header:
                     header, search = _header(line), line["sha256"]
                 else:
                     trials[number] = _trial(line, search, header["space"])
-        with damaged(path, CURE):
+        with as_json_errors(path, CURE):
             _check_brackets(trials)
     except JSONError as error:
         raise RunError(str(error)) from error
@@ -129,7 +129,7 @@ def _check_brackets(trials: dict[int, Line]) -> None:
         first += len(members)
 
 
-def _signed(line: Line, search: str) -> Line:
+def _with_checksum(line: Line, search: str) -> Line:
     return line | {"sha256": _checksum(line, search)}
 
 
