@@ -1,4 +1,4 @@
-"""What more than one test needs: made-up inputs, and what "the same" and "close" mean."""
+"""Helpers for several tests: random inputs, and exact and approximate comparisons."""
 
 import jax
 import jax.numpy as jnp
@@ -8,8 +8,7 @@ from hypothesis import Phase, settings
 
 from jaxnets.training import TrainState, make_train_step
 
-# Every example compiles for its own shapes: so few of them, deterministic, and
-# without shrinking.
+# Few examples, deterministic and without shrinking, since each compiles for its own shapes.
 examples = settings(
     max_examples=20, deadline=None, derandomize=True, phases=[Phase.explicit, Phase.generate]
 )

@@ -142,7 +142,7 @@ def test_a_new_sibling_does_not_change_the_other_params():
 # State
 
 
-def test_a_child_called_again_sees_the_state_its_last_call_left():
+def test_a_repeated_call_of_a_child_gets_the_state_of_its_last_call():
     norm = batch_norm(decay=0.5)
     model = network(norm=norm)(lambda x, *, norm: norm(jnp.square(norm(x))))
     params, state = model.init(jax.random.key(0), x)

@@ -65,7 +65,7 @@ def test_two_writers_of_the_same_file_do_not_interfere(tmp_path):
     assert (tmp_path / "file").read_bytes() == b"first" * 100
 
 
-def test_sweep_removes_only_the_temporary_files_of_dead_writers(tmp_path):
+def test_remove_stale_removes_only_the_temporary_files_of_ended_processes(tmp_path):
     program = """
 import os, sys
 from jaxnets.files import atomic_write
@@ -83,7 +83,7 @@ with atomic_write(sys.argv[1]) as file:
     assert sorted(os.listdir(tmp_path)) == ["b.bin", "notes.tmp"]
 
 
-def test_a_temporary_file_swept_before_it_is_locked_is_created_again(monkeypatch, tmp_path):
+def test_a_temporary_file_removed_before_it_is_locked_is_created_again(monkeypatch, tmp_path):
     original, swept = locks.fcntl.flock, []
 
     def lock(file, operation):

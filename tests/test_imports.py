@@ -73,8 +73,8 @@ def test_every_part_of_the_library_has_a_layer():
 
 @pytest.mark.parametrize("name", sorted(set().union(*LAYERS)))
 def test_imports_go_to_lower_layers(name):
-    floor = next(i for i, parts in enumerate(LAYERS) if name in parts)
-    below = set().union(*LAYERS[:floor], SAME_LAYER.get(name, set()), {name})
+    level = next(i for i, parts in enumerate(LAYERS) if name in parts)
+    below = set().union(*LAYERS[:level], SAME_LAYER.get(name, set()), {name})
     upward = {file: parts(file) - below for file in FILES if part(file) == name}
     assert not {file: extra for file, extra in upward.items() if extra}
 
@@ -130,7 +130,7 @@ def test_json_is_read_by_the_guarded_reader_alone():
     assert names == {"jaxnets/json_files.py", "experiments/bench/worker.py"}
 
 
-def test_importing_the_library_imports_no_heavy_optional_thing():
+def test_importing_the_library_imports_no_heavy_optional_package():
     heavy = {
         "PIL", "array_record", "flax", "keras", "matplotlib", "orbax", "pandas", "rich",
         "safetensors", "sklearn", "tensorboardX", "tensorflow", "tensorflow_datasets", "torch",

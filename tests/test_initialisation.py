@@ -1,7 +1,7 @@
 """Initialisers from `jax.nn.initializers`, through the layers that use them.
 
-The variance of N draws is off by more than 5 sqrt(2 / N) of its value once in a million times,
-for normal draws; for uniform and truncated ones, whose tails are lighter, more rarely still.
+For normal draws, the relative error of the variance of N draws exceeds 5 sqrt(2 / N) once in a
+million times; for uniform and truncated draws, whose tails are lighter, it does so more rarely.
 """
 
 import jax

@@ -1,4 +1,4 @@
-"""What `import jaxnets` shows: the public names and nothing else, without addresses in memory."""
+"""`dir(jaxnets)` lists only public names, and signatures show no memory addresses."""
 
 import importlib
 import inspect

@@ -1,8 +1,8 @@
 """Training, saving and resuming on a simulated Windows.
 
-A simulation in a process of its own: no fcntl, no signals or flags of POSIX alone, a file system
-that neither renames nor removes an open file nor opens a folder, and msvcrt's lock, which keeps
-other descriptors from the bytes that are locked.
+The simulation runs in its own process: without fcntl and POSIX-only signals and flags, on a file
+system where open files cannot be renamed or removed and folders cannot be opened, and with msvcrt's
+locks, which exclude other descriptors from the locked bytes.
 """
 
 import os

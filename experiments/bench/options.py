@@ -90,7 +90,7 @@ def check_accuracy(config: Config, noise: Sequence[str]) -> None:
     if noise and (target is not None or config.processes):
         raise RunError(
             f"{noise[0]} is trained on noise and learns nothing; pass --cases "
-            f"{', '.join(case for case in CASES if CASES[case].learns)}"
+            f"{','.join(case for case in CASES if CASES[case].learns)}"
         )
 
 

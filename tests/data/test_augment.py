@@ -69,7 +69,7 @@ def test_strength_0_changes_nothing(name, dtype):
 
 
 @pytest.mark.parametrize("name", SOME)
-def test_the_same_key_gives_the_same_result_and_another_key_another(name):
+def test_the_same_key_gives_the_same_result_and_another_key_a_different_one(name):
     first, again, other = (run(COMPILED[name], seed=seed)[0] for seed in (1, 1, 2))
     np.testing.assert_array_equal(first, again)
     assert (first != other).any() and (first != X[:, : first.shape[1], : first.shape[2]]).any()

@@ -1,4 +1,4 @@
-"""A small MNIST on the disk, and the environment in which experiments run."""
+"""A small MNIST on the disk, and an isolated environment for experiments."""
 
 import gzip
 import signal
@@ -13,7 +13,7 @@ from experiments import command_line
 from jaxnets import data
 
 PACKAGED = Path(data.__file__).parent / "mnist"
-FILES = {"train": 640, "t10k": 200}  # how many rows of each split are kept
+FILES = {"train": 640, "t10k": 200}  # the number of rows of each split to keep
 
 
 def first_rows(path, rows):
@@ -35,7 +35,7 @@ def small_mnist(tmp_path_factory):
 
 @pytest.fixture(autouse=True)
 def cache(monkeypatch, tmp_path_factory):
-    """A compilation cache apart from the user's, in an environment that points to no data."""
+    """A compilation cache apart from the user's, in an environment without a data folder."""
     folder = tmp_path_factory.getbasetemp() / "compiled"
     monkeypatch.setenv("JAX_COMPILATION_CACHE_DIR", str(folder))
     monkeypatch.delenv("JAXNETS_DATA_DIR", raising=False)
@@ -49,7 +49,7 @@ class Config:
 
 @pytest.fixture
 def ended(monkeypatch, capsys):
-    """Run an experiment as a script; return its exit status and what it printed as errors."""
+    """Run an experiment as a script; return its exit status and its stderr."""
     before, show = signal.getsignal(signal.SIGINT), warnings.showwarning
     monkeypatch.setattr(sys, "argv", ["script"])
 

@@ -1,4 +1,4 @@
-"""A mistake in what an experiment is given is one clear message, and nothing is lost."""
+"""Invalid options or data of an experiment give one clear message, and lose no files."""
 
 import gzip
 import os
@@ -11,7 +11,7 @@ from experiments import command_line, mnist_mlp
 
 @pytest.fixture
 def attempt(monkeypatch, capsys, small_mnist, tmp_path):
-    """Run the experiment with options that are wrong; return its message."""
+    """Run the experiment with invalid options; return its message."""
 
     def attempt(**options):
         options = {"data_dir": small_mnist, "validation": 40, "out": tmp_path / "run"} | options
@@ -42,7 +42,7 @@ def names(folder):
     ],
     ids=str,
 )
-def test_a_number_that_makes_no_sense_is_refused_with_what_was_expected(attempt, options, message):
+def test_an_invalid_number_is_refused_with_the_expected_values(attempt, options, message):
     errors = attempt(**options)
     assert errors.startswith("error: ") and errors.count("\n") == 1
     assert message in errors
@@ -70,7 +70,7 @@ def test_a_misspelt_option_is_refused_with_the_valid_ones(attempt, options, mess
 
 
 @pytest.mark.parametrize("name", ["thesis.tex", "run.json"])
-def test_a_folder_that_is_not_empty_is_left_as_it_is(attempt, tmp_path, name):
+def test_a_folder_that_is_not_empty_is_not_changed(attempt, tmp_path, name):
     work = tmp_path / "run" / name
     work.parent.mkdir()
     work.write_text("years of work")
@@ -80,7 +80,7 @@ def test_a_folder_that_is_not_empty_is_left_as_it_is(attempt, tmp_path, name):
     assert work.stat().st_mtime == 0
 
 
-def test_a_folder_that_cannot_be_made_is_refused_with_the_cure(attempt, tmp_path):
+def test_a_folder_that_cannot_be_created_is_refused_with_the_cure(attempt, tmp_path):
     (tmp_path / "file").touch()
     out = tmp_path / "file" / "run"
     assert f"cannot write to {out}: Not a directory; choose another" in attempt(out=out)
@@ -98,7 +98,7 @@ def test_a_folder_that_cannot_be_made_is_refused_with_the_cure(attempt, tmp_path
     ],
     ids=["a truncated file", "a label of 10"],
 )
-def test_damaged_data_are_refused_by_the_name_of_the_file(
+def test_damaged_data_are_refused_with_the_name_of_the_file(
     attempt, small_mnist, tmp_path, file, damage, message
 ):
     folder = tmp_path / "damaged"

@@ -13,7 +13,7 @@ from experiments.__main__ import FOLDER, listing, scripts
 
 ROOT = FOLDER.parent
 SCRIPTS = sorted(scripts())
-CHILDREN = {"bench.worker", "timings.same_bits_runs"}  # which other scripts start
+CHILDREN = {"bench.worker", "timings.same_bits_runs"}  # started by other scripts
 CHILDREN |= {"timings.processes.by_hand", "timings.processes.with_jaxnets"}
 
 

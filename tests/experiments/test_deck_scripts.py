@@ -1,4 +1,4 @@
-"""Each deck's script goes through its story on a few digits, and says what it found."""
+"""Each deck's script runs its examples on a few digits and reports the results."""
 
 import json
 import signal
@@ -42,7 +42,7 @@ def test_s0_trains_the_500_x_300_network_twice(run_script):
     assert pictures == {"perceptrons", "mistakes", "optimizers", "curves", "confusion"}
 
 
-def test_s1_finds_the_formula_of_the_slide_and_stands_beside_scikit_learn(run_script, monkeypatch):
+def test_s1_agrees_with_the_formula_of_the_slide_and_runs_scikit_learn(run_script, monkeypatch):
     monkeypatch.setattr(s1, "SLIDES_HIDDEN", ((2, 3, 2),))
     here, pictures, result = run_script(s1, epochs=4, batch_size=50, examples=300, steps=40)
     assert here["the gradient of J"].startswith("the same to ")
@@ -61,7 +61,7 @@ def test_s1_runs_without_scikit_learn_and_prints_a_message(monkeypatch, capsys):
     assert "scikit-learn is not installed" in capsys.readouterr().out
 
 
-def test_s2_looks_at_the_validation_digits_every_few_updates(run_script):
+def test_s2_evaluates_on_the_validation_digits_every_few_updates(run_script):
     here, pictures, _ = run_script(s2, epochs=2, batch_size=60, validation_frequency=7)
     assert here["evaluations on the validation digits"] == "3"  # after 7, 14 and all 20 updates
     assert here["parameters, running statistics"] == "180,880, 224"
@@ -89,16 +89,19 @@ def test_s2_is_resumed_after_a_signal_bit_for_bit(small_mnist, tmp_path, monkeyp
     assert run("cut", resume=True) == whole
     lines = capsys.readouterr().out.splitlines()
     looks = [line.split()[:2] for line in lines if "  validation loss " in line]
-    assert looks == [["step", "14/20"], ["epoch", "2/2"]]  # of three: the first was made before
+    assert looks == [
+        ["step", "14/20"],
+        ["epoch", "2/2"],
+    ]  # of three evaluations; the first was before the signal
 
 
 @pytest.mark.parametrize("option", [{"validation_frequency": 0}, {"batch_size": 10**6}])
-def test_s2_refuses_a_number_of_updates_that_cannot_be(run_script, option):
+def test_s2_refuses_an_invalid_number_of_updates(run_script, option):
     with pytest.raises(RunError, match="expect"):
         run_script(s2, **option)
 
 
-def test_s3_compares_cures_of_overfitting_and_reports_a_spread(run_script, tmp_path, monkeypatch):
+def test_s3_compares_regularizers_and_reports_a_spread(run_script, tmp_path, monkeypatch):
     monkeypatch.setattr(fashion_seeds, "RATES", (0.001, 0.003))
     monkeypatch.delitem(s3.REGULARIZERS, "none")
     monkeypatch.delitem(s3.REGULARIZERS, "L1 0.001")
@@ -117,7 +120,7 @@ def test_s3_compares_cures_of_overfitting_and_reports_a_spread(run_script, tmp_p
     assert decaying == [f"Adam, cosine from {max(validated, key=validated.get)}, batch 32"]
 
 
-def test_s4_finds_the_least_squares_line_and_sees_every_optimizer_move(run_script):
+def test_s4_finds_the_least_squares_line_and_runs_every_optimizer(run_script):
     here, pictures, _ = run_script(s4, batch_size=60)
     assert float(here["w by gradient descent"].split()[-1]) < 1e-5
     assert float(here["w by SGD"].split()[-1]) < 0.1
@@ -128,6 +131,6 @@ def test_s4_finds_the_least_squares_line_and_sees_every_optimizer_move(run_scrip
     assert pictures == {"linear_regression", "optimizers", "kernels", "curves", "confusion"}
 
 
-def test_a_spread_is_a_mean_and_where_there_are_several_a_standard_deviation():
+def test_a_standard_deviation_is_printed_only_for_several_values():
     assert slides.mean_and_std([0.5]) == "0.5000 (n = 1)"
     assert slides.mean_and_std([0.1, 0.3]) == "0.2000 +- 0.1414 (n = 2)"

@@ -38,7 +38,7 @@ ALONE = {
 
 @pytest.fixture
 def small_files():
-    """A process that may write no file of more than `LIMIT`, as a quota has it."""
+    """Limit the size of files that this process can write to `LIMIT`, like a quota."""
     before = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (LIMIT, before[1]))
     yield
@@ -52,7 +52,7 @@ def raising(error):
     return experiment
 
 
-def test_every_script_goes_through_main():
+def test_every_script_runs_command_line_main():
     for path in ALL_SCRIPTS:
         *_, last = ast.parse(path.read_text("utf-8")).body
         calls = {ast.unparse(n.func) for n in ast.walk(last) if isinstance(n, ast.Call)}
@@ -74,7 +74,7 @@ def noise():
     ],
     ids=["figure", "json", "log"],
 )
-def test_a_file_without_room_is_one_line_and_what_was_there_stays(
+def test_a_full_disk_is_a_one_line_error_and_keeps_the_earlier_file(
     ended, tmp_path, small_files, write
 ):
     path = tmp_path / "file"
@@ -91,9 +91,7 @@ def append_too_much(path):
 
 
 @pytest.mark.parametrize("number", [errno.ENOSPC, errno.EDQUOT, errno.EROFS])
-def test_what_the_disk_refuses_when_it_is_synchronised_names_the_file(
-    ended, tmp_path, monkeypatch, number
-):
+def test_an_error_of_fsync_names_the_file(ended, tmp_path, monkeypatch, number):
     def refuse(descriptor):
         raise OSError(number, os.strerror(number))
 
@@ -104,7 +102,7 @@ def test_what_the_disk_refuses_when_it_is_synchronised_names_the_file(
     assert (tmp_path / "result.json").read_text() == "earlier"
 
 
-def test_an_error_without_a_file_says_what_it_is(ended):
+def test_an_error_without_a_file_has_its_own_message(ended):
     assert ended(raising(OSError("no regular file"))) == (2, "error: no regular file\n")
     assert ended(raising(BrokenPipeError(errno.EPIPE, "Broken pipe"))) == (
         2,
@@ -112,7 +110,7 @@ def test_an_error_without_a_file_says_what_it_is(ended):
     )
 
 
-def test_a_plot_that_is_cut_off_by_a_kill_leaves_the_earlier_one(tmp_path):
+def test_a_kill_while_a_plot_is_written_keeps_the_earlier_plot(tmp_path):
     program = """
 import os, sys
 from pathlib import Path
@@ -130,13 +128,13 @@ write_figure(Path("curves.png"), Figure(figsize=(1, 1)))
     assert int.from_bytes(content[16:20], "big") == 768  # 6.4 inches of 120 dots
 
 
-def test_ctrl_c_is_one_line_and_status_130_and_another_then_does_not_wait(ended):
+def test_ctrl_c_is_one_line_and_status_130_and_a_second_one_exits_at_once(ended):
     assert ended(raising(KeyboardInterrupt())) == (130, "interrupted; nothing more is saved\n")
     assert signal.getsignal(signal.SIGINT) is not signal.default_int_handler
 
 
 def begun(out, *options):
-    """A run in a process of its own that says so line by line."""
+    """A run in its own process, with pipes for stdout and stderr."""
     command = [sys.executable, "-m", "experiments.mnist_mlp", f"--out={out}", *options]
     pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
     return subprocess.Popen(command, cwd=ROOT, text=True, **pipes)
@@ -150,7 +148,7 @@ def test_ctrl_c_while_a_script_compiles_is_one_line(tmp_path, small_mnist):
     assert (process.returncode, errors) == (130, "interrupted; nothing more is saved\n")
 
 
-def test_two_ctrl_cs_end_training_in_one_line(tmp_path, small_mnist):
+def test_two_ctrl_cs_end_training_with_one_line(tmp_path, small_mnist):
     options = [f"--data-dir={small_mnist}", "--validation=40", "--batch-size=60"]
     process = begun(tmp_path / "run", *options, "--epochs=1000000")
     while not process.stdout.readline().startswith("epoch "):
@@ -182,7 +180,7 @@ import experiments.mnist_mlp
 
 
 @pytest.mark.parametrize("name", ["mnist_mlp", "seeds", "search", "finetune"])
-def test_an_out_that_is_a_file_is_one_line(ended, tmp_path, small_mnist, name):
+def test_an_out_that_is_a_file_is_a_one_line_error(ended, tmp_path, small_mnist, name):
     (tmp_path / "file").write_text("mine")
     config = SimpleNamespace(out=tmp_path / "file", resume=False)
     dataset = data.load("mnist", data_dir=small_mnist)
@@ -192,6 +190,6 @@ def test_an_out_that_is_a_file_is_one_line(ended, tmp_path, small_mnist, name):
     assert (tmp_path / "file").read_text() == "mine"
 
 
-def test_a_program_that_imports_an_experiment_keeps_its_own_ends():
+def test_a_program_that_imports_an_experiment_keeps_its_excepthook():
     program = "import sys, experiments; assert sys.excepthook is sys.__excepthook__"
     subprocess.run([sys.executable, "-c", program], cwd=ROOT, check=True)

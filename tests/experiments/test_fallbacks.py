@@ -1,4 +1,4 @@
-"""A script whose folder fails, or whose user has no home, says so, and keeps what it can."""
+"""Without a writable or a home folder, a script prints a message and saves what it can."""
 
 import sys
 import tempfile
@@ -23,7 +23,7 @@ from jaxnets.training.population import PopulationResult
 
 
 @pytest.mark.parametrize("population", [False, True])
-def test_the_train_state_is_saved_elsewhere_where_its_folder_fails(
+def test_the_train_state_is_saved_elsewhere_if_its_folder_fails(
     ended, tmp_path, monkeypatch, population
 ):
     step = jnp.array([3, 7]) if population else jnp.int32(7)
@@ -50,7 +50,7 @@ def test_the_train_state_is_saved_elsewhere_where_its_folder_fails(
 
 @pytest.fixture
 def no_home(monkeypatch):
-    """A user with neither HOME nor an entry."""
+    """A user with neither HOME nor an entry in the password database."""
 
     def no_home():
         raise RuntimeError("Could not determine home directory.")
@@ -63,17 +63,15 @@ def train_state(step):
     return TrainState(step, {"w": jnp.ones(2)}, {}, (), jax.random.key(0))
 
 
-def test_a_user_without_a_home_is_warned_and_trains(ended, no_home, monkeypatch):
+def test_without_a_home_folder_a_script_warns_and_runs(ended, no_home, monkeypatch):
     monkeypatch.delenv("JAX_COMPILATION_CACHE_DIR")
-    warning = "warning: compiled programs are not kept: there is no home folder; set XDG_CACHE_HOME"
+    warning = "warning: compiled programs are not cached on disk: there is no home folder; set"
     with warnings.catch_warnings():
         warnings.simplefilter("always")
-        assert ended(lambda: sys.exit(0)) == (0, f"{warning} to a folder\n")
+        assert ended(lambda: sys.exit(0)) == (0, f"{warning} XDG_CACHE_HOME to a folder\n")
 
 
-def test_data_that_would_be_kept_at_home_are_refused_where_there_is_none(
-    ended, no_home, monkeypatch
-):
+def test_a_download_without_a_home_folder_is_refused(ended, no_home, monkeypatch):
     status, errors = ended(lambda: data.load("mnist", source="download"))
     assert status == 2 and errors.startswith("error: mnist was not found in")
     assert "there is no home folder; set XDG_CACHE_HOME to a folder" in errors

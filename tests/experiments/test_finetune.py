@@ -1,4 +1,4 @@
-"""Fine-tuning against training from scratch, made small."""
+"""Fine-tuning against training from scratch, in a small run."""
 
 import json
 
@@ -46,7 +46,7 @@ def test_both_methods_are_compared_seed_by_seed_on_the_same_images(found):
     assert f"difference {100 * difference['mean']:+.2f} points" in printed
 
 
-def test_few_images_are_as_many_of_each_class_drawn_by_the_seed_and_repeated_in_turn():
+def test_few_images_have_equal_classes_and_are_sampled_by_seed_and_repeated():
     y = np.random.default_rng(0).permutation(np.repeat(np.arange(3), 20))
     split = Split(np.arange(60), y)
     rows, labels = finetune_training.few(split, 4, 30, seed=1)
@@ -61,7 +61,7 @@ def test_few_images_are_as_many_of_each_class_drawn_by_the_seed_and_repeated_in_
     [
         ({"images": (10, 21)}, r"images expects 1 to 20 per class, but got \(10, 21\)"),
         ({"updates": 2}, "images expects 1 to 10 per class"),
-        ({"seeds": 1}, "at least 2 seeds, but got 1"),
+        ({"seeds": 1}, "--seeds expects at least 2, for an interval, but got 1"),
     ],
 )
 def test_numbers_that_do_not_fit_are_refused(options, message):

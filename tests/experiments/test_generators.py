@@ -1,4 +1,4 @@
-"""Experiments that train no classifier: an autoencoder, and a custom train step of two networks."""
+"""Experiments without a classifier: an autoencoder, and a custom train step of two networks."""
 
 import json
 import signal
@@ -55,8 +55,8 @@ def test_an_interrupted_run_is_resumed_bit_for_bit(run, monkeypatch, tmp_path, s
 
 
 @SCRIPTS
-def test_a_member_of_a_population_ends_where_it_would_alone(run, monkeypatch, script):
-    """The first: the examples held out, and so those trained on, are those of the first seed."""
+def test_a_member_of_a_population_is_the_model_trained_alone(run, monkeypatch, script):
+    """The first member, since the first seed determines the held-out examples of all."""
     monkeypatch.setattr(FASTEST, lambda run, hparams: "vmap")
     two, _ = run(script, "two", seeds=2, seed=3)
     alone, _ = run(script, "alone", seed=3)
@@ -65,14 +65,14 @@ def test_a_member_of_a_population_ends_where_it_would_alone(run, monkeypatch, sc
         assert first == pytest.approx(value, rel=1e-2) and first != second
 
 
-def test_an_autoencoder_gives_back_more_of_a_digit_than_gray(run, small_mnist):
+def test_an_autoencoder_reconstructs_a_digit_better_than_gray(run, small_mnist):
     result, _ = run(autoencoder, "run")
     test = data.load("mnist", data_dir=small_mnist).test
-    gray = np.mean((test.x / 255 - 0.5) ** 2)  # where it starts
+    gray = np.mean((test.x / 255 - 0.5) ** 2)  # the initial error
     assert result["test"]["pixel_error"] < 0.5 * gray
 
 
-def test_both_networks_of_a_gan_are_saved_and_neither_stands_still(run, tmp_path):
+def test_both_networks_of_a_gan_are_trained_and_saved(run, tmp_path):
     run(gan, "run")
     trained = safetensors.load(tmp_path / "run" / "params.safetensors")["params"]
     assert trained.keys() == {"generator", "discriminator"}

@@ -1,4 +1,4 @@
-"""The experiment on first weights, and the example of a custom layer, made small."""
+"""Small runs of the experiment on initial weights and of the example of a custom layer."""
 
 import json
 
@@ -25,7 +25,7 @@ def result(tmp_path_factory):
     return returned
 
 
-def test_from_zeros_all_hidden_units_stay_one_and_from_glorot_none_are_the_same(result):
+def test_from_zeros_all_hidden_units_stay_equal_and_from_glorot_all_are_distinct(result):
     zeros, glorot = result["training"]["zeros"], result["training"]["Glorot"]
     assert zeros["updates"] == [10, 20]
     assert zeros["distinct_units"] == zeros["rank"] == [1, 1]

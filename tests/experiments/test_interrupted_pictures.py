@@ -1,4 +1,4 @@
-"""A picture of a run that was interrupted shows what was run, and says that it was interrupted."""
+"""A figure of an interrupted run shows the finished part, and its title says so."""
 
 import signal
 from contextlib import nullcontext
@@ -24,7 +24,7 @@ def interrupt_at_40(progress):
 
 @pytest.fixture
 def drawn(small_mnist, tmp_path, monkeypatch):
-    """Run a script of which Ctrl-C ends the training early; return its pictures by name."""
+    """Run a script, interrupt its training with Ctrl-C, and return its figures by name."""
     figures = {}
 
     def write(path, figure):
@@ -48,7 +48,7 @@ def title(figure):
 
 
 def ends(figure):
-    """Where each line that was drawn ends, but those across all of the axes."""
+    """The last x of every line, except for lines across the whole axes."""
     lines = [line for axes in figure.axes for line in axes.get_lines()]
     return {round(float(line.get_xdata()[-1]), 9) for line in lines if len(line.get_xdata())}
 
@@ -58,7 +58,7 @@ def ends(figure):
     [(mnist_mlp, {}), (mnist_mlp, {"seeds": 2}), (s0, {}), (s1, {"examples": 600})],
     ids=["mnist_mlp", "two seeds", "s0", "s1"],
 )
-def test_a_curve_ends_where_the_run_did_and_the_titles_say_so(drawn, script, options):
+def test_curves_end_where_the_run_ended_and_titles_say_so(drawn, script, options):
     figures = drawn(script, **options)
     assert ends(figures["curves"]) == {round(16 / 30, 9)}
     assert figures["curves"].get_suptitle().endswith(AFTER)
@@ -68,22 +68,25 @@ def test_a_curve_ends_where_the_run_did_and_the_titles_say_so(drawn, script, opt
 
 @pytest.fixture
 def small_network(monkeypatch):
-    """In place of the listing's, which takes a minute to compile."""
+    """A small network in place of the listing's, which takes a minute to compile."""
     model = serial(scale_pixels(), flatten, ("head", dense(10)))
     monkeypatch.setattr(s2, "model", model)
 
 
 @pytest.mark.usefixtures("small_network")
-def test_s2_draws_the_looks_it_had_and_the_epochs_that_ended(drawn):
+def test_s2_draws_its_evaluations_and_the_finished_epochs(drawn):
     figures = drawn(s2, interrupt_at_40, validation_frequency=20)
     assert title(figures["training-progress"]).endswith("interrupted after 40 of 60 updates")
-    assert ends(figures["training-progress"]) == {30, 40}  # the end of an epoch, and the last look
+    assert ends(figures["training-progress"]) == {
+        30,
+        40,
+    }  # the end of an epoch, and the last evaluation
     assert ends(figures["curves"]) == {round(40 / 30, 9)}
     assert title(figures["confusion"]).endswith("interrupted after 40 of 60 updates")
 
 
 @pytest.mark.usefixtures("small_network")
-def test_s2_interrupted_before_its_first_look_still_ends_in_order(drawn):
+def test_s2_interrupted_before_its_first_evaluation_draws_its_training(drawn):
     figures = drawn(s2, validation_frequency=20)
     assert title(figures["training-progress"]).endswith(AFTER)
     assert ends(figures["training-progress"]) == {16}

@@ -25,7 +25,7 @@ def title(figure):
     return figure.get_suptitle() or figure.axes[0].get_title()
 
 
-def test_every_view_is_drawn_with_the_weights_of_a_file_and_says_so(
+def test_every_view_is_drawn_with_the_weights_of_a_file_and_named_by_it(
     small_mnist, tmp_path, monkeypatch
 ):
     params, _ = models.lenet5().init(jax.random.key(7), jnp.ones((1, 28, 28, 1)))
@@ -59,7 +59,7 @@ def test_every_view_is_drawn_with_the_weights_of_a_file_and_says_so(
     np.testing.assert_array_equal(mosaic[:5, :5], params["conv1"]["kernel"][:, :, 0, 0])
 
 
-def test_a_network_learns_digits_where_no_weights_are_given(small_mnist):
+def test_a_network_is_trained_on_digits_if_no_weights_are_given(small_mnist):
     mnist = data.load("mnist", data_dir=small_mnist)
     config, model = look_inside.Config(model="lenet5", examples=640), models.lenet5()
     params, state = look_inside.train(config, model, mnist)
@@ -77,7 +77,7 @@ def test_weights_of_another_model_are_refused_name_by_name(tmp_path):
         look_inside.read_weights(tmp_path / "absent", wanted, jnp.ones((1, 28, 28, 1)))
 
 
-def test_a_photograph_s_views_say_that_the_weights_are_random():
+def test_views_of_a_photograph_say_that_the_weights_are_random():
     tiny = look_inside.VIEWS["lenet5"]._replace(maps=())
     photo = photographs.load_photo(None)
     config = look_inside.Config(model="alexnet")
@@ -102,11 +102,11 @@ def test_a_photograph_may_be_grey_or_have_transparency_and_must_be_a_picture(tmp
             photographs.load_photo(tmp_path / name)
 
 
-def test_the_filters_by_hand_do_what_they_are_named_for():
+def test_the_hand_made_filters_have_the_effects_that_they_are_named_for():
     left_dark = np.zeros((6, 8, 3), np.float32)
     left_dark[:, 4:] = 0.5
     found = {name: f.picture for name, f in photographs.apply_filters(left_dark).items()}
-    assert found["sharpen"].shape == (4, 6)  # where the filter fits
+    assert found["sharpen"].shape == (4, 6)  # positions at which the filter fits
     edge = found["vertical edges"]
     np.testing.assert_allclose(edge[:, [2, 3]], 1.5, atol=1e-6)
     np.testing.assert_allclose(edge[:, [0, 1, 4, 5]], 0, atol=1e-6)

@@ -1,4 +1,4 @@
-"""Experiments with many networks: what they report is what the networks do, made small."""
+"""Small runs of experiments with many networks: reported values are those of the networks."""
 
 import json
 import signal
@@ -42,13 +42,13 @@ def compile_quickly():
 
 @pytest.fixture
 def no_measuring(monkeypatch):
-    """Which strategy is the faster is another test's; measuring compiles both."""
+    """Fix the strategy: measuring the faster one compiles both, and is tested elsewhere."""
     monkeypatch.setattr(FASTEST, lambda run, hparams: "vmap")
 
 
 @pytest.fixture
 def run(no_measuring, small_mnist, tmp_path):
-    """Run a study; return its result, once its files are there and hold it."""
+    """Run a study, check that its files contain its result, and return the result."""
 
     def run(script, **options):
         small = {"data_dir": small_mnist, "validation": 40, "examples": 600, "epochs": 2}
@@ -97,14 +97,14 @@ def test_many_seeds_of_an_experiment_are_reported_with_their_spread(small_mnist,
 
 @pytest.mark.parametrize("script", [mnist_mlp, mnist_cnn])
 @pytest.mark.parametrize("n", [0, -1])
-def test_no_seeds_are_refused(script, n, small_mnist, tmp_path):
+def test_a_number_of_seeds_below_1_is_refused(script, n, small_mnist, tmp_path):
     config = script.Config(seeds=n, data_dir=small_mnist, validation=40, out=tmp_path / "run")
     with pytest.raises(RunError, match=f"--seeds expects a positive integer, but got {n}"):
         script.experiment(config)
 
 
 def test_an_interrupted_study_is_resumed_bit_for_bit(run, monkeypatch, tmp_path):
-    """SIGTERM comes with the first report; the second start ends with the same figures."""
+    """SIGTERM is sent at the first report; the resumed study has the same results."""
     whole = run(seeds, seeds=2, hidden=4)
     monkeypatch.setattr(runner, "console", lambda: nullcontext(terminate))
     folder = tmp_path / "cut"
@@ -122,7 +122,7 @@ def terminate(progress):
     signal.raise_signal(signal.SIGTERM)
 
 
-def test_a_member_that_diverged_has_no_figures_and_no_vote(small_mnist):
+def test_a_member_that_diverged_has_no_metrics_and_no_vote(small_mnist):
     test = data.load("mnist", data_dir=small_mnist).test
     train_step = study.train_step(serial(flatten, ("head", dense(10))), optax.sgd(0.1))
     states = jax.vmap(lambda key: train_step.init(key, test.x[:1]))(runner.seed_keys(0, 3))
@@ -137,19 +137,19 @@ def test_a_member_that_diverged_has_no_figures_and_no_vote(small_mnist):
         reports.evaluate_members(train_step, fitted, test)
 
 
-def test_an_ensemble_is_as_right_and_as_sure_as_counted_by_hand():
-    """Of four examples of class 0 the average has three right, the vote of three members two."""
+def test_an_ensembles_accuracy_and_calibration_are_those_counted_by_hand():
+    """Of four examples of class 0, the average predicts three correctly, the vote two."""
     sure, unsure = [0.95, 0.05], [0.35, 0.65]
     probabilities = np.array([[sure] * 3 + [unsure], [unsure] * 4, [unsure, sure, sure, unsure]])
     found = reports.ensembles(probabilities, np.zeros(4, int))
     assert found["average"]["accuracy"] == 0.75
     assert found["vote"]["accuracy"] == 0.5
-    # bins of 1/15: 0.55 of one and 0.75 of two, all right; 0.65 of one, which is wrong
+    # confidences, in bins of 1/15: 0.55 once and 0.75 twice, all correct; 0.65 once, wrong
     by_hand = (abs(1 - 0.55) + 2 * abs(1 - 0.75) + abs(0 - 0.65)) / 4
     assert found["average"]["calibration_error"] == pytest.approx(by_hand, abs=1e-6)
 
 
-def test_a_band_is_drawn_about_the_mean_of_those_that_did_not_diverge():
+def test_a_band_is_drawn_about_the_mean_of_members_that_did_not_diverge():
     axes = Figure().subplots()
     values = [[1.0, 3.0, np.nan], [2.0, 6.0, np.nan]]
     figures.band(axes, [1, 2], values, "loss", "C0")
@@ -160,17 +160,19 @@ def test_a_band_is_drawn_about_the_mean_of_those_that_did_not_diverge():
 
 def test_the_spread_of_seeds_is_decomposed_into_images_and_networks():
     random = np.random.default_rng(0)
-    by_image = random.uniform(0.5, 1, size=2000)  # how often each image is answered rightly
+    by_image = random.uniform(0.5, 1, size=2000)  # how often each image is classified correctly
     same = seeds.sources(random.uniform(size=(400, 2000)) < by_image)
     assert same.observed == pytest.approx(same.images, rel=0.3)
     assert same.networks < 0.4 * same.images
-    skill = random.normal(0, 0.02, size=(400, 1))  # of each network
+    skill = random.normal(
+        0, 0.02, size=(400, 1)
+    )  # the accuracy of each network relative to the mean
     apart = seeds.sources(random.uniform(size=(400, 2000)) < by_image - 0.1 + skill)
     assert apart.networks == pytest.approx(0.02, rel=0.3)
     assert apart.observed**2 == pytest.approx(apart.networks**2 + apart.images**2)
 
 
-def test_the_variance_of_the_rest_is_that_of_the_residuals():
+def test_the_variance_due_to_images_is_that_of_the_residuals():
     right = np.random.default_rng(1).uniform(size=(5, 7)) < 0.6
     rest = right - right.mean(1, keepdims=True) - right.mean(0) + right.mean()
     expected = (rest**2).sum() / (4 * 6) / 7
@@ -186,9 +188,9 @@ def test_the_seeds_experiment_reports_every_network(run):
     assert result["best_in_validation"]["test_accuracy"] in accuracies
 
 
-def test_a_rate_too_low_learns_less_and_one_too_high_diverges(run):
+def test_a_low_rate_learns_less_and_a_high_rate_diverges(run):
     result = run(learning_rates, rates=5, lowest=1e-3, highest=1e5, hidden=(8,))
-    # rates 1e-3, 0.1, 10, 1e3, 1e5, each as it is and decayed
+    # rates 1e-3, 0.1, 10, 1e3, 1e5, each constant and decaying
     diverged = result["diverged_at_step"]
     assert diverged["constant"][:2] == diverged["decayed"][:2] == [-1, -1]
     story = result["story"]
@@ -199,12 +201,12 @@ def test_a_rate_too_low_learns_less_and_one_too_high_diverges(run):
     assert len(result["validation_loss"]["decayed"]) == 5
 
 
-def test_a_sweep_of_rates_that_make_no_sense_is_refused():
+def test_an_invalid_sweep_of_rates_is_refused():
     with pytest.raises(RunError, match="0 < --lowest < --highest"):
         learning_rates.check(learning_rates.Config(lowest=1.0, highest=0.1))
 
 
-def test_the_story_of_the_rates_is_that_of_their_losses():
+def test_the_example_rates_are_chosen_by_their_losses():
     losses = np.array(
         [
             [[2.3, 2.3], [2.0, 1.0], [1.0, 0.1], [1.5, 3.0], [5.0, np.nan]],
@@ -230,7 +232,7 @@ def test_capacity_reports_every_width_in_its_order(run, monkeypatch):
     assert all(w["validation"]["loss"]["n"] == 2 for w in widths.values())
 
 
-def test_activations_are_judged_each_at_its_best_rate(run, monkeypatch):
+def test_each_activation_is_reported_at_its_best_rate(run, monkeypatch):
     monkeypatch.setattr(activations, "ACTIVATIONS", {"tanh": jnp.tanh})
     found = run(activations, seeds=2, rates=(1e-6, 0.05), width=8, depth=1)["activations"]["tanh"]
     assert found["learning_rate"] == 0.05
@@ -241,7 +243,7 @@ def test_activations_are_judged_each_at_its_best_rate(run, monkeypatch):
 
 
 @pytest.mark.parametrize("examples", [0, -5, 601])
-def test_more_examples_than_there_are_are_refused(small_mnist, examples):
+def test_too_many_examples_are_refused(small_mnist, examples):
     config = study.Config(data_dir=small_mnist, validation=40, examples=examples)
     with pytest.raises(RunError, match=f"from 1 to 600, since 40 .* but got {examples}"):
         study.start("study", config)

@@ -1,4 +1,4 @@
-"""`--resume` continues a run however it was ended, and refuses another one."""
+"""`--resume` continues a run after any interruption, and refuses a different run."""
 
 import json
 import os
@@ -15,10 +15,10 @@ from jaxnets import data
 from jaxnets.training import RunError
 
 ROOT = Path(runner.__file__).parents[1]
-SMALL = {"batch_size": 60, "validation": 40}  # ten steps an epoch
+SMALL = {"batch_size": 60, "validation": 40}  # ten steps per epoch
 
 
-def test_a_run_killed_again_and_again_ends_with_the_digest_of_an_uninterrupted_one(
+def test_a_run_killed_repeatedly_has_the_digest_of_an_uninterrupted_one(
     small_mnist, tmp_path, capsys
 ):
     out = tmp_path / "torture.json"
@@ -29,7 +29,7 @@ def test_a_run_killed_again_and_again_ends_with_the_digest_of_an_uninterrupted_o
     assert found["right"] and found["resumes"] >= 1
 
 
-def test_the_torture_detects_a_run_that_ends_otherwise(tmp_path, monkeypatch):
+def test_the_torture_detects_a_run_with_another_digest(tmp_path, monkeypatch):
     ends = iter(["a", "b"])
     monkeypatch.setattr(torture.Torture, "uninterrupted", lambda self: next(ends))
     monkeypatch.setattr(torture.Torture, "run", lambda self, left: left.pop() and next(ends))
@@ -38,7 +38,7 @@ def test_the_torture_detects_a_run_that_ends_otherwise(tmp_path, monkeypatch):
 
 @contextmanager
 def on_cores(cores):
-    """What is started in the block runs on these cores alone."""
+    """Processes that start in the block run only on these cores."""
     before = os.sched_getaffinity(0)
     os.sched_setaffinity(0, cores)
     yield
@@ -46,7 +46,7 @@ def on_cores(cores):
 
 
 @pytest.mark.skipif(not hasattr(os, "sched_setaffinity"), reason="the system pins no process")
-def test_a_seed_decides_every_bit_in_another_process_on_one_core_or_all(small_mnist, tmp_path):
+def test_a_seed_determines_every_bit_in_another_process_on_one_core_or_all(small_mnist, tmp_path):
     available, digests = sorted(os.sched_getaffinity(0)), set()
     for name, cores in (("one", available[:1]), ("all", available)):
         options = {"epochs": 1, "data_dir": small_mnist, "out": tmp_path / name, **SMALL}
@@ -60,7 +60,7 @@ def test_a_seed_decides_every_bit_in_another_process_on_one_core_or_all(small_mn
 
 @pytest.fixture
 def begin(small_mnist, tmp_path):
-    """Begin a run in tmp_path/run, or resume it."""
+    """Start a run in tmp_path/run, or resume it."""
     dataset = data.load("mnist", data_dir=small_mnist)
 
     def begin(**options):
@@ -81,14 +81,14 @@ def test_an_empty_folder_and_a_missing_one_start_a_new_run_with_a_message(begin,
         assert f"nothing to resume in {out}; starting a new run" in capsys.readouterr().out
 
 
-def test_a_run_killed_before_it_had_written_anything_starts_a_new_run(begin, tmp_path):
+def test_resuming_a_run_killed_before_its_first_file_starts_a_new_run(begin, tmp_path):
     (tmp_path / "run").mkdir()
     (tmp_path / "run" / "run.json").touch()
     assert not begin(resume=True).resumes
     assert begin(resume=True).resumes
 
 
-def test_other_options_are_refused_and_each_is_named_but_not_the_epochs(begin):
+def test_other_options_except_epochs_are_refused_by_name(begin):
     begin()
     begin(resume=True, epochs=99)
     with pytest.raises(RunError, match="started with other options") as error:
@@ -122,7 +122,7 @@ def test_a_folder_with_something_else_is_refused(begin, tmp_path):
 @pytest.mark.parametrize(
     "end", ["", '{"step": 40', '{"step": 40}', "\0\0\0", '{"step": 50}\n{"st', "[]\n"]
 )
-def test_a_log_is_cut_where_the_checkpoint_is_and_before_a_line_cut_short(tmp_path, end):
+def test_a_log_is_truncated_at_the_checkpoint_and_before_an_incomplete_line(tmp_path, end):
     log = tmp_path / "metrics.jsonl"
     lines = [f'{{"step": {step}}}\n' for step in (10, 20, 30)]
     log.write_text("".join(lines) + end)

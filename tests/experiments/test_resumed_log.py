@@ -15,13 +15,13 @@ from experiments.run_digest import TIMES
 from jaxnets import data, dense, flatten, losses, metrics, scale_pixels, serial
 from jaxnets.training import make_train_step
 
-STEPS = 10  # an epoch, which is one chunk
+STEPS = 10  # per epoch, which is one chunk
 FASTEST = "jaxnets.training.population.fit.fastest"
 
 
 @dataclass(frozen=True)
 class Config(runner.RecipeConfig):
-    """A save after every chunk, and a chunk an epoch."""
+    """Saves after every chunk, which is one epoch."""
 
     save_seconds: ClassVar[float] = 0.0
     chunk_seconds: ClassVar[float] = 1000.0
@@ -42,7 +42,7 @@ METRICS = {"accuracy": metrics.accuracy}
 
 @pytest.fixture
 def trained(small_mnist, tmp_path, monkeypatch):
-    """Train in a folder, saving after every epoch; SIGTERM comes with the report of step `at`."""
+    """Train in a folder, saving after every epoch; send SIGTERM at the report of step `at`."""
     dataset = data.load("mnist", data_dir=small_mnist)
     train, validation = data.train_test_split(dataset.train, 40, seed=0)
 

@@ -1,4 +1,4 @@
-"""An experiment leaves what it promises, and what it states is what its parameters do."""
+"""An experiment writes all of its files, and its results are those of the saved parameters."""
 
 import json
 import signal
@@ -22,11 +22,11 @@ FILES |= {"run.json", "run.lock"}
 RESULT = {"test_accuracy", "test_loss", "steps", "interrupted"}
 RESULT |= {"compile_seconds", "train_seconds", "total_seconds", "samples_per_second"}
 SAVED = "interrupted; the run is saved, --resume continues it\n"
-SMALL = {"batch_size": 60, "validation": 40}  # ten steps an epoch
+SMALL = {"batch_size": 60, "validation": 40}  # ten steps per epoch
 
 
 def start(name, **options):
-    """The experiment in a process of its own, with both streams to read from."""
+    """Start the experiment in its own process, with pipes for stdout and stderr."""
     arguments = [f"--{key.replace('_', '-')}={value}" for key, value in options.items()]
     command = [sys.executable, "-m", f"experiments.{name}", *arguments]
     pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
@@ -38,7 +38,7 @@ def content(folder, name):
 
 
 def checked_result(folder, model, dataset):
-    """The result, once all files are there and the saved parameters do what it states."""
+    """Check that all files exist and that the saved parameters have the result; return it."""
     assert {path.name for path in folder.iterdir()} == FILES
     assert all((folder / name).read_bytes()[1:4] == b"PNG" for name in PLOTS)
     result, train_step = content(folder, "result.json"), study.train_step(model, optax.identity())
@@ -51,12 +51,12 @@ def checked_result(folder, model, dataset):
     return result
 
 
-def test_a_run_on_mnist_learns_and_leaves_all_it_promises(tmp_path, cache):
+def test_a_run_on_mnist_learns_and_writes_all_files(tmp_path, cache):
     options = {"epochs": 1, "batch_size": 512, "seed": 3, "out": str(tmp_path / "new" / "run")}
     process = start("mnist_mlp", **options)
     printed, errors = process.communicate(timeout=300)
     assert (process.returncode, errors) == (0, "")
-    assert any(cache.iterdir())  # a second run need not compile
+    assert any(cache.iterdir())  # so that a second run does not compile
 
     folder = Path(options["out"])
     result = checked_result(folder, mnist_mlp.model, data.load("mnist"))
@@ -81,7 +81,7 @@ def test_a_run_on_mnist_learns_and_leaves_all_it_promises(tmp_path, cache):
         ("mnist_mlp", mnist_mlp.model, signal.SIGTERM, 75),
     ],
 )
-def test_a_signal_ends_a_run_that_is_saved(tmp_path, small_mnist, name, model, number, status):
+def test_a_run_that_a_signal_ends_is_saved(tmp_path, small_mnist, name, model, number, status):
     options = {"epochs": 10**6, "data_dir": small_mnist, "out": tmp_path / "run", **SMALL}
     process = start(name, **options)
     while not process.stdout.readline().startswith("epoch "):
@@ -94,7 +94,7 @@ def test_a_signal_ends_a_run_that_is_saved(tmp_path, small_mnist, name, model, n
     assert 0 < result["steps"] < 10**7
 
 
-def test_a_seed_decides_every_bit_of_the_parameters(tmp_path, small_mnist):
+def test_a_seed_determines_every_bit_of_the_parameters(tmp_path, small_mnist):
     def params(out, seed):
         folder = tmp_path / out
         options = {"epochs": 1, "data_dir": small_mnist, "out": folder, "seed": seed, **SMALL}
@@ -107,7 +107,7 @@ def test_a_seed_decides_every_bit_of_the_parameters(tmp_path, small_mnist):
 
 
 @pytest.mark.parametrize("optimizer", runner.OPTIMIZERS)
-def test_every_optimizer_learns_at_the_rate_that_is_its_own(small_mnist, optimizer):
+def test_every_optimizer_learns_at_its_default_rate(small_mnist, optimizer):
     config = runner.RecipeConfig(optimizer=optimizer, epochs=2, batch_size=64)
     train = data.load("mnist", data_dir=small_mnist).train
     model = serial(scale_pixels(), flatten, ("head", dense(10)))

@@ -1,4 +1,4 @@
-"""Seeds one after another: each is a run, and resuming repeats none of them."""
+"""Seeds one after another: each is a run, and resuming repeats no finished seed."""
 
 import json
 import signal
@@ -15,7 +15,7 @@ from experiments.folder import load_params
 from jaxnets import data, dense, flatten, losses, metrics, models, scale_pixels, serial
 from jaxnets.training import Interrupted, RunError, loop, make_train_step, predict_proba
 
-SMALL = {"batch_size": 60, "validation": 40}  # ten steps an epoch
+SMALL = {"batch_size": 60, "validation": 40}  # ten steps per epoch
 MODEL = serial(scale_pixels(), flatten, ("head", dense(10)))
 TRAIN_STEP = make_train_step(
     MODEL,
@@ -26,7 +26,7 @@ TRAIN_STEP = make_train_step(
 
 
 def train_step(hparams):
-    del hparams  # its rate is constant
+    del hparams  # unused: the rate is constant
     return TRAIN_STEP
 
 

@@ -1,4 +1,4 @@
-"""A run has its folder to itself for as long as its process lives, and no longer."""
+"""Only one live process at a time can use the folder of a run."""
 
 import json
 import subprocess
@@ -33,7 +33,7 @@ sys.stdin.read()
 
 
 def waiting(small_mnist, out, *options):
-    """A process that begins a run when its stdin gets a line, and lives until that ends."""
+    """A process that starts a run when its stdin gets a line, and waits for the end of stdin."""
     command = [sys.executable, "-c", BEGIN, small_mnist, out, *options]
     pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
     process = subprocess.Popen(command, cwd=ROOT, text=True, **pipes)
@@ -42,7 +42,7 @@ def waiting(small_mnist, out, *options):
 
 
 def output_of(process):
-    """The last line that it printed so far, which says whether its run began."""
+    """The first line after those of the run, which says whether the run started."""
     while (line := process.stdout.readline()).startswith(("mnist_mlp: ", "nothing to resume")):
         pass
     return line
@@ -50,7 +50,7 @@ def output_of(process):
 
 @pytest.fixture
 def begun(small_mnist):
-    """Start processes that wait, and end all of them."""
+    """A function that starts a waiting process; all are killed at the end."""
     processes = []
 
     def begun(out, *options, go=True):
@@ -66,7 +66,7 @@ def begun(small_mnist):
 
 
 @pytest.mark.parametrize("options", [[], ["--resume"]], ids=["new", "resume"])
-def test_of_runs_begun_at_once_in_one_folder_one_begins(begun, tmp_path, options):
+def test_of_several_runs_started_at_once_in_one_folder_only_one_runs(begun, tmp_path, options):
     processes = [begun(tmp_path / "run", *options, go=False) for _ in range(3)]
     for process in processes:
         print(file=process.stdin, flush=True)
@@ -76,7 +76,7 @@ def test_of_runs_begun_at_once_in_one_folder_one_begins(begun, tmp_path, options
     assert json.loads((tmp_path / "run" / "run.json").read_text())["experiment"] == "mnist_mlp"
 
 
-def test_a_live_run_is_not_resumed_and_a_killed_one_is_at_once(begun, tmp_path):
+def test_a_live_run_cannot_be_resumed_and_a_killed_one_can(begun, tmp_path):
     live = begun(tmp_path / "run")
     assert output_of(live) == "began\n"
     assert "another run is writing to" in output_of(begun(tmp_path / "run", "--resume"))
@@ -86,7 +86,7 @@ def test_a_live_run_is_not_resumed_and_a_killed_one_is_at_once(begun, tmp_path):
     assert output_of(begun(tmp_path / "run", "--resume")) == "began\n"
 
 
-def test_a_resumed_run_takes_away_what_a_killed_one_had_half_written(begun, tmp_path):
+def test_resuming_removes_the_temporary_files_of_a_killed_run(begun, tmp_path):
     first = begun(tmp_path / "run")
     assert output_of(first) == "began\n"
     first.kill()
@@ -127,7 +127,7 @@ sys.stdin.read()
     assert last.communicate(timeout=60)[0] == "began\n"
 
 
-def test_a_run_that_began_and_ended_while_another_waited_for_the_lock_is_left(
+def test_a_run_that_another_process_finished_before_the_lock_is_kept(
     small_mnist, tmp_path, monkeypatch
 ):
     def run_and_end(lock):

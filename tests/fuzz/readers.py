@@ -31,9 +31,9 @@ class Reader(NamedTuple):
     """A reader of one kind of file.
 
     Attributes:
-      name: the file's.
-      write: writes a whole one to a path.
-      read: reads it; raises `error` if it is damaged.
+      name: the name of the file.
+      write: writes a valid file to a path.
+      read: reads a file; raises `error` if it is damaged.
     """
 
     name: str

@@ -20,7 +20,7 @@ from jaxnets.errors import JSONError
 from jaxnets.json_files import read, read_lines
 
 PEAK = 2**23  # bytes; the files have a few kilobytes, or a header that says gigabytes
-SECONDS = 10.0  # although a file takes milliseconds, for a busy machine
+SECONDS = 10.0  # a file takes milliseconds, but the machine may be busy
 
 
 def named(readers):

@@ -62,8 +62,8 @@ def built():
     return clone(small).set_params(build=build, max_iter=3).fit(X, Y)
 
 
-# It asks of rounding in float32, which has 6e-8, that it end below 1e-7: the same is tested in
-# test_sklearn_weights.py, within what 32 bits allow.
+# This check requires agreement to 1e-7, close to float32's precision of 6e-8.
+# test_sklearn_weights.py tests the same property with a float32 tolerance.
 EXPECTED = {"check_sample_weight_equivalence_on_dense_data": "float32 rounds"}
 
 

@@ -1,4 +1,4 @@
-"""Our layers on ONNX's arrays, whose channels follow the batch."""
+"""Our layers on ONNX's arrays, whose second axis is the channels."""
 
 from functools import partial
 

@@ -1,4 +1,4 @@
-"""ONNX's operators as layers of ours: a table with one function per operator.
+"""ONNX's operators as our layers: a table with one function per operator.
 
 Each takes the node's attributes and its inputs in ONNX's layout (channels after the batch), builds
 the layer that they describe, and returns the outputs in ONNX's layout and order.

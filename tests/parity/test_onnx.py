@@ -1,7 +1,7 @@
 """ONNX's backend node cases, with their inputs and outputs, for the operators that are layers here.
 
-An output that no layer of ours gives is listed with its reason, and so is a case that no layer of
-ours can express; each other case runs, and has to pass.
+Outputs and cases that our layers do not support are listed with a reason; all other cases must
+pass.
 """
 
 import warnings
@@ -39,7 +39,7 @@ INEXPRESSIBLE = {
     ],
     "pools have no dilation",
 )
-# Operator: the number of its outputs that we have, if ONNX has more.
+# Operator: the number of its outputs that we support, if ONNX has more.
 FIRST_OUTPUTS = {
     "CausalConvWithState": 1,  # not the last inputs, for the next call
     "Dropout": 1,  # not the mask
@@ -47,7 +47,7 @@ FIRST_OUTPUTS = {
     "MaxPool": 1,  # not the indices
     "SoftmaxCrossEntropyLoss": 1,  # not the logarithms of the probabilities
 }
-# Cases with outputs rounded to four decimals or float16, for which ONNX's tolerance is.
+# Cases with outputs rounded to four decimals or to float16, compared with ONNX's tolerance.
 ROUNDED = {
     "test_averagepool_2d_ceil_last_window_starts_on_pad",
     "test_causal_conv_with_state_silu_fp16",
@@ -100,7 +100,7 @@ def test_the_cases_of_an_operator_pass(operator, cases):
     assert {case.name: text for case in expressible if (text := difference(case))} == {}
 
 
-def test_a_case_that_has_a_reason_does_not_pass(cases):
+def test_a_case_listed_with_a_reason_does_not_pass(cases):
     with_reason = {
         case.name: case
         for operator in OPERATORS

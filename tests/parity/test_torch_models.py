@@ -1,9 +1,9 @@
 """The same weights in PyTorch and here: AlexNet, VGG-16 and ResNet-18 agree, and their gradients.
 
-The modules are torchvision's in `torch.nn`, layer by layer, but with our names; AlexNet is the
-paper's, which torchvision has not. Images are small, since of the millions of units of VGG-16 at
-224 pixels some sit so near a tie that float32 decides it by chance: there PyTorch's own gradient is
-1 % off its float64 one, while in float64 the two libraries agree to 1e-14.
+The modules are torchvision's, rewritten in `torch.nn` layer by layer with our names; AlexNet is the
+paper's, which torchvision does not have. Images are small: among the millions of units of VGG-16 at
+224 pixels, some are so close to a tie that rounding in float32 decides it, and PyTorch's own
+float32 gradient differs from its float64 one by 1 %. In float64 the libraries agree to 1e-14.
 """
 
 from collections import OrderedDict

@@ -1,4 +1,4 @@
-"""`fit` learns, reports and evaluates, and its key decides every bit."""
+"""`fit` learns, reports and evaluates, and its key determines every bit."""
 
 import jax
 import numpy as np
@@ -20,7 +20,7 @@ def test_it_learns_to_classify_the_clusters():
     assert fitted.history[-1].validation["accuracy"] > 0.95
 
 
-def test_the_key_decides_every_bit():
+def test_the_key_determines_every_bit():
     first, again, other = (run(seed=seed).train_state for seed in (0, 0, 1))
     assert_same(plain(first), plain(again))
     assert (first.params["head"]["kernel"] != other.params["head"]["kernel"]).all()

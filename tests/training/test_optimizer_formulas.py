@@ -1,7 +1,7 @@
 """Every optimizer against its published formula, computed in NumPy with optax's constants.
 
-Where optax, Keras 3.15, PyTorch 2.13 and the papers differ is in the README; the constants below
-are the ones it states for optax.
+The README lists where optax, Keras 3.15, PyTorch 2.13 and the papers differ; the constants below
+are those that it states for optax.
 """
 
 import inspect
@@ -99,7 +99,8 @@ def adam(p, rate, b1, b2, eps):
         yield p
 
 
-# Adaptive ones twice: with the defaults, and with constants so large that their place matters.
+# Adaptive optimizers twice: with the defaults, and with constants large enough to test their place
+# in the formula.
 CASES = {
     "sgd": (optax.sgd(0.05), sgd, {"rate": 0.05}),
     "momentum": (momentum(0.02, decay=0.9), heavy_ball, {"rate": 0.02, "decay": 0.9}),
@@ -146,7 +147,7 @@ def test_twenty_steps_are_those_of_the_published_formula(tx, formula, constants)
     points = descend(curved, jnp.asarray(START), tx, STEPS).points
     expected = [START, *islice(formula(START, **constants), STEPS)]
     np.testing.assert_allclose(points, expected, rtol=0, atol=1e-5)
-    assert np.abs(points[-1] - START).max() > 0.05, "a trajectory that stays pins nothing"
+    assert np.abs(points[-1] - START).max() > 0.05, "a trajectory that does not move tests nothing"
 
 
 STATED = {
@@ -173,7 +174,7 @@ def test_the_constants_that_the_readme_states_are_the_defaults_of_optax(construc
     assert {name: parameters[name].default for name in stated} == stated
 
 
-def test_adadelta_without_a_learning_rate_climbs():
+def test_adadelta_without_a_learning_rate_increases_the_loss():
     assert descend(curved, jnp.asarray(START), optax.adadelta(), 3).values[-1] > curved(START)
 
 

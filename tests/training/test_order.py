@@ -18,7 +18,7 @@ def test_every_index_occurs_once(n):
     np.testing.assert_array_equal(np.sort(order), np.arange(n))
 
 
-def test_the_key_decides_the_order():
+def test_the_key_determines_the_order():
     first, again, other = (permutation(jax.random.key(seed), MANY) for seed in (0, 0, 1))
     np.testing.assert_array_equal(first, again)
     assert (first == other).mean() < 0.01

@@ -54,7 +54,7 @@ class Descent:
 
 
 class MeasuredDescent(Descent):
-    """A descent that can be evaluated too."""
+    """A descent that can also be evaluated."""
 
     def evaluate_batch(self, train_state, batch):
         errors = jnp.square(batch.x @ train_state["weights"] - batch.y)
@@ -91,7 +91,7 @@ def test_init_and_call_are_enough():
     assert fitted.samples_per_second > 0 and reports
 
 
-def test_its_sums_become_metrics_by_its_values():
+def test_its_values_method_turns_sums_into_metrics():
     step = MeasuredDescent()
     fitted = run(step, DATA, epochs=5, batch_size=60, validation=DATA)
     path = by_hand(ALL, first(step), 5)
@@ -169,7 +169,7 @@ def test_it_is_resumed_bit_for_bit(tmp_path, at):
 
 
 @pytest.mark.parametrize("spoils", ["objective", "train state"])
-def test_a_step_that_is_not_finite_stops_the_run_at_the_last_good_state(spoils):
+def test_a_step_that_is_not_finite_stops_the_run_at_the_last_finite_state(spoils):
     with pytest.raises(NonFiniteLoss, match="stopped being finite at step 6") as error:
         run(Descent(6, spoils), DATA, epochs=3)
     assert error.value.train_state["steps"] == error.value.step == 6

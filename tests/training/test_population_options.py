@@ -77,7 +77,7 @@ def never_finite(hparams):
     return descending(hparams).with_metrics({"loss": metrics.mean(reported)})
 
 
-def test_a_member_whose_loss_is_never_finite_ends_where_it_would_alone():
+def test_a_member_whose_loss_is_never_finite_ends_like_the_model_trained_alone():
     """The others continue; it has no best epoch, and the train state of its last evaluation."""
     options = {"epochs": 30, "validation": target(3), "patience": 3}
     fitted = population(never_finite, **options)

@@ -1,4 +1,4 @@
-"""A search trains its brackets, decides by validation alone, and gives the same when resumed."""
+"""A search trains its brackets, ranks trials by validation only, and resumes with equal results."""
 
 import dataclasses
 import inspect
@@ -119,7 +119,7 @@ def test_the_survivors_are_the_best_and_a_trial_is_the_model_trained_alone():
         assert abs(alone["loss"] - trial.score) < 1e-5 * trial.score
 
 
-def test_only_validation_decides():
+def test_only_validation_decides_the_ranking():
     """Wrong labels in the validation split alone reverse the ranking."""
     x, y = VALIDATION
     right = problem(objective="accuracy", smaller_is_better=False)
@@ -353,7 +353,7 @@ def from_units(units):
         ),
     ],
 )
-def test_what_does_not_fit_is_refused(wrong, message, populations):
+def test_arguments_that_do_not_fit_are_refused(wrong, message, populations):
     with pytest.raises(RunError, match=message):
         wrong()
     assert not populations

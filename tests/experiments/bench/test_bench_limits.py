@@ -1,4 +1,4 @@
-"""The three workloads, and what a step of them costs, are those counted by hand."""
+"""The parameters and the FLOPs per step of each network are those counted by hand."""
 
 from functools import partial
 
@@ -25,7 +25,7 @@ CNN_5X5 = (28 * 28 * 25 * 32, 14 * 14 * 25 * 32 * 64, 7 * 7 * 64 * 256, 256 * 10
 
 
 @pytest.mark.parametrize("case, layers", [("mlp", MLP), ("cnn_bn", CNN_BN), ("cnn_5x5", CNN_5X5)])
-def test_a_step_is_three_forward_passes_but_for_the_gradient_of_the_images(case, layers):
+def test_a_step_is_three_forward_passes_without_the_input_gradient(case, layers):
     first, *others = layers
     assert flops_per_step(case, 4) == 4 * 2 * (2 * first + 3 * sum(others))
 
@@ -40,7 +40,7 @@ def test_a_step_is_three_forward_passes_but_for_the_gradient_of_the_images(case,
         ("vgg16", 138_357_544, 0),
     ],
 )
-def test_the_networks_have_their_parameters(case, parameters, state):
+def test_the_networks_have_the_numbers_of_parameters_counted_by_hand(case, parameters, state):
     x = jax.ShapeDtypeStruct((1, *CASES[case].shape), jnp.uint8)
     trees = jax.eval_shape(model(case).init, jax.random.key(0), x)
     found = [sum(leaf.size for leaf in jax.tree.leaves(tree)) for tree in trees]
@@ -51,7 +51,7 @@ def test_there_is_a_network_for_every_case():
     assert set(NETWORKS) == set(CASES)
 
 
-def test_batch_norm_remembers_nine_tenths():
+def test_the_decay_of_batch_norm_is_nine_tenths():
     layer, x = NETWORKS["cnn_bn"](), jnp.ones((1, 4, 4, 1))
     shapes = jax.eval_shape(layer.init, jax.random.key(0), x)
     # kernels of zeros, so that no channel varies, and running statistics of ones
@@ -81,5 +81,5 @@ def test_the_peak_is_that_of_the_data_sheet_or_unknown(kind, dtype, flops):
     assert sheet is None or sheet["source"]
 
 
-def test_a_product_is_larger_on_an_accelerator():
+def test_the_matmul_is_larger_on_an_accelerator():
     assert flops_per_product("cpu") == 2 * 2048**3 < flops_per_product("gpu")

@@ -1,4 +1,4 @@
-"""What the benchmark cannot measure is refused in one message that has the cure."""
+"""Invalid options of the benchmark are refused in one message that says how to fix them."""
 
 import sys
 
@@ -15,31 +15,31 @@ from experiments.bench.task import Task
     "options, message",
     [
         (["--cases=mlp,cnnbn"], "'cnnbn'; did you mean cnn_bn?"),
-        (["--peers=torhc"], "--peers expects some of torch, torch_compile"),
-        (["--dtypes=float16"], "--dtypes expects some of float32, bfloat16, but got 'float16'"),
-        (["--batch-sizes=1,,8"], "--batch-sizes expects numbers of 1 or more"),
+        (["--peers=torhc"], "--peers expects names from torch, torch_compile"),
+        (["--dtypes=float16"], "--dtypes expects names from float32, bfloat16, but got 'float16'"),
+        (["--batch-sizes=1,,8"], "--batch-sizes expects positive integers"),
         (["--batch-sizes=0"], "as in 1,8,128, but got '0'"),
-        (["--population=1,x"], "--population expects numbers of 1 or more"),
-        (["--devices=two"], "--devices expects numbers of 1 or more"),
+        (["--population=1,x"], "--population expects positive integers"),
+        (["--devices=two"], "--devices expects positive integers"),
         (["--repeats=0"], "--repeats expects a number of 1 or more, but got 0"),
         (["--steps=-1"], "--steps expects a number of 1 or more, but got -1"),
         (
             ["--time-to-accuracy=99"],
             "--time-to-accuracy expects a share such as 0.99, but got 99.0",
         ),
-        (["--time-to-accuracy=0.9", "--processes"], "ask for one"),
+        (["--time-to-accuracy=0.9", "--processes"], "choose one"),
         (
             ["--time-to-accuracy=0.9", "--cases=vgg16"],
-            "choose from mlp, cnn_bn, cnn_5x5, population by --cases",
+            "pass --cases mlp,cnn_bn,cnn_5x5,population",
         ),
-        (["--data-dir=/nowhere"], "--data-dir expects a folder, but got /nowhere; make it"),
+        (["--data-dir=/nowhere"], "--data-dir expects a folder, but got /nowhere; create it"),
         (["--out=/dev/null/a"], "cannot write to /dev/null/a: File exists; choose another"),
         (["--out={kept}"], "kept is not empty; choose a new file with --out"),
         (["--repeats=many"], "--repeats"),
     ],
     ids=str,
 )
-def test_an_option_that_makes_no_sense_is_refused(monkeypatch, capsys, tmp_path, options, message):
+def test_an_invalid_option_is_refused(monkeypatch, capsys, tmp_path, options, message):
     (tmp_path / "kept").write_text("an hour of measuring\n")
     options = [option.format(kept=tmp_path / "kept") for option in options]
     monkeypatch.setattr(sys, "argv", ["bench", *options])
@@ -50,7 +50,7 @@ def test_an_option_that_makes_no_sense_is_refused(monkeypatch, capsys, tmp_path,
     assert (tmp_path / "kept").read_text() == "an hour of measuring\n"
 
 
-def test_the_lists_are_all_combined_and_only_ours_has_several_devices():
+def test_lists_are_combined_and_only_jaxnets_has_several_devices():
     config = Config(cases="mlp,vgg16", peers="torch", batch_sizes="1,8", devices="1,2")
     tasks, contenders = check(config)
     assert tasks == [Task(c, b, "float32") for c in ("mlp", "vgg16") for b in (1, 8)]
@@ -65,6 +65,6 @@ def test_only_a_population_has_several_members():
     ]
 
 
-def test_large_images_come_in_small_batches_on_a_cpu():
+def test_large_images_have_small_batches_on_a_cpu():
     assert default_batch_size("vgg16", "cpu") == 8
     assert default_batch_size("vgg16", "gpu") == default_batch_size("mlp", "cpu") == 128

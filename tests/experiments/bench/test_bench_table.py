@@ -1,4 +1,4 @@
-"""The table has the measurements, those left out, and the machine; the plots are written."""
+"""The table has the measurements, the peers left out, and the machine; plots are written."""
 
 import json
 
@@ -125,14 +125,14 @@ def test_two_runs_of_one_setting_are_two_tables(file, tmp_path):
 
 
 @pytest.mark.parametrize("line", ["{", "[1]", '{"case": "mlp"}'])
-def test_a_line_that_is_no_record_is_named(file, line):
+def test_a_line_that_is_not_a_record_is_named(file, line):
     with open(file, "a") as more:
         more.write(line + "\n")
     with pytest.raises(RunError, match=r"bench\.jsonl, line 7, is damaged: .* measure again"):
         read([file])
 
 
-def test_what_is_not_finite_is_null_in_the_file(tmp_path):
+def test_numbers_that_are_not_finite_are_null_in_the_file(tmp_path):
     write(tmp_path / "a", [{"kind": "speed", "loss": float("nan")}])
     assert json.loads((tmp_path / "a").read_text())["loss"] is None
 

@@ -1,4 +1,4 @@
-"""Contenders take turns; ratios are of one round; what went wrong is in the record."""
+"""Contenders take turns, ratios are paired by round, and failures are recorded."""
 
 from collections import defaultdict
 
@@ -14,7 +14,7 @@ OURS, TORCH, LINEN = map(Contender, ("ours", "torch", "linen"))
 
 @pytest.fixture
 def fakes(monkeypatch):
-    """Fake processes, whose answers are given by label and command."""
+    """Fake processes, with answers by label and command."""
     turns, answers = [], {}
 
     class Fake:
@@ -64,33 +64,33 @@ def test_turns_are_interleaved_and_ratios_are_paired(fakes):
     answers["ours", "prepare"] = lambda fake: {"compile_seconds": next(starts)}
     found = rounds.take_turns(Task("mlp"), (OURS, TORCH), rounds=3, steps=10)
     order = [label for label, do in turns if do == "prepare"]
-    assert order == ["matmul", "ours", "torch"] * 3  # a fresh process each
+    assert order == ["matmul", "ours", "torch"] * 3  # each in a fresh process
     assert [label for label, do in turns if do == "epoch"] == ["ours", "torch"]
     ours, torch = found
     assert torch["step_seconds"] == [0.2, 0.4, 0.6] and ours["step_ms"]["median"] == 200
     assert ours["compile_seconds"] == 0.5  # the median
     faster = {"median": 2.0, "low": 2.0, "high": 2.0, "n": 3, "noisy": False}
-    assert torch["ours_times_faster"] == {"ours": faster}  # though their own spread is wide
+    assert torch["ours_times_faster"] == {"ours": faster}  # although the times vary widely
     assert torch["step_ms"]["noisy"] and torch["samples_per_second"]["median"] == 320
     assert ours["matmul_flops_per_second"] == pytest.approx(2 * 2048**3 / 0.1)
     assert ours["share_of_matmul"] == pytest.approx(318_208_000 / 0.2 / (20 * 2048**3))
 
 
-def test_the_work_of_a_population_is_that_of_all_members(fakes):
+def test_the_flops_of_a_population_are_those_of_all_members(fakes):
     (ours,) = rounds.take_turns(Task("population", members=5), (OURS,), rounds=1, steps=1)
     assert ours["samples_per_second"]["median"] == 5 * 128 / 1.0
-    # forward, and backward but for the images' gradient
+    # the forward and backward pass, without the gradient of the images
     assert ours["flops_per_step"] == 5 * 128 * (3 * 2 * (784 * 32 + 32 * 10) - 2 * 784 * 32)
 
 
-def test_wrong_learning_is_flagged(fakes):
+def test_a_low_accuracy_is_flagged(fakes):
     _, answers = fakes
     answers["torch", "accuracy"] = lambda fake: {"accuracy": 0.949}
     found = rounds.take_turns(Task("mlp"), (OURS, TORCH, LINEN), rounds=1, steps=1)
     assert [record["accuracy_low"] for record in found] == [False, True, False]
 
 
-def test_one_that_is_missing_or_ends_is_recorded_and_the_others_go_on(fakes):
+def test_a_missing_or_crashed_contender_is_recorded_and_the_others_continue(fakes):
     _, answers = fakes
 
     processes = set()
@@ -110,7 +110,7 @@ def test_one_that_is_missing_or_ends_is_recorded_and_the_others_go_on(fakes):
     assert all(r["kind"] == "speed" and r["case"] == "mlp" for r in found)
 
 
-def test_a_turn_is_made_to_last_about_a_second():
+def test_a_turn_lasts_about_a_second():
     asked = []
 
     class Steps:
@@ -122,7 +122,7 @@ def test_a_turn_is_made_to_last_about_a_second():
     assert asked == [1, 1, 16, 16, 256, 256]
 
 
-def test_the_time_to_an_accuracy_counts_compiling_and_looking_but_no_trials(fakes):
+def test_the_time_to_accuracy_includes_compilation_and_evaluation_but_no_trials(fakes):
     turns, answers = fakes
     curve = [0.9, 0.95, 0.99]
     for peer in ("ours", "torch"):
@@ -132,7 +132,7 @@ def test_the_time_to_an_accuracy_counts_compiling_and_looking_but_no_trials(fake
         Task("mlp"), (OURS, TORCH, LINEN), target=0.98, seeds=2
     )
     ours, torch, linen = found
-    # prepared in 2 of its 3 seconds, then three epochs, each looked at
+    # 2 of the 3 seconds of prepare count, then three epochs with an evaluation each
     assert ours["curves"][0] == [(2.75, 0.9), (3.5, 0.95), (4.25, 0.99)]
     assert torch["seconds"]["median"] == 2 + 3 * 2.25 and torch["seconds"]["n"] == 2
     assert torch["ours_times_faster"]["ours"]["median"] == pytest.approx(8.75 / 4.25)
@@ -141,7 +141,7 @@ def test_the_time_to_an_accuracy_counts_compiling_and_looking_but_no_trials(fake
     assert [label for label, do in turns if do == "prepare"] == ["ours", "torch", "linen"] * 2
 
 
-def test_whole_processes_of_ours_are_measured_with_a_cold_and_with_a_warm_cache(fakes):
+def test_processes_of_jaxnets_are_measured_with_a_cold_and_with_a_warm_cache(fakes):
     _, answers = fakes
     caches = []
     answers["ours", "epoch"] = lambda fake: caches.append(fake.more) or {}
@@ -154,14 +154,14 @@ def test_whole_processes_of_ours_are_measured_with_a_cold_and_with_a_warm_cache(
     assert caches[:2] * 3 == caches  # the same folder in every round
 
 
-def test_a_cpu_becomes_as_many_devices_as_ours_divides_a_batch_over(monkeypatch):
+def test_a_flag_splits_a_cpu_into_devices(monkeypatch):
     monkeypatch.setenv("XLA_FLAGS", "--a")
     assert process.devices_flag(1) == {}
     flags = "--a --xla_force_host_platform_device_count=2"
     assert process.devices_flag(2) == {"XLA_FLAGS": flags}
 
 
-def test_a_spread_is_noisy_when_its_quartiles_are_a_tenth_of_the_median_apart():
+def test_a_result_is_noisy_if_its_quartiles_are_a_tenth_of_the_median_apart():
     assert summary([1, 2, 3, 4, 5]) == {"median": 3, "low": 2, "high": 4, "n": 5, "noisy": True}
     assert not summary([100, 101, 104, 105, 106])["noisy"]
     assert ratio([4, 9], [2, 3])["median"] == 2.5

@@ -1,4 +1,4 @@
-"""A worker answers every command, and ours trains what `fit` trains."""
+"""A worker answers every command, and jaxnets trains exactly as with `fit`."""
 
 import io
 import json
@@ -33,7 +33,7 @@ def test_every_command_is_answered_by_a_line_with_its_seconds(monkeypatch, task)
         {"do": "accuracy"},
         {"do": "device"},
         {"do": "stop"},
-        {"do": "steps", "n": 1},  # too late
+        {"do": "steps", "n": 1},  # after the end
     ]
     lines = "".join(json.dumps(command) + "\n" for command in commands)
     monkeypatch.setattr(sys, "stdin", io.StringIO(lines))
@@ -51,7 +51,7 @@ def test_every_command_is_answered_by_a_line_with_its_seconds(monkeypatch, task)
     assert json.loads(json.dumps(answers)) == answers
 
 
-def test_steps_of_ours_are_those_of_fit_however_they_are_cut(task, monkeypatch):
+def test_steps_of_jaxnets_are_those_of_fit_for_chunks_of_any_length(task, monkeypatch):
     monkeypatch.setattr("jaxnets.training.run.CAPACITY", 2)
     trainer = ours.make(task._replace(seed=3))
     trainer.prepare()
@@ -65,7 +65,7 @@ def test_steps_of_ours_are_those_of_fit_however_they_are_cut(task, monkeypatch):
     assert all(jax.tree.leaves(same))
 
 
-def test_a_framework_that_is_not_there_is_named(monkeypatch, task):
+def test_a_framework_that_is_not_installed_is_named(monkeypatch, task):
     monkeypatch.setitem(sys.modules, "torch", None)
     answers = []
     serve(task, "torch", answers.append)
@@ -73,7 +73,7 @@ def test_a_framework_that_is_not_there_is_named(monkeypatch, task):
     assert "torch is not installed" in answer["left_out"]
 
 
-def test_a_worker_that_ends_is_left_out_with_its_last_lines_of_stderr(task):
+def test_a_worker_that_crashes_is_left_out_with_its_last_lines_of_stderr(task):
     with Process(Contender("ours"), task._replace(data_dir="/nowhere/at/all")) as process:
         assert "jax" in process.description["versions"]
         with pytest.raises(LeftOut, match=r"(?s)ended with status 2:.*nowhere"):

@@ -1,4 +1,4 @@
-"""The benchmark's peers: each does the same work as the others, and learns by it."""
+"""The benchmark's peers do the same work, and their networks learn."""
 
 import subprocess
 import sys
@@ -14,10 +14,10 @@ from experiments.bench.peers.choose import choose
 from experiments.bench.peers.images import epochs, images
 from experiments.bench.task import Task
 
-# Each peer's import. What they do inside is not ours to check: rank promotion is allowed there.
+# The library that each peer imports. Rank promotion is allowed in their code.
 IN_JAX = {"linen": "flax", "nnx": "flax", "stax": "jax", "equinox": "equinox"}
 PEERS = {**IN_JAX, "stax_scan": "jax", "keras": "keras", "torch": "torch", "ours": "jax"}
-MARKS = {name: pytest.mark.parity for name in ("equinox", "keras", "torch")}  # the extra's
+MARKS = {name: pytest.mark.parity for name in ("equinox", "keras", "torch")}  # the extra's name
 MARKS["torch_compile"] = [pytest.mark.parity, pytest.mark.slow]
 
 # mlp: 784 * 500 + 500, 500 * 300 + 300, 300 * 10 + 10.
@@ -48,18 +48,18 @@ def peer(name):
 
 
 def over(*names):
-    """Parametrize over peers; those whose library the extra `parity` installs are so marked."""
+    """Parametrize over peers; mark those whose library the extra `parity` installs."""
     marked = [pytest.param(name, marks=MARKS.get(name, ())) for name in names]
     return pytest.mark.parametrize("name", marked)
 
 
-# What PyTorch's compiler says of PyTorch.
+# PyTorch's compiler warns about PyTorch's own code.
 pytestmark = pytest.mark.filterwarnings("ignore:.*torch.jit:DeprecationWarning")
 
 
 @pytest.fixture(autouse=True)
-def their_own_way(request):
-    # Random bits of "rbg" take half as long to compile; Keras knows its own kind alone.
+def peer_settings(request):
+    # "rbg" keys compile twice as fast; Keras supports only "threefry2x32".
     kind = "threefry2x32" if "keras" in request.node.name else "rbg"
     with jax.numpy_rank_promotion("allow"), jax.default_prng_impl(kind):
         yield
@@ -81,12 +81,12 @@ def trained(small_mnist):
 @over(*PEERS, "torch_compile")
 def test_the_loss_falls_and_digits_are_classified(trained, name):
     trainer, first, last = trained(name)
-    assert 2 < first < 3  # of ten classes by chance, log 10
+    assert 2 < first < 3  # near log 10, the loss of guessing among ten classes
     assert last < first / 2
     assert trainer.accuracy() > 0.6
 
 
-def test_steps_in_a_scan_are_the_steps_one_by_one(trained):
+def test_steps_in_a_scan_equal_single_steps(trained):
     _, *alone = trained("stax")
     _, *scanned = trained("stax_scan")
     np.testing.assert_allclose(scanned, alone, rtol=1e-3)
@@ -102,7 +102,7 @@ def test_the_rate_decays_to_zero_over_the_epochs(name, small_mnist):
         before, weights = weights, first_weights(name, trainer)
         moved.append(max(abs(a - b).max() for a, b in zip(weights, before, strict=True)))
     assert moved[0] > 2 * moved[1] > 0
-    assert moved[2] < 1e-6  # there is nothing left of it
+    assert moved[2] < 1e-6  # the rate is zero
 
 
 @over("ours", "linen", "stax", "stax_scan", "torch")
@@ -115,7 +115,7 @@ def test_every_member_of_a_population_learns(name, small_mnist):
 
 
 @pytest.mark.parametrize("name", ["linen", "stax"])
-def test_a_member_of_a_jax_peer_s_population_is_the_network_of_its_seed(name, small_mnist):
+def test_a_member_of_a_jax_peers_population_is_the_network_of_its_seed(name, small_mnist):
     def after_steps(**options):
         trainer = peer(name).make(task("population", str(small_mnist), **options))
         trainer.steps(5)
@@ -124,11 +124,11 @@ def test_a_member_of_a_jax_peer_s_population_is_the_network_of_its_seed(name, sm
     population, alone = after_steps(members=2), after_steps()
     for both, first in zip(population, alone, strict=True):
         np.testing.assert_allclose(both[0], first, atol=1e-5)
-        assert both.ndim == 2 or (both[0] != both[1]).any()  # biases begin alike
+        assert both.ndim == 2 or (both[0] != both[1]).any()  # biases start equal
 
 
 @pytest.mark.parity
-def test_a_member_of_torch_s_population_is_its_own_network():
+def test_a_member_of_torchs_population_equals_a_single_network():
     networks, torch = peer("torch_networks"), import_module("torch")
     x, y = torch.rand(5, 1, 28, 28), torch.arange(5)
     both = networks.Population(2).apply(networks.initialise)
@@ -141,7 +141,7 @@ def test_a_member_of_torch_s_population_is_its_own_network():
     torch.testing.assert_close((found[0][:32], found[1][0]), expected)
 
 
-def test_ours_divides_a_batch_over_two_devices(small_mnist):
+def test_jaxnets_shards_a_batch_over_two_devices(small_mnist):
     losses = []
     for devices in (1, 2):
         trainer = import_module("experiments.bench.peers.ours").make(
@@ -155,7 +155,7 @@ def test_ours_divides_a_batch_over_two_devices(small_mnist):
 
 @pytest.mark.parametrize("case", COUNTS)
 @over(*IN_JAX)
-def test_every_jax_peer_has_as_many_parameters_as_we(name, case):
+def test_every_jax_peer_has_as_many_parameters_as_jaxnets(name, case):
     network = peer(name).network
     params = jax.eval_shape(lambda: network(task(case)).params)
     assert sum(leaf.size for leaf in jax.tree.leaves(params)) == COUNTS[case]
@@ -163,7 +163,7 @@ def test_every_jax_peer_has_as_many_parameters_as_we(name, case):
 
 @pytest.mark.parity
 @pytest.mark.parametrize("case", COUNTS | LARGE)
-def test_torch_has_as_many_parameters_as_we(case):
+def test_torch_has_as_many_parameters_as_jaxnets(case):
     network = peer("torch_networks").CASES[case]
     with import_module("torch").device("meta"):
         parameters = list(network().parameters())
@@ -172,17 +172,17 @@ def test_torch_has_as_many_parameters_as_we(case):
 
 @pytest.mark.parity
 @pytest.mark.parametrize("case", COUNTS)
-def test_keras_has_as_many_parameters_as_we(case, small_mnist):
+def test_keras_has_as_many_parameters_as_jaxnets(case, small_mnist):
     model = peer("keras").make(task(case, str(small_mnist))).model
     assert sum(variable.value.size for variable in model.trainable_variables) == COUNTS[case]
 
 
 @pytest.mark.parametrize("case", COUNTS)
 @over("ours", *IN_JAX, "keras", "torch")
-def test_all_begin_with_kernels_of_one_distribution_and_biases_of_zero(name, case, small_mnist):
+def test_all_peers_start_with_kernels_of_one_distribution_and_zero_biases(name, case, small_mnist):
     trainer = peer(name).make(task(case, str(small_mnist)))
     if name == "ours":
-        trainer.prepare()  # which begins its run
+        trainer.prepare()  # which starts its run
     kernels = [leaf for leaf in first_weights(name, trainer) if leaf.ndim > 1]
     features_last = name not in ("equinox", "torch")
     found, largest = [], []
@@ -213,7 +213,7 @@ def first_weights(name, trainer):
 
 
 @pytest.mark.parity
-def test_torch_begins_with_its_first_weights_whatever_it_tried(small_mnist):
+def test_torch_starts_from_its_initial_weights_after_its_trials(small_mnist):
     trainer = peer("torch").make(task("cnn_5x5", str(small_mnist)))
     trainer.prepare()
     assert all(name in trainer.notes for name in ("NCHW, eager", "channels_last, eager"))
@@ -224,18 +224,18 @@ def test_torch_begins_with_its_first_weights_whatever_it_tried(small_mnist):
 @pytest.mark.parametrize(
     ("wrong", "words"),
     [
-        ({"case": "vgg16"}, "no such case for this peer: 'vgg16'; it has mlp, cnn"),
+        ({"case": "vgg16"}, "does not have the case 'vgg16'; it has mlp, cnn"),
         ({"dtype": "float16"}, "float32 or bfloat16, but the task has dtype 'float16'"),
         ({"devices": 2}, "one device, but the task has 2"),
     ],
 )
-def test_a_task_that_no_peer_can_do_is_refused(wrong, words):
+def test_a_task_that_a_peer_does_not_support_is_refused(wrong, words):
     assert choose(task(), {"mlp": 1, "cnn": 2}) == 1
     with pytest.raises(NotImplementedError, match=words):
         choose(task(**wrong), {"mlp": 1, "cnn": 2})
 
 
-def test_every_epoch_is_another_order_of_the_rows_without_the_last_partial_batch():
+def test_every_epoch_shuffles_the_rows_and_drops_the_last_partial_batch():
     orders = epochs(300, task())
     first, second = next(orders), next(orders)
     assert first.shape == (2, 128) and first.dtype == np.int32
@@ -245,7 +245,7 @@ def test_every_epoch_is_another_order_of_the_rows_without_the_last_partial_batch
         next(epochs(100, task()))
 
 
-def test_images_are_mnist_s_and_noise_is_of_its_seed(small_mnist):
+def test_images_are_those_of_mnist_and_noise_depends_on_the_seed(small_mnist):
     from jaxnets import data
 
     train, test = images(task(data_dir=str(small_mnist)))

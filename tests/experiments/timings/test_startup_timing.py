@@ -9,7 +9,7 @@ from experiments.timings import startup
 
 @pytest.fixture
 def processes(monkeypatch):
-    """What was run; the nth process of a module takes n seconds."""
+    """A list of the processes that ran; the nth process of a module takes n seconds."""
     ran = []
 
     def run(module, cache):

@@ -40,7 +40,7 @@ def refusal(folder, template):
 
 
 @pytest.mark.parametrize("abstract", [False, True], ids=["arrays", "shapes"])
-def test_a_train_state_comes_back_bit_for_bit_with_its_step_and_metadata(tmp_path, abstract):
+def test_a_train_state_is_restored_bit_for_bit_with_its_step_and_metadata(tmp_path, abstract):
     metadata = {
         "config": {"seed": 0, "widths": [3, 4], "rate": 0.1, "name": 'a "name"', "no": None}
     }
@@ -55,7 +55,7 @@ def test_a_train_state_comes_back_bit_for_bit_with_its_step_and_metadata(tmp_pat
 @pytest.mark.parametrize(
     "dtype", ["bfloat16", "float16", "float8_e4m3fn", "float8_e5m2", "int8", "bool", "complex64"]
 )
-def test_every_dtype_and_odd_shape_comes_back(tmp_path, dtype):
+def test_every_dtype_and_unusual_shape_is_restored(tmp_path, dtype):
     tree = [jnp.asarray(normal(2, 3) > 0, dtype), jnp.zeros((0, 3), dtype), jnp.ones((), dtype)]
     assert_same(saved(tmp_path, tree).restore(tree).tree, tree)
 
@@ -243,7 +243,9 @@ def test_a_key_and_its_bare_data_are_not_the_same(tmp_path):
     ],
     ids=["names", "float64", "int4", "metadata"],
 )
-def test_what_cannot_be_saved_without_change_is_refused_at_once(tmp_path, tree, metadata, message):
+def test_leaves_that_cannot_be_saved_unchanged_are_refused_at_once(
+    tmp_path, tree, metadata, message
+):
     with pytest.raises(CheckpointError, match=message):
         Checkpoints(tmp_path).save(1, tree, metadata)
     assert not list(tmp_path.iterdir())

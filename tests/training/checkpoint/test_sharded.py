@@ -46,7 +46,7 @@ def data_files(folder):
     return sorted(files, key=lambda path: -path.stat().st_size)
 
 
-def test_a_sharded_train_state_comes_back_bit_for_bit_in_its_sharding(tmp_path):
+def test_a_sharded_train_state_is_restored_bit_for_bit_in_its_sharding(tmp_path):
     tree, metadata, step = saved(tmp_path, 3).restore(STATE)
     assert_same(plain(tree), plain(STATE))
     assert (metadata, step) == ({"seed": 0}, 3)
