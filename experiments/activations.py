@@ -45,9 +45,9 @@ class Config(study.Config):
     """Activations in one network, each at the best of a few learning rates."""
 
     seeds: int = 5
-    """Networks of each activation and learning rate."""
+    """Number of networks per activation and learning rate."""
     rates: tuple[float, ...] = (0.01, 0.03, 0.1, 0.3)
-    """Learning rates of gradient descent, to choose from on the held-out examples."""
+    """Learning rates of gradient descent, which are compared on the held-out examples."""
     width: int = 32
     """Units of each hidden layer."""
     depth: int = 4
@@ -58,7 +58,7 @@ class Config(study.Config):
 def curves(
     run: Run, name: str, activation: Callable, train: Split, validation: Split
 ) -> dict[str, Any]:
-    """Train all seeds at all rates; return the results of the best rate for each seed.
+    """Train all seeds at all rates; return the results at the best rate, by seed.
 
     "loss" and "accuracy" are those of the validation split, (epochs, seeds).
     """

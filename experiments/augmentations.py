@@ -40,7 +40,7 @@ class Config(runner.Config):
 
 
 def augmentations(side: int) -> dict[str, Augment]:
-    """Each augmentation by the call that makes it, with strengths that suit images of that size."""
+    """The augmentations, by their code, with strengths for images of this size."""
     few, half = side // 8, side // 2
     return {
         f"shift({few})": augment.shift(few),

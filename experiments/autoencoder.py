@@ -1,4 +1,4 @@
-"""An autoencoder on MNIST: 784 pixels through a code of 16 numbers, and back.
+"""An autoencoder on MNIST: 784 pixels are encoded in 16 numbers, and decoded.
 
 python -m experiments.autoencoder
 python -m experiments.autoencoder --seeds 4
@@ -31,7 +31,7 @@ class Config(runner.RecipeConfig):
     """An autoencoder on MNIST."""
 
     code: int = 16
-    """Numbers that encode an image."""
+    """The size of the code: numbers per image."""
 
 
 def loss(logits: Array, images: Array) -> Array:

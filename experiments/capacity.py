@@ -38,7 +38,7 @@ class Config(study.Config):
     """Accuracy against the width of the hidden layer."""
 
     seeds: int = 10
-    """Networks of each width."""
+    """Number of networks per width."""
     learning_rate: float = 0.002
     """Adam's."""
     epochs: int = 30

@@ -53,7 +53,7 @@ def band(
 
 
 def legend(axes: Axes, *, ranges: bool = True, **options: Any) -> None:
-    """The names of the lines, and what the bands around them are."""
+    """A legend with the names of the lines and the meaning of the bands."""
     handles, _ = axes.get_legend_handles_labels()
     bands = {"95 % interval of the mean": 0.35} | ({"all networks": 0.15} if ranges else {})
     handles += [Patch(color="gray", alpha=a, lw=0, label=text) for text, a in bands.items()]

@@ -179,7 +179,7 @@ def cut(log: Path, step: int) -> None:
 
 
 def _is_until(step: int, line: bytes) -> bool:
-    """Whether a line of a log is complete and of no later step."""
+    """Whether a line of a log is complete and its step is at most `step`."""
     with suppress(ValueError, LookupError, TypeError):
         return line.endswith(b"\n") and decode(line)["step"] <= step
     return False

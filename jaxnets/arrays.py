@@ -19,7 +19,7 @@ class Examples(NamedTuple):
 
 
 def as_examples(where: str, name: str, data: Any, error: type[ValueError]) -> Examples:
-    """`(x, y)` or `(x, y, weights)` as arrays, each as `as_rows` returns it.
+    """`(x, y)` or `(x, y, weights)`, with each array converted by `as_rows`.
 
     Inputs and labels may be dicts or tuples of arrays. Weights are float32 (n,), finite and at
     least 0.

@@ -46,13 +46,13 @@ def pytest_configure(config):
 
 
 SLOW = Path(__file__).with_name("slow.txt")
-SLOW_SECONDS = 0.75  # of a test function, all its parameters together
+SLOW_SECONDS = 0.75  # per test function, summed over its parameters
 DURATIONS = Counter()  # test function -> seconds
 
 
 def pytest_addoption(parser):
     parser.addoption("--optimize", action="store_true", help="compile as users do")
-    parser.addoption("--record-slow", action="store_true", help="write tests/slow.txt anew")
+    parser.addoption("--record-slow", action="store_true", help="rewrite tests/slow.txt")
 
 
 @pytest.hookimpl(tryfirst=True)  # before -m selects by the marks

@@ -30,7 +30,7 @@ def test_init_takes_an_empty_batch(case):
 
 @over_all
 @in_both_modes
-def test_an_empty_batch_gives_an_empty_array_of_the_right_shape_and_leaves_the_state(case, train):
+def test_an_empty_batch_gives_an_empty_array_of_the_right_shape_and_the_same_state(case, train):
     params, state = start(case)
 
     def apply(params, state, x):

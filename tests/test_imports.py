@@ -112,7 +112,7 @@ def test_nothing_reads_the_command_line():
     ]
 
 
-def test_json_is_read_by_the_guarded_reader_alone():
+def test_json_is_read_only_by_json_files():
     """A benchmark's worker is excluded, since it must not import JAX."""
     parsers = {"load", "loads", "JSONDecoder"}
 

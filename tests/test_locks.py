@@ -18,7 +18,7 @@ sys.stdin.read()
 
 
 def holder(path):
-    """A process that tries to hold the lock until its stdin ends, and whether it does."""
+    """A process that tries to hold the lock until its stdin ends, and its answer."""
     pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
     process = subprocess.Popen([sys.executable, "-c", HOLDER, path], text=True, **pipes)
     return process, process.stdout.readline().strip()

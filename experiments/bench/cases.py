@@ -8,7 +8,7 @@ given accuracy.
 
 from typing import NamedTuple
 
-LEARNING_RATE = 1e-3  # of Adam, with 0.9, 0.999 and 1e-8 otherwise
+LEARNING_RATE = 1e-3  # Adam's; its other constants are 0.9, 0.999 and 1e-8
 NORM_DECAY = 0.9  # the weight of the old running statistics: what PyTorch calls a momentum of 0.1
 NORM_EPSILON = 1e-5
 

@@ -24,7 +24,7 @@ class Config:
     """Networks: mlp, cnn_bn, cnn_5x5, population on MNIST; alexnet, vgg16, resnet18, resnet50 on
     noise."""
     peers: str = ",".join(PEERS)
-    """The peers to measure beside ours; may be empty."""
+    """Peers to compare with jaxnets; may be empty."""
     batch_sizes: str = ""
     """Examples per step; by default 128, and 8 for images of 224 pixels on a CPU."""
     dtypes: str = "float32"

@@ -13,7 +13,7 @@ from experiments.bench.task import Task
 from jaxnets.json_files import decode
 
 ROOT = Path(__file__).parents[2]
-LAST_LINES = 5  # of the stderr of a worker that ended early
+LAST_LINES = 5  # lines of stderr to report if a worker crashes
 ALWAYS = {
     "XLA_PYTHON_CLIENT_PREALLOCATE": "false",  # else the first process allocates all GPU memory
     "JAX_ENABLE_COMPILATION_CACHE": "false",

@@ -34,7 +34,7 @@ class Trainer(Protocol):
     """Trains a network on its data.
 
     A peer is a module `experiments.bench.peers.NAME` with `make(task) -> Trainer` and `NEEDS`, the
-    names of the distributions that it imports, as pip knows them. It refuses what it does not
+    pip names of the distributions that it imports. It refuses what it does not
     support, such as a dtype or a number of devices, with a `NotImplementedError` that explains it.
     """
 

@@ -203,7 +203,7 @@ def scikit_learn(config: Config, train: Split, test: Split) -> dict[str, Classif
     svm, by = SVC(), {}
     for name, classifier in (("MLPClassifier 64", mlp), ("SVM (RBF)", svm)):
         began = time.perf_counter()
-        with warnings.catch_warnings():  # of training that has not converged
+        with warnings.catch_warnings():  # scikit-learn warns that training has not converged
             warnings.simplefilter("ignore", ConvergenceWarning)
             classifier.fit(x, train.y)
         seconds = time.perf_counter() - began

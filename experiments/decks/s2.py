@@ -52,7 +52,7 @@ def experiment(config: Config) -> None:
     train, held_out = data.train_test_split(mnist.train, config.validation, seed=config.seed)
     run = runner.Run("s2", config, mnist)
     approved, right = credit(config.seed)
-    print(f"approve credit, trained on synthetic rows? {approved}", flush=True)
+    print(f"approve credit (trained on synthetic rows)? {approved}", flush=True)
 
     def train_step(hparams: Hparams) -> TrainStep:
         return make_train_step(
@@ -97,7 +97,7 @@ def credit(seed: int) -> tuple[str, float]:
     random, n = np.random.default_rng(seed), 1500
     age = random.uniform(18, 70, n)
     gender = random.integers(0, 2, n)  # a row on the slide; our formula does not use it
-    salary = random.lognormal(10.4, 0.5, n)  # dollars a year
+    salary = random.lognormal(10.4, 0.5, n)  # dollars per year
     residence, job = (random.uniform(0, age - 17) for _ in range(2))  # years
     debt = salary * random.uniform(0, 1.5, n)  # dollars
     wealth = 0.5 * salary + 800 * job + 400 * residence - 0.6 * debt

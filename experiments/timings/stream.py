@@ -31,7 +31,7 @@ from jaxnets.json_files import decode
 from jaxnets.training import Run, make_train_step, start_run
 
 BATCH_SIZE = 128
-ROWS = 5_500_000  # of 784 bytes: 4.3 GB
+ROWS = 5_500_000  # 4.3 GB, with 784 bytes per row
 
 
 @dataclass(frozen=True)

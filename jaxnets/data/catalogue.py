@@ -18,7 +18,7 @@ class File(NamedTuple):
 
     @property
     def gz_name(self) -> str:
-        """The published name."""
+        """The name of the published file."""
         return f"{self.name}.gz"
 
     @property

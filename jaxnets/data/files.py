@@ -30,7 +30,7 @@ def locate(published: Published, folders: Iterable[Path]) -> list[Path]:
             return [path for path in paths.values() if path]
         if len(missing) < len(paths):
             raise DataError(
-                f"{printable(folder)} contains {published.name} only in part, without "
+                f"{printable(folder)} contains only a part of {published.name}, without "
                 f"{' and '.join(missing)} (raw or .gz). Put all four files there, or remove the "
                 "others."
             )

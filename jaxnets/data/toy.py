@@ -20,7 +20,7 @@ def circle(n: int, *, noise: float = 0.0, seed: int) -> Split:
     to 5 * noise away along each axis.
 
     Args:
-      n: the number of points; if it is odd, one more is inside.
+      n: the number of points; if it is odd, one more point is inside.
       noise: 0 to 0.5 in the Playground.
       seed: the same seed gives the same points.
 

@@ -17,6 +17,6 @@ def per_channel(values: Any, x: Array) -> Array:
 def add_bias(y: Array, bias: Array) -> Array:
     """`y + bias` per channel, in the dtype of `y`.
 
-    Added in float32 or wider, so that the bias's gradient, a sum over all examples, is too.
+    The sum is in float32 or wider, and so is the bias's gradient, a sum over all examples.
     """
     return (y + per_channel(bias, y).astype(wide_dtype(y.dtype))).astype(y.dtype)

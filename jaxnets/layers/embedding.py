@@ -56,7 +56,7 @@ def embedding(
 
 
 def _rows(x: Any, vocabulary: int) -> Array:
-    """The indices in 32 bits; out-of-range indices become `vocabulary`, for which "fill" is NaN."""
+    """The indices in 32 bits; out-of-range ones become `vocabulary`, which "fill" maps to NaN."""
     is_numpy = isinstance(x, np.ndarray | np.generic)  # with 64-bit values that JAX would wrap
     if x.dtype.itemsize < 4:
         x = x.astype(jnp.int32)  # `vocabulary` may not fit in 8 or 16 bits

@@ -19,7 +19,7 @@ from jaxnets.layer import Array
 from jaxnets.lowering.materialize import materialize, materialize_gradient
 from jaxnets.lowering.padding import Pairs
 
-MOST_PRODUCTS = 9  # per tile and axis: with more, float32 loses digits
+MOST_PRODUCTS = 9  # per tile and axis: with more, float32 loses accuracy
 MOST_STRIPS = 8  # per image: each adds operations to compile
 # The finite interpolation points by number of products; smaller tiles use the first ones. The set
 # for 9 had the smallest worst-case error of those measured in float32, including both gradients.
@@ -136,7 +136,7 @@ def _values_at_points(n: int, terms: int) -> list[list[Fraction]]:
 
 
 def _inverse(matrix: list[list[Fraction]]) -> list[list[Fraction]]:
-    """By Gauss and Jordan, in fractions."""
+    """The inverse by Gauss-Jordan elimination, in exact fractions."""
     n = len(matrix)
     rows = [[*row, *(Fraction(i == j) for j in range(n))] for i, row in enumerate(matrix)]
     for column in range(n):

@@ -21,7 +21,7 @@ from jaxnets.lowering.taps import taps_conv
 Backend = Literal["cpu", "any"]
 Layout = Literal["NHWC", "HWNC"]
 
-MOST_TAPS = 5  # per axis; with more, Cook-Toom loses digits in float32
+MOST_TAPS = 5  # per axis; with more, Cook-Toom loses accuracy in float32
 FEWEST_CHANNELS = 4  # of the input; with fewer, patches are faster (measured for 3 x 3)
 PATCHES_LIMIT = 2**28  # bytes; above it memory is the bottleneck, not arithmetic
 NHWC = lax.ConvDimensionNumbers((0, 3, 1, 2), (3, 2, 0, 1), (0, 3, 1, 2))  # NHWC, HWIO, NHWC

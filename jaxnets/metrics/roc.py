@@ -50,7 +50,7 @@ def roc_curve(
     Args:
       scores: larger for examples that are more likely positive: logits or probabilities, for
         example from `predict_proba`.
-      labels: positive above 0.5, so 0/1, -1/+1, bool or a probability.
+      labels: positive if above 0.5: 0/1, -1/+1, bools or probabilities.
       weights: the weight of each example; 0 leaves it out.
 
     Returns:

@@ -9,13 +9,13 @@ from jaxnets.layers import avg_pool, batch_norm, conv, dense, flatten, max_pool
 
 
 def lenet5(classes: int = 10) -> Layer:
-    """LeNet-5, from (batch, 28, 28, 1) to logits (batch, classes): 61,706 parameters for 10.
+    """LeNet-5, from (batch, 28, 28, 1) to logits (batch, classes).
 
-    Differs from the paper: the first convolution is padded, for 28 instead of 32 pixels; every map
-    of the second is connected to all six maps of the first; pools have no weights; and the last
-    layer is affine. Images may have any size from 12 pixels, and any number of channels. Source:
-    LeCun, Bottou, Bengio & Haffner 1998, "Gradient-based learning applied to document
-    recognition", section II.B.
+    61,706 parameters for 10 classes. Differs from the paper: the first convolution is padded, for
+    28 instead of 32 pixels; every map of the second is connected to all six maps of the first;
+    pools have no weights; and the last layer is affine. Images may have any size from 12 pixels,
+    and any number of channels. Source: LeCun, Bottou, Bengio & Haffner 1998, "Gradient-based
+    learning applied to document recognition", section II.B.
     """
     return serial(
         *[("conv1", conv(6, (5, 5))), ("tanh1", jnp.tanh), ("pool1", avg_pool((2, 2)))],

@@ -36,11 +36,11 @@ def resnet50(classes: int = 1000) -> Layer:
 
 
 def resnet20(classes: int = 10) -> Layer:
-    """ResNet-20, from (batch, 32, 32, 3) to logits (batch, classes): 269,722 parameters for 10.
+    """ResNet-20, from (batch, 32, 32, 3) to logits (batch, classes).
 
-    And 1,376 running statistics. Images may have any size and number of channels. Source: the
-    paper's section 4.2, with shortcuts of option A, which have no parameters: they subsample by 2
-    and pad the channels with zeros.
+    269,722 parameters for 10 classes and 1,376 running statistics. Images may have any size and
+    number of channels. Source: the paper's section 4.2, with shortcuts of option A, which have no
+    parameters: they subsample by 2 and pad the channels with zeros.
     """
     block = partial(_basic_block, shortcut=_zero_padded)
     return serial(

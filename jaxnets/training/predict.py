@@ -80,9 +80,9 @@ def predict_members(
     *,
     where: str = "predict",
 ) -> np.ndarray:
-    """The transformed outputs for `state`, the train state and hparams of one model or of members.
+    """The outputs after `transform`; `state` is a pair of the train state and the hparams.
 
-    For a population they have a leading axis of members.
+    For a population, all of them have a leading axis of members.
     """
     check_train_step(where, train_step)
     check_train_state(where, state[0])

@@ -18,11 +18,11 @@ class Record:
       run: the current run.
       patience: evaluations to wait for a smaller validation loss; None waits for ever.
       history: the last report of each period.
-      best: with `patience`, each member's train state at its best evaluation; the initial one
-        before the first.
-      best_epoch: each member's epoch of its best evaluation, from 1; 0 before the first.
-      best_loss: each member's validation loss at its best evaluation.
-      stale: each member's number of evaluations since its best.
+      best: with `patience`, the train state at the best evaluation of each member; the initial
+        one before the first evaluation.
+      best_epoch: the epoch of the best evaluation of each member, from 1; 0 before the first.
+      best_loss: the validation loss at the best evaluation of each member.
+      stale: the number of evaluations since the best one of each member.
     """
 
     run: Run

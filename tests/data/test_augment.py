@@ -225,7 +225,7 @@ def test_mixup_mixes_images_and_labels_with_the_same_weights():
 def test_the_weights_of_mixup_are_from_a_beta_distribution():
     labels = np.stack([run(COMPILED["mixup"], seed=seed)[1] for seed in range(300)])
     weights = labels[:, np.arange(6), Y]
-    variance = 1 / (4 * (2 * 0.4 + 1))  # of Beta(a, a)
+    variance = 1 / (4 * (2 * 0.4 + 1))  # the variance of Beta(a, a)
     assert abs(weights.mean() - 0.5) < 0.03 and abs(weights.var() - variance) < 0.01
 
 

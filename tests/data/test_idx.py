@@ -104,7 +104,9 @@ def test_bytes_after_the_values_are_refused(tmp_path, as_idx, name):
     ("magic", "wrong"),
     [(b"\1\0\x08\1", "magic"), (b"\0\0\x0d\1", "float32"), (b"\0\0\x08\3", "rank")],
 )
-def test_another_magic_number_type_or_rank_is_refused_with_both_headers(tmp_path, magic, wrong):
+def test_another_magic_number_type_or_rank_is_refused_with_the_actual_and_expected_header(
+    tmp_path, magic, wrong
+):
     path = write(tmp_path / wrong, magic + struct.pack(">I", 3) + b"abc")
     with pytest.raises(DataError, match=f"{magic.hex(' ')}.* starts with 00 00 08 01"):
         read(path, 1)

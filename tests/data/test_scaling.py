@@ -36,7 +36,7 @@ def test_train_and_test_rows_are_scaled_as_by_scikit_learn(fit, theirs, train):
 
 
 @cases
-def test_float32_rows_of_many_magnitudes_keep_six_digits(fit, theirs):
+def test_float32_rows_of_many_magnitudes_are_accurate_to_six_digits(fit, theirs):
     rng = np.random.default_rng(0)
     train = (rng.normal(size=(1_000, 3)) * [1e-3, 1, 1e4] + [5, 0, 1e6]).astype(np.float32)
     expected = theirs.fit(train.astype(np.float64)).transform(train.astype(np.float64))

@@ -170,7 +170,7 @@ def test_one_step_is_minus_0_01_times_the_gradient():
 
 
 def counter(rate):
-    """A model of 12 weights that example i raises by `rate` at i alone, a batch taking the mean."""
+    """A train step for 12 weights: example i adds `rate` to weight i, and a batch the mean."""
     model = models.linear()
     return make_train_step(model, optax.sgd(rate), lambda outputs, y: -outputs[:, 0])
 
@@ -195,7 +195,7 @@ def test_momentum_adds_a_fraction_of_the_last_step():
     """S4, SGD optimization algorithms: v <- gamma v + eta grad J; theta <- theta - v."""
 
     def rate(step):
-        return 0.1 / (1 + step)  # where it falls, optax's own momentum goes elsewhere
+        return 0.1 / (1 + step)  # under a falling rate, optax's momentum differs
 
     passed = descend(lambda x: 2 * x**2, 1.0, momentum(rate, decay=0.9), 4)
     theta, v, expected = 1.0, 0.0, [1.0]

@@ -56,7 +56,7 @@ def answer(reader, path):
         reader.read(path)
     except (reader.error, OSError) as error:
         message = str(error)
-        listing = "other options" in message  # of two valid but different runs
+        listing = "other options" in message  # lists the differences of two valid runs
         assert all(line.isprintable() for line in (message.splitlines() if listing else [message]))
         assert str(path.parent) in message
         return message
@@ -68,7 +68,7 @@ def answer(reader, path):
 
 @named(READERS)
 @pytest.mark.parametrize("share", [0, 0.01, 0.1, 0.3, 0.5, 0.7, 0.9, 0.98])
-def test_a_file_cut_short_is_refused(reader, share, whole):
+def test_a_truncated_file_is_refused(reader, share, whole):
     path = whole(reader)
     content = path.read_bytes().removesuffix(b"\n")
     path.write_bytes(content[: int(share * len(content))])

@@ -25,7 +25,7 @@ def test_the_saliency_of_a_linear_model_is_the_magnitude_of_its_weights():
 
 def test_before_a_global_average_pool_it_is_the_class_activation_map_of_zhou():
     maps, _ = FRONT.apply(PARAMS["front"], {}, X)
-    weights = PARAMS["head"]["kernel"][:, CLASSES]  # of each map in each image's class
+    weights = PARAMS["head"]["kernel"][:, CLASSES]  # by map and image
     by_hand = jnp.einsum("nhwk,kn->nhw", maps, weights)
     got = class_activation(MODEL, PARAMS, STATE, X, CLASSES, "front")
     assert (by_hand < 0).any() and (by_hand > 0).any()
@@ -57,7 +57,7 @@ def test_custom_derivatives_are_kept():
     x = jnp.zeros_like(X).at[:, 0, 0].set(1)
     positive = jax.tree.map(jnp.ones_like, params)
     got = class_activation(model, positive, state, x, CLASSES, "maps")
-    gradient_of_one = 1 / (8 * 6)  # of the one pixel in 8 x 6 above 0, and its mean over all
+    gradient_of_one = 1 / (8 * 6)  # of the mean over 8 x 6 pixels; one pixel is above 0
     assert_close(got[:, 0, 0], jnp.full(3, 2 * gradient_of_one / (8 * 6)))
     assert_same(got.at[:, 0, 0].set(0), jnp.zeros_like(got))
 

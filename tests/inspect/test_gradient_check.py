@@ -115,7 +115,7 @@ def test_arguments_of_a_function_are_named_by_position_and_path():
         w = b["w"].at[2].set(jax.lax.stop_gradient(b["w"][2]))
         return jnp.sin(a) * (w + b["v"])
 
-    with pytest.raises(GradientError, match=r"in arguments\[1\]/w\[2, 0\] should be"):
+    with pytest.raises(GradientError, match=r"of arguments\[1\]/w\[2, 0\] should be"):
         check_function(f, 0.7, {"v": 2.0, "w": normal(3, 1)})
 
 

@@ -40,7 +40,7 @@ def test_layer_norm_is_over_the_last_axis_of_each_example():
     np.testing.assert_allclose(y, normalised(values, mean, var, 0.1), rtol=1e-4, atol=1e-5)
 
 
-def test_there_is_no_cancellation_far_from_0():
+def test_the_variance_is_accurate_far_from_0():
     """With E[x^2] - E[x]^2 in float32 the variance would be lost."""
     far = 1000 + normal(64, 3)
     identity, first = batch_norm().init(jax.random.key(0), far)

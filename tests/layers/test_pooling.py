@@ -139,7 +139,7 @@ def test_stochastic_pooling_samples_in_proportion_to_the_values():
 def test_windows_and_channels_are_sampled_independently():
     x = jnp.tile(in_windows(WINDOW, 500), (1, 3, 4, 5))  # 12 windows of 5 channels per image
     y = np.asarray(trained(stochastic_pool((2, 3)), x)).reshape(500, -1)
-    agreement = (PROBABILITIES**2).sum()  # of two independent samples
+    agreement = (PROBABILITIES**2).sum()  # probability that two independent samples are equal
     sigma = np.sqrt(agreement * (1 - agreement) / 500)
     for other in range(1, y.shape[1]):
         assert abs((y[:, 0] == y[:, other]).mean() - agreement) <= 5 * sigma

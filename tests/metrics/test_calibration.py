@@ -46,7 +46,7 @@ def test_any_stream_gives_the_bins_of_scikit_learn(n_bins, parts):
     np.testing.assert_allclose(streamed(error(n_bins), parts), expected, rtol=0, atol=1e-6)
 
 
-def test_ten_thousand_examples_keep_six_digits():
+def test_the_value_of_ten_thousand_examples_is_accurate_to_six_digits():
     rng = np.random.default_rng(0)
     labels = rng.integers(0, 10, 10_000)
     outputs = (2 * rng.normal(size=(10_000, 10)) + 2 * np.eye(10)[labels]).astype(np.float32)
@@ -56,7 +56,7 @@ def test_ten_thousand_examples_keep_six_digits():
     np.testing.assert_allclose(direct(error(15), outputs, labels), expected, rtol=0, atol=1e-6)
 
 
-def test_a_single_logit_is_equivalent_to_the_pair_of_0_and_it():
+def test_a_single_logit_is_equivalent_to_that_logit_paired_with_0():
     rng = np.random.default_rng(1)
     logits, labels = rng.normal(size=40).astype(np.float32), rng.integers(0, 2, 40)
     pair = np.stack([np.zeros_like(logits), logits], 1)

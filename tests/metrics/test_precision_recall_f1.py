@@ -86,7 +86,7 @@ def test_degenerate_counts_give_the_value_of_scikit_learn(name, true, predicted)
 
 
 @pytest.mark.parametrize("name", SCORES)
-def test_ten_thousand_examples_of_ten_classes_keep_six_digits(name):
+def test_ten_thousand_examples_of_ten_classes_are_accurate_to_six_digits(name):
     rng = np.random.default_rng(0)
     labels = rng.choice(10, 10_000, p=np.arange(1, 11) / 55)
     outputs = (rng.normal(size=(10_000, 10)) + 2 * np.eye(10)[labels]).astype(np.float32)

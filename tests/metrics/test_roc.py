@@ -72,7 +72,7 @@ def test_the_roc_auc_is_that_of_scikit_learn(rows):
 
 
 @pytest.mark.parametrize("separation", [0, 1, 5])
-def test_twenty_thousand_distinct_scores_keep_six_digits(separation):
+def test_twenty_thousand_distinct_scores_are_accurate_to_six_digits(separation):
     rng = np.random.default_rng(0)
     labels = rng.random(20_000) < 0.1
     scores = (rng.normal(size=20_000) + separation * labels).astype(np.float32)

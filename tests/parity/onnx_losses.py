@@ -1,4 +1,4 @@
-"""ONNX's losses as ours, with its weights and reductions."""
+"""ONNX's losses in terms of ours, with its weights and reductions."""
 
 import jax
 import numpy as np

@@ -29,7 +29,7 @@ def by_rate(model, loss=losses.softmax_cross_entropy, optimizer=sgd, **options):
     return lambda hparams: make_train_step(model, optimizer(hparams), loss, **options)
 
 
-# It has params with and without a penalty, state, and randomness.
+# It has state, randomness, and params with and without a penalty.
 MODEL = serial(
     ("fc1", dense(8)),
     ("norm", batch_norm()),

@@ -1,4 +1,4 @@
-"""`advance` trains one chunk: with chunks of any lengths the run is `fit`, bit for bit."""
+"""`advance` trains one chunk: chunks of any lengths give the run of `fit`, bit for bit."""
 
 import jax
 import jax.numpy as jnp

@@ -50,7 +50,7 @@ def test_the_result_is_on_one_device(runs):
         assert leaf.devices() == {jax.devices()[0]}
 
 
-def test_each_device_computes_its_share():
+def test_each_device_computes_its_shard():
     sizes = {"batch_size": 6, "remainder": "drop", "evaluate_every": (1, "epochs")}
     key, data = jax.random.key(0), Examples(*IMAGES)
     loop = make_loop(CNN, data, jax.random.clone(key), on_nonfinite="stop", devices=2, **sizes)

@@ -61,7 +61,7 @@ def test_the_suggestion_is_a_tenth_of_the_rate_at_the_smoothed_minimum():
     assert result.suggestion == pytest.approx(result.rates[2 + np.nanargmin(smooth)] / 10)
 
 
-def test_the_suggestion_descends_and_a_hundred_times_more_diverges():
+def test_the_suggested_rate_lowers_the_loss_and_a_hundred_times_that_raises_it():
     result = find_learning_rate(TRAIN_STEP, start(), (X, Y), hparams=HPARAMS, batch_size=40)
 
     def loss_after_thirty_steps(rate):

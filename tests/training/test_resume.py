@@ -65,7 +65,7 @@ def spiking(hparams):
 
 @pytest.mark.parametrize("at", [5, 25, 30, 45])
 def test_a_resumed_run_gives_the_same_warnings(tmp_path, at):
-    """The loss jumps at step 29: at 25 the past must be restored, at 30 that it was reported."""
+    """The loss jumps at step 29: resuming at 25 needs the past losses, at 30 the past report."""
     train_step = by_rate(MODEL, optimizer=spiking)
 
     def warnings(run, **options):

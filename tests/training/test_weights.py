@@ -61,7 +61,7 @@ def test_weights_of_one_are_no_weights(remainder):
         assert got.train == pytest.approx(want.train, rel=1e-6)
 
 
-def test_an_integer_weight_is_that_many_copies():
+def test_an_integer_weight_is_equivalent_to_that_many_copies():
     """In one batch of all examples, with a linear layer without randomness."""
     counts = np.arange(ROWS) % 3 + 1
     copies = np.repeat(np.arange(ROWS), counts)

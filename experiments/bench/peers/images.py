@@ -12,8 +12,8 @@ from experiments.bench.cases import CASES
 from experiments.bench.task import Task
 
 MNIST = Path(find_spec("jaxnets").origin).parent / "data" / "mnist"  # without an import
-CLASSES = 1000  # of the noise
-BATCHES = 4  # of noise, trained on repeatedly
+CLASSES = 1000  # labels of the noise images
+BATCHES = 4  # batches of noise, repeated
 TESTED = 1000  # test images per batch
 
 

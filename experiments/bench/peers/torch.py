@@ -157,7 +157,7 @@ class Loop:
 
 
 def describe(best: str, seconds: Mapping[str, float]) -> str:
-    """The fastest implementation, the times of all, and on a GPU the precision of float32."""
+    """A note with the fastest implementation, all times, and on a GPU the float32 precision."""
     trials = ", ".join(f"{name} {1e3 * s:.2f}" for name, s in seconds.items())
     note = f"{best} (ms per step in a short trial: {trials})"
     if DEVICE.type != "cuda":

@@ -1,7 +1,7 @@
 """PyTorch with the network and its loss compiled, in the faster of its two memory formats.
 
 Forward and backward pass are compiled by `torch.compile`; Adam is PyTorch's own fused kernel. On a
-GPU "reduce-overhead", which replays CUDA graphs, is tried beside the default mode. On a CPU it
+GPU "reduce-overhead", which replays CUDA graphs, is tried as well as the default mode. On a CPU it
 needs a C++ compiler.
 """
 

@@ -17,7 +17,7 @@ def affine(
 ) -> Augment:
     """Randomly shears, rotates and scales each image about its centre, then shifts it.
 
-    Each argument is the largest change; an image's change is uniform in [-change, change].
+    Each argument is the maximum change c; the change of an image is uniform in [-c, c].
 
     Args:
       rotation: in degrees.

@@ -40,7 +40,7 @@ def erase(
     Args:
       rate: the probability.
       area: the smallest and largest fraction of the image's area, before the sides are rounded.
-      aspect: height / width is between this and 1 / this, uniform in its logarithm.
+      aspect: height / width is log-uniform between this and 1 / this.
 
     Raises:
       ValueError: `rate` outside [0, 1], areas that are not 0 <= smallest <= largest <= 1, or an

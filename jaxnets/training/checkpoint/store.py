@@ -93,7 +93,7 @@ class FileStore:
 
 
 def find_steps(folder: Path, pattern: str, path: Callable[[int], Path]) -> list[int]:
-    """The steps in a folder, from names that match the pattern and are a step's exact path."""
+    """The steps in a folder, from its entries that match `pattern` and equal a step's path."""
     names = [entry.name for entry in folder.iterdir()] if folder.is_dir() else []
     steps = [int(match[1]) for name in names if (match := re.fullmatch(pattern, name))]
     return [step for step in steps if path(step).name in names]

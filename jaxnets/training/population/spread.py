@@ -38,7 +38,7 @@ class Spread(NamedTuple):
 
 
 def spread(values: np.ndarray, *, smaller_is_better: bool = False) -> Spread:
-    """The `Spread` of a metric's values (N,); values that are not finite are of diverged runs.
+    """The `Spread` of a metric's values (N,); values that are not finite count as diverged.
 
     Raises:
       ValueError: `values` is not one-dimensional, or empty.

@@ -38,7 +38,7 @@ def run_brackets(
     report: Reporter,
     **algorithm: Any,
 ) -> Results:
-    """Run the brackets one after another on the settings in their order.
+    """Run the brackets one after another; they use the settings in their order.
 
     The file at `path` is rewritten after each bracket; brackets that it holds are not run again.
 

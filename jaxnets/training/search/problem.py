@@ -28,7 +28,7 @@ class Problem:
         so that new values do not recompile. With `structural` names it is a function of those, such
         as `build(depth, units)`, that returns one of these; each combination is compiled.
       train: inputs (n, ...) and labels (n, ...).
-      validation: another split, which alone decides the scores.
+      validation: the split on which trials are scored.
       batch_size: examples per step and trial.
       objective: the name of the train step's metric to optimize; "loss" is always available.
       smaller_is_better: True for a loss, False for an accuracy.

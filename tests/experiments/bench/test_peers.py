@@ -191,7 +191,7 @@ def test_all_peers_start_with_kernels_of_one_distribution_and_zero_biases(name, 
         found.append(kernel.std() * fan_in**0.5)
         largest.append(abs(kernel).max() * fan_in**0.5)
     sizes = np.array([kernel.size for kernel in kernels])
-    assert (abs(np.array(found) - 1) < 4 / np.sqrt(2 * sizes)).all()  # of its standard error
+    assert (abs(np.array(found) - 1) < 4 / np.sqrt(2 * sizes)).all()  # 4 standard errors
     assert 2 < max(largest) < 2.28  # 2 / 0.87962566
     ones = [leaf for leaf in first_weights(name, trainer) if leaf.ndim == 1 and leaf.any()]
     assert len(ones) == (3 if case == "cnn_bn" else 0)  # scales of batch norm

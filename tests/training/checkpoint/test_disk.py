@@ -42,7 +42,7 @@ def small_files():
 
 
 def assert_large_save_fails(folder, reason):
-    """A large checkpoint fails without a trace; those before and after it do not."""
+    """Saving a large checkpoint fails and leaves no file; small ones before and after succeed."""
     with Checkpoints(folder) as checkpoints:
         checkpoints.save(1, TREE, {})
         checkpoints.save(2, LARGE, {})
