@@ -5,7 +5,6 @@ from jaxnets.data.scaling import Scaling, fit_range, fit_standard, one_hot
 from jaxnets.data.sources import load
 from jaxnets.data.splits import train_test_split
 from jaxnets.data.stream import Stream
-from jaxnets.data.text import character_ngrams
 from jaxnets.data.toy import circle, gauss, points, spiral, xor
 from jaxnets.errors import DataError
 
@@ -15,7 +14,6 @@ __all__ = [
     "Scaling",
     "Split",
     "Stream",
-    "character_ngrams",
     "circle",
     "fit_range",
     "fit_standard",

@@ -249,12 +249,12 @@ def test_batch_normalisation_keeps_a_moving_average_of_each_batch():
 
 def test_the_character_level_ngrams_of_apple_are_three_trigrams_and_two_bigrams_at_the_ends():
     """S3, "FastText": the slide omits the boundary symbols of the first and last trigram."""
-    assert data.character_ngrams("apple", 3) == ["app", "ppl", "ple"]
-    marked = [ngram.strip("<>") for ngram in data.character_ngrams("<apple>", 3)]
+    assert text.character_ngrams("apple", 3) == ["app", "ppl", "ple"]
+    marked = [ngram.strip("<>") for ngram in text.character_ngrams("<apple>", 3)]
     assert marked == ["ap", "app", "ppl", "ple", "le"]
 
 
 @pytest.mark.parametrize("n", [0, -1, 1.5])
 def test_ngrams_of_length_0_are_refused(n):
     with pytest.raises(data.DataError, match="n to be a positive integer"):
-        data.character_ngrams("apple", n)
+        text.character_ngrams("apple", n)
