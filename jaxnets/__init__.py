@@ -8,6 +8,7 @@ from jaxnets.errors import LayerError
 from jaxnets.layer import Layer, stateless
 from jaxnets.layers import (
     avg_pool,
+    bag_of_words,
     batch_norm,
     conv,
     conv_transpose,
@@ -43,6 +44,7 @@ __all__ = [
     "LayerError",
     "__version__",
     "avg_pool",
+    "bag_of_words",
     "batch_norm",
     "conv",
     "conv_transpose",

@@ -11,6 +11,7 @@ from helpers import normal
 from jaxnets import (
     Layer,
     avg_pool,
+    bag_of_words,
     batch_norm,
     conv,
     conv_transpose,
@@ -114,6 +115,7 @@ LAYERS = {
     "stochastic_pool": Case(stochastic_pool((2, 2)), image),
     "prelu": Case(prelu(), image),
     "embedding": Case(embedding(12, 3), tokens),
+    "bag_of_words": Case(bag_of_words(12, 3), tokens),
     "serial": Case(
         small_cnn(lowering.conv, lowering.max_pool),
         line,

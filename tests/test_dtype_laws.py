@@ -8,10 +8,13 @@ from cases import CASES, as_float64, in_both_modes, start
 from helpers import assert_close, assert_same, normal
 
 SELECTS = {"max_pool", "flatten"}  # without computing
-KERNELS = {"dense", "conv", "conv_transpose", "depthwise_conv", "separable_conv", "embedding"}
+KERNELS = {
+    *("dense", "conv", "conv_transpose", "depthwise_conv", "separable_conv"),
+    *("embedding", "bag_of_words"),
+}
 KERNELS |= {"serial", "network", "scan_over_time"}  # since these cases have one
 DRAWS = {"gaussian_noise", "stochastic_pool", "dropout"}  # the random numbers differ in 64 bits
-TAKES_INTEGERS_ALONE = {"embedding"}
+TAKES_INTEGERS_ALONE = {"embedding", "bag_of_words"}
 HALVES = ["bfloat16", "float16"]
 INTEGERS = ["bool", "uint8", "int32"]
 
@@ -79,7 +82,7 @@ def test_float64_is_computed_in_float64(name, train):
         actual = jax.tree.map(np.asarray, actual)
     if floats or params:
         assert {leaf.dtype.name for leaf in jax.tree.leaves(actual)} == {"float64"}
-    if name.split()[0] not in SELECTS | {"heaviside", "embedding"}:
+    if name.split()[0] not in SELECTS | {"heaviside"} | TAKES_INTEGERS_ALONE:
         assert (actual[0] != actual[0].astype(np.float32)).any() or not (floats or params)
     if not (train and name.split()[0] in DRAWS | {"network"}):
         assert_close(actual, expected, 2e-6)

@@ -9,6 +9,7 @@ from helpers import normal
 from jaxnets import (
     LayerError,
     avg_pool,
+    bag_of_words,
     conv,
     conv_transpose,
     dense,
@@ -42,6 +43,7 @@ BUILT = {
     "depthwise_conv": (lambda n: depthwise_conv((n(3), n(3)), multiplier=n(2)), image),
     "separable_conv": (lambda n: separable_conv(n(3), (n(3),), multiplier=n(2)), line),
     "embedding": (lambda n: embedding(n(12), n(3)), jnp.arange(6)),
+    "bag_of_words": (lambda n: bag_of_words(n(12), n(3)), jnp.ones((2, 3), int)),
     "group_norm": (lambda n: group_norm(n(2)), image),
     "local_response_norm": (lambda n: serial(local_response_norm(n(3))), image),
     "max_pool": (lambda n: serial(max_pool((n(2), n(2)), strides=(n(1), n(2)))), image),

@@ -15,6 +15,7 @@ MODULES = [
     "jaxnets",
     "jaxnets.data",
     "jaxnets.data.augment",
+    "jaxnets.data.text",
     "jaxnets.inspect",
     "jaxnets.losses",
     "jaxnets.lowering",

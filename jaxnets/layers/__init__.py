@@ -4,7 +4,7 @@ from jaxnets.layers.activation import heaviside, prelu
 from jaxnets.layers.conv import conv, conv_transpose
 from jaxnets.layers.dense import dense
 from jaxnets.layers.dropout import dropout
-from jaxnets.layers.embedding import embedding
+from jaxnets.layers.embedding import bag_of_words, embedding
 from jaxnets.layers.noise import gaussian_noise
 from jaxnets.layers.norm import batch_norm, group_norm, layer_norm, local_response_norm
 from jaxnets.layers.pooling import avg_pool, global_avg_pool, max_pool, stochastic_pool, sum_pool
@@ -13,6 +13,7 @@ from jaxnets.layers.separable import depthwise_conv, separable_conv
 
 __all__ = [
     "avg_pool",
+    "bag_of_words",
     "batch_norm",
     "conv",
     "conv_transpose",

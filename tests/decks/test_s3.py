@@ -9,7 +9,8 @@ from counting import abstract, count
 from helpers import eval_state, eval_step
 from jax.nn import relu
 
-from jaxnets import batch_norm, data, dense, dropout, losses, models, serial
+from jaxnets import bag_of_words, batch_norm, data, dense, dropout, losses, models, serial
+from jaxnets.data import text
 from jaxnets.data.catalogue import FASHION_MNIST
 from jaxnets.inspect import GradientError, check_function
 from jaxnets.training import fit, make_train_step, predict_proba
@@ -199,6 +200,26 @@ def test_the_network_for_reviews_has_160_305_parameters_with_dropout_or_without(
         "head": 17,
     }
     assert count(params) == 160_305
+
+
+def test_the_first_layer_of_the_network_for_reviews_is_a_sum_of_kernel_rows():
+    """S3, "One-hot-encoding": 10000 features, 1.0 if the word occurs, without storing them."""
+    dense_layer, layer = dense(16), bag_of_words(10_000, 16)
+    indices = jax.random.randint(jax.random.key(0), (8, 30), 0, 50)  # with repetition and padding
+    one_hot = jnp.zeros((8, 10_000)).at[jnp.arange(8)[:, None], indices].set(1).at[:, 0].set(0)
+    params, _ = layer.init(jax.random.key(0), indices)
+    params["bias"] += 0.5
+    assert count(params) == 160_016
+
+    def squares(layer, x):
+        return lambda params: jnp.square(layer.apply(params, {}, x)[0]).sum()
+
+    expected = jax.value_and_grad(squares(dense_layer, one_hot))(params)
+    jax.tree.map(
+        lambda got, value: np.testing.assert_allclose(got, value, rtol=1e-4, atol=1e-5),
+        jax.value_and_grad(squares(layer, indices))(params),
+        expected,
+    )
 
 
 def test_weight_regularisation_applies_to_the_selected_layers():
