@@ -33,7 +33,17 @@ from jaxnets.layers import (
 from jaxnets.recurrence import scan_over_time
 
 if TYPE_CHECKING:
-    from jaxnets import data, inspect, interop, losses, lowering, metrics, models, training
+    from jaxnets import (
+        data,
+        inspect,
+        interop,
+        losses,
+        lowering,
+        metrics,
+        models,
+        training,
+        word_vectors,
+    )
     from jaxnets.inspect import summary
     from jaxnets.training import evaluate, fit, make_train_step, predict
 
@@ -82,10 +92,14 @@ __all__ = [
     "sum_pool",
     "summary",
     "training",
+    "word_vectors",
 ]
 
 # Imported lazily, so that `import jaxnets` takes no longer than `import jax`.
-_NAMESPACES = ("data", "inspect", "interop", "losses", "lowering", "metrics", "models", "training")
+_NAMESPACES = (
+    *("data", "inspect", "interop", "losses", "lowering", "metrics", "models", "training"),
+    "word_vectors",
+)
 _FUNCTIONS = {
     "evaluate": "training",
     "fit": "training",

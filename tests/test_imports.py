@@ -21,6 +21,7 @@ LAYERS = (  # each may import from those above it in this list, and from its own
     {"layers", "losses", "metrics"},
     {"models", "data"},
     {"training", "inspect"},
+    {"word_vectors"},
     {"interop"},
 )
 SAME_LAYER = {  # allowed imports within a layer

@@ -24,6 +24,7 @@ MODULES = [
     "jaxnets.training",
     "jaxnets.training.population",
     "jaxnets.training.search",
+    "jaxnets.word_vectors",
 ]
 
 

@@ -47,12 +47,17 @@ class Vocabulary:
         """The index of each token."""
         return {token: i for i, token in enumerate(self.tokens, start=_SPECIAL)}
 
+    def indices(self, texts: Iterable[str]) -> Iterator[list[int]]:
+        """The indices of each text's tokens, as lists of their lengths."""
+        for tokens in _tokenize(self.tokenizer, texts):
+            yield [self.index.get(token, UNKNOWN) for token in tokens]
+
     def encode(self, texts: Iterable[str], length: int | None = None) -> np.ndarray:
         """The texts as indices, int32 (n, length): cut at the end, or filled up with padding.
 
         Without a `length`, that of the longest text.
         """
-        encoded = [self._indices(tokens) for tokens in _tokenize(self.tokenizer, texts)]
+        encoded = [*self.indices(texts)]
         if length is None:
             length = max(map(len, encoded), default=0)
         else:
@@ -74,8 +79,8 @@ class Vocabulary:
         padding and of unknown tokens are empty.
         """
         starts, columns, values = [0], [], []
-        for tokens in _tokenize(self.tokenizer, texts):
-            counts = Counter(i for i in self._indices(tokens) if i != UNKNOWN)
+        for indices in self.indices(texts):
+            counts = Counter(i for i in indices if i != UNKNOWN)
             columns += sorted(counts)
             values += [1 if binary else counts[i] for i in sorted(counts)]
             starts.append(len(columns))
@@ -108,7 +113,7 @@ class Vocabulary:
         """
         cure = "save the vocabulary again"
         content = json_files.read(path, cure=cure)
-        with json_files.damaged(path, cure):
+        with json_files.as_json_errors(path, cure):
             tokenizer = _TOKENIZERS[content["tokenizer"]]
             names = {field.name for field in fields(tokenizer)}
             if content["options"].keys() != names:
@@ -117,9 +122,6 @@ class Vocabulary:
             if not all(isinstance(token, str) for token in tokens) or len({*tokens}) < len(tokens):
                 raise ValueError("expected different strings as tokens")
             return Vocabulary(tuple(tokens), tokenizer(**content["options"]))
-
-    def _indices(self, tokens: list[str]) -> list[int]:
-        return [self.index.get(token, UNKNOWN) for token in tokens]
 
 
 def build_vocabulary(

@@ -1,0 +1,181 @@
+"""Word vectors: similar words, analogies, files, and tables for an embedding."""
+
+import gzip
+import zipfile
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property, partial
+from pathlib import Path
+from typing import BinaryIO
+
+import numpy as np
+
+from jaxnets.data.text import Vocabulary
+from jaxnets.errors import DataError
+from jaxnets.files import atomic_write, regular_file
+from jaxnets.messages import printable
+
+LINE_LIMIT = 2**20  # bytes of a line of text
+
+
+@dataclass(frozen=True, eq=False)
+class WordVectors:
+    """Words and their vectors.
+
+    Attributes:
+      words: without repetition, from the most to the least frequent.
+      vectors: float32 (words, features).
+    """
+
+    words: tuple[str, ...]
+    vectors: np.ndarray
+
+    def __post_init__(self) -> None:
+        """Check that each word has one vector."""
+        vectors = np.asarray(self.vectors, np.float32)
+        if vectors.ndim != 2 or len(vectors) != len(self.words):
+            raise DataError(
+                f"WordVectors expects vectors ({len(self.words)}, features), one per word, but got "
+                f"{vectors.shape}"
+            )
+        if len(self.index) < len(self.words):
+            raise DataError("WordVectors expects each word once, but got one twice; drop it")
+        object.__setattr__(self, "vectors", vectors)
+
+    @cached_property
+    def index(self) -> dict[str, int]:
+        """The row of each word."""
+        return {word: row for row, word in enumerate(self.words)}
+
+    def __contains__(self, word: str) -> bool:
+        """Whether the word has a vector."""
+        return word in self.index
+
+    def __getitem__(self, word: str) -> np.ndarray:
+        """The vector of a word, float32 (features,)."""
+        if word not in self.index:
+            raise DataError(f"no vector for {word!r}; check `word in vectors` first")
+        return self.vectors[self.index[word]]
+
+    @cached_property
+    def unit(self) -> np.ndarray:
+        """The vectors, divided by their length; a vector of zeros stays as it is."""
+        length = np.linalg.norm(self.vectors, axis=1, keepdims=True)
+        return self.vectors / np.where(length == 0, 1, length)
+
+    def similarity(self, first: str, second: str) -> float:
+        """The cosine of the angle between two words, from -1 to 1."""
+        return float(self._unit_of(first) @ self._unit_of(second))
+
+    def nearest(self, word: str, n: int = 10) -> list[tuple[str, float]]:
+        """The n most similar words and their cosines, without the word itself."""
+        return self._nearest(self._unit_of(word), n, {word})
+
+    def analogy(self, a: str, b: str, c: str, n: int = 10) -> list[tuple[str, float]]:
+        """Words that are to c as b is to a: nearest to b - a + c, without the three themselves.
+
+        `vectors.analogy("man", "king", "woman")` of good vectors begins with "queen". Source:
+        Mikolov et al. 2013, "Linguistic regularities in continuous space word representations".
+        """
+        target = self._unit_of(b) - self._unit_of(a) + self._unit_of(c)
+        return self._nearest(target / (np.linalg.norm(target) or 1), n, {a, b, c})
+
+    def plane(self, words: Sequence[str]) -> np.ndarray:
+        """The words' vectors on their first two principal axes, (words, 2), for a map."""
+        x = np.stack([self[word] for word in words])
+        x = x - x.mean(0)
+        return x @ np.linalg.svd(x, full_matrices=False)[2][:2].T
+
+    def table(self, vocabulary: Vocabulary, *, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
+        """A table for `embedding(len(vocabulary), features)`, and which of its rows have a vector.
+
+        Padding is zeros; other indices without a vector are normal with the mean and the variance
+        of each feature. To start from the table: `embedding_init=lambda *_: table`.
+        """
+        rng, shape = np.random.default_rng(seed), (len(vocabulary), self.vectors.shape[1])
+        table = rng.normal(self.vectors.mean(0), self.vectors.std(0), shape).astype(np.float32)
+        found = np.zeros(len(vocabulary), bool)
+        for token, i in vocabulary.index.items():
+            if token in self.index:
+                table[i], found[i] = self[token], True
+        table[0] = 0
+        return table, found
+
+    def save(self, path: str | Path) -> None:
+        """Write the text format of word2vec, which gensim reads: a header, then a word per line.
+
+        Raises:
+          DataError: a word contains white space, which separates the numbers.
+        """
+        for word in self.words:
+            if word.split() != [word]:
+                raise DataError(f"WordVectors.save expects words without spaces, but got {word!r}")
+        with atomic_write(path) as file:
+            file.write(f"{len(self.words)} {self.vectors.shape[1]}\n".encode())
+            for word, vector in zip(self.words, self.vectors.tolist(), strict=True):
+                file.write(f"{word} {' '.join(f'{v:.9g}' for v in vector)}\n".encode())
+
+    def _unit_of(self, word: str) -> np.ndarray:
+        self[word]  # raises for an unknown word
+        return self.unit[self.index[word]]
+
+    def _nearest(self, target: np.ndarray, n: int, without: set[str]) -> list[tuple[str, float]]:
+        cosines = self.unit @ target
+        order = (row for row in np.argsort(-cosines, kind="stable"))
+        words = ((self.words[row], float(cosines[row])) for row in order)
+        return [(word, cosine) for word, cosine in words if word not in without][:n]
+
+
+def load_vectors(path: str | Path, most: int | None = None) -> WordVectors:
+    """Read word vectors from a file.
+
+    Args:
+      path: text as of GloVe or word2vec, with a word and its numbers per line, also compressed as
+        `.gz`; or an `.npz` with the arrays `words` and `vectors`.
+      most: read the first words only, which are the most frequent ones in published files.
+
+    Raises:
+      DataError: the file cannot be read, or is damaged; the message names the line.
+    """
+    path = Path(path)
+    try:
+        with regular_file(path) as file:
+            if path.suffix == ".npz":
+                return _read_npz(file, most)
+            if path.suffix == ".gz":
+                with gzip.GzipFile(fileobj=file) as unpacked:
+                    return _read_text(unpacked, most)  # type: ignore[arg-type]
+            return _read_text(file, most)
+    except (OSError, EOFError, ValueError, KeyError, zipfile.BadZipFile) as error:
+        raise DataError(f"{printable(path)} has no word vectors: {printable(error)}") from error
+
+
+def _read_npz(file: BinaryIO, most: int | None) -> WordVectors:
+    arrays = np.load(file, allow_pickle=False)
+    words = arrays["words"][:most].tolist()
+    words = [word.decode() if isinstance(word, bytes) else word for word in words]
+    return WordVectors(tuple(words), arrays["vectors"][:most])
+
+
+def _read_text(file: BinaryIO, most: int | None) -> WordVectors:
+    words, vectors = {}, []
+    for number, line in enumerate(iter(partial(file.readline, LINE_LIMIT), b""), start=1):
+        word, *numbers = line.decode().rstrip("\n").rstrip(" ").split(" ")
+        if number == 1 and len(numbers) == 1:
+            continue  # word2vec's header
+        if most is not None and len(words) == most:
+            break
+        try:
+            vector = np.array(numbers, np.float32)
+        except ValueError:
+            raise ValueError(f"line {number} has something else than numbers") from None
+        expected = len(vectors[0]) if vectors else max(1, len(vector))
+        if len(vector) != expected or not np.isfinite(vector).all():
+            raise ValueError(f"line {number} has not as many finite numbers as the first")
+        if word in words:
+            raise ValueError(f"line {number} repeats the word of line {words[word]}")
+        words[word] = number
+        vectors.append(vector)
+    if not words:
+        raise ValueError("it is empty")
+    return WordVectors(tuple(words), np.stack(vectors))
