@@ -3,33 +3,11 @@
 from importlib import import_module as _import_module
 from typing import TYPE_CHECKING, Any
 
+from jaxnets import layers
 from jaxnets.compose import network, serial
 from jaxnets.errors import LayerError
 from jaxnets.layer import Layer, stateless
-from jaxnets.layers import (
-    avg_pool,
-    bag_of_words,
-    batch_norm,
-    conv,
-    conv_transpose,
-    dense,
-    depthwise_conv,
-    dropout,
-    embedding,
-    flatten,
-    gaussian_noise,
-    global_avg_pool,
-    group_norm,
-    heaviside,
-    layer_norm,
-    local_response_norm,
-    max_pool,
-    prelu,
-    scale_pixels,
-    separable_conv,
-    stochastic_pool,
-    sum_pool,
-)
+from jaxnets.layers import *  # noqa: F403
 from jaxnets.recurrence import scan_over_time
 
 if TYPE_CHECKING:
@@ -53,47 +31,26 @@ __all__ = [
     "Layer",
     "LayerError",
     "__version__",
-    "avg_pool",
-    "bag_of_words",
-    "batch_norm",
-    "conv",
-    "conv_transpose",
     "data",
-    "dense",
-    "depthwise_conv",
-    "dropout",
-    "embedding",
     "evaluate",
     "fit",
-    "flatten",
-    "gaussian_noise",
-    "global_avg_pool",
-    "group_norm",
-    "heaviside",
     "inspect",
     "interop",
-    "layer_norm",
-    "local_response_norm",
     "losses",
     "lowering",
     "make_train_step",
-    "max_pool",
     "metrics",
     "models",
     "network",
     "predict",
-    "prelu",
-    "scale_pixels",
     "scan_over_time",
-    "separable_conv",
     "serial",
     "stateless",
-    "stochastic_pool",
-    "sum_pool",
     "summary",
     "training",
     "word_vectors",
 ]
+__all__ += layers.__all__
 
 # Imported lazily, so that `import jaxnets` takes no longer than `import jax`.
 _NAMESPACES = (
