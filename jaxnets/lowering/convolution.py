@@ -8,6 +8,7 @@ the plain ones have both.
 import math
 from collections.abc import Callable
 from functools import partial
+from typing import Any
 
 import jax
 from jax import lax
@@ -17,31 +18,32 @@ from jaxnets.lowering import patches
 from jaxnets.lowering.dispatch import Convolution, choose, patches_fit
 from jaxnets.lowering.padding import Ints, Pairs
 from jaxnets.lowering.plain import plain_conv, plain_conv_transpose
-from jaxnets.lowering.taps import taps_conv
 
 
 def conv(
     x: Array, kernel: Array, strides: Ints, padding: Pairs, dilation: Ints, groups: int
 ) -> Array:
     """Cross-correlation of (batch, *space, channels) with (*size, channels / groups, features)."""
-    options = {"strides": strides, "padding": padding, "dilation": dilation, "groups": groups}
-    implementation = choose("cpu", Convolution.of_arrays(x, kernel, **options))
+    options = (strides, padding, dilation, groups)
+    implementation = choose("cpu", Convolution.of_arrays(x, kernel, *options))
     if implementation is plain_conv:
-        return plain_conv(x, kernel, **options)
-    if implementation is taps_conv:
-        by_taps, plain = partial(taps_conv, **options), partial(plain_conv, **options)
-        return lax.platform_dependent(x, kernel, cpu=by_taps, default=plain)
-    return _conv(x, kernel, strides, padding, dilation, groups)
+        return plain_conv(x, kernel, *options)
+    if implementation is patches.patches_conv:
+        return _conv(x, kernel, *options)
+    chosen, plain = (_bind(convolve, *options) for convolve in (implementation, plain_conv))
+    return lax.platform_dependent(x, kernel, cpu=chosen, default=plain)
+
+
+def _bind(convolve: Any, *options: Any) -> Callable[[Array, Array], Array]:
+    return lambda x, kernel: convolve(x, kernel, *options)
 
 
 @partial(jax.custom_vjp, nondiff_argnums=(2, 3, 4, 5))
 def _conv(
     x: Array, kernel: Array, strides: Ints, padding: Pairs, dilation: Ints, groups: int
 ) -> Array:
-    def bind(convolve: Callable[..., Array]) -> Callable[[Array, Array], Array]:
-        return lambda x, kernel: convolve(x, kernel, strides, padding, dilation, groups)
-
-    by_patches, plain = bind(patches.patches_conv), bind(plain_conv)
+    options = (strides, padding, dilation, groups)
+    by_patches, plain = _bind(patches.patches_conv, *options), _bind(plain_conv, *options)
     return lax.platform_dependent(x, kernel, cpu=by_patches, default=plain)
 
 

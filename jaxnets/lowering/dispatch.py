@@ -1,7 +1,9 @@
 """Chooses the implementation of a convolution: the first row of a table that supports it.
 
-On GPU and TPU it is always XLA's. The thresholds are the sizes from which one implementation is
-faster than the next on CPU, as measured by `experiments.timings.convolutions`.
+A new implementation is a function in a file of its own, a row here, and an example of what it is
+chosen for in `tests/lowering/test_convolution.py`. On GPU and TPU it is always XLA's. The
+thresholds are the sizes from which one implementation is faster than the next on CPU, as measured
+by `experiments.timings.convolutions`.
 """
 
 from collections.abc import Callable
@@ -90,7 +92,18 @@ class Convolution(NamedTuple):
 
 
 class Row(NamedTuple):
-    """An implementation, and the convolutions that it supports."""
+    """An implementation, and the convolutions that it supports.
+
+    Attributes:
+      convolve: `convolve(x, kernel, strides, padding, dilation, groups) -> y` for NHWC, with x
+        (batch, *space, channels); `convolve(x, kernel, padding) -> y` for HWNC, with x (height,
+        width, batch, channels). The kernel is (*size, channels / groups, features); `padding` has
+        (before, after) per axis. JAX differentiates it: for another backward pass, make it a
+        `jax.custom_vjp`.
+      backend: "cpu", or "any" for XLA's own, which needs no other implementation beside it.
+      layout: the layout of x and y.
+      supports: whether it computes a convolution, and faster than the rows below.
+    """
 
     convolve: Callable[..., Array]
     backend: Backend

@@ -123,9 +123,10 @@ def _visit(operation: Operation, operands: Sequence[Any]) -> Sequence[Any]:
 
 
 def _convolution(operation: Operation, operands: Sequence[Any]) -> Images | None:
-    if operation.name != "custom_vjp_call" or (convolve := _implementation(operation)) is None:
+    if (convolve := _implementation(operation)) is None:
         return None
-    (x, kernel), padding = operands, _plain_equation(operation).params["padding"]
+    *_, x, kernel = operands  # after the index of the branch, if there is one
+    padding = _plain_equation(operation).params["padding"]
     sharded = on_each(lambda x, kernel: convolve(x, kernel, padding), TO_HWNC.index(0))
     return Images(sharded(_to_hwnc(x), kernel))
 

@@ -1,5 +1,6 @@
 """Every implementation of convolution gives the values and gradients of NumPy loops."""
 
+from functools import partial
 from typing import NamedTuple
 
 import jax
@@ -13,6 +14,8 @@ from hypothesis import strategies as st
 
 from jaxnets import lowering
 from jaxnets.lowering import dispatch
+
+NONE = ((0, 0), (0, 0))
 
 
 class Problem(NamedTuple):
@@ -106,3 +109,84 @@ def test_bfloat16_stays_bfloat16(convolve):
     outputs = output_and_gradients(convolve, half)
     assert {leaf.dtype for leaf in jax.tree.leaves(outputs)} == {jnp.dtype(jnp.bfloat16)}
     assert_close(outputs, loops.convolution(*half), tolerance=2**-6)
+
+
+# A convolution for which the table of `dispatch` chooses each implementation.
+CHOSEN = {
+    "pointwise_conv": Problem(
+        normal(2, 5, 6, 4), normal(1, 1, 4, 3, seed=1), (1, 1), NONE, (1, 1), groups=1
+    ),
+    "hwnc_patches_conv": Problem(
+        normal(2, 5, 6, 3), normal(3, 2, 3, 4, seed=1), (1, 1), NONE, (1, 1), groups=1
+    ),
+    "cook_toom_conv": Problem(
+        normal(2, 5, 6, 4), normal(3, 2, 4, 3, seed=1), (1, 1), ((1, 1), (0, 1)), (1, 1), groups=1
+    ),
+    "taps_conv": Problem(
+        normal(2, 5, 6, 2), normal(3, 2, 1, 4, seed=1), (1, 2), NONE, (2, 1), groups=2
+    ),
+    "patches_conv": ALL_AT_ONCE,
+    "plain_conv": ALL_AT_ONCE,
+}
+
+
+def test_the_examples_cover_every_row_of_the_table():
+    names = {row.convolve.__name__ for row in dispatch.TABLE}
+    assert names == CHOSEN.keys(), "add a convolution that the new row is chosen for to CHOSEN"
+
+
+@pytest.mark.parametrize("name", CHOSEN)
+def test_every_row_of_the_table_gives_the_output_and_gradients_of_the_loops(name):
+    (row,) = (row for row in dispatch.TABLE if row.convolve.__name__ == name)
+    x, kernel, *options = problem = CHOSEN[name]
+    platform = "gpu" if row.backend == "any" else row.backend
+    convolution = dispatch.Convolution.of_arrays(x, kernel, *options, layout=row.layout)
+    assert dispatch.choose(platform, convolution) is row.convolve
+
+    def in_hwnc(x, kernel, *options):
+        y = row.convolve(x.transpose(1, 2, 0, 3), kernel, problem.padding)
+        return y.transpose(2, 0, 1, 3)
+
+    convolve = row.convolve if row.layout == "NHWC" else in_hwnc
+    assert_close(output_and_gradients(convolve, problem), loops.convolution(*problem), 4e-5)
+
+
+@pytest.mark.usefixtures("unoptimised")
+@pytest.mark.parametrize("layout", ["NHWC", "HWNC"])
+def test_a_new_row_of_the_table_runs_with_its_gradients_in_either_layout(monkeypatch, layout):
+    """A row for one tap that doubles the result, after a convolution that is faster in HWNC."""
+
+    def doubled(x, kernel, *options):
+        return 2 * x @ kernel[0, 0]
+
+    def has_one_tap(convolution):
+        return set(convolution.taps) == {1}
+
+    def two(x, kernel):
+        x = lowering.conv(x, jnp.ones((2, 2, 4, 4)), (1, 1), NONE, (1, 1), 1)
+        return lowering.conv(x, kernel, (1, 1), NONE, (1, 1), 1)
+
+    def run(x, kernel):
+        program = lowering.in_hwnc(two) if layout == "HWNC" else partial(two)  # traced anew
+        y, back = jax.vjp(jax.jit(program), x, kernel)
+        return y, back(normal(*y.shape, seed=2))
+
+    x, kernel = normal(2, 5, 6, 4), normal(1, 1, 4, 3, seed=1)
+    expected = run(x, kernel)
+    row = dispatch.Row(doubled, "cpu", layout, has_one_tap)
+    monkeypatch.setattr(dispatch, "TABLE", (row, *dispatch.TABLE))
+    assert_close(run(x, kernel), jax.tree.map(lambda leaf: 2 * leaf, expected), 1e-5)
+
+
+def test_a_row_in_nhwc_leaves_the_choice_of_layout_as_it_was(monkeypatch):
+    """A convolution that has another implementation in NHWC is still moved to HWNC."""
+
+    def convolve(x, kernel, *options):
+        return lowering.plain_conv(x, kernel, *options)
+
+    row = dispatch.Row(convolve, "cpu", "NHWC", lambda convolution: True)
+    x, kernel, *options = CHOSEN["cook_toom_conv"]
+    monkeypatch.setattr(dispatch, "TABLE", (row, *dispatch.TABLE))
+    program = lowering.in_hwnc(lambda x, kernel: lowering.conv(x, kernel, *options))
+    text = jax.jit(program).lower(x, kernel).as_text()
+    assert "stablehlo.convolution" not in text
