@@ -152,6 +152,20 @@ def start(case):
     return params, jax.tree.map(lambda leaf: leaf + 0.25, state)
 
 
+def draws(case):
+    """Whether the layer draws random numbers in training."""
+    params, state = start(case)
+    apply = partial(case.layer.apply, key=jax.random.key(0), train=True)
+    return "random_bits" in str(jax.make_jaxpr(apply)(params, state, case.x))
+
+
+def has_kernel(case):
+    """Whether the layer has an array of weights that it multiplies with the input."""
+    params, _ = jax.eval_shape(case.layer.init, jax.random.key(0), case.x)
+    names = {path[-1].key for path, _ in jax.tree_util.tree_leaves_with_path(params)}
+    return bool(names & {"kernel", "embedding"})
+
+
 def as_float64(tree):
     def cast(leaf):
         return leaf.astype(jnp.float64) if jnp.issubdtype(leaf.dtype, jnp.floating) else leaf

@@ -4,16 +4,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from cases import CASES, as_float64, in_both_modes, start
+from cases import CASES, as_float64, draws, has_kernel, in_both_modes, start
 from helpers import assert_close, assert_same, normal
 
 SELECTS = {"max_pool", "flatten"}  # without computing
-KERNELS = {
-    *("dense", "conv", "conv_transpose", "depthwise_conv", "separable_conv"),
-    *("embedding", "bag_of_words"),
-}
-KERNELS |= {"serial", "network", "scan_over_time"}  # since these cases have one
-DRAWS = {"gaussian_noise", "stochastic_pool", "dropout"}  # the random numbers differ in 64 bits
 TAKES_INTEGERS_ALONE = {"embedding", "bag_of_words"}
 HALVES = ["bfloat16", "float16"]
 INTEGERS = ["bool", "uint8", "int32"]
@@ -24,7 +18,7 @@ over_cases = pytest.mark.parametrize("name", CASES)
 def returned(name, dtype):
     """The output dtype of a case with float32 params for an input of this dtype."""
     kind = name.split()[0]
-    if kind in KERNELS:
+    if has_kernel(CASES[name]):
         return jnp.dtype(jnp.float32)
     keeps = kind in SELECTS or jnp.issubdtype(dtype, jnp.floating)
     return jnp.dtype(dtype if keeps else jnp.float32)
@@ -84,7 +78,7 @@ def test_float64_is_computed_in_float64(name, train):
         assert {leaf.dtype.name for leaf in jax.tree.leaves(actual)} == {"float64"}
     if name.split()[0] not in SELECTS | {"heaviside"} | TAKES_INTEGERS_ALONE:
         assert (actual[0] != actual[0].astype(np.float32)).any() or not (floats or params)
-    if not (train and name.split()[0] in DRAWS | {"network"}):
+    if not (train and draws(case)):  # the random numbers differ in 64 bits
         assert_close(actual, expected, 2e-6)
 
 
