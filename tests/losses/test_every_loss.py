@@ -7,6 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 import scipy.special
+from jax.test_util import check_grads
 from jaxtyping import config
 
 from jaxnets import losses
@@ -75,7 +76,7 @@ def test_the_tables_cover_every_public_loss():
         for name, function in getmembers(losses, isfunction)
         if function.__module__ == losses.__name__ and not name.startswith("_")
     }
-    assert public == {*TABLE, *PENALTIES, "l1_l2"}
+    assert public == {*TABLE, *PENALTIES, "l1_l2"}, "add the new loss to TABLE, with its formula"
 
 
 @every_loss
@@ -90,6 +91,24 @@ def test_numpy_arrays_of_any_real_dtype_give_the_float64_result_in_float32(
     assert actual.dtype == jnp.float32
     expected = reference(outputs.astype(np.float64), labels)
     np.testing.assert_allclose(actual, expected, rtol=2e-6)
+
+
+@every_loss
+def test_jit_and_vmap_over_models_give_the_loss_of_each_model(name):
+    outputs, labels, reference = TABLE[name]
+    models = np.stack([outputs, outputs[::-1]]).astype(np.float32)
+    actual = jax.jit(jax.vmap(getattr(losses, name), (0, None)))(models, jnp.asarray(labels))
+    expected = [reference(model.astype(np.float64), labels) for model in models]
+    np.testing.assert_allclose(actual, expected, rtol=2e-6)
+
+
+@pytest.mark.usefixtures("unoptimised")
+@pytest.mark.parametrize("name", sorted(TABLE.keys() - {"misclassification"}))
+def test_gradients_agree_with_finite_differences_to_second_order(name):
+    outputs, labels, _ = TABLE[name]
+    with jax.enable_x64(True):
+        loss = jax.jit(lambda outputs: getattr(losses, name)(outputs, jnp.asarray(labels)))
+        check_grads(loss, (jnp.asarray(outputs),), order=2)
 
 
 @every_loss
