@@ -7,11 +7,12 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from cases import CASES, as_float64, in_both_modes, over_all, over_layers, start
+from cases import CASES, as_float64, draws, in_both_modes, over_all, over_layers, start
 from helpers import assert_close, assert_same, spec
 from jax.test_util import check_grads
 
 import jaxnets
+from jaxnets import LayerError
 
 
 def test_the_tables_cover_every_public_layer_and_function():
@@ -68,6 +69,17 @@ def test_evaluation_needs_no_key_and_returns_the_state_unchanged(case):
     params, state = start(case)
     _, after = case.layer.apply(params, state, case.x)
     assert_same(after, state)
+
+
+@over_all
+def test_training_without_a_key_is_refused_with_the_cure_where_random_numbers_are_drawn(case):
+    params, state = start(case)
+    train = partial(case.layer.apply, params, state, case.x, train=True)
+    if draws(case):
+        with pytest.raises(LayerError, match=r"needs a random key in training, .*; pass key="):
+            jax.eval_shape(train)
+    else:
+        assert "random_bits" not in str(jax.make_jaxpr(train)())
 
 
 @over_layers

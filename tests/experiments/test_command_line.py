@@ -1,5 +1,6 @@
 """`python -m experiments` lists all scripts; each describes itself, and writes outside the code."""
 
+import ast
 import os
 import subprocess
 import sys
@@ -35,6 +36,22 @@ def test_every_script_is_listed_in_one_line():
     for name, line in scripts().items():
         (listed,) = [each for each in lines if each.split()[:1] == [name]]
         assert listed.endswith(line) and line.endswith((".", "?"))
+
+
+def test_a_test_imports_every_experiment():
+    nodes = (
+        node
+        for path in Path(__file__).parent.glob("test_*.py")
+        for node in ast.walk(ast.parse(path.read_text("utf-8")))
+    )
+    imported = {
+        alias.name
+        for node in nodes
+        if isinstance(node, ast.ImportFrom) and node.module == "experiments"
+        for alias in node.names
+    }
+    experiments = {name for name in SCRIPTS if "." not in name} - {"bench"}  # it has a folder
+    assert not experiments - imported, "run the new experiment, made small, in tests/experiments"
 
 
 def test_python_m_experiments_prints_the_listing():

@@ -102,7 +102,6 @@ def test_jit_and_vmap_over_models_give_the_loss_of_each_model(name):
     np.testing.assert_allclose(actual, expected, rtol=2e-6)
 
 
-@pytest.mark.usefixtures("unoptimised")
 @pytest.mark.parametrize("name", sorted(TABLE.keys() - {"misclassification"}))
 def test_gradients_agree_with_finite_differences_to_second_order(name):
     outputs, labels, _ = TABLE[name]

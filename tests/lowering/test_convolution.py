@@ -151,7 +151,6 @@ def test_every_row_of_the_table_gives_the_output_and_gradients_of_the_loops(name
     assert_close(output_and_gradients(convolve, problem), loops.convolution(*problem), 4e-5)
 
 
-@pytest.mark.usefixtures("unoptimised")
 @pytest.mark.parametrize("layout", ["NHWC", "HWNC"])
 def test_a_new_row_of_the_table_runs_with_its_gradients_in_either_layout(monkeypatch, layout):
     """A row for one tap that doubles the result, after a convolution that is faster in HWNC."""

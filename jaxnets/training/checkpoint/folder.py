@@ -48,7 +48,8 @@ class Checkpoints:
       every: seconds of training between two saves by `fit`, which saves at the end of a chunk.
       keep: the number of newest checkpoints to keep.
       store: the storage, a function of the folder: `FileStore`, one safetensors file per step, or
-        `ShardedStore` for state that is sharded over devices or processes.
+        `ShardedStore` for state that is sharded over devices or processes, or a class of yours with
+        the methods of `jaxnets.training.checkpoint.store.Store`.
 
     Raises:
       CheckpointError: `every` is not a number of seconds, or `keep` not a positive integer.

@@ -14,18 +14,26 @@ from jaxnets.training.checkpoint.file import Content
 
 
 class Store(Protocol):
-    """The protocol of a storage of checkpoints."""
+    """The protocol of a storage of checkpoints, which `Checkpoints(folder, store=...)` calls.
+
+    `store` is a function of the folder, which may not exist before the first save; a second one of
+    the same folder has the steps of the first.
+    """
 
     def path(self, step: int) -> Path:
-        """The path of a step."""
+        """The path of a step, for messages; no file needs to be there."""
         ...
 
     def steps(self) -> list[int]:
-        """The stored steps, damaged or not."""
+        """The stored steps in any order, damaged or not."""
         ...
 
     def start(self, content: Content) -> Callable[[], None]:
-        """Start to save; returns a function that finishes it, which may run in another thread."""
+        """Start to save; returns a function that finishes it, which may run in another thread.
+
+        The arrays are on their devices, and the store's own; it replaces a step that it has. Either
+        function may raise an OSError, which is reported with the path.
+        """
         ...
 
     def settle(self) -> None:
@@ -33,15 +41,18 @@ class Store(Protocol):
         ...
 
     def read(self, step: int) -> Content:
-        """A step's content, with verified checksums; raises DamagedError."""
+        """A step's content as it was saved; raises DamagedError if it is damaged or missing.
+
+        `arrays` may be empty until `Store.arrays`.
+        """
         ...
 
     def arrays(self, content: Content, template: Mapping[str, Any]) -> Mapping[str, Any]:
-        """The arrays of a content that fits the template's leaves."""
+        """The arrays of a content that fits the template's leaves, by their paths."""
         ...
 
     def remove(self, step: int) -> None:
-        """Delete a step."""
+        """Delete a step, unless that has been done."""
         ...
 
 
