@@ -45,6 +45,7 @@ __all__ = [
     "predict",
     "scan_over_time",
     "serial",
+    "sinusoidal_positions",
     "stateless",
     "summary",
     "training",

@@ -10,6 +10,7 @@ from helpers import normal
 
 from jaxnets import (
     Layer,
+    attention,
     avg_pool,
     bag_of_words,
     batch_norm,
@@ -25,6 +26,7 @@ from jaxnets import (
     group_norm,
     heaviside,
     layer_norm,
+    learned_positions,
     local_response_norm,
     lowering,
     max_pool,
@@ -34,6 +36,7 @@ from jaxnets import (
     scan_over_time,
     separable_conv,
     serial,
+    sinusoidal_positions,
     stochastic_pool,
     sum_pool,
 )
@@ -116,6 +119,10 @@ LAYERS = {
     "prelu": Case(prelu(), image),
     "embedding": Case(embedding(12, 3), tokens),
     "bag_of_words": Case(bag_of_words(12, 3), tokens),
+    "attention": Case(attention(2), line),
+    "attention causal": Case(attention(1, causal=True), line),
+    "learned_positions": Case(learned_positions(10), line),
+    "sinusoidal_positions": Case(sinusoidal_positions(), line),
     "serial": Case(
         small_cnn(lowering.conv, lowering.max_pool),
         line,

@@ -1,16 +1,21 @@
-"""Complete models; each function returns a `Layer`."""
+"""Complete models, each a `Layer`, and generation from a language model."""
 
 from jaxnets.models.alexnet import alexnet
+from jaxnets.models.generate import generate
 from jaxnets.models.lenet import lenet5, lenet_batch_norm
 from jaxnets.models.linear import linear, logistic, perceptron
 from jaxnets.models.mlp import autoencoder, mlp
 from jaxnets.models.resnet import resnet18, resnet20, resnet50
 from jaxnets.models.small_cnn import small_cnn
+from jaxnets.models.transformer import bert_encoder, gpt, transformer_block
 from jaxnets.models.vgg import vgg11, vgg16
 
 __all__ = [
     "alexnet",
     "autoencoder",
+    "bert_encoder",
+    "generate",
+    "gpt",
     "lenet5",
     "lenet_batch_norm",
     "linear",
@@ -21,6 +26,7 @@ __all__ = [
     "resnet20",
     "resnet50",
     "small_cnn",
+    "transformer_block",
     "vgg11",
     "vgg16",
 ]
