@@ -45,7 +45,6 @@ __all__ = [
     "predict",
     "scan_over_time",
     "serial",
-    "sinusoidal_positions",
     "stateless",
     "summary",
     "training",

@@ -18,6 +18,7 @@ from jaxnets import (
     conv_transpose,
     dense,
     depthwise_conv,
+    dot_product_attention,
     dropout,
     embedding,
     flatten,
@@ -133,6 +134,7 @@ LAYERS = {
     "scan_over_time": Case(scan_over_time(recurrent_cell, first_carry), line),
 }
 FUNCTIONS = {
+    "dot_product_attention": Case(serial(lambda x: dot_product_attention(x, x, x)), image),
     "max_pool": max_pool_case(image, (2, 2)),
     "max_pool overlapping": max_pool_case(image, (3, 3), strides=2, padding="SAME"),
     "max_pool 1-D": max_pool_case(line, (3,)),

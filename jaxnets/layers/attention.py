@@ -34,8 +34,9 @@ def dot_product_attention(
         gets 0, with finite gradients.
 
     Returns:
-      (batch, to, heads, d); the softmax is computed in float32 or wider.
+      (batch, to, heads, d); computed in float32 or wider, and rounded once.
     """
+    query, key, value = map(as_float, (query, key, value))
     wide = wide_dtype(query.dtype)
     logits = jnp.einsum("bqhd,bkhd->bhqk", query, key, preferred_element_type=wide)
     logits *= query.shape[-1] ** -0.5
@@ -44,9 +45,8 @@ def dot_product_attention(
     largest = jax.lax.stop_gradient(logits.max(-1, keepdims=True, initial=-jnp.inf))
     weights = jnp.exp(logits - jnp.where(jnp.isneginf(largest), 0, largest))
     total = weights.sum(-1, keepdims=True)
-    weights = (weights / jnp.where(total == 0, 1, total)).astype(value.dtype)
-    y = jnp.einsum("bhqk,bkhd->bqhd", weights, value, preferred_element_type=wide)
-    return y.astype(value.dtype)
+    weights /= jnp.where(total == 0, 1, total)
+    return jnp.einsum("bhqk,bkhd->bqhd", weights, value.astype(wide)).astype(value.dtype)
 
 
 def attention(
