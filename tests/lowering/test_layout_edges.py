@@ -169,6 +169,30 @@ def test_only_minus_infinity_is_lost_before_a_factor_of_0(bad, is_lost):
     np.testing.assert_array_equal(actual, [0, 0, 0 if is_lost else np.nan, 0])
 
 
+def in_both_layouts(f, *arguments):
+    """The results in HWNC and in NHWC."""
+    return jax.jit(lowering.in_hwnc(f))(*arguments), jax.jit(f)(*arguments)
+
+
+LAYER, IMAGES = conv(4, (3, 3)), normal(3, 4, 5, 4)
+VARIABLES = LAYER.init(jax.random.key(0), IMAGES)
+
+
+def test_a_number_divided_by_images_is_pooled_after_the_division():
+    def forward(x):
+        return max_pool((2, 2))(1 / (1 + jnp.exp(LAYER.apply(*VARIABLES, x)[0])))
+
+    assert_close(*in_both_layouts(forward, IMAGES))
+
+
+def test_a_reduction_over_any_axes_keeps_the_order_of_the_others():
+    def forward(x):
+        y = LAYER.apply(*VARIABLES, x)[0]
+        return [y.max(axes) for axes in (0, 1, 2, 3, (0, 1), (0, 3), (1, 2), (1, 3), (0, 1, 2))]
+
+    assert_close(*in_both_layouts(forward, IMAGES))
+
+
 def test_an_image_without_rows_is_only_padding():
     x, kernel = jnp.ones((2, 0, 5, 4)), normal(3, 3, 4, 2)
 
