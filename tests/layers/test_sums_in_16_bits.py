@@ -118,7 +118,7 @@ def test_scale_and_bias_of_a_norm_sum_the_gradients_of_all_examples(layer):
 
 
 def test_the_slope_of_prelu_sums_the_gradients_of_all_examples():
-    gradient = gradient_of_ones(prelu(), {"slope": ones(1)}, -ones(N, 1))
+    gradient = gradient_of_ones(prelu(), {"slope": ones(1)}, -ones(60, 50, 1))
     assert gradient["slope"].item() == jnp.asarray(-N, jnp.bfloat16)
 
 
@@ -168,6 +168,21 @@ def test_an_output_is_the_sum_of_every_input(layer, kernel, shape, half):
     params = {"kernel": ones(*kernel, dtype=half)}
     y, _ = jax.jit(layer.apply)(params, {}, ones(*shape, dtype=half))
     assert y.ravel().tolist() == [jnp.asarray(N, half)] * 2
+
+
+TAPS = {
+    "conv_transpose": (conv_transpose(1, (9,), padding="VALID", use_bias=False), 1),
+    "depthwise_conv": (depthwise_conv((9,), padding="VALID", use_bias=False), 2),
+}
+
+
+@HALVES
+@pytest.mark.parametrize(("layer", "channels"), TAPS.values(), ids=TAPS)
+def test_an_output_is_the_sum_over_every_tap(layer, channels, half):
+    most = 2 / jnp.finfo(half).eps  # most + 1 is most
+    kernel = jnp.ones((9, 1, channels), half).at[0].set(most)
+    y, _ = layer.apply({"kernel": kernel}, {}, ones(1, 9, channels, dtype=half))
+    assert y.max() == most + 8
 
 
 @pytest.mark.parametrize("norm", [batch_norm(), layer_norm(), group_norm(1)])
