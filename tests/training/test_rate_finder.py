@@ -55,6 +55,14 @@ def test_the_rates_rise_geometrically_and_each_loss_is_that_before_the_step():
         np.testing.assert_allclose(loss, sums["objective"], rtol=1e-5)
 
 
+def test_each_loss_is_the_weighted_mean():
+    weights = (jnp.arange(40) % 4).astype(jnp.float32)
+    options = {"hparams": HPARAMS, "batch_size": 40, "steps": 5}
+    result = find_learning_rate(TRAIN_STEP, start(), (X, Y, weights), **options)
+    _, sums = STEP(start(), ALL._replace(weights=weights), at(1e-6))
+    np.testing.assert_allclose(result.losses[0], sums["objective"], rtol=1e-5)
+
+
 def test_the_suggestion_is_a_tenth_of_the_rate_at_the_smoothed_minimum():
     result = find_learning_rate(TRAIN_STEP, start(), (X, Y), hparams=HPARAMS, batch_size=40)
     smooth = [result.losses[i - 2 : i + 3].mean() for i in range(2, 98)]
