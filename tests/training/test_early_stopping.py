@@ -106,6 +106,18 @@ def test_a_loss_that_is_never_finite_ends_with_patience_and_the_last_parameters(
     assert len(later.history) == 2  # not 1: the five epochs before `start` do not count
 
 
+def test_of_equal_losses_the_first_is_the_best():
+    train_step = not_finite_while(ALWAYS[0], 7.0)  # always 7
+    fitted = run(train_step, target(10), epochs=9, validation=target(3), patience=2)
+    assert (fitted.best_epoch, len(fitted.history)) == (1, 3)
+
+
+def test_a_run_that_ends_before_a_finite_loss_keeps_its_last_parameters():
+    train_step = not_finite_while(ALWAYS[0], np.nan)
+    fitted = run(train_step, target(10), epochs=2, validation=target(3), patience=3)
+    np.testing.assert_allclose(fitted.train_state.params["kernel"], [[1.9]], rtol=1e-5)
+
+
 def test_a_validation_loss_that_is_not_finite_is_reported_in_its_epoch():
     train_step = not_finite_while(FIRST[0], np.nan)
     fitted = run(train_step, target(10), epochs=3, validation=target(3))
