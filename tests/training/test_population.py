@@ -169,7 +169,9 @@ SQUARED = by_rate(
 
 
 def test_a_member_that_diverges_is_frozen_without_effect_on_the_others():
-    fitted = population(SQUARED, hparams=BLOWN, epochs=3, validation=VALIDATION)
+    reported = []
+    options = {"validation": VALIDATION, "report": reported.append}
+    fitted = population(SQUARED, hparams=BLOWN, epochs=3, **options)
     healthy = population(SQUARED, epochs=3)
     for i in (0, 1, 3):
         assert_same(member(fitted.train_states.params, i), member(healthy.train_states.params, i))
@@ -181,6 +183,8 @@ def test_a_member_that_diverges_is_frozen_without_effect_on_the_others():
     assert 0 < frozen.step <= fitted.diverged[2]
     for figures in (fitted.history[-1].train, fitted.history[-1].validation):
         assert np.isnan(figures["loss"]).tolist() == [False, False, True, False]
+    of_all = fitted.history[-1].validation["loss"]
+    assert reported[-1].validation["loss"] == np.median(of_all[~np.isnan(of_all)])
 
 
 def test_a_population_continues_from_train_states():
