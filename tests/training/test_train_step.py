@@ -161,6 +161,17 @@ def test_a_loss_without_a_gradient_is_refused(loss):
         step(train_step, start(train_step))
 
 
+def test_a_loss_of_one_number_is_refused_even_if_it_is_not_reported():
+    train_step = make_train_step(
+        PERCEPTRON,
+        optax.sgd(RATE),
+        lambda outputs, labels: losses.softmax_cross_entropy(outputs, labels).mean(),
+        metrics={"loss": metrics.accuracy},
+    )
+    with pytest.raises(ValueError, match=r"one number per example.* shape \(\); remove the \.mean"):
+        step(train_step, start(train_step))
+
+
 def test_a_penalty_of_more_than_one_number_is_refused_with_the_cure():
     train_step = make_train_step(
         PERCEPTRON,
