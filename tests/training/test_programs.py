@@ -16,7 +16,7 @@ from refusals import chunks_compiled
 from jaxnets import losses, models
 from jaxnets.training import evaluate, find_learning_rate, make_train_step, predict_proba
 from jaxnets.training.population import fit_population
-from jaxnets.training.programs import _PROGRAMS
+from jaxnets.training.programs import _PROGRAMS, MAX_PROGRAMS, program
 
 HERE = Path(__file__).parent
 PROGRAM = """
@@ -93,6 +93,19 @@ def test_equal_train_steps_share_their_programs():
     before = chunks_compiled()
     run(equal(), epochs=1)
     assert chunks_compiled() == before
+
+
+def test_a_train_step_keeps_a_bounded_number_of_programs():
+    train_step = make_train_step(models.linear(3), optax.sgd(0.1), losses.softmax_cross_entropy)
+
+    def number(step, i):
+        del step
+        return lambda: i
+
+    programs = [program(train_step, number, i) for i in range(MAX_PROGRAMS + 1)]
+    assert len(_PROGRAMS[train_step]) == MAX_PROGRAMS
+    assert program(train_step, number, MAX_PROGRAMS) is programs[-1]
+    assert program(train_step, number, 0) is not programs[0]  # the oldest was evicted
 
 
 @pytest.mark.slow
