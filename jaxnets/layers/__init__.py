@@ -2,16 +2,34 @@
 
 from jaxnets.layers.activation import heaviside, prelu
 from jaxnets.layers.attention import attention, dot_product_attention
-from jaxnets.layers.conv import conv, conv_transpose
+from jaxnets.layers.conv import conv
+from jaxnets.layers.conv_transpose import conv_transpose
 from jaxnets.layers.dense import dense
-from jaxnets.layers.dropout import dropout
+from jaxnets.layers.dropout import dropout, stochastic_depth
 from jaxnets.layers.embedding import bag_of_words, embedding
+from jaxnets.layers.excitation import squeeze_and_excitation
+from jaxnets.layers.kernel_norm import spectral_norm, weight_norm
 from jaxnets.layers.noise import gaussian_noise
-from jaxnets.layers.norm import batch_norm, group_norm, layer_norm, local_response_norm
-from jaxnets.layers.pooling import avg_pool, global_avg_pool, max_pool, stochastic_pool, sum_pool
+from jaxnets.layers.norm import (
+    batch_norm,
+    group_norm,
+    instance_norm,
+    layer_norm,
+    local_response_norm,
+    rms_norm,
+)
+from jaxnets.layers.pooling import (
+    avg_pool,
+    global_avg_pool,
+    global_max_pool,
+    max_pool,
+    stochastic_pool,
+    sum_pool,
+)
 from jaxnets.layers.position import learned_positions, sinusoidal_positions
 from jaxnets.layers.reshape import flatten, scale_pixels
 from jaxnets.layers.separable import depthwise_conv, separable_conv
+from jaxnets.layers.upsampling import pixel_shuffle, upsample
 
 __all__ = [
     "attention",
@@ -28,16 +46,25 @@ __all__ = [
     "flatten",
     "gaussian_noise",
     "global_avg_pool",
+    "global_max_pool",
     "group_norm",
     "heaviside",
+    "instance_norm",
     "layer_norm",
     "learned_positions",
     "local_response_norm",
     "max_pool",
+    "pixel_shuffle",
     "prelu",
+    "rms_norm",
     "scale_pixels",
     "separable_conv",
     "sinusoidal_positions",
+    "spectral_norm",
+    "squeeze_and_excitation",
+    "stochastic_depth",
     "stochastic_pool",
     "sum_pool",
+    "upsample",
+    "weight_norm",
 ]

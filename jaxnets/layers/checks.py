@@ -68,6 +68,12 @@ def check_channels(layer: str, values: Array, x: Any) -> None:
         )
 
 
+def check_pixels(layer: str, x: Any) -> None:
+    """Raise for images (batch, *space, channels) without pixels."""
+    if 0 in x.shape[1:-1]:
+        raise LayerError(f"{layer} expects images of at least one pixel, got {x.shape}")
+
+
 def get_array(layer: str, tree: Params | State, name: str, kind: str = "params") -> Array:
     """The layer's array with this name; raises if it is missing."""
     if name not in tree:

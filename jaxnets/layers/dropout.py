@@ -1,4 +1,4 @@
-"""Dropout."""
+"""Dropout of units, and of whole examples."""
 
 from collections.abc import Callable
 from typing import Any, Literal
@@ -60,6 +60,27 @@ def dropout(
         return jnp.where(kept, scaled, 0).astype(x.dtype), state
 
     return Layer(init, apply)
+
+
+def stochastic_depth(rate: float | Array) -> Layer:
+    """Drops each example as a whole with probability `rate` in training: `dropout` by example.
+
+    For the branch of a residual block, `x + drop(branch(x))`, which an example then skips. Those
+    that are kept are divided by 1 - rate; evaluation is the identity. Source: Huang et al. 2016,
+    "Deep networks with stochastic depth"; also called drop path (Larsson et al. 2017).
+
+    Args:
+      rate: the probability that an example is set to 0; it may be traced, as a hyperparameter.
+
+    Raises:
+      LayerError: `rate` outside [0, 1), or training without a key.
+    """
+    check_fraction("stochastic_depth", error=LayerError, rate=rate)
+    return dropout(rate, mask=_by_example)
+
+
+def _by_example(key: Key, keep: Array, shape: tuple[int, ...]) -> Array:
+    return BERNOULLI(key, keep, (*shape[:1], *(1,) * (len(shape) - 1)))
 
 
 def _expect_mask_for(x: Array, kept: Array) -> None:

@@ -72,12 +72,66 @@ def layer_norm(*, epsilon: float = 1e-6) -> Layer:
     return stateless(init, apply)
 
 
+def rms_norm(*, epsilon: float = 1e-6) -> Layer:
+    """Divides each example's last axis by its root mean square, then scales the channels.
+
+    Params: `scale` (channels,). Source: Zhang & Sennrich 2019, "Root mean square layer
+    normalization", equation 4.
+
+    Raises:
+      LayerError: an input whose channels differ from the params'.
+    """
+
+    def init(key: Key, x: Any) -> Params:
+        del key
+        return {"scale": jnp.ones(x.shape[-1:], jnp.float32)}
+
+    def apply(params: Params, x: Array) -> Array:
+        scale, x = get_array("rms_norm()", params, "scale"), as_float(x)
+        check_channels("rms_norm()", scale, x)
+        a = x.astype(wide_dtype(x.dtype))
+        mean_square = jnp.square(a).mean(-1, keepdims=True)
+        return (a * (jax.lax.rsqrt(mean_square + epsilon) * per_channel(scale, a))).astype(x.dtype)
+
+    return stateless(init, apply)
+
+
+def instance_norm(*, epsilon: float = 1e-6) -> Layer:
+    """Normalises each channel of each example over space: `group_norm` with one channel per group.
+
+    From (batch, *space, channels). Params: `scale`, `bias` (channels,). Source: Ulyanov, Vedaldi &
+    Lempitsky 2016, "Instance normalization".
+
+    Raises:
+      LayerError: an input without spatial axes, or whose channels differ from the params'.
+    """
+    name = "instance_norm()"
+
+    def expect_space(x: Any) -> None:
+        if len(x.shape) < 3:
+            raise LayerError(f"{name} expects (batch, *space, channels) but got {x.shape}")
+
+    def init(key: Key, x: Any) -> Params:
+        del key
+        expect_space(x)
+        return _scale_and_bias(x.shape[-1:])
+
+    def apply(params: Params, x: Array) -> Array:
+        x = as_float(x)
+        expect_space(x)
+        check_channels(name, get_array(name, params, "scale"), x)
+        mean, var = _moments(x, axes=tuple(range(1, x.ndim - 1)), keepdims=True)
+        return _normalise(x, mean, var, params, epsilon)
+
+    return stateless(init, apply)
+
+
 def group_norm(groups: int, *, epsilon: float = 1e-6) -> Layer:
     """Normalises each example's channels in `groups` groups, over all positions of a group.
 
     Each group has mean 0 and variance 1; then channels are scaled and shifted. From (batch, ...,
-    channels). One group is layer norm over the whole example; as many groups as channels, instance
-    norm. Params: `scale`, `bias` (channels,). Source: Wu & He 2018, equations 1 to 7.
+    channels). One group is layer norm over the whole example; as many groups as channels,
+    `instance_norm`. Params: `scale`, `bias` (channels,). Source: Wu & He 2018, equations 1 to 7.
 
     Raises:
       LayerError: `groups` is not a positive integer or does not divide the channels, or an input

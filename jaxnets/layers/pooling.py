@@ -11,7 +11,7 @@ from jaxnets import lowering
 from jaxnets.dtypes import as_array, as_float, wide_dtype
 from jaxnets.errors import LayerError
 from jaxnets.layer import Array, Key, Layer, Params, State
-from jaxnets.layers.checks import Padding, as_padding, per_axis, require_key
+from jaxnets.layers.checks import Padding, as_padding, check_pixels, per_axis, require_key
 from jaxnets.layers.defaults import MAX_POOL
 
 Pool = Callable[[Array], Array]
@@ -22,6 +22,8 @@ def max_pool(
     *,
     strides: int | Sequence[int] | None = None,
     padding: Padding = "VALID",
+    dilation: int | Sequence[int] = 1,
+    ceil_mode: bool = False,
     pool: Callable[..., Array] = MAX_POOL,
 ) -> Pool:
     """The largest value of each window, from (batch, *space, channels).
@@ -30,12 +32,15 @@ def max_pool(
       window: the window's extent along each spatial axis.
       strides: the step of the window along each axis; the default is the window's extent.
       padding: "VALID" (none), "SAME", or (before, after) pairs; padding is never the maximum.
+      dilation: the distance between the window's values along each axis.
+      ceil_mode: whether a last window that is partly outside counts, if it starts inside the input
+        or in the padding before it (as in PyTorch and ONNX).
       pool: the implementation; `jaxnets.lowering.plain_max_pool` is XLA's on every backend.
 
     Raises:
       LayerError: a size that is not a positive integer, or a window larger than the input.
     """
-    return _pool("max_pool", pool, window, strides, padding)
+    return _pool("max_pool", pool, window, strides, padding, dilation, ceil_mode)
 
 
 def avg_pool(
@@ -43,12 +48,14 @@ def avg_pool(
     *,
     strides: int | Sequence[int] | None = None,
     padding: Padding = "VALID",
+    dilation: int | Sequence[int] = 1,
+    ceil_mode: bool = False,
 ) -> Pool:
     """The mean of each window, without padding values, from (batch, *space, channels).
 
     Arguments and errors as for `max_pool`.
     """
-    return _pool("avg_pool", lowering.avg_pool, window, strides, padding)
+    return _pool("avg_pool", lowering.avg_pool, window, strides, padding, dilation, ceil_mode)
 
 
 def sum_pool(
@@ -56,12 +63,14 @@ def sum_pool(
     *,
     strides: int | Sequence[int] | None = None,
     padding: Padding = "VALID",
+    dilation: int | Sequence[int] = 1,
+    ceil_mode: bool = False,
 ) -> Pool:
     """The sum of each window, from (batch, *space, channels).
 
     Arguments and errors as for `max_pool`.
     """
-    return _pool("sum_pool", lowering.sum_pool, window, strides, padding)
+    return _pool("sum_pool", lowering.sum_pool, window, strides, padding, dilation, ceil_mode)
 
 
 def stochastic_pool(
@@ -69,6 +78,8 @@ def stochastic_pool(
     *,
     strides: int | Sequence[int] | None = None,
     padding: Padding = "VALID",
+    dilation: int | Sequence[int] = 1,
+    ceil_mode: bool = False,
 ) -> Layer:
     """One random value of each window in training, with probability proportional to the value.
 
@@ -82,7 +93,9 @@ def stochastic_pool(
     Raises:
       LayerError: training without a key.
     """
-    values_by_tap = _pool("stochastic_pool", _taps, window, strides, padding)
+    values_by_tap = _pool(
+        "stochastic_pool", lowering.taps, window, strides, padding, dilation, ceil_mode
+    )
 
     def init(key: Key, x: Any) -> tuple[Params, State]:
         del key, x
@@ -104,6 +117,19 @@ def stochastic_pool(
     return Layer(init, apply)
 
 
+def global_max_pool(x: Array) -> Array:
+    """The largest value over all spatial axes: (batch, *space, channels) to (batch, channels).
+
+    Equal values share the gradient.
+
+    Raises:
+      LayerError: an image without pixels.
+    """
+    x = as_array(x)
+    check_pixels("global_max_pool", x)
+    return x.max(tuple(range(1, x.ndim - 1)))
+
+
 def global_avg_pool(x: Array) -> Array:
     """The mean over all spatial axes: (batch, *space, channels) to (batch, channels).
 
@@ -111,13 +137,8 @@ def global_avg_pool(x: Array) -> Array:
       LayerError: an image without pixels.
     """
     x = as_float(x)
-    if 0 in x.shape[1:-1]:
-        raise LayerError(f"global_avg_pool expects images of at least one pixel, got {x.shape}")
+    check_pixels("global_avg_pool", x)
     return x.mean(tuple(range(1, x.ndim - 1)))
-
-
-def _taps(x: Array, window: tuple[int, ...], strides: Any, padding: Any) -> list[Array]:
-    return lowering.taps(x, window, strides, padding, (1,) * len(window))
 
 
 def _total(values: list[Array]) -> Array:
@@ -141,12 +162,17 @@ def _pool(
     window: Sequence[int],
     strides: int | Sequence[int] | None,
     padding: Padding,
+    dilation: int | Sequence[int],
+    ceil_mode: bool,
 ) -> Callable[[Any], Any]:
     if not (isinstance(window, Sequence) or np.ndim(window)):
         raise LayerError(f"{name} expects one size per axis, as in (2, 2), but got {window!r}")
     axes = len(window)
     strides = window if strides is None else strides
-    window, strides = per_axis(name, axes, window=window, strides=strides)
+    window, strides, dilation = per_axis(
+        name, axes, window=window, strides=strides, dilation=dilation
+    )
+    span = lowering.dilated(window, dilation)
     padding = as_padding(name, axes, padding)
     name = f"{name}({window})"
 
@@ -155,9 +181,10 @@ def _pool(
             raise LayerError(
                 f"{name} expects (batch, ..., channels) with {axes} spatial axes, but got {x.shape}"
             )
-        if 0 in x.shape[1:-1]:
-            raise LayerError(f"{name} expects images of at least one pixel, got {x.shape}")
-        pairs = lowering.explicit_padding(name, x.shape[1:-1], window, strides, padding)
-        return pool(as_array(x), window, strides, pairs)
+        check_pixels(name, x)
+        pairs = lowering.explicit_padding(name, x.shape[1:-1], span, strides, padding)
+        if ceil_mode:
+            pairs = lowering.ceil_padding(x.shape[1:-1], span, strides, pairs)
+        return pool(as_array(x), window, strides, pairs, dilation)
 
     return apply

@@ -6,13 +6,22 @@ from collections.abc import Callable, Sequence
 import numpy as np
 
 from jaxnets.dtypes import as_float, wide_dtype
+from jaxnets.errors import LayerError
 from jaxnets.layer import Array
 from jaxnets.layers.channels import per_channel
 
 
-def flatten(x: Array) -> Array:
-    """Merges all axes after the batch axis: (batch, ...) to (batch, features)."""
-    return x.reshape(x.shape[0], math.prod(x.shape[1:]))
+def flatten(x: Array, start: int = 1) -> Array:
+    """Merges all axes from `start` on, by default all but the batch: to (batch, features).
+
+    `functools.partial(flatten, start=2)` keeps an axis of time.
+
+    Raises:
+      LayerError: `start` is not an axis, or the number of axes.
+    """
+    if start not in range(x.ndim + 1):
+        raise LayerError(f"flatten expects start from 0 to {x.ndim} for {x.shape}, got {start!r}")
+    return x.reshape(*x.shape[:start], math.prod(x.shape[start:]))
 
 
 def scale_pixels(

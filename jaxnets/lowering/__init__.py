@@ -6,7 +6,7 @@ One file per implementation; `dispatch` has the table that chooses one for a con
 from jaxnets.lowering.convolution import conv, conv_transpose
 from jaxnets.lowering.layout import in_hwnc
 from jaxnets.lowering.matmul import compiler_options
-from jaxnets.lowering.padding import explicit_padding
+from jaxnets.lowering.padding import ceil_padding, dilated, explicit_padding
 from jaxnets.lowering.plain import (
     plain_avg_pool,
     plain_conv,
@@ -19,9 +19,11 @@ from jaxnets.lowering.taps import taps
 
 __all__ = [
     "avg_pool",
+    "ceil_padding",
     "compiler_options",
     "conv",
     "conv_transpose",
+    "dilated",
     "explicit_padding",
     "in_hwnc",
     "max_pool",

@@ -69,20 +69,39 @@ def _conv_backward(
 _conv.defvjp(_conv_forward, _conv_backward)
 
 
-def conv_transpose(x: Array, kernel: Array, extent: Ints, strides: Ints, padding: Pairs) -> Array:
+def conv_transpose(
+    x: Array,
+    kernel: Array,
+    extent: Ints,
+    strides: Ints,
+    padding: Pairs,
+    dilation: Ints,
+    groups: int,
+) -> Array:
     """The transpose of `conv` with the same kernel, to a spatial shape of `extent`."""
-    size = math.prod(x.shape[:-1] + kernel.shape[:-1]) * x.dtype.itemsize
-    if not patches_fit(size):
-        return plain_conv_transpose(x, kernel, extent, strides, padding)
-    return _conv_transpose(x, kernel, extent, strides, padding)
+    size = math.prod(x.shape[:-1] + kernel.shape[:-1]) * groups * x.dtype.itemsize
+    implementation = _conv_transpose if patches_fit(size) else plain_conv_transpose
+    return implementation(x, kernel, extent, strides, padding, dilation, groups)
 
 
-@partial(jax.custom_vjp, nondiff_argnums=(2, 3, 4))
-def _conv_transpose(x: Array, kernel: Array, extent: Ints, strides: Ints, padding: Pairs) -> Array:
+@partial(jax.custom_vjp, nondiff_argnums=(2, 3, 4, 5, 6))
+def _conv_transpose(
+    x: Array,
+    kernel: Array,
+    extent: Ints,
+    strides: Ints,
+    padding: Pairs,
+    dilation: Ints,
+    groups: int,
+) -> Array:
+    options = (strides, padding, dilation, groups)
+
     def by_patches(x: Array, kernel: Array) -> Array:
-        return patches.input_gradient(x, extent, kernel, strides, padding, (1,) * len(extent), 1)
+        return patches.input_gradient(x, extent, kernel, *options)
 
-    plain = partial(plain_conv_transpose, extent=extent, strides=strides, padding=padding)
+    def plain(x: Array, kernel: Array) -> Array:
+        return plain_conv_transpose(x, kernel, extent, *options)
+
     return lax.platform_dependent(x, kernel, cpu=by_patches, default=plain)
 
 
@@ -91,12 +110,19 @@ def _conv_transpose_forward(x: Array, kernel: Array, *options) -> tuple[Array, t
 
 
 def _conv_transpose_backward(
-    extent: Ints, strides: Ints, padding: Pairs, saved: tuple[Array, Array], g: Array
+    extent: Ints,
+    strides: Ints,
+    padding: Pairs,
+    dilation: Ints,
+    groups: int,
+    saved: tuple[Array, Array],
+    g: Array,
 ) -> tuple[Array, Array]:
+    del extent
     x, kernel = saved
 
     def forward(kernel: Array) -> Array:
-        return _conv(g, kernel, strides, padding, (1,) * len(extent), 1)
+        return _conv(g, kernel, strides, padding, dilation, groups)
 
     dx, vjp = jax.vjp(forward, kernel)  # <transpose(x, k), g> = <x, conv(g, k)>
     return dx, *vjp(x)

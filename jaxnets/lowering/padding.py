@@ -34,3 +34,21 @@ def explicit_padding(
             f'use a smaller window, a larger input, or padding="SAME"'
         )
     return pairs
+
+
+def dilated(window: Ints, dilation: Ints) -> Ints:
+    """The extent of a window from its first tap to its last."""
+    return tuple((n - 1) * d + 1 for n, d in zip(window, dilation, strict=True))
+
+
+def ceil_padding(extent: Ints, window: Ints, strides: Ints, padding: Pairs) -> Pairs:
+    """The padding, with more after it for a last window that is partly outside.
+
+    Such a window must start inside the input or in the padding before it.
+    """
+    pairs = []
+    for n, w, s, (before, after) in zip(extent, window, strides, padding, strict=True):
+        missing = (w - n - before - after) % s
+        start = before + n + after + missing - w
+        pairs.append((before, after + missing if start < before + n else after))
+    return tuple(pairs)

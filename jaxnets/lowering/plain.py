@@ -9,9 +9,14 @@ from jax import lax
 
 from jaxnets.dtypes import float_dtype, wide_dtype
 from jaxnets.layer import Array
-from jaxnets.lowering.padding import Ints, Pairs
+from jaxnets.lowering.padding import Ints, Pairs, dilated
+from jaxnets.lowering.taps import taps
 
-_LAYOUTS = {1: ("NWC", "WIO", "NWC"), 2: ("NHWC", "HWIO", "NHWC")}
+_LAYOUTS = {
+    1: ("NWC", "WIO", "NWC"),
+    2: ("NHWC", "HWIO", "NHWC"),
+    3: ("NDHWC", "DHWIO", "NDHWC"),
+}
 
 
 def plain_conv(
@@ -44,43 +49,62 @@ def plain_conv_transpose(
     extent: Ints,
     strides: Ints,
     padding: Pairs,
+    dilation: Ints,
+    groups: int,
 ) -> Array:
     """The transpose of `plain_conv` with the same kernel, to a spatial shape of `extent`."""
 
     def forward(y: Array) -> Array:
-        return plain_conv(y, kernel, strides, padding, (1,) * len(strides), 1)
+        return plain_conv(y, kernel, strides, padding, dilation, groups)
 
-    y = jax.ShapeDtypeStruct((x.shape[0], *extent, kernel.shape[-2]), x.dtype)
+    y = jax.ShapeDtypeStruct((x.shape[0], *extent, kernel.shape[-2] * groups), x.dtype)
     return jax.linear_transpose(forward, y)(x)[0]
 
 
-def plain_max_pool(x: Array, window: Ints, strides: Ints, padding: Pairs) -> Array:
+def plain_max_pool(x: Array, window: Ints, strides: Ints, padding: Pairs, dilation: Ints) -> Array:
     """The largest value of each window; padding is never the maximum."""
-    dtype, overlap = x.dtype, any(s < w for s, w in zip(strides, window, strict=True))
+    dtype, span = x.dtype, dilated(window, dilation)
+    overlap = any(s < n for s, n in zip(strides, span, strict=True))
     if overlap and jnp.issubdtype(dtype, jnp.inexact):
         x = x.astype(wide_dtype(dtype))  # gradients of overlapping windows are summed
-    y = lax.reduce_window(x, _lowest(x.dtype), lax.max, *_windows(window, strides, padding))
-    return y.astype(dtype)
+    if span != window:
+        return _largest_tap(x, window, strides, padding, dilation).astype(dtype)
+    options = _windows(window, strides, padding, dilation)
+    return lax.reduce_window(x, _lowest(x.dtype), lax.max, **options).astype(dtype)
 
 
-def plain_sum_pool(x: Array, window: Ints, strides: Ints, padding: Pairs) -> Array:
+def plain_sum_pool(x: Array, window: Ints, strides: Ints, padding: Pairs, dilation: Ints) -> Array:
     """The sum of each window."""
-    return _wide_sum(x, window, strides, padding).astype(float_dtype(x.dtype))
+    return _wide_sum(x, window, strides, padding, dilation).astype(float_dtype(x.dtype))
 
 
-def plain_avg_pool(x: Array, window: Ints, strides: Ints, padding: Pairs) -> Array:
+def plain_avg_pool(x: Array, window: Ints, strides: Ints, padding: Pairs, dilation: Ints) -> Array:
     """The mean of each window, without padding values."""
-    total: Array = _wide_sum(x, window, strides, padding)
+    total: Array = _wide_sum(x, window, strides, padding, dilation)
     count: Any = math.prod(window)
     if any(map(any, padding)):
-        count = _wide_sum(jnp.ones_like(x), window, strides, padding)
+        count = _wide_sum(jnp.ones_like(x), window, strides, padding, dilation)
     return (total / count).astype(float_dtype(x.dtype))
 
 
-def _wide_sum(x: Array, window: Ints, strides: Ints, padding: Pairs) -> Array:
+def _wide_sum(x: Array, window: Ints, strides: Ints, padding: Pairs, dilation: Ints) -> Array:
     """The sum in float32 or wider: in bfloat16, 256 + 1 is 256."""
-    x = x.astype(wide_dtype(x.dtype))
-    return lax.reduce_window(x, x.dtype.type(0), lax.add, *_windows(window, strides, padding))
+    x, options = x.astype(wide_dtype(x.dtype)), _windows(window, strides, padding, dilation)
+    return lax.reduce_window(x, x.dtype.type(0), lax.add, **options)
+
+
+def _largest_tap(x: Array, window: Ints, strides: Ints, padding: Pairs, dilation: Ints) -> Array:
+    """The largest of a dilated window's taps, of which XLA's maximum has no gradient.
+
+    Of equal values the first gets the gradient, as in XLA; NaN is the largest.
+    """
+    edges = [(0, 0, 0), *((*pair, 0) for pair in padding), (0, 0, 0)]
+    y, *others = taps(
+        lax.pad(x, _lowest(x.dtype), edges), window, strides, ((0, 0),) * len(window), dilation
+    )
+    for tap in others:
+        y = jnp.where((tap > y) | (tap != tap), tap, y)
+    return y
 
 
 def _lowest(dtype: Any) -> Any:
@@ -90,5 +114,10 @@ def _lowest(dtype: Any) -> Any:
     return dtype.type(False if jnp.issubdtype(dtype, jnp.bool_) else -jnp.inf)
 
 
-def _windows(window: Ints, strides: Ints, padding: Pairs) -> tuple:
-    return (1, *window, 1), (1, *strides, 1), ((0, 0), *padding, (0, 0))
+def _windows(window: Ints, strides: Ints, padding: Pairs, dilation: Ints) -> dict[str, Any]:
+    return {
+        "window_dimensions": (1, *window, 1),
+        "window_strides": (1, *strides, 1),
+        "padding": ((0, 0), *padding, (0, 0)),
+        "window_dilation": (1, *dilation, 1),
+    }

@@ -6,31 +6,32 @@ from jax import lax
 
 from jaxnets.layer import Array
 from jaxnets.lowering.blocks import blocks_avg_pool, blocks_max_pool, blocks_sum_pool
-from jaxnets.lowering.padding import Ints, Pairs
+from jaxnets.lowering.padding import Ints, Pairs, dilated
 from jaxnets.lowering.plain import plain_avg_pool, plain_max_pool, plain_sum_pool
 
 
-def max_pool(x: Array, window: Ints, strides: Ints, padding: Pairs) -> Array:
+def max_pool(x: Array, window: Ints, strides: Ints, padding: Pairs, dilation: Ints) -> Array:
     """The largest value of each window: by blocks on CPU if the windows tile the input."""
-    plain = partial(plain_max_pool, window=window, strides=strides, padding=padding)
-    if not _tiles(window, strides, padding):
+    options = {"strides": strides, "padding": padding, "dilation": dilation}
+    plain = partial(plain_max_pool, window=window, **options)
+    if not _tiles(window, **options):
         return plain(x)
     return lax.platform_dependent(x, cpu=partial(blocks_max_pool, window=window), default=plain)
 
 
-def sum_pool(x: Array, window: Ints, strides: Ints, padding: Pairs) -> Array:
+def sum_pool(x: Array, window: Ints, strides: Ints, padding: Pairs, dilation: Ints) -> Array:
     """The sum of each window: by blocks if the windows tile the input, else plain."""
-    if _tiles(window, strides, padding):
+    if _tiles(window, strides, padding, dilation):
         return blocks_sum_pool(x, window)
-    return plain_sum_pool(x, window, strides, padding)
+    return plain_sum_pool(x, window, strides, padding, dilation)
 
 
-def avg_pool(x: Array, window: Ints, strides: Ints, padding: Pairs) -> Array:
+def avg_pool(x: Array, window: Ints, strides: Ints, padding: Pairs, dilation: Ints) -> Array:
     """The mean of each window: by blocks if the windows tile the input, else plain."""
-    if _tiles(window, strides, padding):
+    if _tiles(window, strides, padding, dilation):
         return blocks_avg_pool(x, window)
-    return plain_avg_pool(x, window, strides, padding)
+    return plain_avg_pool(x, window, strides, padding, dilation)
 
 
-def _tiles(window: Ints, strides: Ints, padding: Pairs) -> bool:
-    return window == strides and not any(map(any, padding))
+def _tiles(window: Ints, strides: Ints, padding: Pairs, dilation: Ints) -> bool:
+    return dilated(window, dilation) == strides == window and not any(map(any, padding))
