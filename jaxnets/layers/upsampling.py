@@ -17,9 +17,10 @@ def pixel_shuffle(factor: int) -> Callable[[Array], Array]:
     """Makes pixels from channels: enlarges each of n spatial axes, with fewer channels.
 
     From (batch, *space, channels * factor^n) to (batch, *space * factor, channels). The channels
-    that become one are adjacent, in the order of rows and columns: for images, channel (c * factor + i) * factor + j of a pixel is channel c of its pixel
-    (i, j), as in PyTorch. TensorFlow's `depth_to_space` has the order (i, j, c). Source: Shi et al.
-    2016, "Real-time single image and video super-resolution", equation 4.
+    that become one are adjacent, in the order of rows and columns, as in PyTorch: for images, the
+    channel (c * factor + i) * factor + j becomes channel c of the pixel in row i and column j.
+    TensorFlow's `depth_to_space` has the order (i, j, c). Source: Shi et al. 2016, "Real-time
+    single image and video super-resolution", equation 4.
 
     Raises:
       LayerError: `factor` is not a positive integer, or channels that are not a multiple of

@@ -1,19 +1,25 @@
 """Complete models, each a `Layer`, and generation from a language model."""
 
 from jaxnets.models.alexnet import alexnet
+from jaxnets.models.convnext import convnext
 from jaxnets.models.generate import generate
 from jaxnets.models.lenet import lenet5, lenet_batch_norm
 from jaxnets.models.linear import linear, logistic, perceptron
 from jaxnets.models.mlp import autoencoder, mlp
+from jaxnets.models.mobilenet import efficientnet_lite0, mobilenet_v2
 from jaxnets.models.resnet import resnet18, resnet20, resnet50
 from jaxnets.models.small_cnn import small_cnn
+from jaxnets.models.squeezenet import squeezenet, squeezenet_1_1
 from jaxnets.models.transformer import bert_encoder, gpt, transformer_block
+from jaxnets.models.unet import unet
 from jaxnets.models.vgg import vgg11, vgg16
 
 __all__ = [
     "alexnet",
     "autoencoder",
     "bert_encoder",
+    "convnext",
+    "efficientnet_lite0",
     "generate",
     "gpt",
     "lenet5",
@@ -21,12 +27,16 @@ __all__ = [
     "linear",
     "logistic",
     "mlp",
+    "mobilenet_v2",
     "perceptron",
     "resnet18",
     "resnet20",
     "resnet50",
     "small_cnn",
+    "squeezenet",
+    "squeezenet_1_1",
     "transformer_block",
+    "unet",
     "vgg11",
     "vgg16",
 ]
