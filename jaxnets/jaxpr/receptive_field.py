@@ -48,7 +48,8 @@ def receptive_field(model: Layer, x: Any) -> dict[str, ReceptiveField]:
 
     Raises:
       LayerError: an input without spatial axes, or an operation that has no rule or changes the
-        order of rows and columns, such as a transposed convolution, a loop or attention.
+        order of rows and columns, such as a transposed convolution, a convolution after
+        upsampling or a pixel shuffle, a loop or attention.
     """
     if len(getattr(x, "shape", ())) < 3:
         raise LayerError(

@@ -3,10 +3,11 @@
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 
 from jaxnets.checks import as_integers
 from jaxnets.compose import network
-from jaxnets.dtypes import wide_dtype
+from jaxnets.dtypes import as_float, wide_dtype
 from jaxnets.errors import LayerError
 from jaxnets.layer import Array, Key, Layer, Params, State
 from jaxnets.layers.dense import dense
@@ -47,9 +48,10 @@ def squeeze_and_excitation(ratio: int = 16) -> Layer:
 def _scaled(channels: int, ratio: int) -> Layer:
     @network(squeeze=dense(max(1, channels // ratio)), excite=dense(channels))
     def scaled(x, *, squeeze, excite):
-        s = excite(jax.nn.relu(squeeze(global_avg_pool(x))))
-        wide = wide_dtype(s.dtype)  # the gradient of a scale is a sum over space
-        gate = jax.nn.sigmoid(s.astype(wide)).reshape(len(s), *(1,) * (x.ndim - 2), channels)
-        return (x.astype(wide) * gate).astype(s.dtype)
+        x = as_float(x)
+        wide = x.astype(wide_dtype(x.dtype))  # the gradient of a factor is a sum over space
+        s = excite(jax.nn.relu(squeeze(global_avg_pool(wide))))
+        factors = jax.nn.sigmoid(s.astype(wide_dtype(s.dtype)))
+        return (wide * jnp.expand_dims(factors, tuple(range(1, x.ndim - 1)))).astype(s.dtype)
 
     return scaled

@@ -49,9 +49,9 @@ def spectral_norm(layer: Layer) -> Layer:
     makes one step v = W u / |W u|, u = W^T v / |W^T v|, and divides by v^T W u; u and v count as
     constants there. Evaluation divides by v^T W u with the last u and v. Params: those of the
     layer; state: that of the layer, and the vectors `u` (features,) and `v` (inputs,), in float32
-    whatever the kernel. A kernel of zeros stays zero. As in PyTorch, u and v start with 15 steps.
-    Source: Miyato et al. 2018, "Spectral normalization for generative adversarial networks",
-    algorithm 1.
+    whatever the kernel, which start with 15 steps and which an empty batch leaves unchanged. A
+    kernel of zeros stays zero. Source: Miyato et al. 2018, "Spectral normalization for generative
+    adversarial networks", algorithm 1.
 
     Raises:
       LayerError: a layer whose params have no kernel, as a network; wrap the layers in it.
@@ -70,7 +70,7 @@ def spectral_norm(layer: Layer) -> Layer:
         kernel = _kernel("spectral_norm", params)
         u, v = (get_array("spectral_norm", state, name, "state") for name in ("u", "v"))
         w = _matrix(kernel)
-        if train:
+        if train and x.size:
             updated = _power_iteration(jax.lax.stop_gradient(w), u, steps=1)
             u, v = (new.astype(old.dtype) for new, old in zip(updated, (u, v), strict=True))
         largest = v @ w @ u

@@ -10,8 +10,12 @@ from jaxnets import (
     conv_transpose,
     depthwise_conv,
     global_avg_pool,
+    global_max_pool,
+    lowering,
     max_pool,
+    pixel_shuffle,
     sum_pool,
+    upsample,
 )
 
 
@@ -33,16 +37,18 @@ def convolution(node, x, kernel, bias=None):
 
 def transposed_convolution(node, x, kernel):
     _, features, *size = kernel.shape
-    strides = node.get("strides", [1] * len(size))
+    strides, dilation = (node.get(name, [1] * len(size)) for name in ("strides", "dilations"))
+    window, groups = lowering.dilated(size, dilation), node.get("group", 1)
     pairs = padding(node, x, size)
     if "output_shape" in node:
-        spread = [(n - 1) * s + k for n, s, k in zip(x.shape[2:], strides, size, strict=True)]
+        spread = [(n - 1) * s + w for n, s, w in zip(x.shape[2:], strides, window, strict=True)]
         total = [n - out for n, out in zip(spread, node["output_shape"], strict=True)]
         pairs = [(t - t // 2, t // 2) for t in total]
     elif pairs != "SAME":  # additional outputs correspond to less cropping by the padding
         more = node.get("output_padding", [0] * len(size))
         pairs = [(before, after - m) for (before, after), m in zip(pairs, more, strict=True)]
-    layer = conv_transpose(features, size, strides=strides, padding=pairs, use_bias=False)
+    options = {"strides": strides, "padding": pairs, "dilation": dilation, "groups": groups}
+    layer = conv_transpose(groups * features, size, **options, use_bias=False)
     params = {"kernel": np.moveaxis(kernel, (0, 1), (-1, -2))}
     return [channels_first(run(layer, params, channels_last(x))[0])]
 
@@ -76,8 +82,26 @@ def global_average_pool(node, x):
     return [y.reshape(*x.shape[:2], *[1] * (x.ndim - 2))]
 
 
-def global_max_pool(node, x):
-    return [pooling(max_pool, {"kernel_shape": x.shape[2:]}, x)]
+def global_maximum_pool(node, x):
+    y = jax.jit(global_max_pool)(channels_last(x))
+    return [y.reshape(*x.shape[:2], *[1] * (x.ndim - 2))]
+
+
+def depth_to_space(node, x):
+    factor = node["blocksize"]
+    if node.get("mode", b"DCR") == b"DCR":  # rows and columns before channels
+        batch, channels, *space = x.shape
+        apart = x.reshape(batch, factor**2, channels // factor**2, *space)
+        x = np.swapaxes(apart, 1, 2).reshape(x.shape)
+    return [channels_first(jax.jit(pixel_shuffle(factor))(channels_last(x)))]
+
+
+def enlarge(node, x, *operands):
+    """Upsample, and Resize by whole factors along the axes of space."""
+    axes, scales = node.get("axes", range(x.ndim)), [int(scale) for scale in operands[-1]]
+    factors = dict.fromkeys(range(x.ndim), 1) | dict(zip(axes, scales, strict=True))
+    layer = upsample([factors[axis] for axis in range(2, x.ndim)], method=node["mode"].decode())
+    return [channels_first(jax.jit(layer)(channels_last(x)))]
 
 
 def padding(node, x, size):
@@ -96,22 +120,12 @@ def padding(node, x, size):
 def pooling(pool, node, x, *, zeros_count=False):
     """The output of a pool; with `zeros_count`, the node's padding is included as zeros."""
     window = tuple(node["kernel_shape"])
-    strides = node.get("strides", [1] * len(window))
-    pairs = padding(node, x, window)
-    more = _more(x.shape[2:], window, strides, pairs) if node.get("ceil_mode") else None
-    if zeros_count:
-        x = np.pad(x, [(0, 0), (0, 0), *pairs])
-        pairs = [(0, 0)] * len(window)
-    if more:
-        pairs = [(before, after + m) for (before, after), m in zip(pairs, more, strict=True)]
-    return channels_first(jax.jit(pool(window, strides=strides, padding=pairs))(channels_last(x)))
-
-
-def _more(extent, window, strides, pairs):
-    """The extra padding for a last, partial window, which must not start in the padding."""
-    more = []
-    for n, w, s, (before, after) in zip(extent, window, strides, pairs, strict=True):
-        missing = (w - n - before - after) % s
-        starts = n + before + after + missing - w
-        more.append(missing if starts < n + before else 0)
-    return more
+    strides, dilation = (node.get(name, [1] * len(window)) for name in ("strides", "dilations"))
+    span, ceil_mode = lowering.dilated(window, dilation), bool(node.get("ceil_mode", 0))
+    pairs = padding(node, x, span)
+    if zeros_count:  # but what a last window has outside the padding does not count
+        wider = lowering.ceil_padding(x.shape[2:], span, strides, pairs) if ceil_mode else pairs
+        x, ceil_mode = np.pad(x, [(0, 0), (0, 0), *pairs]), False
+        pairs = [(0, more - after) for (_, after), (_, more) in zip(pairs, wider, strict=True)]
+    options = {"strides": strides, "padding": pairs, "dilation": dilation, "ceil_mode": ceil_mode}
+    return channels_first(jax.jit(pool(window, **options))(channels_last(x)))

@@ -15,8 +15,10 @@ from onnx_images import (
     average_pool,
     causal_convolution,
     convolution,
+    depth_to_space,
+    enlarge,
     global_average_pool,
-    global_max_pool,
+    global_maximum_pool,
     lp_pool,
     maximum_pool,
     transposed_convolution,
@@ -31,10 +33,12 @@ from jaxnets import (
     embedding,
     flatten,
     group_norm,
+    instance_norm,
     layer_norm,
     local_response_norm,
     network,
     prelu,
+    rms_norm,
     scan_over_time,
     serial,
 )
@@ -75,8 +79,20 @@ def layer_normalization(node, x, scale, bias):
     return [y.reshape(x.shape)]
 
 
+def rms_normalization(node, x, scale):
+    rows = x.reshape(*x.shape[: node.get("axis", -1)], -1)  # as for layer normalization
+    layer = rms_norm(epsilon=node.get("epsilon", 1e-5))
+    return [run(layer, {"scale": scale.ravel()}, rows)[0].reshape(x.shape)]
+
+
+def instance_normalization(node, x, scale, bias):
+    layer = instance_norm(epsilon=node.get("epsilon", 1e-5))
+    y, _ = run(layer, {"scale": scale, "bias": bias}, channels_last(x))
+    return [channels_first(y)]
+
+
 def group_normalization(node, x, scale, bias):
-    layer = group_norm(node.get("num_groups", x.shape[1]), epsilon=node.get("epsilon", 1e-5))
+    layer = group_norm(node["num_groups"], epsilon=node.get("epsilon", 1e-5))
     y, _ = run(layer, {"scale": scale, "bias": bias}, channels_last(x))
     return [channels_first(y)]
 
@@ -183,14 +199,15 @@ OPERATORS = {
     "CausalConvWithState": causal_convolution,
     "Conv": convolution,
     "ConvTranspose": transposed_convolution,
+    "DepthToSpace": depth_to_space,
     "Dropout": apply_dropout,
     "Flatten": flatten_axes,
     "Gather": gather,
     "Gemm": gemm,
     "GlobalAveragePool": global_average_pool,
-    "GlobalMaxPool": global_max_pool,
+    "GlobalMaxPool": global_maximum_pool,
     "GroupNormalization": group_normalization,
-    "InstanceNormalization": group_normalization,
+    "InstanceNormalization": instance_normalization,
     "LRN": lrn,
     "LayerNormalization": layer_normalization,
     "LpPool": lp_pool,
@@ -200,10 +217,13 @@ OPERATORS = {
     "Momentum": momentum_step,
     "NegativeLogLikelihoodLoss": log_likelihood,
     "PRelu": parametric_relu,
+    "RMSNormalization": rms_normalization,
     "RNN": rnn,
     "Relu": activation(jax.nn.relu),
+    "Resize": enlarge,
     "Sigmoid": activation(jax.nn.sigmoid),
     "Softmax": softmax,
     "SoftmaxCrossEntropyLoss": cross_entropy,
     "Tanh": activation(jnp.tanh),
+    "Upsample": enlarge,
 }
