@@ -36,12 +36,17 @@ def explicit_padding(
     return pairs
 
 
-def dilated(window: Ints, dilation: Ints) -> Ints:
+def dilated(window: Sequence[int], dilation: Sequence[int]) -> Ints:
     """The extent of a window from its first tap to its last."""
     return tuple((n - 1) * d + 1 for n, d in zip(window, dilation, strict=True))
 
 
-def ceil_padding(extent: Ints, window: Ints, strides: Ints, padding: Pairs) -> Pairs:
+def ceil_padding(
+    extent: Sequence[int],
+    window: Sequence[int],
+    strides: Sequence[int],
+    padding: Sequence[tuple[int, int]],
+) -> Pairs:
     """The padding, with more after it for a last window that is partly outside.
 
     Such a window must start inside the input or in the padding before it.
