@@ -13,11 +13,14 @@ from jaxnets import (
     conv_transpose,
     depthwise_conv,
     global_avg_pool,
+    global_max_pool,
     max_pool,
     separable_conv,
     serial,
+    squeeze_and_excitation,
     stochastic_pool,
     sum_pool,
+    upsample,
 )
 
 
@@ -70,6 +73,9 @@ POOLS = {
     "sum_pool padded": serial(sum_pool((2, 2), padding=((1, 1), (1, 1)))),
     "stochastic_pool": stochastic_pool((2, 2)),
     "global_avg_pool": serial(global_avg_pool),
+    "global_max_pool": serial(global_max_pool),
+    "upsample": serial(upsample(2)),
+    "squeeze_and_excitation": squeeze_and_excitation(2),
 }
 IMAGES = CONVOLUTIONS | POOLS
 

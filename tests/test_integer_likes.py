@@ -1,5 +1,7 @@
 """Every constructor accepts all integer types except bool as sizes."""
 
+from functools import partial
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -15,14 +17,19 @@ from jaxnets import (
     dense,
     depthwise_conv,
     embedding,
+    flatten,
     group_norm,
     local_response_norm,
     max_pool,
     models,
+    pixel_shuffle,
+    prelu,
     separable_conv,
     serial,
+    squeeze_and_excitation,
     stochastic_pool,
     sum_pool,
+    upsample,
 )
 
 image, line, table = normal(2, 8, 9, 4), normal(2, 9, 4), normal(2, 5)
@@ -38,7 +45,10 @@ BUILT = {
         image,
     ),
     "conv_transpose": (
-        lambda n: conv_transpose(n(4), (n(3),), strides=n(2), padding=((n(1), n(-1)),)), line
+        lambda n: conv_transpose(
+            n(4), (n(3),), strides=n(2), padding=((n(1), n(-1)),), dilation=n(2), groups=n(2)
+        ),
+        line,
     ),
     "depthwise_conv": (lambda n: depthwise_conv((n(3), n(3)), multiplier=n(2)), image),
     "separable_conv": (lambda n: separable_conv(n(3), (n(3),), multiplier=n(2)), line),
@@ -46,10 +56,17 @@ BUILT = {
     "bag_of_words": (lambda n: bag_of_words(n(12), n(3)), jnp.ones((2, 3), int)),
     "group_norm": (lambda n: group_norm(n(2)), image),
     "local_response_norm": (lambda n: serial(local_response_norm(n(3))), image),
-    "max_pool": (lambda n: serial(max_pool((n(2), n(2)), strides=(n(1), n(2)))), image),
+    "max_pool": (
+        lambda n: serial(max_pool((n(2), n(2)), strides=(n(1), n(2)), dilation=n(2))), image
+    ),
     "avg_pool": (lambda n: serial(avg_pool((n(2),), padding=((n(1), n(0)),))), line),
     "sum_pool": (lambda n: serial(sum_pool((n(2),), strides=n(1))), line),
     "stochastic_pool": (lambda n: stochastic_pool((n(2), n(3))), image),
+    "prelu": (lambda n: prelu(shared_axes=(n(1), n(2))), image),
+    "flatten": (lambda n: serial(partial(flatten, start=n(2))), image),
+    "upsample": (lambda n: serial(upsample((n(2), n(3)))), image),
+    "pixel_shuffle": (lambda n: serial(pixel_shuffle(n(2))), image),
+    "squeeze_and_excitation": (lambda n: squeeze_and_excitation(n(2)), image),
     "mlp": (lambda n: models.mlp((n(4), n(3))), table),
     "autoencoder": (lambda n: models.autoencoder(n(5), (n(4), n(3))), table),
     "linear": (lambda n: models.linear(n(3)), table),

@@ -20,6 +20,9 @@ from jaxnets import (
     network,
     scan_over_time,
     serial,
+    squeeze_and_excitation,
+    upsample,
+    weight_norm,
 )
 from jaxnets.inspect import activations, receptive_field
 
@@ -124,6 +127,16 @@ def test_the_center_is_that_of_the_first_position():
     assert field["conv"].center == (0.5, 0.0)
 
 
+def test_volumes_have_three_axes_and_gaps_count():
+    model = serial(
+        ("conv", weight_norm(conv(2, (2, 3, 1), strides=(1, 2, 1), padding="VALID"))),
+        ("pool", max_pool((2, 2, 2), dilation=(1, 1, 3), ceil_mode=True)),
+    )
+    fields = receptive_field(model, jnp.ones((1, 5, 9, 6, 2)))
+    assert fields["conv"] == ((2, 3, 1), (1, 2, 1), (0, 0, 0))
+    assert fields["pool"] == ((3, 5, 4), (2, 4, 2), (0, 0, 0))
+
+
 def test_sequences_have_one_axis_and_flattened_outputs_none():
     model = serial(("conv", conv(4, (5,))), ("flat", flatten), ("relu", jax.nn.relu))
     model = serial(("body", model), ("head", dense(2)), jnp.sin)
@@ -141,11 +154,8 @@ def test_transposing_cropping_padding_and_concatenating_keep_rows_in_order():
 
 
 def test_a_gate_with_a_full_field_makes_the_blocks_field_full():
-    @network(gate=dense(4))
-    def squeeze_and_excite(x, *, gate):
-        return x * jax.nn.sigmoid(gate(x.mean((1, 2))))[:, None, None]
-
-    model = serial(("conv", conv(4, (3, 3))), ("gated", squeeze_and_excite), max_pool((2, 2)))
+    gated = squeeze_and_excitation(2)
+    model = serial(("conv", conv(4, (3, 3))), ("gated", gated), max_pool((2, 2)))
     fields = receptive_field(serial(("model", model)), jnp.ones((1, 6, 6, 2)))
     assert fields["model"] == ((8, 8), (0, 0), (-1, -1))
 
@@ -154,6 +164,8 @@ def test_a_gate_with_a_full_field_makes_the_blocks_field_full():
     ("stage", "message"),
     [
         (conv_transpose(2, (3, 3), strides=2), "conv_general_dilated in bad.*transposed"),
+        (serial(upsample(2), ("conv", conv(2, (3, 3)))), "in bad/conv.*positions out of order"),
+        (upsample(2, method="linear"), "concatenated rows"),
         (lambda x: jnp.cumsum(x, 1), "through cumsum in bad, at .*test_receptive_field.*rule"),
         (lambda x: x + x[:, ::-1], "through rev in bad"),
         (lambda x: x + x.transpose(0, 2, 1, 3), "through add .*are not aligned"),

@@ -78,3 +78,25 @@ def test_training_recovers_the_slope_of_the_data():
 def test_prelu_refuses_the_wrong_number_of_channels():
     with pytest.raises(LayerError, match=r"prelu\(\) expects \(..., 3\) but got \(2, 4\); call"):
         prelu().apply(SLOPES, {}, jnp.ones((2, 4)))
+
+
+@pytest.mark.parametrize(
+    ("shared_axes", "shape"),
+    [((), (5, 4, 3)), ((1,), (1, 4, 3)), ((1, 2), (1, 1, 3)), ((1, 2, 3), (1, 1, 1))],
+)
+def test_prelu_shares_slopes_along_the_given_axes_of_an_example(shared_axes, shape):
+    layer, x = prelu(shared_axes=shared_axes), normal(2, 5, 4, 3)
+    params, _ = layer.init(jax.random.key(0), x)
+    assert params["slope"].shape == shape
+    slopes = normal(*shape, seed=1)
+    y, _ = layer.apply({"slope": slopes}, {}, x)
+    x, slopes = np.asarray(x), np.asarray(slopes)
+    assert_close(y, np.where(x >= 0, x, slopes * x), 1e-6)
+
+
+def test_prelu_refuses_axes_that_cannot_be_shared_and_inputs_of_another_shape():
+    for axes in ((0,), (3,), (-1,), (1.5,)):
+        with pytest.raises(LayerError, match=r"shared_axes from 1 to 2 for \(2, 5, 3\), but got"):
+            prelu(shared_axes=axes).init(jax.random.key(0), normal(2, 5, 3))
+    with pytest.raises(LayerError, match=r"slopes \(5, 3\) but got \(2, 4, 3\); call init"):
+        prelu(shared_axes=()).apply({"slope": normal(5, 3)}, {}, normal(2, 4, 3))

@@ -4,7 +4,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from helpers import normal
+from helpers import assert_close, normal
 
 from jaxnets import LayerError, conv
 
@@ -83,7 +83,7 @@ def test_it_computes_in_the_dtype_of_its_kernel():
         ((3, -1), {}, r"size to be a positive integer, but got -1"),
         ((3, 2.0), {}, r"size to be a positive integer, but got 2.0"),
         ((3, True), {}, r"size to be a positive integer, but got True"),
-        ((3, 3, 3), {}, r"a size of 1 or 2 axes, as in \(3, 3\), but got \(3, 3, 3\)"),
+        ((3, 3, 3, 3), {}, r"a size of 1 to 3 axes, as in \(3, 3\), but got \(3, 3, 3, 3\)"),
         ((3, 3), {"strides": 0}, r"strides to be a positive integer, but got 0"),
         ((3, 3), {"strides": 1.5}, r"strides to be a positive integer, but got 1.5"),
         ((3, 3), {"strides": (1, 1, 1)}, r"strides for 2 axes, but got \(1, 1, 1\)"),
@@ -142,3 +142,19 @@ def test_a_dilated_kernel_must_fit_the_input():
 def test_init_refuses_channels_that_the_groups_do_not_divide():
     with pytest.raises(LayerError, match=r"channels in 2 groups, but got \(1, 5, 5, 3\)"):
         conv(4, (3, 3), groups=2).init(jax.random.key(0), normal(1, 5, 5, 3))
+
+
+def test_three_axes_are_depth_height_and_width():
+    layer = conv(4, (2, 3, 3))
+    with pytest.raises(LayerError, match=r"\(batch, depth, height, width, channels\) but got"):
+        layer.init(jax.random.key(0), normal(5, 5, 5, 2))
+    params, _ = jax.eval_shape(layer.init, jax.random.key(0), normal(1, 5, 5, 5, 2))
+    assert params["kernel"].shape == (2, 3, 3, 2, 4)
+
+
+def test_a_volume_with_a_kernel_of_one_slice_is_convolved_slice_by_slice():
+    x, kernel = normal(2, 3, 5, 4, 2), normal(1, 3, 3, 2, 4, seed=1)
+    y, _ = conv(4, (1, 3, 3), use_bias=False).apply({"kernel": kernel}, {}, x)
+    flat = conv(4, (3, 3), use_bias=False)
+    expected, _ = flat.apply({"kernel": kernel[0]}, {}, x.reshape(6, 5, 4, 2))
+    assert_close(y, expected.reshape(y.shape), 1e-6)

@@ -126,10 +126,12 @@ def test_the_initial_kernel_has_variance_1_over_taps_times_channels():
     ("options", "message"),
     [
         ({"features": 0}, "features to be a positive integer, but got 0"),
-        ({"size": (3, 3, 3)}, r"a size of 1 or 2 axes, as in \(3, 3\)"),
+        ({"size": (3, 3, 3, 3)}, r"a size of 1 to 3 axes, as in \(3, 3\)"),
         ({"size": (3, 0)}, "size to be a positive integer, but got 0"),
         ({"strides": -2}, "strides to be a positive integer, but got -2"),
         ({"strides": (1, 2, 3)}, "strides for 2 axes"),
+        ({"dilation": 0}, "dilation to be a positive integer, but got 0"),
+        ({"groups": 3}, "groups that divide 4 features, got 3"),
         ({"padding": "FULL"}, "padding .* but got 'FULL'"),
     ],
 )
@@ -177,3 +179,39 @@ def test_padding_that_crops_everything_is_refused_with_a_cure():
     params = {"kernel": jnp.ones((3, 2, 3)), "bias": jnp.zeros(2)}
     with pytest.raises(LayerError, match=r"crops less than the whole .* makes it \(0,\); pad less"):
         layer.apply(params, {}, jnp.ones((1, 2, 3)))
+
+
+GROUPED = {"strides": (2, 1), "padding": ((1, 0), (0, 1)), "dilation": (1, 2), "groups": 2}
+
+
+@pytest.mark.parametrize("convolve", [lowering.conv_transpose, lowering.plain_conv_transpose])
+def test_with_dilation_and_groups_it_is_the_input_gradient_of_conv_with_them(convolve):
+    layer = conv_transpose(6, (3, 2), **GROUPED, use_bias=False, convolve=convolve)
+    forward, x = conv(4, (3, 2), **GROUPED, use_bias=False), normal(2, 4, 3, 4)
+    params, _ = layer.init(jax.random.key(0), x)
+    assert params["kernel"].shape == (3, 2, 3, 4)
+    y = apply(layer, params, x)
+    _, back = jax.vjp(jax.jit(lambda y: forward.apply(params, {}, y)[0]), jnp.zeros_like(y))
+    assert_close(y, back(x)[0], 1e-6)
+
+
+def test_each_group_is_a_transposed_convolution_of_its_channels():
+    layer, alone = (conv_transpose(n, (3,), groups=g, use_bias=False) for n, g in ((4, 2), (2, 1)))
+    x, kernel = normal(2, 5, 6), normal(3, 2, 6, seed=1)
+    y = apply(layer, {"kernel": kernel}, x)
+    for group in range(2):
+        part = slice(3 * group, 3 * group + 3)
+        expected = apply(alone, {"kernel": kernel[..., part]}, x[..., part])
+        assert_close(y[..., 2 * group : 2 * group + 2], expected, 1e-6)
+
+
+def test_the_kernel_of_each_group_has_the_fan_in_of_an_output():
+    layer, x = conv_transpose(64, (3, 3), groups=4), jnp.ones((1, 4, 4, 16))
+    params, _ = layer.init(jax.random.key(0), x)
+    variance, n = 1 / (3 * 3 * 4), params["kernel"].size
+    assert abs(params["kernel"].var() / variance - 1) <= 5 * np.sqrt(2 / n)
+
+
+def test_init_refuses_channels_that_the_groups_do_not_divide():
+    with pytest.raises(LayerError, match=r"channels in 2 groups, but got \(1, 5, 3\)"):
+        conv_transpose(4, (3,), groups=2).init(jax.random.key(0), normal(1, 5, 3))

@@ -96,7 +96,7 @@ def test_a_separable_convolution_has_fewer_parameters_than_a_full_one():
         ((3, 3), {"multiplier": 0}, "depthwise_conv expects multiplier to be a positive integer"),
         ((3, 3), {"strides": 0}, "strides to be a positive integer, but got 0"),
         ((3, 3), {"padding": "FULL"}, "expects padding"),
-        ((3, 3, 3), {}, "a size of 1 or 2 axes"),
+        ((3, 3, 3, 3), {}, "a size of 1 to 3 axes"),
     ],
 )
 def test_invalid_arguments_are_refused_at_construction(size, options, message):

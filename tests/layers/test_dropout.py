@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from helpers import assert_close, assert_same, normal
 
-from jaxnets import LayerError, dropout
+from jaxnets import LayerError, dropout, stochastic_depth
 
 N = 1_000_000
 FIGURE = jnp.array([[13, 9, 7, 4], [4, 16, 2, 5], [0, 6, 8, 19], [4, 7, 7, 5]], jnp.float32)
@@ -180,3 +180,20 @@ def test_a_mask_of_the_wrong_shape_is_an_error_with_a_cure(shape):
 def test_training_without_a_key_is_an_error_with_a_cure(mode):
     with pytest.raises(LayerError, match=r"dropout needs a random key in training, .*; pass key"):
         dropout(0.5, mode=mode).apply({}, {}, FIGURE, train=True)
+
+
+def test_stochastic_depth_drops_whole_examples_and_keeps_the_mean():
+    n = 10_000
+    y = np.asarray(trained(stochastic_depth(0.3), jnp.ones((n, 2, 3))))
+    kept = y[:, 0, 0] != 0
+    np.testing.assert_array_equal(
+        y, np.broadcast_to(kept[:, None, None] / np.float32(0.7), y.shape)
+    )
+    np.testing.assert_allclose(kept.mean(), 0.7, atol=5 * np.sqrt(0.3 * 0.7 / n))
+    x = normal(4, 5)
+    assert_same(evaluated(stochastic_depth(0.3), x), x)
+
+
+def test_stochastic_depth_refuses_a_rate_outside_0_to_1():
+    with pytest.raises(LayerError, match=r"stochastic_depth expects rate in \[0, 1\), but got 1.0"):
+        stochastic_depth(1.0)

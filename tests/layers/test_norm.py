@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from helpers import normal
 
-from jaxnets import LayerError, batch_norm, layer_norm
+from jaxnets import LayerError, batch_norm, group_norm, instance_norm, layer_norm, rms_norm
 
 x = 3 + 2 * normal(6, 5, 4, 3)
 PARAMS = {"scale": normal(3, seed=1), "bias": normal(3, seed=2)}
@@ -76,3 +76,22 @@ def test_the_wrong_number_of_channels_is_refused_with_the_cure(layer):
         layer.apply(PARAMS, STATE, normal(6, 4))
     with pytest.raises(LayerError, match=r"_norm\(\) expects params with 'scale' but got \[\]"):
         layer.apply({}, STATE, x)
+
+
+def test_rms_norm_divides_by_the_root_mean_square_of_the_last_axis():
+    values, scale = np.asarray(x, np.float64), np.asarray(PARAMS["scale"], np.float64)
+    y, _ = rms_norm(epsilon=0.1).apply({"scale": PARAMS["scale"]}, {}, x)
+    expected = scale * values / np.sqrt((values**2).mean(-1, keepdims=True) + 0.1)
+    np.testing.assert_allclose(y, expected, rtol=1e-5)
+    with pytest.raises(LayerError, match=r"rms_norm\(\) expects \(..., 3\) but got \(2, 4\); call"):
+        rms_norm().apply({"scale": PARAMS["scale"]}, {}, jnp.ones((2, 4)))
+
+
+def test_instance_norm_is_group_norm_with_one_channel_per_group():
+    y, _ = instance_norm(epsilon=0.1).apply(PARAMS, {}, x)
+    np.testing.assert_allclose(
+        y, group_norm(3, epsilon=0.1).apply(PARAMS, {}, x)[0], rtol=1e-5, atol=1e-6
+    )
+    message = r"instance_norm\(\) expects \(batch, \*space, channels\) but got \(6, 3\)"
+    with pytest.raises(LayerError, match=message):
+        instance_norm().apply(PARAMS, {}, jnp.ones((6, 3)))

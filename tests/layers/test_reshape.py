@@ -5,13 +5,22 @@ import numpy as np
 import pytest
 from helpers import normal
 
-from jaxnets import flatten, scale_pixels
+from jaxnets import LayerError, flatten, scale_pixels
 
 
 @pytest.mark.parametrize("shape", [(4,), (4, 3), (4, 3, 2), (4, 2, 3, 5)])
 def test_flatten_keeps_the_batch_and_the_order(shape):
     x = normal(*shape)
     np.testing.assert_array_equal(flatten(x), np.asarray(x).reshape(4, -1))
+
+
+def test_flatten_can_start_from_any_axis():
+    x = normal(4, 3, 2, 5)
+    for start, shape in ((0, (120,)), (2, (4, 3, 10)), (3, (4, 3, 2, 5)), (4, (4, 3, 2, 5, 1))):
+        np.testing.assert_array_equal(flatten(x, start), np.asarray(x).reshape(shape))
+    for start in (-1, 5, 1.5):
+        with pytest.raises(LayerError, match=rf"start from 0 to 4 for \(4, 3, 2, 5\), got {start}"):
+            flatten(x, start)
 
 
 def test_pixels_become_fractions():

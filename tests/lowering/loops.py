@@ -30,7 +30,7 @@ def convolution(x, kernel, strides, padding, dilation, groups):
     return y, (_unpadded(dx, padding), dkernel)
 
 
-def max_pool(x, window, strides, padding):
+def max_pool(x, window, strides, padding, dilation):
     """The output, and the gradient for `x`, which goes to the first of equal values."""
 
     def share(values):
@@ -39,26 +39,27 @@ def max_pool(x, window, strides, padding):
         one_hot[first] = 1
         return one_hot
 
-    return _pool(share, x, window, strides, padding)
+    return _pool(share, x, window, strides, padding, dilation)
 
 
-def avg_pool(x, window, strides, padding):
+def avg_pool(x, window, strides, padding, dilation):
     """The output, and the gradient for `x`, which is equal for all values but padding."""
 
     def share(values):
         real = ~np.isnan(values)
         return real / real.sum()
 
-    return _pool(share, x, window, strides, padding)
+    return _pool(share, x, window, strides, padding, dilation)
 
 
-def _pool(share, x, window, strides, padding):
+def _pool(share, x, window, strides, padding, dilation):
     x = _padded(x, padding, filling=np.nan)
-    y = np.zeros((len(x), *_space(x, window, strides), x.shape[-1]))
+    extent = [(w - 1) * d + 1 for w, d in zip(window, dilation, strict=True)]
+    y = np.zeros((len(x), *_space(x, extent, strides), x.shape[-1]))
     g, dx = cotangent(y.shape), np.zeros_like(x)
     for batch, *position, channel in np.ndindex(*y.shape):
         start = np.multiply(position, strides)
-        cut = [slice(a, a + w) for a, w in zip(start, window, strict=True)]
+        cut = [slice(a, a + n, d) for a, n, d in zip(start, extent, dilation, strict=True)]
         here, out = (batch, *cut, channel), (batch, *position, channel)
         y[out] = np.nansum(x[here] * share(x[here]))
         dx[here] += g[out] * share(x[here])

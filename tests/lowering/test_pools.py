@@ -21,6 +21,7 @@ class Problem(NamedTuple):
     window: tuple
     strides: tuple
     padding: tuple
+    dilation: tuple = (1, 1)
 
 
 @st.composite
@@ -29,16 +30,17 @@ def problems(draw):
         return tuple(draw(st.integers(smallest, largest)) for _ in range(axes))
 
     axes = draw(st.integers(1, 2))
-    window = per_axis(1, 3)
+    window, dilation = per_axis(1, 3), (1,) * axes
     if draw(st.booleans()):  # no overlap: a special implementation
         strides, padding = window, ((0, 0),) * axes
     else:  # less padding than the window, so that every window has a value of the input
-        strides = per_axis(1, 3)
+        strides, dilation = per_axis(1, 3), per_axis(1, 2)
         padding = tuple((draw(st.integers(0, w - 1)), draw(st.integers(0, w - 1))) for w in window)
-    space = [w + more for w, more in zip(window, per_axis(0, 5), strict=True)]
+    span = lowering.dilated(window, dilation)
+    space = [w + more for w, more in zip(span, per_axis(0, 5), strict=True)]
     shape = (draw(st.integers(1, 2)), *space, draw(st.integers(1, 2)))
     few_values = np.round(normal(*shape))  # so that there are many ties
-    return Problem(jnp.asarray(few_values), window, strides, padding)
+    return Problem(jnp.asarray(few_values), window, strides, padding, dilation)
 
 
 def output_and_gradient(pool, problem):
@@ -92,6 +94,6 @@ def test_bfloat16_stays_bfloat16(pool, expected, strides):
 def test_max_pooling_of_integers_ignores_padding(pool, dtype):
     x = jnp.arange(16, dtype=dtype).reshape(1, 4, 4, 1)
     for padding, corners in ((NONE, [5, 7, 13, 15]), (((1, 1), (1, 1)), [0, 3, 12, 15])):
-        y = pool(x, (2, 2), (2, 2), padding)
+        y = pool(x, (2, 2), (2, 2), padding, (1, 1))
         assert y.dtype == dtype
         np.testing.assert_array_equal(y[0, [0, 0, -1, -1], [0, -1, 0, -1], 0], corners)

@@ -14,7 +14,11 @@ CORNER = ((1, 0), (0, 2))  # padding that differs between axes and sides
 
 
 def transposed(convolve):
-    return lambda x, kernel: convolve(x, kernel, (7, 7), (2, 3), CORNER)
+    return lambda x, kernel: convolve(x, kernel, (7, 7), (2, 3), CORNER, (1, 1), 1)
+
+
+def grouped(convolve):
+    return lambda x, kernel: convolve(x, kernel, (8, 11), (2, 3), CORNER, (3, 2), 2)
 
 
 def depthwise(convolve):
@@ -27,6 +31,11 @@ CASES = {
         transposed(lowering.conv_transpose),
         transposed(lowering.plain_conv_transpose),
         (normal(2, 4, 3, 5), normal(2, 3, 4, 5, seed=1)),
+    ),
+    "transposed, dilated and grouped": (
+        grouped(lowering.conv_transpose),
+        grouped(lowering.plain_conv_transpose),
+        (normal(2, 4, 3, 4), normal(2, 3, 2, 4, seed=1)),
     ),
     "depthwise": (
         depthwise(lowering.conv),
@@ -88,7 +97,8 @@ def test_bfloat16_is_summed_in_float32(transform, groups):
     kernel = jnp.ones((3, 3, 1, groups), jnp.bfloat16).at[0, 0].set(256).at[2, 2].set(256)
     square = ((1, 1), (1, 1))
     if groups == 1:
-        y = transform(lambda x: lowering.conv_transpose(x, kernel, (5, 5), (1, 1), square))(ones)
+        options = ((5, 5), (1, 1), square, (1, 1), 1)
+        y = transform(lambda x: lowering.conv_transpose(x, kernel, *options))(ones)
     else:
         y = transform(lambda x: lowering.conv(x, kernel, (1, 1), square, (1, 1), groups))(ones)
     assert (y[0, 2, 2] == 520).all()  # 256 + 7 + 256, rounded once

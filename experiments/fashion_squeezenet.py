@@ -1,0 +1,48 @@
+"""SqueezeNet on Fashion-MNIST: a published network for photographs, on images of 28 x 28.
+
+python -m experiments.fashion_squeezenet --data-dir FOLDER --out runs/squeezenet
+
+`models.squeezenet_1_1`, with 10 classes and one channel: 726,474 parameters.
+"""
+
+from dataclasses import dataclass
+
+from experiments import command_line, runner
+from jaxnets import data, losses, metrics, models, scale_pixels, serial
+from jaxnets.data import augment
+from jaxnets.training import TrainStep, make_train_step
+from jaxnets.training.train_step import Hparams
+
+
+@dataclass(frozen=True)
+class Config(runner.RecipeConfig):
+    """SqueezeNet on Fashion-MNIST."""
+
+    epochs: int = 4
+    validation: int = 1000
+
+
+model = serial(scale_pixels(mean=0.286, std=0.353), ("squeezenet", models.squeezenet_1_1(10)))
+
+
+def experiment(config: Config) -> None:
+    """Train, and evaluate once on the test set."""
+    fashion = data.load("fashion_mnist", data_dir=config.data_dir)
+    train, validation = data.train_test_split(fashion.train, config.validation, seed=config.seed)
+    run = runner.Run("fashion_squeezenet", config, fashion)
+
+    def train_step(hparams: Hparams) -> TrainStep:
+        return make_train_step(
+            model,
+            config.make_optimizer(hparams, len(train.x)),
+            losses.softmax_cross_entropy,
+            metrics={"accuracy": metrics.accuracy},
+            augment=augment.flip(),
+        )
+
+    result = run.fit(train_step, train, seeds=config.seeds, validation=validation)
+    run.finish(train_step, result)
+
+
+if __name__ == "__main__":
+    command_line.main(experiment, Config)
