@@ -22,7 +22,9 @@ from jaxnets import (
     max_pool,
     network,
     prelu,
+    rms_norm,
     scan_over_time,
+    squeeze_and_excitation,
     stochastic_pool,
     sum_pool,
 )
@@ -122,6 +124,15 @@ def test_the_slope_of_prelu_sums_the_gradients_of_all_examples():
     assert gradient["slope"].item() == jnp.asarray(-N, jnp.bfloat16)
 
 
+def test_the_factors_of_an_excitation_sum_the_gradients_of_all_pixels():
+    layer = squeeze_and_excitation(1)
+    params = {name: {"kernel": ones(1, 1), "bias": ones(1)} for name in ("squeeze", "excite")}
+    gradient = gradient_of_ones(layer, params, ones(1, N, 1))
+    factor = 1 / (1 + np.exp(-3.0))  # of 1 + 1 and again + 1
+    expected = N * factor * (1 - factor)
+    np.testing.assert_allclose(float(gradient["excite"]["bias"][0]), expected, rtol=2**-8)
+
+
 @HALVES
 def test_a_row_of_an_embedding_sums_the_gradients_of_all_look_ups(half):
     table = {"embedding": ones(2, 1, dtype=half)}
@@ -183,6 +194,11 @@ def test_an_output_is_the_sum_over_every_tap(layer, channels, half):
     kernel = jnp.ones((9, 1, channels), half).at[0].set(most)
     y, _ = layer.apply({"kernel": kernel}, {}, ones(1, 9, channels, dtype=half))
     assert y.max() == most + 8
+
+
+def test_the_mean_square_of_ones_is_one():
+    layer, x = rms_norm(epsilon=0.0), ones(2, N)
+    assert_same(layer.apply({"scale": ones(N)}, {}, x)[0], x)
 
 
 @pytest.mark.parametrize("norm", [batch_norm(), layer_norm(), group_norm(1)])
