@@ -18,7 +18,7 @@ from jaxnets.training.train_step import Hparams
 class Config(runner.RecipeConfig):
     """SqueezeNet on Fashion-MNIST."""
 
-    epochs: int = 4
+    epochs: int = 3
     validation: int = 1000
 
 

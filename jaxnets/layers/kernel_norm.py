@@ -18,7 +18,7 @@ def weight_norm(layer: Layer) -> Layer:
 
     The norm is over all axes of the kernel but the last: one per feature of `dense` and `conv`.
     Params: those of the layer, whose `kernel` is v, and `length` (features,), which is g. Initially
-    the kernel is that of the layer. Source: Salimans & Kingma 2016,
+    the kernel is that of the layer; one of zeros stays zero. Source: Salimans & Kingma 2016,
     "Weight normalization", equation 2.
 
     Raises:

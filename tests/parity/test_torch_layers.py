@@ -3,7 +3,6 @@
 PyTorch's functions get our arrays, with our order of axes, and return gradients in it.
 """
 
-import warnings
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -18,7 +17,6 @@ from jaxnets import (
     avg_pool,
     conv,
     conv_transpose,
-    dense,
     flatten,
     global_max_pool,
     instance_norm,
@@ -27,7 +25,6 @@ from jaxnets import (
     prelu,
     rms_norm,
     serial,
-    spectral_norm,
     squeeze_and_excitation,
     sum_pool,
     upsample,
@@ -242,37 +239,3 @@ def test_a_layer_and_its_gradients_agree(name, dtype):
         params, x = in_dtype((random_params(case.layer, case.x), case.x), dtype)
         actual = ours(case, params, x, dtype)
     assert_close(actual, theirs(case, params, x, dtype), TOLERANCES[dtype])
-
-
-@pytest.mark.parametrize("train", [True, False], ids=["train", "eval"])
-@pytest.mark.parametrize("dtype", ["float32", "float64"])
-def test_spectral_norm_its_vectors_and_its_gradients_agree(train, dtype):
-    layer, x = spectral_norm(dense(3)), normal(5, 4)
-    params, state = layer.init(jax.random.key(0), x)
-    module = torch.nn.Linear(4, 3).to(getattr(torch, dtype))
-    module.weight.data = torch.tensor(np.asarray(params["kernel"], dtype)).T.contiguous()
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # its successor makes a step in the other order, v to u
-        module = torch.nn.utils.spectral_norm(module, eps=1e-30).train(train)
-    module.weight_u.copy_(torch.tensor(np.asarray(normal(3), dtype)))
-    module.weight_v.copy_(torch.tensor(np.asarray(normal(4), dtype)))
-    module.bias.data.zero_()
-    y = module(torch.tensor(np.asarray(x, dtype)))
-    y.backward(torch.tensor(np.asarray(normal(5, 3, seed=9), dtype)))
-    u, v, gradient = module.weight_u, module.weight_v, module.weight_orig.grad
-    expected = y.detach().numpy(), u.numpy(), v.numpy(), gradient.T.numpy()
-
-    with jax.enable_x64(dtype == "float64"):
-        state = {"u": normal(3), "v": normal(4)}
-        params, state, x = jax.tree.map(lambda leaf: leaf.astype(dtype), (params, state, x))
-
-        @jax.jit
-        def run(params):
-            y, pull, after = jax.vjp(
-                lambda params: layer.apply(params, state, x, train=train), params, has_aux=True
-            )
-            gradients = pull(normal(5, 3, seed=9).astype(dtype))[0]
-            return y, after["u"], after["v"], gradients["kernel"]
-
-        actual = in_dtype(run(params), dtype)
-    assert_close(actual, expected, TOLERANCES[dtype])

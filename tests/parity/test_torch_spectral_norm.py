@@ -1,0 +1,50 @@
+"""Spectral norm in PyTorch and here: outputs, vectors and gradients."""
+
+import warnings
+
+import jax
+import numpy as np
+import pytest
+from helpers import assert_close, normal
+
+from jaxnets import dense, spectral_norm
+
+torch = pytest.importorskip("torch", reason="PyTorch is not installed: pip install -e '.[parity]'")
+
+pytestmark = pytest.mark.parity
+
+TOLERANCES = {"float32": 1e-5, "float64": 1e-12}  # of the largest value
+
+
+@pytest.mark.parametrize("train", [True, False], ids=["train", "eval"])
+@pytest.mark.parametrize("dtype", TOLERANCES)
+def test_spectral_norm_its_vectors_and_its_gradients_agree(train, dtype):
+    layer, x = spectral_norm(dense(3)), normal(5, 4)
+    params, state = layer.init(jax.random.key(0), x)
+    module = torch.nn.Linear(4, 3).to(getattr(torch, dtype))
+    module.weight.data = torch.tensor(np.asarray(params["kernel"], dtype)).T.contiguous()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # its successor makes a step in the other order, v to u
+        module = torch.nn.utils.spectral_norm(module, eps=1e-30).train(train)
+    module.weight_u.copy_(torch.tensor(np.asarray(normal(3), dtype)))
+    module.weight_v.copy_(torch.tensor(np.asarray(normal(4), dtype)))
+    module.bias.data.zero_()
+    y = module(torch.tensor(np.asarray(x, dtype)))
+    y.backward(torch.tensor(np.asarray(normal(5, 3, seed=9), dtype)))
+    u, v, gradient = module.weight_u, module.weight_v, module.weight_orig.grad
+    expected = y.detach().numpy(), u.numpy(), v.numpy(), gradient.T.numpy()
+
+    with jax.enable_x64(dtype == "float64"):
+        state = {"u": normal(3), "v": normal(4)}
+        params, state, x = jax.tree.map(lambda leaf: leaf.astype(dtype), (params, state, x))
+
+        @jax.jit
+        def run(params):
+            y, pull, after = jax.vjp(
+                lambda params: layer.apply(params, state, x, train=train), params, has_aux=True
+            )
+            gradients = pull(normal(5, 3, seed=9).astype(dtype))[0]
+            return y, after["u"], after["v"], gradients["kernel"]
+
+        actual = run(params)
+    assert_close(actual, expected, TOLERANCES[dtype])
