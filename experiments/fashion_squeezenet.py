@@ -3,14 +3,13 @@
 python -m experiments.fashion_squeezenet --data-dir FOLDER --out runs/squeezenet
 
 `models.squeezenet_1_1`, with 10 classes and one channel, has 726,474 parameters and neither batch
-norm nor a dense layer; its pools leave one of 13 x 13 positions. AdamW's learning rate follows one
-cycle of 3 epochs, images are mirrored, and nothing was tuned. Fashion-MNIST does not come with
-jaxnets: FOLDER holds its four IDX files; without `--data-dir`, `data.load` looks for it and
-downloads it.
+norm nor a dense layer. Images are mirrored, AdamW's learning rate follows one cycle of 3 epochs, and
+nothing was tuned. Fashion-MNIST does not come with jaxnets: FOLDER holds its four IDX files;
+without `--data-dir`, `data.load` looks for it and downloads it.
 
-Result of one run: 85.68 % on the test images, evaluated once, after 160 s of CPU time on one core of
-an AMD EPYC, of which compiling took about 40 s (5.6 minutes on a clock, on a core shared with other
-programs). It would go on learning: the training accuracy of the last epoch is 85.6 %. The
+Result of one run: 85.68 % on the test images, evaluated once, after 160 s of CPU time on one core
+of an AMD EPYC, compiling included (5.6 minutes by the clock, as other programs used the core, too).
+Longer training would improve it: the training accuracy in the last epoch was still 85.6 %. The
 result.json of the run is experiments/results/fashion_squeezenet.json.
 """
 

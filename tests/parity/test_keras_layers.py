@@ -96,7 +96,6 @@ def output_and_gradients(apply, weights, x):
     return run(weights, x)
 
 
-@pytest.mark.usefixtures("unoptimised")
 @pytest.mark.parametrize("dtype", TOLERANCES)
 @pytest.mark.parametrize("name", CASES)
 def test_a_layer_and_its_gradients_agree(name, dtype):

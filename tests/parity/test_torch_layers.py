@@ -230,7 +230,6 @@ def theirs(case, params, x, dtype):
     return y.detach().double().numpy(), gradients, by_x
 
 
-@pytest.mark.usefixtures("unoptimised")
 @pytest.mark.parametrize("dtype", TOLERANCES)
 @pytest.mark.parametrize("name", CASES)
 def test_a_layer_and_its_gradients_agree(name, dtype):

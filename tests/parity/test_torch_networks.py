@@ -77,7 +77,6 @@ CASES = {
 }
 
 
-@pytest.mark.usefixtures("unoptimised")
 @pytest.mark.parametrize(("model", "theirs", "shape"), CASES.values(), ids=CASES)
 def test_outputs_and_gradients_agree(model, theirs, shape):
     x = np.asarray(normal(*shape), np.float64)
