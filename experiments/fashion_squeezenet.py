@@ -3,8 +3,8 @@
 python -m experiments.fashion_squeezenet --data-dir FOLDER --out runs/squeezenet
 
 `models.squeezenet_1_1`, with 10 classes and one channel, has 726,474 parameters and neither batch
-norm nor a dense layer. Images are mirrored, AdamW's learning rate follows one cycle of 3 epochs, and
-nothing was tuned. Fashion-MNIST does not come with jaxnets: FOLDER holds its four IDX files;
+norm nor a dense layer. Images are mirrored, AdamW's learning rate follows one cycle of 3 epochs,
+and nothing was tuned. Fashion-MNIST does not come with jaxnets: FOLDER holds its four IDX files;
 without `--data-dir`, `data.load` looks for it and downloads it.
 
 Result of one run: 85.68 % on the test images, evaluated once, after 160 s of CPU time on one core

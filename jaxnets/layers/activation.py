@@ -38,12 +38,13 @@ def prelu(*, slope: float = 0.25, shared_axes: Sequence[int] | None = None) -> L
     def slopes_of(x: Any) -> tuple[int, ...]:
         if shared_axes is None:
             return x.shape[-1:]
-        if any(as_integer(axis) not in range(1, len(x.shape)) for axis in shared_axes):
+        shared = [as_integer(axis) for axis in shared_axes]
+        if any(axis not in range(1, len(x.shape)) for axis in shared):
             raise LayerError(
                 f"{name} expects shared_axes from 1 to {len(x.shape) - 1} for {x.shape}, but got "
                 f"{tuple(shared_axes)}"
             )
-        return tuple(1 if n in shared_axes else size for n, size in enumerate(x.shape))[1:]
+        return tuple(1 if n in shared else size for n, size in enumerate(x.shape))[1:]
 
     def init(key: Key, x: Any) -> Params:
         del key

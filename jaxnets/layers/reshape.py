@@ -5,6 +5,7 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
+from jaxnets.checks import as_integers
 from jaxnets.dtypes import as_float, wide_dtype
 from jaxnets.errors import LayerError
 from jaxnets.layer import Array
@@ -19,8 +20,9 @@ def flatten(x: Array, start: int = 1) -> Array:
     Raises:
       LayerError: `start` is not an axis, or the number of axes.
     """
-    if start not in range(x.ndim + 1):
-        raise LayerError(f"flatten expects start from 0 to {x.ndim} for {x.shape}, got {start!r}")
+    [start] = as_integers("flatten", at_least=0, error=LayerError, start=start)
+    if start > x.ndim:
+        raise LayerError(f"flatten expects start from 0 to {x.ndim} for {x.shape}, but got {start}")
     return x.reshape(*x.shape[:start], math.prod(x.shape[start:]))
 
 

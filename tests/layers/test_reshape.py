@@ -18,8 +18,10 @@ def test_flatten_can_start_from_any_axis():
     x = normal(4, 3, 2, 5)
     for start, shape in ((0, (120,)), (2, (4, 3, 10)), (3, (4, 3, 2, 5)), (4, (4, 3, 2, 5, 1))):
         np.testing.assert_array_equal(flatten(x, start), np.asarray(x).reshape(shape))
-    for start in (-1, 5, 1.5):
-        with pytest.raises(LayerError, match=rf"start from 0 to 4 for \(4, 3, 2, 5\), got {start}"):
+    with pytest.raises(LayerError, match=r"start from 0 to 4 for \(4, 3, 2, 5\), but got 5"):
+        flatten(x, 5)
+    for start in (-1, 1.5):
+        with pytest.raises(LayerError, match=f"an integer of at least 0, but got {start}"):
             flatten(x, start)
 
 

@@ -36,7 +36,7 @@ def problems(draw):
     else:  # less padding than the window, so that every window has a value of the input
         strides, dilation = per_axis(1, 3), per_axis(1, 2)
         padding = tuple((draw(st.integers(0, w - 1)), draw(st.integers(0, w - 1))) for w in window)
-    span = lowering.dilated(window, dilation)
+    span = [(n - 1) * d + 1 for n, d in zip(window, dilation, strict=True)]
     space = [w + more for w, more in zip(span, per_axis(0, 5), strict=True)]
     shape = (draw(st.integers(1, 2)), *space, draw(st.integers(1, 2)))
     few_values = np.round(normal(*shape))  # so that there are many ties

@@ -18,7 +18,7 @@ def transposed(convolve):
 
 
 def grouped(convolve):
-    return lambda x, kernel: convolve(x, kernel, (8, 11), (2, 3), CORNER, (3, 2), 2)
+    return lambda x, kernel: convolve(x, kernel, (9, 11), (2, 3), CORNER, (3, 2), 2)
 
 
 def depthwise(convolve):
