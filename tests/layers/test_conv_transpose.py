@@ -212,6 +212,17 @@ def test_the_kernel_of_each_group_has_the_fan_in_of_an_output():
     assert abs(params["kernel"].var() / variance - 1) <= 5 * np.sqrt(2 / n)
 
 
+def test_the_kernel_of_each_group_is_drawn_for_its_features_and_channels():
+    def numbered(key, shape, dtype):
+        assert shape == (1, 6, 3)
+        return jnp.arange(18, dtype=dtype).reshape(shape)
+
+    layer = conv_transpose(6, (1,), groups=2, kernel_init=numbered)
+    params, _ = layer.init(jax.random.key(0), jnp.ones((1, 5, 6)))
+    expected = [[0, 1, 2, 9, 10, 11], [3, 4, 5, 12, 13, 14], [6, 7, 8, 15, 16, 17]]
+    np.testing.assert_array_equal(params["kernel"], [expected])
+
+
 def test_init_refuses_channels_that_the_groups_do_not_divide():
     with pytest.raises(LayerError, match=r"channels in 2 groups, but got \(1, 5, 3\)"):
         conv_transpose(4, (3,), groups=2).init(jax.random.key(0), normal(1, 5, 3))

@@ -9,6 +9,7 @@ from helpers import assert_same, normal
 from jaxnets import LayerError, avg_pool, global_max_pool, max_pool, sum_pool
 
 SQUARE = np.array([[12, 20, 30, 0], [8, 12, 2, 0], [34, 70, 37, 4], [112, 100, 25, 12]])
+BEYOND = {"strides": 4, "padding": ((0, 1), (0, 1)), "ceil_mode": True}
 UNEVEN = {"strides": 3, "padding": ((0, 1), (1, 1)), "ceil_mode": True}
 
 
@@ -19,12 +20,10 @@ UNEVEN = {"strides": 3, "padding": ((0, 1), (1, 1)), "ceil_mode": True}
         (sum_pool((2, 2), strides=1, dilation=(3, 1)), [[244, 175, 67]]),
         (max_pool((2, 2), strides=3, ceil_mode=True), [[20, 0], [112, 12]]),
         (avg_pool((3, 3), strides=3, ceil_mode=True), [[25, 4 / 3], [79, 12]]),
-        (
-            avg_pool((3, 2), **UNEVEN),
-            [[18, 73 / 6], [112, 18.5]],
-        ),
+        (avg_pool((3, 2), **UNEVEN), [[18, 73 / 6], [112, 18.5]]),
+        (max_pool((2, 2), **BEYOND), [[20]]),
     ],
-    ids=["dilated", "dilated sum", "ceil", "mean in ceil mode", "no window starts in the padding"],
+    ids=["dilated", "dilated sum", "ceil", "mean in ceil mode", "uneven", "no window in padding"],
 )
 def test_pools_give_the_results_by_hand(pool, expected):
     y = pool(jnp.asarray(SQUARE, jnp.float32)[None, ..., None])
