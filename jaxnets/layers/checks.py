@@ -11,6 +11,7 @@ from jaxnets.errors import LayerError
 from jaxnets.layer import Array, Key, Params, State
 
 Padding = Literal["SAME", "VALID"] | Sequence[tuple[int, int]]
+TimePadding = Padding | Literal["CAUSAL"]  # for layers that may have time as their only axis
 
 
 def per_axis(layer: str, axes: int, **sizes: Any) -> list[tuple[int, ...]]:
@@ -31,16 +32,22 @@ def as_tuple(size: Any, axes: int = 1) -> tuple[Any, ...]:
     return tuple(size) if isinstance(size, Sequence) or np.ndim(size) else (size,) * axes
 
 
-def as_padding(layer: str, axes: int, padding: Any, negative: bool = False) -> Padding:
-    """The padding, if it is "SAME", "VALID" or one (before, after) pair of integers per axis."""
-    if isinstance(padding, str) and padding in ("SAME", "VALID"):
+def as_padding(
+    layer: str, axes: int, padding: Any, negative: bool = False, causal: bool = False
+) -> Any:
+    """The padding, if it is "SAME", "VALID" or one (before, after) pair of integers per axis.
+
+    With `causal`, also "CAUSAL" for a single axis, which is time.
+    """
+    names = ("SAME", "VALID") + ("CAUSAL",) * (causal and axes == 1)
+    if isinstance(padding, str) and padding in names:
         return padding
     sides = [as_tuple(pair) for pair in as_tuple(padding)]
     pairs: tuple[Any, ...] = tuple(tuple(map(as_integer, pair)) for pair in sides)
     if len(pairs) != axes or any(len(pair) != 2 or None in pair for pair in pairs):
+        quoted = ", ".join(f'"{name}"' for name in names)
         raise LayerError(
-            f'{layer} expects padding "SAME", "VALID" or {axes} (before, after) pairs, '
-            f"but got {padding!r}"
+            f"{layer} expects padding {quoted} or {axes} (before, after) pairs, but got {padding!r}"
         )
     if not negative and any(side < 0 for pair in pairs for side in pair):
         raise LayerError(

@@ -12,7 +12,7 @@ from jaxnets.dtypes import readable
 from jaxnets.errors import LayerError
 from jaxnets.layer import Array, Key, Layer, Params, stateless
 from jaxnets.layers.channels import add_bias
-from jaxnets.layers.checks import Padding, as_padding, as_tuple, get_array, per_axis
+from jaxnets.layers.checks import TimePadding, as_padding, as_tuple, get_array, per_axis
 from jaxnets.layers.defaults import CONV, LECUN_NORMAL, ZEROS
 from jaxnets.layers.images import (
     check_grouped_channels,
@@ -29,7 +29,7 @@ def conv(
     size: Sequence[int],
     *,
     strides: int | Sequence[int] = 1,
-    padding: Padding = "SAME",
+    padding: TimePadding = "SAME",
     dilation: int | Sequence[int] = 1,
     groups: int = 1,
     use_bias: bool = True,
@@ -48,7 +48,9 @@ def conv(
       features: the number of kernels, which is the number of channels of the output.
       size: the kernel's extent along each spatial axis.
       strides: the step of the window along each axis; one integer applies to all axes.
-      padding: "SAME" (output ceil(n / stride)), "VALID" (none), or (before, after) zeros per axis.
+      padding: "SAME" (output ceil(n / stride)), "VALID" (none), "CAUSAL" (along a single axis, all
+        zeros before the first value, so that an output depends on no later input), or
+        (before, after) zeros per axis.
       dilation: the distance between the kernel's taps along each axis.
       groups: the number of groups that the channels of the input are split into; each group is
         convolved with features / groups kernels.
@@ -70,7 +72,7 @@ def conv(
     size, strides, dilation = per_axis(
         name, len(size), size=size, strides=strides, dilation=dilation
     )
-    padding = as_padding(name, len(size), padding)
+    padding = as_padding(name, len(size), padding, causal=True)
     check_groups(name, features, groups)
     window = lowering.dilated(size, dilation)
 

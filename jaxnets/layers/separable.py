@@ -10,7 +10,7 @@ from jax.nn.initializers import Initializer
 from jaxnets.checks import as_integers
 from jaxnets.errors import LayerError
 from jaxnets.layer import Array, Key, Layer, Params, State, stateless
-from jaxnets.layers.checks import Padding, as_tuple, get_array
+from jaxnets.layers.checks import TimePadding, as_tuple, get_array
 from jaxnets.layers.conv import conv
 from jaxnets.layers.defaults import CONV, LECUN_NORMAL, ZEROS
 
@@ -20,7 +20,7 @@ def depthwise_conv(
     *,
     multiplier: int = 1,
     strides: int | Sequence[int] = 1,
-    padding: Padding = "SAME",
+    padding: TimePadding = "SAME",
     dilation: int | Sequence[int] = 1,
     use_bias: bool = True,
     kernel_init: Initializer = LECUN_NORMAL,
@@ -74,7 +74,7 @@ def separable_conv(
     *,
     multiplier: int = 1,
     strides: int | Sequence[int] = 1,
-    padding: Padding = "SAME",
+    padding: TimePadding = "SAME",
     dilation: int | Sequence[int] = 1,
     use_bias: bool = True,
     kernel_init: Initializer = LECUN_NORMAL,

@@ -22,7 +22,9 @@ def explicit_padding(
     Raises:
       LayerError: a window larger than the padded input, or an axis of length 0.
     """
-    if isinstance(padding, str):
+    if padding == "CAUSAL":
+        pairs = tuple((w - 1, 0) for w in window)
+    elif isinstance(padding, str):
         pairs = lax.padtype_to_pads(tuple(extent), tuple(window), tuple(strides), padding)
     else:
         pairs = padding
