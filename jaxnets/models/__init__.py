@@ -8,6 +8,7 @@ from jaxnets.models.linear import linear, logistic, perceptron
 from jaxnets.models.mlp import autoencoder, mlp
 from jaxnets.models.mobilenet import efficientnet_lite0, mobilenet_v2
 from jaxnets.models.resnet import resnet18, resnet20, resnet50
+from jaxnets.models.series import fcn, resnet1d
 from jaxnets.models.small_cnn import small_cnn
 from jaxnets.models.squeezenet import squeezenet, squeezenet_1_1
 from jaxnets.models.transformer import bert_encoder, gpt, transformer_block
@@ -20,6 +21,7 @@ __all__ = [
     "bert_encoder",
     "convnext",
     "efficientnet_lite0",
+    "fcn",
     "generate",
     "gpt",
     "lenet5",
@@ -29,6 +31,7 @@ __all__ = [
     "mlp",
     "mobilenet_v2",
     "perceptron",
+    "resnet1d",
     "resnet18",
     "resnet20",
     "resnet50",
