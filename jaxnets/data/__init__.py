@@ -2,6 +2,7 @@
 
 from jaxnets.data.dataset import Dataset, Split
 from jaxnets.data.scaling import Scaling, fit_range, fit_standard, one_hot
+from jaxnets.data.series import Series, SeriesDataset, load_series, read_series, windows
 from jaxnets.data.sources import load
 from jaxnets.data.splits import train_test_split
 from jaxnets.data.stream import Stream
@@ -12,6 +13,8 @@ __all__ = [
     "DataError",
     "Dataset",
     "Scaling",
+    "Series",
+    "SeriesDataset",
     "Split",
     "Stream",
     "circle",
@@ -19,9 +22,12 @@ __all__ = [
     "fit_standard",
     "gauss",
     "load",
+    "load_series",
     "one_hot",
     "points",
+    "read_series",
     "spiral",
     "train_test_split",
+    "windows",
     "xor",
 ]

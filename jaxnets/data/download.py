@@ -42,12 +42,12 @@ def fetch(
     failures: dict[str, list[str]] = {}
     for url in [mirror + file.gz_name for mirror in mirrors for _ in range(ATTEMPTS)]:
         try:
-            content = _get(url, file.gz_bytes + 1, timeout, timeout + file.gz_bytes / rate)
+            content = get(url, file.gz_bytes + 1, timeout, timeout + file.gz_bytes / rate)
         except Exception as error:  # http.client, urllib, ssl and codecs have no common base class
             reason = printable(error) or f"no answer within {timeout:g} s"
         else:
             if hashlib.sha256(content).hexdigest() == file.gz_sha256:
-                return _save(content, folder / file.gz_name)
+                return save(content, folder / file.gz_name)
             reason = "its SHA-256 is not the published one"
         failures.setdefault(url, []).append(reason)
     raise ConnectionError(
@@ -55,7 +55,7 @@ def fetch(
     )
 
 
-def _get(url: str, limit: int, timeout: float, seconds: float) -> bytes:
+def get(url: str, limit: int, timeout: float, seconds: float) -> bytes:
     """The first `limit` bytes at a URL, if they arrive within `seconds`.
 
     The timeout of `urlopen` applies to each address of a host and to each wait for data, and not to
@@ -107,7 +107,8 @@ def _shut_down(response: HTTPResponse) -> None:
             connection.detach()
 
 
-def _save(content: bytes, path: Path) -> None:
+def save(content: bytes, path: Path) -> None:
+    """Write a downloaded file into the cache; raises DataError if it cannot be written."""
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with atomic_write(path) as file:

@@ -10,7 +10,7 @@ import jax.numpy as jnp
 from experiments import finetune, sequential_seeds
 from experiments.bench import plots, records
 from experiments.folder import check_same_run
-from jaxnets.data import DataError, idx
+from jaxnets.data import DataError, idx, read_series
 from jaxnets.errors import JSONError
 from jaxnets.interop import safetensors
 from jaxnets.json_files import read, read_lines
@@ -74,7 +74,23 @@ def population(path):
     return plots.of_population_sizes()
 
 
+TS = "@classLabel true one two\n@data\n" + "1.25,2,3:4,-5e-1,6:one\n7:8.5:two\n" * 7
+ARFF = "@relation a\n@attribute t0 numeric\n@attribute t1 numeric\n@attribute c {one,two}\n@data\n"
+ARFF += "1.25,2,one\n-3e-1,?,two\n" * 9
+
+
+def text(content):
+    return lambda path: path.write_text(content, encoding="utf-8")
+
+
+def packed_ts(path):
+    path.write_bytes(gzip.compress(TS.encode(), mtime=0))
+
+
 READERS = [
+    Reader("series.ts", text(TS), read_series, DataError),
+    Reader("series.arff", text(ARFF), read_series, DataError),
+    Reader("packed.ts.gz", packed_ts, read_series, DataError),
     Reader("raw-idx3-ubyte", idx_content, lambda path: idx.read(path, 3), DataError),
     Reader("packed.gz", packed_idx, lambda path: idx.read(path, 3), DataError),
     Reader("t.safetensors", lambda p: safetensors.save(p, TREE), safetensors.load, ValueError),

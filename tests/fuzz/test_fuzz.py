@@ -15,8 +15,9 @@ import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from readers import ARFF, TS
 
-from jaxnets.data import DataError
+from jaxnets.data import DataError, read_series
 from jaxnets.data.idx import read
 from jaxnets.interop import safetensors
 from jaxnets.training import CheckpointError, Checkpoints
@@ -184,6 +185,42 @@ def test_any_idx_file_is_read_or_refused(folder, data):
         array, sha256 = actual
         whole = bytes([0, 0, 8, rank]) + np.array(array.shape, ">u4").tobytes() + array.tobytes()
         assert sha256 == hashlib.sha256(whole).hexdigest()
+
+
+lines = st.sampled_from(
+    [
+        *["@data", "@classLabel true", "@attribute a relational", "@end a", "%", "'", "\x1b"],
+        *[
+            "1,?,one",
+            "nan:1:one",
+            ":one",
+            "9" * 5000 + ":one",
+            "1," * 3000 + "1:1:one",
+            "1:" * 3000,
+        ],
+    ]
+)
+
+
+@FILES
+@given(data=st.data())
+def test_any_file_of_series_is_read_or_refused(folder, data):
+    suffix, text = data.draw(st.sampled_from([(".ts", TS), (".arff", ARFF)]))
+    rows = text.split("\n")
+    for _ in range(data.draw(st.integers(0, 2))):
+        rows.insert(data.draw(st.integers(0, len(rows))), data.draw(lines))
+    content = "\n".join(rows).encode()
+    content = data.draw(st.one_of(st.just(content), mutations(content), st.binary(max_size=200)))
+    if data.draw(st.booleans()):
+        content, suffix = gzip.compress(content, 1), f"{suffix}.gz"
+    path = folder / f"fuzzed{suffix}"
+    path.write_bytes(content)
+    series = bounded(read_series, path, error=DataError)
+    if series is not None:
+        n, time, channels = series.values.shape
+        assert n >= 1 and channels >= 1 and time == series.lengths.max()
+        assert np.isfinite(series.values).all() and series.lengths.min() >= 1
+        assert series.y.min() >= 0 and series.y.max() < len(series.classes)
 
 
 @pytest.mark.parametrize("path", sorted(CORPUS.iterdir()), ids=lambda path: path.name)
