@@ -49,7 +49,7 @@ def machine() -> Record:
         device = without_seconds(process.ask("device"))
     return {
         **device,
-        "processor": _processor(),
+        "processor": processor(),
         "cores": len(os.sched_getaffinity(0))
         if hasattr(os, "sched_getaffinity")
         else os.cpu_count(),
@@ -82,7 +82,7 @@ def read(paths: Sequence[Path]) -> list[Record]:
     return records
 
 
-def _processor() -> str:
+def processor() -> str:
     """The processor, as the system names it."""
     cpuinfo = Path("/proc/cpuinfo")
     lines = cpuinfo.read_text().splitlines() if cpuinfo.exists() else []

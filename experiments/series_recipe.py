@@ -1,0 +1,97 @@
+"""The recipe of `experiments.time_series`: its networks, and what is done to the series."""
+
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from jaxnets import Layer, models
+from jaxnets.data import Dataset, Scaling, Series, SeriesDataset, Split, fit_standard
+from jaxnets.data.augment.checks import Augment
+from jaxnets.layer import Array, Key
+from jaxnets.training import RunError
+
+NETWORKS = {"fcn": (models.fcn, "relu3"), "resnet1d": (models.resnet1d, "block3")}
+
+
+def build(network: str, classes: int, width: int) -> Layer:
+    """The network with `width` kernels where the paper has most of its first ones: 128, or 64."""
+    make, _ = NETWORKS[network]
+    middle = 2 * width
+    return make(classes, (width, middle, width if network == "fcn" else middle))
+
+
+def prepare(dataset: SeriesDataset, longest: int) -> Dataset:
+    """The data set with both splits, scaled by the training values and stretched to one length.
+
+    Every channel gets mean 0 and variance 1 over the training cases. Every series is stretched to
+    the longest of the training series, but to `longest` values at most, by linear interpolation.
+    """
+    train, test = dataset.train, dataset.test
+    length = min(train.values.shape[1], longest)
+    scaling = fit_standard(train.values[_is_value(train)])
+
+    def split(series: Series) -> Split:
+        return Split(stretched(scaled(series, scaling), length), series.y)
+
+    return Dataset(split(train), split(test), *dataset[2:])
+
+
+def scaled(series: Series, scaling: Scaling) -> Series:
+    """The same series with scaled values; the padding stays 0."""
+    values, is_value = np.zeros_like(series.values), _is_value(series)
+    values[is_value] = scaling.apply(series.values[is_value])
+    return Series(values, series.lengths, series.y, series.classes)
+
+
+def stretched(series: Series, length: int) -> np.ndarray:
+    """(n, length, channels): each series at `length` points from its first to its last value."""
+    at = np.linspace(0, series.lengths - 1, length, axis=1)  # (n, length)
+    before = np.minimum(at.astype(int), np.maximum(series.lengths - 2, 0)[:, None])
+    after = np.minimum(before + 1, series.lengths[:, None] - 1)
+    rows, share = np.arange(len(at))[:, None], (at - before)[..., None]
+    values = series.values[rows, before] * (1 - share) + series.values[rows, after] * share
+    return values.astype(np.float32)
+
+
+def random_windows(share: float, scale: float) -> Augment:
+    """Stretches a random window of each series to the full length, and scales its channels.
+
+    The window is a random part from `share` to 1 of the series, as in the window slicing of
+    Le Guennec et al. 2016; the factors of the channels are log-normal with deviation `scale`.
+    """
+    if not 0 < share <= 1 or scale < 0:
+        raise RunError(
+            f"--window expects a share in (0, 1] and --scale at least 0, but got {share} and "
+            f"{scale}; 1 and 0 leave the series as they are"
+        )
+
+    def one(key: Key, x: Array) -> Array:
+        size, start, factor = jax.random.split(key, 3)
+        last = x.shape[0] - 1
+        span = last * jax.random.uniform(size, minval=share, maxval=1.0)
+        at = jax.random.uniform(start) * (last - span) + span * jnp.linspace(0, 1, x.shape[0])
+        before = jnp.clip(at.astype(jnp.int32), 0, max(last - 1, 0))
+        part = (at - before)[:, None]
+        window = x[before] * (1 - part) + x[jnp.minimum(before + 1, last)] * part
+        return window * jnp.exp(scale * jax.random.normal(factor, (1, x.shape[1])))
+
+    def augment(key: Key, x: Array, y: Array) -> tuple[Array, Array]:
+        return jax.vmap(one)(jax.random.split(key, len(x)), x), y
+
+    return augment
+
+
+def folds(y: np.ndarray, n: int, seed: int) -> np.ndarray:
+    """The fold of each case, 0 to n - 1, with equally many of each class up to one."""
+    rng, numbers = np.random.default_rng(seed), np.zeros(len(y), int)
+    for label in np.unique(y):
+        rows = rng.permutation(np.flatnonzero(y == label))
+        numbers[rows] = (np.arange(len(rows)) + rng.integers(n)) % n
+    return numbers
+
+
+def _is_value(series: Series) -> Any:
+    """(n, time): whether there is a value, and not padding."""
+    return np.arange(series.values.shape[1]) < series.lengths[:, None]
