@@ -88,7 +88,6 @@ def divide(series: np.ndarray, past: int, future: int, validation: int) -> Parts
     scaling = fit_standard(series[:train_end, None])
     scaled = scaling.apply(series[:, None]).astype(np.float32)
     parts = scaled[:train_end], scaled[train_end:test_start], scaled[test_start:]
-    train, validation, test = (windows(part, past, future) for part in parts)
     train, validate, test = (windows(part, past, future) for part in parts)
     return Parts(train, validate, test)
 

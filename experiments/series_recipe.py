@@ -2,15 +2,10 @@
 
 from typing import Any
 
-import jax
-import jax.numpy as jnp
 import numpy as np
 
 from jaxnets import Layer, models
 from jaxnets.data import Dataset, Scaling, Series, SeriesDataset, Split, fit_standard
-from jaxnets.data.augment.checks import Augment
-from jaxnets.layer import Array, Key
-from jaxnets.training import RunError
 
 NETWORKS = {"fcn": (models.fcn, "relu3"), "resnet1d": (models.resnet1d, "block3")}
 
@@ -53,34 +48,6 @@ def stretched(series: Series, length: int) -> np.ndarray:
     rows, share = np.arange(len(at))[:, None], (at - before)[..., None]
     values = series.values[rows, before] * (1 - share) + series.values[rows, after] * share
     return values.astype(np.float32)
-
-
-def random_windows(share: float, scale: float) -> Augment:
-    """Stretches a random window of each series to the full length, and scales its channels.
-
-    The window is a random part from `share` to 1 of the series, as in the window slicing of
-    Le Guennec et al. 2016; the factors of the channels are log-normal with deviation `scale`.
-    """
-    if not 0 < share <= 1 or scale < 0:
-        raise RunError(
-            f"--window expects a share in (0, 1] and --scale at least 0, but got {share} and "
-            f"{scale}; 1 and 0 leave the series as they are"
-        )
-
-    def one(key: Key, x: Array) -> Array:
-        size, start, factor = jax.random.split(key, 3)
-        last = x.shape[0] - 1
-        span = last * jax.random.uniform(size, minval=share, maxval=1.0)
-        at = jax.random.uniform(start) * (last - span) + span * jnp.linspace(0, 1, x.shape[0])
-        before = jnp.clip(at.astype(jnp.int32), 0, max(last - 1, 0))
-        part = (at - before)[:, None]
-        window = x[before] * (1 - part) + x[jnp.minimum(before + 1, last)] * part
-        return window * jnp.exp(scale * jax.random.normal(factor, (1, x.shape[1])))
-
-    def augment(key: Key, x: Array, y: Array) -> tuple[Array, Array]:
-        return jax.vmap(one)(jax.random.split(key, len(x)), x), y
-
-    return augment
 
 
 def folds(y: np.ndarray, n: int, seed: int) -> np.ndarray:

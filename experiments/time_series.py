@@ -21,7 +21,7 @@ from experiments import command_line, runner
 from experiments.bench.records import processor
 from experiments.folder import machine, new_folder, write_json
 from experiments.reports import evaluate_members, percent
-from experiments.series_recipe import NETWORKS, build, folds, prepare, random_windows
+from experiments.series_recipe import NETWORKS, build, folds, prepare
 from jaxnets import data, inspect, losses, metrics
 from jaxnets.data import Dataset, Split
 from jaxnets.data.series.catalogue import CATALOGUE
@@ -53,7 +53,7 @@ class Config(runner.Config):
     """The network of Wang et al. 2017."""
     width: int = 64
     """Kernels of its first convolution; the paper has 128, and 64 for the residual network."""
-    longest: int = 256
+    longest: int = 200
     """Values in time at most; longer series are shortened to them by interpolation."""
     steps: int = 600
     """Updates of each network."""
@@ -65,10 +65,6 @@ class Config(runner.Config):
     """The decay of the weights, times the learning rate."""
     label_smoothing: float = 0.1
     """The share of each label that is divided among all classes."""
-    window: float = 0.8
-    """The smallest part of a series that training sees, stretched to the full length."""
-    scale: float = 0.1
-    """The deviation of the logarithm of the factors by which training scales channels."""
     seeds: int = 5
     """Networks to train, with the seeds from --seed on."""
     seed: int = 0
@@ -139,14 +135,13 @@ def cross_validate(config: Config, dataset: Dataset) -> dict[str, Any]:
 
 
 def make_step(config: Config, model: Layer) -> TrainStep:
-    """A step of AdamW on one cycle, on random windows."""
+    """A step of AdamW on one cycle."""
     cycle = optax.cosine_onecycle_schedule(max(1, config.steps), config.learning_rate)
     return make_train_step(
         model,
         optax.adamw(cycle, weight_decay=config.weight_decay),
         partial(losses.softmax_cross_entropy, label_smoothing=config.label_smoothing),
         metrics={"accuracy": metrics.accuracy},
-        augment=random_windows(config.window, config.scale),
     )
 
 

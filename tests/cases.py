@@ -112,6 +112,7 @@ LAYERS = {
     "dense": Case(dense(3), table),
     "dense without a bias": Case(dense(3, use_bias=False), image),
     "conv 1-D": conv_case(line, 4, (3,), strides=2, padding=((1, 2),)),
+    "conv causal": conv_case(line, 4, (3,), dilation=2, padding="CAUSAL"),
     "conv 2-D": conv_case(image, 4, (3, 2), strides=(2, 1)),
     "conv 2-D dilated and grouped": conv_case(
         image, 4, (2, 2), dilation=(2, 1), groups=2, padding="VALID", use_bias=False

@@ -72,6 +72,7 @@ BUILT = {
     "linear": (lambda n: models.linear(n(3)), table),
     "lenet5": (lambda n: models.lenet5(n(7)), normal(1, 28, 28, 1)),
     "small_cnn": (lambda n: models.small_cnn(n(7), ((n(2),),)), image),
+    "fcn": (lambda n: models.fcn(n(7), (n(2), n(4), n(2))), line),
     "resnet20": (lambda n: models.resnet20(n(7)), normal(1, 8, 8, 3)),
 }  # fmt: skip
 

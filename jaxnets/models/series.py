@@ -18,8 +18,8 @@ def fcn(classes: int = 2, widths: tuple[int, int, int] = (128, 256, 128)) -> Lay
     Convolutions of 8, 5 and 3 values, each with batch norm and ReLU; the mean over time; and a
     dense layer: 264,450 parameters for 1 channel and 2 classes, and 1,024 running statistics. The
     paper's convolutions have 512 biases more, which the batch norm after them removes. Series may
-    have any length and number of channels. The class activation map along time is the output of
-    relu3 times the kernel of the head.
+    have any length and number of channels. The class activation map along time
+    is `inspect.class_activation(..., path="relu3")`.
     """
     stages = []
     for number, (features, size) in enumerate(zip(widths, SIZES, strict=True), start=1):
