@@ -56,7 +56,9 @@ class Config(runner.Config):
     longest: int = 200
     """Values in time at most; longer series are shortened to them by interpolation."""
     steps: int = 600
-    """Updates of each network."""
+    """Updates of each network at least."""
+    epochs: int = 120
+    """Passes over the training series at least."""
     batch_size: int = 16
     """Series per step."""
     learning_rate: float = 2e-3
@@ -78,6 +80,7 @@ class Config(runner.Config):
 def experiment(config: Config) -> None:
     """Train the networks of every set, each set in a folder of its own; print a table."""
     out = config.out or new_folder("time_series")
+    out.mkdir(parents=True, exist_ok=True)
     rows = {}
     for name in config.sets:
         dataset = prepare(data.load_series(name, data_dir=config.data_dir), config.longest)
@@ -94,7 +97,7 @@ def train_and_test(config: Config, dataset: Dataset) -> dict[str, Any]:
     run = runner.Run("time_series", config, dataset)
     train, test = dataset.train, dataset.test
     model = build(config.network, len(dataset.classes), config.width)
-    train_step, began = make_step(config, model), time.process_time()
+    train_step, began = make_step(config, model, train), time.process_time()
     fitted = fit(config, train_step, train, run.saved("training"))
     cpu_seconds = time.process_time() - began
     values, _ = evaluate_members(train_step, fitted, test)
@@ -121,10 +124,10 @@ def cross_validate(config: Config, dataset: Dataset) -> dict[str, Any]:
     """The accuracy on the training series that are held out, each once for every seed."""
     train = dataset.train
     model = build(config.network, len(dataset.classes), config.width)
-    train_step, began = make_step(config, model), time.process_time()
-    right, fold = [], folds(train.y, config.folds, config.seed)
+    began, right, fold = time.process_time(), [], folds(train.y, config.folds, config.seed)
     for number in range(config.folds):
         rest = Split(train.x[fold != number], train.y[fold != number])
+        train_step = make_step(config, model, rest)
         fitted = fit(config, train_step, rest, {})
         held_out = Split(train.x[fold == number], train.y[fold == number])
         values, _ = evaluate_members(train_step, fitted, held_out)
@@ -134,9 +137,15 @@ def cross_validate(config: Config, dataset: Dataset) -> dict[str, Any]:
     return {"validation_accuracy": spread(accuracy)._asdict(), "cpu_seconds": cpu_seconds}
 
 
-def make_step(config: Config, model: Layer) -> TrainStep:
+def updates(config: Config, train: Split) -> int:
+    """The number of updates of each network."""
+    steps_per_epoch = max(1, len(train.y) // max(1, config.batch_size))
+    return max(1, config.steps, config.epochs * steps_per_epoch)
+
+
+def make_step(config: Config, model: Layer, train: Split) -> TrainStep:
     """A step of AdamW on one cycle."""
-    cycle = optax.cosine_onecycle_schedule(max(1, config.steps), config.learning_rate)
+    cycle = optax.cosine_onecycle_schedule(updates(config, train), config.learning_rate)
     return make_train_step(
         model,
         optax.adamw(cycle, weight_decay=config.weight_decay),
@@ -149,15 +158,16 @@ def fit(
     config: Config, train_step: TrainStep, train: Split, saved: dict[str, Any]
 ) -> PopulationResult:
     """One network per seed, one after another in one program: convolutions are slow under vmap."""
+    steps = updates(config, train)
     with console() as shown:
         return fit_population(
             train_step,
             train,
             keys=runner.seed_keys(config.seed, config.seeds),
-            steps=config.steps,
+            steps=steps,
             batch_size=min(config.batch_size, len(train.y)),
             strategy="map",
-            evaluate_every=(max(1, config.steps), "steps"),
+            evaluate_every=(steps, "steps"),
             report=shown,
             **saved,
         )

@@ -15,6 +15,7 @@ from experiments.forecast_series import (
     persistence,
     synthetic,
 )
+from jaxnets import conv, dense, global_avg_pool, serial
 from jaxnets.data import DataError, Series, Split, load_series
 from jaxnets.data.series import catalogue
 from jaxnets.data.series.catalogue import Archive, SeriesFile
@@ -41,7 +42,12 @@ def folder(tmp_path, monkeypatch):
         (tmp_path / name).write_bytes(text)
         files.append(SeriesFile(name, len(text), hashlib.sha256(text).hexdigest()))
     monkeypatch.setitem(catalogue.CATALOGUE, "Waves", Archive("Waves", *files))
+    monkeypatch.setattr(time_series, "build", tiny)  # which compiles sooner
     return tmp_path
+
+
+def tiny(network, classes, width):
+    return serial(("relu3", conv(2, (3,))), ("pool", global_avg_pool), ("head", dense(classes)))
 
 
 def test_every_series_is_stretched_as_numpy_interpolates():
@@ -76,7 +82,7 @@ def test_folds_have_equally_many_of_each_class():
 
 @pytest.mark.usefixtures("unoptimised")
 def test_a_small_run_writes_results_and_the_evidence(folder):
-    options = {"sets": ("Waves",), "width": 2, "steps": 3, "batch_size": 4, "seeds": 2}
+    options = {"sets": ("Waves",), "steps": 3, "epochs": 1, "batch_size": 4, "seeds": 2}
     config = time_series.Config(data_dir=folder, out=folder / "out", **options)
     time_series.experiment(config)
     result = json.loads((folder / "out" / "result.json").read_text(encoding="utf-8"))
@@ -93,7 +99,7 @@ def test_cross_validation_never_sees_the_test_split(folder, monkeypatch):
     known = catalogue.CATALOGUE["Waves"]
     test = known.test._replace(size=len(text), sha256=hashlib.sha256(text).hexdigest())
     monkeypatch.setitem(catalogue.CATALOGUE, "Waves", known._replace(test=test))
-    options = {"sets": ("Waves",), "width": 1, "steps": 2, "batch_size": 4, "seeds": 1}
+    options = {"sets": ("Waves",), "steps": 2, "epochs": 1, "batch_size": 4, "seeds": 1}
     config = time_series.Config(data_dir=folder, out=folder / "out", folds=2, **options)
     time_series.experiment(config)
     result = json.loads((folder / "out" / "result.json").read_text(encoding="utf-8"))
