@@ -74,7 +74,7 @@ def population(path):
     return plots.of_population_sizes()
 
 
-TS = "@classLabel true one two\n@data\n" + "1.25,2,3:4,-5e-1,6:one\n7:8.5:two\n" * 7
+TS = "@classLabel true one two\n@data\n" + "1.25,2,3:4,-5e-1,6:one\n7:8.5:two\n" * 8
 ARFF = "@relation a\n@attribute t0 numeric\n@attribute t1 numeric\n@attribute c {one,two}\n@data\n"
 ARFF += "1.25,2,one\n-3e-1,?,two\n" * 9
 
