@@ -56,9 +56,7 @@ class Config(runner.Config):
     longest: int = 200
     """Values in time at most; longer series are shortened to them by interpolation."""
     steps: int = 600
-    """Updates of each network at least."""
-    epochs: int = 120
-    """Passes over the training series at least."""
+    """Updates of each network."""
     batch_size: int = 16
     """Series per step."""
     learning_rate: float = 2e-3
@@ -97,7 +95,7 @@ def train_and_test(config: Config, dataset: Dataset) -> dict[str, Any]:
     run = runner.Run("time_series", config, dataset)
     train, test = dataset.train, dataset.test
     model = build(config.network, len(dataset.classes), config.width)
-    train_step, began = make_step(config, model, train), time.process_time()
+    train_step, began = make_step(config, model), time.process_time()
     fitted = fit(config, train_step, train, run.saved("training"))
     cpu_seconds = time.process_time() - began
     values, _ = evaluate_members(train_step, fitted, test)
@@ -124,10 +122,10 @@ def cross_validate(config: Config, dataset: Dataset) -> dict[str, Any]:
     """The accuracy on the training series that are held out, each once for every seed."""
     train = dataset.train
     model = build(config.network, len(dataset.classes), config.width)
-    began, right, fold = time.process_time(), [], folds(train.y, config.folds, config.seed)
+    train_step, began = make_step(config, model), time.process_time()
+    right, fold = [], folds(train.y, config.folds, config.seed)
     for number in range(config.folds):
         rest = Split(train.x[fold != number], train.y[fold != number])
-        train_step = make_step(config, model, rest)
         fitted = fit(config, train_step, rest, {})
         held_out = Split(train.x[fold == number], train.y[fold == number])
         values, _ = evaluate_members(train_step, fitted, held_out)
@@ -137,15 +135,9 @@ def cross_validate(config: Config, dataset: Dataset) -> dict[str, Any]:
     return {"validation_accuracy": spread(accuracy)._asdict(), "cpu_seconds": cpu_seconds}
 
 
-def updates(config: Config, train: Split) -> int:
-    """The number of updates of each network."""
-    steps_per_epoch = max(1, len(train.y) // max(1, config.batch_size))
-    return max(1, config.steps, config.epochs * steps_per_epoch)
-
-
-def make_step(config: Config, model: Layer, train: Split) -> TrainStep:
+def make_step(config: Config, model: Layer) -> TrainStep:
     """A step of AdamW on one cycle."""
-    cycle = optax.cosine_onecycle_schedule(updates(config, train), config.learning_rate)
+    cycle = optax.cosine_onecycle_schedule(max(1, config.steps), config.learning_rate)
     return make_train_step(
         model,
         optax.adamw(cycle, weight_decay=config.weight_decay),
@@ -158,16 +150,15 @@ def fit(
     config: Config, train_step: TrainStep, train: Split, saved: dict[str, Any]
 ) -> PopulationResult:
     """One network per seed, one after another in one program: convolutions are slow under vmap."""
-    steps = updates(config, train)
     with console() as shown:
         return fit_population(
             train_step,
             train,
             keys=runner.seed_keys(config.seed, config.seeds),
-            steps=steps,
+            steps=config.steps,
             batch_size=min(config.batch_size, len(train.y)),
             strategy="map",
-            evaluate_every=(steps, "steps"),
+            evaluate_every=(max(1, config.steps), "steps"),
             report=shown,
             **saved,
         )

@@ -80,9 +80,8 @@ def test_folds_have_equally_many_of_each_class():
     assert np.ptp(counts, axis=0).max() <= 1
 
 
-@pytest.mark.usefixtures("unoptimised")
 def test_a_small_run_writes_results_and_the_evidence(folder):
-    options = {"sets": ("Waves",), "steps": 3, "epochs": 1, "batch_size": 4, "seeds": 2}
+    options = {"sets": ("Waves",), "steps": 3, "batch_size": 4, "seeds": 2}
     config = time_series.Config(data_dir=folder, out=folder / "out", **options)
     time_series.experiment(config)
     result = json.loads((folder / "out" / "result.json").read_text(encoding="utf-8"))
@@ -92,14 +91,13 @@ def test_a_small_run_writes_results_and_the_evidence(folder):
     assert (folder / "out" / "Waves" / "evidence.png").read_bytes().startswith(b"\x89PNG")
 
 
-@pytest.mark.usefixtures("unoptimised")
 def test_cross_validation_never_sees_the_test_split(folder, monkeypatch):
     (folder / "Waves_TEST.ts").write_bytes(b"@classLabel true slow fast\n@data\n9,9:fast\n")
     text = (folder / "Waves_TEST.ts").read_bytes()
     known = catalogue.CATALOGUE["Waves"]
     test = known.test._replace(size=len(text), sha256=hashlib.sha256(text).hexdigest())
     monkeypatch.setitem(catalogue.CATALOGUE, "Waves", known._replace(test=test))
-    options = {"sets": ("Waves",), "steps": 2, "epochs": 1, "batch_size": 4, "seeds": 1}
+    options = {"sets": ("Waves",), "steps": 2, "batch_size": 4, "seeds": 1}
     config = time_series.Config(data_dir=folder, out=folder / "out", folds=2, **options)
     time_series.experiment(config)
     result = json.loads((folder / "out" / "result.json").read_text(encoding="utf-8"))
@@ -155,7 +153,6 @@ def test_the_quantile_loss_is_smallest_at_the_quantiles():
     np.testing.assert_allclose(best, forecast.QUANTILES, atol=0.051)
 
 
-@pytest.mark.usefixtures("unoptimised")
 def test_a_small_forecast_writes_errors_and_figures(tmp_path, monkeypatch):
     options = {"values": 200, "past": 8, "future": 2, "width": 2, "validation": 20, "epochs": 1}
     forecast.experiment(forecast.Config(out=tmp_path / "out", **options))
