@@ -8,7 +8,7 @@ import zipfile
 import jax
 import numpy as np
 import pytest
-from helpers import judging
+from helpers import eval_step
 from mirrors import UNREACHABLE, give
 
 from jaxnets import dense, flatten, serial
@@ -137,6 +137,6 @@ def test_an_unknown_name_is_refused_with_the_known_ones(name, hint):
 
 
 def test_series_are_refused_by_fit_since_lengths_are_no_weights(online):
-    train_step = judging(serial(flatten, ("head", dense(2))))
-    with pytest.raises(RunError, match="expects train"):
+    train_step = eval_step(serial(flatten, ("head", dense(2))))
+    with pytest.raises(RunError, match="got an object of type Series"):
         fit(train_step, load_series("Points").train, key=jax.random.key(0), epochs=1, batch_size=1)
