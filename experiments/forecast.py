@@ -3,7 +3,14 @@
 python -m experiments.forecast
 python -m experiments.forecast --series ecg --data-dir FOLDER
 
-RESULT
+The network is trained on windows of the first 70 % of the series, and evaluated once on those of the
+last 30 %, beside the last value (persistence) and a linear function of the past (autoregression). It
+forecasts three quantiles: the median, and an interval that holds 90 % of the values. forecast.png
+has three stretches of the test part, errors.png the error by how far ahead a forecast is.
+
+Result, root of the mean squared error in standard deviations: the synthetic series 0.265, where
+persistence has 1.428 and autoregression 0.396, the interval holds 90.7 % of the values; ECG. The
+result.json of both runs are experiments/results/forecast_synthetic.json and forecast_ecg.json.
 """
 
 from dataclasses import dataclass
@@ -13,6 +20,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax.nn import relu
+from jax.nn.initializers import zeros
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
@@ -65,13 +73,14 @@ class Config(runner.RecipeConfig):
 def causal_network(future: int, width: int, past: int) -> Layer:
     """Causal convolutions of 3 values, each twice as dilated as the one before, until all is seen.
 
-    From (batch, past, 1) to (batch, future, quantiles), as differences to the last value. Source:
-    van den Oord et al. 2016, "WaveNet", section 2.1; Bai, Kolter & Koltun 2018, arXiv:1803.01271.
+    From (batch, past, 1) to (batch, future, quantiles), as differences to the last value, which
+    are 0 before training. Source: van den Oord et al. 2016, "WaveNet", section 2.1; Bai, Kolter &
+    Koltun 2018, arXiv:1803.01271.
     """
     depth = max(1, int(np.ceil(np.log2(past / 2))))
     layers = {f"conv{i}": conv(width, (3,), padding="CAUSAL", dilation=2**i) for i in range(depth)}
 
-    @network(**layers, head=dense(future * len(QUANTILES)))
+    @network(**layers, head=dense(future * len(QUANTILES), kernel_init=zeros))
     def forecast(x, *, head, **layers):
         y = relu(layers["conv0"](x))
         for i in range(1, depth):
@@ -174,7 +183,7 @@ def draw(
         decorate(axes, "scaled value")
         axes.axvline(0, color="gray", ls=":")
     axes.set_xlabel(f"values after the last one known{UNITS[config.series]}")
-    figure.axes[0].legend(ncols=3, loc="upper left")
+    figure.legend(*axes.get_legend_handles_labels(), loc="outside lower center", ncols=5)
     return figure
 
 

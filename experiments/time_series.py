@@ -3,7 +3,20 @@
 python -m experiments.time_series --data-dir FOLDER --out runs/series
 python -m experiments.time_series --data-dir FOLDER --sets OSULeaf --folds 5
 
-RESULT
+All sets have one recipe: the FCN of Wang et al. 2017 with half of its kernels, 64, 128 and 64,
+which are about 67,000 parameters, trained for 600 steps of AdamW on one cosine cycle with smoothed
+labels. Every channel is scaled by its training values, and every series is stretched to the longest
+training series, to 200 values at most. Half the kernels for twice the steps, and no augmentation
+(random windows, stretched and scaled), were better on held-out training series of OSULeaf and
+ArrowHead. --folds cross-validates; without it, the test split is evaluated once per seed. FOLDER
+holds the .ts files, plain or .gz; without --data-dir they are downloaded. evidence.png has the
+class activation along time of a test series of each class.
+
+Result, test accuracy in percent, mean and standard deviation of 5 seeds, and seconds of CPU time
+for all five, with compiling: GunPoint 100.00 +- 0.00 (81 s), BasicMotions 100.00 +- 0.00 (54 s),
+ItalyPowerDemand 96.29 +- 0.16 (23 s), JapaneseVowels 99.14 +- 0.23 (21 s), OSULeaf 94.46 +- 0.37
+(106 s), ArrowHead 81.60 +- 1.24 (108 s). They are in experiments/results/time_series.json, beside
+the published figures of four other networks.
 """
 
 import time
