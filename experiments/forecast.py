@@ -1,16 +1,19 @@
 """Forecasts of a series with an interval: causal convolutions, beside two simple forecasts.
 
 python -m experiments.forecast
-python -m experiments.forecast --series ecg --data-dir FOLDER
+python -m experiments.forecast --series ecg --epochs 3 --data-dir FOLDER
 
-The network is trained on windows of the first 70 % of the series, and evaluated once on those of the
-last 30 %, beside the last value (persistence) and a linear function of the past (autoregression). It
-forecasts three quantiles: the median, and an interval that holds 90 % of the values. forecast.png
-has three stretches of the test part, errors.png the error by how far ahead a forecast is.
+The network is trained on windows of the first 70 % of the series, and evaluated once on those of
+the last 30 %, beside the last value (persistence) and a linear function of the past
+(autoregression). It forecasts three quantiles: the median, and an interval that holds 90 % of the
+values. forecast.png has three stretches of the test part, errors.png the error by how far ahead a
+forecast is. FOLDER holds ecg_mitbih208.npz. Each takes about a minute on two CPU
+cores.
 
-Result, root of the mean squared error in standard deviations: the synthetic series 0.265, where
-persistence has 1.428 and autoregression 0.396, the interval holds 90.7 % of the values; ECG. The
-result.json of both runs are experiments/results/forecast_synthetic.json and forecast_ecg.json.
+Result, the root of the mean squared error in standard deviations, one seed. The synthetic series:
+0.053; persistence 1.428, autoregression 0.396; the interval holds 89.1 % of the values. The
+electrocardiogram: 0.584; 0.912, 0.676; 93.7 %. The result.json of the runs are
+experiments/results/forecast_synthetic.json and forecast_ecg.json.
 """
 
 from dataclasses import dataclass
@@ -47,7 +50,7 @@ from jaxnets.training.population import PopulationResult, spread
 from jaxnets.training.train_step import Hparams
 
 QUANTILES = (0.05, 0.5, 0.95)  # the interval's lower end, the forecast, the upper end
-UNITS = {"synthetic": "", "ecg": f" at {ECG_RATE // ECG_STEP} per second"}
+UNITS = {"synthetic": "", "ecg": f", {ECG_RATE // ECG_STEP} per second"}
 
 
 @dataclass(frozen=True)
