@@ -8,7 +8,8 @@ from jaxnets.compose import network, serial
 from jaxnets.errors import LayerError
 from jaxnets.layer import Layer, stateless
 from jaxnets.layers import *  # noqa: F403
-from jaxnets.recurrence import scan_over_time
+from jaxnets.padded import Padded
+from jaxnets.recurrence import recurrent, scan_over_time
 
 if TYPE_CHECKING:
     from jaxnets import (
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
 __all__ = [
     "Layer",
     "LayerError",
+    "Padded",
     "__version__",
     "data",
     "evaluate",
@@ -43,6 +45,7 @@ __all__ = [
     "models",
     "network",
     "predict",
+    "recurrent",
     "scan_over_time",
     "serial",
     "stateless",

@@ -16,6 +16,7 @@ import numpy as np
 
 from jaxnets.errors import LayerError
 from jaxnets.layer import Array
+from jaxnets.padded import Padded
 
 
 def float_dtype(dtype: Any) -> Any:
@@ -56,9 +57,9 @@ def readable(x: Any) -> Any:
     """The array or `jax.ShapeDtypeStruct`, in native byte order, which JAX requires.
 
     Raises:
-      LayerError: `x` is not an array, or is one of objects, strings or dates.
+      LayerError: `x` is not an array, or is one of objects, strings or dates, or a padded batch.
     """
-    dtype = getattr(x, "dtype", None)
+    dtype = x.dtype if isinstance(x, Padded) else getattr(x, "dtype", None)  # or names each_step
     if not isinstance(dtype, np.dtype) and not (dtype and isinstance(x, jax.Array)):
         raise LayerError(
             f"expected arrays or jax.ShapeDtypeStruct, but got {_describe(x)}; use jnp.asarray"

@@ -14,6 +14,7 @@ from jaxnets.layer import Params
 from jaxnets.metrics import correct
 from jaxnets.metrics.classification import Arrays, check_binary, class_numbers
 from jaxnets.metrics.per_example import at_least_float32, is_real
+from jaxnets.metrics.per_token import per_token as per_token
 from jaxnets.trees import select
 
 

@@ -14,33 +14,42 @@ from jaxnets import (
     avg_pool,
     bag_of_words,
     batch_norm,
+    bidirectional,
     conv,
     conv_transpose,
     dense,
     depthwise_conv,
     dot_product_attention,
     dropout,
+    each_step,
     embedding,
     flatten,
     gaussian_noise,
     global_avg_pool,
     global_max_pool,
     group_norm,
+    gru,
     heaviside,
     instance_norm,
+    last_step,
     layer_norm,
     learned_positions,
     local_response_norm,
     lowering,
+    lstm,
+    max_over_time,
     max_pool,
+    mean_over_time,
     network,
     pixel_shuffle,
     prelu,
+    recurrent,
     rms_norm,
     scale_pixels,
     scan_over_time,
     separable_conv,
     serial,
+    simple_rnn,
     sinusoidal_positions,
     spectral_norm,
     squeeze_and_excitation,
@@ -86,6 +95,10 @@ def shared(x, *, fc, norm):
 def recurrent_cell(carry_and_x, *, mix, norm):
     carry = jnp.tanh(norm(mix(jnp.concatenate(carry_and_x, axis=-1))))
     return carry, carry
+
+
+def recurrent_case(make, plain):
+    return Case(make(3), line, make(3, scan=plain))
 
 
 def small_cnn(convolve, pool):
@@ -159,6 +172,12 @@ LAYERS = {
     "network with a residual": Case(residual, table),
     "network with children called twice": Case(shared, table),
     "scan_over_time": Case(scan_over_time(recurrent_cell, first_carry), line),
+    "recurrent": Case(recurrent(recurrent_cell, first_carry), line),
+    "simple_rnn": Case(simple_rnn(3), line),
+    "lstm": recurrent_case(lstm, lowering.plain_lstm),
+    "gru": recurrent_case(gru, lowering.plain_gru),
+    "bidirectional": Case(bidirectional(simple_rnn(2)), line),
+    "each_step": Case(each_step(dense(3)), line),
 }
 FUNCTIONS = {
     "dot_product_attention": Case(serial(lambda x: dot_product_attention(x, x, x)), image),
@@ -177,6 +196,9 @@ FUNCTIONS = {
     "sum_pool dilated": Case(serial(sum_pool((2,), strides=1, dilation=3)), line),
     "global_avg_pool": Case(serial(global_avg_pool), image),
     "global_max_pool": Case(serial(global_max_pool), image),
+    "last_step": Case(serial(last_step), line),
+    "mean_over_time": Case(serial(mean_over_time), line),
+    "max_over_time": Case(serial(max_over_time), line),
     "heaviside": Case(serial(heaviside), image),
     "local_response_norm": Case(serial(local_response_norm(3, alpha=0.5)), image),
     "flatten": Case(serial(flatten), image),

@@ -8,6 +8,7 @@ from cases import CASES, as_float64, draws, has_kernel, in_both_modes, start
 from helpers import assert_close, assert_same, normal
 
 SELECTS = {"max_pool", "global_max_pool", "flatten", "pixel_shuffle"}  # without computing
+SELECTS |= {"last_step", "max_over_time"}
 TAKES_INTEGERS_ALONE = {"embedding", "bag_of_words"}
 HALVES = ["bfloat16", "float16"]
 INTEGERS = ["bool", "uint8", "int32"]

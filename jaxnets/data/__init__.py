@@ -1,5 +1,6 @@
 """Data sets as NumPy arrays in memory: loading, splitting, scaling and streaming."""
 
+from jaxnets.data.buckets import Bucketed, bucketed
 from jaxnets.data.dataset import Dataset, Split
 from jaxnets.data.scaling import Scaling, fit_range, fit_standard, one_hot
 from jaxnets.data.series import Series, SeriesDataset, load_series, read_series, windows
@@ -10,6 +11,7 @@ from jaxnets.data.toy import circle, gauss, points, spiral, xor
 from jaxnets.errors import DataError
 
 __all__ = [
+    "Bucketed",
     "DataError",
     "Dataset",
     "Scaling",
@@ -17,6 +19,7 @@ __all__ = [
     "SeriesDataset",
     "Split",
     "Stream",
+    "bucketed",
     "circle",
     "fit_range",
     "fit_standard",

@@ -5,6 +5,7 @@ from jaxnets.inspect.components import Components, principal_components
 from jaxnets.inspect.gradient_check import GradientError, check_function, check_gradient
 from jaxnets.inspect.graph import Graph, Node, computation_graph
 from jaxnets.inspect.norms import layer_norms
+from jaxnets.inspect.over_time import gradient_over_time, plot_gradient_over_time
 from jaxnets.inspect.summary import Row, Summary, summary
 from jaxnets.jaxpr.activations import activations
 from jaxnets.jaxpr.dead_units import dead_units
@@ -29,7 +30,9 @@ __all__ = [
     "dead_units",
     "first_nonfinite",
     "flops",
+    "gradient_over_time",
     "layer_norms",
+    "plot_gradient_over_time",
     "principal_components",
     "receptive_field",
     "saliency",

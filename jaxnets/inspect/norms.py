@@ -14,10 +14,11 @@ def layer_norms(tree: dict[str, Any]) -> dict[str, Array]:
     The norms of a gradient show in which layer it vanishes or explodes. Computing them neither
     underflows nor overflows. May be traced.
     """
-    return {path: _norm(jnp.asarray(leaf)) for path, leaf in flatten_names(tree).items()}
+    return {path: norm(jnp.asarray(leaf)) for path, leaf in flatten_names(tree).items()}
 
 
-def _norm(leaf: Array) -> Array:
+def norm(leaf: Array) -> Array:
+    """The L2 norm of an array, without underflow or overflow of the squares."""
     # Without scaling, the squares of a vanishing gradient would underflow to 0, and those of an
     # exploding one overflow.
     largest = jnp.abs(leaf).max()

@@ -22,6 +22,8 @@ from jaxnets.layers.images import (
     check_rank,
     init_params,
 )
+from jaxnets.layers.windows import Pairs, Windows, image_of, over_windows
+from jaxnets.padded import Padded
 
 
 def conv(
@@ -40,7 +42,9 @@ def conv(
     """Convolution with a learned kernel (without flipping it: cross-correlation).
 
     From (batch, width, channels) with `size` (w,), (batch, height, width, channels) with `size`
-    (h, w), or (batch, depth, height, width, channels) with `size` (d, h, w). Params: `kernel`
+    (h, w), or (batch, depth, height, width, channels) with `size` (d, h, w). In one dimension it
+    also takes a padded batch, and returns one with the steps that each row would have alone; a row
+    shorter than the window has none. Params: `kernel`
     (*size, channels / groups, features) and, with `use_bias`, `bias` (features,). Computes in the
     kernel's dtype.
 
@@ -74,20 +78,25 @@ def conv(
     )
     padding = as_padding(name, len(size), padding, causal=True)
     check_groups(name, features, groups)
-    window = lowering.dilated(size, dilation)
+    windows = Windows(lowering.dilated(size, dilation), strides, padding)
 
     def init(key: Key, x: Any) -> Params:
-        check_image(name, len(size), x)
-        check_grouped_channels(name, x, groups)
-        shape = (*size, x.shape[-1] // groups, features)
+        image = image_of(name, len(size), x)
+        check_image(name, len(size), image)
+        check_grouped_channels(name, image, groups)
+        shape = (*size, image.shape[-1] // groups, features)
         return init_params(key, shape, kernel_init, bias_init if use_bias else None, features)
 
-    def apply(params: Params, x: Array) -> Array:
-        kernel, x = get_array(name, params, "kernel"), readable(x)
-        check_image(name, len(size), x)
-        check_kernel_fits(name, x, kernel.shape[-2] * groups)
-        pairs = lowering.explicit_padding(name, x.shape[1:-1], window, strides, padding)
-        y = convolve(jnp.asarray(x, kernel.dtype), kernel, strides, pairs, dilation, groups)
-        return add_bias(y, get_array(name, params, "bias")) if use_bias else y
+    def apply(params: Params, x: Any) -> Any:
+        kernel, image = get_array(name, params, "kernel"), readable(image_of(name, len(size), x))
+        check_image(name, len(size), image)
+        check_kernel_fits(name, image, kernel.shape[-2] * groups)
+
+        def convolved(image: Array, pairs: Pairs) -> Array:
+            image = jnp.asarray(image, kernel.dtype)
+            y = convolve(image, kernel, strides, pairs, dilation, groups)
+            return add_bias(y, get_array(name, params, "bias")) if use_bias else y
+
+        return over_windows(name, x if isinstance(x, Padded) else image, windows, convolved)
 
     return stateless(init, apply)

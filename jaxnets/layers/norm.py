@@ -12,6 +12,7 @@ from jaxnets.errors import LayerError
 from jaxnets.layer import Array, Key, Layer, Params, State, stateless
 from jaxnets.layers.channels import per_channel
 from jaxnets.layers.checks import check_channels, get_array
+from jaxnets.padded import Padded, expect_steps, over_steps, repad, unpad, without_padding
 
 
 def batch_norm(*, decay: float = 0.99, epsilon: float = 1e-5) -> Layer:
@@ -20,7 +21,7 @@ def batch_norm(*, decay: float = 0.99, epsilon: float = 1e-5) -> Layer:
     Training uses the batch's statistics and updates the running ones: `decay` is the weight of the
     old value. Evaluation uses the running statistics. Params: `scale`, `bias` (channels,); state:
     `mean`, `var` (channels,), in float32 whatever the input. The variance is biased (ddof=0). An
-    empty batch leaves the running statistics unchanged.
+    empty batch leaves the running statistics unchanged. In a padded batch, only valid steps count.
     Source: Ioffe & Szegedy 2015, algorithm 1.
 
     Raises:
@@ -30,7 +31,7 @@ def batch_norm(*, decay: float = 0.99, epsilon: float = 1e-5) -> Layer:
 
     def init(key: Key, x: Any) -> tuple[Params, State]:
         del key
-        shape = x.shape[-1:]
+        shape = unpad(x)[0].shape[-1:]
         state = {"mean": jnp.zeros(shape, jnp.float32), "var": jnp.ones(shape, jnp.float32)}
         return _scale_and_bias(shape), state
 
@@ -38,14 +39,18 @@ def batch_norm(*, decay: float = 0.99, epsilon: float = 1e-5) -> Layer:
         params: Params, state: State, x: Array, *, key: Key | None = None, train: bool = False
     ) -> tuple[Array, State]:
         del key
-        x = as_float(x)
+        x, lengths, valid = _sequence(x)
         check_channels("batch_norm()", get_array("batch_norm()", params, "scale"), x)
         mean, var = (get_array("batch_norm()", state, name, "state") for name in ("mean", "var"))
         if train and x.size:
-            running, (mean, var) = (mean, var), _moments(x, axes=tuple(range(x.ndim - 1)))
+            running = (mean, var)
+            mean, var = _moments(x, tuple(range(x.ndim - 1)), valid=valid)
             updated = [_moving_average(*p, decay) for p in zip(running, (mean, var), strict=True)]
+            if valid is not None:  # without a valid step, there are no statistics
+                pairs = zip(updated, running, strict=True)
+                updated = [jnp.where(valid.any(), new, old) for new, old in pairs]
             state = {"mean": updated[0], "var": updated[1]}
-        return _normalise(x, mean, var, params, epsilon), state
+        return repad(_normalise(x, mean, var, params, epsilon), lengths), state
 
     return Layer(init, apply)
 
@@ -207,11 +212,27 @@ def _moving_average(old: Array, new: Array, decay: float) -> Array:
     return (decay * old + (1 - decay) * jax.lax.stop_gradient(new)).astype(old.dtype)
 
 
-def _moments(x: Array, axes: tuple[int, ...], keepdims: bool = False) -> tuple[Array, Array]:
+def _sequence(x: Any) -> tuple[Array, Any, Array | None]:
+    """The values as floats with 0 in the padding, the lengths, and which values are valid."""
+    if not isinstance(x, Padded):
+        return as_float(x), None, None
+    expect_steps("batch_norm()", x, "(batch, time, ..., channels)")
+    x = x._replace(values=as_float(x.values))
+    return without_padding(x), x.lengths, over_steps(x.mask, x.values)
+
+
+def _moments(
+    x: Array, axes: tuple[int, ...], keepdims: bool = False, valid: Array | None = None
+) -> tuple[Array, Array]:
     """Mean and biased variance, in float32 or wider, in two passes to avoid cancellation."""
     x = x.astype(wide_dtype(x.dtype))
-    mean = x.mean(axes, keepdims=True)
-    var = jnp.square(x - mean).mean(axes, keepdims=True)
+    if valid is None:
+        mean = x.mean(axes, keepdims=True)
+        var = jnp.square(x - mean).mean(axes, keepdims=True)
+    else:
+        count = jnp.maximum(jnp.broadcast_to(valid, x.shape).sum(axes, keepdims=True), 1)
+        mean = x.sum(axes, keepdims=True) / count
+        var = jnp.where(valid, jnp.square(x - mean), 0).sum(axes, keepdims=True) / count
     return (mean, var) if keepdims else (mean.reshape(x.shape[-1:]), var.reshape(x.shape[-1:]))
 
 

@@ -13,8 +13,12 @@ from jaxnets.errors import LayerError
 from jaxnets.layer import Array, Key, Layer, Params, State
 from jaxnets.layers.checks import Padding, as_padding, check_pixels, per_axis, require_key
 from jaxnets.layers.defaults import MAX_POOL
+from jaxnets.layers.recurrent.over_time import lowest
+from jaxnets.layers.windows import Pairs, Windows, image_of, over_windows
+from jaxnets.padded import Padded, unpad
 
-Pool = Callable[[Array], Array]
+Pool = Callable[[Any], Any]
+Over = Callable[..., Any]  # over(f, x, fill=0): an implementation, at every window of x
 
 
 def max_pool(
@@ -28,6 +32,9 @@ def max_pool(
 ) -> Pool:
     """The largest value of each window, from (batch, *space, channels).
 
+    A window over one axis also takes a padded batch, and returns one with the windows that each
+    row would have alone, without the padding.
+
     Args:
       window: the window's extent along each spatial axis.
       strides: the step of the window along each axis; the default is the window's extent.
@@ -40,7 +47,11 @@ def max_pool(
     Raises:
       LayerError: a size that is not a positive integer, or a window larger than the input.
     """
-    return _pool("max_pool", pool, window, strides, padding, dilation, ceil_mode)
+
+    def largest(x: Any, over: Over) -> Any:
+        return over(pool, x, fill=lowest(unpad(x)[0].dtype))
+
+    return _pool("max_pool", largest, window, strides, padding, dilation, ceil_mode)
 
 
 def avg_pool(
@@ -55,7 +66,18 @@ def avg_pool(
 
     Arguments and errors as for `max_pool`.
     """
-    return _pool("avg_pool", lowering.avg_pool, window, strides, padding, dilation, ceil_mode)
+
+    def mean(x: Any, over: Over) -> Any:
+        if not isinstance(x, Padded):
+            return over(lowering.avg_pool, x)
+        values = as_float(x.values)
+        wide = values.astype(wide_dtype(values.dtype))
+        total = over(lowering.sum_pool, x._replace(values=wide))
+        valid = over(lowering.sum_pool, x._replace(values=jnp.ones_like(wide[..., :1])))
+        means = total.values / jnp.maximum(valid.values, 1)
+        return total._replace(values=means.astype(values.dtype))
+
+    return _pool("avg_pool", mean, window, strides, padding, dilation, ceil_mode)
 
 
 def sum_pool(
@@ -70,7 +92,11 @@ def sum_pool(
 
     Arguments and errors as for `max_pool`.
     """
-    return _pool("sum_pool", lowering.sum_pool, window, strides, padding, dilation, ceil_mode)
+
+    def total(x: Any, over: Over) -> Any:
+        return over(lowering.sum_pool, x)
+
+    return _pool("sum_pool", total, window, strides, padding, dilation, ceil_mode)
 
 
 def stochastic_pool(
@@ -93,9 +119,11 @@ def stochastic_pool(
     Raises:
       LayerError: training without a key.
     """
-    values_by_tap = _pool(
-        "stochastic_pool", lowering.taps, window, strides, padding, dilation, ceil_mode
-    )
+
+    def taps(x: Any, over: Over) -> Any:
+        return over(lowering.taps, x)
+
+    values_by_tap = _pool("stochastic_pool", taps, window, strides, padding, dilation, ceil_mode)
 
     def init(key: Key, x: Any) -> tuple[Params, State]:
         del key, x
@@ -158,7 +186,7 @@ def _sample(key: Key, values: list[Array]) -> Array:
 
 def _pool(
     name: str,
-    pool: Callable[..., Any],
+    pool: Callable[[Any, Over], Any],
     window: Sequence[int],
     strides: int | Sequence[int] | None,
     padding: Padding,
@@ -172,19 +200,25 @@ def _pool(
     window, strides, dilation = per_axis(
         name, axes, window=window, strides=strides, dilation=dilation
     )
-    span = lowering.dilated(window, dilation)
     padding = as_padding(name, axes, padding)
+    windows = Windows(lowering.dilated(window, dilation), strides, padding, ceil_mode)
     name = f"{name}({window})"
 
+    def over(f: Callable[..., Any], x: Any, fill: Any = 0) -> Any:
+        def pooled(values: Array, pairs: Pairs) -> Any:
+            return f(values, window, strides, pairs, dilation)
+
+        return over_windows(name, x, windows, pooled, fill)
+
     def apply(x: Any) -> Any:
-        if x.ndim != axes + 2:
+        shape = image_of(name, axes, x).shape
+        if len(shape) != axes + 2:
             raise LayerError(
-                f"{name} expects (batch, ..., channels) with {axes} spatial axes, but got {x.shape}"
+                f"{name} expects (batch, ..., channels) with {axes} spatial axes, but got {shape}"
             )
-        check_pixels(name, x)
-        pairs = lowering.explicit_padding(name, x.shape[1:-1], span, strides, padding)
-        if ceil_mode:
-            pairs = lowering.ceil_padding(x.shape[1:-1], span, strides, pairs)
-        return pool(as_array(x), window, strides, pairs, dilation)
+        if 0 in shape[1:-1]:
+            raise LayerError(f"{name} expects images of at least one pixel, got {shape}")
+        x = x._replace(values=as_array(x.values)) if isinstance(x, Padded) else as_array(x)
+        return pool(x, over)
 
     return apply

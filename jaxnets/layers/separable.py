@@ -13,6 +13,7 @@ from jaxnets.layer import Array, Key, Layer, Params, State, stateless
 from jaxnets.layers.checks import TimePadding, as_tuple, get_array
 from jaxnets.layers.conv import conv
 from jaxnets.layers.defaults import CONV, LECUN_NORMAL, ZEROS
+from jaxnets.padded import unpad
 
 
 def depthwise_conv(
@@ -30,10 +31,10 @@ def depthwise_conv(
     """Depthwise convolution: `conv` with as many groups as the input has channels.
 
     From (batch, *space, channels) to (batch, *space, channels * multiplier); the outputs of a
-    channel are adjacent. Params: `kernel` (*size, 1, channels * multiplier) and, with `use_bias`,
-    `bias` (channels * multiplier,). `multiplier` is the number of kernels per channel; all other
-    arguments are those of `conv`. Source: Sifre 2014, "Rigid-motion scattering for image
-    classification".
+    channel are adjacent. In one dimension it also takes a padded batch. Params: `kernel` (*size, 1,
+    channels * multiplier) and, with `use_bias`, `bias` (channels * multiplier,). `multiplier` is
+    the number of kernels per channel; all other arguments are those of `conv`. Source: Sifre 2014,
+    "Rigid-motion scattering for image classification".
 
     Raises:
       LayerError: a multiplier that is not a positive integer, and as for `conv`.
@@ -57,7 +58,7 @@ def depthwise_conv(
     conv_of(channels=1)  # raises for invalid arguments at construction
 
     def init(key: Key, x: Any) -> tuple[Params, State]:
-        return conv_of(math.prod(x.shape[-1:])).init(key, x)
+        return conv_of(math.prod(unpad(x)[0].shape[-1:])).init(key, x)
 
     def apply(
         params: Params, state: State, x: Array, *, key: Key | None = None, train: bool = False

@@ -1,4 +1,4 @@
-"""Implementations of convolution, pooling and matmul for each backend.
+"""Implementations of convolution, pooling, recurrence and matmul for each backend.
 
 One file per implementation; `dispatch` has the table that chooses one for a convolution.
 """
@@ -14,7 +14,9 @@ from jaxnets.lowering.plain import (
     plain_max_pool,
     plain_sum_pool,
 )
+from jaxnets.lowering.plain_recurrent import plain_gru, plain_lstm, plain_simple_rnn
 from jaxnets.lowering.pooling import avg_pool, max_pool, sum_pool
+from jaxnets.lowering.recurrent import gru, lstm
 from jaxnets.lowering.taps import taps
 
 __all__ = [
@@ -25,12 +27,17 @@ __all__ = [
     "conv_transpose",
     "dilated",
     "explicit_padding",
+    "gru",
     "in_hwnc",
+    "lstm",
     "max_pool",
     "plain_avg_pool",
     "plain_conv",
     "plain_conv_transpose",
+    "plain_gru",
+    "plain_lstm",
     "plain_max_pool",
+    "plain_simple_rnn",
     "plain_sum_pool",
     "sum_pool",
     "taps",

@@ -7,6 +7,7 @@ from jaxnets.models.lenet import lenet5, lenet_batch_norm
 from jaxnets.models.linear import linear, logistic, perceptron
 from jaxnets.models.mlp import autoencoder, mlp
 from jaxnets.models.mobilenet import efficientnet_lite0, mobilenet_v2
+from jaxnets.models.recurrent import lstm_classifier
 from jaxnets.models.resnet import resnet18, resnet20, resnet50
 from jaxnets.models.series import fcn, resnet1d
 from jaxnets.models.small_cnn import small_cnn
@@ -28,6 +29,7 @@ __all__ = [
     "lenet_batch_norm",
     "linear",
     "logistic",
+    "lstm_classifier",
     "mlp",
     "mobilenet_v2",
     "perceptron",

@@ -119,12 +119,22 @@ class CompiledLoop:
 
     def batch_of(self, arrays: Any, step: int) -> Batch:
         """The batch of a step, for a single model."""
+        shapes: list[Any] = []  # those of `batch` but for the length of a padded batch
+
+        def note(number: Any, batch: Batch, carry: int) -> int:
+            del number
+            shapes.append(
+                jax.tree.map(lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype), batch)
+            )
+            return carry
 
         def read(number: Any, batch: Batch, carry: Batch) -> Batch:
             del number, carry
             return batch
 
-        zeros = jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), self.batch)
+        loop = partial(self.source.reader.loop, body=note, carry=0)
+        jax.eval_shape(loop, arrays, self.order_key, step, step + 1)
+        zeros = jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), shapes[0])
         loop = jax.jit(partial(self.source.reader.loop, body=read, carry=zeros))
         return loop(arrays, self.order_key, step, step + 1)
 

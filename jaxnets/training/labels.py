@@ -10,6 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxnets.arrays import Examples, shape_of
+from jaxnets.data.buckets import Bucketed
 from jaxnets.errors import RunError
 from jaxnets.layer import Array
 from jaxnets.metrics import Metric
@@ -41,6 +42,7 @@ def check_data(
     # An augmentation may change the labels, as mixup does, so the training labels are not checked.
     train_criteria = {} if step.augment else eval_criteria | {"the loss": step.loss}
     for name, split in (("training", data), ("validation", validation)):
+        split = split.examples if isinstance(split, Bucketed) else split
         if not isinstance(split, Examples):
             continue
         x = jax.tree.map(lambda leaf: shape_of(batch_size, leaf), split.x)

@@ -8,6 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxnets.arrays import Examples, as_examples
+from jaxnets.data.buckets import Bucketed
 from jaxnets.data.stream import Stream
 from jaxnets.errors import RunError
 
@@ -30,7 +31,8 @@ def as_splits(where: str, data: Any, validation: Any) -> tuple[Any, Any]:
 
 
 def count_examples(data: Any) -> int:
-    """The number of examples of a `Stream` or of `Examples`."""
+    """The number of examples of a `Stream`, of `Bucketed` or of `Examples`."""
+    data = data.examples if isinstance(data, Bucketed) else data
     return len(data) if isinstance(data, Stream) else len(jax.tree.leaves(data.x)[0])
 
 
@@ -46,6 +48,9 @@ def check_batch(where: str, data: Any, batch_size: int) -> None:
 def _as_split(where: str, name: str, split: Any) -> Any:
     if split is None or isinstance(split, Stream):
         return split
+    if isinstance(split, Bucketed):
+        examples = as_examples(where, name, split.examples, RunError)
+        return split._replace(examples=examples) if name == "data" else examples
     if _is_dataset(split):
         raise RunError(
             f"{where} expects {name}=(x, y) or a data.Stream, but got an object of type "

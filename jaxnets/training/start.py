@@ -4,10 +4,12 @@ from typing import Any, Literal
 
 import numpy as np
 
+from jaxnets.data.buckets import Bucketed
 from jaxnets.data.stream import Stream
 from jaxnets.keys import stream
 from jaxnets.layer import Key
 from jaxnets.training.arguments import as_arrays, single_key
+from jaxnets.training.bucket_source import BucketSource
 from jaxnets.training.check import (
     check_devices,
     check_loop,
@@ -106,6 +108,8 @@ def make_loop(
     source: Source
     if isinstance(data, Stream):
         source = StreamSource(data, epochs, order_key, mesh)
+    elif isinstance(data, Bucketed):
+        source = BucketSource(data, epochs, order_key, mesh)
     else:
         source = Resident(Batch(*data), epochs, mesh)
     count, unit = evaluate_every
