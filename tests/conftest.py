@@ -56,11 +56,14 @@ def pytest_addoption(parser):
 
 
 @pytest.hookimpl(tryfirst=True)  # before -m selects by the marks
-def pytest_collection_modifyitems(items):
+def pytest_collection_modifyitems(config, items):
     slow = set(SLOW.read_text(encoding="utf-8").split())
+    unoptimized = pytest.mark.skip(reason="programs round differently: run pytest --optimize")
     for item in items:
         if item.nodeid.split("[")[0] in slow:
             item.add_marker("slow")
+        if item.get_closest_marker("optimized") and not config.getoption("--optimize"):
+            item.add_marker(unoptimized)
 
 
 def pytest_runtest_logreport(report):

@@ -84,14 +84,6 @@ def attention(
     if cache is not None:
         [cache] = as_integers(name, error=LayerError, cache=cache)
 
-    def head_size(x: Any) -> int:
-        if len(x.shape) != 3 or x.shape[-1] % heads or not x.shape[-1]:
-            raise LayerError(
-                f"{name} expects (batch, time, features) with features that {heads} heads divide, "
-                f"but got {x.shape}; choose another number of heads"
-            )
-        return x.shape[-1] // heads
-
     def init_projection(key: Key, shape: tuple[int, ...], bias_shape: tuple[int, ...]) -> Params:
         kernel_key, bias_key = jax.random.split(key)
         features = math.prod(bias_shape)
@@ -100,7 +92,7 @@ def attention(
         return {"kernel": kernel.reshape(shape), "bias": bias.reshape(bias_shape)}
 
     def init(key: Key, x: Any) -> tuple[Params, State]:
-        d, features = head_size(x), x.shape[-1]
+        features, _, d = _sizes(name, x, heads)
         *keys, out_key = jax.random.split(key, 4)
         params = {
             part: init_projection(part_key, (features, heads, d), (heads, d))
@@ -117,7 +109,7 @@ def attention(
     ) -> tuple[Array, State]:
         del key
         x = as_float(x)
-        shape = (x.shape[-1], heads, head_size(x))
+        shape = _sizes(name, x, heads)
         if (expected := params["query"]["kernel"].shape) != shape:
             raise LayerError(
                 f"{name} expects {expected[0]} features for {expected[1]} heads, but got {x.shape} "
@@ -133,6 +125,16 @@ def attention(
         return add_bias(y, params["out"]["bias"]), state
 
     return Layer(init, apply)
+
+
+def _sizes(name: str, x: Any, heads: int) -> tuple[int, int, int]:
+    """Features, heads and the features of a head."""
+    if len(x.shape) != 3 or x.shape[-1] % heads or not x.shape[-1]:
+        raise LayerError(
+            f"{name} expects (batch, time, features) with features that {heads} heads divide, but "
+            f"got {x.shape}; choose another number of heads"
+        )
+    return x.shape[-1], heads, x.shape[-1] // heads
 
 
 def _project(params: Params, x: Array) -> list[Array]:

@@ -21,7 +21,7 @@ def learned_positions(
 ) -> Layer:
     """Adds a learned vector per step to (batch, time, features).
 
-    Params: `embedding` (length, features). With a `cache`, the steps continue those of the last
+    Params: `embedding` (length, features), whose dtype the output has. With a `cache`, the steps continue those of the last
     call, as for `attention`; state: `index`, the number of steps so far. A step beyond the length
     gives NaN.
 
@@ -87,7 +87,8 @@ def _positions(
         del key, train
         x = as_float(x)
         steps = jnp.arange(x.shape[1]) + (state["index"] if cache else 0)
-        y = (x + vectors(params, x, steps)[None]).astype(x.dtype)
+        y = x + vectors(params, x, steps)[None]
+        y = y.astype(params["embedding"].dtype if params else x.dtype)
         return y, ({"index": state["index"] + x.shape[1]} if cache else state)
 
     return Layer(init, apply)

@@ -86,6 +86,7 @@ def by_train_step(remainder):
     return plain(train_state), jnp.stack(objectives), jax.tree.map(lambda *s: sum(s), *sums)
 
 
+@pytest.mark.optimized
 @both
 def test_a_chunk_is_a_loop_over_the_train_step(remainder):
     assert_close(in_chunks([EPOCHS * STEPS[remainder]], remainder), by_train_step(remainder))

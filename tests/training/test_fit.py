@@ -82,6 +82,7 @@ def test_a_run_continues_from_a_train_state_bit_for_bit():
     assert int(half.step) == STEPS  # not donated: the run trained a copy
 
 
+@pytest.mark.optimized
 def test_a_run_starts_from_the_train_state_of_init():
     start = TRAIN_STEP(HPARAMS).init(jax.random.key(0), TRAIN[0][:1])
     assert_same(plain(run(start=start).train_state), plain(run().train_state))
