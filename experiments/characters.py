@@ -76,7 +76,12 @@ def docstrings() -> Iterator[str]:
 
 def load(config: Config) -> tuple[Dataset, text.Vocabulary]:
     """Rows of characters, each with the next characters as labels, and their vocabulary."""
-    corpus = "\n\n".join(docstrings())[: config.characters]
+    corpus = ""
+    for doc in docstrings():
+        corpus += f"{doc}\n\n"
+        if len(corpus) >= config.characters:
+            break
+    corpus = corpus[: config.characters]
     vocabulary = text.build_vocabulary([corpus], tokenizer=list)
     indices = vocabulary.encode([corpus])[0]
     rows = (len(indices) - 1) // config.length

@@ -21,9 +21,9 @@ def learned_positions(
 ) -> Layer:
     """Adds a learned vector per step to (batch, time, features).
 
-    Params: `embedding` (length, features), whose dtype the output has. With a `cache`, the steps continue those of the last
-    call, as for `attention`; state: `index`, the number of steps so far. A step beyond the length
-    gives NaN.
+    Params: `embedding` (length, features), whose dtype the output has. With a `cache`, the steps
+    continue those of the last call, as for `attention`; state: `index`, the number of steps so far.
+    A step beyond the length gives NaN.
 
     Raises:
       LayerError: `length` is not a positive integer, or the input has more steps.
