@@ -75,8 +75,10 @@ PEAKS = {}  # worker of pytest-xdist: its peak resident memory in GB
 
 @pytest.fixture(scope="module", autouse=True)
 def free_compiled_programs():
-    """Free the compiled programs of a test module; together they take gigabytes per worker."""
+    """Free compiled programs after a test module; together they take gigabytes per worker."""
     yield
+    if resident_memory() < 0.8:  # GB; freeing takes half a second, and programs may be used again
+        return
     jax.clear_caches()
     if programs := sys.modules.get("jaxnets.training.programs"):
         programs._PROGRAMS.clear()  # otherwise kept as long as the module's train steps
@@ -106,6 +108,15 @@ def pytest_terminal_summary(terminalreporter):
     peaks = PEAKS or {"one process": peak_memory()}
     peaks = ", ".join(f"{worker} {peak:.2f} GB" for worker, peak in peaks.items())
     terminalreporter.write_line(f"peak memory: {peaks}")
+
+
+def resident_memory():
+    """The resident memory of this process in GB; infinite where the system does not tell."""
+    try:
+        pages = int(Path("/proc/self/statm").read_text().split()[1])
+    except OSError:
+        return float("inf")
+    return pages * os.sysconf("SC_PAGE_SIZE") / 1e9
 
 
 def peak_memory():
