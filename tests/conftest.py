@@ -46,7 +46,7 @@ def pytest_configure(config):
 
 
 SLOW = Path(__file__).with_name("slow.txt")
-SLOW_SECONDS = 0.4  # per test function, summed over its parameters
+SLOW_SECONDS = 0.2  # per test function, summed over its parameters
 DURATIONS = Counter()  # test function -> seconds
 
 
