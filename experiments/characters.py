@@ -5,7 +5,7 @@ python -m experiments.characters --prompt "Return the " --temperature 0.5
 
 The transformer predicts each character from those before it; the loss is the mean over a row of
 `length` characters, and the metric is in bits per character. Two blocks of width 128 have about
-430,000 parameters. samples.txt has continuations of the prompt, as long as the model can read.
+440,000 parameters. samples.txt has continuations of the prompt, as long as the model can read.
 """
 
 import ast

@@ -99,28 +99,19 @@ def attention(
             for part, part_key in zip(_PROJECTIONS, keys, strict=True)
         }
         params["out"] = init_projection(out_key, (heads, d, features), (features,))
-        if cache is None:
-            return params, {}
-        empty = jnp.zeros((x.shape[0], cache, heads, d))
-        return params, {"key": empty, "value": empty, "index": jnp.int32(0)}
+        return params, {} if cache is None else _empty_cache((x.shape[0], cache, heads, d))
 
     def apply(
         params: Params, state: State, x: Array, *, key: Key | None = None, train: bool = False
     ) -> tuple[Array, State]:
         del key
         x = as_float(x)
-        shape = _sizes(name, x, heads)
-        if (expected := params["query"]["kernel"].shape) != shape:
-            raise LayerError(
-                f"{name} expects {expected[0]} features for {expected[1]} heads, but got {x.shape} "
-                f"for {heads}; call init with this input"
-            )
-        q, k, v = _project(params, x)
-        if cache is None:
+        q, k, v = _project(name, params, x, _sizes(name, x, heads))
+        if cache is not None:
+            read, state = _attend_to_cache(name, state, q, k, v, train)
+        else:
             mask = jnp.tri(x.shape[1], dtype=bool)[None, None] if causal else None
             read = dot_product_attention(q, k, v, mask)
-        else:
-            read, state = _attend_to_cache(name, state, q, k, v, train)
         y = read.reshape(x.shape) @ params["out"]["kernel"].reshape(x.shape[-1], -1)
         return add_bias(y, params["out"]["bias"]), state
 
@@ -137,14 +128,24 @@ def _sizes(name: str, x: Any, heads: int) -> tuple[int, int, int]:
     return x.shape[-1], heads, x.shape[-1] // heads
 
 
-def _project(params: Params, x: Array) -> list[Array]:
+def _project(name: str, params: Params, x: Array, sizes: tuple[int, int, int]) -> list[Array]:
     """Queries, keys and values of all heads, each (batch, time, heads, d), by one matmul."""
     parts = [params[part] for part in _PROJECTIONS]
     features, heads, d = parts[0]["kernel"].shape
+    if (features, heads, d) != sizes:
+        raise LayerError(
+            f"{name} expects {features} features for {heads} heads, but got {x.shape} for "
+            f"{sizes[1]}; call init with this input"
+        )
     kernel = jnp.concatenate([part["kernel"].reshape(features, -1) for part in parts], axis=1)
     bias = jnp.concatenate([part["bias"].reshape(-1) for part in parts])
     y = add_bias(x.astype(kernel.dtype) @ kernel, bias)
     return jnp.split(y.reshape(*x.shape[:2], 3 * heads, d), 3, axis=2)
+
+
+def _empty_cache(shape: tuple[int, ...]) -> State:
+    """A cache of this shape, (batch, steps, heads, d), before its first step."""
+    return {"key": jnp.zeros(shape), "value": jnp.zeros(shape), "index": jnp.int32(0)}
 
 
 def _attend_to_cache(

@@ -1,8 +1,7 @@
 """`each_step`: what works on one step, at every step of a sequence."""
 
 import math
-from collections.abc import Callable
-from typing import Any, overload
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -12,10 +11,6 @@ from jaxnets.layer import Key, Layer, Params, State
 from jaxnets.padded import Padded, expect_steps, refuse_state, repad, unpad, with_valid_steps
 
 
-@overload
-def each_step(layer: Layer) -> Layer: ...
-@overload
-def each_step(layer: Callable[[Any], Any]) -> Callable[[Any], Any]: ...
 def each_step(layer: Any) -> Any:
     """A layer or function of one step, (batch, ...), at every step of (batch, time, ...).
 
