@@ -2,6 +2,7 @@
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 import pytest
 from flax import linen as nn
 from helpers import assert_close, assert_same, normal, spec
@@ -18,9 +19,11 @@ from jaxnets import (
     max_pool,
     prelu,
     separable_conv,
+    stochastic_depth,
 )
 
 TOLERANCE = 1e-5  # relative to the largest value of each array; float32 has 1e-7
+ROUNDING = {"float32": 1e-6, "bfloat16": 1e-2, "float64": 1e-14}
 line, image, table = normal(3, 9, 4), normal(3, 8, 7, 4), normal(5, 4)
 tokens = jnp.asarray([[3, 0, 3], [1, 11, 2]])
 
@@ -124,6 +127,22 @@ def test_prelu_is_linens_with_the_same_slope_for_every_channel():
     theirs = nn.PReLU().apply({"params": {"negative_slope": jnp.float32(-0.7)}}, image)
     ours, _ = prelu().apply({"slope": jnp.full(4, -0.7)}, {}, image)
     assert_same(ours, theirs)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16", "float64"])
+def test_stochastic_depth_is_linens_dropout_with_one_draw_per_example(dtype):
+    with jax.enable_x64(dtype == "float64"):
+        x, weights = normal(6, 3, 2).astype(dtype), normal(6, 3, 2, seed=9)
+        theirs = nn.Dropout(0.3, broadcast_dims=(1, 2), deterministic=False)
+        ours = stochastic_depth(0.3)
+        expected = jax.vjp(lambda x: theirs.apply({}, x, rng=jax.random.key(1)), x)
+        actual = jax.vjp(lambda x: ours.apply({}, {}, x, key=jax.random.key(1), train=True)[0], x)
+        for y, pull in (expected, actual):
+            assert 0 < np.count_nonzero(np.asarray(y, float).any((1, 2))) < 6
+            assert y.dtype == pull(weights.astype(dtype))[0].dtype == x.dtype
+        assert_close(actual[0], expected[0], ROUNDING[dtype])
+        gradients = [pull(weights.astype(dtype)) for _, pull in (actual, expected)]
+        assert_close(*gradients, ROUNDING[dtype])
 
 
 POOLS = {"max": (nn.max_pool, max_pool), "mean": (nn.avg_pool, avg_pool)}
