@@ -86,12 +86,12 @@ def classifiers(run: "Run", train_step: Any, result: PopulationResult) -> Report
             "strategy": result.strategy,
         },
         figures={"curves": figures.curves(result.history, title)} if result.history else {},
-        text=f"{n} networks by {result.strategy}, measured to be the faster strategy, in "
-        f"{result.train_seconds:.1f} s of training and {result.compile_seconds:.1f} s of "
-        f"compiling\ntest accuracy: {accuracy}\nensemble: average "
-        f"{ensemble['average']['accuracy']:.2%}, vote {ensemble['vote']['accuracy']:.2%}; "
-        f"calibration error of the average {ensemble['average']['calibration_error']:.4f}, of a "
-        f"member {error:.4f}",
+        text=f"{n} networks by {result.strategy} in {result.train_seconds:.1f} s of training and "
+        f"{result.compile_seconds:.1f} s of compiling\n"
+        f"test accuracy: {accuracy}\n"
+        f"ensemble: average {ensemble['average']['accuracy']:.2%}, vote "
+        f"{ensemble['vote']['accuracy']:.2%}; calibration error of the average "
+        f"{ensemble['average']['calibration_error']:.4f}, of a member {error:.4f}",
     )
 
 

@@ -34,6 +34,7 @@ from jaxnets.training import (
 from jaxnets.training.monitors import loss_spikes
 from jaxnets.training.population import PopulationResult, fit_population
 from jaxnets.training.report import to_json
+from jaxnets.training.runners import Strategy
 from jaxnets.training.train_step import Hparams
 
 # Each with its default peak learning rate.
@@ -66,6 +67,8 @@ class Config:
     """The folder to write to; by default a new one, runs/NAME-TIME."""
     resume: ClassVar[bool] = False
     """Whether to continue the run in `out`, for experiments that support it."""
+    strategy: ClassVar[Strategy | None] = None
+    """How a population trains, for experiments that support a choice."""
 
     @property
     def hparams(self) -> dict[str, float]:
@@ -99,6 +102,8 @@ class RecipeConfig(TrainingConfig):
     """The peak of a one-cycle cosine schedule; the default depends on the optimizer."""
     seeds: int = 1
     """Number of networks to train, with consecutive seeds from --seed."""
+    strategy: Strategy | None = None
+    """How several networks train: vmap, all at once; map, one by one; None, the faster."""
 
     @property
     def hparams(self) -> dict[str, float]:
@@ -157,7 +162,8 @@ class Run:
             train_them, options = fit, single | {"callbacks": [loss_spikes()]} | options
         else:
             keys = seed_keys(config.seed, seeds)
-            population = {"keys": keys, "hparams": reports.broadcast(config.hparams, seeds)}
+            hparams = reports.broadcast(config.hparams, seeds)
+            population = {"keys": keys, "hparams": hparams, "strategy": config.strategy}
             train_them, options = fit_population, population | options
         with console() as shown, json_lines(log) as written:
             try:
@@ -175,10 +181,9 @@ class Run:
         """
         config: Any = self.config
         sizes = {"epochs": config.epochs, "batch_size": config.batch_size}
+        options = {"strategy": config.strategy, **sizes, **self.saved(name, keep=1)} | options
         with console() as shown:
-            result = fit_population(
-                train_step, train, report=shown, **self.saved(name, keep=1), **sizes, **options
-            )
+            result = fit_population(train_step, train, report=shown, **options)
         print(
             f"{len(result.diverged)} networks by {result.strategy}: {result.train_seconds:.1f} s "
             f"of training, {result.compile_seconds:.1f} s of compiling; "

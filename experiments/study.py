@@ -11,6 +11,7 @@ from experiments.runner import Run, TrainingConfig
 from jaxnets import Layer, data, losses, metrics, models, scale_pixels, serial
 from jaxnets.data import Split
 from jaxnets.training import RunError, TrainStep, make_train_step
+from jaxnets.training.runners import Strategy
 
 
 @dataclass(frozen=True)
@@ -19,6 +20,8 @@ class Config(TrainingConfig):
 
     examples: int = 10_000
     """Number of training examples: the first ones that are not held out."""
+    strategy: Strategy | None = None
+    """How the networks train: vmap, all at once; map, one by one; None, the faster."""
     seed: int = 0
     """The seed of the first network and of the held-out examples."""
 

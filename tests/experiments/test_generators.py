@@ -15,7 +15,6 @@ from jaxnets import data
 from jaxnets.interop import safetensors
 from jaxnets.training import Interrupted
 
-FASTEST = "jaxnets.training.population.fit.fastest"
 SCRIPTS = pytest.mark.parametrize("script", [autoencoder, gan])
 
 
@@ -25,6 +24,7 @@ def run(small_mnist, tmp_path):
 
     def run(script, out, **options):
         small = {"data_dir": small_mnist, "validation": 40, "batch_size": 60, "epochs": 2}
+        small["strategy"] = "vmap"
         folder = tmp_path / out
         script.experiment(script.Config(out=folder, **small, **options))
         for name in ("curves.png", "images.png"):
@@ -42,7 +42,6 @@ def terminate(progress):
 @SCRIPTS
 @pytest.mark.parametrize("seeds", [1, 2])
 def test_an_interrupted_run_is_resumed_bit_for_bit(run, monkeypatch, tmp_path, script, seeds):
-    monkeypatch.setattr(FASTEST, lambda run, hparams: "vmap")
     whole, params = run(script, "whole", seeds=seeds)
     assert whole["steps"] == 20 and not whole["interrupted"]
     with monkeypatch.context() as patch, pytest.raises(Interrupted):
@@ -55,9 +54,8 @@ def test_an_interrupted_run_is_resumed_bit_for_bit(run, monkeypatch, tmp_path, s
 
 
 @SCRIPTS
-def test_a_member_of_a_population_is_the_model_trained_alone(run, monkeypatch, script):
+def test_a_member_of_a_population_is_the_model_trained_alone(run, script):
     """The first member, since the first seed determines the held-out examples of all."""
-    monkeypatch.setattr(FASTEST, lambda run, hparams: "vmap")
     two, _ = run(script, "two", seeds=2, seed=3)
     alone, _ = run(script, "alone", seed=3)
     for name, value in alone["test"].items():

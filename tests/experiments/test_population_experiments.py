@@ -29,8 +29,6 @@ from experiments.timings import population as timing
 from jaxnets import data, dense, flatten, serial
 from jaxnets.training import Interrupted, RunError, evaluate
 
-FASTEST = "jaxnets.training.population.fit.fastest"
-
 
 @pytest.fixture(autouse=True)
 def compile_quickly():
@@ -41,18 +39,12 @@ def compile_quickly():
 
 
 @pytest.fixture
-def no_measuring(monkeypatch):
-    """Fix the strategy: measuring the faster one compiles both, and is tested elsewhere."""
-    monkeypatch.setattr(FASTEST, lambda run, hparams: "vmap")
-
-
-@pytest.fixture
-def run(no_measuring, small_mnist, tmp_path):
+def run(small_mnist, tmp_path):
     """Run a study, check that its files contain its result, and return the result."""
 
     def run(script, **options):
         small = {"data_dir": small_mnist, "validation": 40, "examples": 600, "epochs": 2}
-        small |= {"batch_size": 60, "out": tmp_path / "new" / "run"}
+        small |= {"batch_size": 60, "strategy": "vmap", "out": tmp_path / "new" / "run"}
         config = script.Config(**small | options)
         returned = script.experiment(config)
         files = {"result.json", "result.png", "run.json", "run.lock", "checkpoints"}
@@ -91,7 +83,7 @@ def test_many_seeds_of_an_experiment_are_reported_with_their_spread(small_mnist,
     assert result["spread"]["loss"]["best"] == min(result["members"]["loss"])
     assert result["ensemble"].keys() == {"average", "vote"}
     printed = capsys.readouterr().out
-    assert f"2 networks by {result['strategy']}, measured" in printed
+    assert f"2 networks by {result['strategy']} in " in printed
     assert "95 % interval" in printed and "calibration error of the average" in printed
 
 
@@ -112,7 +104,6 @@ def test_an_interrupted_study_is_resumed_bit_for_bit(run, monkeypatch, tmp_path)
         run(seeds, seeds=2, hidden=4, out=folder)
     assert not (folder / "result.json").exists()
     monkeypatch.undo()
-    monkeypatch.setattr(FASTEST, lambda run, hparams: "vmap")
     assert run(seeds, seeds=2, hidden=4, out=folder, resume=True) == whole
     with pytest.raises(RunError, match="hidden: saved 4, given 5"):
         run(seeds, seeds=2, hidden=5, out=folder, resume=True)
@@ -249,7 +240,7 @@ def test_too_many_examples_are_refused(small_mnist, examples):
         study.start("study", config)
 
 
-def test_every_method_and_every_size_is_timed(no_measuring, small_mnist, tmp_path, monkeypatch):
+def test_every_method_and_every_size_is_timed(small_mnist, tmp_path, monkeypatch):
     monkeypatch.setattr(timing, "in_turn", lambda them, n: {k: [run()] for k, run in them.items()})
     options = {"networks": 2, "members": 1, "examples": 120, "batch_size": 60}
     out = tmp_path / "new" / "population.json"

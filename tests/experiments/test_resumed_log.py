@@ -16,7 +16,6 @@ from jaxnets import data, dense, flatten, losses, metrics, scale_pixels, serial
 from jaxnets.training import make_train_step
 
 STEPS = 10  # per epoch, which is one chunk
-FASTEST = "jaxnets.training.population.fit.fastest"
 
 
 @dataclass(frozen=True)
@@ -90,14 +89,13 @@ def test_a_resumed_log_is_that_of_the_uninterrupted_run_even_after_a_fallback(tr
             assert trained(name, resume=True) == whole
 
 
-def test_a_populations_log_has_each_step_once_after_a_fallback(small_mnist, tmp_path, monkeypatch):
-    monkeypatch.setattr(FASTEST, lambda run, hparams: "vmap")
+def test_a_populations_log_has_each_step_once_after_a_fallback(small_mnist, tmp_path):
     dataset = data.load("mnist", data_dir=small_mnist)
     splits = data.train_test_split(dataset.train, 40, seed=0)
 
     def trained(epochs, **options):
-        sizes = {"epochs": epochs, "batch_size": 60, "seeds": 2, "out": tmp_path / "run"}
-        config = Config(data_dir=small_mnist, **sizes, **options)
+        sizes = {"epochs": epochs, "batch_size": 60, "seeds": 2, "strategy": "vmap"}
+        config = Config(data_dir=small_mnist, out=tmp_path / "run", **sizes, **options)
         run = runner.Run("linear", config, dataset)
         result = run.fit(train_step, splits[0], seeds=2, validation=splits[1])
         run.finish(train_step, result)
