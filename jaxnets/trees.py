@@ -66,7 +66,16 @@ def check_names(tree: dict[str, Any], expected: dict[str, Any]) -> None:
     Raises:
       LayerError: missing or unexpected names, wrong shapes or dtypes; lists all of them.
     """
-    got, specs = flatten_names(tree), flatten_names(expected)
+    if problems := misfits(flatten_names(tree), flatten_names(expected)):
+        lines = "\n  ".join(problems)
+        raise LayerError(
+            "the weights do not fit the model; build it as it was when they were saved, or use "
+            f"merge_params for the names that fit:\n  {lines}"
+        )
+
+
+def misfits(got: dict[str, Any], specs: dict[str, Any]) -> list[str]:
+    """What differs between arrays and their specs, both by path: names, shapes and dtypes."""
     problems = [f"{name} is missing" for name in specs if name not in got]
     problems += [f"{printable(name)} is not in the model" for name in got if name not in specs]
     for name in got.keys() & specs.keys():
@@ -74,12 +83,7 @@ def check_names(tree: dict[str, Any], expected: dict[str, Any]) -> None:
             actual, target = (getattr(leaf, attribute) for leaf in (got[name], specs[name]))
             if actual != target:
                 problems.append(f"{name} is {actual} and should be {target}")
-    if problems:
-        lines = "\n  ".join(sorted(problems))
-        raise LayerError(
-            "the weights do not fit the model; build it as it was when they were saved, or use "
-            f"merge_params for the names that fit:\n  {lines}"
-        )
+    return sorted(problems)
 
 
 def _walk(names: tuple[str, ...], tree: Any) -> Iterator[tuple[tuple[str, ...], Any]]:

@@ -1,18 +1,21 @@
 """Weights of other libraries as the params of a layer: what their loaders have in common."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 
 from jaxnets.errors import LayerError
 from jaxnets.interop import safetensors
 from jaxnets.layer import Layer, Params, State
-from jaxnets.trees import check_names, flatten_names, unflatten_names
+from jaxnets.messages import printable
+from jaxnets.trees import flatten_names, misfits, unflatten_names
 
 Flat = dict[str, np.ndarray]  # by path, the names joined with slashes
+STATISTICS = ("mean", "var")  # the state that other libraries save
 
 
 def read(where: str, weights: Any) -> Flat:
@@ -28,12 +31,22 @@ def read(where: str, weights: Any) -> Flat:
             f"{where} expects a dict of arrays by name or the path of a .safetensors file, but got "
             f"a {type(weights).__name__}; pass what state_dict() returned"
         )
-    arrays = {name: np.asarray(value) for name, value in flatten_names(dict(weights)).items()}
-    if invalid := [name for name, array in arrays.items() if array.dtype.kind not in "fiub"]:
+    arrays = {name: _as_numpy(value) for name, value in flatten_names(dict(weights)).items()}
+    if invalid := [printable(name) for name, array in arrays.items() if array is None]:
         raise LayerError(
             f"{where} expects arrays of numbers, but got {invalid}; convert them to NumPy first"
         )
-    return arrays
+    return {name: array for name, array in arrays.items() if array is not None}
+
+
+def _as_numpy(value: Any) -> np.ndarray | None:
+    """The value as an array of numbers; None if it is none, such as PyTorch's bfloat16."""
+    try:
+        array = np.asarray(value)
+    except (TypeError, ValueError, RuntimeError):
+        return None
+    is_number = jnp.issubdtype(array.dtype, jnp.number) or array.dtype == bool
+    return array if is_number else None
 
 
 def expected(layer: Layer, x: Any) -> tuple[Params, State]:
@@ -41,15 +54,70 @@ def expected(layer: Layer, x: Any) -> tuple[Params, State]:
     return jax.eval_shape(layer.init, jax.random.key(0), x)
 
 
-def fitting(flat: Flat, specs: tuple[Params, State]) -> tuple[Params, State]:
-    """The params, as JAX arrays, and the state, which has to be empty.
+def weight_specs(specs: tuple[Params, State]) -> dict[str, Any]:
+    """The specs of all that is loaded, by path: the params, and the running statistics."""
+    params, state = map(flatten_names, specs)
+    return params | {path: spec for path, spec in state.items() if _is_statistic(path)}
+
+
+def fitting(
+    flat: Flat,
+    layer: Layer,
+    x: Any,
+    specs: tuple[Params, State],
+    *,
+    dtype: Any = None,
+    problems: Sequence[str] = (),
+) -> tuple[Params, State]:
+    """The params and the state as JAX arrays; state that is no statistic is as `init` makes it.
+
+    Args:
+      flat: the weights under our names.
+      layer: the model.
+      x: the input that `specs` are for.
+      specs: what `expected(layer, x)` returned.
+      dtype: what floats are cast to; None keeps the model's dtype, and casts only to wider ones.
+      problems: what else does not fit.
 
     Raises:
-      LayerError: names that are missing or not in the layer, wrong shapes or dtypes; lists all.
+      LayerError: names that are missing or not in the model, wrong shapes or dtypes; lists all.
     """
-    params, state = specs
-    check_names(unflatten_names(flat), params | state)
-    return jax.tree.map(jax.numpy.asarray, unflatten_names(flat)), {}
+    targets = weight_specs(specs)
+    if dtype is not None:
+        targets = {path: _with_dtype(spec, dtype) for path, spec in targets.items()}
+    flat = {path: _cast(a, targets.get(path), dtype is not None) for path, a in flat.items()}
+    if problems := sorted([*misfits(flat, targets), *problems]):
+        lines = "\n  ".join(problems)
+        raise LayerError(
+            "the weights do not fit the model; build the one that they are of, give each layer its "
+            f"name there, or pass dtype= to cast them:\n  {lines}"
+        )
+    params, state = map(flatten_names, specs)
+    if not all(map(_is_statistic, state)):
+        state = flatten_names(layer.init(jax.random.key(0), x)[1])
+    loaded = {path: jnp.asarray(array) for path, array in flat.items()}
+    return (
+        unflatten_names({path: loaded[path] for path in params}),
+        unflatten_names({path: loaded.get(path, leaf) for path, leaf in state.items()}),
+    )
+
+
+def _is_statistic(path: str) -> bool:
+    return path.rpartition("/")[2] in STATISTICS
+
+
+def _with_dtype(spec: Any, dtype: Any) -> Any:
+    is_float = jnp.issubdtype(spec.dtype, jnp.floating)
+    return jax.ShapeDtypeStruct(spec.shape, jnp.dtype(dtype)) if is_float else spec
+
+
+def _cast(array: np.ndarray, spec: Any, anyhow: bool) -> np.ndarray:
+    """The array in the dtype of the spec, if that keeps its values or is asked for."""
+    if spec is None or array.dtype == spec.dtype:
+        return array
+    floats = all(jnp.issubdtype(d, jnp.floating) for d in (array.dtype, spec.dtype))
+    wider = floats and jnp.promote_types(array.dtype, spec.dtype) == spec.dtype
+    return array.astype(spec.dtype) if wider or (floats and anyhow) else array
 
 
 def gru_biases(first: np.ndarray, second: np.ndarray) -> Flat:
