@@ -170,7 +170,7 @@ def _gpt2(arrays: Flat, layers: list[str]) -> Flat:
     The head is that of the file, or the embedding, to which it is tied.
     """
     arrays = {name.removeprefix("transformer."): array for name, array in arrays.items()}
-    arrays = {n: a for n, a in arrays.items() if not re.search(r"attn\.(masked_)?bias$", n)}
+    arrays = {n: a for n, a in arrays.items() if not re.search(r"\.attn\.(masked_)?bias$", n)}
     if "wte.weight" in arrays:
         arrays.setdefault("lm_head.weight", arrays["wte.weight"])
     rows, columns = arrays["h.0.attn.c_attn.weight"].shape

@@ -32,6 +32,7 @@ class _Value(NamedTuple):
     Attributes:
       shape: its shape.
       leaf: the path of the parameter that it is, possibly in another shape or dtype.
+      rank: the number of axes of that parameter.
       merged: the axes that its last axis merges; None if it merges none.
       constant: its value, for a scalar constant.
       epsilon: what was added last, for the reciprocal of a standard deviation.
@@ -39,6 +40,7 @@ class _Value(NamedTuple):
 
     shape: tuple[int, ...]
     leaf: str | None = None
+    rank: int = 0
     merged: tuple[int, ...] | None = None
     constant: Any = None
     epsilon: float | None = None
@@ -67,7 +69,8 @@ def usage(layer: Layer, specs: tuple[Params, State], x: Any) -> Usage:
     inputs = []
     for path, leaf in leaves:
         names = [str(key.key) for key in path[1:] if isinstance(key, jax.tree_util.DictKey)]
-        inputs.append(_Value(leaf.shape, leaf="/".join(names) if path[0].idx < 2 else None))
+        name = "/".join(names) if path[0].idx < 2 else None
+        inputs.append(_Value(leaf.shape, name, len(leaf.shape)))
     Walk(visit, constant)(program, inputs)
     return result
 
@@ -81,7 +84,8 @@ def _record(usage: Usage, operation: Operation, operands: list[_Value]) -> None:
             usage.epsilons[module] = second.epsilon
     x, kernel = operands
     module, _, name = (kernel.leaf or "").rpartition("/")
-    if operation.name == "dot_general" and x.merged is not None and len(kernel.shape) == 2:
+    is_dense = operation.name == "dot_general" and name == "kernel" and kernel.rank == 2
+    if is_dense and x.merged is not None:
         usage.flattened[module] = x.merged
 
 
@@ -94,19 +98,18 @@ def _result(operation: Operation, operands: list[_Value]) -> _Value:
         return x._replace(merged=_merged(x, new), constant=None)
     if name == "concatenate":
         last = operation.eqn.params["dimension"] == len(operands[0].shape) - 1
-        if any(x.merged is not None for x in operands):
-            return unknown._replace(merged=() if last else operands[0].merged)
-        return unknown
+        merged = next((x.merged for x in operands if x.merged is not None), None)
+        return unknown._replace(merged=() if last and merged else merged)
     if name in SHAPING:
         [x, *_] = operands
-        return unknown._replace(leaf=x.leaf, epsilon=x.epsilon, constant=x.constant)
+        return x._replace(merged=None)
     if name not in ELEMENTWISE:
         return unknown
     if len(operands) == 1 and name in ("convert_element_type", "name", "rsqrt", "stop_gradient"):
         return operands[0]
     merged = next((x.merged for x in operands if x.merged is not None), None)
-    leaf = next((x.leaf for x in operands if x.leaf and len(x.shape) == 2), None)
-    return unknown._replace(merged=merged, leaf=leaf, epsilon=_added(name, operands))
+    kernel = next((x for x in operands if x.leaf and x.rank == 2), unknown)
+    return _Value((), kernel.leaf, kernel.rank, merged, epsilon=_added(name, operands))
 
 
 def _added(name: str, operands: list[_Value]) -> float | None:

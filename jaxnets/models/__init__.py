@@ -1,6 +1,6 @@
 """Complete models, each a `Layer`, and generation from a language model."""
 
-from jaxnets.models.alexnet import alexnet
+from jaxnets.models.alexnet import alexnet, alexnet_one_tower
 from jaxnets.models.convnext import convnext
 from jaxnets.models.generate import generate
 from jaxnets.models.lenet import lenet5, lenet_batch_norm
@@ -18,6 +18,7 @@ from jaxnets.models.vgg import vgg11, vgg16
 
 __all__ = [
     "alexnet",
+    "alexnet_one_tower",
     "autoencoder",
     "bert_encoder",
     "convnext",

@@ -1,4 +1,4 @@
-"""AlexNet."""
+"""AlexNet, and its variant of one tower."""
 
 from jax.nn import relu
 from jax.nn.initializers import he_normal, normal
@@ -37,4 +37,26 @@ def alexnet(classes: int = 1000) -> Layer:
         *[("conv5", conv5), ("relu5", relu), ("pool5", pool), flatten],
         *[("fc6", hidden), ("relu6", relu), ("drop6", drop)],
         *[("fc7", hidden), ("relu7", relu), ("drop7", drop), ("fc8", head)],
+    )
+
+
+def alexnet_one_tower(classes: int = 1000) -> Layer:
+    """AlexNet for one device, from (batch, 224, 224, 3) to logits (batch, classes).
+
+    61,100,840 parameters for 1000 classes: fewer kernels than `alexnet`, no groups and no local
+    response norm. Images may have any size from 63 pixels; the input of fc6 is 6 x 6 for 224
+    pixels. This is torchvision's `alexnet`, whose weights `interop.torch.load` takes. Source:
+    Krizhevsky 2014, "One weird trick for parallelizing convolutional neural networks".
+    """
+    he, small, pool = he_normal(), normal(0.01), max_pool((3, 3), strides=2)
+    first = conv(64, (11, 11), strides=4, padding=((2, 2), (2, 2)), kernel_init=he)
+    hidden, head = dense(4096, kernel_init=small), dense(classes, kernel_init=small)
+    return serial(
+        *[("conv1", first), ("relu1", relu), ("pool1", pool)],
+        *[("conv2", conv(192, (5, 5), kernel_init=he)), ("relu2", relu), ("pool2", pool)],
+        *[("conv3", conv(384, (3, 3), kernel_init=he)), ("relu3", relu)],
+        *[("conv4", conv(256, (3, 3), kernel_init=he)), ("relu4", relu)],
+        *[("conv5", conv(256, (3, 3), kernel_init=he)), ("relu5", relu), ("pool5", pool), flatten],
+        *[("drop6", dropout(0.5)), ("fc6", hidden), ("relu6", relu)],
+        *[("drop7", dropout(0.5)), ("fc7", hidden), ("relu7", relu), ("fc8", head)],
     )

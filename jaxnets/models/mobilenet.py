@@ -17,6 +17,7 @@ from jaxnets.layers import (
     global_avg_pool,
     stochastic_depth,
 )
+from jaxnets.layers.checks import Padding
 
 
 class Stage(NamedTuple):
@@ -39,15 +40,19 @@ EFFICIENTNET_LITE0 = (
 )
 
 
-def mobilenet_v2(classes: int = 1000) -> Layer:
+def mobilenet_v2(classes: int = 1000, *, symmetric: bool = False) -> Layer:
     """MobileNetV2, from (batch, 224, 224, 3) to logits (batch, classes).
 
     3,504,872 parameters for 1000 classes and 34,112 running statistics. Images may have any size
-    and number of channels. Strided convolutions are padded as in TensorFlow, more after than
-    before. Source: Sandler, Howard, Zhu, Zhmoginov & Chen 2018, "MobileNetV2: Inverted residuals
-    and linear bottlenecks", table 2.
+    and number of channels. Source: Sandler, Howard, Zhu, Zhmoginov & Chen 2018, "MobileNetV2:
+    Inverted residuals and linear bottlenecks", table 2.
+
+    Args:
+      classes: the number of classes.
+      symmetric: pad strided convolutions by one pixel on each side, as in torchvision, for its
+        weights. By default they are padded as in TensorFlow, more after than before.
     """
-    return _network(MOBILENET_V2, classes)
+    return _network(MOBILENET_V2, classes, padding=((1, 1), (1, 1)) if symmetric else "SAME")
 
 
 def efficientnet_lite0(classes: int = 1000) -> Layer:
@@ -61,7 +66,9 @@ def efficientnet_lite0(classes: int = 1000) -> Layer:
     return _network(EFFICIENTNET_LITE0, classes, skipped=0.2)
 
 
-def _network(stages: Sequence[Stage], classes: int, skipped: float = 0.0) -> Layer:
+def _network(
+    stages: Sequence[Stage], classes: int, skipped: float = 0.0, padding: Padding = "SAME"
+) -> Layer:
     """Blocks are skipped with a probability that grows linearly from 0 to `skipped`."""
     parts, channels, number = [], 32, 0
     total = sum(stage.depth for stage in stages)
@@ -69,23 +76,25 @@ def _network(stages: Sequence[Stage], classes: int, skipped: float = 0.0) -> Lay
         blocks = []
         for n in range(1, stage.depth + 1):
             stride, rate = (stage.stride if n == 1 else 1), skipped * number / total
-            blocks.append((f"block{n}", _inverted_residual(channels, stage, stride, rate)))
+            blocks.append((f"block{n}", _inverted_residual(channels, stage, stride, rate, padding)))
             channels, number = stage.features, number + 1
         parts.append((f"stage{position}", serial(*blocks)))
     return serial(
-        *[("stem", _normed(conv, 32, (3, 3), strides=2)), relu6, *parts],
+        *[("stem", _normed(conv, 32, (3, 3), strides=2, padding=padding)), relu6, *parts],
         *[("last", _normed(conv, 1280, (1, 1))), relu6, ("pool", global_avg_pool)],
         *[("drop", dropout(0.2)), ("head", dense(classes))],
     )
 
 
-def _inverted_residual(channels: int, stage: Stage, stride: int, rate: float) -> Layer:
+def _inverted_residual(
+    channels: int, stage: Stage, stride: int, rate: float, padding: Padding
+) -> Layer:
     """A wide depthwise convolution between narrow ones, with a shortcut if the shape stays."""
     size = (stage.size, stage.size)
     wide = [("expand", _normed(conv, stage.expansion * channels, (1, 1))), relu6]
     branch = serial(
         *(wide if stage.expansion > 1 else ()),
-        *[("depthwise", _normed(depthwise_conv, size, strides=stride)), relu6],
+        *[("depthwise", _normed(depthwise_conv, size, strides=stride, padding=padding)), relu6],
         ("project", _normed(conv, stage.features, (1, 1))),
     )
     if stride > 1 or channels != stage.features:

@@ -23,6 +23,7 @@ def transformer_block(
     pre_norm: bool = True,
     rate: float = 0.0,
     activation: Callable[[Array], Array] = GELU,
+    epsilon: float = 1e-6,
     cache: int | None = None,
 ) -> Layer:
     """Attention, then an MLP on each step, both with a residual: (batch, time, features).
@@ -36,14 +37,15 @@ def transformer_block(
         each residual, as in Vaswani et al. 2017 and BERT.
       rate: the dropout rate of both branches, before the residual.
       activation: of the MLP.
+      epsilon: as for `layer_norm`.
       cache: as for `attention`.
     """
 
     @network(
-        norm1=layer_norm(),
+        norm1=layer_norm(epsilon=epsilon),
         attention=attention(heads, causal=causal, cache=cache, kernel_init=_INIT),
         drop1=dropout(rate),
-        norm2=layer_norm(),
+        norm2=layer_norm(epsilon=epsilon),
         fc1=dense(4 * features if hidden is None else hidden, kernel_init=_INIT),
         fc2=dense(features, kernel_init=_INIT),
         drop2=dropout(rate),
@@ -66,13 +68,15 @@ def gpt(
     heads: int = 4,
     blocks: int = 2,
     rate: float = 0.0,
+    epsilon: float = 1e-6,
     cache: int | None = None,
 ) -> Layer:
     """A causal language model: token indices (batch, time) to logits (batch, time, vocabulary).
 
     The logits at step t are of the token at step t + 1. With a `cache`, the model takes the next
-    steps of a sequence; see `generate`. `gpt(50257, 1024, features=768, heads=12, blocks=12)` is
-    the smallest GPT-2 (Radford et al. 2019), but its head has a kernel of its own.
+    steps of a sequence; see `generate`. `gpt(50257, 1024, features=768, heads=12, blocks=12,
+    epsilon=1e-5)` is the smallest GPT-2 (Radford et al. 2019), whose weights `interop.torch.load`
+    takes, but its head has a kernel of its own.
 
     Args:
       vocabulary: the number of tokens.
@@ -81,15 +85,16 @@ def gpt(
       heads: heads of attention per block.
       blocks: the number of transformer blocks.
       rate: the dropout rate, after the embedding and in the blocks.
+      epsilon: as for `layer_norm`.
       cache: as for `attention`; the params are the same without it.
     """
-    options = {"causal": True, "rate": rate, "cache": cache}
+    options = {"causal": True, "rate": rate, "epsilon": epsilon, "cache": cache}
     return serial(
         ("tokens", embedding(vocabulary, features, embedding_init=_INIT)),
         ("positions", learned_positions(length, cache=cache is not None)),
         ("drop", dropout(rate)),
         *((f"block{i + 1}", transformer_block(features, heads, **options)) for i in range(blocks)),
-        ("norm", layer_norm()),
+        ("norm", layer_norm(epsilon=epsilon)),
         ("head", dense(vocabulary, use_bias=False, kernel_init=_INIT)),
     )
 
@@ -102,17 +107,21 @@ def bert_encoder(
     heads: int = 4,
     blocks: int = 2,
     rate: float = 0.0,
+    activation: Callable[[Array], Array] = GELU,
+    epsilon: float = 1e-6,
 ) -> Layer:
     """A bidirectional encoder, from token indices (batch, time) to (batch, time, features).
 
-    `bert_encoder(30522, 512, features=768, heads=12, blocks=12)` is that of BERT-base (Devlin et
-    al. 2019), without the embedding of segments. The arguments are those of `gpt`.
+    `bert_encoder(30522, 512, features=768, heads=12, blocks=12, epsilon=1e-12,
+    activation=partial(jax.nn.gelu, approximate=False))` is that of BERT-base (Devlin et al. 2019),
+    without the embedding of segments: `interop.torch.load` adds that of the first to the
+    positions. The other arguments are those of `gpt`; `activation` is that of the MLPs.
     """
-    options = {"pre_norm": False, "rate": rate}
+    options = {"pre_norm": False, "rate": rate, "epsilon": epsilon, "activation": activation}
     return serial(
         ("tokens", embedding(vocabulary, features, embedding_init=_INIT)),
         ("positions", learned_positions(length)),
-        ("norm", layer_norm()),
+        ("norm", layer_norm(epsilon=epsilon)),
         ("drop", dropout(rate)),
         *((f"block{i + 1}", transformer_block(features, heads, **options)) for i in range(blocks)),
     )

@@ -16,6 +16,7 @@ GOLDEN = {  # for the input of the paper: parameters, and running statistics
     "lenet5": ((28, 28, 1), 61_706, 0),
     "lenet_batch_norm": ((28, 28, 1), 180_880, 224),
     "alexnet": ((227, 227, 3), 60_965_224, 0),
+    "alexnet_one_tower": ((224, 224, 3), 61_100_840, 0),  # torchvision
     "vgg11": ((224, 224, 3), 132_863_336, 0),
     "vgg16": ((224, 224, 3), 138_357_544, 0),
     "resnet18": ((224, 224, 3), 11_689_512, 9_600),
@@ -27,6 +28,7 @@ SMALLEST = {  # minimum pixels per side, where there is one
     "lenet5": 12,
     "lenet_batch_norm": 4,
     "alexnet": 67,
+    "alexnet_one_tower": 63,
     "vgg11": 32,
     "vgg16": 32,
     "small_cnn": 8,
