@@ -8,10 +8,8 @@ it stand for functions of this module.
 
 import io
 import math
-import os
 import pickle
 import pickletools
-import zipfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, BinaryIO, NamedTuple
@@ -21,6 +19,7 @@ import numpy as np
 
 from jaxnets.errors import LayerError
 from jaxnets.files import regular_file
+from jaxnets.interop.archives import stored_zip
 from jaxnets.messages import printable
 
 PICKLE_LIMIT = 2**26  # bytes; that of the largest language models has some 2**18
@@ -96,20 +95,14 @@ def _is_zip(file: BinaryIO) -> bool:
 
 def _read_zip(file: BinaryIO) -> Any:
     """The tree in a zip of `data.pkl` and `data/0`, `data/1`, ..., which are not compressed."""
-    with zipfile.ZipFile(file) as archive:
-        entries = {entry.filename: entry for entry in archive.infolist()}
-        size = os.fstat(file.fileno()).st_size
-        if any(entry.compress_type != zipfile.ZIP_STORED for entry in entries.values()):
-            raise ValueError("its zip is compressed, which PyTorch never does")
-        if sum(entry.file_size for entry in entries.values()) > size:
-            raise ValueError(f"its zip would unpack to more than its {size} bytes")
-        roots = [name.removesuffix("data.pkl") for name in entries if name.endswith("/data.pkl")]
+    with stored_zip(file, "PyTorch") as (archive, names):
+        roots = [name.removesuffix("data.pkl") for name in names if name.endswith("/data.pkl")]
         if len(roots) != 1:
             raise ValueError("its zip does not have one data.pkl")
         [root] = roots
-        if entries[f"{root}data.pkl"].file_size > PICKLE_LIMIT:
+        if archive.getinfo(f"{root}data.pkl").file_size > PICKLE_LIMIT:
             raise ValueError(f"its pickle has more than {PICKLE_LIMIT} bytes")
-        order = archive.read(f"{root}byteorder") if f"{root}byteorder" in entries else b"little"
+        order = archive.read(f"{root}byteorder") if f"{root}byteorder" in names else b"little"
         if order.strip() != b"little":
             raise ValueError(f"its numbers are {order!r}-endian")
         tree = _unpickled(io.BytesIO(archive.read(f"{root}data.pkl")))
