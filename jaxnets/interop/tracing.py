@@ -119,7 +119,7 @@ def _added(name: str, operands: list[_Value]) -> float | None:
 
 
 def _merged(x: _Value, new: tuple[int, ...]) -> tuple[int, ...] | None:
-    """The axes of x that a reshape merges into the last one, if more than one has any extent."""
+    """The axes of x that a reshape merges into the last one, if another order would differ."""
     if not new or not x.shape:
         return None
     if new[-1:] == x.shape[-1:]:
@@ -127,5 +127,5 @@ def _merged(x: _Value, new: tuple[int, ...]) -> tuple[int, ...] | None:
     for start in range(len(x.shape) - 1, -1, -1):
         axes = x.shape[start:]
         if math.prod(axes) == new[-1] and x.merged is None:
-            return axes if sum(n > 1 for n in axes) > 1 else None
+            return axes if axes[-1] > 1 and math.prod(axes[:-1]) > 1 else None
     return None
