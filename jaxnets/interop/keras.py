@@ -18,6 +18,8 @@ KINDS = {
     "moving_variance": "var", "alpha": "slope", "depthwise_kernel": "depthwise/kernel",
     "pointwise_kernel": "pointwise/kernel",
 }  # fmt: skip
+ELSEWHERE = {"depthwise_kernel": "kernel", "bias": "pointwise/bias"}  # if the layer has no such
+EPSILON_TOLERANCE = 1e-5  # of the rounding to float32
 
 
 def load(
@@ -82,8 +84,9 @@ def _converted(arrays: Flat, names: Callable[[str], str], leaves: dict[str, Any]
         ours = _path(path, names)
         if path not in grus:
             [target] = below(ours, {KINDS.get(kind, kind): array})
-            if target not in leaves and kind == "depthwise_kernel":
-                [target] = below(ours, {"kernel": array})
+            if target not in leaves:
+                [other] = below(ours, {ELSEWHERE.get(kind, kind): array})
+                target = other if other in leaves else target
             flat[target] = _with_our_axes(array, leaves.get(target))
         elif _is_gru_bias(name, array):
             flat |= below(ours, gru_biases(*map(_reordered, array)))
@@ -112,11 +115,12 @@ def _with_our_axes(array: np.ndarray, spec: Any) -> np.ndarray:
     return array.reshape(spec.shape) if depthwise or slopes else array
 
 
-def _differences(known: list, epsilons: dict[str, float]) -> Iterator[str]:
+def _differences(config: list, epsilons: dict[str, float]) -> Iterator[str]:
     """How the configuration differs from what the layer does, in lines."""
-    for path, kind, options in known:
+    for path, kind, options in config:
         epsilon, ours = options.get("epsilon"), epsilons.get(path)
-        if kind.endswith("Normalization") and epsilon and ours and not math.isclose(epsilon, ours):
+        known = kind.endswith("Normalization") and epsilon and ours
+        if known and not math.isclose(epsilon, ours, rel_tol=EPSILON_TOLERANCE):
             yield f"{path} has epsilon={ours:g} and should have epsilon={epsilon:g}"
         if options.get("data_format") == "channels_first":
             yield f"{path} has channels first, and ours come last; build it with channels_last"
