@@ -1,6 +1,7 @@
 """Equinox's modules as layers."""
 
 import inspect
+from importlib import import_module
 from typing import Any
 
 import jax
@@ -29,7 +30,7 @@ def from_equinox(module: Any, state: Any = None) -> Layer:
     Raises:
       LayerError: something else than an Equinox module.
     """
-    import equinox as eqx
+    eqx: Any = import_module("equinox")  # this module has its name
 
     if not isinstance(module, eqx.Module):
         raise LayerError(

@@ -119,8 +119,9 @@ def _differences(config: list, epsilons: dict[str, float]) -> Iterator[str]:
     """How the configuration differs from what the layer does, in lines."""
     for path, kind, options in config:
         epsilon, ours = options.get("epsilon"), epsilons.get(path)
-        known = kind.endswith("Normalization") and epsilon and ours
-        if known and not math.isclose(epsilon, ours, rel_tol=EPSILON_TOLERANCE):
+        if not kind.endswith("Normalization") or not epsilon or not ours:
+            ours = epsilon = 1.0
+        if not math.isclose(epsilon, ours, rel_tol=EPSILON_TOLERANCE):
             yield f"{path} has epsilon={ours:g} and should have epsilon={epsilon:g}"
         if options.get("data_format") == "channels_first":
             yield f"{path} has channels first, and ours come last; build it with channels_last"

@@ -63,7 +63,7 @@ def read(path: str | Path) -> KerasFile:
 
 def _h5py() -> Any:
     try:
-        import h5py
+        import h5py  # pyright: ignore[reportMissingImports]
     except ImportError:
         raise LayerError(
             "Keras's files need h5py, which is not installed; pip install 'jaxnets[keras]'"

@@ -48,9 +48,8 @@ def from_linen(module: Any, *, rngs: Sequence[str] = ("dropout",)) -> Layer:
 
     def init(key: Key, x: Any) -> tuple[Params, State]:
         zeros = jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), x)
-        options = {name: not value for name, value in flags.items()}
-        params, *names = ("params", *rngs)
-        keys = {params: key} | {name: stream(key, name) for name in names}
+        options: dict[str, Any] = {name: not value for name, value in flags.items()}
+        keys = {"params": key} | {name: stream(key, name) for name in rngs}
         variables = dict(module.init(keys, zeros, **options))
         return variables.pop("params", {}), variables
 

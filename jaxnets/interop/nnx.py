@@ -69,7 +69,10 @@ def _with_values(state: Any, values: dict[str, Any]) -> Any:
 
     flat = flatten_names(values)
     return nnx.from_flat_state(
-        [(path, leaf.replace(flat["/".join(map(str, path))])) for path, leaf in nnx.to_flat_state(state)]
+        [
+            (path, leaf.replace(flat["/".join(map(str, path))]))
+            for path, leaf in nnx.to_flat_state(state)
+        ]
     )
 
 

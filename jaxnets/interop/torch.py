@@ -24,7 +24,6 @@ from jaxnets.interop.weights import (
 from jaxnets.interop.weights import read as read_arrays
 from jaxnets.layer import Layer, Params, State
 from jaxnets.messages import printable
-from jaxnets.trees import flatten_names
 
 __all__ = ["load", "read"]
 
@@ -199,7 +198,7 @@ def _in_our_order(
     """
     flat, problems = dict(flat), []
     for module in dict.fromkeys([*merged, *flattened]):
-        [path], axes = below(module, {"kernel": None}), merged.get(module)
+        path, axes = "/".join(filter(None, (module, "kernel"))), merged.get(module)
         kernel = flat.get(path)
         if kernel is None or kernel.ndim != 2:
             if module in flattened:

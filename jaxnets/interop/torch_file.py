@@ -129,10 +129,10 @@ def _unpickled(file: BinaryIO) -> Any:
     start = file.tell()
     for opcode, argument, _ in pickletools.genops(file):
         if opcode.name == "GLOBAL":
-            _stand_in(*argument.split(" ", 1))
+            _stand_in(*str(argument).split(" ", 1))
         elif opcode.name not in OPCODES:
             raise ValueError(f"its pickle has a {opcode.name}, which no state_dict needs")
-        elif opcode.name == "LONG_BINPUT" and argument > PICKLE_LIMIT:
+        elif opcode.name == "LONG_BINPUT" and int(argument or 0) > PICKLE_LIMIT:
             raise ValueError("its pickle asks for too much memory")
     end = file.tell()
     file.seek(start)

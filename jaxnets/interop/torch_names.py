@@ -87,9 +87,7 @@ def _resnet(arrays: Flat, layers: list[str]) -> Flat:
 
     def layer_of(module: str) -> str:
         module = re.sub(r"^fc$", "head", module)
-        module = re.sub(
-            r"^layer(\d)\.(\d+)", lambda m: f"stage{m[1]}.block{int(m[2]) + 1}", module
-        )
+        module = re.sub(r"^layer(\d)\.(\d+)", lambda m: f"stage{m[1]}.block{int(m[2]) + 1}", module)
         module = module.replace("downsample.0", "shortcut.conv")
         return re.sub(r"\bbn(\d)", r"norm\1", module.replace("downsample.1", "shortcut.norm"))
 
@@ -114,7 +112,9 @@ def _squeezenet(arrays: Flat, layers: list[str]) -> Flat:
     fires = _numbers(arrays, r"features\.\d+(?=\.)")
     fires = [fire for fire in fires if f"{fire}.squeeze.weight" in arrays]
     numbers = {fire: f"fire{number}" for number, fire in enumerate(fires, start=2)}
-    renames = [(rf"{re.escape(fire)}\.squeeze", f"{ours}.squeeze") for fire, ours in numbers.items()]
+    renames = [
+        (rf"{re.escape(fire)}\.squeeze", f"{ours}.squeeze") for fire, ours in numbers.items()
+    ]
     for n in (1, 3):
         renames += [
             (rf"{re.escape(fire)}\.expand{n}x{n}", f"{ours}.expand{n}")
@@ -125,7 +125,7 @@ def _squeezenet(arrays: Flat, layers: list[str]) -> Flat:
 
 
 def _mobilenet_v2(arrays: Flat, layers: list[str]) -> Flat:
-    """torchvision numbers all blocks; in each, `conv.0` is the expansion, if there is one."""
+    """Torchvision numbers all blocks; in each, `conv.0` is the expansion, if there is one."""
     blocks = list(dict.fromkeys(m[0] for p in layers if (m := re.match(r"stage\d/block\d", p))))
     parts = ("expand", "depthwise", "project")
 

@@ -1,6 +1,5 @@
 """PyTorch's files are read without PyTorch; damaged and hostile ones are refused, nothing runs."""
 
-import io
 import pickle
 import zipfile
 from pathlib import Path
@@ -93,9 +92,16 @@ def tensor(shape, strides, offset=0):
     def numbers(values):
         return b"(" + b"".join(b"J" + v.to_bytes(4, "little", signed=True) for v in values) + b"t"
 
-    storage = b"(X\x07\x00\x00\x00storagectorch\nFloatStorage\nX\x01\x00\x00\x000X\x00\x00\x00\x00K\x04tQ"
+    storage = (
+        b"(X\x07\x00\x00\x00storagectorch\nFloatStorage\nX\x01\x00\x00\x000X\x00\x00\x00\x00K\x04tQ"
+    )
     rest = b"J" + offset.to_bytes(4, "little", signed=True) + numbers(shape) + numbers(strides)
-    return b"\x80\x02}X\x01\x00\x00\x00actorch._utils\n_rebuild_tensor_v2\n(" + storage + rest + b"tRs."
+    return (
+        b"\x80\x02}X\x01\x00\x00\x00actorch._utils\n_rebuild_tensor_v2\n("
+        + storage
+        + rest
+        + b"tRs."
+    )
 
 
 def test_a_tensor_beyond_its_numbers_is_refused(tmp_path):
@@ -103,7 +109,7 @@ def test_a_tensor_beyond_its_numbers_is_refused(tmp_path):
     good = torch.read(zipped(tmp_path / "a.pt", tensor((2, 2), (1, 2)), n0=four))
     np.testing.assert_array_equal(good["a"], [[0, 2], [1, 3]])
     for wrong in (((5,), (1,)), ((2,), (4,)), ((9, 9), (0, 0)), ((2,), (-1,)), ((-1,), (1,))):
-        with pytest.raises(LayerError, match="only 4 numbers for it|it has the size -1"):
+        with pytest.raises(LayerError, match=r"only 4 numbers for it|it has the size -1"):
             torch.read(zipped(tmp_path / "b.pt", tensor(*wrong), n0=four))
     with pytest.raises(LayerError, match="only 4 numbers"):
         torch.read(zipped(tmp_path / "c.pt", tensor((2,), (1,), offset=3), n0=four))
@@ -130,9 +136,9 @@ def test_a_file_that_is_cut_or_flipped_is_refused_or_still_right(path, tmp_path)
 
 def test_other_files_are_refused(tmp_path):
     (tmp_path / "a.pt").write_bytes(b"GGUF")
-    with pytest.raises(LayerError, match="neither a zip nor an older .pt file"):
+    with pytest.raises(LayerError, match="neither a zip nor an older"):
         torch.read(tmp_path / "a.pt")
-    with pytest.raises(LayerError, match="does not have one data.pkl"):
+    with pytest.raises(LayerError, match="does not have one data"):
         with zipfile.ZipFile(tmp_path / "b.pt", "w") as archive:
             archive.writestr("a", b"")
         torch.read(tmp_path / "b.pt")

@@ -119,7 +119,7 @@ def test_other_names_are_given_by_a_function_and_those_of_wrappers_are_left_out(
 
     assert_same(load(theirs, names=names), expected)
     assert_same(load({f"module._orig_mod.{n}": a for n, a in WEIGHTS.items()}), expected)
-    with pytest.raises(LayerError, match="names gives two arrays the name 'fc.weight'"):
+    with pytest.raises(LayerError, match=r"names gives two arrays the name 'fc\.weight'"):
         load(WEIGHTS, names=lambda module: "fc")
 
 
