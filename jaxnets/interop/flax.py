@@ -61,9 +61,9 @@ def _from_file(weights: Any) -> Any:
     is_folder = Path(weights).is_dir()
     try:
         tree = _read_orbax(weights) if is_folder else _read_msgpack(weights)
-    except OSError:
-        raise
     except Exception as error:  # msgpack and Orbax raise errors of many types
+        if not Path(weights).exists():
+            raise
         kind = "an Orbax checkpoint" if is_folder else "what flax.serialization.to_bytes wrote"
         raise LayerError(
             f"{printable(weights)} cannot be read as {kind}: {printable(error)}; save it again"
