@@ -134,7 +134,8 @@ def test_json_is_read_only_by_json_files():
 
 def test_importing_the_library_imports_no_heavy_optional_package():
     heavy = {
-        "PIL", "array_record", "equinox", "flax", "h5py", "keras", "matplotlib", "orbax", "pandas", "rich",
+        "PIL", "array_record", "equinox", "flax", "h5py", "keras", "matplotlib", "orbax", "pandas",
+        "rich",
         "safetensors", "sklearn", "tensorboardX", "tensorflow", "tensorflow_datasets", "torch",
         "tyro",
     }  # fmt: skip
