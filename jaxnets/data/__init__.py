@@ -2,10 +2,11 @@
 
 from jaxnets.data.buckets import Bucketed, bucketed
 from jaxnets.data.dataset import Dataset, Split
+from jaxnets.data.own import PictureReader, from_folder
 from jaxnets.data.scaling import Scaling, fit_range, fit_standard, one_hot
 from jaxnets.data.series import Series, SeriesDataset, load_series, read_series, windows
 from jaxnets.data.sources import load
-from jaxnets.data.splits import train_test_split
+from jaxnets.data.splits import split_by_class, train_test_split
 from jaxnets.data.stream import Stream
 from jaxnets.data.toy import circle, gauss, points, spiral, xor
 from jaxnets.errors import DataError
@@ -14,6 +15,7 @@ __all__ = [
     "Bucketed",
     "DataError",
     "Dataset",
+    "PictureReader",
     "Scaling",
     "Series",
     "SeriesDataset",
@@ -23,6 +25,7 @@ __all__ = [
     "circle",
     "fit_range",
     "fit_standard",
+    "from_folder",
     "gauss",
     "load",
     "load_series",
@@ -30,6 +33,7 @@ __all__ = [
     "points",
     "read_series",
     "spiral",
+    "split_by_class",
     "train_test_split",
     "windows",
     "xor",
