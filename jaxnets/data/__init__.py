@@ -2,7 +2,7 @@
 
 from jaxnets.data.buckets import Bucketed, bucketed
 from jaxnets.data.dataset import Dataset, Split
-from jaxnets.data.own import PictureReader, from_folder
+from jaxnets.data.own import PictureReader, TableEncoder, from_folder, from_table
 from jaxnets.data.scaling import Scaling, fit_range, fit_standard, one_hot
 from jaxnets.data.series import Series, SeriesDataset, load_series, read_series, windows
 from jaxnets.data.sources import load
@@ -21,11 +21,13 @@ __all__ = [
     "SeriesDataset",
     "Split",
     "Stream",
+    "TableEncoder",
     "bucketed",
     "circle",
     "fit_range",
     "fit_standard",
     "from_folder",
+    "from_table",
     "gauss",
     "load",
     "load_series",
