@@ -2,7 +2,14 @@
 
 from jaxnets.data.buckets import Bucketed, bucketed
 from jaxnets.data.dataset import Dataset, Split
-from jaxnets.data.own import PictureReader, TableEncoder, from_folder, from_table
+from jaxnets.data.own import (
+    PictureReader,
+    TableEncoder,
+    from_arrays,
+    from_dataset,
+    from_folder,
+    from_table,
+)
 from jaxnets.data.scaling import Scaling, fit_range, fit_standard, one_hot
 from jaxnets.data.series import Series, SeriesDataset, load_series, read_series, windows
 from jaxnets.data.sources import load
@@ -26,6 +33,8 @@ __all__ = [
     "circle",
     "fit_range",
     "fit_standard",
+    "from_arrays",
+    "from_dataset",
     "from_folder",
     "from_table",
     "gauss",

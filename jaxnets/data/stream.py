@@ -67,6 +67,7 @@ class Stream:
                 f"{self._length} examples; pass those of all rows"
             )
         self.labels, self._rows = labels, np.arange(self._length)
+        self._shapes: Any = None  # of a row, once one was read
         self.example: Examples = self.read(np.zeros(1, int))  # one row, for shapes and dtypes
 
     def __len__(self) -> int:
@@ -101,7 +102,7 @@ class Stream:
         indices = rows.tolist()
         items = get_items(indices) if get_items else [self._source[row] for row in indices]
         examples = [self._example(item, row) for item, row in zip(items, indices, strict=True)]
-        return jax.tree.map(lambda *leaves: np.stack([np.asarray(v) for v in leaves]), *examples)
+        return jax.tree.map(lambda *leaves: np.stack(leaves), *examples)
 
     def _example(self, item: Any, row: int) -> Examples:
         item = item if self._item is None else self._item(item)
@@ -110,7 +111,19 @@ class Stream:
                 f"a stream expects items (x, y) or (x, y, weight), but row {row} is of type "
                 f"{type(item).__name__}; pass item=lambda item: (x, y), which converts it"
             )
-        return Examples(*item)
+        example = jax.tree.map(np.asarray, Examples(*item))
+        shapes = jax.tree.map(np.shape, example)
+        self._shapes = self._shapes or shapes
+        if shapes != self._shapes:
+            raise DataError(
+                f"a stream expects examples of one shape, but row {row} has {_describe(shapes)} "
+                f"where others have {_describe(self._shapes)}; resize or pad them"
+            )
+        return example
+
+
+def _describe(shapes: Examples) -> str:
+    return f"x {shapes.x} and y {shapes.y}"
 
 
 def _check_range(array: np.ndarray, rows: np.ndarray) -> None:

@@ -169,7 +169,7 @@ class TableEncoder:
             )
 
     def to_json(self) -> dict[str, Any]:
-        """The encoder as plain JSON, for `data.preprocess_from_json`."""
+        """The encoder as plain JSON, for `from_json`."""
         kinds = {Number: "number", Category: "category"}
         return {
             "kind": "table",

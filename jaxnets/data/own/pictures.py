@@ -64,7 +64,7 @@ class PictureReader:
             ) from None
 
     def to_json(self) -> dict[str, Any]:
-        """The reader as plain JSON, for `data.preprocess_from_json`."""
+        """The reader as plain JSON, for `from_json`."""
         return {
             "kind": "pictures",
             "size": list(self.size),
@@ -78,9 +78,12 @@ class PictureReader:
         """The reader that `to_json` described; raises `ValueError` for anything else."""
         size = as_size("a PictureReader", list(content["size"]))
         mean, std = (tuple(map(float, content[name])) for name in ("mean", "std"))
-        if size is None or not isinstance(content["grey"], bool) or not np.all(np.array(std) > 0):
+        grey = content["grey"]
+        if size is None or not isinstance(grey, bool) or not np.all(np.array(std) > 0):
             raise ValueError("expected a size, grey as true or false, and positive std")
-        return PictureReader(size, content["grey"], mean, std)
+        if {len(mean), len(std)} - {1, 1 if grey else 3}:
+            raise ValueError("expected a mean and a std per channel")
+        return PictureReader(size, grey, mean, std)
 
 
 def as_size(where: str, size: Any) -> tuple[int, int] | None:
