@@ -73,12 +73,12 @@ def from_table(
     if is_table:
         whole = _append(where, read, read_table(where, test))
     y, classes = _read_target(where, whole, target, task, target in categories)
+    names = [name for name in read.columns if name not in (target, *drop)]
+    kinds = _read_kinds(where, whole, names, categories)
     if is_table:
         held_out = np.arange(len(y)) >= rows
     else:
         held_out = held_out_rows(where, y, test, seed, name="test", classes=classes)
-    names = [name for name in read.columns if name not in (target, *drop)]
-    kinds = _read_kinds(where, whole, names, categories)
     columns = tuple(_fit(name, values, ~held_out) for name, values in kinds.items())
     scaling = None if classes else _mean_and_std(y[~held_out])
     encoder = TableEncoder(columns, target, scaling)
