@@ -109,7 +109,7 @@ def test_parquet_without_pyarrow_says_what_to_install(tmp_path, monkeypatch):
     with pytest.raises(DataError, match=r"a\.parquet cannot be read \(.*\); write it again"):
         from_table(tmp_path / "a.parquet", "y")
     monkeypatch.setitem(sys.modules, "pyarrow", None)
-    with pytest.raises(DataError, match="needs pyarrow; run `pip install pyarrow`"):
+    with pytest.raises(DataError, match=r"needs pyarrow; run `pip install jaxnets\[parquet\]`"):
         from_table(tmp_path / "a.parquet", "y")
 
 

@@ -121,7 +121,7 @@ def _parquet(failure: str, content: bytes) -> tuple[list[str], list[list]]:
         import pyarrow
         from pyarrow import parquet
     except ImportError:
-        raise DataError(f"{failure} needs pyarrow; run `pip install pyarrow`") from None
+        raise DataError(f"{failure} needs pyarrow; run `pip install jaxnets[parquet]`") from None
     try:
         table = parquet.read_table(pyarrow.BufferReader(content))
     except Exception as error:  # pyarrow's errors have no common base class
