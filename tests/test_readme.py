@@ -4,6 +4,7 @@ import re
 from pathlib import Path
 
 import pytest
+from own_files import write_cnn, write_loans, write_pets
 
 README = Path(__file__).parents[1] / "README.md"
 
@@ -11,6 +12,9 @@ README = Path(__file__).parents[1] / "README.md"
 @pytest.mark.slow
 def test_the_listings_run_one_after_another(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)  # one of them saves a run
+    write_pets(tmp_path)
+    write_loans(tmp_path)
+    write_cnn(tmp_path)
     listings = re.findall(r"^```python\n(.*?)^```", README.read_text("utf-8"), re.M | re.S)
     names = {}
     for listing in listings:

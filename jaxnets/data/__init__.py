@@ -2,10 +2,18 @@
 
 from jaxnets.data.buckets import Bucketed, bucketed
 from jaxnets.data.dataset import Dataset, Split
+from jaxnets.data.own import (
+    PictureReader,
+    TableEncoder,
+    from_arrays,
+    from_dataset,
+    from_folder,
+    from_table,
+)
 from jaxnets.data.scaling import Scaling, fit_range, fit_standard, one_hot
 from jaxnets.data.series import Series, SeriesDataset, load_series, read_series, windows
 from jaxnets.data.sources import load
-from jaxnets.data.splits import train_test_split
+from jaxnets.data.splits import split_by_class, train_test_split
 from jaxnets.data.stream import Stream
 from jaxnets.data.toy import circle, gauss, points, spiral, xor
 from jaxnets.errors import DataError
@@ -14,15 +22,21 @@ __all__ = [
     "Bucketed",
     "DataError",
     "Dataset",
+    "PictureReader",
     "Scaling",
     "Series",
     "SeriesDataset",
     "Split",
     "Stream",
+    "TableEncoder",
     "bucketed",
     "circle",
     "fit_range",
     "fit_standard",
+    "from_arrays",
+    "from_dataset",
+    "from_folder",
+    "from_table",
     "gauss",
     "load",
     "load_series",
@@ -30,6 +44,7 @@ __all__ = [
     "points",
     "read_series",
     "spiral",
+    "split_by_class",
     "train_test_split",
     "windows",
     "xor",

@@ -17,6 +17,10 @@ class Scaling(NamedTuple):
     center: np.ndarray  # float64, one row's shape
     scale: np.ndarray  # float64, one row's shape
 
+    def __call__(self, x: Any) -> np.ndarray:
+        """`apply`, as a data set's `preprocess` is called."""
+        return self.apply(x)
+
     def apply(self, x: Any) -> np.ndarray:
         """Scale the rows x (n, ...), of any split."""
         x = self._rows("apply", x)

@@ -1,5 +1,6 @@
 """Streams examples from any source with a length and indexing, during training."""
 
+import copy
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
@@ -28,6 +29,7 @@ class Stream:
       workers: the number of threads that read. Use 1 if reading is not thread-safe.
       ahead: the number of blocks of about `block_bytes` to prefetch.
       block_bytes: the size of a block; a compiled chunk uses at most one.
+      labels: the labels of all rows (n,), if they are known without reading the examples.
 
     Raises:
       DataError: the source has no `__len__` or `__getitem__`, its parts differ in length, or an
@@ -42,6 +44,7 @@ class Stream:
         workers: int = 2,
         ahead: int = 2,
         block_bytes: int = 2**25,
+        labels: np.ndarray | None = None,
     ):
         workers, ahead, block_bytes = as_integers(
             "a stream", error=DataError, workers=workers, ahead=ahead, block_bytes=block_bytes
@@ -58,13 +61,28 @@ class Stream:
         self._length = _length(source) if self._arrays is None else _common_length(self._arrays)
         if self._length == 0:
             raise DataError("a stream expects at least one example, but its source is empty")
+        if labels is not None and len(labels) != self._length:
+            raise DataError(
+                f"a stream expects one label per example, but got {len(labels)} labels for "
+                f"{self._length} examples; pass those of all rows"
+            )
+        self.labels, self._rows = labels, np.arange(self._length)
+        self._shapes: Any = None  # of a row, once one was read
         self.example: Examples = self.read(np.zeros(1, int))  # one row, for shapes and dtypes
 
     def __len__(self) -> int:
         return self._length
 
+    def take(self, rows: np.ndarray) -> "Stream":
+        """The stream of these rows, which shares the source and the threads of this one."""
+        part = copy.copy(self)
+        part._rows, part._length = self._rows[rows], len(rows)
+        part.labels = None if self.labels is None else self.labels[rows]
+        return part
+
     def read(self, rows: np.ndarray) -> Examples:
         """The examples of these rows, in the given order, as new NumPy arrays."""
+        rows = self._rows[rows]
         parts = np.array_split(rows, min(self.workers, len(rows)))
         read = self._gather if self._arrays is not None else self._collate
         examples = list(self._pool.map(read, parts))
@@ -84,7 +102,7 @@ class Stream:
         indices = rows.tolist()
         items = get_items(indices) if get_items else [self._source[row] for row in indices]
         examples = [self._example(item, row) for item, row in zip(items, indices, strict=True)]
-        return jax.tree.map(lambda *leaves: np.stack([np.asarray(v) for v in leaves]), *examples)
+        return jax.tree.map(lambda *leaves: np.stack(leaves), *examples)
 
     def _example(self, item: Any, row: int) -> Examples:
         item = item if self._item is None else self._item(item)
@@ -93,7 +111,19 @@ class Stream:
                 f"a stream expects items (x, y) or (x, y, weight), but row {row} is of type "
                 f"{type(item).__name__}; pass item=lambda item: (x, y), which converts it"
             )
-        return Examples(*item)
+        example = jax.tree.map(np.asarray, Examples(*item))
+        shapes = jax.tree.map(np.shape, example)
+        self._shapes = self._shapes or shapes
+        if shapes != self._shapes:
+            raise DataError(
+                f"a stream expects examples of one shape, but row {row} has {_describe(shapes)} "
+                f"where others have {_describe(self._shapes)}; resize or pad them"
+            )
+        return example
+
+
+def _describe(shapes: Examples) -> str:
+    return f"x {shapes.x} and y {shapes.y}"
 
 
 def _check_range(array: np.ndarray, rows: np.ndarray) -> None:

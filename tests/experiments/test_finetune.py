@@ -1,9 +1,12 @@
 """Fine-tuning against training from scratch, in a small run."""
 
 import json
+from dataclasses import replace
 
+import jax
 import numpy as np
 import pytest
+from PIL import Image
 from scipy import stats
 
 from experiments import finetune, finetune_training
@@ -73,3 +76,26 @@ def test_numbers_that_do_not_fit_are_refused(options, message):
 def test_without_fashion_mnist_the_error_says_which_files_it_needs(tmp_path):
     with pytest.raises(DataError, match=r"Put these four files(.|\n)*train-images-idx3-ubyte"):
         finetune.load(Config(data_dir=tmp_path))
+
+
+def test_a_folder_of_pictures_takes_the_place_of_fashion_mnist(small_mnist, tmp_path, monkeypatch):
+    digits = data.load("mnist", data_dir=small_mnist)
+    for label, pixels in zip(digits.test.y, digits.test.x, strict=True):
+        if label < 3:
+            folder = tmp_path / "signs" / f"sign {label}"
+            folder.mkdir(parents=True, exist_ok=True)
+            Image.fromarray(pixels[..., 0]).save(folder / f"{len([*folder.iterdir()])}.png")
+    monkeypatch.setattr(finetune.data, "load", lambda name, **options: digits)
+    monkeypatch.setattr(finetune, "pretrain", lambda config, split, seeds: np.arange(len(seeds)))
+    config = Config(data=tmp_path / "signs", images=(2,), seeds=2, updates=9, validation=40)
+    [(direction, task)] = finetune.tasks(config, finetune.load(config), set())
+    assert direction == "MNIST, then pictures of signs"
+    assert [len(np.unique(split.y)) for split in (task.train, task.validation, task.test)] == [
+        3
+    ] * 3
+    assert task.train.x.shape[1:] == (28, 28, 1)
+    step = task.train_step({"learning_rate": 0.1, "decay": 1.0})
+    params = jax.eval_shape(step.init, jax.random.key(0), task.train.x[:1]).params
+    assert params["head"]["bias"].shape == (3,)
+    with pytest.raises(RunError, match=r"--images expects 1 to \d+ per class, but got \(1000,\)"):
+        next(iter(finetune.tasks(replace(config, images=(1000,)), finetune.load(config), set())))
