@@ -1,5 +1,6 @@
 """Benchmark of training: jaxnets and its peers, other libraries, train the same tasks in turns.
 
+python -m experiments.bench --quick
 python -m experiments.bench --cases mlp,cnn_bn --peers torch,linen --out speed.jsonl
 python -m experiments.bench --cases population --population 8,64 --peers torch --out members.jsonl
 python -m experiments.bench --cases mlp --peers torch --time-to-accuracy 0.98 --out accuracy.jsonl
@@ -18,7 +19,7 @@ import jax
 
 from experiments import command_line
 from experiments.bench.cases import CASES
-from experiments.bench.options import Config, check
+from experiments.bench.options import Config, check, quick
 from experiments.bench.process import Contender
 from experiments.bench.process_time import process_time
 from experiments.bench.records import Record, machine, setting, write
@@ -30,6 +31,7 @@ from experiments.bench.time_to_accuracy import time_to_accuracy
 
 def experiment(config: Config) -> None:
     """Measure each case and write its records; print the tables at the end."""
+    config = quick(config)
     tasks, contenders = check(config)
     on, measured = machine(), []
     try:
@@ -58,7 +60,12 @@ def measure(config: Config, task: Task, contenders: Sequence[Contender]) -> list
         target = config.time_to_accuracy
         return time_to_accuracy(task, contenders, target=target, seeds=config.seeds)
     return take_turns(
-        task, contenders, rounds=config.repeats, steps=config.steps, profile=config.profile
+        task,
+        contenders,
+        rounds=config.repeats,
+        steps=config.steps,
+        profile=config.profile,
+        prepare_seconds=config.prepare_seconds,
     )
 
 

@@ -2,11 +2,12 @@
 
 import difflib
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from experiments.bench.cases import CASES
 from experiments.bench.process import Contender
+from experiments.bench.rounds import PREPARE_SECONDS
 from experiments.bench.task import Task
 from experiments.runner import Flag
 from jaxnets.locks import hold
@@ -33,6 +34,11 @@ class Config:
     """Numbers of devices over which jaxnets shards a batch (virtual on a CPU); peers use one."""
     population: str = "64"
     """Numbers of members for the case population, trained on the same batches in one program."""
+    quick: Flag = False
+    """A verdict in about a minute: sets --cases mlp --peers torch --repeats 1 --prepare-seconds
+    60."""
+    prepare_seconds: float = PREPARE_SECONDS
+    """A contender that compiles for longer than this many seconds is left out."""
     steps: int | None = None
     """Steps per round; by default as many as take about a second."""
     repeats: int = 5
@@ -51,6 +57,13 @@ class Config:
     """A new file of JSON lines to write, if any; the table is printed in any case."""
 
 
+def quick(config: Config) -> Config:
+    """The options with what `--quick` sets, if it is set."""
+    if not config.quick:
+        return config
+    return replace(config, cases="mlp", peers="torch", repeats=1, prepare_seconds=60.0)
+
+
 def check(config: Config) -> tuple[list[Task], list[Contender]]:
     """The tasks and the contenders, after checks; a batch size of 0 means the default."""
     cases = names("--cases", config.cases, tuple(CASES))
@@ -62,6 +75,10 @@ def check(config: Config) -> tuple[list[Task], list[Contender]]:
     for name in ("repeats", "seeds", "steps"):
         if (value := getattr(config, name)) is not None and value < 1:
             raise RunError(f"--{name} expects a number of 1 or more, but got {value}")
+    if not config.prepare_seconds > 0:
+        raise RunError(
+            f"--prepare-seconds expects a number above 0, but got {config.prepare_seconds}"
+        )
     check_accuracy(config, [case for case in cases if not CASES[case].learns])
     if config.data_dir is not None and not config.data_dir.is_dir():
         raise RunError(

@@ -5,6 +5,7 @@ import os
 import subprocess
 import sys
 import tempfile
+import threading
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -82,13 +83,29 @@ class Process:
         self.process.communicate()
         self.errors.close()
 
-    def ask(self, do: str, **arguments: Any) -> dict[str, Any]:
-        """Send a command of `experiments.bench.worker`, and wait for its answer."""
+    def ask(self, do: str, within: float | None = None, **arguments: Any) -> dict[str, Any]:
+        """Send a command of `experiments.bench.worker`, and wait for its answer.
+
+        Raises:
+          LeftOut: it refuses, ends, or does not answer `within` this many seconds, and is killed.
+        """
         try:
             print(json.dumps({"do": do, **arguments}), file=self.process.stdin, flush=True)
         except BrokenPipeError:
             raise LeftOut(self._error()) from None
-        return self._answer()
+        if within is None:
+            return self._answer()
+        late = threading.Event()
+        timer = threading.Timer(within, lambda: (late.set(), self.process.kill()))
+        timer.start()
+        try:
+            return self._answer()
+        except LeftOut:
+            if late.is_set():
+                raise LeftOut(f"it did not answer {do!r} within {within:g} s") from None
+            raise
+        finally:
+            timer.cancel()
 
     def stop(self) -> dict[str, Any]:
         """Ask for the peak memory, and wait until the process has ended."""

@@ -22,6 +22,7 @@ from experiments.timings.turns import ratio, summary
 
 TURN = 1.0  # seconds of steps per round
 WARM_UPS = 2
+PREPARE_SECONDS = 300.0  # for compiling, in which some peers can hang
 LOW = 0.02  # a record is flagged if its accuracy is this far below the best of the run
 LIMIT = Contender("matmul")
 STARTS = ("import_seconds", "make_seconds", "trace_seconds", "compile_seconds")
@@ -42,10 +43,11 @@ class Measurements:
     seconds: list[float] = field(default_factory=list)
     answers: list[Record] = field(default_factory=list)
 
-    def turn(self, task: Task, profile: Path | None) -> None:
+    def turn(self, task: Task, profile: Path | None, prepare_seconds: float) -> None:
         """Measure one round in a fresh process; with `profile`, a folder, also trace one."""
         with Process(self.contender, task) as process:
-            record = process.description | without_seconds(process.ask("prepare"))
+            prepared = process.ask("prepare", within=prepare_seconds)
+            record = process.description | without_seconds(prepared)
             record |= without_seconds(process.ask("device"))
             if not self.answers and self.contender != LIMIT and CASES[task.case].learns:
                 process.ask("epoch")
@@ -75,6 +77,7 @@ def take_turns(
     rounds: int,
     steps: int | None = None,
     profile: Path | None = None,
+    prepare_seconds: float = PREPARE_SECONDS,
 ) -> list[Record]:
     """The records of one case: each contender's measurements, or the reason why it is left out.
 
@@ -85,13 +88,14 @@ def take_turns(
       rounds: the number of rounds.
       steps: steps per round; by default as many as take about a second.
       profile: a folder for a trace of one more round of jaxnets.
+      prepare_seconds: a contender that compiles for longer is left out.
     """
     measured, reasons = [Measurements(contender, steps) for contender in (LIMIT, *contenders)], {}
     folder = profile and profile.resolve() / f"{task.case}-{task.batch_size}-{task.dtype}"
     for number in range(rounds):
         for each in tuple(measured):
             try:
-                each.turn(task, folder if number == rounds - 1 else None)
+                each.turn(task, folder if number == rounds - 1 else None, prepare_seconds)
             except LeftOut as why:
                 measured.remove(each)
                 reasons[each.contender.label] = str(why)

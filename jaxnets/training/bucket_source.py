@@ -15,6 +15,7 @@ from jaxnets.keys import stream
 from jaxnets.layer import Array, Key
 from jaxnets.sharding import replicate
 from jaxnets.training.source import Body, Epochs, example_of, gather
+from jaxnets.training.step_loop import step_loop
 from jaxnets.training.train_step import Batch
 
 
@@ -53,7 +54,7 @@ class BucketReader:
             batch = gather(examples, rows, weights)
             return body(number, cut(batch, marker.shape[0]), carry)
 
-        return jax.lax.fori_loop(start, stop, step, carry)
+        return step_loop(start, stop, step, carry)
 
 
 class BucketSource:

@@ -14,6 +14,7 @@ from jaxnets.keys import stream
 from jaxnets.layer import Array, Key
 from jaxnets.sharding import replicate, shard_batch
 from jaxnets.training.order import permutation
+from jaxnets.training.step_loop import step_loop
 from jaxnets.training.train_step import Batch
 
 Remainder = Literal["drop", "pad"]
@@ -117,7 +118,7 @@ class ResidentReader:
             order = self.epochs.order(key, number)
             first = jnp.maximum(start - number * steps, 0)
             last = jnp.minimum(stop - number * steps, steps)
-            return jax.lax.fori_loop(first, last, partial(step, number, order), carry)
+            return step_loop(first, last, partial(step, number, order), carry)
 
         return jax.lax.fori_loop(start // steps, -(-stop // steps), epoch, carry)
 

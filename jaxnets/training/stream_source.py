@@ -13,6 +13,7 @@ from jaxnets.errors import RunError
 from jaxnets.layer import Array, Key
 from jaxnets.sharding import replicate, shard_batch
 from jaxnets.training.source import Body, Epochs, example_of
+from jaxnets.training.step_loop import step_loop
 from jaxnets.training.train_step import Batch
 
 MAX_STEPS = 256  # per block
@@ -39,7 +40,7 @@ class StreamReader:
             )
             return body(number, shard_batch(batch), carry)
 
-        return jax.lax.fori_loop(start, stop, step, carry)
+        return step_loop(start, stop, step, carry)
 
 
 class StreamSource:

@@ -6,8 +6,9 @@ import pytest
 
 from experiments import command_line
 from experiments.bench.__main__ import default_batch_size, experiment
-from experiments.bench.options import Config, check
+from experiments.bench.options import Config, check, quick
 from experiments.bench.process import Contender
+from experiments.bench.rounds import PREPARE_SECONDS
 from experiments.bench.task import Task
 
 
@@ -36,6 +37,7 @@ from experiments.bench.task import Task
         (["--out=/dev/null/a"], "cannot write to /dev/null/a: File exists; choose another"),
         (["--out={kept}"], "kept is not empty; choose a new file with --out"),
         (["--repeats=many"], "--repeats"),
+        (["--prepare-seconds=nan"], "--prepare-seconds expects a number above 0, but got nan"),
     ],
     ids=str,
 )
@@ -68,3 +70,10 @@ def test_only_a_population_has_several_members():
 def test_large_images_have_small_batches_on_a_cpu():
     assert default_batch_size("vgg16", "cpu") == 8
     assert default_batch_size("vgg16", "gpu") == default_batch_size("mlp", "cpu") == 128
+
+
+def test_quick_measures_one_case_against_one_peer_once():
+    config = quick(Config(quick=True, out=None))
+    assert (config.cases, config.peers, config.repeats) == ("mlp", "torch", 1)
+    assert config.prepare_seconds < PREPARE_SECONDS
+    assert quick(Config()) == Config()

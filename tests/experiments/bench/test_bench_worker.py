@@ -80,3 +80,10 @@ def test_a_worker_that_crashes_is_left_out_with_its_last_lines_of_stderr(task):
             process.ask("prepare")
         with pytest.raises(LeftOut, match="ended with status 2"):
             process.ask("steps", n=1)
+
+
+def test_a_worker_that_does_not_answer_in_time_is_killed_and_left_out_with_the_reason(task):
+    with Process(Contender("ours"), task) as process:
+        with pytest.raises(LeftOut, match=r"^it did not answer 'prepare' within 0\.01 s$"):
+            process.ask("prepare", within=0.01)
+        assert process.process.wait() != 0

@@ -1,0 +1,42 @@
+"""The loop over the steps of a chunk, in the form that each platform runs well."""
+
+from collections.abc import Callable
+from typing import Any
+
+import jax
+
+from jaxnets.layer import Array
+
+BLOCK = 8  # steps
+Step = Callable[[Array, Any], Any]  # (step, carry) -> carry
+
+
+def step_loop(start: Array, stop: Array, step: Step, carry: Any) -> Any:
+    """`jax.lax.fori_loop(start, stop, step, carry)` for traced bounds, quick on accelerators too.
+
+    A CPU gains nothing from blocks, and would compile the step twice for them.
+    """
+
+    def plain(start: Array, stop: Array, carry: Any) -> Any:
+        return jax.lax.fori_loop(start, stop, step, carry)
+
+    def blocks(start: Array, stop: Array, carry: Any) -> Any:
+        return loop_in_blocks(start, stop, step, carry)
+
+    return jax.lax.platform_dependent(start, stop, carry, cpu=plain, default=blocks)
+
+
+def loop_in_blocks(start: Array, stop: Array, step: Step, carry: Any) -> Any:
+    """The steps in blocks of `BLOCK`, a length that the compiler knows, and then the rest.
+
+    After each step of a loop whose length it does not know, a GPU asks its host whether to go on:
+    on an H200 a step of a small network took 74 us in such a loop, and 58 in blocks of 8.
+    """
+    count = (stop - start) // BLOCK
+
+    def block(number: Array, carry: Any) -> Any:
+        first = start + number * BLOCK
+        return jax.lax.fori_loop(0, BLOCK, lambda i, carry: step(first + i, carry), carry)
+
+    carry = jax.lax.fori_loop(0, count, block, carry)
+    return jax.lax.fori_loop(start + count * BLOCK, stop, step, carry)
