@@ -69,7 +69,7 @@ class Config(runner.Config):
     """Indices of the vocabulary."""
     length: int = 40
     """Words of a sentence that are read."""
-    epochs: int = 12
+    epochs: int = 10
     """Passes over the training sentences."""
     table_epochs: int = 6
     """The same for the networks with a table of vectors."""
