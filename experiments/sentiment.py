@@ -69,9 +69,9 @@ class Config(runner.Config):
     """Indices of the vocabulary."""
     length: int = 40
     """Words of a sentence that are read."""
-    epochs: int = 10
+    epochs: int = 8
     """Passes over the training sentences."""
-    table_epochs: int = 6
+    table_epochs: int = 5
     """The same for the networks with a table of vectors."""
     batch_size: int = 64
     """Sentences per step."""
@@ -160,6 +160,7 @@ def fit(config: Config, variant: Variant, fold: Fold) -> tuple[np.ndarray, Any]:
             batch_size=config.batch_size,
             validation=fold.validation,
             patience=variant.epochs,
+            strategy="map",
             report=shown,
         )
     values, _ = evaluate_members(variant.train_step, fitted, fold.test)

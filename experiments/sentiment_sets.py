@@ -103,7 +103,9 @@ def make_fold(
 ) -> Fold:
     """One fold is tested, a tenth of the others is for validation, the rest is trained on."""
     rest = np.random.default_rng(seed).permutation(np.flatnonzero(~held_out))
-    parts = {"train": rest[len(rest) // 10 :], "validation": rest[: len(rest) // 10]}
+    n = len(rest) - len(rest) // 10
+    n -= n % 100 if n > 100 else 0  # folds of one size share their programs
+    parts = {"train": rest[:n], "validation": rest[n:]}
     parts["test"] = np.flatnonzero(held_out)
     training = [texts[row] for row in parts["train"]]
     vocabulary = text.build_vocabulary(training, size, tokenizer=TOKENS)

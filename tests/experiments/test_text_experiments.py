@@ -35,6 +35,7 @@ def test_a_small_run_compares_all_networks_on_every_fold(folder, monkeypatch, ca
     monkeypatch.setattr(sentiment, "TABLES", ("GloVe, frozen",))
     monkeypatch.setattr("jaxnets.training.population.fit.fastest", lambda *_: "vmap")
     options = {"sets": ("movie",), "folds": 2, "seeds": 2, "epochs": 2, "table_epochs": 1}
+    options |= {"batch_size": 9}
     config = sentiment.Config(
         data_dir=folder, vectors=folder / "vectors.txt", out=folder / "out", **options
     )
@@ -68,7 +69,7 @@ def test_a_folder_without_the_set_and_another_file_are_refused(folder, tmp_path)
         sentiment_sets.load("imdb", folder)
     with pytest.raises(DataError, match="pass it with --data-dir"):
         sentiment_sets.load("movie", None)
-    with pytest.raises(DataError, match="has no tweets_GroundTruth.txt"):
+    with pytest.raises(DataError, match=r"has no tweets_GroundTruth\.txt"):
         sentiment_sets.load("tweets", folder)
     path = folder / "movieReviewSnippets_GroundTruth.txt.gz"
     for content, message in ((b"no", "cannot be read"), (gzip.compress(b"no"), "not the SHA-256")):

@@ -9,7 +9,7 @@ from helpers import assert_close
 
 from jaxnets import LayerError, batch_norm, losses, models, serial
 from jaxnets.models.generate import sample
-from jaxnets.training import fit, make_train_step
+from jaxnets.training import RunError, TrainState, evaluate, fit, make_train_step
 
 SMALL = {"features": 8, "heads": 2, "blocks": 1}
 TOKENS = jax.random.randint(jax.random.key(0), (2, 9), 0, 11)
