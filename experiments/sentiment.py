@@ -175,8 +175,9 @@ def reference(texts: Sequence[str], y: np.ndarray, held_out: np.ndarray) -> floa
 
     vectorizer = TfidfVectorizer(ngram_range=(1, 2), sublinear_tf=True)
     model = make_pipeline(vectorizer, LogisticRegression(C=10, solver="liblinear"))
-    model.fit([texts[row] for row in np.flatnonzero(~held_out)], y[~held_out])
-    return float(model.score([texts[row] for row in np.flatnonzero(held_out)], y[held_out]))
+    train, test = np.flatnonzero(~held_out).tolist(), np.flatnonzero(held_out).tolist()
+    model.fit([texts[row] for row in train], y[train])
+    return float(model.score([texts[row] for row in test], y[test]))
 
 
 def compare(config: Config, name: str, vectors: WordVectors | None) -> dict[str, Any]:

@@ -85,9 +85,9 @@ def train(config: Config, lines: Sequence[str]) -> tuple[WordVectors, Any]:
     vocabulary = text.build_vocabulary(lines, tokenizer=WORDS, min_documents=config.least)
     blocks = corpus_blocks(vocabulary, lines, window=config.window)
     steps = max(1, config.epochs * len(blocks[0]))
-    rate = optax.linear_schedule(config.learning_rate, config.learning_rate / 250, steps)
-    sizes = {"features": config.features, "window": config.window}
-    train_step = word2vec(vocabulary.count(lines).sum(0), **sizes, learning_rate=rate)
+    rate: Any = optax.linear_schedule(config.learning_rate, config.learning_rate / 250, steps)
+    counts = vocabulary.count(lines).sum(0)
+    train_step = word2vec(counts, config.features, window=config.window, learning_rate=rate)
     with console() as shown:
         key = jax.random.key(config.seed)
         result = fit(train_step, blocks, key=key, epochs=config.epochs, batch_size=1, report=shown)
@@ -146,8 +146,8 @@ def experiment(config: Config) -> None:
     near = {word: vectors.nearest(word, n) for word in words}
     for word, found in near.items():
         print(f"{word}: {', '.join(f'{other} {cosine:.2f}' for other, cosine in found)}")
-    triples = [config.analogies[i : i + 3] for i in range(0, len(config.analogies), 3)]
-    answers = [[*triple, vectors.analogy(*triple, n)] for triple in triples]
+    triples = zip(*(config.analogies[first::3] for first in range(3)), strict=True)
+    answers = [(a, b, c, vectors.analogy(a, b, c, n)) for a, b, c in triples]
     for a, b, c, found in answers:
         print(f"{a} : {b} = {c} : {', '.join(other for other, _ in found)}")
     vectors.save(run.folder / "vectors.txt")

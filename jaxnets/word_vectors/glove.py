@@ -103,7 +103,8 @@ class Glove:
         of each pair's gradient are summed, as if the pairs came one after another.
         """
         del hparams
-        step, params, squares = train_state.step, train_state.params, train_state.opt_state
+        step, params = train_state.step, train_state.params
+        squares: Any = train_state.opt_state
         rate, used = rate_at(self.learning_rate, step), batch.weights > 0
         at = {"input": batch.x[:, 0], "output": batch.x[:, 1]}
 

@@ -12,8 +12,9 @@ class SparseRows:
     """A sparse matrix (n, features) whose rows are dense arrays, as a `data.Stream` reads them."""
 
     def __init__(self, matrix: Any):
-        self.matrix = sparse.csr_array(matrix)
-        self.shape, self.dtype, self.ndim = self.matrix.shape, self.matrix.dtype, 2
+        self.matrix: Any = sparse.csr_array(matrix)
+        self.shape: tuple[int, int] = self.matrix.shape
+        self.dtype, self.ndim = self.matrix.dtype, 2
 
     def __len__(self) -> int:
         return self.shape[0]
