@@ -8,10 +8,17 @@ its variants have an L1 or L2 penalty of 0.001 on both hidden layers, or dropout
 With --vectors, a convolution over the words' vectors (Kim 2014) starts from GloVe's, with the table
 frozen or trained, and from random ones. Each of five folds is tested once, by several seeds that
 are one population; a tenth of the other folds chooses the epoch of the smallest loss. The reference
-is scikit-learn's logistic regression on TF-IDF, trained on these nine tenths as well. curves.png
-shows the overfitting: training and validation loss by epoch in the first fold.
+is scikit-learn's logistic regression on TF-IDF of words and pairs of words, trained on all of the
+other folds. curves.png shows the overfitting: both losses by epoch in the first fold.
 
-RESULT
+Result on the set movie, test accuracy over the five folds in percent, mean and standard deviation
+of 3 seeds, and seconds of CPU time for the 15 networks: 10000-16-16-1 77.37 +- 0.28 (18 s), with L2
+76.84 +- 0.14 (19 s), with L1 75.51 +- 0.23 (19 s), with dropout 77.65 +- 0.16 (17 s); TF-IDF and
+logistic regression 78.83. In the first fold the validation loss (median) of the plain network has
+its minimum of 0.51 after 2 epochs and is 1.08 after 8; with L2 it ends at 0.80, with dropout at
+0.69, and with L1 at 0.54, where it still falls. So the penalties work against overfitting, but only
+dropout is better than the plain network that stops in time, and by less than the spread over folds.
+They are in experiments/results/sentiment.json.
 """
 
 import time

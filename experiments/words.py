@@ -7,8 +7,6 @@ The text is plain UTF-8; each line is a sentence, across which no context reache
 is the docstrings of Python's standard library. vectors.txt has the vectors in word2vec's text
 format, which gensim reads; map.png shows the words and their neighbours on their first two
 principal axes.
-
-RESULT
 """
 
 import hashlib
