@@ -50,10 +50,12 @@ class Subwords:
             )
 
     def __call__(self, word: str) -> list[int]:
-        """The bucket of each n-gram of `<word>`, the shortest first; those of FastText."""
-        shortest, longest = self.ngrams
-        marked = f"<{word}>"
-        grams = (character_ngrams(marked, n) for n in range(shortest, longest + 1))
+        """The bucket of each n-gram of `<word>`, the shortest first; those of FastText.
+
+        The boundaries alone are no n-grams.
+        """
+        lengths = range(self.ngrams[0], self.ngrams[1] + 1)
+        grams = (character_ngrams(word if n == 1 else f"<{word}>", n) for n in lengths)
         return [fnv1a(gram) % self.buckets for ngrams in grams for gram in ngrams]
 
 

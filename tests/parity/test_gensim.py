@@ -48,4 +48,4 @@ def test_neighbours_and_analogies_are_those_of_gensim(both):
 @pytest.mark.parametrize("ngrams", [(3, 6), (1, 2)])
 def test_ngrams_have_the_buckets_of_gensims_fasttext(word, ngrams):
     hashes = importlib.import_module("gensim.models.fasttext").ft_ngram_hashes
-    assert Subwords(2000, ngrams)(word) == hashes(word, *ngrams, 2000)
+    assert sorted(Subwords(2000, ngrams)(word)) == sorted(hashes(word, *ngrams, 2000))
