@@ -15,6 +15,7 @@ from jaxnets.dtypes import as_float, wide_dtype
 from jaxnets.errors import LayerError
 from jaxnets.layer import Array, Key, Layer, Params, State
 from jaxnets.layers.channels import add_bias
+from jaxnets.layers.checks import get_array
 from jaxnets.layers.defaults import LECUN_NORMAL, ZEROS
 
 _PROJECTIONS = ("query", "key", "value")
@@ -152,7 +153,8 @@ def _attend_to_cache(
     name: str, state: State, q: Array, k: Array, v: Array, train: bool
 ) -> tuple[Array, State]:
     """Attention of new steps to all steps so far, and the state with the new steps."""
-    steps, size, start = q.shape[1], state["key"].shape[1], state["index"]
+    start = get_array(name, state, "index", "state")
+    steps, size = q.shape[1], state["key"].shape[1]
     if train:
         raise LayerError(
             f"{name} with a cache cannot be trained; train the model without one, which has the "

@@ -86,7 +86,9 @@ def _positions(
     ) -> tuple[Array, State]:
         del key, train
         x = as_float(x)
-        steps = jnp.arange(x.shape[1]) + (state["index"] if cache else 0)
+        steps = jnp.arange(x.shape[1]) + (
+            get_array("positions", state, "index", "state") if cache else 0
+        )
         y = x + vectors(params, x, steps)[None]
         y = y.astype(params["embedding"].dtype if params else x.dtype)
         return y, ({"index": state["index"] + x.shape[1]} if cache else state)

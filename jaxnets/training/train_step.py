@@ -17,6 +17,7 @@ from jaxnets.metrics import Metric, batch_sums
 from jaxnets.metrics.per_example import per_example
 from jaxnets.sharding import shard_batch
 from jaxnets.training.arguments import build_train_step, check_metrics, check_parts
+from jaxnets.trees import flatten_names
 
 Hparams = Any  # a pytree of numbers, which are traced: a new value does not recompile
 Loss = Callable[[Any, Any], Array]
@@ -78,6 +79,7 @@ class TrainStep:
     def init(self, key: Key, x: Any) -> TrainState:
         """The initial train state; only the shapes and dtypes of the example batch `x` matter."""
         params, model_state = self.model.init(stream(key, "init"), x)
+        _refuse_cache(model_state)
         # Some optimizers keep the params themselves, and a buffer can only be donated once.
         opt_state = jax.tree.map(jnp.copy, self.optimizer.init(params))
         return TrainState(jnp.int32(0), params, model_state, opt_state, stream(key, "train"))
@@ -129,6 +131,7 @@ class TrainStep:
                 f"a train step expects a TrainState, but got a {type(train_state).__name__}; pass "
                 "the train_state that fit or init returned"
             )
+        _refuse_cache(train_state.model_state)
         apply = in_hwnc(self.model.apply)
         return apply(train_state.params, train_state.model_state, x)[0]
 
@@ -239,3 +242,16 @@ def _cast(tree: Any, dtype: Any) -> Any:
         return x.astype(dtype) if jnp.issubdtype(x.dtype, jnp.floating) else x
 
     return tree if dtype is None else jax.tree.map(leaf, tree)
+
+
+def _refuse_cache(model_state: State) -> None:
+    """Refuse the key-value caches of attention, whose rows belong to one batch."""
+    paths = flatten_names(model_state)
+    for path in paths:
+        layer = path.removesuffix("index")
+        if layer != path and {f"{layer}key", f"{layer}value"} <= {*paths}:
+            raise RunError(
+                f"a train step expects a model without a cache, but got {path!r} in its state; "
+                "make it without cache=, which has the same params, and keep the cache for "
+                "models.generate"
+            )

@@ -116,8 +116,8 @@ class WordVectors:
                 file.write(f"{word} {' '.join(f'{v:.9g}' for v in vector)}\n".encode())
 
     def _unit_of(self, word: str) -> np.ndarray:
-        self[word]  # raises for an unknown word
-        return self.unit[self.index[word]]
+        vector = self[word]
+        return vector / (np.linalg.norm(vector) or 1)
 
     def _nearest(self, target: np.ndarray, n: int, without: set[str]) -> list[tuple[str, float]]:
         cosines = self.unit @ target

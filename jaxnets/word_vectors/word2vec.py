@@ -29,6 +29,11 @@ Model = Literal["skip-gram", "cbow"]
 LearningRate = float | Callable[[Array], Array]
 
 
+def rate_at(learning_rate: LearningRate, step: Array) -> Any:
+    """The learning rate of a step."""
+    return learning_rate(step) if callable(learning_rate) else learning_rate
+
+
 @dataclass(frozen=True, eq=False)
 class Word2Vec:
     """A train step of word2vec on blocks of a corpus, made by `word2vec`; pass it to `fit`.
@@ -72,7 +77,7 @@ class Word2Vec:
         """One step of gradient descent on the sum of the loss over all pairs of the blocks."""
         del hparams
         step, params = train_state.step, train_state.params
-        rate = self.learning_rate(step) if callable(self.learning_rate) else self.learning_rate
+        rate = rate_at(self.learning_rate, step)
         sums = {name: jnp.float32(0) for name in ("loss", "pairs", "words")}
         sentences = jnp.where(batch.weights[:, None] > 0, batch.y, -1)
         for block in range(len(batch.weights)):
@@ -93,21 +98,30 @@ class Word2Vec:
         words, sentences, centers = self.keep(words, sentences, stream(key, "keep"))
         near = self.context(sentences, centers, stream(key, "window"))
         drawn = self.draw(stream(key, "negative"))
-        outputs = jnp.concatenate([words, drawn])
+        inputs, outputs = self.input_rows(words), jnp.concatenate([words, drawn])
         loss_of = {"skip-gram": self.skip_gram, "cbow": self.cbow}[self.model]
 
-        def loss(rows: tuple[Array, Array]) -> Array:
-            return loss_of(*rows, near, drawn[None] != words[:, None])
+        def loss(ins: Array, outs: Array) -> Array:
+            return loss_of(self.combine(ins, inputs), outs, near, drawn[None] != words[:, None])
 
-        rows = materialize(params["input"][words]), materialize(params["output"][outputs])
-        value, (inputs, outs) = jax.value_and_grad(loss)(rows)
+        rows = materialize(params["input"][inputs]), materialize(params["output"][outputs])
+        value, (ins, outs) = jax.value_and_grad(loss, (0, 1))(*rows)
         params = {
-            "input": params["input"].at[words].add(-rate * inputs),
+            "input": params["input"].at[inputs].add(-rate * ins),
             "output": params["output"].at[outputs].add(-rate * outs),
         }
         pairs = near.sum() if self.model == "skip-gram" else near.any(1).sum()
         sums = {"loss": value, "pairs": pairs, "words": centers.sum()}
         return params, jax.tree.map(jnp.float32, sums)
+
+    def input_rows(self, words: Array) -> Array:
+        """The rows of `input` that the words' vectors are made of: here their own."""
+        return words
+
+    def combine(self, inputs: Array, rows: Array) -> Array:
+        """The words' vectors (words, features), from their rows of `input`."""
+        del rows
+        return inputs
 
     def skip_gram(self, inputs: Array, outputs: Array, near: Array, differs: Array) -> Array:
         """The sum over pairs of -log s(v_o . v_i) - k E[log s(-v_n . v_i)]; equation 4 of 2013b."""

@@ -9,12 +9,23 @@ from counting import abstract, count
 from helpers import eval_state, eval_step
 from jax.nn import relu
 
-from jaxnets import bag_of_words, batch_norm, data, dense, dropout, losses, models, serial
+from jaxnets import (
+    bag_of_words,
+    batch_norm,
+    data,
+    dense,
+    dropout,
+    embedding,
+    losses,
+    models,
+    serial,
+)
 from jaxnets.data import text
 from jaxnets.data.catalogue import FASHION_MNIST
 from jaxnets.inspect import GradientError, check_function
 from jaxnets.training import fit, make_train_step, predict_proba
 from jaxnets.training.source import Epochs
+from jaxnets.word_vectors import Subwords, WordVectors, cooccurrences, fasttext, word2vec
 
 
 def random(*shape, seed=0):
@@ -279,3 +290,56 @@ def test_the_character_level_ngrams_of_apple_are_three_trigrams_and_two_bigrams_
 def test_ngrams_of_length_0_are_refused(n):
     with pytest.raises(data.DataError, match="n to be a positive integer"):
         text.character_ngrams("apple", n)
+
+
+def test_glove_counts_which_words_occur_together():
+    """S3, "GloVe (count)": football occurs with my, tree with tallest, dog with my and trained."""
+    sentences = [
+        "I like playing football with my friends",
+        "This is the tallest tree I have ever seen",
+        "I have trained my dog well",
+    ]
+    vocabulary = text.build_vocabulary(sentences)
+    pairs, counts = cooccurrences(vocabulary, sentences, window=2)
+    together = {tuple(pair) for pair in pairs[counts > 0].tolist()}
+    rows = [
+        [
+            (vocabulary.index[a], vocabulary.index[b]) in together
+            for b in ("my", "tallest", "trained")
+        ]
+        for a in ("football", "tree", "dog")
+    ]
+    np.testing.assert_array_equal(rows, [[1, 0, 0], [0, 1, 0], [1, 0, 1]])
+
+
+def test_an_embedding_layer_maps_each_word_to_a_point_of_300_values():
+    """S3, "Word Embeddings": imported as an embedding layer; similar words are close."""
+    vectors = WordVectors(("king", "queen", "tea"), random(3, 300))
+    vocabulary = text.build_vocabulary(["tea queen king"])
+    table, _ = vectors.table(vocabulary)
+    layer = embedding(len(vocabulary), 300, embedding_init=lambda *_: jnp.asarray(table))
+    indices = vocabulary.encode(["king tea"])
+    y, _ = layer.apply(layer.init(jax.random.key(0), indices)[0], {}, indices)
+    np.testing.assert_array_equal(y[0], [vectors["king"], vectors["tea"]])
+
+
+def test_fasttext_can_also_produce_embeddings_for_new_words():
+    """S3, "FastText": out-of-vocabulary words, from the n-grams that they share with known ones."""
+    vocabulary = text.build_vocabulary(["apple pear"])
+    step = fasttext(vocabulary, [0, 0, 1, 1], 4, subwords=Subwords(1000, (3, 3)))
+    params = step.init(jax.random.key(0), None).params
+    vectors = step.vectors(params)
+    ngrams = np.asarray(params["input"])[len(vocabulary) :]
+    expected = ngrams[Subwords(1000, (3, 3))("apples")].mean(0)
+    np.testing.assert_allclose(vectors["apples"], expected, rtol=1e-5)
+
+
+@pytest.mark.parametrize("model", ["cbow", "skip-gram"])
+def test_word2vec_predicts_a_word_from_its_context_or_the_other_way_round(model):
+    """S3, "Word2Vec": the embedding is the weights of a network with one layer between."""
+    step = word2vec([0, 0, 3, 2, 1], 4, model=model, window=1, drawn=2)
+    params = step.init(jax.random.key(0), None).params
+    assert {name: leaf.shape for name, leaf in params.items()} == {
+        "input": (5, 4),
+        "output": (5, 4),
+    }

@@ -9,7 +9,7 @@ from helpers import assert_close
 
 from jaxnets import LayerError, batch_norm, losses, models, serial
 from jaxnets.models.generate import sample
-from jaxnets.training import fit, make_train_step
+from jaxnets.training import RunError, TrainState, evaluate, fit, make_train_step
 
 SMALL = {"features": 8, "heads": 2, "blocks": 1}
 TOKENS = jax.random.randint(jax.random.key(0), (2, 9), 0, 11)
@@ -124,3 +124,20 @@ def test_a_gpt_learns_to_count():
 def test_misuse_is_refused_with_the_cure(call, message):
     with pytest.raises(LayerError, match=message):
         call(key=jax.random.key(0))
+
+
+def test_fit_and_evaluate_refuse_a_model_with_a_cache():
+    x = np.zeros((4, 3), np.int32)
+    model, decoder = (
+        models.gpt(5, 8, features=8, heads=2, blocks=1, cache=cache) for cache in (None, 8)
+    )
+    params, _ = model.init(jax.random.key(0), x)
+    optimizer, loss = optax.sgd(0.1), losses.per_token(losses.softmax_cross_entropy)
+    train_step = make_train_step(decoder, optimizer, loss)
+    with pytest.raises(RunError, match=r"without a cache, but got 'block1/attention/index'"):
+        fit(train_step, (x, x), key=jax.random.key(0), epochs=1, batch_size=4)
+    state = TrainState(0, params, decoder.init(jax.random.key(0), x)[1], (), jax.random.key(0))
+    with pytest.raises(RunError, match=r"make it without cache="):
+        evaluate(train_step, state, (x, x))
+    with pytest.raises(LayerError, match=r"expects state with 'index' but got \[\]"):
+        decoder.apply(params, {}, x)

@@ -1,9 +1,11 @@
 """gensim reads the files of word vectors, and finds the same neighbours and analogies."""
 
+import importlib
+
 import numpy as np
 import pytest
 
-from jaxnets.word_vectors import WordVectors, load_vectors
+from jaxnets.word_vectors import Subwords, WordVectors, load_vectors
 
 models = pytest.importorskip(
     "gensim.models", reason="gensim is not installed: pip install -e '.[parity]'"
@@ -40,3 +42,10 @@ def test_neighbours_and_analogies_are_those_of_gensim(both):
     assert_equal(ours.nearest("c", 4), theirs.most_similar("c", topn=4))
     expected = theirs.most_similar(positive=["b", "c"], negative=["a"], topn=4)
     assert_equal(ours.analogy("a", "b", "c", 4), expected)
+
+
+@pytest.mark.parametrize("word", ["apple", "a", "", "café", "naïveté", "日本語"])
+@pytest.mark.parametrize("ngrams", [(3, 6), (1, 2)])
+def test_ngrams_have_the_buckets_of_gensims_fasttext(word, ngrams):
+    hashes = importlib.import_module("gensim.models.fasttext").ft_ngram_hashes
+    assert sorted(Subwords(2000, ngrams)(word)) == sorted(hashes(word, *ngrams, 2000))

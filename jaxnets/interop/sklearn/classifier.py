@@ -88,6 +88,7 @@ class JaxnetsClassifier(ClassifierMixin, NetworkEstimator):
     def fit(self, X: Any, y: Any, sample_weight: Any = None) -> Self:
         """Train from new parameters on rows X (n, n_features) and labels y (n,).
 
+        A sparse X, as of `TfidfVectorizer`, becomes dense in blocks of at most 32 MB.
         `sample_weight` (n,), at least 0, is the weight of each row in the mean loss of its batch
         and of the held-out rows: in a single batch, 2 is equivalent to repeating the row.
         """
@@ -138,7 +139,7 @@ class JaxnetsClassifier(ClassifierMixin, NetworkEstimator):
         return log_softmax(self._outputs(X), axis=1)
 
     def _validate(self, X: Any, y: Any, *, reset: bool) -> tuple[Any, Any]:
-        x, y = validate_data(self, X, y, dtype=np.float32, reset=reset)
+        x, y = validate_data(self, X, y, accept_sparse="csr", dtype=np.float32, reset=reset)
         check_classification_targets(y)
         return x, y
 

@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 from sklearn.base import BaseEstimator, is_classifier
 from sklearn.model_selection import train_test_split
-from sklearn.utils import check_random_state
+from sklearn.utils import Tags, check_random_state
 from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.validation import _check_sample_weight, check_is_fitted, validate_data
 
@@ -20,7 +20,9 @@ from jaxnets.interop.sklearn.network import (
     to_host,
     train_step_of,
 )
+from jaxnets.interop.sklearn.sparse_rows import SparseRows, as_examples, as_rows
 from jaxnets.training import TrainState, fit, predict_outputs
+from jaxnets.training.evaluate import BLOCK
 
 
 class NetworkEstimator(BaseEstimator):
@@ -121,7 +123,7 @@ class NetworkEstimator(BaseEstimator):
         self._architecture = Architecture(self.build, sizes, self.activation, x.shape[1], outputs)
         self.history_ = ()
         key = jax.random.key(random_state.randint(np.iinfo(np.int32).max))
-        return self._train_step()({"learning_rate": 1.0, "l2": 0.0}).init(key, x[:1])
+        return self._train_step()({"learning_rate": 1.0, "l2": 0.0}).init(key, as_rows(x)[:1])
 
     def _train(
         self,
@@ -131,15 +133,17 @@ class NetworkEstimator(BaseEstimator):
         validation: list[np.ndarray] | None = None,
     ) -> Self:
         """Train from `start` for a number of epochs, and store the result."""
+        rows = [as_rows(rows[0]), *rows[1:]]
         x, _, *weights = _check_weights("training", rows)
         batch_size = min(int(self.batch_size), len(x))
         mean_weight = weights[0].mean(dtype=np.float64) if weights else 1.0
         # The number of rows may have changed: continue at the start of the next epoch.
         steps = -(-len(x) // batch_size)
         done = -(-int(start.step) // steps)
+        held_out = None if validation is None else [as_rows(validation[0]), *validation[1:]]
         result = fit(
             self._train_step(),
-            rows,
+            as_examples(rows),
             key=start.key,
             epochs=done + epochs,
             batch_size=batch_size,
@@ -148,7 +152,7 @@ class NetworkEstimator(BaseEstimator):
                 "learning_rate": np.float32(self.learning_rate_init),
                 "l2": np.float32(self.alpha / (2 * batch_size * mean_weight)),
             },
-            validation=validation,
+            validation=as_examples(held_out),
             patience=None if validation is None else int(self.n_iter_no_change),
             remainder="pad",
         )
@@ -164,10 +168,20 @@ class NetworkEstimator(BaseEstimator):
     def _outputs(self, X: Any) -> np.ndarray:
         """The network's outputs, (n, outputs); those of a row do not depend on the other rows."""
         check_is_fitted(self, "n_iter_")
-        x = validate_data(self, X, dtype=np.float32, reset=False)
+        x = as_rows(validate_data(self, X, accept_sparse="csr", dtype=np.float32, reset=False))
         state = to_device(self._train_state)
         hparams = {"learning_rate": 0.0, "l2": 0.0}  # not used for prediction
-        return predict_outputs(self._train_step(), state, x, hparams=hparams).astype(np.float64)
+        parts = [x]
+        if isinstance(x, SparseRows):
+            parts = (x[first : first + BLOCK] for first in range(0, len(x), BLOCK))
+        step = self._train_step()
+        outputs = [predict_outputs(step, state, part, hparams=hparams) for part in parts]
+        return np.concatenate(outputs).astype(np.float64)
+
+    def __sklearn_tags__(self) -> Tags:
+        tags = super().__sklearn_tags__()
+        tags.input_tags.sparse = True
+        return tags
 
 
 def _check_weights(name: str, rows: list[np.ndarray]) -> list[np.ndarray]:

@@ -44,9 +44,8 @@ class JaxnetsRegressor(RegressorMixin, NetworkEstimator):
         return outputs[:, 0] if outputs.shape[1] == 1 else outputs
 
     def _validate(self, X: Any, y: Any, *, reset: bool) -> tuple[Any, np.ndarray]:
-        x, y = validate_data(
-            self, X, y, dtype=np.float32, multi_output=True, y_numeric=True, reset=reset
-        )
+        options = {"accept_sparse": "csr", "multi_output": True, "y_numeric": True}
+        x, y = validate_data(self, X, y, dtype=np.float32, reset=reset, **options)
         if y.ndim == 2 and y.shape[1] == 1:
             y = column_or_1d(y, warn=True)
         y = y.reshape(len(y), -1)

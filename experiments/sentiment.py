@@ -1,0 +1,249 @@
+"""Sentiment of sentences: the network of the slides, its regularized variants, and GloVe's vectors.
+
+python -m experiments.sentiment --data-dir FOLDER --out runs/sentiment
+python -m experiments.sentiment --data-dir FOLDER --vectors glove.6B.100d.txt --sets movie tweets
+
+The slides' network, 10000-16-16-1, takes which words a sentence has (S3, "Weight regularization");
+its variants have an L1 or L2 penalty of 0.001 on both hidden layers, or dropout of 0.5 after them.
+With --vectors, a convolution over the words' vectors (Kim 2014) starts from GloVe's, with the table
+frozen or trained, and from random ones. Each of five folds is tested once, by several seeds that
+are one population; a tenth of the other folds chooses the epoch of the smallest loss. The reference
+is scikit-learn's logistic regression on TF-IDF of words and pairs of words, trained on all of the
+other folds. curves.png shows the overfitting: both losses by epoch in the first fold.
+
+Result on the set movie, test accuracy over the five folds in percent, mean and standard deviation
+of 3 seeds, and seconds of CPU time for the 15 networks: 10000-16-16-1 77.37 +- 0.28 (18 s), with L2
+76.84 +- 0.14 (19 s), with L1 75.51 +- 0.23 (19 s), with dropout 77.65 +- 0.16 (17 s); TF-IDF and
+logistic regression 78.83. In the first fold the validation loss (median) of the plain network has
+its minimum of 0.51 after 2 epochs and is 1.08 after 8; with L2 it ends at 0.80, with dropout at
+0.69, and with L1 at 0.54, where it still falls. So the penalties work against overfitting, but only
+dropout is better than the plain network that stops in time, and by less than the spread over folds.
+They are in experiments/results/sentiment.json.
+"""
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from functools import cache
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import jax
+import numpy as np
+import optax
+from jax.nn import relu
+from matplotlib.figure import Figure
+
+from experiments import command_line, runner
+from experiments.figures import COLOURS, band, legend
+from experiments.folder import machine, new_folder, write_json
+from experiments.reports import evaluate_members
+from experiments.sentiment_sets import Fold, load, make_fold
+from experiments.series_recipe import folds
+from jaxnets import (
+    Layer,
+    Padded,
+    bag_of_words,
+    conv,
+    dense,
+    dropout,
+    each_step,
+    embedding,
+    losses,
+    max_over_time,
+    metrics,
+    serial,
+)
+from jaxnets.training import TrainStep, console, make_train_step
+from jaxnets.training.population import fit_population, spread
+from jaxnets.training.transfer import partition_by_name
+from jaxnets.word_vectors import WordVectors, load_vectors
+
+SLIDES = ("10000-16-16-1", "L2", "L1", "dropout")
+TABLES = ("random table", "GloVe, frozen", "GloVe, trained")
+HIDDEN = r"^fc\d/kernel$"
+
+
+@dataclass(frozen=True)
+class Config(runner.Config):
+    """Sentiment of sentences, by the slides' network and by word vectors."""
+
+    sets: tuple[str, ...] = ("movie", "amazon", "nyt", "tweets")
+    """The data sets, by name."""
+    vectors: Path | None = None
+    """Word vectors as of GloVe, or an .npz of them."""
+    size: int = 10_000
+    """Indices of the vocabulary."""
+    length: int = 40
+    """Words of a sentence that are read."""
+    epochs: int = 8
+    """Passes over the training sentences."""
+    table_epochs: int = 5
+    """The same for the networks with a table of vectors."""
+    batch_size: int = 64
+    """Sentences per step."""
+    learning_rate: float = 1e-3
+    """Adam's learning rate."""
+    folds: int = 5
+    """Parts of the set, of which each is tested once."""
+    seeds: int = 3
+    """Networks per fold, with the seeds from --seed on."""
+    seed: int = 0
+    """The first of them."""
+
+
+class Variant(NamedTuple):
+    """A network, what it is trained with, and its table of vectors, None for the slides'."""
+
+    train_step: TrainStep
+    epochs: int
+    table: np.ndarray | None = None
+
+
+def slides_network(size: int, rate: float = 0.0) -> Layer:
+    """The slides' 10000-16-16-1, with dropout after each hidden layer."""
+    return serial(
+        *[("fc1", bag_of_words(size, 16)), relu, ("drop1", dropout(rate))],
+        *[("fc2", dense(16)), relu, ("drop2", dropout(rate))],
+        *[("head", dense(1)), lambda x: x[:, 0]],
+    )
+
+
+def table_network(size: int, features: int) -> Layer:
+    """A convolution over three words, and its maxima over the sentence (Kim 2014, one width)."""
+    return serial(
+        lambda x: Padded(x, (x > 0).sum(1)),
+        *[("words", each_step(embedding(size, features))), ("drop1", each_step(dropout(0.3)))],
+        *[("conv", conv(64, (3,))), each_step(relu), max_over_time, ("drop2", dropout(0.5))],
+        *[("head", dense(1)), lambda x: x[:, 0]],
+    )
+
+
+@cache
+def step_of(name: str, size: int, features: int, rate: float) -> TrainStep:
+    """The train step of a variant, the same for all folds."""
+    optimizer, model = optax.adam(rate), slides_network(size, 0.5 * (name == "dropout"))
+    if name in TABLES:
+        model = table_network(size, features)
+    if name == "GloVe, frozen":
+        optimizer = partition_by_name({"^words/": optax.set_to_zero()}, default=optimizer)
+    penalties = {
+        "L2": lambda params: losses.l2(params, 0.001, names=HIDDEN),
+        "L1": lambda params: losses.l1(params, 0.001, names=HIDDEN),
+    }
+    loss, measured = losses.binary_cross_entropy, {"accuracy": metrics.accuracy}
+    return make_train_step(model, optimizer, loss, metrics=measured, penalty=penalties.get(name))
+
+
+def variants(config: Config, fold: Fold, vectors: WordVectors | None) -> dict[str, Variant]:
+    """The networks of a fold, by name."""
+    size, rate = len(fold.vocabulary), config.learning_rate
+    made = {name: Variant(step_of(name, size, 0, rate), config.epochs) for name in SLIDES}
+    if vectors is not None:
+        table, _ = vectors.table(fold.vocabulary, seed=config.seed)
+        noise = np.random.default_rng(config.seed).normal(0, table.std(), table.shape)
+        for name in TABLES:
+            start = noise.astype(np.float32) if name == "random table" else table
+            train_step = step_of(name, *table.shape, rate)
+            made[name] = Variant(train_step, config.table_epochs, start)
+    return made
+
+
+def fit(config: Config, variant: Variant, fold: Fold) -> tuple[np.ndarray, Any]:
+    """The test accuracy of each seed at its best epoch, and the reports of the epochs."""
+    keys, start = runner.seed_keys(config.seed, config.seeds), None
+    if variant.table is not None:
+        start = jax.vmap(lambda key: variant.train_step.init(key, fold.train.x[:1]))(keys)
+        tables = np.tile(variant.table, (config.seeds, 1, 1))
+        params = start.params | {"words": {"embedding": tables}}
+        start = start._replace(params=params)
+    with console() as shown:
+        fitted = fit_population(
+            variant.train_step,
+            fold.train,
+            keys=keys,
+            start=start,
+            epochs=variant.epochs,
+            batch_size=config.batch_size,
+            validation=fold.validation,
+            patience=variant.epochs,
+            strategy="map",
+            report=shown,
+        )
+    values, _ = evaluate_members(variant.train_step, fitted, fold.test)
+    return values["accuracy"], fitted.history
+
+
+def reference(texts: Sequence[str], y: np.ndarray, held_out: np.ndarray) -> float:
+    """The accuracy of scikit-learn's logistic regression on TF-IDF of words and pairs of words."""
+    from sklearn.feature_extraction.text import TfidfVectorizer
+    from sklearn.linear_model import LogisticRegression
+    from sklearn.pipeline import make_pipeline
+
+    vectorizer = TfidfVectorizer(ngram_range=(1, 2), sublinear_tf=True)
+    model = make_pipeline(vectorizer, LogisticRegression(C=10, solver="liblinear"))
+    train, test = np.flatnonzero(~held_out).tolist(), np.flatnonzero(held_out).tolist()
+    model.fit([texts[row] for row in train], y[train])
+    return float(model.score([texts[row] for row in test], y[test]))
+
+
+def compare(config: Config, name: str, vectors: WordVectors | None) -> dict[str, Any]:
+    """The variants on all folds of one set; writes the curves of the first fold."""
+    texts, y, dataset = load(name, config.data_dir)
+    run = runner.Run("sentiment", replace(config, out=config.out / name), dataset)  # type: ignore[operator]
+    part = folds(y, config.folds, config.seed)
+    linear, accuracy, seconds, curves = [], {}, {}, {}
+    for number in range(config.folds):
+        linear.append(reference(texts, y, part == number))
+        fold = make_fold(texts, y, part == number, config.size, config.length, config.seed)
+        for variant, made in variants(config, fold, vectors).items():
+            began = time.process_time()
+            values, history = fit(config, made, fold)
+            seconds[variant] = seconds.get(variant, 0) + time.process_time() - began
+            accuracy.setdefault(variant, []).append(values)
+            curves.setdefault(variant, history)
+    result = {
+        "linear": spread(np.array(linear))._asdict(),
+        "accuracy": {  # of a seed over all folds, so that the spread is that of the seeds
+            variant: spread(np.mean(values, 0))._asdict() for variant, values in accuracy.items()
+        },
+        "by_fold": {variant: np.array(values) for variant, values in accuracy.items()},
+        "cpu_seconds": seconds,
+        "sentences": len(y),
+    }
+    return run.write(result, {"curves": draw(curves, f"{name}: overfitting in the first fold")})
+
+
+def draw(curves: dict[str, Any], title: str) -> Figure:
+    """Training and validation loss by epoch, a panel per variant, with bands over the seeds."""
+    figure = Figure(figsize=(3.6 * len(curves), 3.8), layout="constrained")
+    figure.suptitle(title, fontsize=15)
+    panels = figure.subplots(1, len(curves), sharey=True, squeeze=False)[0]
+    for axes, (name, history) in zip(panels, curves.items(), strict=True):
+        epochs = [progress.passes for progress in history]
+        for label, colour in zip(("train", "validation"), COLOURS, strict=False):
+            losses = [getattr(progress, label)["loss"] for progress in history]
+            band(axes, epochs, losses, label, colour, ranges=False)
+        axes.set(title=name, xlabel="epoch")
+        axes.grid(alpha=0.3)
+    panels[0].set_ylabel("loss (nats)")
+    legend(panels[0], ranges=False, fontsize=8)
+    return figure
+
+
+def experiment(config: Config) -> None:
+    """Compare the variants on every set, each in a folder of its own; print a table."""
+    config = replace(config, out=config.out or new_folder("sentiment"))
+    vectors = None if config.vectors is None else load_vectors(config.vectors)
+    results = {}
+    for name in config.sets:
+        results[name] = compare(config, name, vectors)
+        print(f"{name}: TF-IDF and logistic regression {results[name]['linear']['mean']:.2%}")
+        for variant, values in results[name]["accuracy"].items():
+            cost = f"{results[name]['cpu_seconds'][variant]:.0f} s of CPU time"
+            print(f"  {variant:15} {values['mean']:.2%} ± {values['std'] or 0:.2%}, {cost}")
+    write_json(config.out / "result.json", {"sets": results, **machine()})  # type: ignore[operator]
+
+
+if __name__ == "__main__":
+    command_line.main(experiment, Config)

@@ -1,0 +1,116 @@
+"""The sentences of `experiments.sentiment`: their files, folds, and the vocabulary of a fold."""
+
+import gzip
+import hashlib
+import zlib
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+from jaxnets.data import DataError, Dataset, Split, text
+from jaxnets.files import regular_file
+from jaxnets.messages import printable
+
+TOKENS = text.Words(pattern=r"[a-z]+(?:n't|'[a-z]+)?|[!?]")
+LIMIT = 2**24  # bytes of a file
+
+
+class File(NamedTuple):
+    """A file of sentences with the mean rating of 20 people, and the SHA-256 of its text."""
+
+    name: str
+    sha256: str
+
+
+# Hutto & Gilbert 2014, "VADER: a parsimonious rule-based model for sentiment analysis of social
+# media text"; in additional_resources/hutto_ICWSM_2014.tar.gz of the source distribution of
+# vaderSentiment 3.3.2 (MIT licence).
+FILES = {
+    "movie": File(
+        "movieReviewSnippets_GroundTruth.txt",
+        "c8293b0d942e90e223ea2c0955d969040d1a1be514a978b9af0698940bd13350",
+    ),
+    "amazon": File(
+        "amazonReviewSnippets_GroundTruth.txt",
+        "11a9807a0974a2506a2d3b4851eaf69b3d6d20688ce4923adda2312a4f6dd6c2",
+    ),
+    "nyt": File(
+        "nytEditorialSnippets_GroundTruth.txt",
+        "7d8fbcce7dde5d716da53e78f4ef4be6b706e9ef1e1d51887e6d0ad4b69cc27e",
+    ),
+    "tweets": File(
+        "tweets_GroundTruth.txt",
+        "dfbe7102e2f92579ed8b19df9a3822491880697c67adf712fb66e520cc05102f",
+    ),
+}
+
+
+def load(name: str, folder: Path | None) -> tuple[tuple[str, ...], np.ndarray, Dataset]:
+    """The sentences of a set that are not rated 0, their labels, 1 if positive, and its source.
+
+    Raises:
+      DataError: an unknown set, no folder, or a folder without its file.
+    """
+    if name not in FILES:
+        raise DataError(f"--sets expects names from {', '.join(FILES)}, but got {printable(name)}")
+    file = FILES[name]
+    if folder is None:
+        raise DataError(
+            f"the set {name} expects a folder with {file.name} or its .gz, which are in the source "
+            "distribution of vaderSentiment 3.3.2; pass it with --data-dir"
+        )
+    path, content = _content(folder, file)
+    rows = [line.split("\t") for line in content.decode(errors="replace").splitlines()]
+    rated = [(row[2], float(row[1])) for row in rows if len(row) == 3 and float(row[1])]
+    texts, y = zip(*((words, rating > 0) for words, rating in rated), strict=True)
+    labels = np.array(y, np.int32)
+    empty = Split(np.zeros(0), labels[:0])
+    source = f"{len(texts):,} sentences in {printable(path)}"
+    return texts, labels, Dataset(empty, empty, name, source, {file.name: file.sha256}, ("-", "+"))
+
+
+def _content(folder: Path, file: File) -> tuple[Path, bytes]:
+    """The path and the text of a file, plain or packed, after its checksum is verified."""
+    paths = [folder / file.name, folder / f"{file.name}.gz"]
+    path = next((path for path in paths if path.is_file()), None)
+    if path is None:
+        raise DataError(f"{printable(folder)} has no {file.name}, plain or .gz; copy it there")
+    try:
+        with regular_file(path) as opened:
+            unpacked = gzip.GzipFile(fileobj=opened) if path.suffix == ".gz" else opened
+            content = unpacked.read(LIMIT)
+    except (OSError, EOFError, zlib.error) as error:
+        raise DataError(f"{printable(path)} cannot be read: {printable(error)}") from error
+    if hashlib.sha256(content).hexdigest() != file.sha256:
+        raise DataError(
+            f"{printable(path)} has not the SHA-256 {file.sha256} (unpacked); copy it again"
+        )
+    return path, content
+
+
+class Fold(NamedTuple):
+    """A fold: the vocabulary of its training texts, and its parts as indices (n, length)."""
+
+    vocabulary: text.Vocabulary
+    train: Split
+    validation: Split
+    test: Split
+
+
+def make_fold(
+    texts: tuple[str, ...], y: np.ndarray, held_out: np.ndarray, size: int, length: int, seed: int
+) -> Fold:
+    """One fold is tested, a tenth of the others is for validation, the rest is trained on."""
+    rest = np.random.default_rng(seed).permutation(np.flatnonzero(~held_out))
+    n = len(rest) - len(rest) // 10
+    n -= n % 100 if n > 100 else 0  # folds of one size share their programs
+    parts = {"train": rest[:n], "validation": rest[n:]}
+    parts["test"] = np.flatnonzero(held_out)
+    training = [texts[row] for row in parts["train"]]
+    vocabulary = text.build_vocabulary(training, size, tokenizer=TOKENS)
+
+    def split(rows: np.ndarray) -> Split:
+        return Split(vocabulary.encode([texts[row] for row in rows], length), y[rows])
+
+    return Fold(vocabulary, *(split(parts[name]) for name in ("train", "validation", "test")))

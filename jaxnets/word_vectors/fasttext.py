@@ -1,0 +1,194 @@
+"""FastText: word vectors as means over the words' character n-grams.
+
+Source: Bojanowski et al. 2017, "Enriching word vectors with subword information".
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, fields
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from jaxnets.checks import as_integers
+from jaxnets.data.text import Vocabulary, character_ngrams
+from jaxnets.errors import DataError
+from jaxnets.keys import stream
+from jaxnets.layer import Array, Key, Params
+from jaxnets.training import TrainState
+from jaxnets.word_vectors.vectors import WordVectors
+from jaxnets.word_vectors.word2vec import Word2Vec, word2vec
+
+
+@dataclass(frozen=True)
+class Subwords:
+    """The character n-grams of a word, with its boundaries, as numbers of hash buckets.
+
+    >>> len(Subwords(ngrams=(3, 3))("apple"))  # <ap, app, ppl, ple and le>
+    5
+
+    Attributes:
+      buckets: the number of buckets; n-grams in the same bucket share a vector.
+      ngrams: the shortest and the longest n-gram.
+
+    Raises:
+      DataError: a number that is not a positive integer, or a range in the wrong order.
+    """
+
+    buckets: int = 200_000
+    ngrams: tuple[int, int] = (3, 6)
+
+    def __post_init__(self) -> None:
+        """Check the numbers."""
+        shortest, longest = self.ngrams
+        sizes = {"buckets": self.buckets, "shortest": shortest, "longest": longest}
+        as_integers("Subwords", error=DataError, **sizes)
+        if shortest > longest:
+            raise DataError(
+                f"Subwords expects ngrams=(shortest, longest), but got {self.ngrams}; exchange them"
+            )
+
+    def __call__(self, word: str) -> list[int]:
+        """The bucket of each n-gram of `<word>`, the shortest first; those of FastText.
+
+        The boundaries alone are no n-grams.
+        """
+        lengths = range(self.ngrams[0], self.ngrams[1] + 1)
+        grams = (character_ngrams(word if n == 1 else f"<{word}>", n) for n in lengths)
+        return [fnv1a(gram) % self.buckets for ngrams in grams for gram in ngrams]
+
+
+def fnv1a(text: str) -> int:
+    """The 32-bit FNV-1a hash of the UTF-8 bytes, taken as signed ones as in FastText."""
+    value = 2166136261
+    for byte in text.encode():
+        signed = byte | 0xFFFFFF00 if byte & 0x80 else byte
+        value = (value ^ signed) * 16777619 & 0xFFFFFFFF
+    return value
+
+
+@dataclass(frozen=True, eq=False)
+class FastText(Word2Vec):
+    """A train step of FastText, made by `fasttext`; pass it to `fit`.
+
+    The params are `input` (vocabulary + buckets, features), the vectors of the words and then those
+    of the n-grams, and `output` (vocabulary, features).
+
+    Attributes:
+      tokens: the words with an index, from 2 on.
+      subwords: gives each word its n-grams.
+      rows: the rows of `input` of each index, int32 (vocabulary, most): its own and its n-grams';
+        filled up with the number of rows.
+    """
+
+    tokens: tuple[str, ...]
+    subwords: Subwords
+    rows: np.ndarray
+
+    def init(self, key: Key, x: Any) -> TrainState:
+        """Input vectors uniform in +-1 / features, and output vectors of zeros."""
+        del x
+        words, limit = len(self.kept), 1 / self.features
+        shape = (words + self.subwords.buckets, self.features)
+        vectors = jax.random.uniform(stream(key, "input"), shape, jnp.float32, -limit, limit)
+        params = {"input": vectors, "output": jnp.zeros((words, self.features))}
+        return TrainState(jnp.int32(0), params, {}, (), stream(key, "train"))
+
+    def input_rows(self, words: Array) -> Array:
+        """The rows of the words and their n-grams, (words, most)."""
+        return jnp.asarray(self.rows)[words]
+
+    def combine(self, inputs: Array, rows: Array) -> Array:
+        """The mean of each word's rows, with gradients as in FastText: undivided."""
+        used = rows < len(self.kept) + self.subwords.buckets
+        total = jnp.where(used[..., None], inputs, 0).sum(1)
+        n = jnp.maximum(used.sum(1, keepdims=True), 1)
+        return total + jax.lax.stop_gradient(total / n - total)
+
+    def vectors(self, params: Params) -> "SubwordVectors":
+        """The vectors of the words, and of any other word with n-grams."""
+        table, words = np.asarray(params["input"]), len(self.kept)
+        padded = np.concatenate([table, np.zeros_like(table[:1])])
+        total, used = padded[self.rows[2:]].sum(1), self.rows[2:] < len(table)
+        means = total / used.sum(1, keepdims=True)
+        return SubwordVectors(self.tokens, means, table[words:], self.subwords)
+
+
+def fasttext(
+    vocabulary: Vocabulary,
+    counts: Any,
+    features: int = 100,
+    *,
+    subwords: Subwords | None = None,
+    **options: Any,
+) -> FastText:
+    """A train step of FastText: `word2vec` on the means of the words' and their n-grams' vectors.
+
+        vocabulary = build_vocabulary(sentences, min_documents=5)
+        train_step = fasttext(vocabulary, vocabulary.count(sentences).sum(0))
+        blocks = corpus_blocks(vocabulary, sentences)
+        result = fit(train_step, blocks, key=jax.random.key(0), epochs=5, batch_size=1)
+        vectors = train_step.vectors(result.train_state.params)
+
+    Args:
+      vocabulary: its tokens are the words.
+      counts: how often each index occurs in the corpus, integers (len(vocabulary),).
+      features: the length of a vector.
+      subwords: gives each word its n-grams; `Subwords()` by default.
+      options: those of `word2vec`.
+
+    Raises:
+      LayerError: as for `word2vec`.
+      DataError: not one count per index of the vocabulary.
+    """
+    step = word2vec(counts, features, **options)
+    subwords = subwords or Subwords()
+    if len(step.kept) != len(vocabulary):
+        raise DataError(
+            f"fasttext expects counts ({len(vocabulary)},), one per index of the vocabulary, but "
+            f"got ({len(step.kept)},); see Vocabulary.count"
+        )
+    rows = _table(vocabulary.tokens, len(vocabulary), subwords)
+    base = {field.name: getattr(step, field.name) for field in fields(Word2Vec)}
+    return FastText(**base, tokens=vocabulary.tokens, subwords=subwords, rows=rows)
+
+
+def _table(tokens: Sequence[str], words: int, subwords: Subwords) -> np.ndarray:
+    """The rows of each index: its own, then those of its n-grams, each once or more."""
+    special = words - len(tokens)
+    ngrams = [[]] * special + [subwords(token) for token in tokens]
+    table = np.full((words, 1 + max(map(len, ngrams))), words + subwords.buckets, np.int32)
+    table[:, 0] = np.arange(words)
+    for row, buckets in zip(table, ngrams, strict=True):
+        row[1 : 1 + len(buckets)] = np.add(buckets, words)
+    return table
+
+
+@dataclass(frozen=True, eq=False)
+class SubwordVectors(WordVectors):
+    """Words and their vectors, and the vectors of n-grams, for words that are not among them.
+
+    Attributes:
+      ngrams: float32 (buckets, features).
+      subwords: gives a word its buckets.
+    """
+
+    ngrams: np.ndarray
+    subwords: Subwords
+
+    def __contains__(self, word: str) -> bool:
+        """Whether the word is known, or has n-grams."""
+        return word in self.index or bool(self.subwords(word))
+
+    def __getitem__(self, word: str) -> np.ndarray:
+        """The vector of a word: of an unknown one, the mean of its n-grams'; float32 (features,).
+
+        Raises:
+          DataError: an unknown word that is shorter than every n-gram.
+        """
+        if word in self.index:
+            return self.vectors[self.index[word]]
+        if not (buckets := self.subwords(word)):
+            raise DataError(f"no vector for {word!r}, which has no n-grams; add it to the corpus")
+        return self.ngrams[buckets].mean(0)
