@@ -22,7 +22,7 @@ LAYERS = (  # each may import from those above it in this list, and from its own
     {"models", "data"},
     {"training", "inspect"},
     {"word_vectors"},
-    {"interop"},
+    {"interop", "export", "saved_model"},
 )
 SAME_LAYER = {  # allowed imports within a layer
     "errors": {"messages"},
@@ -38,6 +38,7 @@ SAME_LAYER = {  # allowed imports within a layer
     "lowering": {"jaxpr"},
     "losses": {"metrics"},
     "inspect": {"training"},
+    "saved_model": {"export", "interop"},
 }
 
 

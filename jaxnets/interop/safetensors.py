@@ -30,11 +30,21 @@ def save(path: str | Path, tree: dict[str, Any], metadata: dict[str, str] | None
       OSError: as the system raises it, for example for a full disk.
       ValueError: a leaf is not an array with a dtype of the format, or two have the same path.
     """
-    arrays = {name: _as_array(name, leaf) for name, leaf in flatten_names(tree).items()}
-    empty = {EMPTY: json.dumps(paths)} if (paths := list(_empty_paths((), tree))) else {}
-    buffers = tensors.to_buffers(arrays, {**(metadata or {}), **empty})
+    arrays, entries = to_arrays(tree)
+    buffers = tensors.to_buffers(arrays, {**(metadata or {}), **entries})
     with atomic_write(path) as file:
         file.writelines(buffers)
+
+
+def to_arrays(tree: dict[str, Any]) -> tuple[dict[str, Any], dict[str, str]]:
+    """The arrays of a tree by path, and the entries that a file's metadata needs beside them.
+
+    Raises:
+      ValueError: as for `save`.
+    """
+    arrays = {name: _as_array(name, leaf) for name, leaf in flatten_names(tree).items()}
+    paths = list(_empty_paths((), tree))
+    return arrays, {EMPTY: json.dumps(paths)} if paths else {}
 
 
 def load(path: str | Path) -> dict[str, Any]:
@@ -51,18 +61,26 @@ def load(path: str | Path) -> dict[str, Any]:
         try:
             tensors.read_header(file)  # raises if the file is longer than its header says
             file.seek(0)
-            arrays, metadata = tensors.from_bytes(file.read())
-            empty = _read_empty(metadata.get(EMPTY, "[]"))
-            leaves = {**dict.fromkeys(empty), **arrays}
-            if len(leaves) < len(arrays) + len(empty):
-                raise ValueError("an empty dict has the path of an array")
-            for name in filter(None, leaves):
-                _check_path(name, leaves)
+            return to_tree(*tensors.from_bytes(file.read()))
         except ValueError as error:
             raise ValueError(
                 f"{printable(path)} cannot be read as safetensors: {printable(error)}; "
                 "save it again, or load another file"
             ) from error
+
+
+def to_tree(arrays: dict[str, np.ndarray], metadata: dict[str, str]) -> dict[str, Any]:
+    """The inverse of `to_arrays`, for untrusted arrays and metadata.
+
+    Raises:
+      ValueError: they are not those of a tree.
+    """
+    empty = _read_empty(metadata.get(EMPTY, "[]"))
+    leaves = {**dict.fromkeys(empty), **arrays}
+    if len(leaves) < len(arrays) + len(empty):
+        raise ValueError("an empty dict has the path of an array")
+    for name in filter(None, leaves):
+        _check_path(name, leaves)
     parts = {name: {} for name in filter(None, empty)}
     return unflatten_names(parts | {name: _as_jax(array) for name, array in arrays.items()})
 

@@ -7,6 +7,7 @@ from jaxnets.models.lenet import lenet5, lenet_batch_norm
 from jaxnets.models.linear import linear, logistic, perceptron
 from jaxnets.models.mlp import autoencoder, mlp
 from jaxnets.models.mobilenet import efficientnet_lite0, mobilenet_v2
+from jaxnets.models.recorded import recorded as _recorded
 from jaxnets.models.recurrent import lstm_classifier
 from jaxnets.models.resnet import resnet18, resnet20, resnet50
 from jaxnets.models.series import fcn, resnet1d
@@ -46,3 +47,8 @@ __all__ = [
     "vgg11",
     "vgg16",
 ]
+
+NO_MODELS = {"generate"}  # functions that return no model
+
+for _name in set(__all__) - NO_MODELS:
+    globals()[_name] = _recorded(globals()[_name])

@@ -1,0 +1,5 @@
+"""Trained models in other formats: StableHLO, ONNX, and a page for the browser."""
+
+from jaxnets.export.stablehlo import StableHLO, stablehlo
+
+__all__ = ["StableHLO", "stablehlo"]
