@@ -86,7 +86,7 @@ def test_the_layout_of_training_takes_a_symbolic_batch():
 
 
 def test_the_networks_cover_all_models():
-    assert set(NETWORKS) == set(models.__all__) - {"generate", "pretrained"}
+    assert set(NETWORKS) == set(models.__all__) - models.NO_MODELS
 
 
 # Of models with the same layers the smaller ones; tests/export has all of them.
