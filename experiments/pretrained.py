@@ -2,9 +2,8 @@
 
 python -m experiments.mnist_record --epochs 4 --out runs/mnist
 python -m experiments.pretrained --network mnist --trained runs/mnist/seed0
-python -m experiments.fashion_cnn --epochs 5 --data-dir FOLDER --out runs/fashion
-python -m experiments.pretrained --network fashion_mnist --trained runs/fashion/seed0 \\
-    --data-dir FOLDER
+python -m experiments.fashion_cnn --epochs 5 --data-dir FOLDER --out runs/f
+python -m experiments.pretrained --network fashion_mnist --trained runs/f/seed0 --data-dir FOLDER
 
 Writes NETWORK.safetensors and its SHA-256. Both networks that come with the package were trained
 with seed 0 and the recipes' settings but for the number of epochs, which was fixed beforehand by

@@ -39,7 +39,7 @@ def onnx(path: str | Path, model: Layer, params: Params, state: State, example: 
       OSError: as the system raises it, for example for a full disk.
     """
     try:
-        from jax2onnx import to_onnx
+        from jax2onnx import to_onnx  # type: ignore[import-not-found]
     except ImportError as error:
         raise ImportError(
             "export.onnx needs jax2onnx, which is not installed; pip install jaxnets[export]"
@@ -54,7 +54,7 @@ def onnx(path: str | Path, model: Layer, params: Params, state: State, example: 
         return as_output(model.apply(params, state, x)[0])
 
     outputs = jax.tree.leaves(jax.eval_shape(lambda x: model.apply(params, state, x)[0], example))
-    names = {"input_names": _names("x", example), "output_names": _numbered("y", len(outputs))}
+    names: Any = {"input_names": _names("x", example), "output_names": _numbered("y", len(outputs))}
     try:
         with plain_operations():
             converted = to_onnx(_with_pools_over_space(forward), specs, **names)

@@ -155,7 +155,8 @@ def _rebuilt(refused: str, content: Content, tree: dict[str, Any]) -> Layer:
     call, cure = content.library_model, "load it with load_model(path, model=...)"
     if call is None:
         raise ModelFileError(f"{refused}, and it is not a model of jaxnets.models; {cure}")
-    name, arguments = call.get("name"), call.get("arguments")
+    name: Any = call.get("name")
+    arguments: Any = call.get("arguments")
     is_model = name in models.__all__ and name not in models.NO_MODELS
     largest = sum(leaf.nbytes for leaf in jax.tree.leaves(tree))
     try:

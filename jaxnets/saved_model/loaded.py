@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 
 from jaxnets.errors import ModelFileError
@@ -64,7 +65,7 @@ class LoadedModel:
 
     def predict_proba(self, x: Any) -> np.ndarray:
         """The probability of each class, (n, classes); of class 1, (n,), for a single logit."""
-        return np.asarray(probabilities(self.predict_outputs(x)))
+        return np.asarray(probabilities(jnp.asarray(self.predict_outputs(x))))
 
     def predict_outputs(self, x: Any) -> np.ndarray:
         """The raw outputs of the model, (n, ...): logits, or the values of a regression."""

@@ -113,7 +113,8 @@ def _checked_classes(classes: Sequence[Any] | None, outputs: Any) -> tuple[Any, 
     if classes is None:
         return None
     is_sequence = not isinstance(classes, str | dict) and hasattr(classes, "__iter__")
-    names = tuple(n.item() if hasattr(n, "item") else n for n in classes) if is_sequence else ()
+    names = tuple(np.asarray(classes, object).tolist()) if is_sequence else ()
+    names = tuple(n.item() if isinstance(n, np.generic) else n for n in names)
     width = outputs.shape[1] if len(outputs.shape) > 1 else 1
     expected = 2 if width == 1 else width
     if len(names) != expected or not all(isinstance(n, str | int | float) for n in names):
