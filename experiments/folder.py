@@ -56,7 +56,7 @@ def open_folder(name: str, config: Any) -> tuple[Path, bool]:
         has_run = _holds_run(
             folder, config.resume
         )  # another run may have started and ended in the meantime
-        for names in ("*.json", "*.jsonl", "*.png", "*.safetensors"):
+        for names in ("*.json", "*.jsonl", "*.png", "*.safetensors", "*.jaxnets"):
             remove_stale(folder, names)
     except OSError as error:
         raise RunError(

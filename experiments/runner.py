@@ -21,6 +21,7 @@ from experiments import reports
 from experiments.folder import begin, cut, save_params, write_figure, write_json
 from jaxnets.data import Dataset
 from jaxnets.layer import Key
+from jaxnets.saved_model import save_model
 from jaxnets.training import (
     Checkpoints,
     FitResult,
@@ -35,7 +36,7 @@ from jaxnets.training.monitors import loss_spikes
 from jaxnets.training.population import PopulationResult, fit_population
 from jaxnets.training.report import to_json
 from jaxnets.training.runners import Strategy
-from jaxnets.training.train_step import Hparams
+from jaxnets.training.train_step import Hparams, resolve
 
 # Each with its default peak learning rate.
 OPTIMIZERS: dict[str, tuple[Callable[..., optax.GradientTransformation], float]] = {
@@ -218,6 +219,8 @@ class Run:
         if make_report is None:
             make_report = reports.classifiers if population else reports.classifier
         report = make_report(self, train_step, result)
+        if make_report is reports.classifier:
+            self.save_model(train_step, train_state, report.result)
         shared = {
             "steps": int(np.max(train_state.step)),
             "compile_seconds": result.compile_seconds,
@@ -230,6 +233,12 @@ class Run:
         self.write(report.result | shared, report.figures)
         if self.interrupted is not None:
             raise self.interrupted
+
+    def save_model(self, train_step: Any, train_state: Any, metadata: Mapping[str, Any]) -> None:
+        """Write model.jaxnets, from which `load_model` predicts in any process."""
+        model, dataset = resolve(train_step, self.config.hparams)[0].model, self.dataset
+        options = {"classes": dataset.classes, "metadata": to_json(metadata)}
+        save_model(self.folder / "model.jaxnets", model, train_state, dataset.test.x, **options)
 
     def write(self, result: Mapping[str, Any], figures: Mapping[str, Figure]) -> Any:
         """Write the figures and result.json; return the result as it is in the file."""

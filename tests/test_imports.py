@@ -16,13 +16,13 @@ FILES = {str(path.relative_to(PACKAGE)): path for path in sorted(PACKAGE.rglob("
 # The parts of the library that each part may import.
 LAYERS = (  # each may import from those above it in this list, and from its own as in SAME_LAYER
     {"layer", "errors", "checks", "keys", "trees", "dtypes", "arrays", "named", "messages"}
-    | {"locks", "files", "json_files", "tensors", "sharding", "padded"},
+    | {"locks", "files", "json_files", "tensors", "sealed", "sharding", "padded"},
     {"jaxpr", "compose", "recurrence", "lowering"},
     {"layers", "losses", "metrics"},
     {"models", "data"},
     {"training", "inspect"},
     {"word_vectors"},
-    {"interop"},
+    {"interop", "export", "saved_model"},
 )
 SAME_LAYER = {  # allowed imports within a layer
     "errors": {"messages"},
@@ -33,10 +33,12 @@ SAME_LAYER = {  # allowed imports within a layer
     "files": {"locks", "messages"},
     "json_files": {"files", "errors", "messages"},
     "tensors": {"json_files", "errors"},
+    "sealed": {"tensors", "files"},
     "recurrence": {"compose"},
     "lowering": {"jaxpr"},
     "losses": {"metrics"},
     "inspect": {"training"},
+    "saved_model": {"export", "interop"},
 }
 
 

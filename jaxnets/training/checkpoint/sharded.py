@@ -15,6 +15,7 @@ from typing import Any
 import jax
 from jax.experimental import multihost_utils
 
+from jaxnets import sealed
 from jaxnets.errors import CheckpointError, DamagedError
 from jaxnets.files import regular_file
 from jaxnets.messages import printable
@@ -143,7 +144,7 @@ def _checksums(folder: Path) -> dict[str, str]:
         if name != MANIFEST and not name.endswith(".tmp"):
             try:
                 with regular_file(path) as stream:
-                    checksums[name] = file.sha256(file.pieces(stream))
+                    checksums[name] = sealed.sha256(sealed.pieces(stream))
             except OSError as error:
                 raise DamagedError(f"{path} cannot be read: {error}") from error
     return checksums
