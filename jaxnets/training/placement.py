@@ -1,0 +1,222 @@
+"""How the leaves of a train state are sharded, and what each device holds of it."""
+
+import math
+from typing import Any, NamedTuple
+
+import jax
+import optax
+from jax.sharding import Mesh, NamedSharding, PartitionSpec
+
+from jaxnets.arrays import shape_of
+from jaxnets.errors import RunError
+from jaxnets.sharding import MEMBERS, ShardingPlan, mesh_of, place
+from jaxnets.sharding.plan import SMALL
+from jaxnets.training.train_step import Hparams, TrainState, resolve
+
+WHOLE = PartitionSpec()
+
+
+def state_specs(plan: ShardingPlan, train_step: Any, shapes: Any) -> Any:
+    """The `PartitionSpec` of each leaf of one model's train state.
+
+    The optimizer's state is sharded like the params it belongs to; the model's state is whole. All
+    leaves of a train state that is not a `TrainState` count as params.
+    """
+    if not isinstance(shapes, TrainState):
+        return plan.specs(shapes)
+    params = plan.specs(shapes.params)
+    opt_state = _whole(shapes.opt_state)
+    if hasattr(train_step, "optimizer"):
+        opt_state = optax.tree_map_params(
+            train_step.optimizer,
+            _like_param,
+            *(shapes.opt_state, params, shapes.params),
+            transform_non_params=lambda _: WHOLE,
+        )
+    return TrainState(WHOLE, params, _whole(shapes.model_state), opt_state, WHOLE)
+
+
+def state_shardings(
+    mesh: Any,
+    plan: Any,
+    train_step: Any,
+    hparams: Hparams,
+    shapes: Any,
+    members: int | None,
+) -> Any:
+    """The sharding of each leaf; with `members`, leaves and hparams have a leading axis of them."""
+    specs = _specs(plan, train_step, hparams, shapes, members)
+    return jax.tree.map(lambda spec: NamedSharding(mesh, spec), specs)
+
+
+def place_state(
+    where: str, plan: ShardingPlan | None, train_step: Any, train_state: Any, hparams: Hparams
+) -> Any:
+    """One model's train state, sharded as the plan says; as it is without a plan."""
+    if plan is None:
+        return train_state
+    if not isinstance(plan, ShardingPlan):
+        raise RunError(f"{where} expects sharding=ShardingPlan(...), but got {plan!r}")
+    if (mesh := mesh_for(where, plan)) is None:
+        return train_state
+    return place(train_state, state_shardings(mesh, plan, train_step, hparams, train_state, None))
+
+
+def mesh_for(where: str, plan: ShardingPlan) -> Mesh | None:
+    """The mesh of a plan; refuses more devices than JAX has."""
+    try:
+        return mesh_of(plan.axes)
+    except ValueError as error:
+        raise RunError(f"{where}: {error}") from None
+
+
+def out_shardings(mesh: Mesh | None, train_state: Any) -> dict[str, Any]:
+    """Options of `jax.jit` for a chunk: the train state's own shardings, and the rest whole."""
+    if mesh is None:
+        return {}
+    whole = NamedSharding(mesh, WHOLE)
+    return {"out_shardings": (jax.tree.map(lambda leaf: leaf.sharding, train_state), whole, whole)}
+
+
+class HeldLeaf(NamedTuple):
+    """An array of a train state, and the part of it that each device holds.
+
+    Attributes:
+      path: its path in the train state, as in "params/fc1/kernel".
+      shape: the shape of the whole array.
+      dtype: its dtype.
+      spec: the axis of the mesh that shards each of its axes.
+      size: bytes of the whole array.
+      held: bytes on each device.
+    """
+
+    path: str
+    shape: tuple[int, ...]
+    dtype: str
+    spec: PartitionSpec
+    size: int
+    held: int
+
+
+class ShardingReport(NamedTuple):
+    """What each device holds of a train state, before anything runs; `print` shows a table.
+
+    Attributes:
+      leaves: every array of the train state.
+      unsharded: the paths of large params that FSDP leaves whole, since no axis divides.
+    """
+
+    leaves: tuple[HeldLeaf, ...]
+    unsharded: tuple[str, ...]
+
+    @property
+    def size(self) -> int:
+        """Bytes of the whole train state."""
+        return sum(leaf.size for leaf in self.leaves)
+
+    @property
+    def held(self) -> int:
+        """Bytes of the train state on each device."""
+        return sum(leaf.held for leaf in self.leaves)
+
+    def __str__(self) -> str:
+        width = max(len(leaf.path) for leaf in self.leaves)
+        lines = [
+            f"{leaf.path:{width}}  {leaf.dtype} {leaf.shape}  {_axes(leaf.spec)}  {leaf.held:,} of "
+            f"{leaf.size:,} bytes"
+            for leaf in self.leaves
+        ]
+        lines.append(f"each device holds {self.held:,} of {self.size:,} bytes")
+        if self.unsharded:
+            lines.append(f"whole, since no axis divides: {', '.join(self.unsharded)}")
+        return "\n".join(lines)
+
+
+def sharding_report(
+    train_step: Any,
+    x: Any,
+    plan: ShardingPlan,
+    *,
+    hparams: Hparams = None,
+    members: int | None = None,
+) -> ShardingReport:
+    """What each device would hold of the train state; needs no device of the plan.
+
+    Args:
+      train_step: as in `fit`.
+      x: example inputs (n, ...), or their `jax.ShapeDtypeStruct`s.
+      plan: the sharding plan.
+      hparams: as in `fit`: for a population, of one member.
+      members: the number of members of a population, or None for one model.
+
+    Raises:
+      RunError: a rule matches no parameter, or an axis does not divide.
+    """
+    step, _ = resolve(train_step, hparams)
+    x = jax.tree.map(lambda leaf: shape_of(1, leaf), x)
+    shapes = jax.eval_shape(step.init, jax.random.key(0), x)
+    specs = state_specs(plan, step, shapes)
+    if members is not None:
+        shapes = jax.tree.map(
+            lambda leaf: jax.ShapeDtypeStruct((members, *leaf.shape), leaf.dtype), shapes
+        )
+        specs = jax.tree.map(_of_members(plan), specs)
+    return report_of(plan, shapes, specs)
+
+
+def report_of(plan: ShardingPlan, shapes: Any, specs: Any) -> ShardingReport:
+    """The report of a train state with these shapes and specs."""
+    held = []
+    for (path, leaf), spec in zip(
+        jax.tree.leaves_with_path(shapes), jax.tree.leaves(specs), strict=True
+    ):
+        size = math.prod(leaf.shape) * leaf.dtype.itemsize
+        shards = math.prod(plan.shards(names) for names in spec)
+        name = jax.tree_util.keystr(path, simple=True, separator="/")
+        held.append(HeldLeaf(name, leaf.shape, str(leaf.dtype), spec, size, size // shards))
+    is_param = "params/" if isinstance(shapes, TrainState) else ""
+    unsharded = [
+        leaf.path
+        for leaf in held
+        if plan.fsdp
+        and leaf.path.startswith(is_param)
+        and leaf.spec == WHOLE
+        and math.prod(leaf.shape) >= SMALL
+    ]
+    return ShardingReport(tuple(held), tuple(unsharded))
+
+
+def _specs(
+    plan: ShardingPlan, train_step: Any, hparams: Hparams, shapes: Any, members: int | None
+) -> Any:
+    if members is None:
+        step, _ = resolve(train_step, hparams)
+        return state_specs(plan, step, shapes)
+    step, _ = resolve(train_step, jax.tree.map(lambda leaf: leaf[0], hparams))
+    one = jax.tree.map(lambda leaf: jax.ShapeDtypeStruct(leaf.shape[1:], leaf.dtype), shapes)
+    specs = state_specs(plan, step, one)
+    if members % plan.shards(MEMBERS):  # a member that is trained again, alone
+        return jax.tree.map(lambda spec: PartitionSpec(None, *spec), specs)
+    return jax.tree.map(_of_members(plan), specs)
+
+
+def _of_members(plan: ShardingPlan) -> Any:
+    """A function from a spec of one model to that of a population."""
+    axis = MEMBERS if MEMBERS in plan.axes else None
+    return lambda spec: PartitionSpec(axis, *spec)
+
+
+def _like_param(leaf: Any, spec: PartitionSpec, param: Any) -> PartitionSpec:
+    """The spec of a param for a leaf of its shape, or of several of them stacked; else whole."""
+    stacked = len(leaf.shape) - len(param.shape)
+    if stacked < 0 or leaf.shape[stacked:] != param.shape:
+        return WHOLE
+    return PartitionSpec(*[None] * stacked, *spec)
+
+
+def _whole(tree: Any) -> Any:
+    return jax.tree.map(lambda _: WHOLE, tree)
+
+
+def _axes(spec: PartitionSpec) -> str:
+    return f"({', '.join(map(str, spec))})" if any(spec) else "whole"
