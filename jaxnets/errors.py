@@ -42,4 +42,4 @@ class DamagedError(CheckpointError):
 
 
 class CheckpointWarning(UserWarning):
-    """A checkpoint is damaged; the previous one is restored instead."""
+    """A checkpoint is damaged, and the previous one is restored; or it was sharded differently."""

@@ -29,6 +29,16 @@ def replicate(mesh: Mesh | None, tree: Any) -> Any:
     return jax.tree.map(lambda leaf: leaf if _is_on(mesh, leaf) else _place(leaf, full), tree)
 
 
+def place_like(tree: Any, template: Any) -> Any:
+    """The tree with each leaf on the mesh of the template's leaf; other leaves stay as they are."""
+
+    def leaf(value: Any, like: Any) -> Any:
+        sharding = getattr(like, "sharding", None)
+        return _place(value, sharding) if isinstance(sharding, NamedSharding) else value
+
+    return jax.tree.map(leaf, tree, template)
+
+
 def unshard(tree: Any) -> Any:
     """The tree on this process's first device, if every device holds all of it; else as it is."""
     leaves = jax.tree.leaves(tree)
@@ -78,7 +88,8 @@ def from_rows(mesh: Mesh | None, rows: np.ndarray, read: Callable[[np.ndarray], 
       mesh: None for a single device.
       rows: integers (..., batch), equal in all processes.
       read: a function of integers (..., some) that returns a pytree of NumPy arrays
-        (..., some, ...). A process calls it only for the rows of its own devices.
+        (..., some, ...), whose other axes may be longer. A process calls it only for the rows of
+        its own devices.
     """
     if mesh is None:
         return jax.tree.map(jnp.asarray, read(rows))
@@ -91,7 +102,7 @@ def from_rows(mesh: Mesh | None, rows: np.ndarray, read: Callable[[np.ndarray], 
     columns = {part: i for i, part in enumerate(shards)}
 
     def assemble(*pieces: np.ndarray) -> jax.Array:
-        shape = (*rows.shape, *pieces[0].shape[rows.ndim :])
+        shape = (*pieces[0].shape[:axis], rows.shape[axis], *pieces[0].shape[axis + 1 :])
         held = [jax.device_put(pieces[columns[part]], device) for device, part in parts.items()]
         return jax.make_array_from_single_device_arrays(shape, sharding, held)
 

@@ -9,7 +9,7 @@ from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 from jaxnets.arrays import shape_of
 from jaxnets.errors import RunError
-from jaxnets.sharding import MEMBERS, ShardingPlan, mesh_of, place
+from jaxnets.sharding import BATCH, MEMBERS, ShardingPlan, mesh_of, place
 from jaxnets.sharding.plan import SMALL
 from jaxnets.training.train_step import Hparams, TrainState, resolve
 
@@ -68,6 +68,14 @@ def mesh_for(where: str, plan: ShardingPlan) -> Mesh | None:
         return mesh_of(plan.axes)
     except ValueError as error:
         raise RunError(f"{where}: {error}") from None
+
+
+def describe(plan: ShardingPlan | None, mesh: Mesh | None) -> dict[str, Any]:
+    """A plan in JSON types, for checkpoints and messages."""
+    processes = 1 if mesh is None else len({d.process_index for d in mesh.devices.flat})
+    plan = plan or ShardingPlan({BATCH: 1})
+    rules = [f"{pattern}: {spec}" for pattern, spec in plan.rules]
+    return {"axes": dict(plan.axes), "rules": rules, "fsdp": plan.fsdp, "processes": processes}
 
 
 def out_shardings(mesh: Mesh | None, train_state: Any) -> dict[str, Any]:
