@@ -35,7 +35,7 @@ TPU_ENVIRONMENT = {  # libtpu asks a cloud for them otherwise
     "TPU_STDERR_LOG_LEVEL": "3",
     "TPU_MIN_LOG_LEVEL": "3",
 }
-PROGRAMS = (  # (model, topology, compute dtype)
+PROGRAMS = (  # (model, topology)
     ("mlp", "v5e:2x4"),
     ("cnn", "v5e:2x4"),
     ("cnn", "v5e:16x16"),

@@ -63,7 +63,7 @@ def lower(loop: CompiledLoop, hparams: Any, **options: Any) -> Any:
 
     arrays, _ = loop.source.read(0, 1)
     arguments = loop.arguments(shapes, single.zero_sums(shapes, hparams), hparams, arrays, 0, 1)
-    placed = (loop.place_shapes(shapes, hparams), *jax.tree.map(spec, arguments[1:]))
+    placed = (loop.place_shapes(shapes), *jax.tree.map(spec, arguments[1:]))
     reader = loop.source.reader
     chunk = chunk_program(loop.train_step, placed[0], loop.runner, reader, False, loop.mesh)
     with jax.sharding.use_abstract_mesh(loop.mesh.abstract_mesh):  # type: ignore[union-attr]

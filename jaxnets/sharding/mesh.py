@@ -73,12 +73,12 @@ def on_each_member(f: Callable[[Any, Any], Any]) -> Callable[[Any, Any], Any]:
     """`f(per_member, shared)` on each device's members, if the mesh in use shards the members."""
     spec = PartitionSpec(MEMBERS)
 
-    def g(per_member: Any, shared: Any) -> Any:
+    def run(per_member: Any, shared: Any) -> Any:
         if not _divides(MEMBERS, jax.tree.leaves(per_member)[0].shape[0]):
             return f(per_member, shared)
         return _manual(f, MEMBERS, (spec, PartitionSpec()), spec)(per_member, shared)
 
-    return g
+    return run
 
 
 def _manual(f: Callable[..., Any], axis: str, in_specs: Any, out_specs: Any) -> Callable[..., Any]:

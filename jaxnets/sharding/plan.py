@@ -100,7 +100,7 @@ class ShardingPlan:
 
     def _with_fsdp(self, leaf: Any, axes: list) -> list:
         """The axes, with the largest free one that divides over "batch"."""
-        used = {name for names in axes for name in _as_tuple(names)}
+        used = {name for names in axes for name in as_tuple(names)}
         if not self.fsdp or leaf.size < SMALL or BATCH in used:
             return axes
         free = [
@@ -114,7 +114,7 @@ class ShardingPlan:
 
     def shards(self, names: Any) -> int:
         """The number of parts that these axes of the mesh split an array's axis in."""
-        return math.prod(self.axes.get(name, 1) for name in _as_tuple(names))
+        return math.prod(self.axes.get(name, 1) for name in as_tuple(names))
 
     def _checked(self, rule: Any) -> Rule:
         """The rule, with a `PartitionSpec` and a valid pattern."""
@@ -127,8 +127,8 @@ class ShardingPlan:
                 f"ShardingPlan expects rules (pattern, PartitionSpec), but got {rule!r} ({error}); "
                 'write ("fc1/kernel", PartitionSpec(None, "model"))'
             ) from None
-        unknown = {name for names in spec for name in _as_tuple(names)} - self.axes.keys()
-        if unknown or MEMBERS in {name for names in spec for name in _as_tuple(names)}:
+        unknown = {name for names in spec for name in as_tuple(names)} - self.axes.keys()
+        if unknown or MEMBERS in {name for names in spec for name in as_tuple(names)}:
             raise RunError(
                 f"ShardingPlan expects rules with the axes {[n for n in self.axes if n != MEMBERS]}"
                 f", but {pattern!r} has {spec}; add the axis to axes"
@@ -136,5 +136,6 @@ class ShardingPlan:
         return pattern, spec
 
 
-def _as_tuple(names: Any) -> tuple:
+def as_tuple(names: Any) -> tuple:
+    """The axes of the mesh in one entry of a `PartitionSpec`."""
     return () if names is None else names if isinstance(names, tuple) else (names,)

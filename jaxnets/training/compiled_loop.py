@@ -65,23 +65,23 @@ class CompiledLoop:
         if self.mesh is None:
             return self._init((keys, hparams), x)
         shapes = self.init_shapes(keys, hparams)
-        options = {"out_shardings": self.shardings(hparams, shapes)}
+        options = {"out_shardings": self.shardings(shapes)}
         init = program(
             self.train_step, _make_init, self.runner, compiler_options=INIT_OPTIONS, **options
         )
         with use_mesh(self.mesh):
             return init(*replicate(self.mesh, ((keys, hparams), x)))
 
-    def shardings(self, hparams: Hparams, shapes: Any) -> Any:
+    def shardings(self, shapes: Any) -> Any:
         """The sharding of each leaf of a train state, on a mesh."""
         members = None if isinstance(self.runner, OneModel) else self.runner.members
-        return state_shardings(self.mesh, self.plan, self.train_step, hparams, shapes, members)
+        return state_shardings(self.mesh, self.plan, shapes, members)
 
-    def place(self, train_state: Any, hparams: Hparams) -> Any:
+    def place(self, train_state: Any) -> Any:
         """A train state sharded as the plan says."""
         if self.mesh is None:
             return train_state
-        return place(train_state, self.shardings(hparams, train_state))
+        return place(train_state, self.shardings(train_state))
 
     def init_shapes(self, keys: Key, hparams: Hparams) -> Any:
         """The shapes and dtypes of what `init` returns."""
@@ -91,7 +91,7 @@ class CompiledLoop:
     def _init(self) -> Any:
         return program(self.train_step, _make_init, self.runner, compiler_options=INIT_OPTIONS)
 
-    def place_shapes(self, shapes: Any, hparams: Hparams) -> Any:
+    def place_shapes(self, shapes: Any) -> Any:
         """The shapes of a train state, with the sharding of each leaf."""
         if self.mesh is None:
             return shapes
@@ -99,7 +99,7 @@ class CompiledLoop:
         def placed(leaf: Any, sharding: Any) -> jax.ShapeDtypeStruct:
             return jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=sharding)
 
-        return jax.tree.map(placed, shapes, self.shardings(hparams, shapes))
+        return jax.tree.map(placed, shapes, self.shardings(shapes))
 
     def zero_sums(self, train_state: Any, hparams: Hparams) -> Sums:
         """Sums of zero, for the start of a period."""

@@ -64,7 +64,7 @@ def evaluate(
       TypeError: `metrics` is not a dict of metrics.
     """
     options = {"metrics": metrics, "block_size": block_size}
-    train_state = place_state("evaluate", sharding, train_step, train_state, hparams)
+    train_state = place_state("evaluate", sharding, train_state)
     return evaluate_members(train_step, train_state, split, hparams, OneModel(), **options)
 
 

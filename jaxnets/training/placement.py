@@ -1,22 +1,22 @@
 """How the leaves of a train state are sharded, and what each device holds of it."""
 
 import math
+import warnings
 from typing import Any, NamedTuple
 
 import jax
-import optax
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 from jaxnets.arrays import shape_of
 from jaxnets.errors import RunError
 from jaxnets.sharding import BATCH, MEMBERS, ShardingPlan, mesh_of, place
-from jaxnets.sharding.plan import SMALL
+from jaxnets.sharding.plan import SMALL, as_tuple
 from jaxnets.training.train_step import Hparams, TrainState, resolve
 
 WHOLE = PartitionSpec()
 
 
-def state_specs(plan: ShardingPlan, train_step: Any, shapes: Any) -> Any:
+def state_specs(plan: ShardingPlan, shapes: Any) -> Any:
     """The `PartitionSpec` of each leaf of one model's train state.
 
     The optimizer's state is sharded like the params it belongs to; the model's state is whole. All
@@ -25,41 +25,29 @@ def state_specs(plan: ShardingPlan, train_step: Any, shapes: Any) -> Any:
     if not isinstance(shapes, TrainState):
         return plan.specs(shapes)
     params = plan.specs(shapes.params)
-    opt_state = _whole(shapes.opt_state)
-    if hasattr(train_step, "optimizer"):
-        opt_state = optax.tree_map_params(
-            train_step.optimizer,
-            _like_param,
-            *(shapes.opt_state, params, shapes.params),
-            transform_non_params=lambda _: WHOLE,
-        )
-    return TrainState(WHOLE, params, _whole(shapes.model_state), opt_state, WHOLE)
+    opt_state = _like_params(shapes.opt_state, shapes.params, params)
+    return TrainState(WHOLE, params, _whole(shapes.model_state), opt_state, WHOLE)  # type: ignore
 
 
-def state_shardings(
-    mesh: Any,
-    plan: Any,
-    train_step: Any,
-    hparams: Hparams,
-    shapes: Any,
-    members: int | None,
-) -> Any:
-    """The sharding of each leaf; with `members`, leaves and hparams have a leading axis of them."""
-    specs = _specs(plan, train_step, hparams, shapes, members)
+def state_shardings(mesh: Any, plan: Any, shapes: Any, members: int | None = None) -> Any:
+    """The sharding of each leaf of a train state; with `members`, leaves have an axis of them."""
+    specs = _specs(plan, shapes, members)
+    _warn_of_whole(report_of(plan, shapes, specs))
     return jax.tree.map(lambda spec: NamedSharding(mesh, spec), specs)
 
 
-def place_state(
-    where: str, plan: ShardingPlan | None, train_step: Any, train_state: Any, hparams: Hparams
-) -> Any:
+def place_state(where: str, plan: ShardingPlan | None, train_state: Any) -> Any:
     """One model's train state, sharded as the plan says; as it is without a plan."""
     if plan is None:
         return train_state
     if not isinstance(plan, ShardingPlan):
-        raise RunError(f"{where} expects sharding=ShardingPlan(...), but got {plan!r}")
+        raise RunError(
+            f"{where} expects sharding=ShardingPlan(...), but got {plan!r}; write "
+            'ShardingPlan({"batch": 8})'
+        )
     if (mesh := mesh_for(where, plan)) is None:
         return train_state
-    return place(train_state, state_shardings(mesh, plan, train_step, hparams, train_state, None))
+    return place(train_state, state_shardings(mesh, plan, train_state))
 
 
 def mesh_for(where: str, plan: ShardingPlan) -> Mesh | None:
@@ -163,7 +151,7 @@ def sharding_report(
     step, _ = resolve(train_step, hparams)
     x = jax.tree.map(lambda leaf: shape_of(1, leaf), x)
     shapes = jax.eval_shape(step.init, jax.random.key(0), x)
-    specs = state_specs(plan, step, shapes)
+    specs = state_specs(plan, shapes)
     if members is not None:
         shapes = jax.tree.map(
             lambda leaf: jax.ShapeDtypeStruct((members, *leaf.shape), leaf.dtype), shapes
@@ -188,21 +176,28 @@ def report_of(plan: ShardingPlan, shapes: Any, specs: Any) -> ShardingReport:
         for leaf in held
         if plan.fsdp
         and leaf.path.startswith(is_param)
-        and leaf.spec == WHOLE
+        and not any(BATCH in as_tuple(names) for names in leaf.spec)
         and math.prod(leaf.shape) >= SMALL
     ]
     return ShardingReport(tuple(held), tuple(unsharded))
 
 
-def _specs(
-    plan: ShardingPlan, train_step: Any, hparams: Hparams, shapes: Any, members: int | None
-) -> Any:
+def _warn_of_whole(report: ShardingReport) -> None:
+    """Warn of large params that FSDP does not shard."""
+    if report.unsharded:
+        warnings.warn(
+            f"fsdp leaves {len(report.unsharded)} of {len(report.leaves)} arrays whole on every "
+            f"device, since no axis is free and divides: {', '.join(report.unsharded[:8])}; "
+            "sharding_report lists what each device holds",
+            stacklevel=2,
+        )
+
+
+def _specs(plan: ShardingPlan, shapes: Any, members: int | None) -> Any:
     if members is None:
-        step, _ = resolve(train_step, hparams)
-        return state_specs(plan, step, shapes)
-    step, _ = resolve(train_step, jax.tree.map(lambda leaf: leaf[0], hparams))
+        return state_specs(plan, shapes)
     one = jax.tree.map(lambda leaf: jax.ShapeDtypeStruct(leaf.shape[1:], leaf.dtype), shapes)
-    specs = state_specs(plan, step, one)
+    specs = state_specs(plan, one)
     if members % plan.shards(MEMBERS):  # a member that is trained again, alone
         return jax.tree.map(lambda spec: PartitionSpec(None, *spec), specs)
     return jax.tree.map(_of_members(plan), specs)
@@ -214,12 +209,23 @@ def _of_members(plan: ShardingPlan) -> Any:
     return lambda spec: PartitionSpec(axis, *spec)
 
 
-def _like_param(leaf: Any, spec: PartitionSpec, param: Any) -> PartitionSpec:
-    """The spec of a param for a leaf of its shape, or of several of them stacked; else whole."""
-    stacked = len(leaf.shape) - len(param.shape)
-    if stacked < 0 or leaf.shape[stacked:] != param.shape:
-        return WHOLE
-    return PartitionSpec(*[None] * stacked, *spec)
+def _like_params(opt_state: Any, params: Any, specs: Any) -> Any:
+    """The specs of an optimizer's state: those of the params whose paths its own end with.
+
+    `optax.tree_map_params` would call `init` of the optimizer without params, which not all allow.
+    A leaf may stack several of its param, as the history of L-BFGS; another shape is whole.
+    """
+    leaves = zip(jax.tree.leaves_with_path(params), jax.tree.leaves(specs), strict=True)
+    named = {path: (leaf.shape, spec) for (path, leaf), spec in leaves}
+
+    def spec_of(path: tuple, leaf: Any) -> PartitionSpec:
+        ends = (path[start:] for start in range(len(path) + 1))
+        shape, spec = next((named[end] for end in ends if end in named), ((), WHOLE))
+        stacked = len(leaf.shape) - len(shape)
+        fits = stacked >= 0 and leaf.shape[stacked:] == shape and any(spec)
+        return PartitionSpec(*[None] * stacked, *spec) if fits else WHOLE
+
+    return jax.tree.map_with_path(spec_of, opt_state)
 
 
 def _whole(tree: Any) -> Any:

@@ -42,7 +42,7 @@ def predict_outputs(
     sharding: ShardingPlan | None = None,
 ) -> np.ndarray:
     """The raw outputs of the model, (n, ...): logits, or the predicted values in regression."""
-    state = _placed(sharding, train_step, train_state, hparams)
+    state = (place_state("predict", sharding, train_state), hparams)
     return predict_members(jax.nn.identity, train_step, state, x, OneModel(), block_size)
 
 
@@ -56,7 +56,7 @@ def predict_proba(
     sharding: ShardingPlan | None = None,
 ) -> np.ndarray:
     """The probability of each class, (n, classes); of class 1, (n,), for a single logit."""
-    state = _placed(sharding, train_step, train_state, hparams)
+    state = (place_state("predict", sharding, train_state), hparams)
     return predict_members(probabilities, train_step, state, x, OneModel(), block_size)
 
 
@@ -70,15 +70,9 @@ def predict(
     sharding: ShardingPlan | None = None,
 ) -> np.ndarray:
     """The most probable class of each row, int32 (n,)."""
-    state = _placed(sharding, train_step, train_state, hparams)
+    state = (place_state("predict", sharding, train_state), hparams)
     predictions = predict_members(classes, train_step, state, x, OneModel(), block_size)
     return predictions.astype(np.int32)
-
-
-def _placed(
-    plan: ShardingPlan | None, train_step: Any, train_state: Any, hparams: Hparams
-) -> tuple[Any, Hparams]:
-    return place_state("predict", plan, train_step, train_state, hparams), hparams
 
 
 def predict_members(

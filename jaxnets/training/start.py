@@ -127,7 +127,7 @@ def make_loop(
 
 def initial_run(loop: CompiledLoop, keys: Key, hparams: Hparams, start: Any) -> Run:
     """The run that starts from `start`, or from the initial train state if that is None."""
-    train_state = loop.init(keys, hparams) if start is None else loop.place(copy(start), hparams)
+    train_state = loop.init(keys, hparams) if start is None else loop.place(copy(start))
     # The maximum, since a member that diverged has stopped at an earlier step.
     step = int(np.max(to_host(getattr(train_state, "step", 0))))
     return Run.start(loop, train_state, hparams, step)

@@ -69,7 +69,7 @@ def _peak_bytes(run: Run, hparams: Hparams, strategy: Strategy, n: int) -> int |
     arrays, _ = loop.source.read(run.step, run.step)
     arguments = loop.arguments(run.train_state, run.sums, hparams, arrays, run.step, run.step)
     per_member, shared = jax.tree.map(resize, arguments[:4]), arguments[4:]
-    per_member = (loop.place_shapes(per_member[0], hparams), *per_member[1:])
+    per_member = (loop.place_shapes(per_member[0]), *per_member[1:])
     with use_mesh(loop.mesh):
         compiled = loop.executable((*per_member, *replicate(loop.mesh, shared)))
     program_bytes = needed_bytes(compiled)  # of each device
