@@ -67,7 +67,8 @@ def exit_if_stalled(seconds: float | None) -> Iterator[Callable[[], None]]:
             progress.clear()
             if over.is_set():
                 return
-        print(f"no progress for {seconds:g} s; the stacks of all threads:", file=sys.stderr)
+        sys.stderr.write(f"no progress for {seconds:g} s; the stacks of all threads:\n")
+        sys.stderr.flush()
         faulthandler.dump_traceback(sys.__stderr__ or 2, all_threads=True)
         os._exit(STALLED)
 
