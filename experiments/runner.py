@@ -146,9 +146,8 @@ class Run:
     def __init__(self, name: str, config: Config, dataset: Dataset):
         self.name, self.config, self.dataset = name, config, dataset
         self.interrupted: Interrupted | None = None
-        self.folder, self.shared, self.resumes = distributed.begin(
-            begin, name, config, dataset, **config.hparams
-        )
+        opened = distributed.begin(begin, name, config, dataset, **config.hparams)
+        self.folder, self.shared, self.resumes = opened
         self.began = time.perf_counter()
 
     def fit(self, train_step: Any, train: Any, *, seeds: int = 1, **options: Any) -> Any:

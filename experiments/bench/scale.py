@@ -23,6 +23,7 @@ from experiments.bench.layouts import CASES
 from experiments.distributed import LAUNCHED
 from experiments.folder import machine, write_json
 from experiments.launch import free_port
+from jaxnets.json_files import decode
 
 PARTS = ("layouts", "tpu")
 # As tests/conftest.py: compiling takes most of the time, and running next to none.
@@ -58,7 +59,7 @@ class Config:
 def experiment(config: Config) -> None:
     """Run the parts, and print and write their records."""
     written = config.out is not None and config.out.exists()
-    results = json.loads(config.out.read_text()) if written and config.out else {}
+    results = decode(config.out.read_text()) if written and config.out else {}
     if "layouts" in config.parts:
         kept = [r for r in results.get("layouts", []) if r["model"] not in config.models]
         results["layouts"] = kept + [r for name in config.models for r in layouts(name)]
@@ -99,7 +100,7 @@ def lines(commands: list[list[str]], devices: int = 1, **environment: str) -> li
     if any(process.returncode for process in running):
         print(f"error: {' '.join(commands[0])} failed", file=sys.stderr)
         sys.exit(2)
-    records = [json.loads(line) for out in printed for line in out.splitlines() if line[:1] == "{"]
+    records = [decode(line) for out in printed for line in out.splitlines() if line[:1] == "{"]
     for record in records:
         print(json.dumps(record), flush=True)
     return records
