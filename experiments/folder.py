@@ -30,7 +30,7 @@ from jaxnets.training.report import to_json
 LOCK = "run.lock"
 CURE = "start again in another folder"
 # Options that may differ when a run is resumed; older runs have "results".
-MAY_CHANGE = ("epochs", "out", "resume", "results", "workers")
+MAY_CHANGE = ("epochs", "out", "resume", "results", "workers", "distributed", "stall_seconds")
 
 
 def open_folder(name: str, config: Any) -> tuple[Path, bool]:

@@ -17,16 +17,18 @@ import optax
 import tyro
 from matplotlib.figure import Figure
 
-from experiments import reports
+from experiments import distributed, reports
 from experiments.folder import begin, cut, save_params, write_figure, write_json
 from jaxnets.data import Dataset
 from jaxnets.layer import Key
 from jaxnets.saved_model import save_model
 from jaxnets.training import (
     Checkpoints,
+    FileStore,
     FitResult,
     Interrupted,
     RunError,
+    ShardedStore,
     combine,
     console,
     fit,
@@ -105,6 +107,11 @@ class RecipeConfig(TrainingConfig):
     """Number of networks to train, with consecutive seeds from --seed."""
     strategy: Strategy | None = None
     """How several networks train: vmap, all at once; map, one by one; None, the faster."""
+    distributed: Flag = False
+    """Train with several processes, started by SLURM, Open MPI, Kubernetes, Cloud TPU or
+    `experiments.launch`, with --out in a folder that all can read and write."""
+    stall_seconds: float | None = None
+    """With --distributed: end with status 77 if no chunk ends for so long."""
 
     @property
     def hparams(self) -> dict[str, float]:
@@ -132,6 +139,7 @@ class Run:
 
     Attributes:
       folder: new and empty, or that of the run to continue.
+      shared: the same, but for the other processes of a run, whose own folder is deleted.
       resumes: whether it contains a run to continue.
       interrupted: the exception that ended `fit` early, or None.
     """
@@ -139,7 +147,8 @@ class Run:
     def __init__(self, name: str, config: Config, dataset: Dataset):
         self.name, self.config, self.dataset = name, config, dataset
         self.interrupted: Interrupted | None = None
-        self.folder, self.resumes = begin(name, config, dataset, **config.hparams)
+        opened = distributed.begin(begin, name, config, dataset, **config.hparams)
+        self.folder, self.shared, self.resumes = opened
         self.began = time.perf_counter()
 
     def fit(self, train_step: Any, train: Any, *, seeds: int = 1, **options: Any) -> Any:
@@ -158,6 +167,7 @@ class Run:
         saved, log = self.saved("training"), self.folder / "metrics.jsonl"
         cut(log, saved["checkpoints"].latest_valid() or 0)
         options |= {"chunk_seconds": config.chunk_seconds, **saved}
+        options |= distributed.options(config, seeds)
         if seeds == 1:
             single = {"key": jax.random.key(config.seed), "hparams": config.hparams}
             train_them, options = fit, single | {"callbacks": [loss_spikes()]} | options
@@ -195,8 +205,9 @@ class Run:
 
     def saved(self, name: str, *, keep: int = 3) -> dict[str, Any]:
         """Options with which `training.fit` saves in the folder under a name, and resumes."""
-        folder = self.folder / "checkpoints" / name
-        checkpoints = Checkpoints(folder, every=self.config.save_seconds, keep=keep)
+        folder = self.shared / "checkpoints" / name
+        store = ShardedStore if getattr(self.config, "distributed", False) else FileStore
+        checkpoints = Checkpoints(folder, every=self.config.save_seconds, keep=keep, store=store)
         return {"checkpoints": checkpoints, "resume": self.resumes}
 
     def finish(

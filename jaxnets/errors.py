@@ -42,7 +42,7 @@ class DamagedError(CheckpointError):
 
 
 class CheckpointWarning(UserWarning):
-    """A checkpoint is damaged; the previous one is restored instead."""
+    """A checkpoint is damaged, and the previous one is restored; or it was sharded differently."""
 
 
 class ModelFileError(ValueError):
