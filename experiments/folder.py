@@ -56,7 +56,7 @@ def open_folder(name: str, config: Any) -> tuple[Path, bool]:
         has_run = _holds_run(
             folder, config.resume
         )  # another run may have started and ended in the meantime
-        for names in ("*.json", "*.jsonl", "*.png", "*.safetensors"):
+        for names in ("*.json", "*.jsonl", "*.png", "*.safetensors", "*.html"):
             remove_stale(folder, names)
     except OSError as error:
         raise RunError(
@@ -96,6 +96,7 @@ def begin(name: str, config: Any, dataset: Dataset, **more: Any) -> tuple[Path, 
     folder, has_run = open_folder(name, config)
     description = {
         "experiment": name,
+        "title": title(config),
         "config": asdict(config),
         **more,
         "data": {"source": dataset.source, "checksums": dataset.checksums},
@@ -108,6 +109,11 @@ def begin(name: str, config: Any, dataset: Dataset, **more: Any) -> tuple[Path, 
         write_json(folder / "run.json", description)
     print(f"{name}: {dataset.name}, {dataset.source}; writing to {folder}", flush=True)
     return folder, has_run
+
+
+def title(config: Any) -> str:
+    """What an experiment is, in words: the first line of its options' docstring."""
+    return (type(config).__doc__ or "").partition("\n")[0].rstrip(".")
 
 
 def machine() -> dict[str, Any]:

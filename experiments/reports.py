@@ -12,7 +12,8 @@ from experiments import figures
 from jaxnets import metrics
 from jaxnets.data import Split
 from jaxnets.inspect import plots
-from jaxnets.training import FitResult, RunError, TrainState, evaluate
+from jaxnets.report_page import Predictions
+from jaxnets.training import FitResult, RunError, TrainState, evaluate, predict_proba
 from jaxnets.training.population import (
     PopulationResult,
     average,
@@ -36,11 +37,13 @@ class Report(NamedTuple):
       result: the content of result.json.
       figures: the figures, by the names of their files.
       text: the text to print.
+      predicted: the predictions for the test split, if they are of classes.
     """
 
     result: dict[str, Any]
     figures: dict[str, Figure]
     text: str
+    predicted: Predictions | None = None
 
 
 def classifier(run: "Run", train_step: Any, result: FitResult) -> Report:
@@ -59,6 +62,11 @@ def classifier(run: "Run", train_step: Any, result: FitResult) -> Report:
         f"{int(result.train_state.step)} steps in {result.train_seconds:.1f} s of training "
         f"({result.samples_per_second:,.0f} samples/s) and {result.compile_seconds:.1f} s of "
         "compiling",
+        predicted=Predictions(
+            *dataset.test,
+            predict_proba(train_step, result.train_state, dataset.test.x, hparams=hparams),
+            dataset.classes,
+        ),
     )
 
 
@@ -92,6 +100,12 @@ def classifiers(run: "Run", train_step: Any, result: PopulationResult) -> Report
         f"ensemble: average {ensemble['average']['accuracy']:.2%}, vote "
         f"{ensemble['vote']['accuracy']:.2%}; calibration error of the average "
         f"{ensemble['average']['calibration_error']:.4f}, of a member {error:.4f}",
+        predicted=Predictions(
+            *run.dataset.test,
+            average(probabilities),
+            run.dataset.classes,
+            f"the average of {len(probabilities)} networks",
+        ),
     )
 
 

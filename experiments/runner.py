@@ -17,10 +17,11 @@ import optax
 import tyro
 from matplotlib.figure import Figure
 
-from experiments import reports
+from experiments import pages, reports
 from experiments.folder import begin, cut, save_params, write_figure, write_json
 from jaxnets.data import Dataset
 from jaxnets.layer import Key
+from jaxnets.report_page import Network, Predictions
 from jaxnets.training import (
     Checkpoints,
     FitResult,
@@ -227,15 +228,29 @@ class Run:
             "interrupted": self.interrupted is not None,
         }
         print(report.text)
-        self.write(report.result | shared, report.figures)
+        network = pages.network(
+            train_step,
+            train_state,
+            self.dataset.test.x,
+            hparams=self.config.hparams,
+            population=population,
+        )
+        self.write(report.result | shared, report.figures, report.predicted, network)
         if self.interrupted is not None:
             raise self.interrupted
 
-    def write(self, result: Mapping[str, Any], figures: Mapping[str, Figure]) -> Any:
-        """Write the figures and result.json; return the result as it is in the file."""
+    def write(
+        self,
+        result: Mapping[str, Any],
+        figures: Mapping[str, Figure],
+        predicted: Predictions | None = None,
+        network: Network | None = None,
+    ) -> Any:
+        """Write the figures, result.json and the page; return the result as it is in the file."""
         for name, figure in figures.items():
             write_figure(self.folder / f"{name}.png", figure)
         write_json(self.folder / "result.json", result)
-        names = [*(f"{name}.png" for name in figures), "result.json"]
+        pages.write_page(self.folder, figures, predicted, network)
+        names = [*(f"{name}.png" for name in figures), "result.json", "report.html"]
         print(f"in {self.folder}: {', '.join(names)}", flush=True)
         return to_json(result)

@@ -23,6 +23,8 @@ LAYERS = (  # each may import from those above it in this list, and from its own
     {"training", "inspect"},
     {"word_vectors"},
     {"interop"},
+    {"report_page"},
+    {"command_line", "__main__"},
 )
 SAME_LAYER = {  # allowed imports within a layer
     "errors": {"messages"},
@@ -37,6 +39,7 @@ SAME_LAYER = {  # allowed imports within a layer
     "lowering": {"jaxpr"},
     "losses": {"metrics"},
     "inspect": {"training"},
+    "__main__": {"command_line"},
 }
 
 
@@ -98,20 +101,20 @@ def test_the_library_imports_neither_experiments_nor_tests():
     assert not [file for file in FILES if roots(file) & {"experiments", "tests"}]
 
 
-def test_nothing_but_the_reporter_prints():
+def test_nothing_but_the_reporter_and_the_command_line_prints():
     def prints(node):
         return isinstance(node, ast.Call) and ast.unparse(node.func) == "print"
 
-    assert [file for file in FILES if any(map(prints, nodes(file)))] == ["training/report.py"]
+    printing = [file for file in FILES if any(map(prints, nodes(file)))]
+    assert [f for f in printing if part(f) != "command_line"] == ["training/report.py"]
 
 
-def test_nothing_reads_the_command_line():
+def test_only_the_command_reads_the_command_line():
     def reads(node):
         return isinstance(node, ast.Attribute) and node.attr == "argv"
 
-    assert not [
-        file for file in FILES if any(map(reads, nodes(file))) or "sys.argv" in imports(file)
-    ]
+    reading = [f for f in FILES if any(map(reads, nodes(f))) or "sys.argv" in imports(f)]
+    assert reading == ["command_line/main.py"]
 
 
 def test_json_is_read_only_by_json_files():
