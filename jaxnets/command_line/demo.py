@@ -14,13 +14,16 @@ import jax
 import optax
 import tyro
 
-from jaxnets import data, losses, metrics, models, scale_pixels, serial
+from jaxnets import data, losses, metrics, models
+from jaxnets.compose import serial
 from jaxnets.errors import RunError
 from jaxnets.files import atomic_write
 from jaxnets.interop import safetensors
+from jaxnets.layers import scale_pixels
 from jaxnets.report_page import Network, Predictions, run_page, write
 from jaxnets.training import (
     FitResult,
+    Interrupted,
     TrainStep,
     combine,
     console,
@@ -62,15 +65,12 @@ def main(arguments: Sequence[str]) -> None:
 
     Raises:
       RunError: an option out of its range, or a folder that is not empty.
+      Interrupted: after Ctrl-C or SIGTERM; the result so far is written first.
     """
     options = tyro.cli(Options, args=arguments, prog="jaxnets demo")
     mnist = data.load("mnist")
     train, validation = data.train_test_split(mnist.train, 5000, seed=options.seed)
-    if not 1 <= options.examples <= len(train.x) or options.hidden < 1:
-        raise RunError(
-            f"expected --examples from 1 to {len(train.x)} and --hidden from 1, but got "
-            f"{options.examples} and {options.hidden}"
-        )
+    _check(options, len(train.x))
     folder = _folder(options.out)
     write_json(folder / "run.json", description(options, mnist))
     print(f"MNIST, {mnist.source}; writing to {folder}", flush=True)
@@ -81,19 +81,34 @@ def main(arguments: Sequence[str]) -> None:
         metrics={"accuracy": metrics.accuracy},
     )
     with console() as shown, json_lines(folder / "metrics.jsonl") as written:
-        result = fit(
-            train_step,
-            data.Split(train.x[: options.examples], train.y[: options.examples]),
-            key=jax.random.key(options.seed),
-            epochs=options.epochs,
-            batch_size=options.batch_size,
-            validation=validation,
-            report=combine(shown, written),
-        )
-    finish(folder, train_step, result, mnist)
+        try:
+            result, interrupted = (
+                fit(
+                    train_step,
+                    data.Split(train.x[: options.examples], train.y[: options.examples]),
+                    key=jax.random.key(options.seed),
+                    epochs=options.epochs,
+                    batch_size=options.batch_size,
+                    validation=validation,
+                    report=combine(shown, written),
+                ),
+                None,
+            )
+        except Interrupted as error:
+            result, interrupted = error.fit, error
+    finish(folder, train_step, result, mnist, interrupted=interrupted is not None)
+    if interrupted is not None:
+        raise interrupted
 
 
-def finish(folder: Path, train_step: TrainStep, result: FitResult, mnist: data.Dataset) -> None:
+def finish(
+    folder: Path,
+    train_step: TrainStep,
+    result: FitResult,
+    mnist: data.Dataset,
+    *,
+    interrupted: bool,
+) -> None:
     """Evaluate once on the test images, and write the weights, the result and the page."""
     state = result.train_state
     test = evaluate(train_step, state, mnist.test)
@@ -102,7 +117,7 @@ def finish(folder: Path, train_step: TrainStep, result: FitResult, mnist: data.D
         "train_seconds": result.train_seconds,
         "compile_seconds": result.compile_seconds,
         "samples_per_second": result.samples_per_second,
-        "interrupted": False,
+        "interrupted": interrupted,
     }
     write_json(folder / "result.json", content)
     arrays = {"params": state.params, "state": state.model_state}
@@ -135,6 +150,17 @@ def write_json(path: Path, content: Any) -> None:
     """Write the file atomically; NaN is null."""
     with atomic_write(path) as file:
         file.write((json.dumps(to_json(content), indent=2, default=str) + "\n").encode())
+
+
+def _check(options: Options, most: int) -> None:
+    """Refuse sizes out of their range before a folder is made."""
+    limits = {"epochs": 10**6, "batch_size": options.examples, "hidden": 10**5, "examples": most}
+    for name in ("examples", "epochs", "batch_size", "hidden"):
+        if not 1 <= (value := getattr(options, name)) <= limits[name]:
+            raise RunError(
+                f"--{name.replace('_', '-')} expects a number from 1 to {limits[name]:,}, but got "
+                f"{value:,}"
+            )
 
 
 def _folder(out: Path | None) -> Path:

@@ -9,14 +9,28 @@ from importlib import import_module
 from importlib.util import find_spec
 from typing import NoReturn
 
+from jaxnets.messages import printable
+
 # Each in a module of its own with `main(arguments)`, which is imported only if it is chosen.
 # The third is the package that it is part of, or uses.
 COMMANDS = {
     "demo": ("jaxnets.command_line.demo", "train a network on MNIST, and write its report", "data"),
     "playground": ("jaxnets.playground", "train small networks in the browser", "playground"),
-    "report": ("jaxnets.command_line.report", "compare the runs in folders on one web page", "report_page"),
-    "predict": ("jaxnets.command_line.predict", "classify pictures with a saved model", "saved_model"),
-    "summary": ("jaxnets.command_line.summary", "what is in the file of a saved model", "saved_model"),
+    "report": (
+        "jaxnets.command_line.report",
+        "compare the runs in folders on one web page",
+        "report_page",
+    ),
+    "predict": (
+        "jaxnets.command_line.predict",
+        "classify pictures with a saved model",
+        "saved_model",
+    ),
+    "summary": (
+        "jaxnets.command_line.summary",
+        "what is in the file of a saved model",
+        "saved_model",
+    ),
     "info": ("jaxnets.command_line.info", "versions, devices and caches", "files"),
 }
 
@@ -48,9 +62,6 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
 def _run(module: str, options: list[str]) -> NoReturn:
     """Run a command's module, and exit with its status."""
     warnings.showwarning = lambda message, *_: print(f"warning: {message}", file=sys.stderr)
-    from jaxnets.errors import JSONError, LayerError, RunError
-    from jaxnets.messages import printable
-
     try:
         import_module(module).main(options)
     except BrokenPipeError:  # as in `jaxnets info | head`
@@ -58,16 +69,14 @@ def _run(module: str, options: list[str]) -> NoReturn:
     except OSError as error:
         where = "" if error.filename is None else f"{printable(error.filename)}: "
         _fail(where + (error.strerror or str(error)))
-    except (LayerError, RunError, JSONError, ValueError) as error:
-        _fail(str(error))
-    except KeyboardInterrupt:
-        _interrupted(130)
+    except KeyboardInterrupt as error:  # `training.Interrupted` has the signal
+        status = 75 if getattr(error, "signal", signal.SIGINT) == signal.SIGTERM else 130
+        print("interrupted", file=sys.stderr, flush=True)
+        sys.exit(status)
     except Exception as error:
-        from jaxnets.training import Interrupted
-
-        if not isinstance(error, Interrupted):
+        if type(error).__module__.partition(".")[0] != "jaxnets":
             raise
-        _interrupted(130 if error.signal == signal.SIGINT else 75)
+        _fail(str(error))  # the errors of jaxnets say in one line what to do
     sys.exit(0)
 
 
@@ -92,8 +101,3 @@ def _help() -> str:
 def _fail(message: str) -> NoReturn:
     print(f"error: {message}", file=sys.stderr)
     sys.exit(2)
-
-
-def _interrupted(status: int) -> NoReturn:
-    print("interrupted", file=sys.stderr, flush=True)
-    sys.exit(status)

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 import numpy as np
 import tyro
 
-from jaxnets import load_model  # type: ignore[attr-defined]
+import jaxnets
 from jaxnets.errors import RunError
 from jaxnets.messages import printable
 
@@ -35,7 +35,7 @@ def main(arguments: Sequence[str]) -> None:
     options = tyro.cli(Options, args=arguments, prog="jaxnets predict")
     if not options.images or options.top < 1:
         raise RunError("predict expects a model and at least one picture, and --top from 1")
-    model: Any = load_model(options.model)
+    model: Any = jaxnets.load_model(options.model)
     for path in options.images:
         probabilities = np.atleast_2d(model.predict_proba(read(path, channels(model))))[0]
         if len(probabilities) == 1:  # of class 1 of two

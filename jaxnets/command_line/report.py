@@ -7,6 +7,7 @@ from typing import Annotated
 
 import tyro
 
+from jaxnets.errors import RunError
 from jaxnets.report_page import compare_runs, run_page, write
 
 
@@ -33,6 +34,8 @@ def main(arguments: Sequence[str]) -> None:
       OSError: the page cannot be written.
     """
     options = tyro.cli(Options, args=arguments, prog="jaxnets report")
+    if not options.folders:
+        raise RunError("report expects at least one folder of a run, but got none")
     if len(options.folders) == 1:
         page = run_page(options.folders[0])
     else:

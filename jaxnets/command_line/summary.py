@@ -8,7 +8,7 @@ from typing import Annotated, Any
 import numpy as np
 import tyro
 
-from jaxnets import load_model  # type: ignore[attr-defined]
+import jaxnets
 from jaxnets.messages import printable
 from jaxnets.trees import flatten_names
 
@@ -28,7 +28,7 @@ def main(arguments: Sequence[str]) -> None:
       ModelFileError: the file is damaged.
     """
     options = tyro.cli(Options, args=arguments, prog="jaxnets summary")
-    model: Any = load_model(options.model)
+    model: Any = jaxnets.load_model(options.model)
     arrays = {name: np.asarray(leaf) for name, leaf in flatten_names(model.params).items()}
     width = max(map(len, [*arrays, "parameters"]))
     for name, array in arrays.items():
