@@ -20,6 +20,7 @@ from jaxnets.training.predict import predict, predict_outputs, predict_proba
 from jaxnets.training.rate_finder import RangeTest, find_learning_rate
 from jaxnets.training.report import Progress, combine, console, json_lines
 from jaxnets.training.run import Run, advance
+from jaxnets.training.sinks import TensorBoard, scalars, tensorboard
 from jaxnets.training.start import start_run
 from jaxnets.training.train_step import Batch, TrainState, TrainStep, make_train_step
 from jaxnets.training.trainable import Trainable
@@ -41,6 +42,7 @@ __all__ = [
     "RunError",
     "SavingFailed",
     "ShardedStore",
+    "TensorBoard",
     "TrainState",
     "TrainStep",
     "Trainable",
@@ -63,5 +65,7 @@ __all__ = [
     "predict",
     "predict_outputs",
     "predict_proba",
+    "scalars",
     "start_run",
+    "tensorboard",
 ]

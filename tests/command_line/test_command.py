@@ -59,7 +59,8 @@ def test_the_module_runs_the_command_and_a_closed_pipe_is_no_error():
     program = [sys.executable, "-m", "jaxnets", "info"]
     process = subprocess.Popen(program, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
     process.stdout.close()
-    assert (process.stderr.read(), process.wait(timeout=60)) == (b"", 0)
+    with process.stderr as errors:
+        assert (errors.read(), process.wait(timeout=60)) == (b"", 0)
 
 
 def test_the_version_is_that_of_the_package(command):
