@@ -1,13 +1,13 @@
 """The page report.html of a run."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
 import jax
 
 from jaxnets.report_page import Network, Predictions, run_page, write
-from jaxnets.training import TrainStep
+from jaxnets.training import Progress, TrainStep
 from jaxnets.training.train_step import Hparams, resolve
 
 
@@ -29,10 +29,11 @@ def write_page(
     figures: Iterable[str],
     predicted: Predictions | None = None,
     network: Network | None = None,
+    history: Sequence[Progress] | None = None,
 ) -> None:
     """Write report.html, with those of the run's figures that it does not draw itself."""
     drawn = {"curves"} if (folder / "metrics.jsonl").exists() else set()
     drawn |= set() if predicted is None else {"confusion"}
     files = {name: (folder / f"{name}.png").read_bytes() for name in figures if name not in drawn}
-    page = run_page(folder, predicted=predicted, network=network, pictures=files)
+    page = run_page(folder, predicted=predicted, network=network, history=history, pictures=files)
     write(folder / "report.html", page)

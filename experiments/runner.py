@@ -21,7 +21,6 @@ from experiments import pages, reports
 from experiments.folder import begin, cut, save_params, write_figure, write_json
 from jaxnets.data import Dataset
 from jaxnets.layer import Key
-from jaxnets.report_page import Network, Predictions
 from jaxnets.training import (
     Checkpoints,
     FitResult,
@@ -235,22 +234,25 @@ class Run:
             hparams=self.config.hparams,
             population=population,
         )
-        self.write(report.result | shared, report.figures, report.predicted, network)
+        self.write(
+            report.result | shared,
+            report.figures,
+            predicted=report.predicted,
+            network=network,
+            history=result.history if population else None,
+        )
         if self.interrupted is not None:
             raise self.interrupted
 
-    def write(
-        self,
-        result: Mapping[str, Any],
-        figures: Mapping[str, Figure],
-        predicted: Predictions | None = None,
-        network: Network | None = None,
-    ) -> Any:
-        """Write the figures, result.json and the page; return the result as it is in the file."""
+    def write(self, result: Mapping[str, Any], figures: Mapping[str, Figure], **page: Any) -> Any:
+        """Write the figures, result.json and the page; return the result as it is in the file.
+
+        `page` is what `pages.write_page` takes.
+        """
         for name, figure in figures.items():
             write_figure(self.folder / f"{name}.png", figure)
         write_json(self.folder / "result.json", result)
-        pages.write_page(self.folder, figures, predicted, network)
+        pages.write_page(self.folder, figures, **page)
         names = [*(f"{name}.png" for name in figures), "result.json", "report.html"]
         print(f"in {self.folder}: {', '.join(names)}", flush=True)
         return to_json(result)

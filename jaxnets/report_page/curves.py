@@ -64,6 +64,8 @@ def scalars(log: Sequence[Record]) -> list[str]:
 
 def numbers(value: Any) -> np.ndarray:
     """A logged value as an array; null is NaN."""
+    if isinstance(value, np.ndarray):
+        return value.astype(np.float64)
     if isinstance(value, list):
         return np.array([numbers(part) for part in value], np.float64)
     return np.float64(math.nan if value is None else value)

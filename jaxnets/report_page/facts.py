@@ -86,6 +86,19 @@ def table(content: Mapping[str, Any]) -> str:
     return f"<table>{rows}</table>"
 
 
+def grid(content: Mapping[str, Any]) -> str:
+    """A row per name, and a column per name inside."""
+    rows = {name: part for name, part in content.items() if isinstance(part, dict)}
+    columns = dict.fromkeys(name for part in rows.values() for name in part)
+    head = "".join(f'<th scope="col">{escape(words(name))}' for name in columns)
+    body = "".join(
+        f'<tr><th scope="row">{escape(words(row))}'
+        + "".join(f"<td>{text(row, part.get(name))}" for name in columns)
+        for row, part in rows.items()
+    )
+    return f'<div class="scroll"><table><thead><tr><td>{head}</tr></thead>{body}</table></div>'
+
+
 def members(content: Mapping[str, Sequence[Any]]) -> str:
     """A table with a row per member of a population."""
     names = [name for name, values in content.items() if isinstance(values, list)]

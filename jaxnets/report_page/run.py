@@ -11,6 +11,7 @@ from jaxnets.report_page import curves, facts, layers, predictions
 from jaxnets.report_page.facts import Facts, read_facts
 from jaxnets.report_page.page import Section, page
 from jaxnets.report_page.predictions import Predictions
+from jaxnets.training import Progress
 
 BYTES = 500_000  # of a page
 HEADLINES = ("test_accuracy", "test_loss")
@@ -30,6 +31,7 @@ def run_page(
     *,
     predicted: Predictions | None = None,
     network: Network | None = None,
+    history: Sequence[Progress] | None = None,
     pictures: Mapping[str, bytes] | None = None,
 ) -> str:
     """The report of a run as one HTML file below 500 KB that requests nothing from anywhere.
@@ -42,6 +44,8 @@ def run_page(
       predicted: the predictions for the test split; with them the page has the confusion matrix,
         the worst mistakes and the calibration.
       network: for the table of layers, and the first kernels.
+      history: of a population, whose log has means only: the last report of each period, for a
+        line per member and the band of their range.
       pictures: PNG files by name, shown as long as the page stays below 500 KB.
 
     Raises:
@@ -49,7 +53,8 @@ def run_page(
       JSONError: a file in it is damaged.
     """
     run = read_facts(Path(folder))
-    sections = _curves(run) + _population(run)
+    log = run.log if history is None else [progress.to_dict() for progress in history]
+    sections = _curves(log) + _population(run)
     if predicted is not None:
         sections += predictions.sections(predicted)
     if network is not None:
@@ -102,20 +107,21 @@ def _lead(run: Facts) -> str:
     return lead * bool(run.ended) + f'<p class="headline">{", ".join(parts)}</p>' * bool(parts)
 
 
-def _curves(run: Facts) -> list[Section]:
-    if not curves.scalars(run.log):
+def _curves(log: Sequence[Mapping[str, Any]]) -> list[Section]:
+    if not curves.scalars(log):
         return []
     note = (
         "<p>Each point of a loss or accuracy is the mean over the steps since the point before, "
         "not since the start of the epoch.</p>"
     )
-    return [("Training curves", f'{note}<div class="charts">{curves.curves(run.log)}</div>')]
+    return [("Training curves", f'{note}<div class="charts">{curves.curves(log)}</div>')]
 
 
 def _population(run: Facts) -> list[Section]:
     result = run.result or {}
-    wholes = {name: result[name] for name in ("spread", "ensemble") if name in result}
-    parts = [("Population", f'<div class="facts">{facts.table(wholes)}</div>')] if wholes else []
+    wholes = [result[name] for name in ("spread", "ensemble") if isinstance(result.get(name), dict)]
+    tables = "".join(f"<div>{facts.grid(content)}</div>" for content in wholes)
+    parts = [("Population", f'<div class="pair">{tables}</div>')] if wholes else []
     if isinstance(result.get("members"), dict):
         parts.append(("Members", facts.members(result["members"])))
     return parts

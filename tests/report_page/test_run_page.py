@@ -12,6 +12,7 @@ from sklearn.metrics import confusion_matrix
 from jaxnets import conv, dense, flatten, serial
 from jaxnets.errors import JSONError, RunError
 from jaxnets.report_page import Network, Predictions, compare_runs, run_page
+from jaxnets.training import Progress
 
 CLASSES = tuple("0123456789")
 RUN = {
@@ -195,11 +196,16 @@ def test_text_and_lines_have_contrast_in_light_and_in_dark(tmp_path):
 
 
 def test_a_population_has_a_band_and_a_row_per_member(tmp_path):
-    log = [record(10, [2.0, None, 1.0]), record(20, [1.0, None, 0.5])]
+    arrays = [np.array([2.0, np.nan, 1.0]), np.array([1.0, np.nan, 0.5])]
+    history = [
+        Progress(**record(step, loss) | {"train": {"loss": loss}})
+        for step, loss in zip((20, 40), arrays, strict=True)
+    ]
     spread = {"n": 2, "mean": 0.9, "std": 0.01}
     members = {"seed": [0, 1, 2], "diverged_at_step": [None, 3, None], "accuracy": [0.9, None, 0.9]}
     result = {"spread": {"accuracy": spread}, "members": members, "interrupted": False}
-    page = run_page(folder(tmp_path / "a", result=result, log=log))
+    page = run_page(folder(tmp_path / "a", result=result), history=history)
+    assert page.count('class="member') == 1
     assert 'class="band' in page and "test accuracy <b>90.00% ± 1.00</b> of 2 networks" in page
     assert re.findall(r"<tr><td>(\d)<td>", page) == ["0", "1", "2"]
 
