@@ -72,7 +72,7 @@ def contact_sheet(picture: np.ndarray, other: np.ndarray, title: str, seed: int)
     height, width = picture.shape[0] / picture.shape[1] * 0.95, 0.95  # inches per tile
     size = (2.5 + (1 + DRAWS) * width, 1 + len(rows) * height)
     figure = Figure(figsize=size, layout="constrained")
-    figure.suptitle(title, fontsize=16)
+    figure.suptitle(title)
     axes = figure.subplots()
     columns = ["original", *(f"draw {n}" for n in range(1, DRAWS + 1))]
     step = [side + max(1, side // 14) for side in picture.shape[:2]]

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import jax
+from matplotlib import rcParams
 from matplotlib.figure import Figure
 
 from jaxnets import json_files
@@ -24,9 +25,11 @@ from jaxnets.interop import safetensors
 from jaxnets.json_files import as_json_errors, decode
 from jaxnets.locks import hold
 from jaxnets.messages import printable
+from jaxnets.plot_style import style
 from jaxnets.training import RunError, TrainState
 from jaxnets.training.report import to_json
 
+rcParams.update(style())  # of every figure that an experiment writes
 LOCK = "run.lock"
 CURE = "start again in another folder"
 # Options that may differ when a run is resumed; older runs have "results".

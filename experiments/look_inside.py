@@ -136,7 +136,7 @@ def views(
             f"{weights}\n{count} of {maps.shape[-1]} maps of {path}, {size}; "
             f"a position sees {sees} pixels"
         )
-        figures[f"maps_{path.replace('/', '_')}"] = pictures.feature_maps(maps, title)
+        figures[f"maps_{path.replace('/', '_')}"] = pictures.feature_maps(maps, title, image=x[0])
     return figures
 
 

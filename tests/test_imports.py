@@ -16,7 +16,7 @@ FILES = {str(path.relative_to(PACKAGE)): path for path in sorted(PACKAGE.rglob("
 # The parts of the library that each part may import.
 LAYERS = (  # each may import from those above it in this list, and from its own as in SAME_LAYER
     {"layer", "errors", "checks", "keys", "trees", "dtypes", "arrays", "named", "messages"}
-    | {"locks", "files", "json_files", "tensors", "sharding", "padded"},
+    | {"locks", "files", "json_files", "tensors", "sharding", "padded", "plot_style"},
     {"jaxpr", "compose", "recurrence", "lowering"},
     {"layers", "losses", "metrics"},
     {"models", "data"},

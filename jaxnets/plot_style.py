@@ -32,7 +32,7 @@ STYLE: dict[str, Any] = {
 
 def style() -> dict[str, Any]:
     """The settings for `matplotlib.rc_context` or `matplotlib.rcParams.update`."""
-    from cycler import cycler
+    from matplotlib import cycler
 
     return STYLE | {"axes.prop_cycle": cycler(linestyle=DASHES) * cycler(color=COLOURS)}
 
