@@ -19,6 +19,7 @@ from matplotlib.figure import Figure
 from experiments import command_line, runner
 from experiments.folder import open_folder, write_figure
 from experiments.photographs import fit_within, load_photo
+from experiments.terminal import tracked
 from jaxnets import data
 from jaxnets.data import augment
 from jaxnets.keys import stream
@@ -65,7 +66,8 @@ def contact_sheet(picture: np.ndarray, other: np.ndarray, title: str, seed: int)
     x = jnp.array([other, picture] * DRAWS)
     y = jnp.array([0, 1] * DRAWS)
     rows = {}
-    for name, part in augmentations(min(picture.shape[:2])).items():
+    parts = augmentations(min(picture.shape[:2]))
+    for name, part in tracked(parts.items(), title):
         drawn, _ = jax.jit(part)(stream(jax.random.key(seed), name), x, y)
         rows[name] = [picture, *np.asarray(drawn[1::2])]
 

@@ -103,9 +103,8 @@ def shares(records: Sequence[Record]) -> Figure:
         bars = axes.barh(names, values, color=[_colour(record["peer"]) for record in chosen])
         axes.bar_label(bars, fmt="%.0f %%", padding=3)
         axes.set(xlabel=f"share of the matmul limit (%), batch {largest}")
-        axes.set_xlim(
-            0, 1.2 * max(100, *values)
-        )  # above 100 if an algorithm needs fewer operations
+        # above 100 if an algorithm needs fewer operations
+        axes.set_xlim(0, 1.2 * max(100, *values))
         axes.invert_yaxis()
     return figure
 
@@ -144,7 +143,7 @@ def population(result: dict[str, Any]) -> Figure:
         xscale="log", xlabel="networks in the population", ylabel="networks trained per second"
     )
     axes.set_title(
-        f"{result['network']}, {result['updates']} steps of {result['batch_size']} examples"
+        f"{result['network']},\n{result['updates']} steps of {result['batch_size']} examples"
     )
     axes.set_ylim(bottom=0)
     _plain_ticks(axes, list(sizes))
