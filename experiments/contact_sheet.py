@@ -26,8 +26,8 @@ class Config:
 
     folders: Annotated[tuple[Path, ...], tyro.conf.Positional]
     """The folders; every PNG below them is shown, with its path."""
-    out: Path = Path("contact_sheet.png")
-    """The file to write."""
+    out: Path | None = None
+    """The file to write; by default contact_sheet.png, here."""
     columns: int = 3
     """Columns of pictures; a picture goes into the shortest."""
     width: int = 640
@@ -37,7 +37,8 @@ class Config:
 def experiment(config: Config) -> None:
     """Write the sheet."""
     paths = sorted({path for folder in config.folders for path in folder.rglob("*.png")})
-    paths = [path for path in paths if path.absolute() != config.out.absolute()]
+    out = config.out or Path("contact_sheet.png")
+    paths = [path for path in paths if path.absolute() != out.absolute()]
     if not paths or config.columns < 1 or config.width < 100:
         raise RunError(
             f"expected folders with PNG files, --columns from 1 and --width from 100, but got "
@@ -54,9 +55,9 @@ def experiment(config: Config) -> None:
     for tile, place in places:
         sheet.paste(tile, place)
     sheet.save(content := BytesIO(), "PNG")
-    with atomic_write(config.out) as file:
+    with atomic_write(out) as file:
         file.write(content.getbuffer())
-    print(f"{len(paths)} pictures in {config.out}")
+    print(f"{len(paths)} pictures in {out}")
 
 
 def labelled(path: Path, width: int) -> Image.Image:

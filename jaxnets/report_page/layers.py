@@ -6,6 +6,7 @@ from typing import Any
 import jax
 import numpy as np
 
+from jaxnets.errors import LayerError
 from jaxnets.inspect import Summary, summary
 from jaxnets.layer import Layer
 from jaxnets.report_page.predictions import pixels, png
@@ -24,7 +25,11 @@ def sections(model: Layer, params: Any, x: Any) -> list[tuple[str, str]]:
       x: examples (n, ...), of which only the shape and dtype matter.
     """
     one = jax.tree.map(lambda leaf: jax.ShapeDtypeStruct((1, *leaf.shape[1:]), leaf.dtype), x)
-    table = summary(model, one)
+    try:
+        table = summary(model, one)
+    except LayerError as error:  # a run may make its inputs from the examples, such as windows
+        reason = str(error).partition("\n")[0]
+        return [("Layers and FLOPs", f"<p>The examples are no input: {escape(reason)}</p>")]
     parts = [("Layers and FLOPs", layers(table))]
     kernel = first_kernel(table, params, x)
     return parts if kernel is None else [*parts, ("First kernels", kernels(*kernel))]

@@ -246,3 +246,11 @@ def test_photographs_are_sampled_and_stay_small(tmp_path):
     x = np.random.default_rng(0).random((400, 100, 64, 3), np.float32)
     page = run_page(folder(tmp_path / "a", result=RESULT), predicted=predictions(x=x))
     assert '"shape":[25,32]' in page and len(page) < 500_000
+
+
+def test_examples_that_are_no_input_of_the_model_are_told_and_no_error(tmp_path):
+    page = run_page(
+        folder(tmp_path / "a", result=RESULT),
+        network=Network(network(), {}, np.zeros(7, np.float32)),
+    )
+    assert "The examples are no input: conv1: conv(8, (3, 3)) expects" in page
