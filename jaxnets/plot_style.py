@@ -4,7 +4,8 @@ from collections.abc import Callable
 from functools import wraps
 from typing import Any, ParamSpec, TypeVar
 
-P, R = ParamSpec("P"), TypeVar("R")
+P = ParamSpec("P")
+R = TypeVar("R")
 
 # Okabe & Ito 2008, without yellow, which is too light for lines on white.
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
@@ -32,7 +33,7 @@ STYLE: dict[str, Any] = {
 
 def style() -> dict[str, Any]:
     """The settings for `matplotlib.rc_context` or `matplotlib.rcParams.update`."""
-    from matplotlib import cycler
+    from matplotlib.rcsetup import cycler
 
     return STYLE | {"axes.prop_cycle": cycler(linestyle=DASHES) * cycler(color=COLOURS)}
 
@@ -44,7 +45,8 @@ def styled(draw: Callable[P, R]) -> Callable[P, R]:
     def with_style(*arguments: P.args, **options: P.kwargs) -> R:
         import matplotlib
 
-        with matplotlib.rc_context(style()):
+        settings: Any = style()
+        with matplotlib.rc_context(settings):
             return draw(*arguments, **options)
 
     return with_style

@@ -40,7 +40,9 @@ def of_chunks(log: Sequence[Record], name: str) -> tuple[np.ndarray, np.ndarray]
 
 def of_validation(log: Sequence[Record], name: str) -> tuple[np.ndarray, np.ndarray]:
     """The steps (points,) and a metric over the validation split; empty without one."""
-    points = [(r["step"], numbers(r["validation"][name])) for r in log if r["validation"]]
+    points = [
+        (r["step"], numbers(r["validation"][name])) for r in log if name in (r["validation"] or ())
+    ]
     return np.array([step for step, _ in points]), np.array([value for _, value in points])
 
 
@@ -68,7 +70,7 @@ def numbers(value: Any) -> np.ndarray:
         return value.astype(np.float64)
     if isinstance(value, list):
         return np.array([numbers(part) for part in value], np.float64)
-    return np.float64(math.nan if value is None else value)
+    return np.asarray(math.nan if value is None else value, np.float64)
 
 
 def label(name: str) -> str:

@@ -81,7 +81,8 @@ def kernels(name: str, tiles: np.ndarray) -> str:
     sheet = np.ones((rows * columns, height + 1, width + 1, 3), np.float32)
     sheet[: len(tiles), :height, :width] = colours
     sheet = sheet.reshape(rows, columns, height + 1, width + 1, 3).swapaxes(1, 2)
-    picture = png(np.uint8(255 * sheet.reshape(rows * (height + 1), columns * (width + 1), 3)))
+    sheet = sheet.reshape(rows * (height + 1), columns * (width + 1), 3)
+    picture = png((255 * sheet).astype(np.uint8))
     scale = (
         "colours: a weight of 0 is middle grey"
         if scaled.shape[-1] == 3

@@ -156,7 +156,8 @@ def pixels(x: Any) -> np.ndarray | None:
     if x.dtype == np.uint8:
         return x
     low, high = (0.0, 1.0) if x.min() >= 0 and x.max() <= 1 else (float(x.min()), float(x.max()))
-    return np.uint8(255 * (np.nan_to_num(x.astype(np.float32)) - low) / (high - low or 1))
+    scaled = (np.nan_to_num(x.astype(np.float32)) - low) / (high - low or 1)
+    return (255 * scaled).astype(np.uint8)
 
 
 def sprite(images: np.ndarray) -> tuple[str, int]:
@@ -174,7 +175,7 @@ def sprite(images: np.ndarray) -> tuple[str, int]:
         whole = whole.reshape(rows, columns, height, width, channels).swapaxes(1, 2)
         whole = whole.reshape(rows * height, columns * width, channels)
         for levels in (255, 15, 3):
-            uri = png(np.uint8(np.round(whole / 255 * levels) / levels * 255))
+            uri = png((np.round(whole / 255 * levels) / levels * 255).astype(np.uint8))
             if len(uri) <= SPRITE_BYTES:
                 return uri, columns
     return uri, columns
@@ -235,8 +236,8 @@ def _worst_in_words(judged: Judged, mistakes: Sequence[int], classes: Sequence[s
     if not mistakes:
         return "<p>There is none.</p>"
     rows = "".join(
-        f"<tr><td>{row}<td>{escape(classes[judged.true[row]])} ({judged.of_true[row]:.2%})"
-        f"<td>{escape(classes[judged.predicted[row]])} ({judged.confidence[row]:.2%})</tr>"
+        f"<tr><td>{row}<td>{escape(classes[int(judged.true[row])])} ({judged.of_true[row]:.2%})"
+        f"<td>{escape(classes[int(judged.predicted[row])])} ({judged.confidence[row]:.2%})</tr>"
         for row in mistakes
     )
     return (

@@ -167,7 +167,7 @@ def _thinned(line: Line) -> Line:
     each = -(-len(x) // MOST_POINTS)
     if each > 1:
         starts = np.arange(0, len(x), each)
-        counts = np.diff([*starts, len(x)])
+        counts = np.diff(np.append(starts, len(x)))
         x = np.add.reduceat(x, starts) / counts
         y = np.add.reduceat(y, starts) / counts.reshape(-1, *[1] * (y.ndim - 1))
     return line._replace(x=x, y=y)

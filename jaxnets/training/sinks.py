@@ -73,7 +73,7 @@ class TensorBoard:
                     f"but got {image.shape} of {image.dtype}; pass one image per name"
                 )
             if image.dtype.kind == "f":
-                image = np.uint8(np.clip(np.nan_to_num(image), 0, 1) * 255 + 0.5)
+                image = (np.clip(np.nan_to_num(image), 0, 1) * 255 + 0.5).astype(np.uint8)
             self.writer.add_image(name, image, step, dataformats="HWC")
 
 
@@ -91,7 +91,7 @@ def tensorboard(folder: str | Path) -> Iterator[TensorBoard]:
       OSError: the folder cannot be written to.
     """
     try:
-        from tensorboardX import SummaryWriter
+        from tensorboardX import SummaryWriter  # type: ignore[import-not-found]
     except ModuleNotFoundError as error:
         raise RunError(
             "tensorboard expects the package tensorboardX, but it is not installed; "
