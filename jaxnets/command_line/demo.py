@@ -125,7 +125,7 @@ def finish(
     probabilities = predict_proba(train_step, state, mnist.test.x)
     page = run_page(
         folder,
-        predicted=Predictions(*mnist.test, probabilities, mnist.classes),
+        predicted=Predictions(mnist.test.x, mnist.test.y, probabilities, mnist.classes),
         network=Network(train_step.model, state.params, mnist.test.x),
     )
     write(folder / "report.html", page)
