@@ -34,7 +34,9 @@ def draw(results: dict[str, dict[str, Any]], seeds: int) -> Figure:
         axes.set_xticks(counts, [str(count) for count in counts])
         axes.minorticks_off()
         axes.margins(x=0.12)
-        axes.set_ylim(0, 105)  # an interval over few seeds may end outside of it
+        least = min(100 * row[method]["mean"] for row in by_count.values() for method in COLOURS)
+        # an interval over few seeds may end outside of it
+        axes.set_ylim(max(0, 10 * (least // 10) - 10), 103)
         axes.grid(alpha=0.3)
     panels[0].set_ylabel("test accuracy (%)", fontsize=13)
     panels[0].legend(fontsize=12, loc="lower right")
