@@ -132,7 +132,7 @@ def _path(axes: _Axes, x: np.ndarray, y: np.ndarray) -> str:
         else:
             pen = "M"
     if len(steps) == 1:
-        steps.append("h0.1")  # one point, drawn by the line's round end
+        steps.append("m-4 0h8")  # one point, drawn as a dash
     return "".join(steps)
 
 
