@@ -12,6 +12,7 @@ from typing import Any, NoReturn
 import jax
 import tyro
 
+from experiments import distributed
 from jaxnets import LayerError
 from jaxnets.data import DataError
 from jaxnets.errors import JSONError
@@ -23,9 +24,12 @@ from jaxnets.training import (
     FitResult,
     Interrupted,
     NonFiniteLoss,
+    PeerLost,
     RunError,
     SavingFailed,
 )
+
+PEER_LOST = 76  # the exit status when another process of the run ended
 
 
 def main(
@@ -35,7 +39,7 @@ def main(
 
     The status is 0; or 2 for a mistake in the options or a failure of the system, such as a full
     disk, reported in one message without a traceback; or 130 after Ctrl-C and 75 after SIGTERM,
-    with the run saved.
+    with the run saved; or 76 if another process of the run ended, and 77 if one is stuck.
 
     Args:
       experiment: called with the options.
@@ -47,13 +51,19 @@ def main(
     config = tyro.cli(config_type, prog=_command(script), description=_description(script))
     warnings.showwarning = lambda message, *_: print(f"warning: {message}", file=sys.stderr)
     try:
+        if getattr(config, "distributed", False):
+            distributed.initialize()
         if keep_compiled:
             _cache_compilations()
-        experiment(config)
+        with distributed.first_process_prints():
+            experiment(config)
     except NonFiniteLoss as error:
         _fail(f"{error}\nThe state before that step is saved; with --resume it is run again.")
     except SavingFailed as error:
         _fail(f"{error}\n{_save_elsewhere(error.fit)}")
+    except PeerLost as error:
+        print(f"error: {error}", file=sys.stderr, flush=True)
+        os._exit(PEER_LOST)  # the usual exit waits for all processes
     except (DataError, JSONError, LayerError, RunError, CheckpointError) as error:
         _fail(str(error))
     except OSError as error:

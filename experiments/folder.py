@@ -33,7 +33,7 @@ rcParams.update(style())  # of every figure that an experiment writes
 LOCK = "run.lock"
 CURE = "start again in another folder"
 # Options that may differ when a run is resumed; older runs have "results".
-MAY_CHANGE = ("epochs", "out", "resume", "results", "workers")
+MAY_CHANGE = ("epochs", "out", "resume", "results", "workers", "distributed", "stall_seconds")
 
 
 def open_folder(name: str, config: Any) -> tuple[Path, bool]:
@@ -59,7 +59,7 @@ def open_folder(name: str, config: Any) -> tuple[Path, bool]:
         has_run = _holds_run(
             folder, config.resume
         )  # another run may have started and ended in the meantime
-        for names in ("*.json", "*.jsonl", "*.png", "*.safetensors", "*.html"):
+        for names in ("*.json", "*.jsonl", "*.png", "*.safetensors", "*.html", "*.jaxnets"):
             remove_stale(folder, names)
     except OSError as error:
         raise RunError(

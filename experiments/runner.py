@@ -17,15 +17,18 @@ import optax
 import tyro
 from matplotlib.figure import Figure
 
-from experiments import pages, reports
+from experiments import distributed, pages, reports
 from experiments.folder import begin, cut, save_params, write_figure, write_json
 from jaxnets.data import Dataset
 from jaxnets.layer import Key
+from jaxnets.saved_model import save_model
 from jaxnets.training import (
     Checkpoints,
+    FileStore,
     FitResult,
     Interrupted,
     RunError,
+    ShardedStore,
     combine,
     console,
     fit,
@@ -35,7 +38,7 @@ from jaxnets.training.monitors import loss_spikes
 from jaxnets.training.population import PopulationResult, fit_population
 from jaxnets.training.report import to_json
 from jaxnets.training.runners import Strategy
-from jaxnets.training.train_step import Hparams
+from jaxnets.training.train_step import Hparams, resolve
 
 # Each with its default peak learning rate.
 OPTIMIZERS: dict[str, tuple[Callable[..., optax.GradientTransformation], float]] = {
@@ -104,6 +107,11 @@ class RecipeConfig(TrainingConfig):
     """Number of networks to train, with consecutive seeds from --seed."""
     strategy: Strategy | None = None
     """How several networks train: vmap, all at once; map, one by one; None, the faster."""
+    distributed: Flag = False
+    """Train with several processes, started by SLURM, Open MPI, Kubernetes, Cloud TPU or
+    `experiments.launch`, with --out in a folder that all can read and write."""
+    stall_seconds: float | None = None
+    """With --distributed: end with status 77 if no chunk ends for so long."""
 
     @property
     def hparams(self) -> dict[str, float]:
@@ -131,6 +139,7 @@ class Run:
 
     Attributes:
       folder: new and empty, or that of the run to continue.
+      shared: the same, but for the other processes of a run, whose own folder is deleted.
       resumes: whether it contains a run to continue.
       interrupted: the exception that ended `fit` early, or None.
     """
@@ -138,7 +147,8 @@ class Run:
     def __init__(self, name: str, config: Config, dataset: Dataset):
         self.name, self.config, self.dataset = name, config, dataset
         self.interrupted: Interrupted | None = None
-        self.folder, self.resumes = begin(name, config, dataset, **config.hparams)
+        opened = distributed.begin(begin, name, config, dataset, **config.hparams)
+        self.folder, self.shared, self.resumes = opened
         self.began = time.perf_counter()
 
     def fit(self, train_step: Any, train: Any, *, seeds: int = 1, **options: Any) -> Any:
@@ -157,6 +167,7 @@ class Run:
         saved, log = self.saved("training"), self.folder / "metrics.jsonl"
         cut(log, saved["checkpoints"].latest_valid() or 0)
         options |= {"chunk_seconds": config.chunk_seconds, **saved}
+        options |= distributed.options(config, seeds)
         if seeds == 1:
             single = {"key": jax.random.key(config.seed), "hparams": config.hparams}
             train_them, options = fit, single | {"callbacks": [loss_spikes()]} | options
@@ -194,8 +205,9 @@ class Run:
 
     def saved(self, name: str, *, keep: int = 3) -> dict[str, Any]:
         """Options with which `training.fit` saves in the folder under a name, and resumes."""
-        folder = self.folder / "checkpoints" / name
-        checkpoints = Checkpoints(folder, every=self.config.save_seconds, keep=keep)
+        folder = self.shared / "checkpoints" / name
+        store = ShardedStore if getattr(self.config, "distributed", False) else FileStore
+        checkpoints = Checkpoints(folder, every=self.config.save_seconds, keep=keep, store=store)
         return {"checkpoints": checkpoints, "resume": self.resumes}
 
     def finish(
@@ -218,6 +230,8 @@ class Run:
         if make_report is None:
             make_report = reports.classifiers if population else reports.classifier
         report = make_report(self, train_step, result)
+        if make_report is reports.classifier:
+            self.save_model(train_step, train_state, report.result)
         shared = {
             "steps": int(np.max(train_state.step)),
             "compile_seconds": result.compile_seconds,
@@ -243,6 +257,12 @@ class Run:
         )
         if self.interrupted is not None:
             raise self.interrupted
+
+    def save_model(self, train_step: Any, train_state: Any, metadata: Mapping[str, Any]) -> None:
+        """Write model.jaxnets, from which `load_model` predicts in any process."""
+        model, dataset = resolve(train_step, self.config.hparams)[0].model, self.dataset
+        options = {"classes": dataset.classes, "metadata": to_json(metadata)}
+        save_model(self.folder / "model.jaxnets", model, train_state, dataset.test.x, **options)
 
     def write(self, result: Mapping[str, Any], figures: Mapping[str, Figure], **page: Any) -> Any:
         """Write the figures, result.json and the page; return the result as it is in the file.

@@ -14,16 +14,19 @@ from jaxnets.recurrence import recurrent, scan_over_time
 if TYPE_CHECKING:
     from jaxnets import (
         data,
+        export,
         inspect,
         interop,
         losses,
         lowering,
         metrics,
         models,
+        saved_model,
         training,
         word_vectors,
     )
     from jaxnets.inspect import summary
+    from jaxnets.saved_model import load_model, save_model
     from jaxnets.training import evaluate, fit, make_train_step, predict
 
     __version__: str
@@ -35,9 +38,11 @@ __all__ = [
     "__version__",
     "data",
     "evaluate",
+    "export",
     "fit",
     "inspect",
     "interop",
+    "load_model",
     "losses",
     "lowering",
     "make_train_step",
@@ -46,6 +51,8 @@ __all__ = [
     "network",
     "predict",
     "recurrent",
+    "save_model",
+    "saved_model",
     "scan_over_time",
     "serial",
     "stateless",
@@ -57,14 +64,16 @@ __all__ += layers.__all__
 
 # Imported lazily, so that `import jaxnets` takes no longer than `import jax`.
 _NAMESPACES = (
-    *("data", "inspect", "interop", "losses", "lowering", "metrics", "models", "training"),
-    "word_vectors",
+    *("data", "export", "inspect", "interop", "losses", "lowering", "metrics", "models"),
+    *("saved_model", "training", "word_vectors"),
 )
 _FUNCTIONS = {
     "evaluate": "training",
     "fit": "training",
+    "load_model": "saved_model",
     "make_train_step": "training",
     "predict": "training",
+    "save_model": "saved_model",
     "summary": "inspect",
 }
 

@@ -42,4 +42,12 @@ class DamagedError(CheckpointError):
 
 
 class CheckpointWarning(UserWarning):
-    """A checkpoint is damaged; the previous one is restored instead."""
+    """A checkpoint is damaged, and the previous one is restored; or it was sharded differently."""
+
+
+class ModelFileError(ValueError):
+    """A model cannot be saved or loaded, or what it is given does not fit; says how to fix it."""
+
+
+class ModelFileWarning(UserWarning):
+    """A saved model's program is refused; the model is built again from its name and arguments."""

@@ -16,13 +16,13 @@ FILES = {str(path.relative_to(PACKAGE)): path for path in sorted(PACKAGE.rglob("
 # The parts of the library that each part may import.
 LAYERS = (  # each may import from those above it in this list, and from its own as in SAME_LAYER
     {"layer", "errors", "checks", "keys", "trees", "dtypes", "arrays", "named", "messages"}
-    | {"locks", "files", "json_files", "tensors", "sharding", "padded", "plot_style"},
+    | {"locks", "files", "json_files", "tensors", "sealed", "sharding", "padded", "plot_style"},
     {"jaxpr", "compose", "recurrence", "lowering"},
     {"layers", "losses", "metrics"},
     {"models", "data"},
     {"training", "inspect"},
     {"word_vectors"},
-    {"interop"},
+    {"interop", "export", "saved_model"},
     {"report_page"},
     {"command_line", "__main__"},
 )
@@ -31,15 +31,18 @@ SAME_LAYER = {  # allowed imports within a layer
     "keys": {"layer"},
     "dtypes": {"layer", "errors", "padded"},
     "padded": {"errors"},
+    "sharding": {"checks", "errors"},
     "trees": {"layer", "errors", "messages"},
     "files": {"locks", "messages"},
     "json_files": {"files", "errors", "messages"},
     "tensors": {"json_files", "errors"},
+    "sealed": {"tensors", "files"},
     "recurrence": {"compose"},
     "lowering": {"jaxpr"},
     "losses": {"metrics"},
     "inspect": {"training"},
     "__main__": {"command_line"},
+    "saved_model": {"export", "interop"},
 }
 
 

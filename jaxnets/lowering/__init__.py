@@ -14,6 +14,7 @@ from jaxnets.lowering.plain import (
     plain_max_pool,
     plain_sum_pool,
 )
+from jaxnets.lowering.plain_context import plain_operations
 from jaxnets.lowering.plain_recurrent import plain_gru, plain_lstm, plain_simple_rnn
 from jaxnets.lowering.pooling import avg_pool, max_pool, sum_pool
 from jaxnets.lowering.recurrent import gru, lstm
@@ -37,6 +38,7 @@ __all__ = [
     "plain_gru",
     "plain_lstm",
     "plain_max_pool",
+    "plain_operations",
     "plain_simple_rnn",
     "plain_sum_pool",
     "sum_pool",

@@ -18,6 +18,7 @@ from jaxnets.lowering import patches
 from jaxnets.lowering.dispatch import Convolution, choose, patches_fit
 from jaxnets.lowering.padding import Ints, Pairs
 from jaxnets.lowering.plain import plain_conv, plain_conv_transpose
+from jaxnets.lowering.plain_context import needs_plain
 
 
 def conv(
@@ -25,6 +26,8 @@ def conv(
 ) -> Array:
     """Cross-correlation of (batch, *space, channels) with (*size, channels / groups, features)."""
     options = (strides, padding, dilation, groups)
+    if needs_plain(x):
+        return plain_conv(x, kernel, *options)
     implementation = choose("cpu", Convolution.of_arrays(x, kernel, *options))
     if implementation is plain_conv:
         return plain_conv(x, kernel, *options)
@@ -80,7 +83,8 @@ def conv_transpose(
 ) -> Array:
     """The transpose of `conv` with the same kernel, to a spatial shape of `extent`."""
     size = math.prod(x.shape[:-1] + kernel.shape[:-1]) * groups * x.dtype.itemsize
-    implementation = _conv_transpose if patches_fit(size) else plain_conv_transpose
+    is_plain = needs_plain(x) or not patches_fit(size)
+    implementation = plain_conv_transpose if is_plain else _conv_transpose
     return implementation(x, kernel, extent, strides, padding, dilation, groups)
 
 

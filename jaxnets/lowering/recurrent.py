@@ -14,6 +14,7 @@ from jax import lax
 from jaxnets.layer import Array
 from jaxnets.lowering.cpu_gru import gru_backward, gru_forward
 from jaxnets.lowering.cpu_lstm import lstm_backward, lstm_forward
+from jaxnets.lowering.plain_context import needs_plain
 from jaxnets.lowering.plain_recurrent import Arrays, plain_gru, plain_lstm
 
 # With fewer units, the plain scan is as fast or faster (experiments.bench.recurrent).
@@ -105,5 +106,5 @@ def gru(
 
 
 def _is_plain(x: Array, carry: Arrays, kept: Array | None, fewest: int) -> bool:
-    few = carry[0].shape[-1] < fewest or 0 in x.shape
+    few = needs_plain(x) or carry[0].shape[-1] < fewest or 0 in x.shape
     return kept is not None or few or jax.default_backend() != "cpu"

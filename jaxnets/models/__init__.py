@@ -1,4 +1,4 @@
-"""Complete models, each a `Layer`, and generation from a language model."""
+"""Complete models, each a `Layer`; trained ones; and generation from a language model."""
 
 from jaxnets.models.alexnet import alexnet, alexnet_one_tower
 from jaxnets.models.convnext import convnext
@@ -7,6 +7,8 @@ from jaxnets.models.lenet import lenet5, lenet_batch_norm
 from jaxnets.models.linear import linear, logistic, perceptron
 from jaxnets.models.mlp import autoencoder, mlp
 from jaxnets.models.mobilenet import efficientnet_lite0, mobilenet_v2
+from jaxnets.models.pretrained import Pretrained, pretrained
+from jaxnets.models.recorded import recorded as _recorded
 from jaxnets.models.recurrent import lstm_classifier
 from jaxnets.models.resnet import resnet18, resnet20, resnet50
 from jaxnets.models.series import fcn, resnet1d
@@ -17,6 +19,7 @@ from jaxnets.models.unet import unet
 from jaxnets.models.vgg import vgg11, vgg16
 
 __all__ = [
+    "Pretrained",
     "alexnet",
     "alexnet_one_tower",
     "autoencoder",
@@ -34,6 +37,7 @@ __all__ = [
     "mlp",
     "mobilenet_v2",
     "perceptron",
+    "pretrained",
     "resnet1d",
     "resnet18",
     "resnet20",
@@ -46,3 +50,8 @@ __all__ = [
     "vgg11",
     "vgg16",
 ]
+
+NO_MODELS = {"Pretrained", "generate", "pretrained"}  # functions that return no model
+
+for _name in set(__all__) - NO_MODELS:
+    globals()[_name] = _recorded(globals()[_name])

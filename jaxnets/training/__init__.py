@@ -1,6 +1,7 @@
 """Training: a pure train step, chunks of steps as one compiled program, and the training loop."""
 
 from jaxnets.errors import RunError
+from jaxnets.sharding import ShardingPlan
 from jaxnets.training import monitors
 from jaxnets.training.checkpoint import (
     CheckpointError,
@@ -13,9 +14,10 @@ from jaxnets.training.checkpoint import (
 from jaxnets.training.descent import Trajectory, descend
 from jaxnets.training.ema import params_ema
 from jaxnets.training.evaluate import evaluate
-from jaxnets.training.exceptions import Interrupted, NonFiniteLoss, SavingFailed
+from jaxnets.training.exceptions import Interrupted, NonFiniteLoss, PeerLost, SavingFailed
 from jaxnets.training.fit import FitResult, fit
 from jaxnets.training.momentum import momentum
+from jaxnets.training.placement import ShardingReport, sharding_report
 from jaxnets.training.predict import predict, predict_outputs, predict_proba
 from jaxnets.training.rate_finder import RangeTest, find_learning_rate
 from jaxnets.training.report import Progress, combine, console, json_lines
@@ -35,6 +37,7 @@ __all__ = [
     "FitResult",
     "Interrupted",
     "NonFiniteLoss",
+    "PeerLost",
     "Progress",
     "RangeTest",
     "Restored",
@@ -42,6 +45,8 @@ __all__ = [
     "RunError",
     "SavingFailed",
     "ShardedStore",
+    "ShardingPlan",
+    "ShardingReport",
     "TensorBoard",
     "TrainState",
     "TrainStep",
@@ -66,6 +71,7 @@ __all__ = [
     "predict_outputs",
     "predict_proba",
     "scalars",
+    "sharding_report",
     "start_run",
     "tensorboard",
 ]

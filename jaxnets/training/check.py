@@ -9,9 +9,11 @@ from jax.sharding import Mesh
 
 from jaxnets.errors import RunError
 from jaxnets.layer import Layer
-from jaxnets.sharding import mesh_of
+from jaxnets.sharding import BATCH, MEMBERS, ShardingPlan
 from jaxnets.training.arguments import count
 from jaxnets.training.checkpoint import Checkpoints
+from jaxnets.training.placement import mesh_for
+from jaxnets.training.runners import OneModel, Runner
 from jaxnets.training.source import Remainder
 from jaxnets.training.splits import check_batch
 
@@ -183,6 +185,16 @@ def check_reporting(where: str, report: Any, callbacks: Any, chunk_seconds: Any)
         )
 
 
+def check_stall(where: str, stall_seconds: Any) -> None:
+    """Refuse an invalid time without progress."""
+    number = isinstance(stall_seconds, int | float | np.number) and stall_seconds is not True
+    if stall_seconds is not None and not (number and 0 < stall_seconds < np.inf):
+        raise RunError(
+            f"{where} expects stall_seconds to be a positive number, but got {stall_seconds!r}; "
+            "600 is usual, None waits for ever"
+        )
+
+
 def check_strategy(where: str, strategy: Any) -> None:
     """Refuse an unknown strategy of a population."""
     if strategy not in ("vmap", "map", None):
@@ -192,16 +204,28 @@ def check_strategy(where: str, strategy: Any) -> None:
         )
 
 
-def check_devices(devices: Any, batch_size: int) -> Mesh | None:
-    """The mesh of this many devices, which must divide the batch evenly."""
+def check_sharding(
+    devices: Any, plan: Any, batch_size: int, runner: Runner
+) -> tuple[Mesh | None, ShardingPlan | None]:
+    """The mesh and the plan of a run; refuses sizes that the devices do not divide evenly."""
     devices = count("fit", "devices", devices)
-    try:
-        mesh = mesh_of(devices)
-    except ValueError as error:
-        raise RunError(f"fit: {error}") from None
-    if batch_size % devices:
+    if plan is None:
+        plan = ShardingPlan({BATCH: devices})
+    elif not isinstance(plan, ShardingPlan) or devices != 1:
+        got = f"both devices={devices} and sharding" if devices != 1 else repr(plan)
         raise RunError(
-            f"fit expects a batch that {devices} devices divide evenly, but got "
-            f"batch_size={batch_size}; use {max(batch_size // devices, 1) * devices}"
+            f"fit expects devices or sharding=ShardingPlan(...), but got {got}; pass one"
         )
-    return mesh
+    mesh = mesh_for("fit", plan)
+    if batch_size % (shards := plan.axes.get(BATCH, 1)):
+        raise RunError(
+            f"fit expects a batch that {shards} devices divide evenly, but got "
+            f"batch_size={batch_size}; use {max(batch_size // shards, 1) * shards}"
+        )
+    members = 1 if isinstance(runner, OneModel) else runner.members
+    if members % (shards := plan.axes.get(MEMBERS, 1)):
+        raise RunError(
+            f'the axis "members" expects a population that {shards} devices divide evenly, but got '
+            f"{members} models; use {max(members // shards, 1) * shards}"
+        )
+    return mesh, plan

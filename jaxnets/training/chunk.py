@@ -5,11 +5,13 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+from jax.sharding import Mesh
 
 from jaxnets.keys import where
 from jaxnets.layer import Array, Key
 from jaxnets.lowering import compiler_options
 from jaxnets.training.divergence import all_finite
+from jaxnets.training.placement import out_shardings
 from jaxnets.training.programs import program
 from jaxnets.training.runners import Runner
 from jaxnets.training.source import Reader
@@ -19,11 +21,17 @@ CAPACITY = 4096  # maximum number of steps per chunk
 
 
 def chunk_program(
-    train_step: Any, train_state: Any, runner: Runner, reader: Reader, skip_nonfinite: bool
+    train_step: Any,
+    train_state: Any,
+    runner: Runner,
+    reader: Reader,
+    skip_nonfinite: bool,
+    mesh: Mesh | None = None,
 ) -> Any:
     """The jitted function of `make_chunk`, which donates the train state.
 
     Both bounds of its loop are traced, so that one executable serves all lengths up to `CAPACITY`.
+    On a mesh, the train state keeps its shardings, and every device has the sums and objectives.
     """
     options = compiler_options(getattr(train_state, "params", train_state))
     return program(
@@ -32,6 +40,7 @@ def chunk_program(
         *(runner, reader, skip_nonfinite, tuple(options.items())),
         donate_argnums=0,
         compiler_options=options,
+        **out_shardings(mesh, train_state),
     )
 
 

@@ -11,8 +11,9 @@ import numpy as np
 
 from jaxnets.arrays import shape_of
 from jaxnets.layer import Key
-from jaxnets.sharding import replicate, use_mesh
+from jaxnets.sharding import ShardingPlan, place, replicate, use_mesh
 from jaxnets.training.chunk import CAPACITY, chunk_program, step_program
+from jaxnets.training.placement import state_shardings
 from jaxnets.training.programs import executable, program
 from jaxnets.training.runners import OneModel, Runner
 from jaxnets.training.source import Source
@@ -34,7 +35,8 @@ class CompiledLoop:
       period: the number of steps after which the training metrics are reset.
       on_nonfinite: as in `fit`.
       runner: the runner of one model, or of a population.
-      mesh: the devices over which each batch is sharded; None for a single device.
+      mesh: the devices over which the run is sharded; None for a single device.
+      plan: what is sharded over the mesh, and how.
     """
 
     train_step: Any
@@ -44,6 +46,7 @@ class CompiledLoop:
     on_nonfinite: OnNonFinite = "stop"
     runner: Runner = OneModel()  # noqa: RUF009
     mesh: jax.sharding.Mesh | None = None
+    plan: ShardingPlan | None = None
 
     @property
     def steps_per_epoch(self) -> int:
@@ -59,7 +62,26 @@ class CompiledLoop:
     def init(self, keys: Key, hparams: Hparams) -> Any:
         """The initial train state, computed by one program."""
         x = jax.tree.map(lambda leaf: np.zeros(leaf.shape, leaf.dtype), self.source.example.x)
-        return self._init((keys, hparams), x)
+        if self.mesh is None:
+            return self._init((keys, hparams), x)
+        shapes = self.init_shapes(keys, hparams)
+        options = {"out_shardings": self.shardings(shapes)}
+        init = program(
+            self.train_step, _make_init, self.runner, compiler_options=INIT_OPTIONS, **options
+        )
+        with use_mesh(self.mesh):
+            return init(*replicate(self.mesh, ((keys, hparams), x)))
+
+    def shardings(self, shapes: Any) -> Any:
+        """The sharding of each leaf of a train state, on a mesh."""
+        members = None if isinstance(self.runner, OneModel) else self.runner.members
+        return state_shardings(self.mesh, self.plan, shapes, members)
+
+    def place(self, train_state: Any) -> Any:
+        """A train state sharded as the plan says."""
+        if self.mesh is None:
+            return train_state
+        return place(train_state, self.shardings(train_state))
 
     def init_shapes(self, keys: Key, hparams: Hparams) -> Any:
         """The shapes and dtypes of what `init` returns."""
@@ -68,6 +90,16 @@ class CompiledLoop:
     @property
     def _init(self) -> Any:
         return program(self.train_step, _make_init, self.runner, compiler_options=INIT_OPTIONS)
+
+    def place_shapes(self, shapes: Any) -> Any:
+        """The shapes of a train state, with the sharding of each leaf."""
+        if self.mesh is None:
+            return shapes
+
+        def placed(leaf: Any, sharding: Any) -> jax.ShapeDtypeStruct:
+            return jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=sharding)
+
+        return jax.tree.map(placed, shapes, self.shardings(shapes))
 
     def zero_sums(self, train_state: Any, hparams: Hparams) -> Sums:
         """Sums of zero, for the start of a period."""
@@ -78,7 +110,8 @@ class CompiledLoop:
 
         batched = self.runner.over_members(member, self.source.reader.epochs.batch_size)
         shapes = jax.eval_shape(batched, (train_state, hparams), self.batch)
-        return jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), shapes)
+        zeros = jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), shapes)
+        return replicate(self.mesh, zeros)
 
     def run(
         self, train_state: Any, sums: Sums, hparams: Hparams, arrays: Any, start: int, stop: int
@@ -108,7 +141,7 @@ class CompiledLoop:
         """The compiled program of a chunk for these arguments, arrays or their shapes."""
         skip = self.on_nonfinite == "skip"
         train_state, reader = arguments[0], self.source.reader
-        chunk = chunk_program(self.train_step, train_state, self.runner, reader, skip)
+        chunk = chunk_program(self.train_step, train_state, self.runner, reader, skip, self.mesh)
         return executable(self.train_step, chunk, arguments)
 
     def for_member(self, member: int) -> tuple["CompiledLoop", Callable[[Any], Any]]:

@@ -7,6 +7,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.sharding import Mesh
 
 from jaxnets.arrays import as_examples, shape_of
 from jaxnets.data.stream import Stream
@@ -14,6 +15,7 @@ from jaxnets.errors import RunError
 from jaxnets.keys import clone_keys
 from jaxnets.layer import Array
 from jaxnets.metrics import Metric
+from jaxnets.sharding import BATCH, ShardingPlan, mesh_in, place_rows, to_host, use_mesh
 from jaxnets.training.arguments import check_metrics, count, data_as_pair
 from jaxnets.training.check import check_train_state, check_train_step
 from jaxnets.training.labels import (
@@ -22,6 +24,7 @@ from jaxnets.training.labels import (
     criteria_of,
     explain_input_errors,
 )
+from jaxnets.training.placement import place_state
 from jaxnets.training.programs import program
 from jaxnets.training.runners import OneModel, Runner
 from jaxnets.training.train_step import Batch, Hparams, Sums, TrainStep, resolve
@@ -39,6 +42,7 @@ def evaluate(
     hparams: Hparams = None,
     metrics: Mapping[str, Metric] | None = None,
     block_size: int = BLOCK,
+    sharding: ShardingPlan | None = None,
 ) -> dict[str, Any]:
     """Each metric over the whole split; exact, as padding in the last block is masked.
 
@@ -50,6 +54,7 @@ def evaluate(
       hparams: the hyperparameters, if the train step is a function of them.
       metrics: the metrics to compute, by name; by default those of the train step.
       block_size: rows per block; it limits the memory and does not change the result.
+      sharding: as in `fit`; by default, the devices that hold the train state.
 
     Returns:
       The values by name: floats, or NumPy arrays for metrics that are not scalars.
@@ -59,6 +64,7 @@ def evaluate(
       TypeError: `metrics` is not a dict of metrics.
     """
     options = {"metrics": metrics, "block_size": block_size}
+    train_state = place_state("evaluate", sharding, train_state)
     return evaluate_members(train_step, train_state, split, hparams, OneModel(), **options)
 
 
@@ -84,10 +90,12 @@ def evaluate_members(
     state = clone_keys((train_state, hparams))
     block_sums = program(train_step, _make_block_sums, runner, named)
     x = None if isinstance(split, Stream) else split.x
-    with explain_input_errors(where, first_outputs(train_step, state, runner), x):
+    mesh = mesh_in(train_state)
+    explained = explain_input_errors(where, first_outputs(train_step, state, runner), x)
+    with use_mesh(mesh), explained:
         _check_values(where, train_step, state, split, runner, named, block_size)
-        sums = [block_sums(state, block) for block in blocks(block_size, split)]
-    total = jax.tree.map(lambda *parts: jnp.stack(parts).sum(0), *sums)
+        sums = [block_sums(state, block) for block in blocks(block_size, split, mesh)]
+        total = jax.tree.map(lambda *parts: jnp.stack(parts).sum(0), *sums)
     return values(train_step, total, hparams, runner, diverged, named=named)
 
 
@@ -111,6 +119,8 @@ def values(
         step = _with_metrics(resolve(train_step, member_hparams)[0], named)
         return step.values(member_sums) if hasattr(step, "values") else {}
 
+    if mesh_in(sums) is not None:
+        sums = jax.tree.map(jnp.asarray, to_host(sums))
     # An undefined metric is NaN, which is not an error, even with JAX_DEBUG_NANS.
     with allow_nonfinite():
         if isinstance(runner, OneModel):
@@ -199,8 +209,13 @@ def allow_nonfinite() -> Iterator[None]:
         yield
 
 
-def blocks(size: int, split: Any) -> Iterator[Batch]:
-    """Blocks of `size` examples; the last is padded with zeros of weight 0."""
+def blocks(size: int, split: Any, mesh: Mesh | None = None) -> Iterator[Batch]:
+    """Blocks of `size` examples; the last is padded with zeros of weight 0.
+
+    On a mesh, they are sharded over "batch", and have a few more examples if that is needed.
+    """
+    shards = 1 if mesh is None else mesh.shape.get(BATCH, 1)
+    size = -(-size // shards) * shards
     stream = isinstance(split, Stream)
     rows = len(split) if stream else len(jax.tree.leaves(split.x)[0])
     for start in range(0, max(rows, 1), size):
@@ -214,4 +229,4 @@ def blocks(size: int, split: Any) -> Iterator[Batch]:
         def pad(array: np.ndarray, missing: int = size - (stop - start)) -> np.ndarray:
             return np.pad(array, [(0, missing)] + [(0, 0)] * (array.ndim - 1))
 
-        yield Batch(*jax.tree.map(pad, (part.x, part.y, weights)))
+        yield place_rows(mesh, Batch(*jax.tree.map(pad, (part.x, part.y, weights))))

@@ -43,6 +43,25 @@ class NonFiniteLoss(ArithmeticError):
         self.step, self.train_state = run.step, run.train_state
 
 
+class PeerLost(RuntimeError):
+    """Another process of this run ended, or cannot be reached.
+
+    JAX cannot replace a process: exit (`os._exit`, since the usual exit waits for all processes),
+    start all of them again and pass `resume=True`. The number of processes and devices may change.
+
+    Attributes:
+      step: the last step that this process knows to be complete.
+    """
+
+    def __init__(self, step: int, cause: BaseException):
+        reason = str(cause).splitlines()[0][:200]
+        super().__init__(
+            f"another process of this run ended or cannot be reached after step {step} ({reason}); "
+            "start all processes again and pass resume=True"
+        )
+        self.step = step
+
+
 class SavingFailed(CheckpointError):
     """A checkpoint could not be written, and the run stopped; `fit` is the result so far."""
 

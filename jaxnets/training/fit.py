@@ -5,19 +5,21 @@ from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 from jaxnets.layer import Key
-from jaxnets.sharding import unshard
+from jaxnets.sharding import ShardingPlan, unshard
 from jaxnets.training.arguments import as_arrays, data_as_pair, single_key
 from jaxnets.training.check import (
     check_patience,
     check_reporting,
     check_run,
     check_saving,
+    check_stall,
     check_train_step,
 )
 from jaxnets.training.checkpoint import Checkpoints
 from jaxnets.training.compiled_loop import OnNonFinite
 from jaxnets.training.loop import Plan, train, validate
 from jaxnets.training.monitors import Monitor
+from jaxnets.training.peers import check_agreement
 from jaxnets.training.record import Record
 from jaxnets.training.report import Progress, Reporter, silent
 from jaxnets.training.resume import Saver, identity
@@ -71,6 +73,8 @@ def fit(
     callbacks: Sequence[Monitor] = (),
     chunk_seconds: float = 1.0,
     devices: int = 1,
+    sharding: ShardingPlan | None = None,
+    stall_seconds: float | None = None,
 ) -> FitResult:
     """Train a model, and evaluate it after every epoch if there is a validation split.
 
@@ -99,26 +103,35 @@ def fit(
         the step, or "ignore" it.
       checkpoints: where and how often to save the run; it is also saved at the end.
       resume: resume, bit for bit, from the newest of the `checkpoints`, or start a new run if there
-        is none. Only `epochs`, `steps`, `devices` and the reporting may differ from the saved run.
+        is none. Only `epochs`, `steps`, `devices`, `sharding` and the reporting may differ from the
+        saved run.
       report: called with a `Progress` after every chunk.
       callbacks: each is called with the train state and the chunk's objectives after every chunk,
         and returns warnings to report.
       chunk_seconds: how long the device works before control returns to Python, for reports,
         checkpoints and signals.
       devices: the number of JAX devices over which each batch is sharded; parameters and data are
-        replicated. The result is that of one device, up to the rounding of sums.
+        replicated. Short for `sharding=ShardingPlan({"batch": devices})`.
+      sharding: how the run is spread over several devices; the result is that of one device, up to
+        the rounding of sums. With `jax.distributed`, all processes make the same call, each reads
+        only its own rows of every batch, and the first one reports and saves. What is sharded stays
+        so in the result. See `sharding_report` for what each device holds.
+      stall_seconds: if no chunk ends for so long, as when another process is stuck, print the
+        stacks of all threads and end this process with status 77; by default, wait for ever. Pass
+        several times what a chunk, an evaluation and a save take together.
 
     Returns:
       A `FitResult`.
 
     Raises:
-      RunError: data, labels or sizes do not fit, which is checked before training; or the
-        checkpoints are of another run.
+      RunError: data, labels or sizes do not fit, which is checked before training; the checkpoints
+        are of another run; or the processes were started with different data or settings.
       CheckpointError: a checkpoint cannot be restored.
       NonFiniteLoss: the objective or the train state became NaN or infinite, and `on_nonfinite` is
         "stop"; the last finite state is saved.
       Interrupted: Ctrl-C or SIGTERM, after the current chunk; it holds the `FitResult` so far.
       SavingFailed: a checkpoint cannot be written; it holds the `FitResult` so far.
+      PeerLost: another process of the run ended.
     """
     check_train_step("fit", train_step)
     key, hparams = single_key("fit", key), as_arrays("fit", "hparams", hparams)
@@ -129,6 +142,7 @@ def fit(
     options |= {"batch_size": sizes.batch_size}
     check_saving("fit", on_nonfinite, checkpoints, resume)
     check_reporting("fit", report, callbacks, chunk_seconds)
+    check_stall("fit", stall_seconds)
 
     start_time = time.perf_counter()
     loop = one_model_loop(
@@ -138,11 +152,15 @@ def fit(
         **options,
         on_nonfinite=on_nonfinite,
         devices=devices,
+        sharding=sharding,
     )
     settings = {**options, "patience": sizes.patience}
-    saver = Saver(checkpoints, identity(data, validation, hparams, key=key, **settings), callbacks)
+    settings = identity(data, validation, hparams, key=key, **settings)
+    check_agreement("fit", loop.mesh, settings)
+    saver = Saver(checkpoints, settings, callbacks)
     total = sizes.total(loop.steps_per_epoch)
-    plan = Plan(total, hparams, data, validation, saver, report, callbacks, chunk_seconds)
+    timing = (chunk_seconds, stall_seconds)
+    plan = Plan(total, hparams, data, validation, saver, report, callbacks, *timing)
     run = initial_run(loop, key, hparams, start).compile(hparams)
     check_patience(validate(run, plan, rows=1), patience, axes=0)
     record = Record.of(run, sizes.patience)
@@ -157,7 +175,7 @@ def _result(record: Record, first: Run, batch_size: int, compile_seconds: float)
     run = record.run
     examples = (run.step - first.step) * batch_size
     return FitResult(
-        train_state=unshard(run.loop.mesh, record.train_state),
+        train_state=unshard(record.train_state),
         history=record.history,
         best_epoch=record.best_epoch[0] or None,
         compile_seconds=compile_seconds,

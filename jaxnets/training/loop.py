@@ -1,6 +1,7 @@
 """The training loop: chunks of steps, with evaluation, reports, signals and saving in between."""
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Any, NamedTuple
 
 import jax
@@ -8,14 +9,15 @@ import numpy as np
 
 from jaxnets.data.stream import Stream
 from jaxnets.errors import CheckpointError
-from jaxnets.sharding import use_mesh
+from jaxnets.sharding import agree, leads
 from jaxnets.training.divergence import nonfinite_data, nonfinite_warnings
 from jaxnets.training.evaluate import evaluate_members
 from jaxnets.training.exceptions import Interrupted, NonFiniteLoss, SavingFailed
 from jaxnets.training.interrupt import first_signal
 from jaxnets.training.monitors import Monitor
+from jaxnets.training.peers import as_peer_lost, exit_if_stalled
 from jaxnets.training.record import Record
-from jaxnets.training.report import Progress, Reporter
+from jaxnets.training.report import Progress, Reporter, silent
 from jaxnets.training.resume import Saver
 from jaxnets.training.run import Run, advance
 from jaxnets.training.runners import OneModel
@@ -35,6 +37,7 @@ class Plan(NamedTuple):
       report: called with a `Progress` after every chunk.
       callbacks: as in `fit`.
       chunk_seconds: as in `fit`.
+      stall_seconds: as in `fit`.
     """
 
     total: int
@@ -45,24 +48,29 @@ class Plan(NamedTuple):
     report: Reporter
     callbacks: Sequence[Monitor]
     chunk_seconds: float
+    stall_seconds: float | None = None
 
 
 def train(record: Record, plan: Plan, result: Callable[[], Any]) -> Any:
     """Advance the record's run to the last step of the plan, and return `result()`.
 
     Raises:
-      NonFiniteLoss, Interrupted, SavingFailed: as in `fit`.
+      NonFiniteLoss, Interrupted, SavingFailed, PeerLost: as in `fit`.
     """
     timer, saver, signal = ChunkTimer(plan.chunk_seconds), plan.saver, None
-    with first_signal() as received_signal:
+    report = plan.report if leads(record.run.loop.mesh) else silent
+    watched = exit_if_stalled(plan.stall_seconds)
+    with first_signal() as received_signal, watched as progressed, as_peer_lost(record):
         try:
             while record.run.step < plan.total and signal is None and not record.done:
                 before = record.run
                 stop = min(before.step + timer.length, plan.total)
-                record.run, progress = advance(before, stop, plan.hparams)
-                seconds = record.run.seconds - before.seconds
-                timer.record(record.run.step - before.step, seconds)
-                plan.report(_complete(record, plan, progress))
+                after, progress = advance(before, stop, plan.hparams)
+                seconds = agree(after.seconds - before.seconds)  # or each process would do its own
+                record.run = replace(after, seconds=before.seconds + seconds)
+                timer.record(after.step - before.step, seconds)
+                report(_complete(record, plan, progress))
+                progressed()
                 signal = received_signal()
                 saver.save(record, now=signal is not None)
             saver.save(record, now=True)
@@ -89,10 +97,9 @@ def validate(run: Run, plan: Plan, rows: int | None = None) -> dict[str, Any] | 
         split = split.read(np.arange(rows))
     elif rows is not None:
         split = jax.tree.map(lambda array: array[:rows], split)
-    with use_mesh(loop.mesh):
-        return evaluate_members(
-            loop.train_step, run.train_state, split, plan.hparams, loop.runner, run.diverged
-        )
+    return evaluate_members(
+        loop.train_step, run.train_state, split, plan.hparams, loop.runner, run.diverged
+    )
 
 
 def _complete(record: Record, plan: Plan, progress: Progress) -> Progress:

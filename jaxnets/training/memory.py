@@ -17,11 +17,11 @@ def needed_bytes(compiled: jax.stages.Compiled) -> int | None:
 
 
 def free_bytes() -> int | None:
-    """The memory that the default device can still allocate; None if the system does not report it.
+    """The memory that this process's first device can still allocate; None if it is not known.
 
     On a CPU, that is the smaller of the system's available memory and the container's limit.
     """
-    stats = jax.devices()[0].memory_stats()
+    stats = jax.local_devices()[0].memory_stats()
     if stats and "bytes_limit" in stats:
         return stats["bytes_limit"] - stats["bytes_in_use"]
     limits = [limit for limit in (_system_bytes(), _cgroup_bytes()) if limit is not None]

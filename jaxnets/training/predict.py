@@ -13,10 +13,12 @@ from jaxnets.layer import Array
 from jaxnets.metrics import classes
 from jaxnets.metrics.classification import is_single_logit, single_logit
 from jaxnets.metrics.per_example import at_least_float32
+from jaxnets.sharding import ShardingPlan, mesh_in, to_host, use_mesh
 from jaxnets.training.arguments import count
 from jaxnets.training.check import check_train_state, check_train_step
 from jaxnets.training.evaluate import BLOCK, blocks, first_outputs
 from jaxnets.training.labels import explain_input_errors
+from jaxnets.training.placement import place_state
 from jaxnets.training.programs import program
 from jaxnets.training.runners import OneModel, Runner
 from jaxnets.training.train_step import Hparams, resolve
@@ -37,9 +39,10 @@ def predict_outputs(
     *,
     hparams: Hparams = None,
     block_size: int = BLOCK,
+    sharding: ShardingPlan | None = None,
 ) -> np.ndarray:
     """The raw outputs of the model, (n, ...): logits, or the predicted values in regression."""
-    state = (train_state, hparams)
+    state = (place_state("predict", sharding, train_state), hparams)
     return predict_members(jax.nn.identity, train_step, state, x, OneModel(), block_size)
 
 
@@ -50,9 +53,10 @@ def predict_proba(
     *,
     hparams: Hparams = None,
     block_size: int = BLOCK,
+    sharding: ShardingPlan | None = None,
 ) -> np.ndarray:
     """The probability of each class, (n, classes); of class 1, (n,), for a single logit."""
-    state = (train_state, hparams)
+    state = (place_state("predict", sharding, train_state), hparams)
     return predict_members(probabilities, train_step, state, x, OneModel(), block_size)
 
 
@@ -63,9 +67,10 @@ def predict(
     *,
     hparams: Hparams = None,
     block_size: int = BLOCK,
+    sharding: ShardingPlan | None = None,
 ) -> np.ndarray:
     """The most probable class of each row, int32 (n,)."""
-    state = (train_state, hparams)
+    state = (place_state("predict", sharding, train_state), hparams)
     predictions = predict_members(classes, train_step, state, x, OneModel(), block_size)
     return predictions.astype(np.int32)
 
@@ -90,8 +95,12 @@ def predict_members(
     x, state = as_tree(where, "the inputs", x, RunError), clone_keys(state)
     block_outputs = program(train_step, _make_block_outputs, runner, transform)
     axis = 0 if isinstance(runner, OneModel) else 1
-    with explain_input_errors(where, first_outputs(train_step, state, runner), x):
-        outputs = [block_outputs(state, block.x) for block in blocks(block_size, Examples(x, None))]
+    mesh, split = mesh_in(state[0]), Examples(x, None)
+    explained = explain_input_errors(where, first_outputs(train_step, state, runner), x)
+    with use_mesh(mesh), explained:
+        outputs = [
+            to_host(block_outputs(state, block.x)) for block in blocks(block_size, split, mesh)
+        ]
     rows = len(jax.tree.leaves(x)[0])
     return np.concatenate(outputs, axis).take(np.arange(rows), axis)
 

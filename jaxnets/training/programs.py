@@ -6,6 +6,8 @@ from weakref import WeakKeyDictionary, ref
 
 import jax
 
+from jaxnets.sharding import shardings_of
+
 MAX_PROGRAMS = 64  # per train step; beyond it the oldest is evicted
 
 _PROGRAMS: WeakKeyDictionary[Any, dict[Hashable, Any]] = WeakKeyDictionary()
@@ -18,24 +20,26 @@ def program(
 
     `step` is a weak reference, called as `step()`: a strong one would keep the program and the
     train step alive for ever. JAX keeps what it compiled for a function as long as the function, so
-    it is freed together with the train step. The cache key is `make` and `static`, not `options`.
+    it is freed together with the train step. The cache key is `make`, `static` and the option
+    `out_shardings`, not the other options.
     """
+    leaves, structure = jax.tree.flatten(options.get("out_shardings"))
 
     def jitted() -> Any:
         return jax.jit(make(ref(train_step), *static), **options)
 
-    return _cached(train_step, (make, *static), jitted)
+    return _cached(train_step, (make, *static, structure, *leaves), jitted)
 
 
 def executable(train_step: Any, jitted: Any, arguments: tuple) -> jax.stages.Compiled:
-    """The jitted program compiled for arguments of these shapes and dtypes, cached like `program`.
+    """The jitted program compiled for arguments of these shapes, dtypes and shardings; cached.
 
     Compiling ahead of time reports the memory that the program needs before it runs.
     """
     leaves, structure = jax.tree.flatten(arguments)
     specs = tuple((leaf.shape, leaf.dtype) for leaf in leaves)
     mesh = jax.sharding.get_abstract_mesh()
-    key = (jitted, structure, specs, mesh)
+    key = (jitted, structure, specs, mesh, () if mesh.empty else shardings_of(arguments))
     return _cached(train_step, key, lambda: jitted.lower(*arguments).compile())
 
 

@@ -2,6 +2,7 @@
 
 import hashlib
 import math
+import warnings
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
@@ -10,11 +11,14 @@ import jax
 import numpy as np
 
 from jaxnets.data.stream import Stream
-from jaxnets.errors import CheckpointError, RunError
+from jaxnets.errors import CheckpointError, CheckpointWarning, RunError
 from jaxnets.layer import Key
 from jaxnets.messages import printable
+from jaxnets.sharding import leads, place_like
 from jaxnets.training.checkpoint import Checkpoints, Restored
+from jaxnets.training.compiled_loop import CompiledLoop
 from jaxnets.training.monitors import Monitor, monitor_states, restore_monitors
+from jaxnets.training.placement import describe
 from jaxnets.training.record import Record
 from jaxnets.training.report import Progress, to_json
 from jaxnets.training.train_step import Hparams
@@ -58,6 +62,7 @@ class Saver:
         metadata["history"] = [progress.to_dict() for progress in record.history]
         metadata["strategy"] = getattr(run.loop.runner, "strategy", None)
         metadata |= {"identity": self.identity, "format": FORMAT}
+        metadata["sharding"] = describe(run.loop.plan, run.loop.mesh)
         metadata["callbacks"] = monitor_states(self.callbacks)
         return to_json(_exact(metadata))
 
@@ -95,6 +100,7 @@ class Saver:
             self._set(record, restored.step, dict(restored.tree), metadata)
         except (LookupError, TypeError, ValueError, AttributeError) as error:
             raise _not_a_run(self.checkpoints, repr(error)) from error
+        _warn_of_rounding(metadata.get("sharding"), record.run.loop)
         return metadata
 
     def _restored(self, record: Record) -> Restored | None:
@@ -116,6 +122,7 @@ class Saver:
     def _set(
         self, record: Record, step: int, tree: dict[str, Any], metadata: dict[str, Any]
     ) -> None:
+        tree = place_like(tree, _tree(record))  # a store may restore to one device
         record.best = tree.pop("best", None)
         fields = {name: metadata[name] for name in RUN_FIELDS}
         fields |= {"diverged": tuple(metadata["diverged"]), "seconds": float(metadata["seconds"])}
@@ -142,6 +149,20 @@ def identity(
         "data": _digest(data),
         "validation": None if validation is None else _digest(validation),
     }
+
+
+def _warn_of_rounding(saved: Any, loop: CompiledLoop) -> None:
+    """Warn if a resumed run is sharded in another way than when it was saved."""
+    current = describe(loop.plan, loop.mesh)
+    if isinstance(saved, dict) and saved != current and leads(loop.mesh):
+        names = [name for name in current if saved.get(name) != current[name]]
+        changes = "; ".join(f"{n} {printable(saved.get(n))}, now {current[n]}" for n in names)
+        warnings.warn(
+            f"resumed with another sharding (saved {changes}): the batches are the same, and sums "
+            "are rounded in another order",
+            CheckpointWarning,
+            stacklevel=2,
+        )
 
 
 def _old_format(checkpoints: Checkpoints) -> CheckpointError:

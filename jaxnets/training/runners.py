@@ -8,6 +8,7 @@ import jax
 import numpy as np
 
 from jaxnets.keys import where
+from jaxnets.sharding import on_each_member, to_host
 from jaxnets.training.divergence import all_finite
 
 Strategy = Literal["vmap", "map"]
@@ -73,7 +74,7 @@ class OneModel:
 
     def finite(self, tree: Any) -> np.ndarray:
         """Bool (1,)."""
-        return np.asarray(all_finite(tree))[None]
+        return to_host(all_finite(tree))[None]
 
 
 @dataclass(frozen=True)
@@ -97,12 +98,13 @@ class Members:
         group_size = max(1, ROWS_AT_ONCE // rows) if jax.default_backend() == "cpu" else None
 
         def run(per_member: Any, shared: Any) -> Any:
-            if self.strategy == "vmap" and (group_size is None or self.members <= group_size):
+            members = len(jax.tree.leaves(per_member)[0])  # of this device
+            if self.strategy == "vmap" and (group_size is None or members <= group_size):
                 return jax.vmap(f, in_axes=(0, None))(per_member, shared)
             batch_size = group_size if self.strategy == "vmap" else None
             return jax.lax.map(lambda member: f(member, shared), per_member, batch_size=batch_size)
 
-        return run
+        return on_each_member(run)
 
     def sequential(self, f: Member) -> Member:
         """`f` over the leading axis, in a loop."""
@@ -123,7 +125,7 @@ class Members:
 
     def finite(self, tree: Any) -> np.ndarray:
         """Bool (members,)."""
-        return np.asarray(_members_finite(tree))
+        return to_host(_members_finite(tree))
 
 
 _members_finite = jax.jit(jax.vmap(all_finite))

@@ -2,18 +2,21 @@
 
 from typing import Any, Literal
 
+import jax
 import numpy as np
 
+from jaxnets.arrays import Examples
 from jaxnets.data.buckets import Bucketed
 from jaxnets.data.stream import Stream
 from jaxnets.keys import stream
 from jaxnets.layer import Key
+from jaxnets.sharding import ShardingPlan, spans_processes, to_host
 from jaxnets.training.arguments import as_arrays, single_key
 from jaxnets.training.bucket_source import BucketSource
 from jaxnets.training.check import (
-    check_devices,
     check_loop,
     check_on_nonfinite,
+    check_sharding,
     check_start,
     check_train_step,
 )
@@ -41,6 +44,7 @@ def start_run(
     on_nonfinite: OnNonFinite = "stop",
     evaluate_every: Interval = (1, "epochs"),
     devices: int = 1,
+    sharding: ShardingPlan | None = None,
 ) -> Run:
     """A compiled run at its first step, to train with `advance`.
 
@@ -63,6 +67,7 @@ def start_run(
         on_nonfinite=on_nonfinite,
         evaluate_every=evaluate_every,
         devices=devices,
+        sharding=sharding,
     )
     return initial_run(loop, key, hparams, start).compile(hparams)
 
@@ -100,10 +105,13 @@ def make_loop(
     on_nonfinite: OnNonFinite,
     evaluate_every: Interval,
     devices: int,
+    sharding: ShardingPlan | None = None,
     runner: Runner = OneModel(),
 ) -> CompiledLoop:
     """The loop for arguments of `fit`, before it is compiled."""
-    mesh = check_devices(devices, batch_size)
+    mesh, plan = check_sharding(devices, sharding, batch_size, runner)
+    if isinstance(data, Examples) and spans_processes(mesh) and not order_key.ndim:
+        data = _as_stream(data)  # of which each process reads its own rows
     epochs = Epochs(count_examples(data), batch_size, remainder)
     source: Source
     if isinstance(data, Stream):
@@ -114,12 +122,18 @@ def make_loop(
         source = Resident(Batch(*data), epochs, mesh)
     count, unit = evaluate_every
     period = count * epochs.steps if unit == "epochs" else count
-    return CompiledLoop(train_step, source, order_key, period, on_nonfinite, runner, mesh)
+    return CompiledLoop(train_step, source, order_key, period, on_nonfinite, runner, mesh, plan)
 
 
 def initial_run(loop: CompiledLoop, keys: Key, hparams: Hparams, start: Any) -> Run:
     """The run that starts from `start`, or from the initial train state if that is None."""
-    train_state = loop.init(keys, hparams) if start is None else copy(start)
+    train_state = loop.init(keys, hparams) if start is None else loop.place(copy(start))
     # The maximum, since a member that diverged has stopped at an earlier step.
-    step = int(np.max(getattr(train_state, "step", 0)))
+    step = int(np.max(to_host(getattr(train_state, "step", 0))))
     return Run.start(loop, train_state, hparams, step)
+
+
+def _as_stream(data: Examples) -> Stream:
+    """Examples in memory as a stream, with the same batches."""
+    arrays = jax.tree.map(np.asarray, data)
+    return Stream(tuple(part for part in arrays if part is not None))

@@ -11,7 +11,7 @@ import numpy as np
 from jaxnets.data.stream import Stream
 from jaxnets.errors import RunError
 from jaxnets.layer import Array, Key
-from jaxnets.sharding import replicate, shard_batch
+from jaxnets.sharding import from_rows, shard_batch
 from jaxnets.training.source import Body, Epochs, example_of
 from jaxnets.training.step_loop import step_loop
 from jaxnets.training.train_step import Batch
@@ -98,18 +98,24 @@ class StreamSource:
         epoch, index = divmod(number, -(-epochs.steps // self.length))
         start = index * self.length * epochs.batch_size
         order = self._order_of(epoch)[start : start + self.length * epochs.batch_size]
+        missing = self.length - len(order) // epochs.batch_size  # steps
+
+        def read(rows: np.ndarray) -> Batch:
+            batch = self._read_rows(rows.ravel())
+
+            def block(array: np.ndarray) -> np.ndarray:
+                steps = array.reshape(*rows.shape, *array.shape[1:])
+                return np.pad(steps, [(0, missing)] + [(0, 0)] * (steps.ndim - 1))
+
+            return jax.tree.map(block, batch)
+
+        return from_rows(self._mesh, order.reshape(-1, epochs.batch_size), read)
+
+    def _read_rows(self, order: np.ndarray) -> Batch:
         x, y, example_weights = self._data.read(np.where(order < 0, -1 - order, order))
         weights = (order >= 0).astype(np.float32)
         weights = weights if example_weights is None else weights * example_weights
-        batch = Batch(x, y, weights)
-        shape = (self.length, epochs.batch_size)
-
-        def block(array: np.ndarray) -> np.ndarray:
-            missing = shape[0] * shape[1] - len(array)
-            padded = np.pad(array, [(0, missing)] + [(0, 0)] * (array.ndim - 1))
-            return padded.reshape(*shape, *array.shape[1:])
-
-        return replicate(self._mesh, jax.tree.map(lambda a: jnp.asarray(block(a)), batch))
+        return Batch(x, y, weights)
 
     def _order_of(self, epoch: int) -> np.ndarray:
         if self._order[0] != epoch:

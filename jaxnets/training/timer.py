@@ -2,10 +2,6 @@
 
 from dataclasses import dataclass
 
-import jax
-import numpy as np
-from jax.experimental import multihost_utils
-
 from jaxnets.training.chunk import CAPACITY
 
 
@@ -24,11 +20,4 @@ class ChunkTimer:
     def record(self, steps: int, seconds: float) -> None:
         """Set the length of the next chunk after one of `steps` steps that took `seconds`."""
         length = int(self.chunk_seconds * steps / max(seconds, 1e-9))
-        self.length = _broadcast(min(max(1, length), CAPACITY))
-
-
-def _broadcast(length: int) -> int:
-    """The length that the first process chose: all processes must run the same chunks."""
-    if not jax.distributed.is_initialized():
-        return length
-    return int(multihost_utils.broadcast_one_to_all(np.int32(length)))
+        self.length = min(max(1, length), CAPACITY)

@@ -7,18 +7,19 @@ import sys
 from pathlib import Path
 
 import jax
+import numpy as np
 import optax
 import pytest
 
 from experiments import mnist_cnn, mnist_mlp, runner, study
 from experiments.folder import load_params
-from jaxnets import data, dense, flatten, losses, scale_pixels, serial
+from jaxnets import data, dense, flatten, load_model, losses, scale_pixels, serial
 from jaxnets.training import evaluate, fit, make_train_step
 
 ROOT = Path(runner.__file__).parents[1]
 PLOTS = {"confusion.png", "curves.png"}
 FILES = PLOTS | {"checkpoints", "metrics.jsonl", "params.safetensors", "result.json"}
-FILES |= {"report.html", "run.json", "run.lock"}
+FILES |= {"model.jaxnets", "report.html", "run.json", "run.lock"}
 RESULT = {"test_accuracy", "test_loss", "steps", "interrupted"}
 RESULT |= {"compile_seconds", "train_seconds", "total_seconds", "samples_per_second"}
 SAVED = "interrupted; the run is saved, --resume continues it\n"
@@ -45,6 +46,10 @@ def checked_result(folder, model, dataset):
     found = evaluate(train_step, load_params(folder), dataset.test)
     assert result.keys() == RESULT
     assert result["test_accuracy"] == found["accuracy"]
+    loaded = load_model(folder / "model.jaxnets")
+    right = loaded.predict(dataset.test.x) == np.array(dataset.classes)[dataset.test.y]
+    assert loaded.metadata["test_accuracy"] == result["test_accuracy"]
+    assert right.mean() == pytest.approx(result["test_accuracy"], abs=1e-3)
     assert result["test_loss"] == pytest.approx(found["loss"], rel=1e-5)
     *_, last = (folder / "metrics.jsonl").read_text().splitlines()
     assert json.loads(last)["step"] == result["steps"]

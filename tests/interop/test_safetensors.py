@@ -37,6 +37,33 @@ def test_saving_and_loading_preserves_every_bit(tmp_path):
     assert_same(safetensors.load(path), TREE)
 
 
+@pytest.mark.parametrize(
+    "tree", [{}, {"state": {}, "params": {"w": jnp.ones(2)}}, {"a": {"b": {}, "c": {"d": {}}}}]
+)
+def test_empty_parts_come_back_too(tmp_path, tree):
+    safetensors.save(tmp_path / "tree.safetensors", tree, {"note": "1"})
+    assert_same(safetensors.load(tmp_path / "tree.safetensors"), tree)
+
+
+@pytest.mark.parametrize(
+    ("entry", "message"),
+    [
+        ('["w"]', "an empty dict has the path of an array"),
+        ('["w/a"]', "'w/a' has the parent 'w', which is an array"),
+        ('["a", "a/b"]', "'a/b' has the parent 'a', which is an array or an empty dict"),
+        ('["a", "a"]', "has a path twice"),
+        ('{"a": 1}', "its jaxnets.empty is not a list of paths"),
+        ("[1]", "its jaxnets.empty is not a list of paths"),
+        ("[", "Expecting value"),
+    ],
+)
+def test_wrong_empty_parts_are_refused(tmp_path, entry, message):
+    path = tmp_path / "tree.safetensors"
+    save_file({"w": np.ones(2)}, path, metadata={"jaxnets.empty": entry})
+    with pytest.raises(ValueError, match=message):
+        safetensors.load(path)
+
+
 def test_an_existing_file_is_replaced(tmp_path):
     path = tmp_path / "tree.safetensors"
     safetensors.save(path, TREE)

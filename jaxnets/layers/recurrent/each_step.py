@@ -4,7 +4,7 @@ import math
 from typing import Any
 
 import jax
-import jax.numpy as jnp
+import numpy as np
 
 from jaxnets.errors import LayerError
 from jaxnets.layer import Key, Layer, Params, State
@@ -61,10 +61,10 @@ def _split(y: Any, x: Any) -> Any:
     values, lengths = unpad(x)
 
     def leaf(y: Any) -> Any:
-        if jnp.shape(y)[:1] != (math.prod(values.shape[:2]),):
+        if np.shape(y)[:1] != (math.prod(values.shape[:2]),):
             raise LayerError(
                 f"each_step expects a layer that returns one row per step, "
-                f"{math.prod(values.shape[:2])}, but got {jnp.shape(y)}; use it without each_step"
+                f"{math.prod(values.shape[:2])}, but got {np.shape(y)}; use it without each_step"
             )
         return repad(y.reshape(*values.shape[:2], *y.shape[1:]), lengths)
 

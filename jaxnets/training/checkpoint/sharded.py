@@ -13,8 +13,10 @@ from pathlib import Path
 from typing import Any
 
 import jax
+import numpy as np
 from jax.experimental import multihost_utils
 
+from jaxnets import sealed
 from jaxnets.errors import CheckpointError, DamagedError
 from jaxnets.files import regular_file
 from jaxnets.messages import printable
@@ -33,6 +35,7 @@ class ShardedStore:
     def __init__(self, folder: Path):
         self.folder = folder  # absolute, as Orbax requires
         self._manager: Any = None
+        self._failed = False  # the save of this process
 
     def path(self, step: int) -> Path:
         """The folder of a step."""
@@ -55,18 +58,26 @@ class ShardedStore:
             manager.save(step, args=args.StandardSave(content.arrays), force=True)
 
         def finish() -> None:
+            self._failed = True
             with self._orbax_errors(self.path(step)):
                 manager.wait_until_finished()
                 manager.check_for_errors()
             if jax.process_index() == 0:
                 file.write(self.path(step) / MANIFEST, _manifest(content, self.path(step)))
+            self._failed = False
 
         return finish
 
     def settle(self) -> None:
-        """The process barrier after a save: the first process has written the manifest."""
-        if jax.process_count() > 1:
-            multihost_utils.sync_global_devices("checkpoint")
+        """The process barrier after a save; raises if it failed in another process."""
+        failed, self._failed = self._failed, False
+        if jax.process_count() == 1:
+            return
+        failures = np.flatnonzero(multihost_utils.process_allgather(np.array(failed))).tolist()
+        if failures and not failed:
+            raise CheckpointError(
+                f"{self.folder}: saving failed in processes {failures}, which have the reason"
+            )
 
     def read(self, step: int) -> Content:
         """A step's content without the arrays; the checksum of every file is verified first."""
@@ -143,7 +154,7 @@ def _checksums(folder: Path) -> dict[str, str]:
         if name != MANIFEST and not name.endswith(".tmp"):
             try:
                 with regular_file(path) as stream:
-                    checksums[name] = file.sha256(file.pieces(stream))
+                    checksums[name] = sealed.sha256(sealed.pieces(stream))
             except OSError as error:
                 raise DamagedError(f"{path} cannot be read: {error}") from error
     return checksums

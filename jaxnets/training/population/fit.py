@@ -7,13 +7,14 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from jaxnets.layer import Key
-from jaxnets.sharding import unshard
+from jaxnets.sharding import ShardingPlan, unshard
 from jaxnets.training.arguments import as_arrays, data_as_pair, member_keys
 from jaxnets.training.check import (
     check_patience,
     check_reporting,
     check_run,
     check_saving,
+    check_stall,
     check_strategy,
     check_train_step,
 )
@@ -21,6 +22,7 @@ from jaxnets.training.checkpoint import Checkpoints
 from jaxnets.training.compiled_loop import OnNonFinite
 from jaxnets.training.loop import Plan, train, validate
 from jaxnets.training.monitors import Monitor
+from jaxnets.training.peers import check_agreement
 from jaxnets.training.population.start import population_loop
 from jaxnets.training.population.strategy import fastest, with_strategy
 from jaxnets.training.record import Record
@@ -86,6 +88,8 @@ def fit_population(
     callbacks: Sequence[Monitor] = (),
     chunk_seconds: float = 1.0,
     devices: int = 1,
+    sharding: ShardingPlan | None = None,
+    stall_seconds: float | None = None,
 ) -> PopulationResult:
     """Train N models in one program, each with its own key and hyperparameters.
 
@@ -117,6 +121,9 @@ def fit_population(
       callbacks: as in `fit`; train states and objectives have the leading axis N.
       chunk_seconds: as in `fit`.
       devices: as in `fit`.
+      sharding: as in `fit`; the axis "members" shards the members, so that each device trains its
+        own ones without any communication.
+      stall_seconds: as in `fit`.
 
     Raises:
       RunError: sizes do not fit, leading axes differ, or the population does not fit into the
@@ -124,6 +131,7 @@ def fit_population(
       CheckpointError: a checkpoint cannot be restored.
       Interrupted: Ctrl-C or SIGTERM, after the current chunk; it holds the `PopulationResult`.
       SavingFailed: a checkpoint cannot be written; it holds the `PopulationResult` so far.
+      PeerLost: another process of the run ended.
     """
     where = "fit_population"
     check_train_step(where, train_step)
@@ -135,6 +143,7 @@ def fit_population(
     options |= {"batch_size": sizes.batch_size}
     check_saving(where, on_nonfinite, checkpoints, resume)
     check_reporting(where, report, callbacks, chunk_seconds)
+    check_stall(where, stall_seconds)
     check_strategy(where, strategy)
 
     start_time = time.perf_counter()
@@ -146,9 +155,11 @@ def fit_population(
         share_batches=share_batches,
         on_nonfinite=on_nonfinite,
         devices=devices,
+        sharding=sharding,
     )
     options |= {"patience": sizes.patience, "share_batches": share_batches, "strategy": strategy}
     settings = identity(data, validation, hparams, key=keys, **options)
+    check_agreement(where, loop.mesh, settings)
     saver = Saver(checkpoints, settings, callbacks)
     record = Record.of(initial_run(loop, keys, hparams, start), sizes.patience)
     saved = saver.restore(record) if resume else None
@@ -156,7 +167,8 @@ def fit_population(
     loop = with_strategy(loop, strategy or saved_strategy or fastest(record.run, hparams))
     record.run = record.run.with_loop(loop).compile(hparams)
     total, median_report = sizes.total(loop.steps_per_epoch), _report_medians(report)
-    plan = Plan(total, hparams, data, validation, saver, median_report, callbacks, chunk_seconds)
+    timing = (chunk_seconds, stall_seconds)
+    plan = Plan(total, hparams, data, validation, saver, median_report, callbacks, *timing)
     check_patience(validate(record.run, plan, rows=1), patience, axes=1)
     first, compile_seconds = record.run, time.perf_counter() - start_time
     return train(record, plan, lambda: _result(record, first, sizes.batch_size, compile_seconds))
@@ -169,7 +181,7 @@ def _result(
     examples = (run.step - first.step) * run.loop.runner.members * batch_size
     strategy: Any = run.strategy
     return PopulationResult(
-        train_states=unshard(run.loop.mesh, record.train_state),
+        train_states=unshard(record.train_state),
         history=record.history,
         diverged=np.array(run.diverged),
         best_epoch=None if record.patience is None else np.array(record.best_epoch),

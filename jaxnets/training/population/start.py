@@ -6,6 +6,7 @@ import jax
 
 from jaxnets.keys import stream
 from jaxnets.layer import Key
+from jaxnets.sharding import ShardingPlan
 from jaxnets.training.arguments import as_arrays, member_keys
 from jaxnets.training.check import (
     check_loop,
@@ -40,6 +41,7 @@ def start_population(
     on_nonfinite: OnNonFinite = "stop",
     evaluate_every: Interval = (1, "epochs"),
     devices: int = 1,
+    sharding: ShardingPlan | None = None,
 ) -> Run:
     """A compiled run of a population at its first step, to train with `advance`.
 
@@ -62,6 +64,7 @@ def start_population(
         on_nonfinite=on_nonfinite,
         evaluate_every=evaluate_every,
         devices=devices,
+        sharding=sharding,
     )
     run = initial_run(loop, keys, hparams, start)
     loop = with_strategy(loop, strategy or fastest(run, hparams))

@@ -1,5 +1,6 @@
 """Chooses the strategy of a population, and checks that it fits into the memory."""
 
+import math
 import time
 from dataclasses import replace
 from typing import Any
@@ -8,6 +9,7 @@ import jax
 import jax.numpy as jnp
 
 from jaxnets.errors import RunError
+from jaxnets.sharding import agree, replicate, use_mesh
 from jaxnets.training.compiled_loop import CompiledLoop
 from jaxnets.training.memory import free_bytes, needed_bytes
 from jaxnets.training.run import Run, copy
@@ -35,7 +37,8 @@ def fastest(run: Run, hparams: Hparams) -> Strategy:
         return time.perf_counter() - start_time
 
     strategies: tuple[Strategy, ...] = ("vmap", "map")
-    return min(strategies, key=seconds)
+    measured = [agree(seconds(strategy)) for strategy in strategies]
+    return strategies[measured.index(min(measured))]
 
 
 def check_memory(run: Run, hparams: Hparams, strategy: Strategy) -> None:
@@ -66,10 +69,14 @@ def _peak_bytes(run: Run, hparams: Hparams, strategy: Strategy, n: int) -> int |
     arrays, _ = loop.source.read(run.step, run.step)
     arguments = loop.arguments(run.train_state, run.sums, hparams, arrays, run.step, run.step)
     per_member, shared = jax.tree.map(resize, arguments[:4]), arguments[4:]
-    program_bytes = needed_bytes(loop.executable((*per_member, *shared)))
+    per_member = (loop.place_shapes(per_member[0]), *per_member[1:])
+    with use_mesh(loop.mesh):
+        compiled = loop.executable((*per_member, *replicate(loop.mesh, shared)))
+    program_bytes = needed_bytes(compiled)  # of each device
     # A copy of the train state at the start of a chunk is kept, in case a member diverges.
     copy_bytes = sum(
-        leaf.size * leaf.dtype.itemsize
+        math.prod(leaf.sharding.shard_shape(leaf.shape) if loop.mesh else leaf.shape)
+        * leaf.dtype.itemsize
         for leaf in jax.tree.leaves(per_member[0])
         if not jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key)
     )

@@ -1,0 +1,18 @@
+"""Trained models in one file, which predict in a process that has none of the code."""
+
+from jaxnets.errors import ModelFileError, ModelFileWarning
+from jaxnets.saved_model.load import load_model
+from jaxnets.saved_model.loaded import LoadedModel
+from jaxnets.saved_model.preprocess import Pixels, Preprocess, register_preprocess
+from jaxnets.saved_model.save import save_model
+
+__all__ = [
+    "LoadedModel",
+    "ModelFileError",
+    "ModelFileWarning",
+    "Pixels",
+    "Preprocess",
+    "load_model",
+    "register_preprocess",
+    "save_model",
+]

@@ -1,0 +1,80 @@
+"""The other processes of a run: whether they agree, have ended, or are stuck."""
+
+import faulthandler
+import os
+import re
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import jax
+from jax.sharding import Mesh
+
+from jaxnets.errors import RunError
+from jaxnets.sharding import differing_processes, spans_processes
+from jaxnets.training.exceptions import PeerLost
+from jaxnets.training.record import Record
+
+STALLED = 77  # the exit status of a process that made no progress
+# Of errors of JAX's runtime, which has no type of its own for them.
+CONNECTION = re.compile(
+    r"gloo|nccl|connection|socket|peer|heartbeat|coordination|barrier|UNAVAILABLE", re.IGNORECASE
+)
+
+
+def check_agreement(where: str, mesh: Mesh | None, settings: dict[str, Any]) -> None:
+    """Refuse processes of one run that were started with different data or settings.
+
+    Raises:
+      RunError: in every process; names what differs, and in which processes.
+    """
+    if differences := differing_processes(mesh, settings):
+        names = ", ".join(f"{name} (in processes {ids})" for name, ids in differences.items())
+        raise RunError(
+            f"{where} expects the same data and settings in all {jax.process_count()} processes, "
+            f"but these differ from the first one's: {names}; pass all data in every process, "
+            "which reads only its own rows"
+        )
+
+
+@contextmanager
+def as_peer_lost(record: Record) -> Iterator[None]:
+    """Raise `PeerLost` for an error of the runtime because another process ended."""
+    try:
+        yield
+    except (jax.errors.JaxRuntimeError, ValueError) as error:
+        is_connection = not isinstance(error, RunError) and CONNECTION.search(str(error))
+        if is_connection and spans_processes(record.run.loop.mesh):
+            raise PeerLost(record.run.step, error) from error
+        raise
+
+
+@contextmanager
+def exit_if_stalled(seconds: float | None) -> Iterator[Callable[[], None]]:
+    """End the process with status `STALLED` when the yielded function is not called for so long.
+
+    No runtime detects a process that is alive and stuck; the others wait for it for ever.
+    """
+    if seconds is None:
+        yield lambda: None
+        return
+    progress, over = threading.Event(), threading.Event()
+
+    def watch() -> None:
+        while progress.wait(seconds):
+            progress.clear()
+            if over.is_set():
+                return
+        sys.stderr.write(f"no progress for {seconds:g} s; the stacks of all threads:\n")
+        sys.stderr.flush()
+        faulthandler.dump_traceback(sys.__stderr__ or 2, all_threads=True)
+        os._exit(STALLED)
+
+    threading.Thread(target=watch, name="watchdog", daemon=True).start()
+    try:
+        yield progress.set
+    finally:
+        over.set()
+        progress.set()

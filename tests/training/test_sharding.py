@@ -1,0 +1,215 @@
+"""A sharding plan gives the run of one device, up to rounding, and each device holds its share."""
+
+import re
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+from helpers import assert_close
+from jax.nn import relu
+from jax.sharding import PartitionSpec
+from refusals import assert_refused
+
+from jaxnets import data, dense, flatten, losses, serial
+from jaxnets.sharding import mesh_of, replicate, use_mesh
+from jaxnets.training import (
+    Checkpoints,
+    CheckpointWarning,
+    ShardingPlan,
+    evaluate,
+    fit,
+    make_train_step,
+    predict,
+    sharding_report,
+    start_run,
+)
+from jaxnets.training.placement import state_shardings
+from jaxnets.training.population import fit_population
+
+rng = np.random.default_rng(0)
+DATA = rng.normal(size=(30, 32)).astype(np.float32), rng.integers(0, 3, 30)
+NETWORK = serial(flatten, ("fc1", dense(64)), relu, ("head", dense(3)))
+SGD = optax.sgd(0.1, momentum=0.9)
+STEP = make_train_step(NETWORK, SGD, losses.softmax_cross_entropy)
+COLUMNS = PartitionSpec(None, "model")
+TENSOR = [("fc1/kernel", COLUMNS), ("head/kernel", PartitionSpec("model"))]
+DATA_PARALLEL, FSDP = ShardingPlan({"batch": 2}), ShardingPlan({"batch": 2}, fsdp=True)
+PLANS = {"data": DATA_PARALLEL, "fsdp": FSDP, "tensor": ShardingPlan({"model": 2}, TENSOR)}
+COLLECTIVES = re.compile(r"(all-reduce|all-gather|reduce-scatter|all-to-all)(?:-start)?\(")
+
+
+def train(plan=None, step=STEP, split=DATA, **options):
+    options = {"steps": 8, "batch_size": 10, "validation": DATA} | options
+    return fit(step, split, key=jax.random.key(0), sharding=plan, **options)
+
+
+@pytest.fixture(scope="module")
+def one():
+    return train()
+
+
+@pytest.fixture(scope="module", params=PLANS)
+def sharded(request):
+    return request.param, train(PLANS[request.param])
+
+
+def test_a_sharded_run_is_that_of_one_device(one, sharded):
+    _, result = sharded
+    assert_close(result.train_state.params, one.train_state.params)
+    assert_close(result.history[-1].validation, one.history[-1].validation)
+
+
+def test_each_device_holds_its_share_of_the_params_and_of_their_momentum(sharded):
+    name, result = sharded
+    state = result.train_state
+    trace = state.opt_state[0].trace
+    for leaf in (state.params["fc1"]["kernel"], trace["fc1"]["kernel"]):
+        shards = 1 if name == "data" else 2
+        assert [shard.data.nbytes for shard in leaf.addressable_shards] == (
+            [leaf.nbytes // shards] * shards
+        )
+
+
+def test_a_sharded_result_is_evaluated_and_predicts_where_it_is(one, sharded):
+    state = sharded[1].train_state
+    assert_close(evaluate(STEP, state, DATA), evaluate(STEP, one.train_state, DATA))
+    np.testing.assert_array_equal(
+        predict(STEP, state, DATA[0]), predict(STEP, one.train_state, DATA[0])
+    )
+
+
+def test_a_result_of_one_device_is_evaluated_on_several(one):
+    plan = PLANS["tensor"]
+    expected = evaluate(STEP, one.train_state, DATA)
+    assert_close(evaluate(STEP, one.train_state, DATA, sharding=plan), expected)
+
+
+def program(plan):
+    """The compiled chunk of a run under a plan."""
+    loop = start_run(STEP, DATA, key=jax.random.key(0), batch_size=10, sharding=plan).loop
+    state = loop.init(jax.random.key(0), None)
+    arguments = loop.arguments(state, loop.zero_sums(state, None), None, loop.source.arrays, 0, 1)
+    with use_mesh(loop.mesh):
+        return loop.executable(replicate(loop.mesh, arguments)), state
+
+
+def test_the_collectives_are_those_of_the_layout():
+    kinds = {name: set(COLLECTIVES.findall(program(p)[0].as_text())) for name, p in PLANS.items()}
+    assert kinds["data"] == {"all-reduce"}
+    assert "all-gather" in kinds["fsdp"]
+    assert kinds["tensor"] <= {"all-reduce", "all-gather"}
+
+
+def test_params_are_sharded_from_their_initialization_on():
+    kernel = program(FSDP)[1].params["fc1"]["kernel"]
+    assert [shard.data.shape for shard in kernel.addressable_shards] == [(32, 32)] * 2
+
+
+def of_rate(hparams):
+    optimizer = optax.sgd(hparams["learning_rate"], momentum=0.9)
+    return make_train_step(NETWORK, optimizer, losses.softmax_cross_entropy)
+
+
+def test_the_members_of_a_population_are_trained_on_different_devices():
+    options = {"steps": 4, "batch_size": 10, "strategy": "map"}
+    options |= {"hparams": {"learning_rate": jnp.array([0.01, 0.02, 0.05, 0.1])}}
+    keys = jax.random.split(jax.random.key(0), 4)
+    one = fit_population(of_rate, DATA, keys=jax.random.clone(keys), **options)
+    plan = ShardingPlan({"members": 2})
+    two = fit_population(of_rate, DATA, keys=keys, sharding=plan, **options)
+    assert_close(two.train_states.params, one.train_states.params)
+    kernel = two.train_states.params["fc1"]["kernel"]
+    assert [shard.data.shape for shard in kernel.addressable_shards] == [(2, 32, 64)] * 2
+
+
+def test_a_stream_with_a_short_last_block_is_read_by_shards(one):
+    stream = data.Stream(DATA, block_bytes=10 * 33 * 4 * 2)
+    assert_close(train(DATA_PARALLEL, split=stream).train_state.params, one.train_state.params)
+
+
+def test_gradients_accumulate_by_optax_and_are_sharded_like_the_params():
+    optimizer = optax.MultiSteps(SGD, every_k_schedule=2).gradient_transformation()
+    step = make_train_step(NETWORK, optimizer, losses.softmax_cross_entropy)
+    result = train(FSDP, step, batch_size=6).train_state
+    gradients = result.opt_state.acc_grads["fc1"]["kernel"]
+    assert gradients.sharding == result.params["fc1"]["kernel"].sharding
+    assert not gradients.is_fully_replicated
+    assert_close(result.params, train(None, step, batch_size=6).train_state.params)
+
+
+def test_a_run_saved_under_one_plan_resumes_under_another_with_a_warning(tmp_path, one):
+    train(FSDP, steps=4, checkpoints=Checkpoints(tmp_path))
+    with pytest.warns(CheckpointWarning, match="another sharding.*fsdp True, now False"):
+        resumed = train(PLANS["tensor"], checkpoints=Checkpoints(tmp_path), resume=True)
+    assert not resumed.train_state.params["fc1"]["kernel"].is_fully_replicated
+    assert_close(resumed.train_state.params, one.train_state.params)
+
+
+def test_an_optimizer_that_stacks_its_params_is_sharded_along_the_same_axes():
+    step = make_train_step(NETWORK, optax.lbfgs(0.1), losses.softmax_cross_entropy)
+    report = sharding_report(step, DATA[0], ShardingPlan({"batch": 2}, fsdp=True))
+    memory = [leaf for leaf in report.leaves if "memory/fc1/kernel" in leaf.path]
+    assert {leaf.spec for leaf in memory} == {PartitionSpec(None, None, "batch")}
+
+
+def test_the_report_says_what_each_device_of_a_pod_holds():
+    report = sharding_report(STEP, DATA[0], ShardingPlan({"batch": 64, "model": 64}, fsdp=True))
+    held = {leaf.path: leaf.held for leaf in report.leaves}
+    assert held["params/fc1/kernel"] == 32 * 64 * 4 / 64
+    assert held["params/head/kernel"] == 64 * 3 * 4  # too small to shard
+    assert report.size - report.held == 2 * 32 * 64 * 4 * 63 / 64
+    assert f"each device holds {report.held:,} of {report.size:,} bytes" in str(report)
+
+
+def test_the_report_names_what_fsdp_leaves_whole():
+    report = sharding_report(STEP, DATA[0], ShardingPlan({"batch": 5}, fsdp=True))
+    assert report.unsharded == ("params/fc1/kernel",)
+
+
+def test_a_run_warns_of_params_that_fsdp_leaves_whole():
+    params = {"a": jax.ShapeDtypeStruct((33, 65), jnp.float32)}  # no axis is even
+    with pytest.warns(UserWarning, match="fsdp leaves 1 of 1 arrays whole.*divides: a;"):
+        state_shardings(mesh_of(FSDP.axes), FSDP, params)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (({},), r"axes by their names, but got \{\}; write"),
+        ((2,), "axes by their names, but got 2"),
+        (({"batch": 0},), "batch to be a positive integer, but got 0"),
+        (({"model": 2}, [], True), 'an axis "batch" for fsdp'),
+        (({"batch": 2}, [("fc1/kernel", COLUMNS)]), "rules with the axes.*add the axis"),
+        (({"members": 2}, [("a", PartitionSpec("members"))]), "rules with the axes"),
+        (({"model": 2}, ["fc1"]), "rules .pattern, PartitionSpec., but got 'fc1'"),
+        (({"model": 2}, [("(", COLUMNS)]), "rules .pattern, PartitionSpec., but got"),
+    ],
+)
+def test_a_wrong_plan_is_refused(arguments, message):
+    assert_refused(lambda: ShardingPlan(*arguments), message)
+
+
+@pytest.mark.parametrize(
+    ("plan", "message"),
+    [
+        (ShardingPlan({"batch": 4}), "at most 2 devices.*got 4.*device_count=4"),
+        (ShardingPlan({"model": 2}, [("fc2/kernel", COLUMNS)]), "'fc2/kernel' matches none of"),
+        (ShardingPlan({"model": 2}, [("head/kernel", COLUMNS)]), "cannot be split in 2"),
+        (ShardingPlan({"model": 2}, [("head/bias", COLUMNS)]), "at most 1 axes for head/bias"),
+        (ShardingPlan({"members": 2}), '"members" expects a population.*got 1 models'),
+        (8, "sharding=ShardingPlan.*but got 8; pass one"),
+    ],
+)
+def test_a_plan_that_does_not_fit_the_run_is_refused(plan, message):
+    assert_refused(lambda: train(plan), message)
+
+
+def test_devices_and_a_plan_together_are_refused():
+    assert_refused(lambda: train(FSDP, devices=2), "both devices=2 and sharding; pass one")
+
+
+@pytest.mark.parametrize("seconds", [0, -1, "1", True, float("nan")])
+def test_a_wrong_time_without_progress_is_refused(seconds):
+    assert_refused(lambda: train(stall_seconds=seconds), "stall_seconds to be a positive number")
