@@ -21,6 +21,7 @@ from jaxnets.files import atomic_write
 from jaxnets.interop import safetensors
 from jaxnets.layers import scale_pixels
 from jaxnets.report_page import Network, Predictions, run_page, write
+from jaxnets.saved_model import save_model
 from jaxnets.training import (
     FitResult,
     Interrupted,
@@ -122,6 +123,8 @@ def finish(
     write_json(folder / "result.json", content)
     arrays = {"params": state.params, "state": state.model_state}
     safetensors.save(folder / "params.safetensors", arrays)
+    classes = mnist.classes
+    save_model(folder / "model.jaxnets", train_step.model, state, mnist.test.x, classes=classes)
     probabilities = predict_proba(train_step, state, mnist.test.x)
     page = run_page(
         folder,

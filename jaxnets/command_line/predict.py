@@ -37,7 +37,9 @@ def main(arguments: Sequence[str]) -> None:
         raise RunError("predict expects a model and at least one picture, and --top from 1")
     model: Any = jaxnets.load_model(options.model)
     for path in options.images:
-        probabilities = np.atleast_2d(model.predict_proba(read(path, channels(model))))[0]
+        probabilities = np.atleast_2d(
+            model.predict_proba(read(path, channels(model), size(model)))
+        )[0]
         if len(probabilities) == 1:  # of class 1 of two
             probabilities = np.array([1 - probabilities[0], probabilities[0]])
         order = np.argsort(-probabilities, kind="stable")[: options.top]
@@ -48,8 +50,8 @@ def main(arguments: Sequence[str]) -> None:
 
 def channels(model: Any) -> int:
     """The channels of the pictures that a model takes: 1 or 3."""
-    shape = model.inputs[0].shape
-    if len(model.inputs) != 1 or len(shape) != 4 or shape[-1] not in (1, 3):
+    shape = tuple(model.inputs[0].shape)[-3:]
+    if len(model.inputs) != 1 or len(shape) != 3 or shape[-1] not in (1, 3):
         raise RunError(
             f"expected a model of pictures (n, height, width, 1 or 3), but {model!r} has other "
             "inputs; use load_model in Python"
@@ -57,8 +59,15 @@ def channels(model: Any) -> int:
     return shape[-1]
 
 
-def read(path: Path, channels: int) -> np.ndarray:
-    """A picture, uint8 (1, height, width, channels).
+def size(model: Any) -> tuple[int, int] | None:
+    """The width and height that a model without preprocessing takes; None if any."""
+    height, width = model.inputs[0].shape[-3:-1]
+    known = isinstance(height, int) and isinstance(width, int)
+    return (width, height) if known and model.preprocess is None else None
+
+
+def read(path: Path, channels: int, size: tuple[int, int] | None) -> np.ndarray:
+    """A picture, uint8 (1, height, width, channels), resized to this width and height.
 
     Raises:
       RunError: the file is no picture, or too large for one.
@@ -68,7 +77,8 @@ def read(path: Path, channels: int) -> np.ndarray:
 
     try:
         with Image.open(path) as picture:
-            pixels = np.asarray(picture.convert("L" if channels == 1 else "RGB"))
+            converted = picture.convert("L" if channels == 1 else "RGB")
+            pixels = np.asarray(converted.resize(size) if size else converted)
     except (UnidentifiedImageError, Image.DecompressionBombError) as error:
         raise RunError(f"{printable(path)} is no picture that Pillow reads: {error}") from error
     return pixels.reshape(1, *pixels.shape[:2], channels)

@@ -9,8 +9,10 @@ import warnings
 from pathlib import Path
 
 import pytest
+from PIL import Image
 
 import jaxnets
+from jaxnets import data
 from jaxnets.command_line import main
 from jaxnets.command_line.main import COMMANDS
 from jaxnets.training import Interrupted, fit
@@ -107,9 +109,24 @@ def test_the_demo_trains_and_writes_a_run_with_its_page(command, tmp_path):
     assert (status, errors) == (0, "")
     assert "epoch 1/1" in out and "in a browser" in out
     names = {path.name for path in (tmp_path / "run").iterdir()}
-    files = {"metrics.jsonl", "params.safetensors", "report.html", "result.json", "run.json"}
+    files = {
+        "model.jaxnets",
+        "metrics.jsonl",
+        "params.safetensors",
+        "report.html",
+        "result.json",
+        "run.json",
+    }
     assert names == files
     page = (tmp_path / "run" / "report.html").read_text()
+    picture = tmp_path / "seven.png"
+    Image.fromarray(data.load("mnist").test.x[0, :, :, 0]).resize((56, 56)).save(picture)
+    status, out, _ = command("predict", tmp_path / "run" / "model.jaxnets", picture)
+    assert status == 0 and out.startswith(f"{picture}: ") and out.count("%") == 3
+    status, out, _ = command("summary", tmp_path / "run" / "model.jaxnets")
+    assert status == 0 and "classes: 0, 1, 2" in out
+    wrong = command("predict", tmp_path / "run" / "model.jaxnets", tmp_path / "run" / "run.json")
+    assert "is no picture that Pillow reads" in one_line(wrong)
     assert "Confusion matrix" in page and "First kernels" in page and len(page) < 500_000
 
 
