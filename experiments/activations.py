@@ -97,7 +97,7 @@ def curves(
 def draw(runs: dict[str, dict[str, Any]], title: str) -> Figure:
     """Validation loss and accuracy by epoch, a line per activation, with bands over the seeds."""
     figure = Figure(figsize=(13, 5.6), layout="constrained")
-    figure.suptitle(title, fontsize=17)
+    figure.suptitle(title)
     panels = figure.subplots(1, 2)
     for axes, name, unit in zip(panels, ("loss", "accuracy"), (" (nats)", ""), strict=True):
         for (activation, run), colour in zip(runs.items(), COLOURS, strict=False):

@@ -19,6 +19,7 @@ from matplotlib.figure import Figure
 from experiments import command_line, runner
 from experiments.folder import open_folder, write_figure
 from experiments.photographs import fit_within, load_photo
+from experiments.terminal import tracked
 from jaxnets import data
 from jaxnets.data import augment
 from jaxnets.keys import stream
@@ -65,14 +66,15 @@ def contact_sheet(picture: np.ndarray, other: np.ndarray, title: str, seed: int)
     x = jnp.array([other, picture] * DRAWS)
     y = jnp.array([0, 1] * DRAWS)
     rows = {}
-    for name, part in augmentations(min(picture.shape[:2])).items():
+    parts = augmentations(min(picture.shape[:2]))
+    for name, part in tracked(parts.items(), title):
         drawn, _ = jax.jit(part)(stream(jax.random.key(seed), name), x, y)
         rows[name] = [picture, *np.asarray(drawn[1::2])]
 
     height, width = picture.shape[0] / picture.shape[1] * 0.95, 0.95  # inches per tile
     size = (2.5 + (1 + DRAWS) * width, 1 + len(rows) * height)
     figure = Figure(figsize=size, layout="constrained")
-    figure.suptitle(title, fontsize=16)
+    figure.suptitle(title)
     axes = figure.subplots()
     columns = ["original", *(f"draw {n}" for n in range(1, DRAWS + 1))]
     step = [side + max(1, side // 14) for side in picture.shape[:2]]

@@ -68,7 +68,7 @@ def draw(metrics: dict[str, dict[str, np.ndarray]], widths: Sequence[int], examp
     """Accuracy and loss against width, in training and validation, with bands over the seeds."""
     figure = Figure(figsize=(13, 5.2), layout="constrained")
     title = f"Capacity: 784-width-10, trained on {examples:,} digits"
-    figure.suptitle(title, fontsize=17)
+    figure.suptitle(title)
     panels = figure.subplots(1, 2)
     for axes, name, unit in zip(panels, ("accuracy", "loss"), ("", " (nats)"), strict=True):
         for split, colour in zip(metrics, COLOURS, strict=False):

@@ -9,11 +9,11 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 from matplotlib.ticker import MaxNLocator
 
+from jaxnets.plot_style import COLOURS
 from jaxnets.training import Progress
 from jaxnets.training.population import spread
 
-# Colours that the colour-blind can distinguish: Okabe & Ito 2008.
-COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
+__all__ = ["COLOURS", "band", "curves", "legend", "sheet"]
 
 
 def curves(
@@ -21,7 +21,7 @@ def curves(
 ) -> Figure:
     """Metrics by epoch, in training and validation, with bands over the members."""
     figure = Figure(figsize=(11, 4.6), layout="constrained")
-    figure.suptitle(title, fontsize=15)
+    figure.suptitle(title)
     epochs = [progress.passes for progress in history]
     for axes, name in zip(figure.subplots(1, len(names)), names, strict=True):
         band(axes, epochs, [p.train[name] for p in history], "training", COLOURS[0])

@@ -14,7 +14,7 @@ COLOURS = {
 def draw(results: dict[str, dict[str, Any]], seeds: int) -> Figure:
     """Test accuracy against images per class, a panel per direction and a line per method."""
     figure = Figure(figsize=(14, 5.6), layout="constrained")
-    figure.suptitle("Training on few images: fine-tuning and from scratch", fontsize=18)
+    figure.suptitle("Training on few images: fine-tuning and from scratch")
     panels = np.atleast_1d(figure.subplots(1, len(results)))
     for axes, (direction, by_count) in zip(panels, results.items(), strict=True):
         counts = [int(count) for count in by_count]
@@ -29,11 +29,14 @@ def draw(results: dict[str, dict[str, Any]], seeds: int) -> Figure:
             text = f"{100 * comparison['difference']['mean']:+.1f}"
             options = {"textcoords": "offset points", "ha": "center", "size": 13}
             axes.annotate(text, (count, 100 * top), (0, 10), **options)
-        axes.set_title(direction, fontsize=14)
+        axes.set_title(direction)
         axes.set(xscale="log", xlabel="images per class")
         axes.set_xticks(counts, [str(count) for count in counts])
         axes.minorticks_off()
-        axes.margins(x=0.12, y=0.15)
+        axes.margins(x=0.12)
+        least = min(100 * row[method]["mean"] for row in by_count.values() for method in COLOURS)
+        # an interval over few seeds may end outside of it
+        axes.set_ylim(max(0, 10 * (least // 10) - 10), 103)
         axes.grid(alpha=0.3)
     panels[0].set_ylabel("test accuracy (%)", fontsize=13)
     panels[0].legend(fontsize=12, loc="lower right")

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import jax
+from matplotlib import rcParams
 from matplotlib.figure import Figure
 
 from jaxnets import json_files
@@ -24,9 +25,11 @@ from jaxnets.interop import safetensors
 from jaxnets.json_files import as_json_errors, decode
 from jaxnets.locks import hold
 from jaxnets.messages import printable
+from jaxnets.plot_style import style
 from jaxnets.training import RunError, TrainState
 from jaxnets.training.report import to_json
 
+rcParams.update(style())  # of every figure that an experiment writes
 LOCK = "run.lock"
 CURE = "start again in another folder"
 # Options that may differ when a run is resumed; older runs have "results".
@@ -56,7 +59,7 @@ def open_folder(name: str, config: Any) -> tuple[Path, bool]:
         has_run = _holds_run(
             folder, config.resume
         )  # another run may have started and ended in the meantime
-        for names in ("*.json", "*.jsonl", "*.png", "*.safetensors", "*.jaxnets"):
+        for names in ("*.json", "*.jsonl", "*.png", "*.safetensors", "*.html", "*.jaxnets"):
             remove_stale(folder, names)
     except OSError as error:
         raise RunError(
@@ -96,6 +99,7 @@ def begin(name: str, config: Any, dataset: Dataset, **more: Any) -> tuple[Path, 
     folder, has_run = open_folder(name, config)
     description = {
         "experiment": name,
+        "title": title(config),
         "config": asdict(config),
         **more,
         "data": {"source": dataset.source, "checksums": dataset.checksums},
@@ -108,6 +112,11 @@ def begin(name: str, config: Any, dataset: Dataset, **more: Any) -> tuple[Path, 
         write_json(folder / "run.json", description)
     print(f"{name}: {dataset.name}, {dataset.source}; writing to {folder}", flush=True)
     return folder, has_run
+
+
+def title(config: Any) -> str:
+    """What an experiment is, in words: the first line of its options' docstring."""
+    return (type(config).__doc__ or "").partition("\n")[0].rstrip(".")
 
 
 def machine() -> dict[str, Any]:

@@ -174,7 +174,7 @@ def draw(
 ) -> Figure:
     """Three stretches of the test part, and their forecasts with the interval."""
     figure = Figure(figsize=(12, 8), layout="constrained")
-    figure.suptitle(f"Forecasts of the {config.series} series, never seen in training", fontsize=16)
+    figure.suptitle(f"Forecasts of the {config.series} series, never seen in training")
     past, future = np.arange(-config.past + 1, 1), np.arange(1, config.future + 1)
     rows = np.linspace(0, len(parts.test.x) - 1, 5).astype(int)[1:4]
     for axes, row in zip(figure.subplots(3), rows, strict=True):
@@ -200,7 +200,7 @@ def by_horizon(config: Config, forecasts: dict[str, np.ndarray], y: np.ndarray) 
         axes.plot(np.arange(1, len(error) + 1), error, color=colour, lw=2.5, label=name)
     decorate(axes, "root of the mean squared error")
     axes.set(xlabel=f"values ahead{UNITS[config.series]}", ylim=(0, None))
-    axes.set_title(f"The {config.series} series: errors on the test part", fontsize=14)
+    axes.set_title(f"The {config.series} series: errors on the test part")
     axes.legend()
     return figure
 

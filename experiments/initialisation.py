@@ -156,7 +156,7 @@ def gradients(config: Config, mnist: Dataset) -> dict[str, dict[str, dict[str, f
 def draw_training(runs: dict[str, dict[str, Any]]) -> Figure:
     """Distinct hidden units and loss against updates, a curve per initialisation."""
     figure = Figure(figsize=(11, 4.6), layout="constrained")
-    figure.suptitle("From zero weights, all hidden units stay equal", fontsize=16)
+    figure.suptitle("From zero weights, all hidden units stay equal")
     left, right = figure.subplots(1, 2)
     for (name, run), colour in zip(runs.items(), COLOURS, strict=False):
         label = f"{name}: test accuracy {run['test_accuracy']:.1%}"
@@ -175,14 +175,14 @@ def draw_training(runs: dict[str, dict[str, Any]]) -> Figure:
 def draw_gradients(norms: dict[str, dict[str, dict[str, float]]], depth: int) -> Figure:
     """Gradient norm against layer, a panel per activation and a curve per initialisation."""
     figure = Figure(figsize=(13, 5.4), layout="constrained")
-    figure.suptitle(f"The gradient at each of {depth} layers, before training", size=16)
+    figure.suptitle(f"The gradient at each of {depth} layers, before training")
     layers = range(1, depth + 1)
     panels = figure.subplots(1, len(norms), sharey=True)
     for axes, (activation, by_initialiser) in zip(panels, norms.items(), strict=True):
         for (name, norm), colour in zip(by_initialiser.items(), COLOURS, strict=False):
             values = [norm[f"layer{i}/bias"] for i in layers]
             axes.plot(layers, values, ".-", color=colour, lw=2, ms=8, label=name)
-        axes.set_title(activation, fontsize=14)
+        axes.set_title(activation)
         axes.set(yscale="log", xlabel="layer (1 is next to the input)")
         axes.set_xticks([1, *range(5, depth + 1, 5)])
         axes.grid(alpha=0.3)

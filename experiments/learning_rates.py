@@ -132,7 +132,7 @@ def draw(sweep: Sweep, examples: dict[str, tuple[int, int]]) -> Figure:
     """The training loss by epoch for four rates, and at the end by rate."""
     figure = Figure(figsize=(13, 5.2), layout="constrained")
     count = sweep.diverged.size
-    figure.suptitle(f"The learning rate: {count} networks trained in one program", fontsize=17)
+    figure.suptitle(f"The learning rate: {count} networks trained in one program")
     left, right = figure.subplots(1, 2, sharey=True)
     epochs = range(1, sweep.losses.shape[-1] + 1)
     for (name, (decays, i)), colour in zip(examples.items(), COLOURS, strict=False):

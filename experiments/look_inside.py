@@ -28,6 +28,7 @@ from matplotlib.figure import Figure
 from experiments import command_line, runner
 from experiments.folder import open_folder, write_figure
 from experiments.photographs import apply_filters, fit_within, load_photo, resize
+from experiments.terminal import tracked
 from jaxnets import Layer, data, losses, models, scale_pixels
 from jaxnets.data import Dataset
 from jaxnets.inspect import (
@@ -40,7 +41,7 @@ from jaxnets.inspect import (
 )
 from jaxnets.interop import safetensors
 from jaxnets.layer import Params, State
-from jaxnets.training import RunError, fit, make_train_step
+from jaxnets.training import RunError, console, fit, make_train_step
 from jaxnets.trees import check_names, flatten_names
 
 IMAGENET = scale_pixels(mean=(0.485, 0.456, 0.406), std=(0.229, 0.224, 0.225))
@@ -114,7 +115,8 @@ def train(config: Config, model: Layer, mnist: Dataset) -> tuple[Params, State]:
     train_step = make_train_step(model, optimizer, losses.softmax_cross_entropy)
     key = jax.random.key(config.seed)
     print(f"training {config.model} on {len(x)} digits", flush=True)
-    fitted = fit(train_step, (x, y), key=key, epochs=1, batch_size=batch_size)
+    with console() as report:
+        fitted = fit(train_step, (x, y), key=key, epochs=1, batch_size=batch_size, report=report)
     return fitted.train_state.params, fitted.train_state.model_state
 
 
@@ -128,7 +130,7 @@ def views(
     figures = {"filters": pictures.filters(kernel, title)}
     fields = receptive_field(model, x)
     outputs = activations(model, params, state, x[:1])
-    for path in view.maps:
+    for path in tracked(view.maps, "drawing feature maps"):
         maps, sees = outputs[path][0], " x ".join(map(str, fields[path].size))
         size = " x ".join(map(str, maps.shape[:2]))
         count = min(maps.shape[-1], 64)
@@ -136,7 +138,7 @@ def views(
             f"{weights}\n{count} of {maps.shape[-1]} maps of {path}, {size}; "
             f"a position sees {sees} pixels"
         )
-        figures[f"maps_{path.replace('/', '_')}"] = pictures.feature_maps(maps, title)
+        figures[f"maps_{path.replace('/', '_')}"] = pictures.feature_maps(maps, title, image=x[0])
     return figures
 
 
@@ -144,6 +146,7 @@ def evidence(
     model: Layer, params: Params, state: State, view: View, x: Array, classes: Array
 ) -> dict[str, Array]:
     """For each method, a figure of the pixels that each image's class score depends on."""
+    print("computing saliency and Grad-CAM", flush=True)
     grad_cam = class_activation(model, params, state, x, classes, view.last)
     heat = saliency(model, params, state, x, classes)
     return {"saliency": heat, f"Grad-CAM\nof {view.last}": grad_cam}

@@ -8,11 +8,12 @@ import jax.numpy as jnp
 import numpy as np
 from matplotlib.figure import Figure
 
-from experiments import figures
+from experiments import figures, folder
 from jaxnets import metrics
 from jaxnets.data import Split
 from jaxnets.inspect import plots
-from jaxnets.training import FitResult, RunError, TrainState, evaluate
+from jaxnets.report_page import Predictions
+from jaxnets.training import FitResult, RunError, TrainState, evaluate, predict_proba
 from jaxnets.training.population import (
     PopulationResult,
     average,
@@ -36,11 +37,13 @@ class Report(NamedTuple):
       result: the content of result.json.
       figures: the figures, by the names of their files.
       text: the text to print.
+      predicted: the predictions for the test split, if they are of classes.
     """
 
     result: dict[str, Any]
     figures: dict[str, Figure]
     text: str
+    predicted: Predictions | None = None
 
 
 def classifier(run: "Run", train_step: Any, result: FitResult) -> Report:
@@ -49,7 +52,7 @@ def classifier(run: "Run", train_step: Any, result: FitResult) -> Report:
     wanted = resolve(train_step, hparams)[0].metrics
     wanted |= {"confusion": metrics.confusion_matrix(len(dataset.classes))}
     test = evaluate(train_step, result.train_state, dataset.test, hparams=hparams, metrics=wanted)
-    title = f"{run.name} on {dataset.name}: test accuracy {test['accuracy']:.2%}"
+    title = f"{what(run)}: test accuracy {test['accuracy']:.2%}"
     title += interruption(run, result)
     drawn = {"curves": plots.curves(result.history, title)} if result.history else {}
     return Report(
@@ -59,6 +62,11 @@ def classifier(run: "Run", train_step: Any, result: FitResult) -> Report:
         f"{int(result.train_state.step)} steps in {result.train_seconds:.1f} s of training "
         f"({result.samples_per_second:,.0f} samples/s) and {result.compile_seconds:.1f} s of "
         "compiling",
+        predicted=Predictions(
+            *dataset.test,
+            predict_proba(train_step, result.train_state, dataset.test.x, hparams=hparams),
+            dataset.classes,
+        ),
     )
 
 
@@ -73,7 +81,7 @@ def classifiers(run: "Run", train_step: Any, result: PopulationResult) -> Report
     )
     ensemble = ensembles(probabilities, run.dataset.test.y)
     accuracy, error = spread(test["accuracy"]), np.nanmean(test["calibration_error"])
-    title = f"{run.name}, {n} seeds: test accuracy {percent(accuracy)}{interruption(run, result)}"
+    title = f"{what(run)}, {n} seeds: test accuracy {percent(accuracy)}{interruption(run, result)}"
     return Report(
         result={
             "spread": {name: summary(name, values) for name, values in test.items()},
@@ -92,6 +100,12 @@ def classifiers(run: "Run", train_step: Any, result: PopulationResult) -> Report
         f"ensemble: average {ensemble['average']['accuracy']:.2%}, vote "
         f"{ensemble['vote']['accuracy']:.2%}; calibration error of the average "
         f"{ensemble['average']['calibration_error']:.4f}, of a member {error:.4f}",
+        predicted=Predictions(
+            *run.dataset.test,
+            average(probabilities),
+            run.dataset.classes,
+            f"the average of {len(probabilities)} networks",
+        ),
     )
 
 
@@ -113,7 +127,7 @@ def generators(
       draw: the figure images.png, from the first network's train state.
     """
     hparams, images = run.config.hparams, run.dataset.test.x
-    split, title = (images, images), f"{run.name} on {run.dataset.name}"
+    split, title = (images, images), what(run)
     if isinstance(result, PopulationResult):
         n, train_states = len(result.diverged), result.train_states
         first = jax.tree.map(lambda leaf: leaf[0], train_states)
@@ -129,6 +143,11 @@ def generators(
     return Report(
         {"test": test}, {"curves": curves, "images": draw(first)}, f"test images: {means}"
     )
+
+
+def what(run: "Run") -> str:
+    """What the run is, in words, for the title of a figure."""
+    return folder.title(run.config) or run.name
 
 
 def broadcast(hparams: dict[str, float], n: int) -> Hparams:

@@ -17,7 +17,7 @@ import optax
 import tyro
 from matplotlib.figure import Figure
 
-from experiments import distributed, reports
+from experiments import distributed, pages, reports
 from experiments.folder import begin, cut, save_params, write_figure, write_json
 from jaxnets.data import Dataset
 from jaxnets.layer import Key
@@ -241,7 +241,20 @@ class Run:
             "interrupted": self.interrupted is not None,
         }
         print(report.text)
-        self.write(report.result | shared, report.figures)
+        network = pages.network(
+            train_step,
+            train_state,
+            self.dataset.test.x,
+            hparams=self.config.hparams,
+            population=population,
+        )
+        self.write(
+            report.result | shared,
+            report.figures,
+            predicted=report.predicted,
+            network=network,
+            history=result.history if population else None,
+        )
         if self.interrupted is not None:
             raise self.interrupted
 
@@ -251,11 +264,15 @@ class Run:
         options = {"classes": dataset.classes, "metadata": to_json(metadata)}
         save_model(self.folder / "model.jaxnets", model, train_state, dataset.test.x, **options)
 
-    def write(self, result: Mapping[str, Any], figures: Mapping[str, Figure]) -> Any:
-        """Write the figures and result.json; return the result as it is in the file."""
+    def write(self, result: Mapping[str, Any], figures: Mapping[str, Figure], **page: Any) -> Any:
+        """Write the figures, result.json and the page; return the result as it is in the file.
+
+        `page` is what `pages.write_page` takes.
+        """
         for name, figure in figures.items():
             write_figure(self.folder / f"{name}.png", figure)
         write_json(self.folder / "result.json", result)
-        names = [*(f"{name}.png" for name in figures), "result.json"]
+        pages.write_page(self.folder, figures, **page)
+        names = [*(f"{name}.png" for name in figures), "result.json", "report.html"]
         print(f"in {self.folder}: {', '.join(names)}", flush=True)
         return to_json(result)

@@ -84,7 +84,7 @@ def draw(accuracy: np.ndarray, parts: Sources, images: int) -> Figure:
     """The histogram of test accuracies, and the sources of their spread."""
     figure = Figure(figsize=(13, 5), layout="constrained")
     title = f"{len(accuracy)} seeds, one recipe: test accuracy {percent(spread(accuracy))} points"
-    figure.suptitle(title, fontsize=17)
+    figure.suptitle(title)
     left, right = figure.subplots(1, 2, width_ratios=(3, 2))
     histogram(left, accuracy)
     bars = {
@@ -99,7 +99,7 @@ def draw(accuracy: np.ndarray, parts: Sources, images: int) -> Figure:
     right.invert_yaxis()
     right.margins(x=0.15)
     right.set(xlabel="standard deviation (percentage points)")
-    right.set_title("Where the spread comes from", fontsize=13)
+    right.set_title("Where the spread comes from")
     return figure
 
 
@@ -111,7 +111,7 @@ def histogram(axes: Axes, accuracy: np.ndarray) -> None:
     ends = (100 * interval.low, 100 * interval.high)
     axes.axvspan(*ends, color="black", alpha=0.2, lw=0, label="95 % interval of the mean")
     axes.set(xlabel="test accuracy (%)", ylabel="networks")
-    axes.set_title("The same network, trained with one seed after another", fontsize=13)
+    axes.set_title("The same network, trained with one seed after another")
     axes.legend()
 
 

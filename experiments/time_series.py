@@ -187,7 +187,7 @@ def draw(
     params, state = train_state.params, train_state.model_state
     maps = inspect.class_activation(model, params, state, x, y, NETWORKS[config.network][1])
     figure = Figure(figsize=(12, 1.2 + 1.7 * len(rows)), layout="constrained")
-    figure.suptitle(title, fontsize=16)
+    figure.suptitle(title)
     at = np.arange(x.shape[1])
     for axes, series, evidence, label in zip(
         figure.subplots(len(rows), squeeze=False)[:, 0], x, maps, y, strict=True

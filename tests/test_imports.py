@@ -16,13 +16,15 @@ FILES = {str(path.relative_to(PACKAGE)): path for path in sorted(PACKAGE.rglob("
 # The parts of the library that each part may import.
 LAYERS = (  # each may import from those above it in this list, and from its own as in SAME_LAYER
     {"layer", "errors", "checks", "keys", "trees", "dtypes", "arrays", "named", "messages"}
-    | {"locks", "files", "json_files", "tensors", "sealed", "sharding", "padded"},
+    | {"locks", "files", "json_files", "tensors", "sealed", "sharding", "padded", "plot_style"},
     {"jaxpr", "compose", "recurrence", "lowering"},
     {"layers", "losses", "metrics"},
     {"models", "data"},
     {"training", "inspect"},
     {"word_vectors"},
     {"interop", "export", "saved_model"},
+    {"report_page"},
+    {"command_line", "__main__"},
 )
 SAME_LAYER = {  # allowed imports within a layer
     "errors": {"messages"},
@@ -39,6 +41,7 @@ SAME_LAYER = {  # allowed imports within a layer
     "lowering": {"jaxpr"},
     "losses": {"metrics"},
     "inspect": {"training"},
+    "__main__": {"command_line"},
     "saved_model": {"export", "interop"},
 }
 
@@ -101,20 +104,20 @@ def test_the_library_imports_neither_experiments_nor_tests():
     assert not [file for file in FILES if roots(file) & {"experiments", "tests"}]
 
 
-def test_nothing_but_the_reporter_prints():
+def test_nothing_but_the_reporter_and_the_command_line_prints():
     def prints(node):
         return isinstance(node, ast.Call) and ast.unparse(node.func) == "print"
 
-    assert [file for file in FILES if any(map(prints, nodes(file)))] == ["training/report.py"]
+    printing = [file for file in FILES if any(map(prints, nodes(file)))]
+    assert [f for f in printing if part(f) != "command_line"] == ["training/report.py"]
 
 
-def test_nothing_reads_the_command_line():
+def test_only_the_command_reads_the_command_line():
     def reads(node):
         return isinstance(node, ast.Attribute) and node.attr == "argv"
 
-    assert not [
-        file for file in FILES if any(map(reads, nodes(file))) or "sys.argv" in imports(file)
-    ]
+    reading = [f for f in FILES if any(map(reads, nodes(f))) or "sys.argv" in imports(f)]
+    assert reading == ["command_line/main.py"]
 
 
 def test_json_is_read_only_by_json_files():

@@ -4,14 +4,37 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator, NullLocator
 
-from experiments.bench.records import Record, network
+from experiments.bench.records import Record
 from experiments.folder import write_figure
 from jaxnets import json_files
+from jaxnets.plot_style import COLOURS
 
+LIBRARIES = {
+    "ours": "jaxnets",
+    "torch": "PyTorch",
+    "torch_compile": "PyTorch, compiled",
+    "keras": "Keras on JAX",
+    "linen": "Flax Linen",
+    "nnx": "Flax NNX",
+    "equinox": "Equinox",
+    "stax_scan": "stax in a scan",
+}
+NETWORKS = {
+    "mlp": "MLP",
+    "cnn_bn": "CNN with batch norm",
+    "cnn_5x5": "CNN with 5 x 5 kernels",
+    "population": "{members} MLPs at once",
+    "alexnet": "AlexNet",
+    "vgg16": "VGG-16",
+    "resnet18": "ResNet-18",
+    "resnet50": "ResNet-50",
+}
+ABOVE: dict[str, Any] = {"textcoords": "offset points", "ha": "center", "fontsize": 10}
 POPULATION = Path("experiments/results/population.json")
 
 
@@ -60,12 +83,12 @@ def throughput(records: Sequence[Record]) -> Figure | None:
                 [abs(speed["median"] - speed[end]) for speed in speeds] for end in ("low", "high")
             )
             sizes = [record["batch_size"] for record in group]
-            axes.errorbar(sizes, medians, (below, above), marker="o", capsize=3, label=peer)
+            axes.errorbar(sizes, medians, (below, above), marker="o", capsize=3, label=_human(peer))
         axes.set(
             xscale="log", yscale="log", xlabel="examples per step", ylabel="examples per second"
         )
         _plain_ticks(axes, sorted({record["batch_size"] for record in chosen}))
-        axes.legend(fontsize=8)
+        axes.legend()
     return figure
 
 
@@ -75,28 +98,33 @@ def shares(records: Sequence[Record]) -> Figure:
     for axes, chosen in panels:
         largest = max(record["batch_size"] for record in chosen)
         chosen = [record for record in chosen if record["batch_size"] == largest]
-        names = [record["peer"] for record in chosen]
+        names = [_human(record["peer"]) for record in chosen]
         values = [100 * (record["share_of_matmul"] or 0) for record in chosen]
-        bars = axes.barh(names, values, color=[_colour(name) for name in names])
+        bars = axes.barh(names, values, color=[_colour(record["peer"]) for record in chosen])
         axes.bar_label(bars, fmt="%.0f %%", padding=3)
         axes.set(xlabel=f"share of the matmul limit (%), batch {largest}")
-        axes.set_xlim(
-            0, 1.15 * max(100, *values)
-        )  # above 100 if an algorithm needs fewer operations
+        # above 100 if an algorithm needs fewer operations
+        axes.set_xlim(0, 1.2 * max(100, *values))
         axes.invert_yaxis()
     return figure
 
 
 def times_to_accuracy(records: Sequence[Record]) -> Figure:
     """The seconds to the accuracy, a dot per seed."""
-    figure, panels = _panels(records, "Time to test accuracy, with compiling, a dot per seed")
+    figure, panels = _panels(
+        records, "Time to test accuracy, with compiling: a dot per seed, a line at the median"
+    )
     for axes, chosen in panels:
         for row, record in enumerate(chosen):
             seconds = [
                 curve[-1][0] for curve in record["curves"] if curve[-1][1] >= record["target"]
             ]
             axes.plot(seconds, [row] * len(seconds), "o", color=_colour(record["peer"]), alpha=0.7)
-        axes.set_yticks(range(len(chosen)), [record["peer"] for record in chosen])
+            if seconds:
+                middle = float(np.median(seconds))
+                axes.plot([middle], [row], "|", color="black", markersize=22, markeredgewidth=3)
+                axes.annotate(f"{middle:.1f} s", (middle, row), (0, 15), **ABOVE)
+        axes.set_yticks(range(len(chosen)), [_human(record["peer"]) for record in chosen])
         axes.set(xlabel=f"seconds to {chosen[0]['target']:.0%}", ylim=(len(chosen) - 0.5, -0.5))
         axes.set_xlim(left=0)
     return figure
@@ -114,7 +142,9 @@ def population(result: dict[str, Any]) -> Figure:
     axes.set(
         xscale="log", xlabel="networks in the population", ylabel="networks trained per second"
     )
-    axes.set_title(f"{result['network']}, {result['updates']} updates of {result['batch_size']}")
+    axes.set_title(
+        f"{result['network']},\n{result['updates']} steps of {result['batch_size']} examples"
+    )
     axes.set_ylim(bottom=0)
     _plain_ticks(axes, list(sizes))
     axes.grid(alpha=0.3)
@@ -126,14 +156,18 @@ def _panels(
 ) -> tuple[Figure, list[tuple[Axes, list[Record]]]]:
     """A figure with a panel for each case, size of a population, dtype and device."""
     groups = list(_by(records, "case", "members", "dtype", "device"))
-    figure = Figure(figsize=(5 * len(groups), 4), layout="constrained")
+    columns = min(2, len(groups))
+    rows = -(-len(groups) // columns)
+    figure = Figure(figsize=(6.2 * columns, 0.7 + 3.8 * rows), layout="constrained")
     figure.suptitle(title)
-    axes = figure.subplots(1, len(groups), squeeze=False)[0]
-    for panel, (_, (first, *_)) in zip(axes, groups, strict=True):
-        panel.set_title(f"{network(first)}, {first['dtype']}, {first['device']}", fontsize=10)
+    axes = list(figure.subplots(rows, columns, squeeze=False).flat)
+    for empty in axes[len(groups) :]:
+        empty.remove()
+    for panel, (_, (first, *_)) in zip(axes, groups, strict=False):
+        panel.set_title(f"{_network(first)}, {first['dtype']}, {first['device']}")
         panel.grid(alpha=0.3)
         panel.set_axisbelow(True)
-    return figure, [(panel, group) for panel, (_, group) in zip(axes, groups, strict=True)]
+    return figure, [(panel, group) for panel, (_, group) in zip(axes, groups, strict=False)]
 
 
 def _by(records: Iterable[Record], *names: str) -> Iterable[tuple[Any, list[Record]]]:
@@ -156,4 +190,15 @@ def _plain_ticks(axes: Axes, x: Sequence[int]) -> None:
 
 
 def _colour(peer: str) -> str:
-    return "tab:orange" if peer.startswith("ours") else "tab:blue"
+    return COLOURS[1] if peer.startswith("ours") else COLOURS[0]
+
+
+def _human(peer: str) -> str:
+    """The name of what was measured, such as "jaxnets, 2 devices"."""
+    name, _, more = peer.partition(",")
+    return LIBRARIES.get(name, name.replace("_", " ")) + (f",{more}" if more else "")
+
+
+def _network(record: Record) -> str:
+    name = NETWORKS.get(record["case"], record["case"].replace("_", " "))
+    return name.format(members=record["members"])

@@ -103,19 +103,25 @@ def compiled(config: Config) -> Callable[[Hparams], TrainStep]:
 def perceptrons(path: Path, seed: int) -> None:
     """Classify points with weights set by hand; several choices are right, as the slide asks."""
     x, y = data.points(200, [[-2, -2], [2, 2]], std=0.8, seed=seed)
-    axes = (figure := Figure(figsize=(5, 5), layout="constrained")).subplots()
-    axes.scatter(*x.T, c=y, cmap="coolwarm", s=12)
+    axes = (figure := Figure(figsize=(6.5, 6.8), layout="constrained")).subplots()
+    axes.scatter(*x.T, c=y, cmap="cividis", s=12)
     along = np.array([-5.0, 5.0])
     for (w1, w2), b in (((1.0, 1.0), 0.0), ((1.0, 0.5), 0.2), ((1.0, -1.0), 0.0)):
         params = {"head": {"kernel": jnp.array([[w1], [w2]]), "bias": jnp.array([-b])}}
         fires, _ = models.perceptron().apply(params, {}, jnp.asarray(x))
         right = (fires[:, 0] == y).mean()
-        axes.plot(along, (b - w1 * along) / w2, label=f"w = ({w1}, {w2}), b = {b}: {right:.0%}")
+        (line,) = axes.plot(
+            along, (b - w1 * along) / w2, "-", label=f"w = ({w1}, {w2}), b = {b}: {right:.0%}"
+        )
+        middle = b / (w1**2 + w2**2) * np.array([w1, w2])  # the nearest point to the origin
+        towards = middle + 1.3 * np.array([w1, w2]) / np.hypot(w1, w2)
+        style = {"arrowstyle": "-|>", "color": line.get_color(), "lw": 2}
+        axes.annotate("", towards, middle, arrowprops=style)
     axes.set(xlim=(-5, 5), ylim=(-5, 5), xlabel="$x_1$", ylabel="$x_2$", aspect="equal")
     axes.set_title(
-        "A perceptron fires on one side of <x, w> = b;\nthe share of points classified correctly"
+        "A perceptron fires on the side of its arrow, <x, w> > b;\n%: points classified correctly"
     )
-    axes.legend(loc="lower right")
+    axes.legend(loc="upper center", bbox_to_anchor=(0.5, -0.12))
     write_figure(path, figure)
 
 

@@ -12,7 +12,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -225,6 +225,11 @@ def print_scores(by: dict[str, Classifier], labels: np.ndarray) -> dict[str, flo
     return accuracies
 
 
+def area(curve: Any) -> float:
+    """The area under a curve, by trapezoids."""
+    return float(np.trapezoid(curve.tpr, curve.fpr))
+
+
 def show_roc(path: Path, by: dict[str, Classifier], labels: np.ndarray) -> None:
     """Draw the curves of the first classifier by digit, and of every classifier over all digits."""
     figure = Figure(figsize=(11, 5), layout="constrained")
@@ -232,16 +237,17 @@ def show_roc(path: Path, by: dict[str, Classifier], labels: np.ndarray) -> None:
     truth, first = data.one_hot(labels, 10), next(iter(by))
     for digit in range(10):
         curve = metrics.roc_curve(by[first].scores[:, digit], truth[:, digit])
-        left.plot(curve.fpr, curve.tpr, label=f"{digit}")
+        left.plot(curve.fpr, curve.tpr, label=f"{digit}: {area(curve):.4f}")
     for name, (scores, _) in by.items():
         curve = metrics.roc_curve(scores.ravel(), truth.ravel())
-        right.plot(curve.fpr, curve.tpr, label=name)
-    left.set(title=f"ROC of each digit against the rest, {first}", xlim=(-0.002, 0.1))
-    right.set(title="ROC of all ten decisions combined", xlim=(-0.01, 0.5))
+        right.plot(curve.fpr, curve.tpr, label=f"{name}: {area(curve):.4f}")
+    figure.suptitle("ROC curves, in part: the axis ends before a false positive rate of 1")
+    left.set(title=f"each digit against the rest, {first}", xlim=(-0.002, 0.1))
+    right.set(title="all ten decisions combined", xlim=(-0.01, 0.5))
     for axes in (left, right):
         axes.set(xlabel="false positive rate", ylabel="true positive rate")
         axes.grid(alpha=0.3)
-        axes.legend(loc="lower right")
+        axes.legend(loc="lower right", title="area under the whole curve")
     write_figure(path, figure)
 
 

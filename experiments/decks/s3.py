@@ -36,6 +36,7 @@ from jaxnets import (
     serial,
 )
 from jaxnets.data import Dataset
+from jaxnets.plot_style import COLOURS
 from jaxnets.training import (
     FitResult,
     TrainStep,
@@ -191,9 +192,14 @@ def variants(config: Config, run: runner.Run, fashion: Dataset) -> None:
             f"{best['accuracy']:8.4f}  {test['accuracy']:13.4f}",
             flush=True,
         )
-    title = f"Regularization: Fashion-MNIST, 784-128-10, batches of {batch_size}"
+    title = f"Regularization on Fashion-MNIST: 128 hidden units, batches of {batch_size}"
     write_figure(run.folder / "variants.png", slides.validation_curves(runs, title))
     # The slides show 0.4960 and 0.8604 on 25,000 rows here, from their network for reviews.
+
+
+def percent(probability: float) -> str:
+    """A probability in percent; a small one as a bound."""
+    return f"{probability:.1%}" if probability >= 0.001 else "below 0.1%"
 
 
 def show_prediction(path: Path, fashion: Dataset, row: int, probabilities: np.ndarray) -> None:
@@ -203,10 +209,14 @@ def show_prediction(path: Path, fashion: Dataset, row: int, probabilities: np.nd
     left.imshow(fashion.test.x[row, :, :, 0], cmap="gray_r")
     left.set_axis_off()
     left.set_title(f"Test image {row}: {fashion.classes[fashion.test.y[row]]}")
-    bars = right.barh(fashion.classes, probabilities)
-    right.bar_label(bars, [f"{p:.1e}" for p in probabilities], padding=3)
+    true = fashion.test.y[row]
+    colours = [COLOURS[2] if i == true else COLOURS[0] for i in range(len(probabilities))]
+    names = [f"{name} (true)" if i == true else name for i, name in enumerate(fashion.classes)]
+    bars = right.barh(names, 100 * probabilities, color=colours)
+    right.bar_label(bars, [percent(p) for p in probabilities], padding=3)
     right.invert_yaxis()
-    right.set(xlabel="probability", xlim=(0, 1.25), xticks=np.linspace(0, 1, 6), title="Prediction")
+    right.set(xlabel="probability (%)", xlim=(0, 100), title="Prediction")
+    right.spines["right"].set_visible(False)
     write_figure(path, figure)
 
 

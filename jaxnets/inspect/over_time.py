@@ -10,6 +10,7 @@ import numpy as np
 from jaxnets.inspect.norms import norm
 from jaxnets.layer import Array, Layer, Params, State
 from jaxnets.padded import Padded, expect_steps, unpad
+from jaxnets.plot_style import styled
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -53,6 +54,7 @@ def gradient_over_time(
     return jax.vmap(jax.vmap(norm))(gradient)
 
 
+@styled
 def plot_gradient_over_time(norms: dict[str, Any], title: str) -> "Figure":
     """The median over rows of `gradient_over_time` by step, one curve per name, log scale."""
     from matplotlib.figure import Figure

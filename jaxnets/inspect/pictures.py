@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from jaxnets.errors import LayerError
+from jaxnets.plot_style import styled
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -27,6 +28,7 @@ class Filtered(NamedTuple):
     signed: bool
 
 
+@styled
 def filters(kernel: Any, title: str) -> "Figure":
     """The filters of a first layer, kernel (height, width, 1 or 3, features), on a common scale.
 
@@ -49,15 +51,22 @@ def filters(kernel: Any, title: str) -> "Figure":
     return _grid(tiles[..., 0], title, "filter", bar="weight", **limits)
 
 
-def feature_maps(maps: Any, title: str, most: int = 64) -> "Figure":
-    """The first `most` feature maps (height, width, features) of an image, on a common scale."""
+@styled
+def feature_maps(maps: Any, title: str, most: int = 64, *, image: Any = None) -> "Figure":
+    """The first `most` feature maps (height, width, features) of an image, on a common scale.
+
+    With `image` (height, width, 1 or 3), its picture is beside them, from its smallest value to its
+    largest.
+    """
     tiles = np.moveaxis(np.asarray(maps, np.float32), -1, 0)[:most]
     signed = tiles.min() < 0
     largest = float(np.abs(tiles).max()) or 1.0
     limits = {"vmin": -largest if signed else 0, "vmax": largest}
-    return _grid(tiles, title, "map", "activation", cmap="RdBu_r" if signed else "magma", **limits)
+    colours = "RdBu_r" if signed else "magma"
+    return _grid(tiles, title, "map", "activation", image, cmap=colours, **limits)
 
 
+@styled
 def evidence(images: Any, rows: dict[str, Any], titles: Sequence[str], title: str) -> "Figure":
     """Images (n, height, width, 1 or 3) in 0..1, and below each its maps, one row per kind of map.
 
@@ -73,15 +82,15 @@ def evidence(images: Any, rows: dict[str, Any], titles: Sequence[str], title: st
     figure = Figure(
         figsize=(1.2 + 2.1 * len(images), 2.1 * (1 + len(rows)) + 1), layout="constrained"
     )
-    figure.suptitle(title, fontsize=16)
+    figure.suptitle(title)
     panels = figure.subplots(1 + len(rows), len(images), squeeze=False)
     height, width = images.shape[1:3]
     extent = (-0.5, width - 0.5, height - 0.5, -0.5)  # a coarse map covers the whole image
     for axes, image, name in zip(panels[0], images, titles, strict=True):
         _show(axes, image)
-        axes.set_title(name, fontsize=13)
+        axes.set_title(name)
     for row, (name, maps) in zip(panels[1:], rows.items(), strict=True):
-        row[0].set_ylabel(name, fontsize=13)
+        row[0].set_ylabel(name)
         for axes, image, heatmap in zip(row, images, np.asarray(maps), strict=True):
             _show(axes, image.mean(-1, keepdims=True))
             heatmap = heatmap / (heatmap.max() or 1)
@@ -91,6 +100,7 @@ def evidence(images: Any, rows: dict[str, Any], titles: Sequence[str], title: st
     return figure
 
 
+@styled
 def embedding(points: Any, share: Any, labels: Any, classes: Sequence[str], title: str) -> "Figure":
     """Points (n, 2) of two principal components, one colour per class; axes show their share."""
     from matplotlib import colormaps
@@ -112,6 +122,7 @@ def embedding(points: Any, share: Any, labels: Any, classes: Sequence[str], titl
     return figure
 
 
+@styled
 def gallery(original: Any, results: dict[str, Filtered], title: str, columns: int = 4) -> "Figure":
     """A picture (height, width, 1 or 3) in 0..1 and filtered versions of it, by name."""
     from matplotlib.figure import Figure
@@ -120,16 +131,16 @@ def gallery(original: Any, results: dict[str, Filtered], title: str, columns: in
     height, width = np.shape(original)[:2]
     size = (3.6 * columns, rows * (2.8 * height / width + 1.2) + 0.5)
     figure = Figure(figsize=size, layout="constrained")
-    figure.suptitle(title, fontsize=16)
+    figure.suptitle(title)
     first, *others = figure.subplots(rows, columns, squeeze=False).flat
     _show(first, original)
-    first.set_title("original", fontsize=13)
+    first.set_title("original")
     for axes, (name, result) in zip(others, results.items(), strict=False):
         picture = np.asarray(result.picture)
         largest = float(np.percentile(np.abs(picture), 99)) or 1.0
         bounds = {"vmin": -largest, "vmax": largest} if result.signed else {"vmin": 0, "vmax": 1}
         drawn = axes.imshow(picture, cmap="RdBu_r" if result.signed else "gray", **bounds)
-        axes.set_title(name, fontsize=13)
+        axes.set_title(name)
         axes.set_xlabel(result.written, family="monospace")
         axes.set(xticks=[], yticks=[])
         label = "response" if result.signed else "brightness"
@@ -139,13 +150,21 @@ def gallery(original: Any, results: dict[str, Filtered], title: str, columns: in
     return figure
 
 
-def _grid(tiles: np.ndarray, title: str, noun: str, bar: str = "", **colours: Any) -> "Figure":
+def _grid(
+    tiles: np.ndarray, title: str, noun: str, bar: str = "", image: Any = None, **colours: Any
+) -> "Figure":
     """Tiles (n, height, width) or (n, height, width, 3) in a grid, with numbers on the left."""
     from matplotlib.figure import Figure
 
     columns = int(np.ceil(np.sqrt(len(tiles))))
-    figure = Figure(figsize=(8, 7.5), layout="constrained")
-    axes = figure.subplots()
+    figure = Figure(figsize=(8 if image is None else 10.4, 7.5), layout="constrained")
+    if image is None:
+        axes = figure.subplots()
+    else:
+        beside, axes = figure.subplots(1, 2, width_ratios=(1, 3.6))
+        low, high = np.min(image), np.max(image)
+        _show(beside, (np.asarray(image) - low) / ((high - low) or 1))
+        beside.set_title("the image")
     drawn = axes.imshow(_mosaic(tiles, columns), interpolation="nearest", **colours)
     step = tiles.shape[1] + _gap(tiles)
     rows = range(0, len(tiles), columns)

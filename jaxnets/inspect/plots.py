@@ -5,12 +5,15 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from jaxnets.plot_style import styled
+
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
     from jaxnets.training.report import Progress
 
 
+@styled
 def curves(history: Sequence["Progress"], title: str) -> "Figure":
     """Every scalar metric by epoch, in training and validation, with one panel per metric.
 
@@ -24,8 +27,13 @@ def curves(history: Sequence["Progress"], title: str) -> "Figure":
     figure.suptitle(title)
     epochs = [progress.passes for progress in history]
     for axes, name in zip(figure.subplots(1, len(names), squeeze=False)[0], names, strict=True):
-        axes.plot(epochs, [p.train[name] for p in history], "o-", label="training")
         validation = {p.passes: p.validation[name] for p in history if p.validation is not None}
+        axes.plot(
+            epochs,
+            [p.train[name] for p in history],
+            "o-",
+            label="training" if validation else "training (nothing held out)",
+        )
         if validation:
             axes.plot(list(validation), list(validation.values()), "s-", label="validation")
         unit = " (nats)" if name == "loss" else ""
@@ -36,6 +44,7 @@ def curves(history: Sequence["Progress"], title: str) -> "Figure":
     return figure
 
 
+@styled
 def confusion(matrix: np.ndarray, classes: Sequence[str], title: str) -> "Figure":
     """A confusion matrix of counts, true classes in rows; colours show the fraction of the row."""
     from matplotlib.figure import Figure

@@ -22,6 +22,7 @@ from jaxnets.training.predict import predict, predict_outputs, predict_proba
 from jaxnets.training.rate_finder import RangeTest, find_learning_rate
 from jaxnets.training.report import Progress, combine, console, json_lines
 from jaxnets.training.run import Run, advance
+from jaxnets.training.sinks import TensorBoard, scalars, tensorboard
 from jaxnets.training.start import start_run
 from jaxnets.training.train_step import Batch, TrainState, TrainStep, make_train_step
 from jaxnets.training.trainable import Trainable
@@ -46,6 +47,7 @@ __all__ = [
     "ShardedStore",
     "ShardingPlan",
     "ShardingReport",
+    "TensorBoard",
     "TrainState",
     "TrainStep",
     "Trainable",
@@ -68,6 +70,8 @@ __all__ = [
     "predict",
     "predict_outputs",
     "predict_proba",
+    "scalars",
     "sharding_report",
     "start_run",
+    "tensorboard",
 ]

@@ -19,7 +19,7 @@ from jaxnets.training import evaluate, fit, make_train_step
 ROOT = Path(runner.__file__).parents[1]
 PLOTS = {"confusion.png", "curves.png"}
 FILES = PLOTS | {"checkpoints", "metrics.jsonl", "params.safetensors", "result.json"}
-FILES |= {"model.jaxnets", "run.json", "run.lock"}
+FILES |= {"model.jaxnets", "report.html", "run.json", "run.lock"}
 RESULT = {"test_accuracy", "test_loss", "steps", "interrupted"}
 RESULT |= {"compile_seconds", "train_seconds", "total_seconds", "samples_per_second"}
 SAVED = "interrupted; the run is saved, --resume continues it\n"

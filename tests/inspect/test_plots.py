@@ -52,7 +52,8 @@ def test_ticks_are_whole_epochs(epochs):
 def test_curves_without_validation_have_one_line_per_panel():
     figure = plots.curves([epoch(1)], "an epoch")
     for axes in figure.axes:
-        assert [line.get_label() for line in axes.get_lines()] == ["training"]
+        labels = [line.get_label() for line in axes.get_lines()]
+        assert labels == ["training (nothing held out)"]
 
 
 def test_curves_omit_metrics_that_are_not_scalars():

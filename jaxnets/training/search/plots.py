@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
+from jaxnets.plot_style import styled
 from jaxnets.training.search.results import Results
 from jaxnets.training.search.space import Distribution
 
@@ -16,6 +17,7 @@ COLOURS = "viridis"
 DIVERGED = "crimson"  # trials without a score
 
 
+@styled
 def scores(results: Results, title: str) -> "Figure":
     """The score against each hyperparameter, one panel per name; diverged trials at the edge."""
     from matplotlib import colormaps
@@ -46,6 +48,7 @@ def scores(results: Results, title: str) -> "Figure":
     return figure
 
 
+@styled
 def parallel_coordinates(results: Results, title: str) -> "Figure":
     """One line per trial through its hyperparameters to its score; better trials are brighter."""
     from matplotlib import colormaps

@@ -1,0 +1,103 @@
+"""The choice of a command, and errors as one message with an exit status."""
+
+import os
+import signal
+import sys
+import warnings
+from collections.abc import Sequence
+from importlib import import_module
+from importlib.util import find_spec
+from typing import NoReturn
+
+from jaxnets.messages import printable
+
+# Each in a module of its own with `main(arguments)`, which is imported only if it is chosen.
+# The third is the package that it is part of, or uses.
+COMMANDS = {
+    "demo": ("jaxnets.command_line.demo", "train a network on MNIST, and write its report", "data"),
+    "playground": ("jaxnets.playground", "train small networks in the browser", "playground"),
+    "report": (
+        "jaxnets.command_line.report",
+        "compare the runs in folders on one web page",
+        "report_page",
+    ),
+    "predict": (
+        "jaxnets.command_line.predict",
+        "classify pictures with a saved model",
+        "saved_model",
+    ),
+    "summary": (
+        "jaxnets.command_line.summary",
+        "what is in the file of a saved model",
+        "saved_model",
+    ),
+    "info": ("jaxnets.command_line.info", "versions, devices and caches", "files"),
+}
+
+
+def main(arguments: Sequence[str] | None = None) -> NoReturn:
+    """Run a command, and exit.
+
+    The status is 0; 2 for a mistake in the options or a failure of the system, such as a full disk,
+    reported in one message without a traceback; 130 after Ctrl-C, and 75 after SIGTERM.
+
+    Args:
+      arguments: the command and its options; by default those of the process.
+    """
+    name, *options = list(sys.argv[1:] if arguments is None else arguments) or ["--help"]
+    if name in ("-h", "--help"):
+        print(_help())
+        sys.exit(0)
+    if name == "--version":
+        from importlib.metadata import version
+
+        print(f"jaxnets {version('jaxnets')}")
+        sys.exit(0)
+    commands = _commands()
+    if name not in commands:
+        _fail(f"expected one of the commands {', '.join(commands)}, but got {name!r}; see --help")
+    _run(commands[name][0], options)
+
+
+def _run(module: str, options: list[str]) -> NoReturn:
+    """Run a command's module, and exit with its status."""
+    warnings.showwarning = lambda message, *_: print(f"warning: {message}", file=sys.stderr)
+    try:
+        import_module(module).main(options)
+    except BrokenPipeError:  # as in `jaxnets info | head`
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    except OSError as error:
+        where = "" if error.filename is None else f"{printable(error.filename)}: "
+        _fail(where + (error.strerror or str(error)))
+    except KeyboardInterrupt as error:  # `training.Interrupted` has the signal
+        status = 75 if getattr(error, "signal", signal.SIGINT) == signal.SIGTERM else 130
+        print("interrupted", file=sys.stderr, flush=True)
+        sys.exit(status)
+    except Exception as error:
+        if type(error).__module__.partition(".")[0] != "jaxnets":
+            raise
+        _fail(str(error))  # the errors of jaxnets say in one line what to do
+    sys.exit(0)
+
+
+def _commands() -> dict[str, tuple[str, str]]:
+    """The module and the description of the commands that this version has."""
+    return {
+        name: (module, text)
+        for name, (module, text, package) in COMMANDS.items()
+        if find_spec(f"jaxnets.{package}") is not None
+    }
+
+
+def _help() -> str:
+    rows = "\n".join(f"  {name:<12} {text}" for name, (_, text) in _commands().items())
+    return (
+        "usage: jaxnets COMMAND [OPTIONS]\n\nNeural networks in JAX. The commands:\n\n"
+        f"{rows}\n\njaxnets COMMAND --help shows a command's options, and jaxnets --version the "
+        "version.\nThe exit status is 0; 2 for a mistake, with one message; 130 after Ctrl-C."
+    )
+
+
+def _fail(message: str) -> NoReturn:
+    print(f"error: {message}", file=sys.stderr)
+    sys.exit(2)

@@ -1,0 +1,72 @@
+"""What TensorBoard itself reads from the files of `training.tensorboard`."""
+
+import io
+
+import jax
+import numpy as np
+import optax
+import pytest
+from PIL import Image
+
+from jaxnets import dense, losses
+from jaxnets.training import RunError, fit, make_train_step, scalars, tensorboard
+
+pytestmark = [pytest.mark.parity, pytest.mark.filterwarnings("ignore")]
+accumulator = pytest.importorskip(
+    "tensorboard.backend.event_processing.event_accumulator",
+    reason="needs the packages tensorboard and tensorboardX of the extra parity",
+)
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory):
+    """The reports of a run, and what TensorBoard reads of it."""
+    folder, reports = tmp_path_factory.mktemp("board"), []
+    x = np.random.default_rng(0).normal(size=(32, 4)).astype(np.float32)
+    step = make_train_step(dense(3), optax.sgd(0.1), losses.softmax_cross_entropy)
+    picture = np.arange(60, dtype=np.uint8).reshape(4, 5, 3)
+    with tensorboard(folder) as board:
+        result = fit(
+            step, (x, np.arange(32) % 3), key=jax.random.key(0), epochs=3, batch_size=8,
+            report=lambda p: (reports.append(p), board(p)), callbacks=[board.weights],
+        )  # fmt: skip
+        board.images({"picture": picture, "grey": np.full((2, 2, 1), 0.5)}, step=7)
+    read = accumulator.EventAccumulator(str(folder), {"scalars": 0, "histograms": 0, "images": 0})
+    return reports, result, read.Reload(), picture
+
+
+def test_tensorboard_reads_every_number_of_every_report(run):
+    reports, _, read, _ = run
+    assert read.Tags()["scalars"] == list(scalars(reports[0]))
+    for name in scalars(reports[0]):
+        events = read.Scalars(name)
+        assert [event.step for event in events] == [report.step for report in reports]
+        wanted = np.float32([scalars(report)[name] for report in reports])
+        assert [event.value for event in events] == wanted.tolist()
+
+
+def test_tensorboard_reads_histograms_of_the_weights(run):
+    _, result, read, _ = run
+    kernel = result.train_state.params["kernel"]
+    last = read.Histograms("kernel")[-1]
+    assert last.step == int(result.train_state.step)
+    histogram = last.histogram_value
+    assert histogram.num == kernel.size
+    assert histogram.sum == pytest.approx(float(kernel.sum()), abs=1e-5)
+
+
+def test_tensorboard_reads_the_images(run):
+    _, _, read, picture = run
+    event = read.Images("picture")[0]
+    assert event.step == 7
+    np.testing.assert_array_equal(Image.open(io.BytesIO(event.encoded_image_string)), picture)
+    grey = np.asarray(Image.open(io.BytesIO(read.Images("grey")[0].encoded_image_string)))
+    assert set(grey.ravel().tolist()) == {128}
+
+
+def test_what_is_no_image_is_refused(tmp_path):
+    with (
+        tensorboard(tmp_path) as board,
+        pytest.raises(RunError, match=r"\(height, width, 1 or 3\).*got \(2, 2\) of float64"),
+    ):
+        board.images({"x": np.zeros((2, 2))})
