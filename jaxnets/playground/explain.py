@@ -4,7 +4,6 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 
 from jaxnets.inspect import first_nonfinite
 from jaxnets.playground.network import make_step
