@@ -23,6 +23,7 @@ LAYERS = (  # each may import from those above it in this list, and from its own
     {"training", "inspect"},
     {"word_vectors"},
     {"interop", "export", "saved_model"},
+    {"playground"},
 )
 SAME_LAYER = {  # allowed imports within a layer
     "errors": {"messages"},

@@ -68,7 +68,7 @@ def masked(inputs: Array, outputs: Array) -> Callable[..., Array]:
     def init(key: Any, shape: Any, dtype: Any = jnp.float32) -> Array:
         scale = len(inputs) / inputs.sum()
         kernel = variance_scaling(scale, "fan_in", "truncated_normal")(key, shape, dtype)
-        return jnp.where(inputs[:, None] & outputs, kernel, 0)
+        return jnp.where(inputs[:, None] & outputs[None], kernel, 0)
 
     return init
 

@@ -171,7 +171,7 @@ def _look(
         parts = jnp.stack([jnp.arange(POINTS) < count, jnp.arange(POINTS) >= count])
         right = (outputs[:, 0] > 0) == (y[:, 0] > 0.5)
         values = jnp.stack([loss(regression, outputs, y), right.astype(jnp.float32)])
-        means = (jnp.where(parts, values[:, None], 0)).sum(2) / parts.sum(1)
+        means = (jnp.where(parts, values[:, None], 0)).sum(2) / parts.sum(1)[None]
         return means[0, 0], means[0, 1], means[1, 0], means[1, 1]
 
     variables = (states.params, states.model_state)

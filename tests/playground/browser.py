@@ -74,7 +74,9 @@ class Browser:
         """Wait until a JavaScript condition holds."""
         end = time.monotonic() + seconds
         while not self.run(f"Boolean({condition})"):
-            assert time.monotonic() < end, condition + ": " + str(self.run("document.body.innerText"))
+            assert time.monotonic() < end, (
+                condition + ": " + str(self.run("document.body.innerText"))
+            )
             time.sleep(0.05)
 
     def mouse(self, kind, x, y):

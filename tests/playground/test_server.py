@@ -55,7 +55,9 @@ def test_the_server_listens_on_this_machine_only(server):
     assert server.server_address[0] == "127.0.0.1"
 
 
-@pytest.mark.parametrize("path", ["/", "/?token=", "/?token=wrong", "/events", "/events?token=%C3%A9"])
+@pytest.mark.parametrize(
+    "path", ["/", "/?token=", "/?token=wrong", "/events", "/events?token=%C3%A9"]
+)
 def test_a_request_without_the_token_is_refused(server, path):
     assert request(server, "GET", path)[0] == 403
 
@@ -80,7 +82,8 @@ def test_a_name_that_resolves_to_this_machine_is_refused(server):
 
 
 @pytest.mark.parametrize(
-    "path", ["/../server.py", "/..%2fserver.py", "//etc/passwd", "/static/main.js", "/%2e%2e/x", "/x"]
+    "path",
+    ["/../server.py", "/..%2fserver.py", "//etc/passwd", "/static/main.js", "/%2e%2e/x", "/x"],
 )
 def test_other_files_are_not_served(server, path):
     assert request(server, "GET", f"{path}?token={TOKEN}")[0] == 404
@@ -134,7 +137,9 @@ def test_commands_out_of_bounds_are_refused(server, body, status):
 @pytest.mark.parametrize("length", ["", "-1", "1e3", "9" * 30, "²"])
 def test_a_wrong_length_is_refused(server, length):
     encoded = length.encode()
-    head = f"POST / HTTP/1.1\r\nHost: 127.0.0.1:{server.server_port}\r\nOrigin: {origin(server)}\r\n"
+    head = (
+        f"POST / HTTP/1.1\r\nHost: 127.0.0.1:{server.server_port}\r\nOrigin: {origin(server)}\r\n"
+    )
     sent = head.encode() + f"X-Token: {TOKEN}\r\nContent-Length: ".encode() + encoded + b"\r\n\r\n"
     with socket.create_connection(("127.0.0.1", server.server_port), timeout=10) as raw:
         raw.sendall(sent)
@@ -143,7 +148,9 @@ def test_a_wrong_length_is_refused(server, length):
 
 def test_a_body_that_does_not_end_is_given_up(server, monkeypatch):
     monkeypatch.setattr(module.Handler, "timeout", 0.2)
-    head = f"POST / HTTP/1.1\r\nHost: 127.0.0.1:{server.server_port}\r\nOrigin: {origin(server)}\r\n"
+    head = (
+        f"POST / HTTP/1.1\r\nHost: 127.0.0.1:{server.server_port}\r\nOrigin: {origin(server)}\r\n"
+    )
     head += f"X-Token: {TOKEN}\r\nContent-Length: 100\r\n\r\nx"
     with socket.create_connection(("127.0.0.1", server.server_port), timeout=10) as raw:
         raw.sendall(head.encode())

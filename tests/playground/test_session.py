@@ -67,7 +67,8 @@ def test_a_weight_and_a_bias_are_edited_in_the_network_on_view(session):
 
 
 @pytest.mark.parametrize(
-    "place", [(2, 0, 0, 1), (0, 7, 0, 1), (0, 0, 3, 1), (0, 0, 0, None), (0, 0, 0, 1e9), ("0", 0, 0, 1)]
+    "place",
+    [(2, 0, 0, 1), (0, 7, 0, 1), (0, 0, 3, 1), (0, 0, 0, None), (0, 0, 0, 1e9), ("0", 0, 0, 1)],
 )
 def test_an_edit_out_of_bounds_is_refused(session, place):
     with pytest.raises(OptionsError, match="expects"):

@@ -76,12 +76,12 @@ export function curve(frame) {
 // The side of a seed's map and the maps per row.
 function layout(count) {
   const perRow = count > 16 ? 16 : Math.min(8, count);
-  return { perRow, side: Math.min(64, Math.floor($("seeds").width / perRow)) };
+  return { perRow, side: Math.min(64, Math.floor($("maps").width / perRow)) };
 }
 
 export function seeds(frame, sides) {
   const count = frame.stopped.length, { perRow, side } = layout(count), bytes = decode(frame.seeds);
-  const height = side * Math.ceil(count / perRow), canvas = $("seeds");
+  const height = side * Math.ceil(count / perRow), canvas = $("maps");
   if (canvas.height !== height) canvas.height = height;
   const context = canvas.getContext("2d");
   for (let i = 0; i < count; i++) {
@@ -95,7 +95,7 @@ export function seeds(frame, sides) {
 }
 
 export function listen(choose, count, chosen) {
-  const canvas = $("seeds");
+  const canvas = $("maps");
   canvas.onclick = (event) => {
     const { perRow, side } = layout(count()), box = canvas.getBoundingClientRect(), scale = canvas.width / box.width;
     const column = Math.floor(((event.clientX - box.left) * scale) / side), row = Math.floor(((event.clientY - box.top) * scale) / side);
