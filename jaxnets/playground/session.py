@@ -44,19 +44,21 @@ class Session:
         send("wait", {})
         steps = 1
         while True:
-            start_time = time.perf_counter()
             if self.waiting is not None:
                 self._take_over(send)
             self._follow(send, block=not self.playing or not hasattr(self, "states"))
             if not self.playing or not hasattr(self, "states"):
                 continue
             steps = self.per_frame or steps
+            start_time = time.perf_counter()
             self.advance(steps)
+            trained = time.perf_counter() - start_time
             send("frame", self.frame())
-            seconds = time.perf_counter() - start_time
-            share = 1 / (FRAMES_PER_SECOND * max(seconds, 1e-4))
+            rest = time.perf_counter() - start_time - trained
+            # On a busy machine, training takes at least half of the time.
+            share = max(1 / FRAMES_PER_SECOND - rest, rest) / max(trained, 1e-5)
             steps = int(min(MOST_STEPS, max(1, steps * min(2.0, max(0.5, share)))))
-            time.sleep(max(0.0, 1 / FRAMES_PER_SECOND - seconds))
+            time.sleep(max(0.0, 1 / FRAMES_PER_SECOND - trained - rest))
 
     def start(self, options: Options) -> None:
         """Start anew with these settings, whose programs are compiled."""

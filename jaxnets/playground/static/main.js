@@ -50,7 +50,7 @@ function begin(message) {
   if (restarted) charts.forget();
   controls.show(start.options, change);
   $("code").textContent = start.code;
-  $("exact").textContent = start.exact ? "It ends in the weights on the screen, up to rounding."
+  $("exact").textContent = start.exact ? `It ends in the weights of step ${Math.max(start.step, 1)}, up to rounding. Pause to bring it up to date.`
     : "Settings or weights were changed during training: reset to make the code and the screen equal.";
   views();
   write(start.options);
