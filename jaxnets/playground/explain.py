@@ -20,8 +20,8 @@ def explain(
     state = jax.tree.map(lambda leaf: leaf[seed], states)
     epoch, index = divmod(step, points.count // size)
     rows = order(jax.random.clone(state.key), jnp.int32(epoch), jnp.int32(points.count))
-    data = tuple(map(jnp.asarray, points[:2]))
-    batch = batch_at(structure, rows, jnp.int32(index), *data, jnp.int32(size))
+    x, y, hparams = jax.tree.map(jnp.asarray, (points.x, points.y, hparams))
+    batch = batch_at(structure, rows, jnp.int32(index), x, y, jnp.int32(size))
     culprit = first_nonfinite(make_step(structure, hparams), state, batch)
     where = "an operation that does not fail when the step is repeated alone"
     if culprit is not None:

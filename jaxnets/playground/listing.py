@@ -99,4 +99,8 @@ def _fit(options: Options, steps: int) -> str:
         return step + f"result = fit(train_step, train, {key}, {arguments})\n"
     seeds = f"np.arange({options.seed}, {options.seed + options.seeds}, dtype=np.uint32)"
     keys = f"keys = jax.vmap(jax.random.key)({seeds})\n"
-    return step + keys + (f"result = fit_population(train_step, train, keys=keys, {arguments})\n")
+    return (
+        step
+        + keys
+        + (f'result = fit_population(train_step, train, keys=keys, {arguments}, strategy="vmap")\n')
+    )

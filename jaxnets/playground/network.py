@@ -16,7 +16,7 @@ from jaxnets.playground.options import ACTIVATIONS, FEATURES, UNITS, Options, St
 from jaxnets.training import TrainStep, make_train_step
 
 
-def hparams_of(options: Options) -> dict[str, np.ndarray]:
+def hparams_of(options: Options) -> dict[str, Any]:
     """The inputs of the program that are not data, the same for all seeds."""
     rates = {kind: options.penalty_rate * (options.penalty == kind) for kind in ("L1", "L2")}
     masks = [np.arange(UNITS) < width for width in options.hidden]
@@ -32,7 +32,7 @@ def hparams_of(options: Options) -> dict[str, np.ndarray]:
     }
 
 
-def make_model(structure: Structure, hparams: dict[str, Array]) -> Layer:
+def make_model(structure: Structure, hparams: dict[str, Any]) -> Layer:
     """The layers; those named "unit1", ... are what a unit of the page shows."""
     masks = [hparams["features"], *hparams["units"], jnp.ones(1, bool)]
     stages: list[Any] = [("features", partial(_features, hparams["features"]))]
@@ -45,7 +45,7 @@ def make_model(structure: Structure, hparams: dict[str, Array]) -> Layer:
     return serial(*stages, ("head", dense(1, kernel_init=masked(*masks[-2:]))))
 
 
-def make_step(structure: Structure, hparams: dict[str, Array]) -> TrainStep:
+def make_step(structure: Structure, hparams: dict[str, Any]) -> TrainStep:
     """The train step: half the squared error, or the cross-entropy of one logit."""
     return make_train_step(
         make_model(structure, hparams),

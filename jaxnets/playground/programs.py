@@ -3,11 +3,11 @@
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
+from importlib.metadata import version
 from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
-import jaxlib
 import numpy as np
 
 from jaxnets.inspect import activations
@@ -20,7 +20,7 @@ from jaxnets.training import Batch, TrainState
 GRID, LARGE, MOST = 20, 50, 32  # side of the small maps and of the large one; programs kept
 # Optimizing such small programs in full takes longer than it saves.
 QUICK: dict[str, Any] = {"xla_llvm_disable_expensive_passes": True}
-if jaxlib.__version__.startswith("0.10."):  # gone from later versions
+if version("jaxlib").startswith("0.10."):  # gone from later versions
     QUICK["xla_cpu_use_fusion_emitters"] = False
 
 
@@ -163,7 +163,8 @@ def _look(
     one = jax.tree.map(lambda leaf: leaf[chosen], (states.params, states.model_state))
 
     def value(variables: Any, x: Array) -> Array:
-        outputs = model.apply(*variables, x)[0][:, 0]
+        params, model_state = variables
+        outputs = model.apply(params, model_state, x)[0][:, 0]
         return jnp.where(regression, outputs, jnp.tanh(outputs / 2))
 
     def score(params: Any, model_state: Any) -> tuple[Array, Array, Array, Array]:
@@ -176,7 +177,7 @@ def _look(
 
     variables = (states.params, states.model_state)
     small = jax.vmap(value, (0, None))(variables, grid(GRID))
-    outputs = activations(model, *one, grid(GRID))
+    outputs = activations(model, one[0], one[1], grid(GRID))
     units = [outputs[f"unit{i}"].T for i in range(1, structure.depth + 1)]
     return {
         "scores": jnp.stack(jax.vmap(score)(*variables)),

@@ -14,8 +14,9 @@ from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 from jaxnets import json_files
+from jaxnets.playground.frames import event
 from jaxnets.playground.options import Options, OptionsError, change
-from jaxnets.playground.session import Session, event
+from jaxnets.playground.session import Session
 
 STATIC = Path(__file__).parent / "static"
 TYPES = {".html": "text/html", ".css": "text/css", ".js": "text/javascript"}

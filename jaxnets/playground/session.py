@@ -1,18 +1,17 @@
 """The networks of one tab: a loop that trains, sends frames and follows the page's commands."""
 
-import base64
-import json
-import math
 import queue
 import threading
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any
 
 import jax
 import numpy as np
 
 from jaxnets.playground.explain import explain
+from jaxnets.playground.frames import encode
 from jaxnets.playground.listing import listing
 from jaxnets.playground.network import hparams_of
 from jaxnets.playground.options import FEATURES, LIVE, Options, OptionsError, change
@@ -35,8 +34,8 @@ class Session:
     def __init__(self, options: Options):
         self.commands: queue.Queue[dict[str, Any]] = queue.Queue(100)
         self.playing, self.per_frame, self.chosen = False, 0, 0
-        self.waiting: Options | None = options  # being compiled
         self.error: str | None = None
+        self.lock, self.compiling = threading.Lock(), False
         self._request(options)
 
     def run(self, send: Send) -> None:
@@ -117,13 +116,9 @@ class Session:
         seen = jax.device_get(
             self.programs.look(self.states, self.hparams, *arguments, np.int32(self.chosen))
         )
-        params = seen.pop("params")
-        scores = [[_number(v) for v in row] for row in seen.pop("scores")]
-        maps = {name: base64.b64encode(value.tobytes()).decode() for name, value in seen.items()}
-        return maps | {
+        return encode(seen, len(self.options.hidden)) | {
             "step": self.step,
             "epoch": self.step / (self.points.count // self.options.batch),
-            "scores": scores,  # loss on training and test, accuracy on training and test; by seed
             "stopped": self.stopped.tolist(),
             "cause": self._explanation(),
             "chosen": self.chosen,
@@ -132,10 +127,6 @@ class Session:
             "waiting": self.waiting is not None,
             "error": self.error,
             "compiled": COMPILED[0],
-            "layers": [
-                {part: np.round(params[name][part], 4).tolist() for part in ("kernel", "bias")}
-                for name in [f"fc{i + 1}" for i in range(len(self.options.hidden))] + ["head"]
-            ],
         }
 
     def _explanation(self) -> str | None:
@@ -162,28 +153,34 @@ class Session:
 
     def _request(self, options: Options) -> None:
         """Have the programs of these settings compiled in the background."""
-        self.waiting = options
-        if compiled(options) is None:
-            threading.Thread(target=self._compile, args=(options,), daemon=True).start()
+        with self.lock:
+            self.waiting = options
+            if compiled(options) is None and not self.compiling:
+                self.compiling = True
+                threading.Thread(target=self._compile, daemon=True).start()
 
-    def _compile(self, options: Options) -> None:
-        if self.waiting is not options:  # replaced while another one compiled
-            return
-        try:
-            compile_programs(options)
-        except Exception as error:  # shown on the page: an optimizer may refuse a network
-            self.error = f"{type(error).__name__}: {error}"
-            if self.waiting is options:
-                self.waiting = None
+    def _compile(self) -> None:
+        """Compile the latest settings that wait, until there are none."""
+        while True:
+            with self.lock:
+                options = self.waiting
+                if options is None or compiled(options) is not None:
+                    self.compiling = False
+                    break
+            try:
+                compile_programs(options)
+            except Exception as error:  # shown on the page: an optimizer may refuse a network
+                self.error = f"{type(error).__name__}: {error}"
+                if self.waiting is options:
+                    self.waiting = None
         self.put({"do": "look"})
 
     def put(self, command: dict[str, Any]) -> bool:
         """Queue a command; False if there are too many."""
-        try:
+        with suppress(queue.Full):
             self.commands.put_nowait(command)
-        except queue.Full:
-            return False
-        return True
+            return True
+        return False
 
     def _take_over(self, send: Send) -> None:
         if self.waiting is not None and compiled(self.waiting) is not None:
@@ -214,6 +211,9 @@ class Session:
     def _carry_out(self, command: dict[str, Any]) -> str:
         """Do what a command says; the kind of event to answer with."""
         do = command.get("do")
+        if do == "speed":
+            self.per_frame = _index("steps per frame", command.get("steps"), MOST_STEPS + 1)
+            return "frame"
         if do == "change":
             self.change(command.get("options"))
             return "start" if self.waiting is None else "frame"
@@ -222,17 +222,17 @@ class Session:
             return "frame"
         if do == "play":
             self.playing = not self.stopped.all()
-        elif do in ("pause", "step"):
+        elif do == "pause":
             self.playing = False
-            self.advance(1) if do == "step" else None
+        elif do == "step":
+            self.playing = False
+            self.advance(1)
         elif do == "reset":
             self._request(self.waiting or self.options)
         elif do == "choose":
             self.chosen = _index("seed", command.get("seed"), self.options.seeds)
         elif do == "edit":
             self.edit(*(command.get(name) for name in ("layer", "row", "column", "value")))
-        elif do == "speed":
-            self.per_frame = _index("steps per frame", command.get("steps"), MOST_STEPS + 1)
         return "start" if do in ("pause", "step", "code") else "frame"
 
 
@@ -240,12 +240,3 @@ def _index(name: str, value: Any, length: int) -> int:
     if not isinstance(value, int) or isinstance(value, bool) or not 0 <= value < length:
         raise OptionsError(f"{name} expects 0 to {length - 1}, but got {value!r:.40}; choose again")
     return value
-
-
-def _number(value: Any) -> float | None:
-    return round(float(value), 5) if math.isfinite(value) else None
-
-
-def event(kind: str, message: dict[str, Any]) -> bytes:
-    """A server-sent event."""
-    return f"event: {kind}\ndata: {json.dumps(message)}\n\n".encode()

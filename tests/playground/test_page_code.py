@@ -9,23 +9,23 @@ from jaxnets.playground.options import Options, change
 from jaxnets.playground.session import Session
 
 STEPS = 23  # more than an epoch of each
-CONFIGURATIONS = [
+CONFIGURATIONS = [  # few structures, which compile
     {},
-    {"data": "spiral", "noise": 0.2, "share": 80, "hidden": [3], "optimizer": "adam"},
+    {"data": "spiral", "noise": 0.2, "share": 80, "seed": 2**20 - 10**6},
     {"data": "xor", "features": ["x1*x2", "sin x1"], "activation": "relu", "batch": 30},
-    {"data": "gauss", "hidden": [], "penalty": "L1", "penalty_rate": 0.01},
-    {"penalty": "L2", "penalty_rate": 0.03, "activation": "sigmoid", "optimizer": "momentum"},
-    {"task": "regression", "data": "plane", "hidden": [2], "rate": 0.01},
-    {"task": "regression", "data": "hills", "activation": "linear", "seed": 5},
-    {"hidden": [4], "batch_norm": True, "batch": 12},
-    {"hidden": [4], "dropout": 0.3, "seed": 2},
-    {"seeds": 4, "seed": 7, "optimizer": "rmsprop", "rate": 0.003, "batch": 25, "hidden": [5]},
+    {"data": "gauss", "penalty": "L1", "penalty_rate": 0.01, "hidden": [8]},
+    {"penalty": "L2", "penalty_rate": 0.03, "activation": "sigmoid"},
+    {"task": "regression", "data": "plane", "rate": 0.01},
+    {"task": "regression", "data": "hills", "activation": "linear", "hidden": [2]},
+    {"batch_norm": True, "batch": 12},
+    {"dropout": 0.3, "seed": 2},
+    {"seeds": 4, "seed": 7, "optimizer": "adam", "rate": 0.003, "batch": 25, "hidden": [5, 2]},
 ]
 
 
 @pytest.mark.parametrize("changes", CONFIGURATIONS)
 def test_the_code_ends_in_the_same_parameters(changes):
-    options = change(Options(), changes)
+    options = change(Options(), {"hidden": [3]} | changes)
     session = Session.__new__(Session)
     session.chosen, session.playing = 0, False
     session.start(options)

@@ -67,6 +67,7 @@ function views() {
   })));
   $("show-test").checked = view.test;
   $("discretize").checked = view.discretize;
+  $("steps").value = view.speed;
   for (const label of document.querySelectorAll("[data-control]")) label.hidden = view.hide.includes(label.dataset.control);
 }
 
@@ -74,7 +75,10 @@ function connect(options) {
   const query = new URLSearchParams({ token, options: JSON.stringify(options) });
   const events = new EventSource(`/events?${query}`);
   const on = (kind, act) => events.addEventListener(kind, (event) => act(JSON.parse(event.data)));
-  on("session", ({ name }) => { session = name; });
+  on("session", ({ name }) => {
+    session = name;
+    if (view.speed) send({ do: "speed", steps: view.speed });
+  });
   on("wait", () => { if (!start) say("Compiling the network."); });
   on("start", begin);
   on("frame", (message) => {
@@ -99,6 +103,11 @@ function listen() {
   $("regenerate").onclick = () => change({ seed: start.options.seed + 1 });
   $("show-test").onchange = ({ target }) => { view.test = target.checked; write(start.options); schedule(); };
   $("discretize").onchange = ({ target }) => { view.discretize = target.checked; write(start.options); schedule(); };
+  $("steps").onchange = ({ target }) => {
+    view.speed = Number(target.value);
+    write(start.options);
+    send({ do: "speed", steps: view.speed });
+  };
   $("code-box").ontoggle = () => send({ do: "code" });
   $("copy").onclick = () => navigator.clipboard.writeText($("code").textContent);
   $("editor").onsubmit = (event) => {

@@ -1,5 +1,5 @@
 // The state of the page: in the address after #, so that a link or a reload restores it.
-export const view = { map: "seed", test: false, discretize: false, hide: [] };
+export const view = { map: "seed", test: false, discretize: false, speed: 0, hide: [] };
 
 export function read() {
   const options = {};
