@@ -19,6 +19,7 @@ from urllib.parse import quote
 
 import tyro
 
+from jaxnets import json_files
 from jaxnets.playground import programs
 from jaxnets.playground.server import Server
 
@@ -54,7 +55,7 @@ class Page:
         """The message of the next event of these kinds."""
         while line := self.answer.readline():
             if line.startswith(b"event: ") and line[7:].decode().strip() in kinds:
-                return json.loads(self.answer.readline().removeprefix(b"data: "))
+                return json_files.decode(self.answer.readline().removeprefix(b"data: "))
         raise RuntimeError("the session ended")
 
     def send(self, command: dict) -> None:

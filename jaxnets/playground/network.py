@@ -9,8 +9,10 @@ import jax.numpy as jnp
 import numpy as np
 from jax.nn.initializers import variance_scaling
 
-from jaxnets import batch_norm, dense, dropout, losses, serial
+from jaxnets import losses
+from jaxnets.compose import serial
 from jaxnets.layer import Array, Layer
+from jaxnets.layers import batch_norm, dense, dropout
 from jaxnets.playground.optimizers import make_optimizer
 from jaxnets.playground.options import ACTIVATIONS, FEATURES, UNITS, Options, Structure
 from jaxnets.training import TrainStep, make_train_step

@@ -48,7 +48,7 @@ export function build(change) {
   }
   for (const [name, [text, min, max, step]] of Object.entries(SLIDERS)) {
     const input = Object.assign(document.createElement("input"), { type: "range", id: name, min, max, step });
-    const value = Object.assign(document.createElement("output"), { id: `${name}-value` });
+    const value = Object.assign(document.createElement("span"), { id: `${name}-value` });
     input.oninput = () => { value.textContent = ` ${input.value}`; };
     input.onchange = () => change({ [name]: Number(input.value) });
     const label = labelled(text, input, name);
