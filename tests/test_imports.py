@@ -23,7 +23,7 @@ LAYERS = (  # each may import from those above it in this list, and from its own
     {"training", "inspect"},
     {"word_vectors"},
     {"interop", "export", "saved_model"},
-    {"report_page"},
+    {"report_page", "playground"},
     {"command_line", "__main__"},
 )
 SAME_LAYER = {  # allowed imports within a layer

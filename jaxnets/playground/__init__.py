@@ -1,0 +1,5 @@
+"""A page that shows networks of a few units while they train, in a browser on this machine."""
+
+from jaxnets.playground.server import main
+
+__all__ = ["main"]

@@ -1,0 +1,5 @@
+"""`python -m jaxnets.playground`."""
+
+from jaxnets.playground import main
+
+raise SystemExit(main())

@@ -1,0 +1,40 @@
+"""Events for the page: JSON in the format of server-sent events."""
+
+import base64
+import json
+import math
+from typing import Any
+
+import numpy as np
+
+
+def event(kind: str, message: dict[str, Any]) -> bytes:
+    """A server-sent event."""
+    return f"event: {kind}\ndata: {json.dumps(message)}\n\n".encode()
+
+
+def encode(seen: dict[str, Any], depth: int) -> dict[str, Any]:
+    """What `look` returned, for JSON.
+
+    Maps are bytes in base 64. `scores` are lists by seed: the losses of the training and the test
+    part, and the accuracies; None for a number that is not finite. `layers` are the parameters of
+    the network on view.
+    """
+    params = seen["params"]
+    names = [*(f"fc{i}" for i in range(1, depth + 1)), "head"]
+    maps = {
+        name: base64.b64encode(value.tobytes()).decode()
+        for name, value in seen.items()
+        if name not in ("params", "scores")
+    }
+    return maps | {
+        "scores": [[_number(value) for value in row] for row in seen["scores"]],
+        "layers": [
+            {part: np.round(params[name][part], 4).tolist() for part in ("kernel", "bias")}
+            for name in names
+        ],
+    }
+
+
+def _number(value: Any) -> float | None:
+    return round(float(value), 5) if math.isfinite(value) else None

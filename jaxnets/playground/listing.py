@@ -1,0 +1,106 @@
+"""The code of what is on screen: it trains the same networks, with the library alone."""
+
+from jaxnets.playground.network import ACTIVATIONS, UNITS
+from jaxnets.playground.optimizers import call
+from jaxnets.playground.options import FEATURES, POINTS, Options
+from jaxnets.playground.points import REGRESSIONS
+
+HEAD = """import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+from jax.nn.initializers import variance_scaling
+
+from jaxnets import batch_norm, dense, dropout, losses, serial
+from jaxnets.data import toy
+from jaxnets.training import fit, make_train_step
+from jaxnets.training.population import fit_population
+
+"""
+KERNEL = """
+
+def kernel(inputs, outputs):  # of the first units of a layer, as LeCun; 0 for the others
+    def init(key, shape, dtype=jnp.float32):
+        scale = shape[0] / np.sum(inputs, dtype=np.float32)
+        values = variance_scaling(scale, "fan_in", "truncated_normal")(key, shape, dtype)
+        return jnp.where(inputs[:, None] & outputs, values, 0)
+
+    return init
+
+
+def only(used):  # the other units are 0
+    return lambda x: jnp.where(used, x, 0)
+
+
+"""
+
+
+def listing(options: Options, steps: int) -> str:
+    """A program that ends with the `train_state` of the page after so many steps, or with all."""
+    return (
+        HEAD + _data(options) + _features(options) + KERNEL + _model(options) + _fit(options, steps)
+    )
+
+
+def _data(options: Options) -> str:
+    arguments = f"noise={options.noise!r}, seed={options.seed}"
+    if options.task == "classification":
+        points = f"x, y = toy.{options.data}({POINTS}, {arguments})\n"
+    else:
+        function = REGRESSIONS[options.data].__name__
+        points = f"from jaxnets.playground.points import {function}\n\n"
+        points += f"x, y = {function}({options.noise!r}, {options.seed})\n"
+    n = options.train_count
+    split = f"train, test = (x[:{n}], y[:{n}]), (x[{n}:], y[{n}:])\n"
+    return points + "y = y.astype(np.float32)[:, None]\n" + split
+
+
+def _features(options: Options) -> str:
+    columns = ", ".join(FEATURES.values())
+    used = [int(name in options.features) for name in FEATURES]
+    return f"""
+
+def features(x):
+    x1, x2 = x[:, 0], x[:, 1]
+    return jnp.where(used[0], jnp.stack([{columns}], 1), 0)
+""".replace("used[0]", f"np.array({used}, bool)")
+
+
+def _model(options: Options) -> str:
+    """The sizes that are used, and the layers, which all have 8 units."""
+    used = [int(name in options.features) for name in FEATURES]
+    widths = [f"np.arange({UNITS}) < {width}" for width in options.hidden]
+    masks = ", ".join([f"np.array({used}, bool)", *widths, "np.ones(1, bool)"])
+    lines = ['("features", features)']
+    for i in range(1, len(options.hidden) + 1):
+        lines += [f'("fc{i}", dense({UNITS}, kernel_init=kernel(used[{i - 1}], used[{i}])))']
+        lines += [f'("norm{i}", batch_norm())'] if options.batch_norm else []
+        lines += [ACTIVATIONS[options.activation]] if ACTIVATIONS[options.activation] else []
+        lines += [f"only(used[{i}])"]
+        lines += [f'("drop{i}", dropout({options.dropout!r}))'] if options.dropout else []
+    depth = len(options.hidden)
+    lines += [f'("head", dense(1, kernel_init=kernel(used[{depth}], used[{depth + 1}])))']
+    stages = "".join(f"    {line},\n" for line in lines)
+    return f"used = [{masks}]\nmodel = serial(\n{stages})\n"
+
+
+def _fit(options: Options, steps: int) -> str:
+    regression = options.task == "regression"
+    loss = "losses.half_squared_error" if regression else "losses.binary_cross_entropy"
+    penalty = ""
+    if options.penalty != "none":
+        function = f"losses.{options.penalty.lower()}"
+        penalty = f", penalty=lambda params: {function}(params, {options.penalty_rate!r})"
+    optimizer = call(options.optimizer, options.rate)
+    step = f"train_step = make_train_step(model, {optimizer}, {loss}{penalty})\n"
+    arguments = f"steps={steps}, batch_size={options.batch}"
+    if options.seeds == 1:
+        key = f"key=jax.random.key({options.seed})"
+        return step + f"result = fit(train_step, train, {key}, {arguments})\n"
+    seeds = f"np.arange({options.seed}, {options.seed + options.seeds}, dtype=np.uint32)"
+    keys = f"keys = jax.vmap(jax.random.key)({seeds})\n"
+    return (
+        step
+        + keys
+        + (f'result = fit_population(train_step, train, keys=keys, {arguments}, strategy="vmap")\n')
+    )

@@ -1,0 +1,169 @@
+"""The settings of a network on the page, checked: they come from whatever sends a request."""
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, fields, replace
+from typing import Any, NamedTuple
+
+from jaxnets.messages import printable
+from jaxnets.playground.optimizers import OPTIMIZERS
+
+UNITS, LAYERS, ROWS, POINTS = 8, 6, 32, 500  # at most: units per layer, layers, batch; and points
+DATA = {
+    "classification": ("circle", "xor", "gauss", "spiral"),
+    "regression": ("plane", "hills"),
+}
+FEATURES = {  # name -> expression
+    "x1": "x1",
+    "x2": "x2",
+    "x1^2": "x1**2",
+    "x2^2": "x2**2",
+    "x1*x2": "x1 * x2",
+    "sin x1": "jnp.sin(x1)",
+    "sin x2": "jnp.sin(x2)",
+}
+ACTIVATIONS = {"tanh": "jnp.tanh", "relu": "jax.nn.relu", "sigmoid": "jax.nn.sigmoid", "linear": ""}
+CHOICES = {
+    "task": tuple(DATA),
+    "activation": tuple(ACTIVATIONS),
+    "optimizer": tuple(OPTIMIZERS),
+    "penalty": ("none", "L1", "L2"),
+    "seeds": (1, 4, 16, 64),
+}
+BOUNDS = {
+    "noise": (0.0, 0.5),
+    "rate": (0.0, 10.0),
+    "penalty_rate": (0.0, 10.0),
+    "dropout": (0.0, 0.9),
+    "share": (10, 90),
+    "batch": (1, 30),
+    "seed": (0, 10**6),
+}
+LIVE = {"rate", "penalty", "penalty_rate"}  # take effect without a new start
+
+
+class OptionsError(ValueError):
+    """Settings are not valid; the message is one line for the page to show."""
+
+
+class Structure(NamedTuple):
+    """What a program is compiled for; everything else is an input of it.
+
+    Attributes:
+      depth: the number of hidden layers.
+      optimizer: its name.
+      batch_norm: whether each hidden layer has one.
+      dropout: whether each hidden layer has one.
+      seeds: the number of networks.
+      rows: the rows of a batch; those beyond the batch size have weight 0.
+    """
+
+    depth: int
+    optimizer: str
+    batch_norm: bool
+    dropout: bool
+    seeds: int
+    rows: int
+
+
+@dataclass(frozen=True)
+class Options:
+    """The settings of the page; noise, share (percent) and sizes are those of its sliders."""
+
+    task: str = "classification"
+    data: str = "circle"
+    noise: float = 0.0
+    share: int = 50
+    features: tuple[str, ...] = ("x1", "x2")
+    hidden: tuple[int, ...] = (4, 2)
+    activation: str = "tanh"
+    optimizer: str = "sgd"
+    rate: float = 0.03
+    penalty: str = "none"
+    penalty_rate: float = 0.0
+    batch: int = 10
+    seeds: int = 1
+    seed: int = 0
+    batch_norm: bool = False
+    dropout: float = 0.0
+
+    @property
+    def structure(self) -> Structure:
+        """What the program of these settings is compiled for."""
+        # The statistics of batch norm are those of all rows, so that none may be padding.
+        rows = self.batch if self.batch_norm else ROWS
+        flags = (self.batch_norm, self.dropout > 0)
+        return Structure(len(self.hidden), self.optimizer, *flags, self.seeds, rows)
+
+    @property
+    def train_count(self) -> int:
+        """The number of points in the training part."""
+        return POINTS * self.share // 100
+
+
+def change(options: Options, changes: Any) -> Options:
+    """The options with changes from a request.
+
+    Raises:
+      OptionsError: an unknown name, or a value of the wrong type or out of bounds.
+    """
+    if not isinstance(changes, Mapping):
+        raise OptionsError(f"expected settings by name, but got {_short(changes)}; send an object")
+    names = {field.name for field in fields(Options)}
+    if unknown := changes.keys() - names:
+        raise OptionsError(
+            f"expected settings out of {', '.join(sorted(names))}, but got "
+            f"{_short(sorted(map(str, unknown))[0])}; leave it out"
+        )
+    options = replace(options, **{name: _value(name, value) for name, value in changes.items()})
+    if options.data not in DATA[options.task]:
+        if "data" in changes:
+            raise OptionsError(
+                f"{options.task} expects data out of {', '.join(DATA[options.task])}, but got "
+                f"{_short(options.data)}; choose one of them"
+            )
+        options = replace(options, data=DATA[options.task][0])
+    return options
+
+
+def _value(name: str, value: Any) -> Any:
+    """The checked value of a setting, in the type of its field."""
+    if name in CHOICES:
+        return _one_of(name, value, CHOICES[name])
+    if name in BOUNDS:
+        low, high = BOUNDS[name]
+        whole = isinstance(low, int)
+        number = isinstance(value, int | float) and not isinstance(value, bool)
+        if not number or not low <= value <= high or (whole and value != math.floor(value)):
+            kind = "a whole number" if whole else "a number"
+            raise OptionsError(
+                f"{name} expects {kind} from {low} to {high}, but got {_short(value)}; move it"
+            )
+        return type(low)(value)
+    if name == "data":
+        return _one_of(name, value, sum(DATA.values(), ()))
+    if name == "batch_norm":
+        return _one_of(name, value, (False, True))
+    most = LAYERS if name == "hidden" else len(FEATURES)
+    if not isinstance(value, list | tuple) or len(value) > most:
+        raise OptionsError(
+            f"{name} expects a list of at most {most}, but got {_short(value)}; remove some"
+        )
+    if name == "hidden":
+        return tuple(_one_of("a hidden layer", n, tuple(range(1, UNITS + 1))) for n in value)
+    if not value:
+        raise OptionsError("features expects at least one, but got none; switch one on")
+    chosen = {_one_of("features", part, tuple(FEATURES)) for part in value}
+    return tuple(feature for feature in FEATURES if feature in chosen)
+
+
+def _one_of(name: str, value: Any, choices: tuple) -> Any:
+    for choice in choices:
+        if type(value) is type(choice) and value == choice:
+            return choice
+    listed = ", ".join(map(str, choices))
+    raise OptionsError(f"{name} expects one of {listed}, but got {_short(value)}; choose one")
+
+
+def _short(value: Any) -> str:
+    return printable(repr(value)[:60])

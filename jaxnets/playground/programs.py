@@ -1,0 +1,197 @@
+"""The compiled programs of a structure: ahead of time, so that no other input can compile anew."""
+
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from importlib.metadata import version
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from jaxnets.inspect import activations
+from jaxnets.keys import stream
+from jaxnets.layer import Array, Key
+from jaxnets.playground.network import hparams_of, loss, make_model, make_step
+from jaxnets.playground.options import POINTS, Options, Structure
+from jaxnets.training import Batch, TrainState
+
+GRID, LARGE, MOST = 20, 50, 32  # side of the small maps and of the large one; programs kept
+# Optimizing such small programs in full takes longer than it saves.
+QUICK: dict[str, Any] = {"xla_llvm_disable_expensive_passes": True}
+if version("jaxlib").startswith("0.10."):  # gone from later versions
+    QUICK["xla_cpu_use_fusion_emitters"] = False
+
+
+class Programs(NamedTuple):
+    """`init(seeds, hparams)`, `advance(...)` and `look(...)`, for a population of one structure."""
+
+    init: Any
+    advance: Any
+    look: Any
+
+
+_CACHE: dict[Structure, Programs] = {}
+_LOCK = threading.Lock()
+COMPILED = [0]  # the number of programs compiled so far
+
+
+def compiled(options: Options) -> Programs | None:
+    """The programs of these settings, if they are there already."""
+    return _CACHE.get(options.structure)
+
+
+def compile_programs(options: Options) -> Programs:
+    """The programs of these settings, compiled unless they are there; one thread at a time."""
+    structure, hparams = options.structure, hparams_of(options)
+    with _LOCK:
+        if structure in _CACHE:
+            return _CACHE[structure]
+        while len(_CACHE) >= MOST:
+            del _CACHE[next(iter(_CACHE))]
+        seeds = np.zeros(structure.seeds, np.uint32)
+        init, look, advance = (partial(f, structure) for f in (_init, _look, _advance))
+        states = jax.eval_shape(init, seeds, hparams)
+        points = np.zeros((POINTS, 2), np.float32), np.zeros((POINTS, 1), np.float32)
+        stopped, number = np.zeros(structure.seeds, np.int32), np.int32(0)
+        arguments = (states, stopped, hparams, *points, *[number] * 4)
+        with ThreadPoolExecutor(3) as pool:  # XLA compiles without Python's lock
+            programs = (
+                pool.submit(_compile, init, 0, seeds, hparams),
+                pool.submit(_compile, advance, 1, *arguments, donate_argnums=0),
+                pool.submit(_compile, look, 1, states, hparams, *points, number, number),
+            )
+            _CACHE[structure] = Programs(*(program.result() for program in programs))
+        return _CACHE[structure]
+
+
+def _compile(f: Any, level: int, *arguments: Any, **options: Any) -> Any:
+    """The program of `f` at an optimization level; `init` runs once, and needs none."""
+    COMPILED[0] += 1
+    options |= {"compiler_options": QUICK | {"xla_backend_optimization_level": level}}
+    return jax.jit(f, **options).lower(*arguments).compile()
+
+
+def _init(structure: Structure, seeds: Array, hparams: Any) -> TrainState:
+    step = make_step(structure, hparams)
+    return jax.vmap(lambda seed: step.init(jax.random.key(seed), jnp.zeros((1, 2))))(seeds)
+
+
+def order(key: Key, epoch: Array, count: Array) -> Array:
+    """The order of an epoch, as of `fit` with `count` points: int32 (POINTS,), `count` valid.
+
+    `jax.random.permutation` sorts by random bits; bits of the largest value go to the end, so that
+    the number of points can be traced.
+    """
+    _, subkey = jax.random.split(stream(key, "order", epoch))
+    rows = jnp.arange(POINTS, dtype=jnp.int32)
+    bits = jnp.where(rows < count, jax.random.bits(subkey, (POINTS,)), jnp.uint32(0xFFFFFFFF))
+    return jax.lax.sort_key_val(bits, rows)[1]
+
+
+def batch_at(structure: Structure, rows: Array, index: Array, x: Any, y: Any, size: Array) -> Batch:
+    """Batch `index` of the epoch with this order; rows beyond `size` have weight 0."""
+    padded = jnp.pad(rows, (0, structure.rows))
+    chosen = jax.lax.dynamic_slice(padded, (index * size,), (structure.rows,))
+    weights = (jnp.arange(structure.rows) < size).astype(jnp.float32)
+    return Batch(x[chosen], y[chosen], weights)
+
+
+def _advance(
+    structure: Structure,
+    states: TrainState,
+    stopped: Array,
+    hparams: Any,
+    x: Array,
+    y: Array,
+    count: Array,
+    size: Array,
+    start: Array,
+    stop: Array,
+) -> tuple[TrainState, Array]:
+    """Train every network from step `start` to `stop`.
+
+    `stopped` is, per network, 0, or 1 + the step that made a number that is not finite: the network
+    keeps the state before it.
+    """
+    train_step, per_epoch = make_step(structure, hparams), count // size
+
+    def member(state: TrainState, stopped: Array) -> tuple[TrainState, Array]:
+        def step(epoch: Array, rows: Array, index: Array, carry: Any) -> Any:
+            state, stopped = carry
+            after, sums = train_step(state, batch_at(structure, rows, index, x, y, size))
+            floats = (sums["objective"], after.params, after.model_state)
+            finite = jnp.stack([jnp.isfinite(leaf).all() for leaf in jax.tree.leaves(floats)])
+            fails = (stopped == 0) & ~finite.all()
+            stopped = jnp.where(fails, 1 + epoch * per_epoch + index, stopped)
+            keep = partial(jnp.where, stopped == 0)
+            kept = jax.tree.map(keep, after._replace(key=0), state._replace(key=0))
+            return kept._replace(key=state.key), stopped
+
+        def epoch(number: Array, carry: Any) -> Any:
+            # The key of a state is stream(key, "train"), which `fit` shuffles with, too.
+            rows = order(state.key, number, count)
+            first = jnp.maximum(start - number * per_epoch, 0)
+            last = jnp.minimum(stop - number * per_epoch, per_epoch)
+            return jax.lax.fori_loop(first, last, partial(step, number, rows), carry)
+
+        bounds = start // per_epoch, -(-stop // per_epoch)
+        return jax.lax.fori_loop(*bounds, epoch, (state, stopped))
+
+    return jax.vmap(member)(states, stopped)
+
+
+def grid(side: int) -> Array:
+    """The centres of side x side cells of the square from -6 to 6, row by row from the top."""
+    axis = (jnp.arange(side) + 0.5) * 12 / side - 6
+    x2, x1 = jnp.meshgrid(-axis, axis, indexing="ij")
+    return jnp.stack([x1.ravel(), x2.ravel()], 1)
+
+
+def _look(
+    structure: Structure,
+    states: TrainState,
+    hparams: Any,
+    x: Array,
+    y: Array,
+    count: Array,
+    chosen: Array,
+) -> dict[str, Any]:
+    """What a frame shows; maps are bytes, 0 for -1 and 255 for 1."""
+    model, regression = make_model(structure, hparams), hparams["regression"]
+    one = jax.tree.map(lambda leaf: leaf[chosen], (states.params, states.model_state))
+
+    def value(variables: Any, x: Array) -> Array:
+        params, model_state = variables
+        outputs = model.apply(params, model_state, x)[0][:, 0]
+        return jnp.where(regression, outputs, jnp.tanh(outputs / 2))
+
+    def score(params: Any, model_state: Any) -> tuple[Array, Array, Array, Array]:
+        outputs = model.apply(params, model_state, x)[0]
+        parts = jnp.stack([jnp.arange(POINTS) < count, jnp.arange(POINTS) >= count])
+        right = (outputs[:, 0] > 0) == (y[:, 0] > 0.5)
+        values = jnp.stack([loss(regression, outputs, y), right.astype(jnp.float32)])
+        means = (jnp.where(parts, values[:, None], 0)).sum(2) / parts.sum(1)[None]
+        return means[0, 0], means[0, 1], means[1, 0], means[1, 1]
+
+    variables = (states.params, states.model_state)
+    small = jax.vmap(value, (0, None))(variables, grid(GRID))
+    outputs = activations(model, one[0], one[1], grid(GRID))
+    units = [outputs[f"unit{i}"].T for i in range(1, structure.depth + 1)]
+    return {
+        "scores": jnp.stack(jax.vmap(score)(*variables)),
+        "large": to_bytes(value(one, grid(LARGE))),
+        "seeds": to_bytes(small),
+        "mean": to_bytes(small.mean(0)),
+        "disagreement": to_bytes(2 * small.std(0) - 1),
+        "features": to_bytes(jnp.tanh(outputs["features"].T)),
+        "units": to_bytes(jnp.tanh(jnp.stack(units)) if units else jnp.zeros((0, 1, 1))),
+        "params": one[0],
+    }
+
+
+def to_bytes(values: Array) -> Array:
+    """Numbers from -1 to 1 as 0 to 255; NaN as 127."""
+    scaled = jnp.clip(127.5 * (1 + values), 0, 255)
+    return jnp.where(jnp.isnan(values), 127, scaled).astype(jnp.uint8)

@@ -1,0 +1,128 @@
+// The output map with its points, the curve of the losses, and the maps of all seeds.
+import { css, decode, theme, tile } from "./colours.js";
+
+const $ = (id) => document.getElementById(id);
+const POINTS = 600; // of the curve, at most; then every second one is dropped
+let history = [];
+
+export const forget = () => { history = []; };
+
+export function output(frame, start, view, hovered) {
+  const context = $("output").getContext("2d"), { width } = $("output"), small = start.sides.small;
+  let map = tile(decode(frame.large), start.sides.large, 0, view.discretize);
+  if (hovered) map = hovered.map;
+  else if (view.map === "mean") map = tile(decode(frame.mean), small, 0, view.discretize);
+  else if (view.map === "disagreement") map = tile(decode(frame.disagreement), small);
+  context.imageSmoothingEnabled = !view.discretize;
+  context.drawImage(map, 0, 0, width, width);
+  const scale = width / 12, classes = start.options.task === "classification";
+  start.x.forEach(([x1, x2], i) => {
+    const test = i >= start.count;
+    if (test && !view.test) return;
+    context.beginPath();
+    context.arc((x1 + 6) * scale, (6 - x2) * scale, 3, 0, 7);
+    context.fillStyle = css(classes ? 2 * start.y[i] - 1 : start.y[i]);
+    context.fill();
+    context.strokeStyle = test ? "#000" : "#fff";
+    context.lineWidth = 1;
+    context.stroke();
+  });
+}
+
+export function key() {
+  const context = $("key").getContext("2d"), { width } = $("key");
+  context.clearRect(0, 0, width, 26);
+  for (let i = 0; i < width; i++) {
+    context.fillStyle = css((2 * i) / width - 1);
+    context.fillRect(i, 2, 1, 8);
+  }
+  context.fillStyle = theme("--text");
+  context.font = "11px sans-serif";
+  [["left", "−1", 0], ["center", "0", width / 2], ["right", "1", width]].forEach(([align, text, x]) => {
+    context.textAlign = align;
+    context.fillText(text, x, 22);
+  });
+}
+
+export function curve(frame) {
+  const { scores, chosen, step } = frame, last = history.at(-1);
+  if (!last || last.step !== step) {
+    const test = scores[1].filter((v) => v !== null);
+    history.push({ step, train: scores[0][chosen], test: scores[1][chosen], low: Math.min(...test), high: Math.max(...test) });
+    if (history.length > POINTS) history = history.filter((_, i) => i % 2 === 0);
+  }
+  const canvas = $("curve"), context = canvas.getContext("2d"), { width, height } = canvas;
+  const top = Math.max(0.1, ...history.map((h) => Math.min(h.high, 2)).filter(Number.isFinite)), end = Math.max(step, 1);
+  const x = (h) => (h.step / end) * width, y = (v) => height - 2 - (Math.min(v, top) / top) * (height - 6);
+  context.clearRect(0, 0, width, height);
+  if (scores[1].length > 1) {
+    context.fillStyle = theme("--line");
+    context.beginPath();
+    history.forEach((h) => context.lineTo(x(h), y(h.high)));
+    [...history].reverse().forEach((h) => context.lineTo(x(h), y(h.low)));
+    context.fill();
+  }
+  for (const [name, colour, dash] of [["train", "--dim", [4, 3]], ["test", "--text", []]]) {
+    context.strokeStyle = theme(colour);
+    context.lineWidth = 1.5;
+    context.setLineDash(dash);
+    context.beginPath();
+    history.filter((h) => h[name] !== null).forEach((h) => context.lineTo(x(h), y(h[name])));
+    context.stroke();
+  }
+  context.setLineDash([]);
+}
+
+// The side of a seed's map and the maps per row.
+function layout(count) {
+  const perRow = count > 16 ? 16 : Math.min(8, count);
+  return { perRow, side: Math.min(64, Math.floor($("maps").width / perRow)) };
+}
+
+export function seeds(frame, sides) {
+  const count = frame.stopped.length, { perRow, side } = layout(count), bytes = decode(frame.seeds);
+  const height = side * Math.ceil(count / perRow), canvas = $("maps");
+  if (canvas.height !== height) canvas.height = height;
+  const context = canvas.getContext("2d");
+  for (let i = 0; i < count; i++) {
+    const x = (i % perRow) * side, y = Math.floor(i / perRow) * side;
+    context.drawImage(tile(bytes, sides.small, i * sides.small ** 2), x + 1, y + 1, side - 2, side - 2);
+    context.lineWidth = 3;
+    context.strokeStyle = frame.stopped[i] ? theme("--warn") : theme("--accent");
+    if (i === frame.chosen || frame.stopped[i]) context.strokeRect(x + 1.5, y + 1.5, side - 3, side - 3);
+    else context.clearRect(x, y, side, 1);
+  }
+}
+
+export function listen(choose, count, chosen) {
+  const canvas = $("maps");
+  canvas.onclick = (event) => {
+    const { perRow, side } = layout(count()), box = canvas.getBoundingClientRect(), scale = canvas.width / box.width;
+    const column = Math.floor(((event.clientX - box.left) * scale) / side), row = Math.floor(((event.clientY - box.top) * scale) / side);
+    if (column < perRow && row * perRow + column < count()) choose(row * perRow + column);
+  };
+  canvas.onkeydown = (event) => {
+    const by = { ArrowRight: 1, ArrowLeft: -1, ArrowDown: layout(count()).perRow, ArrowUp: -layout(count()).perRow }[event.key];
+    if (!by) return;
+    event.preventDefault();
+    const next = chosen() + by;
+    if (next >= 0 && next < count()) choose(next);
+  };
+}
+
+const percent = (v) => (v === null ? "not finite" : `${(100 * v).toFixed(1)} %`);
+const number = (v) => (v === null ? "not finite" : v.toFixed(3));
+
+export function numbers(frame, options) {
+  const [train, test, , accuracy] = frame.scores, i = frame.chosen, classes = options.task === "classification";
+  $("losses").textContent = `Test loss ${number(test[i])}, training loss ${number(train[i])}`
+    + (classes ? `, test accuracy ${percent(accuracy[i])}` : "");
+  const finite = (classes ? accuracy : test).filter((v, j) => v !== null && !frame.stopped[j]).sort((a, b) => a - b);
+  const stopped = frame.stopped.filter(Boolean).length, n = finite.length, mean = finite.reduce((a, b) => a + b, 0) / n;
+  const std = Math.sqrt(finite.reduce((a, b) => a + (b - mean) ** 2, 0) / Math.max(1, n - 1)), text = classes ? percent : number;
+  const what = classes ? "accuracy" : "loss";
+  $("spread").textContent = !n ? "Every seed stopped: no finite numbers."
+    : n === 1 ? "One seed shows no spread: train 16 or 64 at once."
+      : `Test ${what} of ${n} seeds: ${text(mean)} ± ${text(std)}, from ${text(finite[0])} to ${text(finite[n - 1])}`
+        + (stopped ? `; ${stopped} stopped` : "");
+}

@@ -1,0 +1,144 @@
+// The page: sends commands, draws the server's events.
+import * as charts from "./charts.js";
+import * as controls from "./controls.js";
+import * as network from "./network.js";
+import { PRESETS, read, view, write } from "./state.js";
+
+const $ = (id) => document.getElementById(id);
+const token = new URLSearchParams(location.search).get("token");
+let session = null, start = null, frame = null, hovered = null, editing = null, drawn = [], pending = false;
+
+async function send(command) {
+  const body = JSON.stringify({ session, ...command });
+  const reply = await fetch("/", { method: "POST", headers: { "X-Token": token }, body });
+  if (!reply.ok) say(await reply.text(), true);
+}
+function say(text, warn = false) {
+  $("status").textContent = text;
+  $("status").classList.toggle("warn", warn);
+}
+const change = (options) => send({ do: "change", options });
+const play = () => send({ do: frame?.playing ? "pause" : "play" });
+
+function redraw() {
+  pending = false;
+  if (!frame || !start) return;
+  network.draw(frame, start.options, start.sides);
+  charts.output(frame, start, view, hovered && hovered.map ? hovered : null);
+  charts.curve(frame);
+  charts.seeds(frame, start.sides);
+  charts.numbers(frame, start.options);
+  $("epoch").value = Math.floor(frame.epoch).toLocaleString("en");
+  $("stepcount").value = frame.step.toLocaleString("en");
+  $("chosen").value = start.options.seed + frame.chosen;
+  $("play").textContent = frame.playing ? "Pause" : "Play";
+  const now = performance.now();
+  drawn = [...drawn.filter((t) => now - t < 1000), now];
+  $("speed").textContent = `${drawn.length} frames in the last second; ${frame.compiled} programs compiled so far`;
+  document.body.dataset.frames = Number(document.body.dataset.frames ?? 0) + 1;
+  const waits = frame.waiting ? "Compiling the new network; the old one goes on." : "";
+  say(frame.error ?? frame.cause ?? waits, Boolean(frame.error ?? frame.cause));
+}
+function schedule() {
+  if (!pending) requestAnimationFrame(redraw);
+  pending = true;
+}
+
+function begin(message) {
+  const restarted = !start || message.step === 0;
+  [start, frame] = [message, message];
+  if (restarted) charts.forget();
+  controls.show(start.options, change);
+  $("code").textContent = start.code;
+  $("exact").textContent = start.exact ? `It ends in the weights of step ${Math.max(start.step, 1)}, up to rounding. Pause to bring it up to date.`
+    : "Settings or weights were changed during training: reset to make the code and the screen equal.";
+  views();
+  write(start.options);
+  schedule();
+}
+
+function views() {
+  const names = { seed: "This seed", mean: "Ensemble", disagreement: "Disagreement" };
+  $("views").replaceChildren(...Object.entries(names).map(([map, text]) => controls.button(text, view.map === map, () => {
+    view.map = map;
+    views();
+    write(start.options);
+    schedule();
+  })));
+  $("show-test").checked = view.test;
+  $("discretize").checked = view.discretize;
+  $("steps").value = view.speed;
+  for (const label of document.querySelectorAll("[data-control]")) label.hidden = view.hide.includes(label.dataset.control);
+}
+
+function connect(options) {
+  const query = new URLSearchParams({ token, options: JSON.stringify(options) });
+  const events = new EventSource(`/events?${query}`);
+  const on = (kind, act) => events.addEventListener(kind, (event) => act(JSON.parse(event.data)));
+  on("session", ({ name }) => {
+    session = name;
+    if (view.speed) send({ do: "speed", steps: view.speed });
+  });
+  on("wait", () => { if (!start) say("Compiling the network."); });
+  on("start", begin);
+  on("frame", (message) => {
+    if (start) start.options = message.options ?? start.options;
+    frame = message;
+    schedule();
+  });
+  on("refused", ({ message }) => {
+    say(message, true);
+    if (start) controls.show(start.options, change);
+  });
+  events.onerror = () => {
+    events.close();
+    say("The connection is closed: the server ended, the token is wrong, or too many tabs are open. Reload to try again.", true);
+  };
+}
+
+function listen() {
+  $("play").onclick = play;
+  $("reset").onclick = () => send({ do: "reset" });
+  $("step").onclick = () => send({ do: "step" });
+  $("regenerate").onclick = () => change({ seed: start.options.seed + 1 });
+  $("show-test").onchange = ({ target }) => { view.test = target.checked; write(start.options); schedule(); };
+  $("discretize").onchange = ({ target }) => { view.discretize = target.checked; write(start.options); schedule(); };
+  $("steps").onchange = ({ target }) => {
+    view.speed = Number(target.value);
+    write(start.options);
+    send({ do: "speed", steps: view.speed });
+  };
+  $("code-box").ontoggle = () => send({ do: "code" });
+  $("copy").onclick = () => navigator.clipboard.writeText($("code").textContent);
+  $("editor").onsubmit = (event) => {
+    event.preventDefault();
+    send({ do: "edit", ...editing, value: Number($("weight").value) });
+    $("editor").hidden = true;
+    $("network").focus();
+  };
+  $("presets").append(...Object.entries(PRESETS).map(([name, preset]) => controls.button(name, null, () => change(preset))));
+  network.listen((unit, wire) => {
+    hovered = unit;
+    $("hint").textContent = unit ? unit.name + (unit.bias === null ? "" : `, bias ${unit.bias}`)
+      : wire ? `${network.describe(wire)}: ${wire.value}. Click or Enter edits it.` : "Click a line or a unit to edit its weight or bias.";
+    schedule();
+  }, ({ label, value, ...place }) => {
+    editing = place;
+    $("edited").textContent = label;
+    $("weight").value = value;
+    $("editor").hidden = false;
+    $("weight").focus();
+  });
+  charts.listen((seed) => send({ do: "choose", seed }), () => frame.stopped.length, () => frame.chosen);
+  document.onkeydown = (event) => {
+    if (event.target !== document.body || event.ctrlKey || event.metaKey || event.altKey) return;
+    if (event.key === " ") { event.preventDefault(); play(); }
+    if (event.key === "s") send({ do: "step" });
+  };
+  matchMedia("(prefers-color-scheme: dark)").onchange = () => { charts.key(); schedule(); };
+}
+
+controls.build(change);
+listen();
+charts.key();
+connect(read());

@@ -1,0 +1,102 @@
+"""The page in headless Chromium: its controls do what they say."""
+
+import json
+import threading
+
+import pytest
+from browser import CHROMIUM, Browser
+
+from jaxnets.playground import programs
+from jaxnets.playground.options import Options, change
+from jaxnets.playground.programs import compile_programs
+from jaxnets.playground.server import Server
+
+pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="Chromium is not installed")
+SMALL = change(Options(), {"hidden": [3], "seeds": 4})
+ADDRESS = "#hidden=[3]&seeds=4&data=%22xor%22&discretize=true"
+
+
+@pytest.fixture(scope="module")
+def page(tmp_path_factory):
+    """A page that shows its first frame, of a network that is compiled already."""
+    compile_programs(SMALL)
+    with Server() as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        browser = Browser(tmp_path_factory.mktemp("chromium"))
+        try:
+            browser.open(server.url + ADDRESS)
+            browser.wait("document.body && document.body.dataset.frames")
+            yield browser
+        finally:
+            browser.close()
+            server.shutdown()
+
+
+def press(page, text):
+    buttons = "[...document.querySelectorAll('button')]"
+    page.run(f"{buttons}.find((b) => b.textContent === {text!r}).click()")
+
+
+def choose(page, name, value):
+    text = json.dumps(value)
+    page.run(
+        f"(() => {{ const s = document.getElementById('{name}'); s.value = '{text}';"
+        " s.dispatchEvent(new Event('change')); })()"
+    )
+    page.wait(f"new URLSearchParams(location.hash.slice(1)).get('{name}') === '{text}'", 20)
+
+
+def step(page):
+    return int(page.run("document.getElementById('stepcount').value").replace(",", ""))
+
+
+def test_the_address_sets_the_page(page):
+    assert page.run("document.querySelector('#data [aria-pressed=true]').textContent") == "xor"
+    assert page.run("document.getElementById('discretize').checked") is True
+    assert page.run("document.getElementById('seeds').value") == "4"
+
+
+def test_play_pause_and_step_train(page):
+    press(page, "Play")
+    page.wait("document.body.dataset.frames > 5")
+    press(page, "Pause")
+    page.wait("document.getElementById('play').textContent === 'Play'")
+    before = step(page)
+    press(page, "Step")
+    page.wait(f"document.getElementById('stepcount').value.replaceAll(',', '') == {before + 1}")
+    press(page, "Reset")
+    page.wait("document.getElementById('stepcount').value === '0'")
+
+
+def test_every_setting_but_the_structure_compiles_nothing(page):
+    before = programs.COMPILED[0]
+    for name, value in {
+        "rate": 0.1, "activation": "relu", "penalty": "L2", "penalty_rate": 0.01, "noise": 0.2,
+        "share": 80, "batch": 7, "seed": 3, "task": "regression",
+    }.items():  # fmt: skip
+        choose(page, name, value)
+    press(page, "hills")
+    press(page, "x₁²")
+    page.run("document.querySelector('[aria-label=\"Add a unit to layer 1\"]').click()")
+    page.wait("location.hash.includes('hidden=%5B4%5D') && location.hash.includes('hills')")
+    assert programs.COMPILED[0] == before
+
+
+def test_a_bias_is_edited_by_the_keyboard_and_a_weight_too(page):
+    page.run("document.getElementById('network').focus()")
+    page.press("ArrowRight", 39)
+    page.press("Enter", 13, "\r")
+    page.wait("document.activeElement.id === 'weight'")
+    page.run("document.getElementById('weight').value = 1.5")
+    page.press("Enter", 13, "\r")
+    page.wait("document.getElementById('editor').hidden")
+    page.run("document.getElementById('code-box').open = true")
+    page.wait("document.getElementById('exact').textContent.startsWith('Settings or weights')")
+
+
+def test_nothing_on_the_page_lacks_a_name(page):
+    unnamed = page.run(
+        "[...document.querySelectorAll('button, input, select, canvas')].filter((e) =>"
+        " !(e.textContent.trim() || e.ariaLabel || e.labels?.length)).map((e) => e.outerHTML)"
+    )
+    assert unnamed == []
