@@ -6,7 +6,9 @@ python -m experiments.own_table --data houses.csv --target price --drop address 
 Deck S2's applicant for credit is a row of such a table. Numbers are scaled, text is one-hot
 encoded, and missing values get an input of their own, as `data.from_table` describes; a fifth of
 the rows, of each class if there are classes, is evaluated once at the end. The folder of the run
-then has the parameters, the learning curves and, in preprocess.json, the classes and the encoding.
+then has report.html and model.jaxnets, which takes new rows and predicts in any process:
+
+    load_model("runs/own_table/model.jaxnets").predict({"income": 30000, "age": 41})
 """
 
 from dataclasses import dataclass
@@ -16,7 +18,6 @@ from typing import Any, ClassVar, Literal
 import numpy as np
 
 from experiments import command_line, runner
-from experiments.own_images import write_preprocess
 from experiments.reports import Report, interruption
 from jaxnets import data, losses, metrics, models
 from jaxnets.data import Dataset
@@ -66,7 +67,6 @@ def experiment(config: Config) -> None:
     split = data.split_by_class if dataset.classes else split_rows
     train, validation = split(dataset.train, config.validation, seed=config.seed)
     run = runner.Run("own_table", config, dataset)
-    write_preprocess(run)
     model = models.mlp((*config.hidden, len(dataset.classes) or 1))
     loss = losses.softmax_cross_entropy if dataset.classes else losses.mean_squared_error
     measured = {"accuracy": metrics.accuracy} if dataset.classes else {}

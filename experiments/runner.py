@@ -230,7 +230,7 @@ class Run:
         if make_report is None:
             make_report = reports.classifiers if population else reports.classifier
         report = make_report(self, train_step, result)
-        if make_report is reports.classifier:
+        if not population and (make_report is reports.classifier or self.dataset.preprocess):
             self.save_model(train_step, train_state, report.result)
         shared = {
             "steps": int(np.max(train_state.step)),
@@ -261,8 +261,10 @@ class Run:
     def save_model(self, train_step: Any, train_state: Any, metadata: Mapping[str, Any]) -> None:
         """Write model.jaxnets, from which `load_model` predicts in any process."""
         model, dataset = resolve(train_step, self.config.hparams)[0].model, self.dataset
-        options = {"classes": dataset.classes, "metadata": to_json(metadata)}
-        save_model(self.folder / "model.jaxnets", model, train_state, dataset.test.x, **options)
+        options = {"classes": dataset.classes, "preprocess": dataset.preprocess}
+        example = getattr(dataset.test, "example", dataset.test).x  # of a stream, or of a split
+        path, metadata = self.folder / "model.jaxnets", to_json(metadata)
+        save_model(path, model, train_state, example, metadata=metadata, **options)
 
     def write(self, result: Mapping[str, Any], figures: Mapping[str, Figure], **page: Any) -> Any:
         """Write the figures, result.json and the page; return the result as it is in the file.

@@ -6,32 +6,18 @@ import sys
 import warnings
 from collections.abc import Sequence
 from importlib import import_module
-from importlib.util import find_spec
 from typing import NoReturn
 
 from jaxnets.messages import printable
 
 # Each in a module of its own with `main(arguments)`, which is imported only if it is chosen.
-# The third is the package that it is part of, or uses.
 COMMANDS = {
-    "demo": ("jaxnets.command_line.demo", "train a network on MNIST, and write its report", "data"),
-    "playground": ("jaxnets.playground", "train small networks in the browser", "playground"),
-    "report": (
-        "jaxnets.command_line.report",
-        "compare the runs in folders on one web page",
-        "report_page",
-    ),
-    "predict": (
-        "jaxnets.command_line.predict",
-        "classify pictures with a saved model",
-        "saved_model",
-    ),
-    "summary": (
-        "jaxnets.command_line.summary",
-        "what is in the file of a saved model",
-        "saved_model",
-    ),
-    "info": ("jaxnets.command_line.info", "versions, devices and caches", "files"),
+    "demo": ("jaxnets.command_line.demo", "train a network on MNIST, and write its report"),
+    "playground": ("jaxnets.playground", "train small networks in the browser"),
+    "report": ("jaxnets.command_line.report", "compare the runs in folders on one web page"),
+    "predict": ("jaxnets.command_line.predict", "classify pictures with a saved model"),
+    "summary": ("jaxnets.command_line.summary", "what is in the file of a saved model"),
+    "info": ("jaxnets.command_line.info", "versions, devices and caches"),
 }
 
 
@@ -53,17 +39,17 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
 
         print(f"jaxnets {version('jaxnets')}")
         sys.exit(0)
-    commands = _commands()
-    if name not in commands:
-        _fail(f"expected one of the commands {', '.join(commands)}, but got {name!r}; see --help")
-    _run(commands[name][0], options)
+    if name not in COMMANDS:
+        _fail(f"expected one of the commands {', '.join(COMMANDS)}, but got {name!r}; see --help")
+    _run(COMMANDS[name][0], options)
 
 
 def _run(module: str, options: list[str]) -> NoReturn:
     """Run a command's module, and exit with its status."""
     warnings.showwarning = lambda message, *_: print(f"warning: {message}", file=sys.stderr)
+    status = 0
     try:
-        import_module(module).main(options)
+        status = import_module(module).main(options) or 0
     except BrokenPipeError:  # as in `jaxnets info | head`
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     except OSError as error:
@@ -77,20 +63,11 @@ def _run(module: str, options: list[str]) -> NoReturn:
         if type(error).__module__.partition(".")[0] != "jaxnets":
             raise
         _fail(str(error))  # the errors of jaxnets say in one line what to do
-    sys.exit(0)
-
-
-def _commands() -> dict[str, tuple[str, str]]:
-    """The module and the description of the commands that this version has."""
-    return {
-        name: (module, text)
-        for name, (module, text, package) in COMMANDS.items()
-        if find_spec(f"jaxnets.{package}") is not None
-    }
+    sys.exit(status)
 
 
 def _help() -> str:
-    rows = "\n".join(f"  {name:<12} {text}" for name, (_, text) in _commands().items())
+    rows = "\n".join(f"  {name:<12} {text}" for name, (_, text) in COMMANDS.items())
     return (
         "usage: jaxnets COMMAND [OPTIONS]\n\nNeural networks in JAX. The commands:\n\n"
         f"{rows}\n\njaxnets COMMAND --help shows a command's options, and jaxnets --version the "

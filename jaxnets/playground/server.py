@@ -183,7 +183,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     Returns:
       The exit status: 1 if the port is in use.
     """
-    parser = argparse.ArgumentParser("jaxnets.playground", description=__doc__)
+    parser = argparse.ArgumentParser("jaxnets playground", description=__doc__)
     parser.add_argument("--port", type=int, default=0, help="by default any that is free")
     parser.add_argument("--no-browser", action="store_true", help="only write the address")
     arguments = parser.parse_args(argv)

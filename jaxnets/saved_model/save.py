@@ -47,7 +47,7 @@ def save_model(
       model: from an input (n, ...) to outputs (n, ...), one array.
       train_state: a `TrainState`, or a pair (params, state).
       example: an input of the model, or `jax.ShapeDtypeStruct`s; only shapes and dtypes matter.
-      classes: the name of each class, in the order of the model's outputs.
+      classes: the name of each class, in the order of the model's outputs; None or () without any.
       preprocess: what is done to the inputs before: `Pixels(...)`, a `data.Scaling`, or any
         `Preprocess`.
       metadata: more to keep, such as the accuracy, as JSON has it.
@@ -110,7 +110,7 @@ def _program(model: Layer, params: Any, state: Any, example: Any) -> tuple[Any, 
 
 
 def _checked_classes(classes: Sequence[Any] | None, outputs: Any) -> tuple[Any, ...] | None:
-    if classes is None:
+    if classes is None or classes == ():  # a Dataset's for regression
         return None
     is_sequence = not isinstance(classes, str | dict) and hasattr(classes, "__iter__")
     names = tuple(np.asarray(classes, object).tolist()) if is_sequence else ()

@@ -43,15 +43,14 @@ def one_line(result):
     return message
 
 
-def test_the_help_lists_every_command_that_is_there(command):
+def test_the_help_lists_every_command(command):
     status, out, _ = command("--help")
     assert status == 0 and out == command()[1]
-    for name, (_, text, package) in COMMANDS.items():
-        there = (ROOT / "jaxnets" / package).exists() or (ROOT / f"jaxnets/{package}.py").exists()
-        assert (f"  {name:<12} {text}" in out) == there
+    for name, (_, text) in COMMANDS.items():
+        assert f"  {name:<12} {text}" in out
 
 
-@pytest.mark.parametrize("name", ["demo", "report", "info"])
+@pytest.mark.parametrize("name", COMMANDS)
 def test_every_command_has_a_help(command, name):
     status, out, _ = command(name, "--help")
     assert status == 0 and f"jaxnets {name}" in out

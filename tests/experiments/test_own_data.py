@@ -9,8 +9,8 @@ from PIL import Image
 
 from experiments import own_images, own_table
 from experiments.folder import load_params
-from jaxnets import losses, metrics, models
-from jaxnets.data import DataError, PictureReader, TableEncoder
+from jaxnets import load_model, losses, metrics, models
+from jaxnets.data import DataError
 from jaxnets.training import RunError, evaluate, make_train_step
 
 
@@ -52,12 +52,8 @@ def test_a_folder_of_pictures_is_learned_and_its_run_has_all_that_predicting_nee
         {"size": 8, "epochs": 8, "batch_size": 4, "learning_rate": 0.02},
     )
     own_images.experiment(own_images.Config(data=pictures, out=out, **options))
-    saved = content(out / "preprocess.json")
-    reader = PictureReader.from_json(saved["preprocess"])
-    model = own_images.network(reader, len(saved["classes"]))
-    state = load_params(out)
-    logits, _ = model.apply(state.params, state.model_state, reader(pictures / "dark" / "0.png"))
-    assert saved["classes"][int(logits.argmax())] == "dark"
+    model = load_model(out / "model.jaxnets")
+    assert model.predict(pictures / "dark" / "0.png") == ["dark"]
     result = content(out / "result.json")
     assert result["test_accuracy"] == 1.0
     assert {"curves.png", "confusion.png"} <= {path.name for path in out.iterdir()}
@@ -68,9 +64,9 @@ def test_a_table_is_classified_and_its_run_has_the_encoding(table, tmp_path):
     out, options = tmp_path / "run", {"hidden": (8,), "epochs": 20, "batch_size": 8}
     config = own_table.Config(data=table, target="cheap", drop=("price",), out=out, **options)
     own_table.experiment(config)
-    saved, dataset = content(out / "preprocess.json"), own_table.load(config)
-    assert TableEncoder.from_json(saved["preprocess"]) == dataset.preprocess
-    assert saved["classes"] == ["false", "true"]
+    model, dataset = load_model(out / "model.jaxnets"), own_table.load(config)
+    assert model.preprocess == dataset.preprocess
+    assert list(model.classes) == ["false", "true"]
     step = make_train_step(
         models.mlp((8, 2)), config.make_optimizer({"learning_rate": 0.1}, 1),
         losses.softmax_cross_entropy, metrics={"accuracy": metrics.accuracy},
@@ -88,6 +84,8 @@ def test_a_regression_reports_its_error_in_the_unit_of_the_target(table, tmp_pat
     explained = 1 - result["test_rmse"] ** 2 / prices.var()
     assert result["test_r2"] == pytest.approx(explained, rel=1e-4)
     assert "in units of price" in capsys.readouterr().out
+    predicted = load_model(out / "model.jaxnets").predict({"rooms": 8, "kind": "flat"})
+    assert predicted.item() == pytest.approx(8000, rel=0.2)
 
 
 def test_what_is_missing_or_damaged_is_said_before_a_run_is_begun(pictures, tmp_path):

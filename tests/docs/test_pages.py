@@ -1,0 +1,49 @@
+"""The documentation: listings run, public names have their pages, links lead to pages."""
+
+import re
+import runpy
+from pathlib import Path
+
+import jax
+import pytest
+
+ROOT = Path(__file__).parents[2]
+DOCS = ROOT / "docs"
+PAGES = sorted(DOCS.rglob("*.md"))
+WRITER = runpy.run_path(str(ROOT / ".ci" / "make_reference.py"))
+
+
+def listings(page):
+    """The Python listings of a page, but those marked `python notest`, at their lines."""
+    text = page.read_text("utf-8")
+    for match in re.finditer(r"^```python\n(.*?)^```", text, re.M | re.S):
+        yield "\n" * text.count("\n", 0, match.start(1)) + match[1]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "page", [page for page in PAGES if [*listings(page)]], ids=lambda page: page.stem
+)
+def test_the_listings_of_a_page_run_one_after_another(page, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)  # some save a run
+    names = {"__name__": "__main__"}
+    with jax.numpy_rank_promotion("allow"):  # as for a reader
+        for listing in listings(page):
+            exec(compile(listing, str(page), "exec"), names)
+
+
+def test_the_reference_has_every_public_name():
+    pages = {page.name: page.read_text("utf-8") for page in (DOCS / "reference").iterdir()}
+    assert pages == WRITER["pages"](), "run python .ci/make_reference.py"
+
+
+def test_every_page_is_in_the_navigation():
+    navigation = (ROOT / "mkdocs.yml").read_text("utf-8")
+    named = set(re.findall(r"[\w/]+\.md", navigation))
+    assert named == {page.relative_to(DOCS).as_posix() for page in PAGES}
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
+def test_every_link_between_pages_leads_to_one(page):
+    for link in re.findall(r"\]\(([^)#:]+\.md)(?:#[^)]*)?\)", page.read_text("utf-8")):
+        assert (page.parent / link).is_file(), link
