@@ -76,7 +76,10 @@ def test_a_table_is_classified_and_its_run_has_the_encoding(table, tmp_path):
 
 
 def test_a_regression_reports_its_error_in_the_unit_of_the_target(table, tmp_path, capsys):
-    out, options = tmp_path / "run", {"hidden": (8,), "epochs": 20, "batch_size": 8}
+    out, options = (
+        tmp_path / "run",
+        {"hidden": (8,), "epochs": 20, "batch_size": 8, "learning_rate": 0.03},
+    )
     config = own_table.Config(data=table, target="price", drop=("cheap",), out=out, **options)
     own_table.experiment(config)
     result, dataset = content(out / "result.json"), own_table.load(config)
