@@ -24,8 +24,11 @@ PAGES = {
     "inspect": ("Inspection", ["jaxnets.inspect"]),
     "lowering": ("Lowering", ["jaxnets.lowering"]),
     "interop": (
-        "Other frameworks",
+        "Models in and out",
         [
+            "jaxnets.saved_model",
+            "jaxnets.export",
+            "jaxnets.interop.equinox",
             "jaxnets.interop.flax",
             "jaxnets.interop.keras",
             "jaxnets.interop.safetensors",

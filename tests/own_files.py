@@ -1,4 +1,4 @@
-"""A user's own files, as the README names them: pictures, a table and a trained network."""
+"""A user's own files, as docs/data.md names them: pictures, a table and a trained network."""
 
 import csv
 

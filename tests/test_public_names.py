@@ -40,6 +40,14 @@ def test_the_namespaces_need_no_import_of_their_own():
     subprocess.run([sys.executable, "-c", program], check=True, cwd=Path(__file__).parents[1])
 
 
+@pytest.mark.parametrize("name", ["equinox", "flax", "keras", "safetensors", "sklearn", "torch"])
+def test_the_modules_of_interop_need_no_import_of_their_own(name):
+    assert getattr(jaxnets.interop, name).__name__ == f"jaxnets.interop.{name}"
+    assert dir(jaxnets.interop) == sorted(dir(jaxnets.interop))
+    with pytest.raises(AttributeError, match="has no attribute 'caffe'"):
+        _ = jaxnets.interop.caffe
+
+
 def test_the_version_is_that_of_the_package():
     assert jaxnets.__version__ == version("jaxnets")
 

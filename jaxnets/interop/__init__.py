@@ -18,3 +18,18 @@ few outputs with those of the library that trained them:
 | resizing and cropping before the model | lower accuracy | the size and the interpolation of training |
 | momentum of batch norm, in further training | statistics lag | PyTorch's momentum 0.1 is `decay=0.9`; Keras's 0.99 is `decay=0.99` |
 """  # noqa: E501
+
+from importlib import import_module as _import_module
+from typing import Any
+
+_MODULES = ("equinox", "flax", "keras", "safetensors", "sklearn", "torch")
+
+
+def __getattr__(name: str) -> Any:
+    if name in _MODULES:  # imported lazily, as each has needs of its own
+        return _import_module(f"jaxnets.interop.{name}")
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return [*_MODULES]

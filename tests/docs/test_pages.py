@@ -6,6 +6,7 @@ from pathlib import Path
 
 import jax
 import pytest
+from own_files import write_cnn, write_loans, write_pets
 
 ROOT = Path(__file__).parents[2]
 DOCS = ROOT / "docs"
@@ -26,6 +27,10 @@ def listings(page):
 )
 def test_the_listings_of_a_page_run_one_after_another(page, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)  # some save a run
+    if page.stem == "data":
+        write_pets(tmp_path)
+        write_loans(tmp_path)
+        write_cnn(tmp_path)
     names = {"__name__": "__main__"}
     with jax.numpy_rank_promotion("allow"):  # as for a reader
         for listing in listings(page):

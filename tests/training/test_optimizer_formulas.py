@@ -1,7 +1,7 @@
 """Every optimizer against its published formula, computed in NumPy with optax's constants.
 
-The README lists where optax, Keras 3.15, PyTorch 2.13 and the papers differ; the constants below
-are those that it states for optax.
+docs/optimizers.md lists where optax, Keras 3.15, PyTorch 2.13 and the papers differ; the constants
+below are those that it states for optax.
 """
 
 import inspect
