@@ -16,7 +16,7 @@ import jax.numpy as jnp
 import numpy as np
 from matplotlib.figure import Figure
 
-from experiments import command_line, runner
+from experiments import command_line, configs
 from experiments.folder import open_folder, write_figure
 from experiments.photographs import fit_within, load_photo
 from experiments.terminal import tracked
@@ -29,7 +29,7 @@ DRAWS = 8
 
 
 @dataclass(frozen=True)
-class Config(runner.Config):
+class Config(configs.Config):
     """Contact sheets of the augmentations."""
 
     photo: Path | None = None

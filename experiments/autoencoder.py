@@ -16,7 +16,7 @@ import jax
 from jax.nn import relu
 from matplotlib.figure import Figure
 
-from experiments import command_line, figures, reports, runner
+from experiments import command_line, configs, figures, reports, runner
 from jaxnets import data, dense, flatten, losses, metrics, scale_pixels, serial
 from jaxnets.data import Dataset
 from jaxnets.layer import Array
@@ -27,7 +27,7 @@ SHOWN = 10  # digits per row
 
 
 @dataclass(frozen=True)
-class Config(runner.RecipeConfig):
+class Config(configs.RecipeConfig):
     """An autoencoder on MNIST."""
 
     code: int = 16

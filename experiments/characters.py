@@ -20,7 +20,7 @@ from typing import Any, ClassVar
 
 import jax
 
-from experiments import command_line, reports, runner
+from experiments import command_line, configs, reports, runner
 from jaxnets import losses, metrics, models
 from jaxnets.data import Dataset, Split, text, train_test_split
 from jaxnets.files import atomic_write
@@ -33,7 +33,7 @@ DOCUMENTED = ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef
 
 
 @dataclass(frozen=True)
-class Config(runner.RecipeConfig):
+class Config(configs.RecipeConfig):
     """A character-level GPT on the docstrings of Python's standard library."""
 
     epochs: int = 5

@@ -19,7 +19,7 @@ experiments/results/fashion_cnn.json.
 from dataclasses import dataclass
 from functools import partial
 
-from experiments import command_line, runner, sequential_seeds
+from experiments import command_line, configs, runner, sequential_seeds
 from jaxnets import data, losses, metrics, models, scale_pixels, serial
 from jaxnets.data import augment
 from jaxnets.training import TrainStep, make_train_step
@@ -27,7 +27,7 @@ from jaxnets.training.train_step import Hparams
 
 
 @dataclass(frozen=True)
-class Config(runner.RecipeConfig):
+class Config(configs.RecipeConfig):
     """A small convolutional network on Fashion-MNIST."""
 
     epochs: int = 16

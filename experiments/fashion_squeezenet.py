@@ -15,7 +15,7 @@ result.json of the run is experiments/results/fashion_squeezenet.json.
 
 from dataclasses import dataclass
 
-from experiments import command_line, runner
+from experiments import command_line, configs, runner
 from jaxnets import data, losses, metrics, models, scale_pixels, serial
 from jaxnets.data import augment
 from jaxnets.training import TrainStep, make_train_step
@@ -23,7 +23,7 @@ from jaxnets.training.train_step import Hparams
 
 
 @dataclass(frozen=True)
-class Config(runner.RecipeConfig):
+class Config(configs.RecipeConfig):
     """SqueezeNet on Fashion-MNIST."""
 
     epochs: int = 3

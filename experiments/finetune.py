@@ -31,7 +31,7 @@ from typing import Any
 import jax
 import numpy as np
 
-from experiments import command_line, runner, study
+from experiments import command_line, configs, runner, study
 from experiments.finetune_report import describe, draw
 from experiments.finetune_training import (
     Task,
@@ -64,7 +64,7 @@ METHODS = {
 
 
 @dataclass(frozen=True)
-class Config(runner.Config):
+class Config(configs.Config):
     """Fine-tuning on few images, compared with training from scratch."""
 
     images: tuple[int, ...] = (10, 50, 200)
@@ -83,7 +83,7 @@ class Config(runner.Config):
     """A folder with Fashion-MNIST's IDX files, instead of those that `data.load` finds."""
     data: Path | None = None
     """A folder of pictures, one folder per class, instead of Fashion-MNIST."""
-    resume: runner.Flag = False
+    resume: configs.Flag = False
     """Run the comparisons that the run in --out has not finished."""
 
 

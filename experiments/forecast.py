@@ -28,7 +28,7 @@ from jax.nn.initializers import zeros
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from experiments import command_line, runner
+from experiments import command_line, configs, runner
 from experiments.bench.records import processor
 from experiments.figures import COLOURS
 from experiments.folder import machine
@@ -55,7 +55,7 @@ UNITS = {"synthetic": "", "ecg": f", {ECG_RATE // ECG_STEP} per second"}
 
 
 @dataclass(frozen=True)
-class Config(runner.RecipeConfig):
+class Config(configs.RecipeConfig):
     """A forecast of a series from its past."""
 
     series: Literal["synthetic", "ecg"] = "synthetic"

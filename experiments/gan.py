@@ -21,7 +21,7 @@ import optax
 from jax.nn import log_sigmoid, relu
 from matplotlib.figure import Figure
 
-from experiments import command_line, figures, reports, runner
+from experiments import command_line, configs, figures, reports, runner
 from jaxnets import Layer, data, dense, dropout, flatten, serial
 from jaxnets.keys import stream
 from jaxnets.layer import Array, Key, Params
@@ -33,7 +33,7 @@ NAMES = ("generator", "discriminator", "taken_for_real")
 
 
 @dataclass(frozen=True)
-class Config(runner.RecipeConfig):
+class Config(configs.RecipeConfig):
     """A generative adversarial network on MNIST."""
 
     epochs: int = 20

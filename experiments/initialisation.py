@@ -25,7 +25,7 @@ from jax.nn import initializers as init
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from experiments import command_line, runner
+from experiments import command_line, configs, runner
 from experiments.figures import COLOURS
 from jaxnets import Layer, data, dense, flatten, losses, metrics, scale_pixels, serial
 from jaxnets.data import Dataset
@@ -43,7 +43,7 @@ INITIALISERS = {
 
 
 @dataclass(frozen=True)
-class Config(runner.Config):
+class Config(configs.Config):
     """The effect of initial weights, on MNIST."""
 
     units: int = 32

@@ -25,7 +25,7 @@ import optax
 from jax import Array
 from matplotlib.figure import Figure
 
-from experiments import command_line, runner
+from experiments import command_line, configs
 from experiments.folder import open_folder, write_figure
 from experiments.photographs import apply_filters, fit_within, load_photo, resize
 from experiments.terminal import tracked
@@ -77,7 +77,7 @@ VIEWS = {
 
 
 @dataclass(frozen=True)
-class Config(runner.Config):
+class Config(configs.Config):
     """Views of a network."""
 
     model: Literal["lenet5", "small_cnn", "alexnet", "vgg16"] = "small_cnn"

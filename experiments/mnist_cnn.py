@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from jax.nn import relu
 
-from experiments import command_line, runner
+from experiments import command_line, configs, runner
 from jaxnets import (
     Layer,
     batch_norm,
@@ -29,7 +29,7 @@ from jaxnets.training.train_step import Hparams
 
 
 @dataclass(frozen=True)
-class Config(runner.RecipeConfig):
+class Config(configs.RecipeConfig):
     """A convolutional network on MNIST."""
 
     epochs: int = 10

@@ -9,14 +9,14 @@ from functools import partial
 
 from jax.nn import relu
 
-from experiments import command_line, runner
+from experiments import command_line, configs, runner
 from jaxnets import data, dense, flatten, losses, metrics, scale_pixels, serial
 from jaxnets.training import TrainStep, make_train_step
 from jaxnets.training.train_step import Hparams
 
 
 @dataclass(frozen=True)
-class Config(runner.RecipeConfig):
+class Config(configs.RecipeConfig):
     """A multi-layer perceptron on MNIST."""
 
     epochs: int = 12

@@ -19,7 +19,7 @@ from typing import Any, ClassVar
 
 from jax.nn import relu
 
-from experiments import command_line, runner
+from experiments import command_line, configs, runner
 from jaxnets import (
     Layer,
     batch_norm,
@@ -42,7 +42,7 @@ WIDTHS = (16, 32, 64)  # kernels of each stage, which halves the picture
 
 
 @dataclass(frozen=True)
-class Config(runner.RecipeConfig):
+class Config(configs.RecipeConfig):
     """A convolutional network on a folder of pictures."""
 
     data_dir: ClassVar[None] = None
@@ -52,9 +52,9 @@ class Config(runner.RecipeConfig):
     """A folder of test pictures with the same classes, instead of a fifth of --data."""
     size: int = 64
     """Height and width of all pictures, in pixels."""
-    grey: runner.Flag = False
+    grey: configs.Flag = False
     """Train on brightness, without colour."""
-    skip_damaged: runner.Flag = False
+    skip_damaged: configs.Flag = False
     """Leave out files that cannot be read, instead of stopping."""
     epochs: int = 30
     batch_size: int = 16

@@ -17,7 +17,7 @@ from typing import Any, ClassVar, Literal
 
 import numpy as np
 
-from experiments import command_line, runner
+from experiments import command_line, configs, runner
 from experiments.reports import Report, interruption
 from jaxnets import data, losses, metrics, models
 from jaxnets.data import Dataset
@@ -27,7 +27,7 @@ from jaxnets.training.train_step import Hparams
 
 
 @dataclass(frozen=True)
-class Config(runner.RecipeConfig):
+class Config(configs.RecipeConfig):
     """A multi-layer perceptron on a table."""
 
     data_dir: ClassVar[None] = None

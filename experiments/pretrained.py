@@ -22,7 +22,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from experiments import command_line, runner
+from experiments import command_line, configs, runner
 from experiments.folder import load_params
 from jaxnets import data
 from jaxnets.files import atomic_write
@@ -36,7 +36,7 @@ COMMANDS = {
 
 
 @dataclass(frozen=True)
-class Config(runner.Config):
+class Config(configs.Config):
     """Round a trained network to float16."""
 
     network: Literal["mnist", "fashion_mnist"] = "mnist"

@@ -1,23 +1,20 @@
-"""The runner of every experiment: options, run folder, saved training, and the final report.
+"""The runner of every experiment: run folder, saved training, and the final report.
 
 An experiment is a function of a `Config`. It opens a `Run`, trains with `run.fit`, and ends with
 `run.finish`; `command_line.main` parses its options.
 """
 
 import time
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-from pathlib import Path
-from typing import Annotated, Any, ClassVar, Literal
+from collections.abc import Mapping
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-import optax
-import tyro
 from matplotlib.figure import Figure
 
 from experiments import distributed, pages, reports
+from experiments.configs import Config
 from experiments.folder import begin, cut, save_params, write_figure, write_json
 from jaxnets.data import Dataset
 from jaxnets.layer import Key
@@ -37,94 +34,7 @@ from jaxnets.training import (
 from jaxnets.training.monitors import loss_spikes
 from jaxnets.training.population import PopulationResult, fit_population
 from jaxnets.training.report import to_json
-from jaxnets.training.runners import Strategy
-from jaxnets.training.train_step import Hparams, resolve
-
-# Each with its default peak learning rate.
-OPTIMIZERS: dict[str, tuple[Callable[..., optax.GradientTransformation], float]] = {
-    "sgd": (optax.sgd, 0.3),
-    "momentum": (lambda rate: optax.sgd(rate, momentum=0.9), 0.05),
-    "nesterov": (lambda rate: optax.sgd(rate, momentum=0.9, nesterov=True), 0.05),
-    "adagrad": (optax.adagrad, 0.02),
-    "adadelta": (optax.adadelta, 1.0),
-    "rmsprop": (optax.rmsprop, 0.001),
-    "adam": (optax.adam, 0.002),
-    "adamw": (lambda rate: optax.adamw(rate, weight_decay=1e-2), 0.002),
-}
-Optimizer = Literal[tuple(OPTIMIZERS)]  # type: ignore[valid-type]
-Flag = Annotated[bool, tyro.conf.FlagCreatePairsOff]
-
-
-@dataclass(frozen=True)
-class Config:
-    """The options that every experiment has."""
-
-    save_seconds: ClassVar[float] = 5.0
-    """Seconds of training between two saves."""
-    chunk_seconds: ClassVar[float] = 1.0
-    """Seconds of device time between two reports."""
-
-    data_dir: Path | None = None
-    """A folder with the data set's IDX files, instead of those that `data.load` finds."""
-    out: Path | None = None
-    """The folder to write to; by default a new one, runs/NAME-TIME."""
-    resume: ClassVar[bool] = False
-    """Whether to continue the run in `out`, for experiments that support it."""
-    strategy: ClassVar[Strategy | None] = None
-    """How a population trains, for experiments that support a choice."""
-
-    @property
-    def hparams(self) -> dict[str, float]:
-        """The hyperparameters of the train step; new values do not recompile."""
-        return {}
-
-
-@dataclass(frozen=True)
-class TrainingConfig(Config):
-    """The options of an experiment that trains, and that can be resumed."""
-
-    epochs: int = 10
-    """Passes over the training data."""
-    batch_size: int = 128
-    """Examples per step."""
-    validation: int = 5000
-    """Training examples held out for validation; never trained on."""
-    seed: int = 0
-    """The seed of the weights, the order, the held-out examples and all other random numbers."""
-    resume: Flag = False
-    """Continue the run in --out, bit for bit; only --epochs may differ."""
-
-
-@dataclass(frozen=True)
-class RecipeConfig(TrainingConfig):
-    """The options of a recipe: one network, or one per seed, with a one-cycle schedule."""
-
-    optimizer: Optimizer = "adamw"
-    """The optimizer, by its name."""
-    learning_rate: float | None = None
-    """The peak of a one-cycle cosine schedule; the default depends on the optimizer."""
-    seeds: int = 1
-    """Number of networks to train, with consecutive seeds from --seed."""
-    strategy: Strategy | None = None
-    """How several networks train: vmap, all at once; map, one by one; None, the faster."""
-    distributed: Flag = False
-    """Train with several processes, started by SLURM, Open MPI, Kubernetes, Cloud TPU or
-    `experiments.launch`, with --out in a folder that all can read and write."""
-    stall_seconds: float | None = None
-    """With --distributed: end with status 77 if no chunk ends for so long."""
-
-    @property
-    def hparams(self) -> dict[str, float]:
-        """The hyperparameters that `make_optimizer` reads."""
-        rate = OPTIMIZERS[self.optimizer][1] if self.learning_rate is None else self.learning_rate
-        return {"learning_rate": rate}
-
-    def make_optimizer(self, hparams: Hparams, examples: int) -> optax.GradientTransformation:
-        """The optimizer, with a one-cycle cosine schedule over the run."""
-        steps = max(1, self.epochs * (examples // max(1, self.batch_size)))  # `fit` checks both
-        cycle = optax.cosine_onecycle_schedule(steps, peak_value=1.0)
-        constructor, _ = OPTIMIZERS[self.optimizer]
-        return constructor(lambda count: hparams["learning_rate"] * cycle(count))
+from jaxnets.training.train_step import resolve
 
 
 def seed_keys(first: int, n: int, times: int = 1) -> Key:

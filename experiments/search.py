@@ -25,7 +25,7 @@ import optax
 from jax.nn import relu
 from jax.nn.initializers import lecun_normal
 
-from experiments import command_line, runner
+from experiments import command_line, configs, runner
 from experiments.folder import machine, write_figure
 from jaxnets import Layer, data, dense, dropout, flatten, losses, metrics, scale_pixels, serial
 from jaxnets.training import TrainStep, evaluate, make_train_step
@@ -54,7 +54,7 @@ WITHIN = 0.002  # accuracy by which Hyperband may be worse
 
 
 @dataclass(frozen=True)
-class Config(runner.Config):
+class Config(configs.Config):
     """Hyperband against random search, on MNIST."""
 
     seeds: int = 5
@@ -69,7 +69,7 @@ class Config(runner.Config):
     """Validation images, on which settings are compared."""
     batch_size: int = 128
     """Examples per step."""
-    resume: runner.Flag = False
+    resume: configs.Flag = False
     """Continue the unfinished searches in --out."""
 
 

@@ -34,7 +34,7 @@ import optax
 from jax.nn import relu
 from matplotlib.figure import Figure
 
-from experiments import command_line, runner
+from experiments import command_line, configs, runner
 from experiments.figures import COLOURS, band, legend
 from experiments.folder import machine, new_folder, write_json
 from experiments.reports import evaluate_members
@@ -65,7 +65,7 @@ HIDDEN = r"^fc\d/kernel$"
 
 
 @dataclass(frozen=True)
-class Config(runner.Config):
+class Config(configs.Config):
     """Sentiment of sentences, by the slides' network and by word vectors."""
 
     sets: tuple[str, ...] = ("movie", "amazon", "nyt", "tweets")

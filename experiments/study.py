@@ -6,8 +6,9 @@ from typing import Any
 import optax
 from matplotlib.figure import Figure
 
+from experiments.configs import TrainingConfig
 from experiments.folder import machine
-from experiments.runner import Run, TrainingConfig
+from experiments.runner import Run
 from jaxnets import Layer, data, losses, metrics, models, scale_pixels, serial
 from jaxnets.data import Split
 from jaxnets.training import RunError, TrainStep, make_train_step

@@ -31,7 +31,7 @@ import numpy as np
 import optax
 from matplotlib.figure import Figure
 
-from experiments import command_line, runner
+from experiments import command_line, configs, runner
 from experiments.bench.records import processor
 from experiments.folder import machine, new_folder, write_json
 from experiments.reports import evaluate_members, percent
@@ -58,7 +58,7 @@ PEERS = ("FCN", "ResNet", "InceptionTime", "ROCKET")
 
 
 @dataclass(frozen=True)
-class Config(runner.Config):
+class Config(configs.Config):
     """Networks for the time series of the UCR and UEA archives."""
 
     sets: tuple[str, ...] = tuple(CATALOGUE)
@@ -85,7 +85,7 @@ class Config(runner.Config):
     """The first of them."""
     folds: int = 0
     """Cross-validate on the training series alone, in so many folds; 0 is the test split."""
-    resume: runner.Flag = False
+    resume: configs.Flag = False
     """Continue the runs in --out, bit for bit."""
 
 

@@ -25,7 +25,7 @@ import numpy as np
 import optax
 from matplotlib.figure import Figure
 
-from experiments import command_line, runner
+from experiments import command_line, configs, runner
 from experiments.characters import docstrings
 from experiments.figures import COLOURS
 from experiments.folder import machine
@@ -39,7 +39,7 @@ WORDS = text.Words(pattern=r"[^\W\d_]+")
 
 
 @dataclass(frozen=True)
-class Config(runner.Config):
+class Config(configs.Config):
     """Word vectors of a text: nearest words, analogies and a map."""
 
     text: Path | None = None

@@ -9,7 +9,7 @@ from experiments.bench.cases import CASES
 from experiments.bench.process import Contender
 from experiments.bench.rounds import PREPARE_SECONDS
 from experiments.bench.task import Task
-from experiments.runner import Flag
+from experiments.configs import Flag
 from jaxnets.locks import hold
 from jaxnets.training import RunError
 

@@ -12,7 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 from matplotlib.figure import Figure
 
-from experiments import command_line, runner
+from experiments import command_line, configs, runner
 from experiments.decks import slides
 from experiments.folder import write_figure
 from jaxnets import data, losses, metrics, models, scale_pixels, serial
@@ -38,7 +38,7 @@ class Config(slides.Config):
 
     epochs: int = 5
     batch_size: int = 32
-    optimizer: runner.Optimizer = "adam"
+    optimizer: configs.Optimizer = "adam"
     sgd_learning_rate: float = 0.1
     """The learning rate of plain SGD, for a second run of the same network."""
 

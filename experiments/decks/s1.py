@@ -19,7 +19,7 @@ import jax.numpy as jnp
 import numpy as np
 from matplotlib.figure import Figure
 
-from experiments import command_line, runner
+from experiments import command_line, configs, runner
 from experiments.decks import slides
 from experiments.folder import write_figure
 from jaxnets import data, losses, metrics, models, scale_pixels, serial
@@ -43,7 +43,7 @@ class Config(slides.Config):
 
     epochs: int = 60
     batch_size: int = 200
-    optimizer: runner.Optimizer = "adam"
+    optimizer: configs.Optimizer = "adam"
     alpha: float = 1e-4
     """The L2 penalty, alpha / 2 |W|^2 divided by the batch size, as in scikit-learn."""
     examples: int = 5000

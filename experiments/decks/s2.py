@@ -13,7 +13,7 @@ import numpy as np
 import optax
 from matplotlib.figure import Figure
 
-from experiments import command_line, runner
+from experiments import command_line, configs, runner
 from experiments.decks import slides
 from experiments.folder import write_figure
 from jaxnets import (
@@ -38,7 +38,7 @@ class Config(slides.Config):
     """S2: credit approval on synthetic data, then the MATLAB listing on MNIST."""
 
     epochs: int = 3
-    optimizer: runner.Optimizer = "momentum"  # 'sgdm'; the slide has a misprint, 'sqdm'
+    optimizer: configs.Optimizer = "momentum"  # 'sgdm'; the slide has a misprint, 'sqdm'
     learning_rate: float = 0.01
     """The constant learning rate; MATLAB's default."""
     validation_frequency: int = 30

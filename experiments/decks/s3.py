@@ -19,7 +19,7 @@ from jax.nn import relu
 from jax.nn.initializers import glorot_uniform
 from matplotlib.figure import Figure
 
-from experiments import command_line, runner
+from experiments import command_line, configs, runner
 from experiments.decks import slides
 from experiments.decks.fashion_seeds import compare_recipes
 from experiments.folder import write_figure
@@ -65,7 +65,7 @@ class Config(slides.Config):
     """S3: the 784-128-10 network on Fashion-MNIST, and its variants."""
 
     epochs: int = 5
-    optimizer: runner.Optimizer = "rmsprop"
+    optimizer: configs.Optimizer = "rmsprop"
     variant_epochs: int = 20
     """The maximum number of epochs per variant, at batch size 512 as on the slides."""
     patience: int = 3

@@ -13,7 +13,7 @@ import optax
 from matplotlib.colors import LogNorm
 from matplotlib.figure import Figure
 
-from experiments import command_line, runner
+from experiments import command_line, configs, runner
 from experiments.decks import slides
 from experiments.folder import write_figure
 from jaxnets import (
@@ -52,7 +52,7 @@ class Config(slides.Config):
 
     epochs: int = 2
     batch_size: int = 32
-    optimizer: runner.Optimizer = "momentum"
+    optimizer: configs.Optimizer = "momentum"
     learning_rate: float = 0.01
     """The constant learning rate, the 0.01 of updateParameters(0.01)."""
 

@@ -10,8 +10,8 @@ import optax
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
+from experiments.configs import OPTIMIZERS, Optimizer, TrainingConfig
 from experiments.folder import write_json
-from experiments.runner import OPTIMIZERS, Optimizer, TrainingConfig
 from jaxnets.training import FitResult
 from jaxnets.training.train_step import Hparams
 

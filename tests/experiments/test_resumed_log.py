@@ -10,7 +10,7 @@ import jax.numpy as jnp
 import optax
 import pytest
 
-from experiments import runner
+from experiments import configs, runner
 from experiments.run_digest import TIMES
 from jaxnets import data, dense, flatten, losses, metrics, scale_pixels, serial
 from jaxnets.training import make_train_step
@@ -19,7 +19,7 @@ STEPS = 10  # per epoch, which is one chunk
 
 
 @dataclass(frozen=True)
-class Config(runner.RecipeConfig):
+class Config(configs.RecipeConfig):
     """Saves after every chunk, which is one epoch."""
 
     save_seconds: ClassVar[float] = 0.0

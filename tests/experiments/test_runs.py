@@ -11,7 +11,7 @@ import numpy as np
 import optax
 import pytest
 
-from experiments import mnist_cnn, mnist_mlp, runner, study
+from experiments import configs, mnist_cnn, mnist_mlp, runner, study
 from experiments.folder import load_params
 from jaxnets import data, dense, flatten, load_model, losses, scale_pixels, serial
 from jaxnets.training import evaluate, fit, make_train_step
@@ -111,9 +111,9 @@ def test_a_seed_determines_every_bit_of_the_parameters(tmp_path, small_mnist):
     assert first != other
 
 
-@pytest.mark.parametrize("optimizer", runner.OPTIMIZERS)
+@pytest.mark.parametrize("optimizer", configs.OPTIMIZERS)
 def test_every_optimizer_learns_at_its_default_rate(small_mnist, optimizer):
-    config = runner.RecipeConfig(optimizer=optimizer, epochs=2, batch_size=64)
+    config = configs.RecipeConfig(optimizer=optimizer, epochs=2, batch_size=64)
     train = data.load("mnist", data_dir=small_mnist).train
     model = serial(scale_pixels(), flatten, ("head", dense(10)))
 

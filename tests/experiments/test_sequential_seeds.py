@@ -10,7 +10,7 @@ import pytest
 from counting import abstract, count
 from matplotlib.figure import Figure
 
-from experiments import fashion_cnn, mnist_record, runner, sequential_seeds
+from experiments import configs, fashion_cnn, mnist_record, runner, sequential_seeds
 from experiments.folder import load_params
 from jaxnets import data, dense, flatten, losses, metrics, models, scale_pixels, serial
 from jaxnets.training import Interrupted, RunError, loop, make_train_step, predict_proba
@@ -42,7 +42,7 @@ def run(small_mnist, tmp_path):
     dataset = data.load("mnist", data_dir=small_mnist)
 
     def run(out="run", **options):
-        config = runner.RecipeConfig(out=tmp_path / out, **SMALL, **options)
+        config = configs.RecipeConfig(out=tmp_path / out, **SMALL, **options)
         splits = data.train_test_split(dataset.train, config.validation, seed=0)
         sequential_seeds.fit(runner.Run("linear", config, dataset), train_step, *splits)
         return tmp_path / out

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from experiments import folder, runner
+from experiments import configs, folder, runner
 from jaxnets import data
 from jaxnets.training import RunError
 
@@ -137,5 +137,5 @@ def test_a_run_that_another_process_finished_before_the_lock_is_kept(
     monkeypatch.setattr(folder, "hold", run_and_end)
     dataset = data.load("mnist", data_dir=small_mnist)
     with pytest.raises(RunError, match="is not empty"):
-        folder.begin("mnist_mlp", runner.RecipeConfig(out=tmp_path / "run"), dataset)
+        folder.begin("mnist_mlp", configs.RecipeConfig(out=tmp_path / "run"), dataset)
     assert (tmp_path / "run" / "run.json").read_text() == "an earlier run"
