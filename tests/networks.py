@@ -18,6 +18,7 @@ class Network(NamedTuple):
 
 NETWORKS = {
     "alexnet": Network({"classes": 3}, (67, 67, 3)),
+    "alexnet_one_tower": Network({"classes": 3}, (63, 63, 3)),
     "autoencoder": Network({"inputs": 6, "sizes": (4, 2)}, (6,)),
     "bert_encoder": Network(
         {"vocabulary": 11, "length": 8, "features": 8, "heads": 2, "blocks": 1}, (6,), np.int32

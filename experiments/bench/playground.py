@@ -1,10 +1,10 @@
 """Memory, frames and compilations of the playground's server while a page changes its settings.
 
-    python -m experiments.bench.playground --minutes 30
+python -m experiments.bench.playground --minutes 30
 
 A client reads the events of a session of 16 seeds, and sends a command every two seconds: it
 changes the rate, the data, the noise, the units, the batch and the seed. Every minute it opens
-another session. Writes the resident memory over time to experiments/results/playground.json.
+another session. Writes the resident memory over time.
 """
 
 import http.client
@@ -17,8 +17,8 @@ from pathlib import Path
 from threading import Thread
 from urllib.parse import quote
 
-import tyro
-
+from experiments import command_line
+from experiments.folder import new_folder, write_json
 from jaxnets import json_files
 from jaxnets.playground import programs
 from jaxnets.playground.server import Server
@@ -36,7 +36,9 @@ class Config:
     """How long to measure."""
 
     minutes: float = 30.0
-    out: Path = Path("experiments/results/playground.json")
+    """The length of the measurement."""
+    out: Path | None = None
+    """The file to write; by default playground.json in a new folder, runs/playground-TIME."""
 
 
 class Page:
@@ -102,6 +104,8 @@ def measure(config: Config) -> dict:
             other.next("start")
             other.close()
     page.close()
+    server.shutdown()
+    server.server_close()
     return {
         "minutes": config.minutes,
         "frames": frames,
@@ -113,8 +117,13 @@ def measure(config: Config) -> dict:
     }
 
 
-if __name__ == "__main__":
-    config = tyro.cli(Config)
+def experiment(config: Config) -> None:
+    """Measure, print, and write the result."""
     result = measure(config)
-    config.out.write_text(json.dumps(result, indent=1) + "\n")
-    print(json.dumps(result))
+    out = config.out or new_folder("playground") / "playground.json"
+    write_json(out, result)
+    print(f"{json.dumps(result)}\nin {out}")
+
+
+if __name__ == "__main__":
+    command_line.main(experiment, Config)

@@ -2,9 +2,11 @@
 
 import argparse
 import hmac
+import os
 import secrets
 import sys
 import threading
+import time
 import webbrowser
 from collections.abc import Sequence
 from functools import partial
@@ -22,6 +24,7 @@ STATIC = Path(__file__).parent / "static"
 TYPES = {".html": "text/html", ".css": "text/css", ".js": "text/javascript"}
 FILES = {f"/{path.name}": path for path in STATIC.iterdir() if path.suffix in TYPES}
 BODY, QUERY, TABS, CONNECTIONS, SECONDS = 4096, 4096, 8, 64, 10.0  # bytes, bytes, ..., a request
+CLOSING = 3.0  # seconds
 POLICY = "default-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 
 
@@ -36,11 +39,25 @@ class Server(ThreadingHTTPServer):
         self.sessions: dict[str, Session] = {}
         self.lock = threading.Lock()
         self.free = threading.BoundedSemaphore(CONNECTIONS)
+        self.closing = False
 
     @property
     def url(self) -> str:
         """The address to open, with its token."""
         return f"http://127.0.0.1:{self.server_port}/?token={self.token}"
+
+    @property
+    def busy(self) -> bool:
+        """Whether a session trains or compiles, in a thread that must not be cut at the end."""
+        return any(each.playing or each.compiling for each in [*self.sessions.values()])
+
+    def server_close(self) -> None:
+        """Close the port, and wait a little for the sessions to end."""
+        self.closing = True
+        super().server_close()
+        deadline = time.monotonic() + CLOSING
+        while self.busy and time.monotonic() < deadline:
+            time.sleep(0.05)
 
     def process_request(self, request: Any, client_address: Any) -> None:
         """Handle a connection in a thread, unless too many are open."""
@@ -141,6 +158,8 @@ class Handler(BaseHTTPRequestHandler):
             del self.server.sessions[name]
 
     def _write(self, kind: str, message: dict[str, Any]) -> None:
+        if self.server.closing:
+            raise ConnectionAbortedError("the server is closing")
         self.wfile.write(event(kind, message))
 
     def _comes_from_here(self, *, origin: bool = False) -> bool:
@@ -201,7 +220,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         server.serve_forever()
     except KeyboardInterrupt:
-        return 0
+        pass
     finally:
         server.server_close()
+    if server.busy:  # Python's end would abort a thread that compiles
+        sys.stdout.flush()
+        os._exit(0)
     return 0

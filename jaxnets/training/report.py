@@ -113,11 +113,12 @@ def console() -> Iterator[Reporter]:
     if not sys.stdout.isatty():
         yield _print_line
         return
+    from rich.console import Console
     from rich.progress import BarColumn, TextColumn
     from rich.progress import Progress as Display
 
-    metrics = TextColumn("{task.fields[metrics]}")
-    with Display(TextColumn("{task.description}"), BarColumn(), metrics) as display:
+    columns = TextColumn("{task.description}"), BarColumn(), TextColumn("{task.fields[metrics]}")
+    with Display(*columns, console=Console()) as display:  # rich's own keeps its first width
         task = display.add_task("compiling", total=None, metrics="")
 
         def report(progress: Progress) -> None:

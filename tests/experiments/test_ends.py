@@ -33,7 +33,10 @@ ALONE = {
     "by_hand.py",
     "same_bits_runs.py",
     "with_jaxnets.py",
-}  # which take no options
+    "layouts.py",
+    "topologies.py",
+    "launch.py",
+}  # whose options are not a Config
 
 
 @pytest.fixture

@@ -47,7 +47,7 @@ def run(small_mnist, tmp_path):
         small |= {"batch_size": 60, "strategy": "vmap", "out": tmp_path / "new" / "run"}
         config = script.Config(**small | options)
         returned = script.experiment(config)
-        files = {"result.json", "result.png", "run.json", "run.lock", "checkpoints"}
+        files = {"result.json", "result.png", "report.html", "run.json", "run.lock", "checkpoints"}
         assert {path.name for path in config.out.iterdir()} == files
         assert (config.out / "result.png").read_bytes().startswith(b"\x89PNG")
         assert json.loads((config.out / "result.json").read_text(encoding="utf-8")) == returned
@@ -67,6 +67,7 @@ def test_many_seeds_of_an_experiment_are_reported_with_their_spread(small_mnist,
         "result.json",
         "params.safetensors",
         "curves.png",
+        "report.html",
         "checkpoints",
     }
     result = json.loads((folder / "result.json").read_text())

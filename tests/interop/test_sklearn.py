@@ -62,9 +62,12 @@ def built():
     return clone(small).set_params(build=build, max_iter=3).fit(X, Y)
 
 
-# This check requires agreement to 1e-7, close to float32's precision of 6e-8.
+# These checks require agreement to 1e-7, close to float32's precision of 6e-8.
 # test_sklearn_weights.py tests the same property with a float32 tolerance.
-EXPECTED = {"check_sample_weight_equivalence_on_dense_data": "float32 rounds"}
+EXPECTED = {
+    f"check_sample_weight_equivalence_on_{kind}_data": "float32 rounds"
+    for kind in ("dense", "sparse")
+}
 
 
 @pytest.mark.slow

@@ -2,9 +2,12 @@
 
 import http.client
 import json
+import signal
 import socket
+import subprocess
+import sys
 import threading
-from urllib.parse import quote
+from urllib.parse import parse_qs, quote, urlsplit
 
 import pytest
 
@@ -168,3 +171,31 @@ def test_a_port_in_use_and_one_out_of_range_are_refused(server, capsys):
     assert "choose another" in capsys.readouterr().err
     with pytest.raises(SystemExit):
         main(["--port", "70000"])
+
+
+def wait_for(events, kind):
+    """The data of the next event of this kind."""
+    while events.readline() != f"event: {kind}\n".encode():
+        pass
+    return json.loads(events.readline().removeprefix(b"data: "))
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="signals of POSIX")
+def test_ctrl_c_while_networks_train_is_a_normal_end():
+    command = [sys.executable, "-m", "jaxnets.playground", "--no-browser"]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    address = urlsplit(process.stdout.readline())
+    token = parse_qs(address.query)["token"][0]
+    connection = http.client.HTTPConnection(address.netloc, timeout=60)
+    connection.request("GET", f"/events?token={token}")
+    events = connection.getresponse()
+    name = wait_for(events, "session")["name"]
+    wait_for(events, "start")
+    other = http.client.HTTPConnection(address.netloc, timeout=60)
+    headers = {"X-Token": token, "Origin": f"http://{address.netloc}"}
+    other.request("POST", "/", json.dumps({"session": name, "do": "play"}), headers)
+    assert other.getresponse().status == 200
+    wait_for(events, "frame")
+    process.send_signal(signal.SIGINT)
+    _, errors = process.communicate(timeout=60)
+    assert (process.returncode, errors) == (0, "")

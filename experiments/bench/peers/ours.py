@@ -122,7 +122,7 @@ class Ours:
 
     def accuracy(self) -> float:
         """The fraction of the test images that are classified correctly."""
-        trained = unshard(self.run.loop.mesh, self.run.train_state)
+        trained = unshard(self.run.train_state)
         return evaluate(self.train_step, trained, self.test)["accuracy"]
 
     def epoch(self) -> None:
