@@ -34,12 +34,12 @@ class Server(ThreadingHTTPServer):
     daemon_threads, request_queue_size = True, 16
 
     def __init__(self, port: int = 0, token: str | None = None):
-        super().__init__(("127.0.0.1", port), Handler)
         self.token = token or secrets.token_urlsafe(16)
         self.sessions: dict[str, Session] = {}
         self.lock = threading.Lock()
         self.free = threading.BoundedSemaphore(CONNECTIONS)
         self.closing = False
+        super().__init__(("127.0.0.1", port), Handler)  # which closes it if the port is in use
 
     @property
     def url(self) -> str:

@@ -22,7 +22,7 @@ def compile_quickly():
 
 
 def title(figure):
-    return figure.get_suptitle() or figure.axes[0].get_title()
+    return figure.get_suptitle() or "".join(axes.get_title() for axes in figure.axes)
 
 
 def test_every_view_is_drawn_with_the_weights_of_a_file_and_named_by_it(
