@@ -41,11 +41,12 @@ from experiments.finetune_training import (
     network,
     pretrain,
 )
-from experiments.folder import machine, write_json
+from experiments.folder import machine
 from jaxnets import data, json_files
 from jaxnets.data import Dataset, Split
 from jaxnets.training import RunError, TrainStep
 from jaxnets.training.population import spread
+from jaxnets.training.report import write_json
 from jaxnets.training.train_step import Hparams
 
 DIRECTIONS = (

@@ -27,7 +27,7 @@ from jaxnets.locks import hold
 from jaxnets.messages import printable
 from jaxnets.plot_style import style
 from jaxnets.training import RunError, TrainState
-from jaxnets.training.report import to_json
+from jaxnets.training.report import write_json
 
 rcParams.update(style())  # of every figure that an experiment writes
 LOCK = "run.lock"
@@ -127,12 +127,6 @@ def machine() -> dict[str, Any]:
         "device": f"{jax.devices()[0].device_kind} ({jax.default_backend()})",
         "cores": os.cpu_count(),
     }
-
-
-def write_json(path: Path, content: Any) -> None:
-    """Write the file atomically; NaN is null."""
-    with atomic_write(path) as file:
-        file.write((json.dumps(to_json(content), indent=2, default=str) + "\n").encode())
 
 
 def write_figure(path: Path, figure: Figure, *, dpi: int = 120) -> None:

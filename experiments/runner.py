@@ -15,7 +15,7 @@ from matplotlib.figure import Figure
 
 from experiments import distributed, pages, reports
 from experiments.configs import Config
-from experiments.folder import begin, cut, save_params, write_figure, write_json
+from experiments.folder import begin, cut, save_params, write_figure
 from jaxnets.data import Dataset
 from jaxnets.layer import Key
 from jaxnets.saved_model import save_model
@@ -33,7 +33,7 @@ from jaxnets.training import (
 )
 from jaxnets.training.monitors import loss_spikes
 from jaxnets.training.population import PopulationResult, fit_population
-from jaxnets.training.report import to_json
+from jaxnets.training.report import to_json, write_json
 from jaxnets.training.train_step import resolve
 
 

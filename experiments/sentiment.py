@@ -36,7 +36,7 @@ from matplotlib.figure import Figure
 
 from experiments import command_line, configs, runner
 from experiments.figures import COLOURS, band, legend
-from experiments.folder import machine, new_folder, write_json
+from experiments.folder import machine, new_folder
 from experiments.reports import evaluate_members
 from experiments.sentiment_sets import Fold, load, make_fold
 from experiments.series_recipe import folds
@@ -56,6 +56,7 @@ from jaxnets import (
 )
 from jaxnets.training import TrainStep, console, make_train_step
 from jaxnets.training.population import fit_population, spread
+from jaxnets.training.report import write_json
 from jaxnets.training.transfer import partition_by_name
 from jaxnets.word_vectors import WordVectors, load_vectors
 

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from experiments.folder import load_params, machine, write_json
+from experiments.folder import load_params, machine
 from experiments.reports import ensembles, percent
 from experiments.runner import Run, seed_keys
 from jaxnets import json_files
@@ -18,6 +18,7 @@ from jaxnets.data import Split
 from jaxnets.errors import JSONError
 from jaxnets.training import predict_proba
 from jaxnets.training.population import spread
+from jaxnets.training.report import write_json
 
 CURE = "delete this seed's folder to train its network again"
 

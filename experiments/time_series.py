@@ -33,7 +33,7 @@ from matplotlib.figure import Figure
 
 from experiments import command_line, configs, runner
 from experiments.bench.records import processor
-from experiments.folder import machine, new_folder, write_json
+from experiments.folder import machine, new_folder
 from experiments.reports import evaluate_members, percent
 from experiments.series_recipe import NETWORKS, build, folds, prepare
 from jaxnets import data, inspect, losses, metrics
@@ -42,6 +42,7 @@ from jaxnets.data.series.catalogue import CATALOGUE
 from jaxnets.layer import Layer
 from jaxnets.training import TrainStep, console, make_train_step
 from jaxnets.training.population import PopulationResult, fit_population, spread
+from jaxnets.training.report import write_json
 
 # Test accuracy in percent of FCN, ResNet, InceptionTime and ROCKET, from their authors' result
 # files: Fawaz et al. 2019, arXiv:1809.04356; Fawaz et al. 2020, arXiv:1909.04939; Dempster et al.

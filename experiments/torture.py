@@ -28,9 +28,9 @@ import jax
 import numpy as np
 
 from experiments import command_line, mnist_mlp
-from experiments.folder import write_json
 from experiments.run_digest import digest, is_trained, reports, saved_step, temporary_files
 from jaxnets.json_files import read_lines
+from jaxnets.training.report import write_json
 
 CHUNK_SECONDS = 0.1  # training time between two saves of a child
 AIM_SECONDS = 0.04  # maximum delay after the beginning of a save

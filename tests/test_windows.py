@@ -67,7 +67,8 @@ from jaxnets import locks
 from jaxnets.files import remove_stale, atomic_write
 from jaxnets.interop import safetensors
 from jaxnets.training import Checkpoints, Interrupted, RunError, json_lines
-from experiments.folder import open_folder, write_figure, write_json
+from experiments.folder import open_folder, write_figure
+from jaxnets.training.report import write_json
 
 assert not locks.POSIX
 

@@ -18,10 +18,11 @@ from threading import Thread
 from urllib.parse import quote
 
 from experiments import command_line
-from experiments.folder import new_folder, write_json
+from experiments.folder import new_folder
 from jaxnets import json_files
 from jaxnets.playground import programs
 from jaxnets.playground.server import Server
+from jaxnets.training.report import write_json
 
 CHANGES = (
     {"rate": 0.1}, {"data": "spiral"}, {"noise": 0.3}, {"hidden": [8, 8]}, {"batch": 25},

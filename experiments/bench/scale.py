@@ -21,9 +21,10 @@ from typing import Any
 from experiments import command_line
 from experiments.bench.layouts import CASES
 from experiments.distributed import LAUNCHED
-from experiments.folder import machine, write_json
+from experiments.folder import machine
 from experiments.launch import free_port
 from jaxnets.json_files import decode
+from jaxnets.training.report import write_json
 
 PARTS = ("layouts", "tpu")
 # As tests/conftest.py: compiling takes most of the time, and running next to none.

@@ -10,11 +10,12 @@ import jax
 import optax
 
 from experiments.decks import slides
-from experiments.folder import machine, write_json
+from experiments.folder import machine
 from experiments.runner import Run
 from jaxnets import Layer, data, losses, metrics
 from jaxnets.data import Dataset, Split
 from jaxnets.training import TrainStep, evaluate, fit, make_train_step
+from jaxnets.training.report import write_json
 from jaxnets.training.train_step import Hparams
 
 RATES = (0.001, 0.002, 0.003, 0.005)  # peak learning rates to compare on validation data

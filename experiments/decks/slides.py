@@ -11,8 +11,8 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from experiments.configs import OPTIMIZERS, Optimizer, TrainingConfig
-from experiments.folder import write_json
 from jaxnets.training import FitResult
+from jaxnets.training.report import write_json
 from jaxnets.training.train_step import Hparams
 
 

@@ -8,7 +8,8 @@ from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 
-from experiments.folder import machine, new_folder, write_json
+from experiments.folder import machine, new_folder
+from jaxnets.training.report import write_json
 
 NOISY = 0.1  # the interquartile range, as a fraction of the median
 Measured = TypeVar("Measured")

@@ -1,6 +1,5 @@
 """`jaxnets demo`: train a small network on MNIST, and write its report."""
 
-import json
 import os
 import platform
 import time
@@ -17,7 +16,6 @@ import tyro
 from jaxnets import data, losses, metrics, models
 from jaxnets.compose import serial
 from jaxnets.errors import RunError
-from jaxnets.files import atomic_write
 from jaxnets.interop import safetensors
 from jaxnets.layers import scale_pixels
 from jaxnets.report_page import Network, Predictions, run_page, write
@@ -34,7 +32,7 @@ from jaxnets.training import (
     make_train_step,
     predict_proba,
 )
-from jaxnets.training.report import to_json
+from jaxnets.training.report import write_json
 
 
 @dataclass(frozen=True)
@@ -147,12 +145,6 @@ def description(options: Options, mnist: data.Dataset) -> dict[str, Any]:
         "device": f"{jax.devices()[0].device_kind} ({jax.default_backend()})",
         "cores": os.cpu_count(),
     }
-
-
-def write_json(path: Path, content: Any) -> None:
-    """Write the file atomically; NaN is null."""
-    with atomic_write(path) as file:
-        file.write((json.dumps(to_json(content), indent=2, default=str) + "\n").encode())
 
 
 def _check(options: Options, most: int) -> None:

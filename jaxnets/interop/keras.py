@@ -36,7 +36,7 @@ def load(
     no name here; those of `Bidirectional` are `forward` and `backward`, the children of
     `bidirectional`. Gates are put into our order; a GRU needs `reset_after=True`, the default. A
     file with the model's configuration is also compared with what `layer` does: Keras adds 0.001 to
-    variances unless told otherwise, so that its norms are `batch_norm(epsilon=1e-3)` and
+    variances by default, so that its norms are `batch_norm(epsilon=1e-3)` and
     `layer_norm(epsilon=1e-3)`.
 
     Args:

@@ -43,10 +43,10 @@ def chart(
     x_ticks, y_ticks = (ticks(0, 1) if square else ticks(v.min(), v.max()) for v in (xs, ys))
     axes = _Axes(x_ticks, y_ticks)
     drawn = "".join(_line(axes, number, line) for number, line in enumerate(lines))
-    told = "; ".join(f"{line.label}: {_words(line)}" for line in lines)
+    description = "; ".join(f"{line.label}: {_words(line)}" for line in lines)
     return (
         f'<figure class="chart"><svg viewBox="0 0 {WIDTH} {HEIGHT}" role="img" '
-        f'aria-label="{escape(f"{title}. {told}")}">'
+        f'aria-label="{escape(f"{title}. {description}")}">'
         f"{axes.grid()}{drawn}{axes.labels(x_label, y_label)}</svg>"
         f"<figcaption><b>{escape(title)}</b> {_legend(lines)}</figcaption></figure>"
     )

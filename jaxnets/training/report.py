@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from jaxnets.files import atomic_append
+from jaxnets.files import atomic_append, atomic_write
 from jaxnets.named import Named
 
 
@@ -78,6 +78,12 @@ def to_json(value: Any) -> Any:
     if isinstance(value, list | tuple):
         return [to_json(part) for part in value]
     return None if isinstance(value, float) and not math.isfinite(value) else value
+
+
+def write_json(path: Path, content: Any) -> None:
+    """Write the file atomically; NaN is null."""
+    with atomic_write(path) as file:
+        file.write((json.dumps(to_json(content), indent=2, default=str) + "\n").encode())
 
 
 silent: Reporter = Named("silent", lambda progress: None)

@@ -15,9 +15,10 @@ import pytest
 from matplotlib.figure import Figure
 
 from experiments import command_line
-from experiments.folder import begin, write_figure, write_json
+from experiments.folder import begin, write_figure
 from jaxnets import data
 from jaxnets.files import atomic_append
+from jaxnets.training.report import write_json
 
 ROOT = Path(command_line.__file__).parents[1]
 LIMIT = 2**16  # bytes
