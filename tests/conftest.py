@@ -37,7 +37,15 @@ if jaxlib.__version__.startswith("0.10."):  # gone from later versions
 
 
 def pytest_configure(config):
-    """Compile quickly, and keep programs on disk for all modules, workers and later runs."""
+    """Compile quickly, and keep programs on disk for all modules, workers and later runs.
+
+    The tests run on the CPU, on a machine with a GPU too; only `pytest -m gpu` uses that.
+    """
+    if "gpu" in config.option.markexpr:
+        os.environ["XLA_PYTHON_CLIENT_PREALLOCATE"] = "false"  # the workers share its memory
+    else:
+        os.environ["JAX_PLATFORMS"] = "cpu"  # for the processes that tests start
+        jax.config.update("jax_platforms", "cpu")
     flags = os.environ["XLA_FLAGS"]  # which workers inherit
     if not config.getoption("--optimize") and QUICK_COMPILATION not in flags:
         os.environ["XLA_FLAGS"] = flags + QUICK_COMPILATION
@@ -70,6 +78,15 @@ def pytest_collection_modifyitems(config, items):
 
 def pytest_runtest_logreport(report):
     DURATIONS[report.nodeid.split("[")[0]] += report.duration
+
+
+@pytest.fixture(scope="session")
+def gpu():
+    """The GPU that `pytest -m gpu` tests."""
+    device = jax.devices()[0]
+    if device.platform != "gpu":
+        pytest.skip(f"needs a GPU and `pytest -m gpu`, but this process runs on the {device}")
+    return device
 
 
 PEAKS = {}  # worker of pytest-xdist: its peak resident memory in GB
@@ -110,6 +127,8 @@ def pytest_terminal_summary(terminalreporter):
     peaks = PEAKS or {"one process": peak_memory()}
     peaks = ", ".join(f"{worker} {peak:.2f} GB" for worker, peak in peaks.items())
     terminalreporter.write_line(f"peak memory: {peaks}")
+    where = "the GPU" if "gpu" in terminalreporter.config.option.markexpr else "the CPU"
+    terminalreporter.write_line(f"tested on {where}")
 
 
 def resident_memory():

@@ -2,6 +2,7 @@
 
 python -m experiments.bench --quick
 python -m experiments.bench --cases mlp,cnn_bn --peers torch,linen --out speed.jsonl
+python -m experiments.bench --side-by-side 14 --repeats 3 --out gpu.jsonl
 python -m experiments.bench --cases population --population 8,64 --peers torch --out members.jsonl
 python -m experiments.bench --cases mlp --peers torch --time-to-accuracy 0.98 --out accuracy.jsonl
 python -m experiments.bench --cases mlp --peers torch --processes --out processes.jsonl
@@ -24,6 +25,7 @@ from experiments.bench.process import Contender
 from experiments.bench.process_time import process_time
 from experiments.bench.records import Record, machine, setting, write
 from experiments.bench.rounds import take_turns
+from experiments.bench.side_by_side import take_turns_side_by_side
 from experiments.bench.table import heading, tables
 from experiments.bench.task import Task
 from experiments.bench.time_to_accuracy import time_to_accuracy
@@ -35,11 +37,11 @@ def experiment(config: Config) -> None:
     tasks, contenders = check(config)
     on, measured = machine(), []
     try:
-        for task in tasks:
-            size = task.batch_size or default_batch_size(task.case, on["platform"])
-            task = task._replace(batch_size=size)
-            print(heading(setting(task)), flush=True)
-            records = [{**record, "machine": on} for record in measure(config, task, contenders)]
+        sizes = [t.batch_size or default_batch_size(t.case, on["platform"]) for t in tasks]
+        tasks = [t._replace(batch_size=n) for t, n in zip(tasks, sizes, strict=True)]
+        for group in [tasks] if config.side_by_side else [[task] for task in tasks]:
+            print("; ".join(heading(setting(task)) for task in group), flush=True)
+            records = [{**record, "machine": on} for record in measure(config, group, contenders)]
             for record in records:
                 if "left_out" in record:
                     print(f"{record['peer']}: {record['left_out']}, left out", flush=True)
@@ -52,8 +54,18 @@ def experiment(config: Config) -> None:
     print(tables(measured))
 
 
-def measure(config: Config, task: Task, contenders: Sequence[Contender]) -> list[Record]:
-    """The records of one case, for the measurement that the options select."""
+def measure(config: Config, tasks: Sequence[Task], contenders: Sequence[Contender]) -> list[Record]:
+    """The records of one case, or of all side by side, as the options select."""
+    if config.side_by_side:
+        return take_turns_side_by_side(
+            tasks,
+            contenders,
+            rounds=config.repeats,
+            steps=config.steps,
+            workers=config.side_by_side,
+            prepare_seconds=config.prepare_seconds,
+        )
+    (task,) = tasks
     if config.processes:
         return process_time(task, contenders, rounds=config.repeats)
     if config.time_to_accuracy is not None:

@@ -39,6 +39,8 @@ class Config:
     60."""
     prepare_seconds: float = PREPARE_SECONDS
     """A contender that compiles for longer than this many seconds is left out."""
+    side_by_side: int | None = None
+    """Let this many contenders compile at once, each one process for all rounds: for a GPU."""
     steps: int | None = None
     """Steps per round; by default as many as take about a second."""
     repeats: int = 5
@@ -72,9 +74,10 @@ def check(config: Config) -> tuple[list[Task], list[Contender]]:
     batch_sizes = numbers("--batch-sizes", config.batch_sizes) if config.batch_sizes else [0]
     devices = numbers("--devices", config.devices)
     members = numbers("--population", config.population)
-    for name in ("repeats", "seeds", "steps"):
+    for name in ("repeats", "seeds", "steps", "side_by_side"):
         if (value := getattr(config, name)) is not None and value < 1:
-            raise RunError(f"--{name} expects a number of 1 or more, but got {value}")
+            option = name.replace("_", "-")
+            raise RunError(f"--{option} expects a number of 1 or more, but got {value}")
     if not config.prepare_seconds > 0:
         raise RunError(
             f"--prepare-seconds expects a number above 0, but got {config.prepare_seconds}"

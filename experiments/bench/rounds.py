@@ -99,7 +99,7 @@ def take_turns(
             except LeftOut as why:
                 measured.remove(each)
                 reasons[each.contender.label] = str(why)
-    records = [*_records(task, measured), *left_out("speed", reasons)]
+    records = [*records_of(task, measured), *left_out("speed", reasons)]
     return [{**setting(task), **record} for record in records]
 
 
@@ -114,7 +114,7 @@ def steps_per_turn(process: Process) -> int:
         n *= 16
 
 
-def _records(task: Task, measured: Sequence[Measurements]) -> list[Record]:
+def records_of(task: Task, measured: Sequence[Measurements]) -> list[Record]:
     """A record per contender, with its ratio to jaxnets by round, and its share of the limit."""
     limits = [each for each in measured if each.contender == LIMIT]
     measured = [each for each in measured if each.contender != LIMIT]
