@@ -6,15 +6,25 @@ import numpy as np
 
 from jaxnets import Layer, models
 from jaxnets.data import Dataset, Scaling, Series, SeriesDataset, Split, fit_standard
+from jaxnets.models.series import SIZES
+from jaxnets.training import RunError
 
-NETWORKS = {"fcn": (models.fcn, "relu3"), "resnet1d": (models.resnet1d, "block3")}
+LAST_MAPS = {"fcn": "relu3", "resnet1d": "block3"}  # the layer before the mean over time
 
 
-def build(network: str, classes: int, width: int) -> Layer:
-    """The network with `width` kernels where the paper has most of its first ones: 128, or 64."""
-    make, _ = NETWORKS[network]
-    middle = 2 * width
-    return make(classes, (width, middle, width if network == "fcn" else middle))
+def build(network: str, classes: int, width: int, kernels: tuple[int, int, int]) -> Layer:
+    """The network with `width` kernels where the paper has most of its first ones: 128, or 64.
+
+    `kernels` are the lengths of its three convolutions in a row; only the FCN has a choice.
+    """
+    if network == "fcn":
+        return models.fcn(classes, (width, 2 * width, width), kernels)
+    if kernels != SIZES:
+        raise RunError(
+            f"--kernels expects {SIZES} with --network {network}, but got {kernels}; choose other "
+            "lengths with --network fcn"
+        )
+    return models.resnet1d(classes, (width, 2 * width, 2 * width))
 
 
 def prepare(dataset: SeriesDataset, longest: int) -> Dataset:

@@ -35,11 +35,12 @@ from experiments import command_line, configs, runner
 from experiments.bench.records import processor
 from experiments.folder import machine, new_folder
 from experiments.reports import evaluate_members, percent
-from experiments.series_recipe import NETWORKS, build, folds, prepare
+from experiments.series_recipe import LAST_MAPS, build, folds, prepare
 from jaxnets import data, inspect, losses, metrics
 from jaxnets.data import Dataset, Split
 from jaxnets.data.series.catalogue import CATALOGUE
 from jaxnets.layer import Layer
+from jaxnets.models.series import SIZES
 from jaxnets.training import TrainStep, console, make_train_step
 from jaxnets.training.population import PopulationResult, fit_population, spread
 from jaxnets.training.report import write_json
@@ -68,6 +69,8 @@ class Config(configs.Config):
     """The network of Wang et al. 2017."""
     width: int = 64
     """Kernels of its first convolution; the paper has 128, and 64 for the residual network."""
+    kernels: tuple[int, int, int] = SIZES
+    """The lengths of the FCN's convolutions, in values."""
     longest: int = 200
     """Values in time at most; longer series are shortened to them by interpolation."""
     steps: int = 600
@@ -109,7 +112,7 @@ def train_and_test(config: Config, dataset: Dataset) -> dict[str, Any]:
     """Train a network per seed, and evaluate each once on the test split."""
     run = runner.Run("time_series", config, dataset)
     train, test = dataset.train, dataset.test
-    model = build(config.network, len(dataset.classes), config.width)
+    model = build(config.network, len(dataset.classes), config.width, config.kernels)
     train_step, began = make_step(config, model), time.process_time()
     fitted = fit(config, train_step, train, run.saved("training"))
     cpu_seconds = time.process_time() - began
@@ -136,7 +139,7 @@ def train_and_test(config: Config, dataset: Dataset) -> dict[str, Any]:
 def cross_validate(config: Config, dataset: Dataset) -> dict[str, Any]:
     """The accuracy on the training series that are held out, each once for every seed."""
     train = dataset.train
-    model = build(config.network, len(dataset.classes), config.width)
+    model = build(config.network, len(dataset.classes), config.width, config.kernels)
     train_step, began = make_step(config, model), time.process_time()
     right, fold = [], folds(train.y, config.folds, config.seed)
     for number in range(config.folds):
@@ -186,7 +189,7 @@ def draw(
     rows = np.array([int(np.argmax(test.y == number)) for number in np.unique(test.y)])[:6]
     x, y = jnp.asarray(test.x[rows]), jnp.asarray(test.y[rows])
     params, state = train_state.params, train_state.model_state
-    maps = inspect.class_activation(model, params, state, x, y, NETWORKS[config.network][1])
+    maps = inspect.class_activation(model, params, state, x, y, LAST_MAPS[config.network])
     figure = Figure(figsize=(12, 1.2 + 1.7 * len(rows)), layout="constrained")
     figure.suptitle(title)
     at = np.arange(x.shape[1])

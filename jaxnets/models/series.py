@@ -12,17 +12,21 @@ from jaxnets.layers import batch_norm, conv, dense, global_avg_pool
 SIZES = (8, 5, 3)  # of the three convolutions in a row, in values along time
 
 
-def fcn(classes: int = 2, widths: tuple[int, int, int] = (128, 256, 128)) -> Layer:
+def fcn(
+    classes: int = 2,
+    widths: tuple[int, int, int] = (128, 256, 128),
+    sizes: tuple[int, int, int] = SIZES,
+) -> Layer:
     """The paper's fully convolutional network, from (batch, time, channels) to logits.
 
-    Convolutions of 8, 5 and 3 values, each with batch norm and ReLU; the mean over time; and a
-    dense layer: 264,450 parameters for 1 channel and 2 classes, and 1,024 running statistics. The
-    paper's convolutions have 512 biases more, which the batch norm after them removes. Series may
-    have any length and number of channels. The class activation map along time
-    is `inspect.class_activation(..., path="relu3")`.
+    Convolutions of 8, 5 and 3 values (`sizes`), each with batch norm and ReLU; the mean over time;
+    and a dense layer: 264,450 parameters for 1 channel and 2 classes, and 1,024 running statistics.
+    The paper's convolutions have 512 biases more, which the batch norm after them removes. Series
+    may have any length and number of channels. The class activation map along time is
+    `inspect.class_activation(..., path="relu3")`.
     """
     stages = []
-    for number, (features, size) in enumerate(zip(widths, SIZES, strict=True), start=1):
+    for number, (features, size) in enumerate(zip(widths, sizes, strict=True), start=1):
         stages += [
             (f"conv{number}", _conv(features, size)),
             (f"norm{number}", _norm()),

@@ -3,6 +3,7 @@
 import hashlib
 import json
 
+import jax
 import numpy as np
 import pytest
 
@@ -19,6 +20,7 @@ from jaxnets import conv, dense, global_avg_pool, serial
 from jaxnets.data import DataError, Series, Split, load_series
 from jaxnets.data.series import catalogue
 from jaxnets.data.series.catalogue import Archive, SeriesFile
+from jaxnets.training import RunError
 
 
 def made_series(lengths, channels=2, seed=0):
@@ -46,7 +48,7 @@ def folder(tmp_path, monkeypatch):
     return tmp_path
 
 
-def tiny(network, classes, width):
+def tiny(network, classes, width, kernels):
     return serial(("relu3", conv(2, (3,))), ("pool", global_avg_pool), ("head", dense(classes)))
 
 
@@ -78,6 +80,16 @@ def test_folds_have_equally_many_of_each_class():
     counts = np.zeros((5, 3), int)
     np.add.at(counts, (series_recipe.folds(y, 5, seed=0), y), 1)
     assert np.ptp(counts, axis=0).max() <= 1
+
+
+def test_the_lengths_of_the_kernels_are_those_of_the_fcn():
+    params, _ = series_recipe.build("fcn", 2, 2, (7, 4, 1)).init(
+        jax.random.key(0), np.ones((1, 9, 1))
+    )
+    shapes = [params[f"conv{i}"]["kernel"].shape for i in (1, 2, 3)]
+    assert shapes == [(7, 1, 2), (4, 2, 4), (1, 4, 2)]
+    with pytest.raises(RunError, match=r"--kernels expects \(8, 5, 3\) with --network resnet1d"):
+        series_recipe.build("resnet1d", 2, 2, (7, 4, 1))
 
 
 def test_a_small_run_writes_results_and_the_evidence(folder):

@@ -8,7 +8,20 @@ from clouds import HPARAMS, TRAIN, TRAIN_STEP, plain, run
 from helpers import assert_close
 from jax.nn import relu
 
-from jaxnets import batch_norm, conv, dense, dropout, flatten, losses, max_pool, metrics, serial
+from jaxnets import (
+    Padded,
+    batch_norm,
+    conv,
+    dense,
+    dropout,
+    flatten,
+    gru,
+    last_step,
+    losses,
+    max_pool,
+    metrics,
+    serial,
+)
 from jaxnets.arrays import Examples
 from jaxnets.sharding import replicate, use_mesh
 from jaxnets.training import Checkpoints, CheckpointWarning, RunError, fit, make_train_step
@@ -62,6 +75,20 @@ def test_each_device_computes_its_shard():
     assert "all-reduce" in text
     assert "f32[8,8,3,4]" in text  # three images of six, in HWNC layout
     assert "f32[8,8,6,4]" not in text
+
+
+def test_two_devices_train_on_padded_batches_as_one():
+    layers = [("rnn", gru(3)), ("norm", batch_norm()), last_step, ("head", dense(3))]
+    step = make_train_step(serial(*layers), optax.sgd(0.1), losses.softmax_cross_entropy)
+    lengths = rng.integers(0, 6, 10).astype(np.int32)
+    values = rng.normal(size=(10, 5, 2)).astype(np.float32)
+    values[np.arange(5) >= lengths[:, None]] = np.nan
+    data, sizes = (Padded(values, lengths), lengths % 3), {"batch_size": 4, "remainder": "pad"}
+    options = {"key": jax.random.key(0), "steps": 4, "validation": data, **sizes}
+    one, two = (fit(step, data, devices=n, **options) for n in (1, 2))
+    assert_close(plain(two.train_state), plain(one.train_state))
+    assert_close(two.history[-1].validation["loss"], one.history[-1].validation["loss"])
+    assert all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(two.train_state.params))
 
 
 def test_a_run_saved_on_two_devices_resumes_on_one(tmp_path):
