@@ -1,12 +1,14 @@
-"""LSTM and GRU beside PyTorch, Keras and Flax Linen on a CPU: forward and backward, CPU time.
+"""LSTM and GRU beside PyTorch, Keras and Flax Linen on a CPU: forward and backward, timed.
 
 python -m experiments.bench.recurrent
 python -m experiments.bench.recurrent --out experiments/results/bench_recurrent.json
 
 All have the same sizes and loss, the mean square of all outputs minus noise; the JAX libraries take
-gradient steps in one compiled loop, as training does, PyTorch eagerly. They take turns; a round's
-CPU times are divided by each other, since the processor may be shared: wall time then measures the
-neighbours. Run it pinned to one core (`taskset -c 0`) for the figures of a single thread.
+gradient steps in one compiled loop, as training does, PyTorch eagerly. They take turns, and a
+round's times are divided by each other: its CPU times, since the processor may be shared and wall
+time then measures the neighbours, and its wall times, which show on an idle machine whether a
+library uses all cores. Run it pinned to one core (`taskset -c 0`) for the figures of a single
+thread; the result has the number of cores that the process may use.
 """
 
 import importlib
@@ -17,7 +19,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -121,28 +123,50 @@ PEERS: dict[str, Callable[..., Step]] = {
 }
 
 
-def cpu_seconds(step: Step) -> float:
-    """The CPU time of this process for a call."""
-    began = time.process_time()
+class Seconds(NamedTuple):
+    """The CPU time of this process and the wall time of a call."""
+
+    cpu: float
+    wall: float
+
+
+def seconds(step: Step) -> Seconds:
+    """Time a call."""
+    cpu, wall = time.process_time(), time.perf_counter()
     step()
-    return time.process_time() - began
+    return Seconds(time.process_time() - cpu, time.perf_counter() - wall)
 
 
 def compare(kind: str, units: int, config: Config) -> Mapping[str, Any]:
-    """CPU milliseconds per gradient step of each library, in turns."""
+    """CPU and wall milliseconds per gradient step of each library, in turns."""
     keys = jax.random.split(jax.random.key(1))
     shape = (config.batch_size, config.time)
     sizes = (config.features, units)
     data = [jax.random.normal(k, (*shape, n)) for k, n in zip(keys, sizes, strict=True)]
     steps = {name: make(kind, units, data, config.repeats) for name, make in PEERS.items()}
-    times = in_turn({name: partial(cpu_seconds, s) for name, s in steps.items()}, config.rounds)
-    milliseconds = {name: [1000 * s / config.repeats for s in t] for name, t in times.items()}
+    times = in_turn({name: partial(seconds, s) for name, s in steps.items()}, config.rounds)
+    cpu, wall = (
+        {name: [getattr(t, clock) for t in taken] for name, taken in times.items()}
+        for clock in Seconds._fields
+    )
     return {
         "layer": kind,
         "units": units,
-        "cpu_milliseconds": {name: summary(values) for name, values in milliseconds.items()},
-        "ours_over": {name: ratio(times["jaxnets"], t) for name, t in times.items()},
+        "cpu_milliseconds": milliseconds(cpu, config.repeats),
+        "ours_over": ours_over(cpu),
+        "wall_milliseconds": milliseconds(wall, config.repeats),
+        "ours_over_wall": ours_over(wall),
     }
+
+
+def milliseconds(times: Mapping[str, list[float]], repeats: int) -> dict[str, Any]:
+    """The milliseconds per gradient step of each library."""
+    return {name: summary([1000 * s / repeats for s in taken]) for name, taken in times.items()}
+
+
+def ours_over(times: Mapping[str, list[float]]) -> dict[str, Any]:
+    """The time of jaxnets, as a multiple of each library's, by round."""
+    return {name: ratio(times["jaxnets"], taken) for name, taken in times.items()}
 
 
 def processor() -> str:
@@ -160,13 +184,13 @@ def main(config: Config) -> None:
     for kind in LAYERS:
         for units in (32, 128):
             result = compare(kind, units, config)
-            over = {name: f"{r['median']:.2f}" for name, r in result["ours_over"].items()}
-            print(
-                f"{kind}({units}): {describe(result['cpu_milliseconds'])}; ours over {over}",
-                flush=True,
-            )
+            for clock, over in (("cpu", "ours_over"), ("wall", "ours_over_wall")):
+                ratios = {name: f"{r['median']:.2f}" for name, r in result[over].items()}
+                taken = describe(result[f"{clock}_milliseconds"])
+                print(f"{kind}({units}), {clock}: {taken}; ours over {ratios}", flush=True)
             results.append(result)
     cores = len(os.sched_getaffinity(0))
+    print(f"{cores} of {os.cpu_count()} cores, {processor()}", flush=True)
     sizes = {"batch_size": config.batch_size, "time": config.time, "features": config.features}
     result = {**sizes, "pinned_to": cores, "processor": processor(), "results": results}
     turns.write("bench_recurrent", config.out, result)
