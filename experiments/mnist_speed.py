@@ -43,7 +43,7 @@ from experiments.folder import machine
 from experiments.timings.turns import summary
 from jaxnets import data, losses, metrics, models, scale_pixels, serial
 from jaxnets.data import Dataset, Split, augment
-from jaxnets.training import FitResult, TrainStep, fit, make_train_step
+from jaxnets.training import FitResult, RunError, TrainStep, fit, make_train_step
 from jaxnets.training.population import spread
 from jaxnets.training.train_step import Hparams
 
@@ -72,6 +72,7 @@ WIDE = Network(((32,), (64,), (128,)), 512, 0)
 SHIFTED = Network(((32,), (64,), (128,)), 256, 2)
 DEEP = Network(((32,), (64, 64), (128, 128)), 256, 2)
 
+# Written down before the first --choose, whose choice replaces them.
 RECIPES = {
     0.99: Recipe(WIDE, 2, 0.01),
     0.994: Recipe(SHIFTED, 8, 0.01),
@@ -100,6 +101,7 @@ class Config(configs.Config):
 
 def experiment(config: Config) -> None:
     """Time the recipes, or compare the candidates; print a line for each, and write the result."""
+    check(config)
     mnist = data.load("mnist", data_dir=config.data_dir)
     run = runner.Run("mnist_speed", config, mnist)
     train, held_out = divide(mnist, config.choose)
@@ -113,13 +115,26 @@ def experiment(config: Config) -> None:
     run.write({**result, "process_seconds": whole, "processor": processor(), **machine()}, {})
 
 
+def check(config: Config) -> None:
+    """Raise unless there are seeds, and a recipe for each target."""
+    if config.seeds < 1:
+        raise RunError(
+            f"--seeds expects a positive integer, but got {config.seeds}; pass 1 or more"
+        )
+    if unknown := [target for target in config.targets if target not in RECIPES]:
+        raise RunError(
+            f"--targets expects some of {[*RECIPES]}, but got {unknown}; add their recipes to "
+            "RECIPES and CANDIDATES"
+        )
+
+
 def divide(mnist: Dataset, choose: bool) -> tuple[Split, Split]:
     """The images to train on and those to evaluate on, on the device."""
     x, y = mnist.train
     parts = (x[:-HELD_OUT], y[:-HELD_OUT]), (x[-HELD_OUT:], y[-HELD_OUT:])
-    chosen = parts if choose else (mnist.train, mnist.test)
-    train, held_out = (Split(*map(jnp.asarray, part)) for part in chosen)
-    return train, held_out
+    chosen: Any = parts if choose else (mnist.train, mnist.test)
+    train, held_out = jax.tree.map(jnp.asarray, tuple(chosen))
+    return Split(*train), Split(*held_out)
 
 
 @cache
@@ -171,7 +186,8 @@ def measure(
     curves = []
     for seed in seeds:
         fitted = train_once(recipe, train, held_out, jax.random.key(seed), epochs=recipe.epochs)
-        curves.append([(p.seconds, float(p.validation["accuracy"])) for p in fitted.history])
+        history: Any = fitted.history
+        curves.append([(p.seconds, float(p.validation["accuracy"])) for p in history])
     row = describe(recipe, target, curves)
     print(line(row, target), flush=True)
     return {**row, "compile_seconds": warm_up.compile_seconds, "curves": curves}

@@ -8,6 +8,7 @@ import pytest
 from experiments import mnist_speed
 from experiments.mnist_speed import Network, Recipe, describe, divide, propose
 from jaxnets.data import Dataset, Split
+from jaxnets.training import RunError
 
 TINY = Recipe(Network(((2,),), 64, 0), 2, 0.01)
 CURVES = [[(1.0, 0.5), (2.0, 0.99)], [(1.5, 0.98), (2.5, 0.995)]]
@@ -35,6 +36,12 @@ def test_a_small_run_writes_the_seconds_and_the_accuracy_after_every_epoch(small
     assert [len(curve) for curve in row["curves"]] == [2, 2]
     assert all(0 < first[0] < last[0] for first, last in row["curves"])
     assert row["accuracy"]["mean"] == np.mean([curve[-1][1] for curve in row["curves"]])
+
+
+@pytest.mark.parametrize("wrong", [{"seeds": 0}, {"targets": (0.5,)}])
+def test_a_run_without_seeds_or_with_an_unknown_target_is_refused(small, wrong):
+    with pytest.raises(RunError, match=rf"--{next(iter(wrong))} expects .*, but got .*; "):
+        mnist_speed.experiment(small(**wrong))
 
 
 def test_choosing_reads_the_last_training_images_and_never_the_test_images(small, monkeypatch):
