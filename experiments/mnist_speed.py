@@ -104,13 +104,13 @@ def experiment(config: Config) -> None:
     check(config)
     mnist = data.load("mnist", data_dir=config.data_dir)
     run = runner.Run("mnist_speed", config, mnist)
+    whole = {} if config.choose else process_seconds(config)  # first: if one fails, little is lost
     train, held_out = divide(mnist, config.choose)
     seeds, rows = range(config.seeds), {}
     for target in config.targets:
         recipes = CANDIDATES[target] if config.choose else [RECIPES[target]]
         measured = [measure(recipe, target, train, held_out, seeds) for recipe in recipes]
         rows[str(target)] = propose(measured, target) if config.choose else measured[0]
-    whole = {} if config.choose else process_seconds(config)
     result = {"evaluated_on": "validation" if config.choose else "test", "targets": rows}
     run.write({**result, "process_seconds": whole, "processor": processor(), **machine()}, {})
 
