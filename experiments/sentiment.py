@@ -2,6 +2,7 @@
 
 python -m experiments.sentiment --data-dir FOLDER --out runs/sentiment
 python -m experiments.sentiment --data-dir FOLDER --vectors glove.6B.100d.txt --sets movie tweets
+python -m experiments.sentiment --data-dir FOLDER --sets tweets --networks 10000-16-16-1 dropout
 
 The slides' network, 10000-16-16-1, takes which words a sentence has (S3, "Weight regularization");
 its variants have an L1 or L2 penalty of 0.001 on both hidden layers, or dropout of 0.5 after them.
@@ -54,6 +55,8 @@ from jaxnets import (
     metrics,
     serial,
 )
+from jaxnets.data import DataError
+from jaxnets.messages import printable
 from jaxnets.training import TrainStep, console, make_train_step
 from jaxnets.training.population import fit_population, spread
 from jaxnets.training.report import write_json
@@ -73,6 +76,8 @@ class Config(configs.Config):
     """The data sets, by name."""
     vectors: Path | None = None
     """Word vectors as of GloVe, or an .npz of them."""
+    networks: tuple[str, ...] = SLIDES + TABLES
+    """The networks to train, by name; those with a table need --vectors."""
     size: int = 10_000
     """Indices of the vocabulary."""
     length: int = 40
@@ -139,11 +144,12 @@ def step_of(name: str, size: int, features: int, rate: float) -> TrainStep:
 def variants(config: Config, fold: Fold, vectors: WordVectors | None) -> dict[str, Variant]:
     """The networks of a fold, by name."""
     size, rate = len(fold.vocabulary), config.learning_rate
-    made = {name: Variant(step_of(name, size, 0, rate), config.epochs) for name in SLIDES}
+    slides, tables = ([n for n in config.networks if n in kind] for kind in (SLIDES, TABLES))
+    made = {name: Variant(step_of(name, size, 0, rate), config.epochs) for name in slides}
     if vectors is not None:
         table, _ = vectors.table(fold.vocabulary, seed=config.seed)
         noise = np.random.default_rng(config.seed).normal(0, table.std(), table.shape)
-        for name in TABLES:
+        for name in tables:
             start = noise.astype(np.float32) if name == "random table" else table
             train_step = step_of(name, *table.shape, rate)
             made[name] = Variant(train_step, config.table_epochs, start)
@@ -232,8 +238,19 @@ def draw(curves: dict[str, Any], title: str) -> Figure:
     return figure
 
 
+def check_networks(config: Config) -> None:
+    """Raises `DataError` unless there is a network to train, and every name is known."""
+    names = SLIDES if config.vectors is None else SLIDES + TABLES
+    unknown = [name for name in config.networks if name not in SLIDES + TABLES]
+    if unknown or not {*config.networks} & {*names}:
+        got = printable(unknown[0]) if unknown else ", ".join(config.networks) or "none"
+        cure = "" if config.vectors else "; pass --vectors for those with a table"
+        raise DataError(f"--networks expects names from {', '.join(names)}, but got {got}{cure}")
+
+
 def experiment(config: Config) -> None:
     """Compare the variants on every set, each in a folder of its own; print a table."""
+    check_networks(config)
     config = replace(config, out=config.out or new_folder("sentiment"))
     vectors = None if config.vectors is None else load_vectors(config.vectors)
     results = {}

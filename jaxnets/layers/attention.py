@@ -17,6 +17,7 @@ from jaxnets.layer import Array, Key, Layer, Params, State
 from jaxnets.layers.channels import add_bias
 from jaxnets.layers.checks import get_array
 from jaxnets.layers.defaults import LECUN_NORMAL, ZEROS
+from jaxnets.lowering.matmul import rows_matmul
 
 _PROJECTIONS = ("query", "key", "value")
 
@@ -113,7 +114,7 @@ def attention(
         else:
             mask = jnp.tri(x.shape[1], dtype=bool)[None, None] if causal else None
             read = dot_product_attention(q, k, v, mask)
-        y = read.reshape(x.shape) @ params["out"]["kernel"].reshape(x.shape[-1], -1)
+        y = rows_matmul(read.reshape(x.shape), params["out"]["kernel"].reshape(x.shape[-1], -1))
         return add_bias(y, params["out"]["bias"]), state
 
     return Layer(init, apply)
@@ -140,7 +141,7 @@ def _project(name: str, params: Params, x: Array, sizes: tuple[int, int, int]) -
         )
     kernel = jnp.concatenate([part["kernel"].reshape(features, -1) for part in parts], axis=1)
     bias = jnp.concatenate([part["bias"].reshape(-1) for part in parts])
-    y = add_bias(x.astype(kernel.dtype) @ kernel, bias)
+    y = add_bias(rows_matmul(x.astype(kernel.dtype), kernel), bias)
     return jnp.split(y.reshape(*x.shape[:2], 3 * heads, d), 3, axis=2)
 
 

@@ -13,6 +13,7 @@ from jaxnets.layer import Array, Key, Layer, Params, stateless
 from jaxnets.layers.channels import add_bias
 from jaxnets.layers.checks import get_array
 from jaxnets.layers.defaults import LECUN_NORMAL, ZEROS
+from jaxnets.lowering.matmul import rows_matmul
 
 
 def dense(
@@ -52,7 +53,7 @@ def dense(
                 f"{name} expects (..., {kernel.shape[0]}) but got {x.shape}; "
                 f"flatten it first, or call init with this input"
             )
-        y = x.astype(kernel.dtype) @ kernel
+        y = rows_matmul(x.astype(kernel.dtype), kernel)
         return add_bias(y, get_array(name, params, "bias")) if use_bias else y
 
     return stateless(init, apply)

@@ -1,9 +1,13 @@
-"""Chooses the matmul library of a training program on CPU."""
+"""Matmuls: of rows in any number of axes, and which library a training program uses on CPU."""
 
+import math
 from functools import cache
 from typing import Any
 
 import jax
+
+from jaxnets.layer import Array
+from jaxnets.lowering.plain_context import needs_plain
 
 # By default XLA uses YNNPACK for some matmuls and Eigen for the others (jaxlib 0.10 to 0.12); with
 # this option, Eigen for all.
@@ -11,6 +15,18 @@ EIGEN: dict[str, str | bool] = {
     "xla_cpu_experimental_ynn_fusion_type": "LIBRARY_FUSION_TYPE_REDUCE"
 }
 COLUMNS = 128  # kernels with a multiple of 128 columns are slow in Eigen
+
+
+def rows_matmul(x: Array, kernel: Array) -> Array:
+    """The product x @ kernel, from (..., inputs) to (..., features), as one product of matrices.
+
+    With more than one leading axis, the kernel's gradient would contract several axes at once; with
+    that, a step of an MLP on (16, 128, 128) took 1.45 times the CPU time (jaxlib 0.10.2).
+    """
+    if x.ndim <= 2 or needs_plain(x):
+        return x @ kernel
+    rows = x.reshape(math.prod(x.shape[:-1]), x.shape[-1])
+    return (rows @ kernel).reshape(*x.shape[:-1], kernel.shape[-1])
 
 
 def compiler_options(params: Any) -> dict[str, str | bool]:

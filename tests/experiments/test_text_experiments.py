@@ -39,10 +39,15 @@ def folder(tmp_path, monkeypatch):
     return tmp_path
 
 
-def test_a_small_run_compares_all_networks_on_every_fold(folder, monkeypatch, capsys):
-    monkeypatch.setattr(sentiment, "SLIDES", ("L1",))
-    monkeypatch.setattr(sentiment, "TABLES", ("GloVe, frozen",))
-    options = {"sets": ("movie",), "folds": 2, "seeds": 2, "epochs": 2, "table_epochs": 1}
+def test_a_small_run_compares_all_networks_on_every_fold(folder, capsys):
+    options = {
+        "sets": ("movie",),
+        "networks": ("L1", "GloVe, frozen"),
+        "folds": 2,
+        "seeds": 2,
+        "epochs": 2,
+        "table_epochs": 1,
+    }
     options |= {"batch_size": 9}
     config = sentiment.Config(
         data_dir=folder, vectors=folder / "vectors.txt", out=folder / "out", **options
@@ -54,6 +59,19 @@ def test_a_small_run_compares_all_networks_on_every_fold(folder, monkeypatch, ca
     assert np.shape(result["by_fold"]["L1"]) == (2, 2) and result["accuracy"]["L1"]["n"] == 2
     assert (folder / "out/movie/curves.png").read_bytes().startswith(b"\x89PNG")
     assert "L1" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("networks", "message"),
+    [
+        (("LSTM",), "--networks expects names from 10000-16-16-1, .* but got LSTM; pass --vectors"),
+        ((), "but got none; pass --vectors"),
+        (("random table",), "but got random table; pass --vectors for those with a table"),
+    ],
+)
+def test_an_unknown_network_and_none_are_refused(networks, message):
+    with pytest.raises(DataError, match=message):
+        sentiment.experiment(sentiment.Config(networks=networks))
 
 
 def test_sentences_that_are_rated_0_are_left_out(folder):

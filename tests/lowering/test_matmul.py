@@ -2,6 +2,7 @@
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 import pytest
 from helpers import assert_close, normal
 
@@ -29,3 +30,19 @@ def test_a_version_of_xla_without_the_option_uses_its_default(monkeypatch):
     monkeypatch.setattr(matmul, "EIGEN", {"xla_cpu_no_such_option": "1"})
     monkeypatch.setattr(matmul, "_is_supported", matmul._is_supported.__wrapped__)
     assert compiler_options({"kernel": jnp.zeros((7, 10))}) == {}
+
+
+@pytest.mark.parametrize("shape", [(4,), (3, 4), (2, 3, 4), (0, 3, 4), (2, 1, 3, 4)])
+def test_rows_in_any_number_of_axes_are_multiplied_as_numpy_does(shape):
+    x, kernel = normal(*shape), normal(4, 5, seed=1)
+    assert_close(matmul.rows_matmul(x, kernel), np.matmul(x, kernel))
+
+
+def test_the_gradient_of_a_kernel_contracts_one_axis_whatever_the_rank():
+    def loss(kernel):
+        return matmul.rows_matmul(jnp.ones((2, 3, 4)), kernel).sum()
+
+    jaxpr = jax.make_jaxpr(jax.grad(loss))(jnp.ones((4, 5)))
+    products = [e for e in jaxpr.eqns if e.primitive.name == "dot_general"]
+    contracted = [e.params["dimension_numbers"][0][0] for e in products]
+    assert contracted and all(len(axes) == 1 for axes in contracted)
