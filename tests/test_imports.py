@@ -148,3 +148,21 @@ def test_importing_the_library_imports_no_heavy_optional_package():
     program = [sys.executable, "-c", "import sys, jaxnets; print(*sys.modules)"]
     done = subprocess.run(program, cwd=PACKAGE.parent, capture_output=True, text=True, check=True)
     assert not heavy & set(done.stdout.split())
+
+
+def lines_of_code(function, lines):
+    """The lines of a function from its `def` on, without docstring, comments and empty lines."""
+    docstring = function.body[0] if ast.get_docstring(function) else None
+    prose = range(docstring.lineno, docstring.end_lineno + 1) if docstring else ()
+    code = [n for n in range(function.lineno, function.end_lineno + 1) if n not in prose]
+    return sum(1 for n in code if lines[n - 1].strip() and lines[n - 1].strip()[0] != "#")
+
+
+def test_no_function_has_more_than_50_lines_of_code():
+    sizes = {}
+    for file, path in FILES.items():
+        lines = path.read_text(encoding="utf-8").splitlines()
+        for node in nodes(file):
+            if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+                sizes[f"{file}: {node.name}"] = lines_of_code(node, lines)
+    assert {name: n for name, n in sizes.items() if n > 50} == {}

@@ -97,11 +97,11 @@ def check_run(
     where: str,
     data: Any,
     validation: Any,
-    *,
     epochs: Any,
     steps: Any,
-    batch_size: Any,
     patience: Any,
+    *,
+    batch_size: Any,
     remainder: Remainder,
     evaluate_every: Any,
 ) -> Sizes:
@@ -168,8 +168,10 @@ def check_saving(where: str, on_nonfinite: str, checkpoints: Any, resume: bool) 
         )
 
 
-def check_reporting(where: str, report: Any, callbacks: Any, chunk_seconds: Any) -> None:
-    """Refuse reporters and callbacks that are not functions, and an invalid time per chunk."""
+def check_reporting(
+    where: str, report: Any, callbacks: Any, chunk_seconds: Any, stall_seconds: Any
+) -> None:
+    """Refuse reporters and callbacks that are not functions, and invalid times."""
     listed = isinstance(callbacks, list | tuple)
     if not callable(report) or not listed or not all(map(callable, callbacks)):
         got = type(callbacks if callable(report) else report).__name__
@@ -183,10 +185,6 @@ def check_reporting(where: str, report: Any, callbacks: Any, chunk_seconds: Any)
             f"{where} expects chunk_seconds to be a finite number of at least 0, but got "
             f"{chunk_seconds!r}; 1.0 is usual"
         )
-
-
-def check_stall(where: str, stall_seconds: Any) -> None:
-    """Refuse an invalid time without progress."""
     number = isinstance(stall_seconds, int | float | np.number) and stall_seconds is not True
     if stall_seconds is not None and not (number and 0 < stall_seconds < np.inf):
         raise RunError(

@@ -6,14 +6,13 @@ from typing import Any, NamedTuple
 
 from jaxnets.layer import Key
 from jaxnets.sharding import ShardingPlan, unshard
-from jaxnets.training.arguments import as_arrays, data_as_pair, single_key
+from jaxnets.training.arguments import as_arrays, count, data_as_pair, single_key
 from jaxnets.training.check import (
+    Sizes,
     check_patience,
     check_reporting,
     check_run,
     check_saving,
-    check_stall,
-    check_train_step,
 )
 from jaxnets.training.checkpoint import Checkpoints
 from jaxnets.training.compiled_loop import OnNonFinite
@@ -133,40 +132,39 @@ def fit(
       SavingFailed: a checkpoint cannot be written; it holds the `FitResult` so far.
       PeerLost: another process of the run ended.
     """
-    check_train_step("fit", train_step)
     key, hparams = single_key("fit", key), as_arrays("fit", "hparams", hparams)
     data, validation = as_splits("fit", data, validation)
+    batch_size = count("fit", "batch_size", batch_size)
     options = {"batch_size": batch_size, "remainder": remainder, "evaluate_every": evaluate_every}
-    limits: dict[str, Any] = {"epochs": epochs, "steps": steps, "patience": patience}
-    sizes = check_run("fit", data, validation, **options, **limits)
-    options |= {"batch_size": sizes.batch_size}
+    sizes = check_run("fit", data, validation, epochs, steps, patience, **options)
     check_saving("fit", on_nonfinite, checkpoints, resume)
-    check_reporting("fit", report, callbacks, chunk_seconds)
-    check_stall("fit", stall_seconds)
+    check_reporting("fit", report, callbacks, chunk_seconds, stall_seconds)
 
     start_time = time.perf_counter()
     loop = one_model_loop(
-        *("fit", train_step, data, key, hparams),
-        start=start,
+        *("fit", train_step, data, key, hparams, start),
         validation=validation,
         **options,
         on_nonfinite=on_nonfinite,
         devices=devices,
         sharding=sharding,
     )
-    settings = {**options, "patience": sizes.patience}
-    settings = identity(data, validation, hparams, key=key, **settings)
+    options |= {"patience": sizes.patience}
+    settings = identity(data, validation, hparams, key=key, **options)
     check_agreement("fit", loop.mesh, settings)
-    saver = Saver(checkpoints, settings, callbacks)
+    saver = Saver(checkpoints, settings, callbacks, resume)
     total = sizes.total(loop.steps_per_epoch)
-    timing = (chunk_seconds, stall_seconds)
-    plan = Plan(total, hparams, data, validation, saver, report, callbacks, *timing)
-    run = initial_run(loop, key, hparams, start).compile(hparams)
-    check_patience(validate(run, plan, rows=1), patience, axes=0)
+    plan = Plan(total, hparams, data, validation, saver, report, chunk_seconds, stall_seconds)
+    return _train(initial_run(loop, key, hparams, start), plan, sizes, start_time)
+
+
+def _train(run: Run, plan: Plan, sizes: Sizes, start_time: float) -> FitResult:
+    """Compile the run, restore its record if it is resumed, and train."""
+    run = run.compile(plan.hparams)
+    check_patience(validate(run, plan, rows=1), sizes.patience, axes=0)
     record = Record.of(run, sizes.patience)
     compile_seconds = time.perf_counter() - start_time
-    if resume:
-        saver.restore(record)
+    plan.saver.restore(record)
     first = record.run
     return train(record, plan, lambda: _result(record, first, sizes.batch_size, compile_seconds))
 

@@ -1,6 +1,6 @@
 """The training loop: chunks of steps, with evaluation, reports, signals and saving in between."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Any, NamedTuple
 
@@ -14,7 +14,6 @@ from jaxnets.training.divergence import nonfinite_data, nonfinite_warnings
 from jaxnets.training.evaluate import evaluate_members
 from jaxnets.training.exceptions import Interrupted, NonFiniteLoss, SavingFailed
 from jaxnets.training.interrupt import first_signal
-from jaxnets.training.monitors import Monitor
 from jaxnets.training.peers import as_peer_lost, exit_if_stalled
 from jaxnets.training.record import Record
 from jaxnets.training.report import Progress, Reporter, silent
@@ -33,9 +32,8 @@ class Plan(NamedTuple):
       hparams: the hyperparameters that the train step is a function of.
       data: the training data, searched for NaN when all members diverge.
       validation: a split to evaluate on at the end of every period, or None.
-      saver: saves the record.
+      saver: saves the record and the states of the callbacks, which are called after every chunk.
       report: called with a `Progress` after every chunk.
-      callbacks: as in `fit`.
       chunk_seconds: as in `fit`.
       stall_seconds: as in `fit`.
     """
@@ -46,7 +44,6 @@ class Plan(NamedTuple):
     validation: Any
     saver: Saver
     report: Reporter
-    callbacks: Sequence[Monitor]
     chunk_seconds: float
     stall_seconds: float | None = None
 
@@ -108,7 +105,7 @@ def _complete(record: Record, plan: Plan, progress: Progress) -> Progress:
     period_done = run.step % run.loop.period == 0 or run.step == plan.total
     validation = validate(run, plan) if period_done else None
     objectives = run.objectives[0] if isinstance(run.loop.runner, OneModel) else run.objectives
-    warnings = [w for monitor in plan.callbacks for w in monitor(run.train_state, objectives)]
+    warnings = [w for monitor in plan.saver.callbacks for w in monitor(run.train_state, objectives)]
     progress = progress._replace(
         steps=plan.total,
         epochs=-(-plan.total // run.loop.steps_per_epoch),

@@ -35,9 +35,11 @@ class Saver:
         self,
         checkpoints: Checkpoints | None,
         identity: dict[str, Any],
-        callbacks: Sequence[Monitor] = (),
+        callbacks: Sequence[Monitor],
+        resume: bool,
     ):
         self.checkpoints, self.identity, self.callbacks = checkpoints, identity, callbacks
+        self.resume = resume
         self.saved_at = self.checked_at = 0.0  # seconds of training
         self.saved_step = -1
 
@@ -80,12 +82,16 @@ class Saver:
             self.checkpoints.wait()
 
     def restore(self, record: Record) -> dict[str, Any] | None:
-        """Set the record to the saved run, and return its metadata; None if there is none.
+        """Set the record to the saved run and return its metadata.
+
+        Returns None if the run is not to be resumed, or nothing is saved.
 
         Raises:
           RunError: the checkpoint is of another run; names every difference.
           CheckpointError: the checkpoint is damaged, or has other leaves.
         """
+        if not self.resume:
+            return None
         assert self.checkpoints is not None
         restored = self._restored(record)
         if restored is None:

@@ -54,14 +54,12 @@ def start_run(
         while run.step < 1000:
             run, progress = advance(run, run.step + 100)
     """
-    check_train_step("start_run", train_step)
     key, hparams = single_key("start_run", key), as_arrays("start_run", "hparams", hparams)
     data, _ = as_splits("start_run", data, None)
     check_loop("start_run", data, batch_size, remainder, evaluate_every)
     check_on_nonfinite("start_run", on_nonfinite)
     loop = one_model_loop(
-        *("start_run", train_step, data, key, hparams),
-        start=start,
+        *("start_run", train_step, data, key, hparams, start),
         batch_size=batch_size,
         remainder=remainder,
         on_nonfinite=on_nonfinite,
@@ -78,16 +76,17 @@ def one_model_loop(
     data: Any,
     key: Key,
     hparams: Hparams,
-    *,
     start: Any,
+    *,
     validation: Any = None,
     **options: Any,
 ) -> CompiledLoop:
-    """The compiled loop of one model for arguments of `fit`; checks the data and the start.
+    """The compiled loop of one model for arguments of `fit`; checks them.
 
     Raises:
-      RunError: the data or the start do not fit.
+      RunError: the train step is none, or the data or the start do not fit.
     """
+    check_train_step(where, train_step)
     loop = make_loop(train_step, data, stream(key, "train"), **options)
     shapes = loop.init_shapes(key, hparams)
     check_start(where, start, shapes)

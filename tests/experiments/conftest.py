@@ -7,6 +7,7 @@ import warnings
 from dataclasses import dataclass
 from pathlib import Path
 
+import jax
 import pytest
 
 from experiments import command_line
@@ -31,6 +32,14 @@ def small_mnist(tmp_path_factory):
         rows = FILES[path.name.split("-")[0]]
         (folder / path.name).write_bytes(gzip.compress(first_rows(path, rows), 1))
     return folder
+
+
+@pytest.fixture
+def compile_quickly():
+    """Programs that run once on a few examples are not worth optimising."""
+    jax.config.update("jax_disable_most_optimizations", True)
+    yield
+    jax.config.update("jax_disable_most_optimizations", False)
 
 
 @pytest.fixture(autouse=True)

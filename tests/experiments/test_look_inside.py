@@ -12,13 +12,7 @@ from jaxnets import LayerError, data, models
 from jaxnets.interop import safetensors
 from jaxnets.training import RunError
 
-
-@pytest.fixture(autouse=True)
-def compile_quickly():
-    """Programs that run once on a few digits are not worth optimising."""
-    jax.config.update("jax_disable_most_optimizations", True)
-    yield
-    jax.config.update("jax_disable_most_optimizations", False)
+pytestmark = pytest.mark.usefixtures("compile_quickly")
 
 
 def title(figure):

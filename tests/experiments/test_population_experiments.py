@@ -29,13 +29,7 @@ from experiments.timings import population as timing
 from jaxnets import data, dense, flatten, serial
 from jaxnets.training import Interrupted, RunError, evaluate
 
-
-@pytest.fixture(autouse=True)
-def compile_quickly():
-    """Programs that run once on a few digits are not worth optimising."""
-    jax.config.update("jax_disable_most_optimizations", True)
-    yield
-    jax.config.update("jax_disable_most_optimizations", False)
+pytestmark = pytest.mark.usefixtures("compile_quickly")
 
 
 @pytest.fixture

@@ -4,7 +4,6 @@ import gzip
 import hashlib
 import json
 
-import jax
 import numpy as np
 import pytest
 
@@ -12,16 +11,10 @@ from experiments import sentiment, sentiment_sets, words
 from jaxnets.data import DataError
 from jaxnets.word_vectors import WordVectors, load_vectors
 
+pytestmark = pytest.mark.usefixtures("compile_quickly")
+
 rng = np.random.default_rng(0)
 NAMES = {0: ["bad", "dull", "poor"], 1: ["good", "fine", "nice"]}
-
-
-@pytest.fixture(autouse=True)
-def compile_quickly():
-    """Programs that run once on a few words are not worth optimising."""
-    jax.config.update("jax_disable_most_optimizations", True)
-    yield
-    jax.config.update("jax_disable_most_optimizations", False)
 
 
 @pytest.fixture

@@ -8,15 +8,13 @@ import numpy as np
 
 from jaxnets.layer import Key
 from jaxnets.sharding import ShardingPlan, unshard
-from jaxnets.training.arguments import as_arrays, data_as_pair, member_keys
+from jaxnets.training.arguments import as_arrays, count, data_as_pair, member_keys
 from jaxnets.training.check import (
+    Sizes,
     check_patience,
     check_reporting,
     check_run,
     check_saving,
-    check_stall,
-    check_strategy,
-    check_train_step,
 )
 from jaxnets.training.checkpoint import Checkpoints
 from jaxnets.training.compiled_loop import OnNonFinite
@@ -134,25 +132,19 @@ def fit_population(
       PeerLost: another process of the run ended.
     """
     where = "fit_population"
-    check_train_step(where, train_step)
     keys, hparams = member_keys(where, keys), as_arrays(where, "hparams", hparams)
     data, validation = as_splits(where, data, validation)
+    batch_size = count(where, "batch_size", batch_size)
     options = {"batch_size": batch_size, "remainder": remainder, "evaluate_every": evaluate_every}
-    limits: dict[str, Any] = {"epochs": epochs, "steps": steps, "patience": patience}
-    sizes = check_run(where, data, validation, **options, **limits)
-    options |= {"batch_size": sizes.batch_size}
+    sizes = check_run(where, data, validation, epochs, steps, patience, **options)
     check_saving(where, on_nonfinite, checkpoints, resume)
-    check_reporting(where, report, callbacks, chunk_seconds)
-    check_stall(where, stall_seconds)
-    check_strategy(where, strategy)
+    check_reporting(where, report, callbacks, chunk_seconds, stall_seconds)
 
     start_time = time.perf_counter()
     loop = population_loop(
-        *(where, train_step, data, keys, hparams, strategy or "vmap"),
+        *(where, train_step, data, keys, hparams, start, strategy, share_batches),
         **options,
-        start=start,
         validation=validation,
-        share_batches=share_batches,
         on_nonfinite=on_nonfinite,
         devices=devices,
         sharding=sharding,
@@ -160,16 +152,22 @@ def fit_population(
     options |= {"patience": sizes.patience, "share_batches": share_batches, "strategy": strategy}
     settings = identity(data, validation, hparams, key=keys, **options)
     check_agreement(where, loop.mesh, settings)
-    saver = Saver(checkpoints, settings, callbacks)
-    record = Record.of(initial_run(loop, keys, hparams, start), sizes.patience)
-    saved = saver.restore(record) if resume else None
-    saved_strategy = (saved or {}).get("strategy")
-    loop = with_strategy(loop, strategy or saved_strategy or fastest(record.run, hparams))
-    record.run = record.run.with_loop(loop).compile(hparams)
-    total, median_report = sizes.total(loop.steps_per_epoch), _report_medians(report)
-    timing = (chunk_seconds, stall_seconds)
-    plan = Plan(total, hparams, data, validation, saver, median_report, callbacks, *timing)
-    check_patience(validate(record.run, plan, rows=1), patience, axes=1)
+    saver = Saver(checkpoints, settings, callbacks, resume)
+    total, report = sizes.total(loop.steps_per_epoch), _report_medians(report)
+    plan = Plan(total, hparams, data, validation, saver, report, chunk_seconds, stall_seconds)
+    return _train(initial_run(loop, keys, hparams, start), plan, sizes, strategy, start_time)
+
+
+def _train(
+    run: Run, plan: Plan, sizes: Sizes, strategy: Strategy | None, start_time: float
+) -> PopulationResult:
+    """Restore the record if the run is resumed, compile with its strategy, and train."""
+    record = Record.of(run, sizes.patience)
+    saved = plan.saver.restore(record) or {}
+    chosen = strategy or saved.get("strategy") or fastest(record.run, plan.hparams)
+    loop = with_strategy(record.run.loop, chosen)
+    record.run = record.run.with_loop(loop).compile(plan.hparams)
+    check_patience(validate(record.run, plan, rows=1), sizes.patience, axes=1)
     first, compile_seconds = record.run, time.perf_counter() - start_time
     return train(record, plan, lambda: _result(record, first, sizes.batch_size, compile_seconds))
 

@@ -49,16 +49,12 @@ def start_population(
     are reset. Pass `hparams` to `advance` with their leading axis N.
     """
     where = "start_population"
-    check_train_step(where, train_step)
-    check_strategy(where, strategy)
     keys, hparams = member_keys(where, keys), as_arrays(where, "hparams", hparams)
     data, _ = as_splits(where, data, None)
     check_loop(where, data, batch_size, remainder, evaluate_every)
     check_on_nonfinite(where, on_nonfinite)
     loop = population_loop(
-        *(where, train_step, data, keys, hparams, strategy or "vmap"),
-        start=start,
-        share_batches=share_batches,
+        *(where, train_step, data, keys, hparams, start, strategy, share_batches),
         batch_size=batch_size,
         remainder=remainder,
         on_nonfinite=on_nonfinite,
@@ -77,19 +73,22 @@ def population_loop(
     data: Any,
     keys: Key,
     hparams: Hparams,
-    strategy: Strategy,
-    *,
     start: Any,
-    validation: Any = None,
+    strategy: Strategy | None,
     share_batches: bool,
+    *,
+    validation: Any = None,
     **options: Any,
 ) -> CompiledLoop:
-    """The compiled loop for arguments of `fit_population`; checks the data and the memory.
+    """The compiled loop for arguments of `fit_population`; checks them and the memory.
 
     Raises:
-      RunError: leading axes differ, the data do not fit, or the population does not fit into the
-        memory.
+      RunError: the train step is none, the strategy is unknown, leading axes differ, the data do
+        not fit, or the population does not fit into the memory.
     """
+    check_train_step(where, train_step)
+    check_strategy(where, strategy)
+    strategy = strategy or "vmap"
     n = count_members(keys, hparams)
     order_key = jax.vmap(lambda key: stream(key, "train"))(keys)
     order_key = order_key[0] if share_batches else order_key
