@@ -68,6 +68,8 @@ def test_layers_beyond_the_depth_have_no_weights_and_no_part_in_the_outputs(sess
         assert not np.any(layer["kernel"]) and not np.any(layer["bias"])
         session.states.params[name]["fc"] = {part: leaf + 1 for part, leaf in layer.items()}
     assert session.frame()["scores"] == before
+    session.edit(1, 0, 0, 5.0)
+    assert session.frame()["scores"] != before
 
 
 def test_a_weight_and_a_bias_are_edited_in_the_network_on_view(session):
