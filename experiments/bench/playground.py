@@ -3,7 +3,7 @@
 python -m experiments.bench.playground --minutes 30
 
 A client reads the events of a session of 16 seeds, and sends a command every two seconds: it
-changes the rate, the data, the noise, the units, the batch and the seed. Every minute it opens
+changes the rate, the data, the noise, the layers, the batch and the seed. Every minute it opens
 another session. Writes the resident memory over time.
 """
 
@@ -27,7 +27,9 @@ from jaxnets.training.report import write_json
 CHANGES = (
     {"rate": 0.1}, {"data": "spiral"}, {"noise": 0.3}, {"hidden": [8, 8]}, {"batch": 25},
     {"seed": 3}, {"penalty": "L2", "penalty_rate": 0.001}, {"activation": "relu"}, {"share": 80},
-    {"rate": 0.01}, {"data": "circle"}, {"noise": 0.0}, {"hidden": [4, 2]}, {"batch": 10},
+    {"rate": 0.01}, {"data": "circle"}, {"noise": 0.0}, {"hidden": [4, 2, 3, 4]},
+    {"batch": 10}, {"data": "mnist 4 9"}, {"hidden": [4, 2]}, {"data": "spiral"}, {"hidden": []},
+    {"hidden": [4, 2]},
     {"seed": 0}, {"penalty": "none"}, {"activation": "tanh"}, {"share": 50},
 )  # fmt: skip
 

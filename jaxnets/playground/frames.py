@@ -21,17 +21,17 @@ def encode(seen: dict[str, Any], depth: int) -> dict[str, Any]:
     the network on view.
     """
     params = seen["params"]
-    names = [*(f"fc{i}" for i in range(1, depth + 1)), "head"]
+    layers = [*(params[f"hidden{i}"]["fc"] for i in range(1, depth + 1)), params["head"]]
     maps = {
-        name: base64.b64encode(value.tobytes()).decode()
+        name: base64.b64encode((value[:depth] if name == "units" else value).tobytes()).decode()
         for name, value in seen.items()
         if name not in ("params", "scores")
     }
     return maps | {
         "scores": [[_number(value) for value in row] for row in seen["scores"]],
         "layers": [
-            {part: np.round(params[name][part], 4).tolist() for part in ("kernel", "bias")}
-            for name in names
+            {part: np.round(layer[part], 4).tolist() for part in ("kernel", "bias")}
+            for layer in layers
         ],
     }
 

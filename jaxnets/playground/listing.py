@@ -1,8 +1,15 @@
 """The code of what is on screen: it trains the same networks, with the library alone."""
 
-from jaxnets.playground.network import ACTIVATIONS, UNITS
 from jaxnets.playground.optimizers import call
-from jaxnets.playground.options import FEATURES, POINTS, Options
+from jaxnets.playground.options import (
+    ACTIVATIONS,
+    DIGITS,
+    FEATURES,
+    POINTS,
+    UNITS,
+    Options,
+    slots,
+)
 from jaxnets.playground.points import REGRESSIONS
 
 HEAD = """import jax
@@ -37,51 +44,53 @@ def only(used):  # the other units are 0
 
 def listing(options: Options, steps: int) -> str:
     """A program that ends with the `train_state` of the page after so many steps, or with all."""
-    return (
-        HEAD + _data(options) + _features(options) + KERNEL + _model(options) + _fit(options, steps)
-    )
+    return HEAD + _data(options) + KERNEL + _model(options) + _fit(options, steps)
 
 
 def _data(options: Options) -> str:
     arguments = f"noise={options.noise!r}, seed={options.seed}"
-    if options.task == "classification":
+    n = options.train_count
+    if options.data in DIGITS:
+        pair = DIGITS[options.data]
+        points = "from jaxnets.playground.points import digits\n\n"
+        points += f"x, y = digits({pair}, {options.noise!r}, {options.seed}, {n})\n"
+    elif options.task == "classification":
         points = f"x, y = toy.{options.data}({POINTS}, {arguments})\n"
     else:
         function = REGRESSIONS[options.data].__name__
         points = f"from jaxnets.playground.points import {function}\n\n"
         points += f"x, y = {function}({options.noise!r}, {options.seed})\n"
-    n = options.train_count
+    points += "" if options.data in DIGITS else _features()
     split = f"train, test = (x[:{n}], y[:{n}]), (x[{n}:], y[{n}:])\n"
     return points + "y = y.astype(np.float32)[:, None]\n" + split
 
 
-def _features(options: Options) -> str:
+def _features() -> str:
     columns = ", ".join(FEATURES.values())
-    used = [int(name in options.features) for name in FEATURES]
-    return f"""
-
-def features(x):
-    x1, x2 = x[:, 0], x[:, 1]
-    return jnp.where(used[0], jnp.stack([{columns}], 1), 0)
-""".replace("used[0]", f"np.array({used}, bool)")
+    return f"x1, x2 = x.T\nx = np.stack([{columns}, 0 * x1], 1)\n"
 
 
 def _model(options: Options) -> str:
     """The sizes that are used, and the layers, which all have 8 units."""
-    used = [int(name in options.features) for name in FEATURES]
+    used = [int(name in options.features) for name in slots(options.data)]
+    used += [0] * (UNITS - len(used))
     widths = [f"np.arange({UNITS}) < {width}" for width in options.hidden]
     masks = ", ".join([f"np.array({used}, bool)", *widths, "np.ones(1, bool)"])
-    lines = ['("features", features)']
-    for i in range(1, len(options.hidden) + 1):
-        lines += [f'("fc{i}", dense({UNITS}, kernel_init=kernel(used[{i - 1}], used[{i}])))']
-        lines += [f'("norm{i}", batch_norm())'] if options.batch_norm else []
-        lines += [ACTIVATIONS[options.activation]] if ACTIVATIONS[options.activation] else []
-        lines += [f"only(used[{i}])"]
-        lines += [f'("drop{i}", dropout({options.dropout!r}))'] if options.dropout else []
+    lines = ['("features", only(used[0]))']
+    lines += [_hidden(options, i) for i in range(1, len(options.hidden) + 1)]
     depth = len(options.hidden)
     lines += [f'("head", dense(1, kernel_init=kernel(used[{depth}], used[{depth + 1}])))']
     stages = "".join(f"    {line},\n" for line in lines)
     return f"used = [{masks}]\nmodel = serial(\n{stages})\n"
+
+
+def _hidden(options: Options, i: int) -> str:
+    layers = [f'("fc", dense({UNITS}, kernel_init=kernel(used[{i - 1}], used[{i}])))']
+    layers += ['("norm", batch_norm())'] if options.batch_norm else []
+    layers += [ACTIVATIONS[options.activation]] if ACTIVATIONS[options.activation] else []
+    layers += [f"only(used[{i}])"]
+    layers += [f'("drop", dropout({options.dropout!r}))'] if options.dropout else []
+    return f'("hidden{i}", serial({", ".join(layers)}))'
 
 
 def _fit(options: Options, steps: int) -> str:

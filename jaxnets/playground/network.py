@@ -11,40 +11,65 @@ from jax.nn.initializers import variance_scaling
 
 from jaxnets import losses
 from jaxnets.compose import serial
-from jaxnets.layer import Array, Layer
+from jaxnets.layer import Array, Key, Layer, Params, State
 from jaxnets.layers import batch_norm, dense, dropout
 from jaxnets.playground.optimizers import make_optimizer
-from jaxnets.playground.options import ACTIVATIONS, FEATURES, UNITS, Options, Structure
+from jaxnets.playground.options import ACTIVATIONS, LAYERS, UNITS, Options, Structure, slots
 from jaxnets.training import TrainStep, make_train_step
 
 
 def hparams_of(options: Options) -> dict[str, Any]:
     """The inputs of the program that are not data, the same for all seeds."""
     rates = {kind: options.penalty_rate * (options.penalty == kind) for kind in ("L1", "L2")}
-    masks = [np.arange(UNITS) < width for width in options.hidden]
+    units = np.zeros((LAYERS, UNITS), bool)
+    for mask, width in zip(units, options.hidden, strict=False):
+        mask[:width] = True
+    features = np.zeros(UNITS, bool)
+    features[[slots(options.data).index(name) for name in options.features]] = True
     return {
         "rate": np.float32(options.rate),
         "l1": np.float32(rates["L1"]),
         "l2": np.float32(rates["L2"]),
         "dropout": np.float32(options.dropout),
-        "features": np.array([name in options.features for name in FEATURES]),
-        "units": np.array(masks, bool).reshape(-1, UNITS),
+        "features": features,
+        "units": units,
+        "last": units[len(options.hidden) - 1] if options.hidden else features,
         "activation": np.int32(list(ACTIVATIONS).index(options.activation)),
         "regression": np.bool_(options.task == "regression"),
     }
 
 
 def make_model(structure: Structure, hparams: dict[str, Any]) -> Layer:
-    """The layers; those named "unit1", ... are what a unit of the page shows."""
-    masks = [hparams["features"], *hparams["units"], jnp.ones(1, bool)]
-    stages: list[Any] = [("features", partial(_features, hparams["features"]))]
-    for i in range(1, structure.depth + 1):
-        init = masked(masks[i - 1], masks[i])
-        stages += [(f"fc{i}", dense(UNITS, kernel_init=init))]
-        stages += [(f"norm{i}", batch_norm())] if structure.batch_norm else []
-        stages += [(f"unit{i}", partial(_activate, hparams["activation"], masks[i]))]
-        stages += [(f"drop{i}", dropout(hparams["dropout"]))] if structure.dropout else []
-    return serial(*stages, ("head", dense(1, kernel_init=masked(*masks[-2:]))))
+    """The layers; what a unit of the page shows is an output of "hidden1", ...
+
+    Hidden layers beyond the depth are skipped: their parameters are 0 and stay 0.
+    """
+    masks = [hparams["features"], *hparams["units"]]
+    stages: list[Any] = [("features", lambda x: jnp.where(masks[0], x, 0))]
+    for i in range(1, structure.layers + 1):
+        layers: list[Any] = [("fc", dense(UNITS, kernel_init=masked(masks[i - 1], masks[i])))]
+        layers += [("norm", batch_norm())] if structure.batch_norm else []
+        layers += [partial(_activate, hparams["activation"], masks[i])]
+        layers += [("drop", dropout(hparams["dropout"]))] if structure.dropout else []
+        stages += [(f"hidden{i}", skippable(masks[i].any(), serial(*layers)))]
+    init = masked(hparams["last"], jnp.ones(1, bool))
+    return serial(*stages, ("head", dense(1, kernel_init=init)))
+
+
+def skippable(used: Array, layer: Layer) -> Layer:
+    """The layer, or what returns its input if `used`, which may be traced, is false."""
+
+    def apply(
+        params: Params, state: State, x: Array, *, key: Key | None = None, train: bool = False
+    ) -> tuple[Array, State]:
+        return jax.lax.cond(
+            used,
+            lambda params, state, x: layer.apply(params, state, x, key=key, train=train),
+            lambda params, state, x: (x, state),
+            *(params, state, x),
+        )
+
+    return Layer(layer.init, apply)
 
 
 def make_step(structure: Structure, hparams: dict[str, Any]) -> TrainStep:
@@ -73,12 +98,6 @@ def masked(inputs: Array, outputs: Array) -> Callable[..., Array]:
         return jnp.where(inputs[:, None] & outputs[None], kernel, 0)
 
     return init
-
-
-def _features(mask: Array, x: Array) -> Array:
-    x1, x2 = x[:, 0], x[:, 1]
-    columns = [x1, x2, x1**2, x2**2, x1 * x2, jnp.sin(x1), jnp.sin(x2)]
-    return jnp.where(mask, jnp.stack(columns, 1), 0)
 
 
 def _activate(kind: Array, mask: Array, x: Array) -> Array:

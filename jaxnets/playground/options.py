@@ -9,8 +9,9 @@ from jaxnets.messages import printable
 from jaxnets.playground.optimizers import OPTIMIZERS
 
 UNITS, LAYERS, ROWS, POINTS = 8, 6, 32, 500  # at most: units per layer, layers, batch; and points
+DIGITS = {"mnist 0 1": (0, 1), "mnist 3 8": (3, 8), "mnist 4 9": (4, 9)}
 DATA = {
-    "classification": ("circle", "xor", "gauss", "spiral"),
+    "classification": ("circle", "xor", "gauss", "spiral", *DIGITS),
     "regression": ("plane", "hills"),
 }
 FEATURES = {  # name -> expression
@@ -19,9 +20,10 @@ FEATURES = {  # name -> expression
     "x1^2": "x1**2",
     "x2^2": "x2**2",
     "x1*x2": "x1 * x2",
-    "sin x1": "jnp.sin(x1)",
-    "sin x2": "jnp.sin(x2)",
+    "sin x1": "np.sin(x1)",
+    "sin x2": "np.sin(x2)",
 }
+INPUTS = tuple(f"p{i}" for i in range(1, UNITS + 1))  # of digits: principal components
 ACTIVATIONS = {"tanh": "jnp.tanh", "relu": "jax.nn.relu", "sigmoid": "jax.nn.sigmoid", "linear": ""}
 CHOICES = {
     "task": tuple(DATA),
@@ -50,7 +52,7 @@ class Structure(NamedTuple):
     """What a program is compiled for; everything else is an input of it.
 
     Attributes:
-      depth: the number of hidden layers.
+      layers: the hidden layers; those beyond the depth are skipped.
       optimizer: its name.
       batch_norm: whether each hidden layer has one.
       dropout: whether each hidden layer has one.
@@ -58,7 +60,7 @@ class Structure(NamedTuple):
       rows: the rows of a batch; those beyond the batch size have weight 0.
     """
 
-    depth: int
+    layers: int
     optimizer: str
     batch_norm: bool
     dropout: bool
@@ -93,12 +95,19 @@ class Options:
         # The statistics of batch norm are those of all rows, so that none may be padding.
         rows = self.batch if self.batch_norm else ROWS
         flags = (self.batch_norm, self.dropout > 0)
-        return Structure(len(self.hidden), self.optimizer, *flags, self.seeds, rows)
+        # noisy_sgd draws its noise from one key per array of the parameters.
+        layers = len(self.hidden) if self.optimizer == "noisy_sgd" else LAYERS
+        return Structure(layers, self.optimizer, *flags, self.seeds, rows)
 
     @property
     def train_count(self) -> int:
         """The number of points in the training part."""
         return POINTS * self.share // 100
+
+
+def slots(data: str) -> tuple[str, ...]:
+    """The names of the features of a data set."""
+    return INPUTS if data in DIGITS else tuple(FEATURES)
 
 
 def change(options: Options, changes: Any) -> Options:
@@ -123,6 +132,15 @@ def change(options: Options, changes: Any) -> Options:
                 f"{_short(options.data)}; choose one of them"
             )
         options = replace(options, data=DATA[options.task][0])
+    names = slots(options.data)
+    if not set(options.features) <= set(names):
+        if "features" in changes:
+            raise OptionsError(
+                f"{options.data} expects features out of {', '.join(names)}, but got "
+                f"{_short(', '.join(options.features))}; choose one of them"
+            )
+        # Another kind of data: the coordinates of points, or all components of digits.
+        options = replace(options, features=names if options.data in DIGITS else ("x1", "x2"))
     return options
 
 
@@ -144,7 +162,7 @@ def _value(name: str, value: Any) -> Any:
         return _one_of(name, value, sum(DATA.values(), ()))
     if name == "batch_norm":
         return _one_of(name, value, (False, True))
-    most = LAYERS if name == "hidden" else len(FEATURES)
+    most = LAYERS if name == "hidden" else UNITS
     if not isinstance(value, list | tuple) or len(value) > most:
         raise OptionsError(
             f"{name} expects a list of at most {most}, but got {_short(value)}; remove some"
@@ -153,8 +171,9 @@ def _value(name: str, value: Any) -> Any:
         return tuple(_one_of("a hidden layer", n, tuple(range(1, UNITS + 1))) for n in value)
     if not value:
         raise OptionsError("features expects at least one, but got none; switch one on")
-    chosen = {_one_of("features", part, tuple(FEATURES)) for part in value}
-    return tuple(feature for feature in FEATURES if feature in chosen)
+    names = (*FEATURES, *INPUTS)
+    chosen = {_one_of("features", part, names) for part in value}
+    return tuple(feature for feature in names if feature in chosen)
 
 
 def _one_of(name: str, value: Any, choices: tuple) -> Any:

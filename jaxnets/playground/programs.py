@@ -14,7 +14,7 @@ from jaxnets.inspect import activations
 from jaxnets.keys import stream
 from jaxnets.layer import Array, Key
 from jaxnets.playground.network import hparams_of, loss, make_model, make_step
-from jaxnets.playground.options import POINTS, Options, Structure
+from jaxnets.playground.options import POINTS, UNITS, Options, Structure
 from jaxnets.training import Batch, TrainState
 
 GRID, LARGE, MOST = 20, 50, 32  # side of the small maps and of the large one; programs kept
@@ -53,14 +53,15 @@ def compile_programs(options: Options) -> Programs:
         seeds = np.zeros(structure.seeds, np.uint32)
         init, look, advance = (partial(f, structure) for f in (_init, _look, _advance))
         states = jax.eval_shape(init, seeds, hparams)
-        points = np.zeros((POINTS, 2), np.float32), np.zeros((POINTS, 1), np.float32)
+        x, y = (np.zeros((POINTS, columns), np.float32) for columns in (UNITS, 1))
+        maps = [np.zeros((side**2, UNITS), np.float32) for side in (GRID, LARGE)]
         stopped, number = np.zeros(structure.seeds, np.int32), np.int32(0)
-        arguments = (states, stopped, hparams, *points, *[number] * 4)
+        arguments = (states, stopped, hparams, x, y, *[number] * 4)
         with ThreadPoolExecutor(3) as pool:  # XLA compiles without Python's lock
             programs = (
                 pool.submit(_compile, init, 0, seeds, hparams),
                 pool.submit(_compile, advance, 1, *arguments, donate_argnums=0),
-                pool.submit(_compile, look, 1, states, hparams, *points, number, number),
+                pool.submit(_compile, look, 1, states, hparams, x, y, *maps, number, number),
             )
             _CACHE[structure] = Programs(*(program.result() for program in programs))
         return _CACHE[structure]
@@ -75,7 +76,7 @@ def _compile(f: Any, level: int, *arguments: Any, **options: Any) -> Any:
 
 def _init(structure: Structure, seeds: Array, hparams: Any) -> TrainState:
     step = make_step(structure, hparams)
-    return jax.vmap(lambda seed: step.init(jax.random.key(seed), jnp.zeros((1, 2))))(seeds)
+    return jax.vmap(lambda seed: step.init(jax.random.key(seed), jnp.zeros((1, UNITS))))(seeds)
 
 
 def order(key: Key, epoch: Array, count: Array) -> Array:
@@ -142,23 +143,18 @@ def _advance(
     return jax.vmap(member)(states, stopped)
 
 
-def grid(side: int) -> Array:
-    """The centres of side x side cells of the square from -6 to 6, row by row from the top."""
-    axis = (jnp.arange(side) + 0.5) * 12 / side - 6
-    x2, x1 = jnp.meshgrid(-axis, axis, indexing="ij")
-    return jnp.stack([x1.ravel(), x2.ravel()], 1)
-
-
 def _look(
     structure: Structure,
     states: TrainState,
     hparams: Any,
     x: Array,
     y: Array,
+    small: Array,
+    large: Array,
     count: Array,
     chosen: Array,
 ) -> dict[str, Any]:
-    """What a frame shows; maps are bytes, 0 for -1 and 255 for 1."""
+    """What a frame shows, at the inputs `small` and `large` too; 0 is -1, and 255 is 1."""
     model, regression = make_model(structure, hparams), hparams["regression"]
     one = jax.tree.map(lambda leaf: leaf[chosen], (states.params, states.model_state))
 
@@ -176,15 +172,15 @@ def _look(
         return means[0, 0], means[0, 1], means[1, 0], means[1, 1]
 
     variables = (states.params, states.model_state)
-    small = jax.vmap(value, (0, None))(variables, grid(GRID))
-    outputs = activations(model, one[0], one[1], grid(GRID))
-    units = [outputs[f"unit{i}"].T for i in range(1, structure.depth + 1)]
+    maps = jax.vmap(value, (0, None))(variables, small)
+    outputs = activations(model, one[0], one[1], small)
+    units = [outputs[f"hidden{i}"].T for i in range(1, structure.layers + 1)]
     return {
         "scores": jnp.stack(jax.vmap(score)(*variables)),
-        "large": to_bytes(value(one, grid(LARGE))),
-        "seeds": to_bytes(small),
-        "mean": to_bytes(small.mean(0)),
-        "disagreement": to_bytes(2 * small.std(0) - 1),
+        "large": to_bytes(value(one, large)),
+        "seeds": to_bytes(maps),
+        "mean": to_bytes(maps.mean(0)),
+        "disagreement": to_bytes(2 * maps.std(0) - 1),
         "features": to_bytes(jnp.tanh(outputs["features"].T)),
         "units": to_bytes(jnp.tanh(jnp.stack(units)) if units else jnp.zeros((0, 1, 1))),
         "params": one[0],

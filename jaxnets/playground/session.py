@@ -14,8 +14,8 @@ from jaxnets.playground.explain import explain
 from jaxnets.playground.frames import encode
 from jaxnets.playground.listing import listing
 from jaxnets.playground.network import hparams_of
-from jaxnets.playground.options import FEATURES, LIVE, Options, OptionsError, change
-from jaxnets.playground.points import make_points
+from jaxnets.playground.options import LIVE, UNITS, Options, OptionsError, change
+from jaxnets.playground.points import make_grid, make_points
 from jaxnets.playground.programs import (
     COMPILED,
     GRID,
@@ -63,6 +63,7 @@ class Session:
         """Start anew with these settings, whose programs are compiled."""
         self.options, self.programs = options, compile_programs(options)
         self.points, self.hparams = make_points(options), hparams_of(options)
+        self.maps = [make_grid(options, side) for side in (GRID, LARGE)]
         self.seeds = np.arange(options.seeds, dtype=np.uint32) + np.uint32(options.seed)
         self.states = self.programs.init(self.seeds, self.hparams)
         self.stopped = np.zeros(options.seeds, np.int32)
@@ -97,22 +98,26 @@ class Session:
     def edit(self, layer: Any, row: Any, column: Any, value: Any) -> None:
         """Set a weight of the network on view, or a bias if `row` is None."""
         hidden = self.options.hidden
-        name = "head" if layer == len(hidden) else f"fc{_index('layer', layer, len(hidden)) + 1}"
-        inputs = len(FEATURES) if layer == 0 else hidden[layer - 1]
-        column = _index("unit", column, 1 if name == "head" else hidden[layer])
+        head = layer == len(hidden)
+        name = "head" if head else f"hidden{_index('layer', layer, len(hidden)) + 1}"
+        inputs = UNITS if layer == 0 else hidden[layer - 1]
+        column = _index("unit", column, 1 if head else hidden[layer])
         number = isinstance(value, int | float) and not isinstance(value, bool)
         if not number or not abs(value) <= 1e6:
             raise OptionsError(f"a weight expects a number up to 1e6, but got {value!r:.40}")
         part = "bias" if row is None else "kernel"
-        leaf = np.array(self.states.params[name][part])
+        params = self.states.params
+        before = params[name] if head else params[name]["fc"]
+        leaf = np.array(before[part])
         where = (column,) if row is None else (_index("input", row, inputs), column)
         leaf[(self.chosen, *where)] = value
-        params = self.states.params | {name: self.states.params[name] | {part: leaf}}
+        after = before | {part: leaf}
+        params = params | {name: after if head else params[name] | {"fc": after}}
         self.states, self.exact = self.states._replace(params=params), False
 
     def frame(self) -> dict[str, Any]:
         """What changes from frame to frame."""
-        arguments = (self.points.x, self.points.y, np.int32(self.points.count))
+        arguments = (self.points.x, self.points.y, *self.maps, np.int32(self.points.count))
         seen = jax.device_get(
             self.programs.look(self.states, self.hparams, *arguments, np.int32(self.chosen))
         )
@@ -144,7 +149,7 @@ class Session:
         x, y, count = self.points
         return self.frame() | {
             "options": vars(self.options),
-            "x": np.round(x, 3).tolist(),
+            "x": np.round(x[:, :2], 3).tolist(),
             "y": np.round(y[:, 0], 3).tolist(),
             "count": count,
             "sides": {"small": GRID, "large": LARGE},

@@ -34,12 +34,18 @@ class Browser:
         os.close(reads)
         os.close(writes)
         self.numbers, self.text, self.session = itertools.count(1), b"", None
-        target = self.command("Target.createTarget", url="about:blank")["targetId"]
-        attached = self.command("Target.attachToTarget", targetId=target, flatten=True)
-        self.session = attached["sessionId"]
+        self.new_tab()
         if dark:
             features = [{"name": "prefers-color-scheme", "value": "dark"}]
             self.command("Emulation.setEmulatedMedia", features=features)
+
+    def new_tab(self):
+        """The target of a new tab, to which the commands go from now on."""
+        self.session = None
+        target = self.command("Target.createTarget", url="about:blank")["targetId"]
+        attached = self.command("Target.attachToTarget", targetId=target, flatten=True)
+        self.session = attached["sessionId"]
+        return target
 
     def command(self, method, **params):
         number = next(self.numbers)

@@ -26,6 +26,7 @@ def page(tmp_path_factory):
         try:
             browser.open(server.url + ADDRESS)
             browser.wait("document.body && document.body.dataset.frames")
+            browser.address = server.url
             yield browser
         finally:
             browser.close()
@@ -77,6 +78,14 @@ def test_every_setting_but_the_structure_compiles_nothing(page):
         choose(page, name, value)
     press(page, "hills")
     press(page, "x₁²")
+    choose(page, "task", "classification")
+    press(page, "mnist 3 8")
+    page.wait("!document.getElementById('digits').hidden && location.hash.includes('mnist')")
+    choose(page, "task", "regression")
+    press(page, "hills")
+    for button, hidden in (("+ layer", "[3,3]"), ("\u2212 layer", "[3]")):
+        press(page, button)
+        page.wait(f"new URLSearchParams(location.hash.slice(1)).get('hidden') === '{hidden}'")
     page.run("document.querySelector('[aria-label=\"Add a unit to layer 1\"]').click()")
     page.wait("location.hash.includes('hidden=%5B4%5D') && location.hash.includes('hills')")
     assert programs.COMPILED[0] == before
@@ -92,6 +101,71 @@ def test_a_bias_is_edited_by_the_keyboard_and_a_weight_too(page):
     page.wait("document.getElementById('editor').hidden")
     page.run("document.getElementById('code-box').open = true")
     page.wait("document.getElementById('exact').textContent.startsWith('Settings or weights')")
+
+
+def centre(page, element, x, y):
+    """Where a pixel of a canvas is in the window, which is scrolled to it."""
+    return page.run(
+        f"(() => {{ const c = document.getElementById('{element}'); c.scrollIntoView();"
+        " const b = c.getBoundingClientRect(), s = b.width / c.width;"
+        f" return [b.left + {x} * s, b.top + {y} * s]; }})()"
+    )
+
+
+def picture(page):
+    return page.run("document.getElementById('output').toDataURL()")
+
+
+def test_a_unit_under_the_mouse_is_shown_large(page):
+    before = picture(page)
+    page.mouse("mouseMoved", *centre(page, "network", 50, 79))  # the first feature
+    page.wait("document.getElementById('hint').textContent === 'x₁'")
+    page.wait(f"document.getElementById('output').toDataURL() !== {before!r}")
+    page.mouse("mouseMoved", 1, 1)
+    page.wait(f"document.getElementById('output').toDataURL() === {before!r}")
+
+
+@pytest.mark.parametrize(("box", "name"), [("show-test", "test"), ("discretize", "discretize")])
+def test_a_box_changes_the_picture_and_the_address(page, box, name):
+    before = picture(page)
+    page.run(f"document.getElementById('{box}').click()")
+    page.wait(f"document.getElementById('output').toDataURL() !== {before!r}")
+    shown = page.run(f"document.getElementById('{box}').checked")
+    assert page.run(f"location.hash.includes('{name}={json.dumps(shown)}')")
+
+
+def test_a_seed_is_chosen_by_mouse_and_by_arrow_keys(page):
+    seed = int(page.run("document.getElementById('seed').value"))
+    page.click(*centre(page, "maps", 150, 20))
+    page.wait(f"document.getElementById('chosen').value === '{seed + 2}'")
+    page.run("document.getElementById('maps').focus()")
+    page.press("ArrowRight", 39)
+    page.wait(f"document.getElementById('chosen').value === '{seed + 3}'")
+
+
+def test_a_new_seed_and_a_reload_keep_the_settings(page):
+    seed = int(page.run("document.getElementById('seed').value"))
+    press(page, "New seed")
+    page.wait(f"location.hash.includes('&seed={seed + 1}&')")
+    address = page.run("location.hash")
+    page.run("window.old = true")
+    page.command("Page.reload")
+    page.wait("!window.old && document.body && document.body.dataset.frames")
+    assert page.run("location.hash") == address
+
+
+def test_a_preset_in_another_tab_leaves_the_first_as_it_is(page):
+    first, address = page.session, page.run("location.hash")
+    page.new_tab()
+    page.open(page.address + ADDRESS)
+    page.wait("document.body && document.body.dataset.frames")
+    press(page, "Linear is not enough")
+    page.wait("location.hash.includes('hidden=%5B%5D&') && location.hash.includes('&seeds=1&')", 90)
+    second, page.session = page.session, first
+    assert page.run("location.hash") == address
+    page.session = second
+    page.run("window.close()")
+    page.session = first
 
 
 def test_nothing_on_the_page_lacks_a_name(page):

@@ -1,24 +1,24 @@
 // The network: units as small maps, weights as lines; hover, click and keys on its canvas.
 import { css, decode, theme, tile } from "./colours.js";
-import { FEATURES } from "./controls.js";
+import { features } from "./controls.js";
 
 const SIZE = 38, canvas = document.getElementById("network"), context = canvas.getContext("2d");
 let units = [], wires = [], hovered = null, selected = 0;
 
 // Units in columns: features that are used, hidden layers, the output.
 function place(options) {
-  const names = Object.keys(FEATURES).filter((name) => options.features.includes(name));
+  const inputs = features(options), names = Object.keys(inputs).filter((name) => options.features.includes(name));
   const counts = [names.length, ...options.hidden, 1], gap = (canvas.width - 100) / (counts.length - 1);
   return counts.map((count, layer) => Array.from({ length: count }, (_, index) => ({
     layer, index, x: 50 + gap * layer, y: 30 + (index + 0.5) * ((canvas.height - 40) / Math.max(count, 4)),
-    row: layer ? index : Object.keys(FEATURES).indexOf(names[index]),
-    name: layer === 0 ? FEATURES[names[index]] : layer === counts.length - 1 ? "output" : `unit ${index + 1} of layer ${layer}`,
+    row: layer ? index : Object.keys(inputs).indexOf(names[index]),
+    name: layer === 0 ? inputs[names[index]] : layer === counts.length - 1 ? "output" : `unit ${index + 1} of layer ${layer}`,
   })));
 }
 
 export function draw(frame, options, sides) {
   const columns = place(options), side = sides.small, area = side * side;
-  const features = decode(frame.features), hidden = decode(frame.units), output = decode(frame.seeds);
+  const shown = decode(frame.features), hidden = decode(frame.units), output = decode(frame.seeds);
   units = columns.flat();
   wires = columns.slice(1).flatMap((column, layer) => columns[layer].flatMap((from) => column.map((to) => ({
     layer, from, to, row: from.row, column: to.index, value: frame.layers[layer].kernel[from.row][to.index],
@@ -27,7 +27,7 @@ export function draw(frame, options, sides) {
   wires.forEach((wire, i) => line(wire, i === selected && document.activeElement === canvas));
   for (const unit of units) {
     const last = unit.layer === columns.length - 1;
-    unit.map = unit.layer === 0 ? tile(features, side, unit.row * area)
+    unit.map = unit.layer === 0 ? tile(shown, side, unit.row * area)
       : last ? tile(output, side, frame.chosen * area)
         : tile(hidden, side, ((unit.layer - 1) * 8 + unit.index) * area);
     unit.bias = unit.layer ? frame.layers[unit.layer - 1].bias[unit.index] : null;
