@@ -7,6 +7,8 @@ largest of that weight, and outputs in float32, to 1e-5.
 """
 
 from functools import partial
+from importlib import import_module
+from importlib.util import find_spec
 
 import jax
 import numpy as np
@@ -24,13 +26,14 @@ CLASSES = 5
 def published():
     """The module `torchvision.models`."""
     library = pytest.importorskip("torch").library
+    if find_spec("torchvision") is None:
+        pytest.skip("torchvision is not installed: pip install -e '.[parity]'")
     try:
-        import torchvision
+        return import_module("torchvision").models
     except RuntimeError:  # built for CUDA, beside a PyTorch that is not: declare what it misses
         for name in ("nms", "qnms"):
             library.define(f"torchvision::{name}", "(Tensor a, Tensor b, float c) -> Tensor")
-        import torchvision
-    return torchvision.models
+        return import_module("torchvision").models
 
 
 def convnext(published, num_classes):
