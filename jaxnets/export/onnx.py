@@ -94,7 +94,7 @@ def _for_jax2onnx(f: Callable[..., Any]) -> Callable[..., Any]:
         if operation.name == "reduce_window_max" and options["window_dimensions"][-1] == 1:
             return [_pooled(operands[0], options)]
         if operation.name == "conv_general_dilated":
-            return [_convolved(*operands, options)]
+            return [_convolved(operands[0], operands[1], options)]
         return compute(operation, operands)
 
     def g(*arguments: Any) -> Any:
