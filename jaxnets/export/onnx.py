@@ -57,7 +57,7 @@ def onnx(path: str | Path, model: Layer, params: Params, state: State, example: 
     names: Any = {"input_names": _names("x", example), "output_names": _numbered("y", len(outputs))}
     try:
         with plain_operations():
-            converted = to_onnx(_with_pools_over_space(forward), specs, **names)
+            converted = to_onnx(_for_jax2onnx(forward), specs, **names)
         content = converted.SerializeToString()
     except (LayerError, MemoryError):
         raise
@@ -81,23 +81,42 @@ def _numbered(name: str, count: int) -> list[str]:
     return [name] if count == 1 else [f"{name}{number}" for number in range(count)]
 
 
-def _with_pools_over_space(f: Callable[..., Any]) -> Callable[..., Any]:
-    """`f` with each max pool of images applied to (n * channels, *space).
+def _for_jax2onnx(f: Callable[..., Any]) -> Callable[..., Any]:
+    """`f` with the operations that jax2onnx takes otherwise in a form that it takes.
 
-    jax2onnx makes every axis of a pool one of ONNX's spatial axes, and onnxruntime takes three.
+    It makes every axis of a pool one of ONNX's spatial axes, and onnxruntime takes three: each max
+    pool of images is applied to (n * channels, *space). Of a convolution, as of a transposed one's
+    derivative, it takes kernels (*space, inputs, outputs) only.
     """
 
     def visit(operation: Operation, operands: Sequence[Any]) -> list[Any]:
         options = operation.eqn.params
-        if operation.name != "reduce_window_max" or options["window_dimensions"][-1] != 1:
-            return compute(operation, operands)
-        x = jnp.moveaxis(operands[0], -1, 1)
-        sizes = (options[name][:-1] for name in ("window_dimensions", "window_strides", "padding"))
-        y = lax.reduce_window(x.reshape(-1, *x.shape[2:]), -jnp.inf, lax.max, *sizes)
-        return [jnp.moveaxis(y.reshape(*x.shape[:2], *y.shape[1:]), 1, -1)]
+        if operation.name == "reduce_window_max" and options["window_dimensions"][-1] == 1:
+            return [_pooled(operands[0], options)]
+        if operation.name == "conv_general_dilated":
+            return [_convolved(operands[0], operands[1], options)]
+        return compute(operation, operands)
 
     def g(*arguments: Any) -> Any:
         jaxpr, shapes = jax.make_jaxpr(f, return_shape=True)(*arguments)
         return jax.tree.unflatten(jax.tree.structure(shapes), Walk(visit)(jaxpr, arguments))
 
     return g
+
+
+def _pooled(x: Any, options: dict[str, Any]) -> Any:
+    """The max pool of (n, *space, channels)."""
+    x = jnp.moveaxis(x, -1, 1)
+    sizes = (options[name][:-1] for name in ("window_dimensions", "window_strides", "padding"))
+    y = lax.reduce_window(x.reshape(-1, *x.shape[2:]), -jnp.inf, lax.max, *sizes)
+    return jnp.moveaxis(y.reshape(*x.shape[:2], *y.shape[1:]), 1, -1)
+
+
+def _convolved(x: Any, kernel: Any, options: dict[str, Any]) -> Any:
+    """The convolution, with its kernel as (*space, inputs, outputs)."""
+    numbers = options["dimension_numbers"]
+    outputs, inputs, *space = numbers.rhs_spec
+    rank = len(space)
+    standard = numbers._replace(rhs_spec=(rank + 1, rank, *range(rank)))
+    kernel = jnp.transpose(kernel, (*space, inputs, outputs))
+    return lax.conv_general_dilated_p.bind(x, kernel, **options | {"dimension_numbers": standard})

@@ -8,6 +8,8 @@ import re
 from collections.abc import Callable, Collection, Iterable
 from typing import NamedTuple
 
+import numpy as np
+
 from jaxnets.errors import LayerError
 from jaxnets.interop.weights import Flat
 
@@ -167,7 +169,8 @@ def _convnext(arrays: Flat, layers: list[str]) -> Flat:
 def _gpt2(arrays: Flat, layers: list[str]) -> Flat:
     """GPT-2 of Hugging Face, with (inputs, outputs) kernels, or of nanoGPT, with PyTorch's order.
 
-    The head is that of the file, or the embedding, to which it is tied.
+    The head is that of the file, or the embedding, to which it is tied. Without any bias, as with
+    nanoGPT's `bias=False`, they are zeros.
     """
     arrays = {name.removeprefix("transformer."): array for name, array in arrays.items()}
     arrays = {n: a for n, a in arrays.items() if not re.search(r"\.attn\.(masked_)?bias$", n)}
@@ -177,6 +180,8 @@ def _gpt2(arrays: Flat, layers: list[str]) -> Flat:
     if rows < columns:  # of Conv1D
         is_kernel = re.compile(r"h\.\d+\..*\.c_\w+\.weight")
         arrays = {n: a.T if is_kernel.fullmatch(n) else a for n, a in arrays.items()}
+    if not any(name.endswith(".bias") for name in arrays):
+        arrays |= _zero_biases(arrays)
     flat = _by_patterns(
         *[("wte", "tokens"), ("wpe", "positions"), ("ln_f", "norm"), ("lm_head", "head")],
         *[(r"h\.(\d+)\.ln_(\d)", r"block\1.norm\2"), (r"h\.(\d+)\.mlp\.c_fc", r"block\1.fc1")],
@@ -185,6 +190,14 @@ def _gpt2(arrays: Flat, layers: list[str]) -> Flat:
         *[(r"h\.(\d+)\.attn\.c_attn", r"block\1.attention.in_proj")],
     )(arrays, layers)
     return {_from_one(name.replace("in_proj.", "in_proj_")): array for name, array in flat.items()}
+
+
+def _zero_biases(arrays: Flat) -> Flat:
+    """A bias of zeros for each norm and kernel of GPT-2, whose outputs are its first axis."""
+    has_bias = re.compile(r"(ln_f|h\.\d+\..*)\.weight")
+    modules = [name.removesuffix("weight") for name in arrays if has_bias.fullmatch(name)]
+    weights = {module: arrays[f"{module}weight"] for module in modules}
+    return {f"{m}bias": np.zeros(w.shape[:1], w.dtype) for m, w in weights.items()}
 
 
 def _bert(arrays: Flat, layers: list[str]) -> Flat:

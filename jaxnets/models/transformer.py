@@ -68,6 +68,7 @@ def gpt(
     heads: int = 4,
     blocks: int = 2,
     rate: float = 0.0,
+    activation: Callable[[Array], Array] = GELU,
     epsilon: float = 1e-6,
     cache: int | None = None,
 ) -> Layer:
@@ -85,10 +86,12 @@ def gpt(
       heads: heads of attention per block.
       blocks: the number of transformer blocks.
       rate: the dropout rate, after the embedding and in the blocks.
+      activation: of the MLPs; nanoGPT's is `partial(jax.nn.gelu, approximate=False)`.
       epsilon: as for `layer_norm`.
       cache: as for `attention`; the params are the same without it.
     """
-    options = {"causal": True, "rate": rate, "epsilon": epsilon, "cache": cache}
+    options = {"causal": True, "rate": rate, "activation": activation}
+    options |= {"epsilon": epsilon, "cache": cache}
     return serial(
         ("tokens", embedding(vocabulary, features, embedding_init=_INIT)),
         ("positions", learned_positions(length, cache=cache is not None)),

@@ -140,6 +140,7 @@ def _of_program(where: str, program: bytes, content: Content, tree: dict[str, An
 
 def _run(program: bytes, tree: dict[str, Any]) -> Forward:
     exported = jax.export.deserialize(bytearray(program))
+    _check_convention(exported.calling_convention_version)
     if calls := foreign_calls(exported):
         raise ValueError(f"it calls {', '.join(calls)}, which may run any code")
     leaves = jax.tree.leaves((tree["params"], tree["state"]))
@@ -148,6 +149,14 @@ def _run(program: bytes, tree: dict[str, Any]) -> Forward:
         raise ValueError("it takes other arrays than the params and the state of the file")
     call = jax.jit(exported.call)
     return lambda params, state, x: call(*jax.tree.leaves((params, state, x)))
+
+
+def _check_convention(version: int) -> None:
+    """Refuse a program that is called in another way than this JAX calls; JAX does not check it."""
+    oldest = jax.export.minimum_supported_calling_convention_version
+    newest = jax.export.maximum_supported_calling_convention_version
+    if not oldest <= version <= newest:
+        raise ValueError(f"its calling convention is {version}, but {oldest} to {newest} are run")
 
 
 def _rebuilt(refused: str, content: Content, tree: dict[str, Any]) -> Layer:

@@ -1,4 +1,4 @@
-"""ONNX files have the models' outputs in onnxruntime; the models that jax2onnx cannot convert."""
+"""ONNX files have the models' outputs in onnxruntime, or are refused in one line."""
 
 import sys
 from importlib.util import find_spec
@@ -13,8 +13,6 @@ from jaxnets import LayerError, export, max_pool, models, serial, stateless
 
 pytestmark = pytest.mark.filterwarnings("ignore")  # of jax2onnx and onnxruntime
 converts = pytest.mark.skipif(find_spec("jax2onnx") is None, reason="needs the extra `export`")
-# Models that jax2onnx 0.17 cannot convert, with its message.
-REFUSED = {"unet": "Unsupported conv layouts"}
 
 
 def session(path):
@@ -29,10 +27,6 @@ def test_every_model_has_the_same_outputs_in_onnxruntime(tmp_path, name):
     model, params, state, x = build(name)
     params, state = weights_like(params), positive_like(state)
     path = tmp_path / "model.onnx"
-    if name in REFUSED:
-        with pytest.raises(LayerError, match=f"jax2onnx converts, but got: {REFUSED[name]}"):
-            export.onnx(path, model, params, state, x)
-        return
     export.onnx(path, model, params, state, x)
     run, x = session(path), inputs(name, 3)
     expected = jax.jit(model.apply)(params, state, x)[0]

@@ -13,6 +13,7 @@ from jaxnets import LayerError, batch_norm, dense, dropout, losses, serial
 from jaxnets.interop.equinox import from_equinox
 from jaxnets.interop.flax import from_linen, from_nnx, to_linen
 from jaxnets.training import fit, make_train_step
+from jaxnets.trees import flatten_names
 
 x, key = normal(8, 6), jax.random.key(0)
 labels = np.arange(8, dtype=np.int32) % 3
@@ -43,13 +44,19 @@ class NNXNet(nnx.Module):
 
 def linen_layer():
     module = LinenNet()
-    return from_linen(module), lambda p, s: module.apply({"params": p, **s}, x, train=False)
+    return from_linen(module), lambda p, s, x: module.apply({"params": p, **s}, x, train=False)
 
 
 def nnx_layer():
     module = NNXNet(nnx.Rngs(0))
     module.eval()
-    return from_nnx(module), lambda params, state: module(x)
+    graph, own, others = nnx.split(module, nnx.Param, ...)
+    structure = jax.tree.structure(own)
+
+    def theirs(params, state, x):
+        return nnx.merge(graph, structure.unflatten(jax.tree.leaves(params)), others)(x)
+
+    return from_nnx(module), theirs
 
 
 def equinox_layer():
@@ -72,9 +79,16 @@ def equinox_layer():
             return self.head(self.drop(y, key=key)), state
 
     module, state = eqx.nn.make_with_state(Net)(key)
-    evaluated = eqx.nn.inference_mode(module)
-    y, _ = jax.vmap(evaluated, (0, None), (0, None), axis_name="batch")(x, state)
-    return from_equinox(module, state), lambda params, state: y
+    arrays, others = eqx.partition(eqx.nn.inference_mode(module), eqx.is_inexact_array)
+    paths, structure = jax.tree.flatten_with_path(arrays)
+    names = [jax.tree_util.keystr(path, simple=True, separator="/") for path, _ in paths]
+
+    def theirs(params, _, x):
+        flat = flatten_names(params)
+        net = eqx.combine(structure.unflatten([flat[name] for name in names]), others)
+        return jax.vmap(net, (0, None), (0, None), axis_name="batch")(x, state)[0]
+
+    return from_equinox(module, state), theirs
 
 
 LAYERS = {"linen": linen_layer, "nnx": nnx_layer, "equinox": equinox_layer}
@@ -86,7 +100,7 @@ def test_a_module_is_a_layer_that_trains_with_its_statistics_and_dropout(make):
     layer, theirs = make()
     model = serial(("body", layer))
     params, state = model.init(key, x)
-    expected = theirs(params["body"], state["body"])
+    expected = theirs(params["body"], state["body"], x)
     assert_close(layer.apply(params["body"], state["body"], x)[0], expected, 1e-6)
     train_step = make_train_step(model, optax.adam(1e-2), losses.softmax_cross_entropy)
     result = fit(train_step, (x, labels), key=key, epochs=20, batch_size=4)
@@ -99,6 +113,29 @@ def test_a_module_is_a_layer_that_trains_with_its_statistics_and_dropout(make):
         for n in (1, 2)
     ]
     assert not np.allclose(*drawn)
+
+
+@pytest.mark.parity
+@pytest.mark.parametrize("make", LAYERS.values(), ids=LAYERS)
+def test_in_float64_the_outputs_and_gradients_are_those_of_the_module(make):
+    with jax.enable_x64(True):
+        layer, theirs = make()
+        wide = np.asarray(x, np.float64)
+        params, state = layer.init(key, wide)
+        leaves, structure = jax.tree.flatten(params)
+        params = structure.unflatten(
+            [np.asarray(normal(*leaf.shape, seed=n), np.float64) for n, leaf in enumerate(leaves)]
+        )
+
+        def run(apply):
+            y, pull = jax.vjp(lambda params, x: apply(params, state, x), params, wide)
+            return y, pull(jnp.cos(y))
+
+        y, gradients = run(lambda *args: layer.apply(*args)[0])
+        expected, their_gradients = run(theirs)
+        assert {leaf.dtype for leaf in jax.tree.leaves((y, gradients))} == {np.dtype(np.float64)}
+        assert_close(y, expected, 1e-6)
+        assert_close(gradients, their_gradients, 1e-4)
 
 
 def test_a_layer_is_a_linen_module():

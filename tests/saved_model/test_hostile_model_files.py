@@ -1,5 +1,6 @@
 """Model files that are damaged or malicious are refused in one line, and nothing of them is run."""
 
+import dataclasses
 import json
 import zipfile
 
@@ -147,6 +148,44 @@ def test_a_program_that_is_none_is_refused_and_the_model_built_again(path, progr
     loaded = load_model(path)
     with pytest.warns(ModelFileWarning, match="has a program that jax"):
         assert loaded.predict(x).shape == (2,)
+
+
+def convention(exported, version):
+    return bytes(dataclasses.replace(exported, calling_convention_version=version).serialize())
+
+
+def newer_bytecode(exported):
+    """With the version of MLIR's bytecode, the byte after its magic number, as 63."""
+    content = bytes(exported.serialize())
+    start = content.index(b"ML\xefR") + 4
+    return content[:start] + b"\x7f" + content[start + 1 :]
+
+
+OTHER_VERSIONS = {
+    "old": (lambda exported: convention(exported, 5), "its calling convention is 5, but "),
+    "new": (lambda exported: convention(exported, 99), "its calling convention is 99, but "),
+    "newer bytecode": (newer_bytecode, "has a program that jax .* refuses"),
+}
+
+
+@pytest.mark.parametrize(("change", "message"), OTHER_VERSIONS.values(), ids=OTHER_VERSIONS)
+def test_a_program_of_another_version_is_refused_in_one_line_and_the_params_stay(
+    path, change, message
+):
+    program = sealed.read(path)[0]["program"].tobytes()
+    changed = change(jax.export.deserialize(bytearray(program)))
+    rewrite(
+        path,
+        program=np.frombuffer(changed, np.uint8),
+        content={"library_model": None},  # a model of one's own
+    )
+    loaded = load_model(path)
+    with pytest.raises(ModelFileError, match=message) as raised:
+        loaded.predict(x)
+    assert "\n" not in str(raised.value)
+    assert str(raised.value).endswith("; load it with load_model(path, model=...)")
+    assert jax.tree.structure(loaded.params) == jax.tree.structure(PARAMS)
+    assert load_model(path, model=MODEL).predict(x).shape == (2,)
 
 
 def test_a_program_that_calls_code_of_the_process_is_refused(path):

@@ -1,0 +1,126 @@
+"""Whole models of torchvision, loaded by name: outputs and gradients are torchvision's.
+
+The weights and statistics are random and the images small; before `fc6` of AlexNet and VGG, 2 x 2
+positions are left in place of 6 x 6 and 7 x 7, for which a matrix has 800 MB. In float64, outputs
+agree to 1e-6 of the largest. For some, so do gradients with respect to every weight, to 1e-4 of the
+largest of that weight, and outputs in float32, to 1e-5.
+"""
+
+from functools import partial
+from importlib import import_module
+from importlib.util import find_spec
+
+import jax
+import numpy as np
+import pytest
+from helpers import assert_close
+
+from jaxnets import lowering, models
+from jaxnets.interop import torch
+
+pytestmark = pytest.mark.parity
+CLASSES = 5
+
+
+@pytest.fixture(scope="module")
+def published():
+    """The module `torchvision.models`."""
+    library = pytest.importorskip("torch").library
+    if find_spec("torchvision") is None:
+        pytest.skip("torchvision is not installed: pip install -e '.[parity]'")
+    try:
+        return import_module("torchvision").models
+    except RuntimeError:  # built for CUDA, beside a PyTorch that is not: declare what it misses
+        for name in ("nms", "qnms"):
+            library.define(f"torchvision::{name}", "(Tensor a, Tensor b, float c) -> Tensor")
+        return import_module("torchvision").models
+
+
+def convnext(published, num_classes):
+    configs = [(8, 16, 1), (16, 24, 2), (24, 32, 1), (32, None, 1)]
+    settings = [published.convnext.CNBlockConfig(*config) for config in configs]
+    return published.ConvNeXt(settings, num_classes=num_classes)
+
+
+def with_small_rows(name, channels, index):
+    """The model, with 2 x 2 positions before its first dense layer."""
+
+    def make(published, num_classes):
+        nn = pytest.importorskip("torch").nn
+        module = getattr(published, name)(num_classes=num_classes)
+        module.avgpool = nn.AdaptiveAvgPool2d(2)
+        module.classifier[index] = nn.Linear(4 * channels, 4096)
+        return module
+
+    return make
+
+
+def by_name(name):
+    return lambda published, num_classes: getattr(published, name)(num_classes=num_classes)
+
+
+# Ours, theirs, the pixels per side, and whether to compare gradients and float32 too.
+TABLE = {
+    "resnet18": (models.resnet18, by_name("resnet18"), 32, True),
+    "alexnet": (models.alexnet_one_tower, with_small_rows("alexnet", 256, 1), 95, False),
+    "vgg11": (models.vgg11, with_small_rows("vgg11", 512, 0), 64, True),
+    "squeezenet1_1": (models.squeezenet_1_1, by_name("squeezenet1_1"), 32, True),
+    "mobilenet_v2": (
+        partial(models.mobilenet_v2, symmetric=True), by_name("mobilenet_v2"), 32, False
+    ),
+    "convnext": (
+        partial(models.convnext, depths=(1, 2, 1, 1), widths=(8, 16, 24, 32)), convnext, 32, True
+    ),
+}  # fmt: skip
+
+
+def with_random_weights(make, published):
+    """The module in evaluation, in float64, with kernels that preserve the size of their input."""
+    library = pytest.importorskip("torch")
+    with library.device("meta"):  # allocates and draws nothing
+        module = make(published, num_classes=CLASSES)
+    module = module.double().to_empty(device="cpu").eval()
+    library.manual_seed(0)
+    for values in [*module.parameters(), *module.buffers()]:
+        if values.is_floating_point() and values.ndim > 1:
+            values.data.normal_(0, (2 / values[0].numel()) ** 0.5)
+        elif values.is_floating_point():
+            values.data.uniform_(0.5, 1.0)
+    return module
+
+
+@pytest.mark.parametrize(("ours", "theirs", "side", "all_of_it"), TABLE.values(), ids=TABLE)
+def test_outputs_and_gradients_of_every_weight_are_those_of_torchvision(
+    ours, theirs, side, all_of_it, published
+):
+    library = pytest.importorskip("torch")
+    model, module = ours(CLASSES), with_random_weights(theirs, published)
+    x = np.random.default_rng(0).normal(size=(2, side, side, 3))
+    like = np.random.default_rng(1).normal(size=(2, CLASSES))
+    with library.set_grad_enabled(all_of_it):
+        y = module(library.tensor(x).movedim(-1, 1))
+    weights = module.state_dict()
+    load = partial(torch.load, layer=model, x=jax.ShapeDtypeStruct(x.shape, np.float32))
+
+    def output(params):
+        return model.apply(params, state, x)[0]
+
+    def output_and_gradients(params):
+        y, pull = jax.vjp(output, params)
+        return y, pull(like)[0]
+
+    with lowering.plain_operations():  # compiles sooner
+        with jax.enable_x64(True):
+            params, state = load(weights, dtype=np.float64)
+            if all_of_it:
+                (y * library.tensor(like)).sum().backward()
+                gradients = weights | {name: p.grad for name, p in module.named_parameters()}
+                our_y, ours = jax.jit(output_and_gradients)(params)
+                assert_close(ours, load(gradients, dtype=np.float64)[0], 1e-4)
+            else:
+                our_y = jax.jit(output)(params)
+            assert_close(np.asarray(our_y), y.detach().numpy(), 1e-6)
+        if all_of_it:
+            params, state = load(weights, dtype=np.float32)
+            x = x.astype(np.float32)
+            assert_close(np.asarray(jax.jit(output)(params)), y.detach().numpy(), 1e-5)
