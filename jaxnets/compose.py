@@ -10,6 +10,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 from jax.ad_checkpoint import checkpoint_name
+from jax.core import Tracer
 
 from jaxnets.dtypes import readable
 from jaxnets.errors import LayerError
@@ -17,6 +18,8 @@ from jaxnets.keys import hash_name, stream
 from jaxnets.layer import Key, Layer, Params, State
 
 Function = Callable[[Any], Any]
+# `init` runs once, for milliseconds: to optimize it in full would take longer than it saves.
+INIT_OPTIONS = {"xla_backend_optimization_level": 1}
 
 
 def serial(*stages: Function | tuple[str, Layer | Function]) -> Layer:
@@ -77,7 +80,6 @@ def network(**children: Layer | Function) -> Callable[[Callable[..., Any]], Laye
 
         # The forward pass only provides the shape of each child's input. No parameter depends on
         # its values, so the compiler removes it and each child is initialised once at any depth.
-        @partial(jax.jit, static_argnums=1)
         def initialise(key: Key, spec: tuple[Any, tuple]) -> tuple[Params, State]:
             params, state = {}, {}
 
@@ -89,8 +91,13 @@ def network(**children: Layer | Function) -> Callable[[Callable[..., Any]], Laye
             forward(_zeros(spec), **_bind(layers, call))
             return _without_empty(params), _without_empty(state)
 
+        part = jax.jit(initialise, static_argnums=1)
+        whole = jax.jit(initialise, static_argnums=1, compiler_options=INIT_OPTIONS)
+
         def init(key: Key, x: Any) -> tuple[Params, State]:
-            return initialise(key, _spec(x))
+            # Options are for a whole program, not for a part of one that is being traced.
+            traced = isinstance(key, Tracer) or isinstance(jnp.zeros(()), Tracer)
+            return (part if traced else whole)(key, _spec(x))
 
         def apply(
             params: Params, state: State, x: Any, *, key: Key | None = None, train: bool = False

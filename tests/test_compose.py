@@ -255,3 +255,15 @@ def test_outputs_inside_a_scan_over_time_are_tagged_too():
     jaxpr = jax.make_jaxpr(layer.apply)(params, state, normal(4, 5, 2))
     (scan,) = (eqn for eqn in jaxpr.eqns if eqn.primitive.name == "scan")
     assert [name for _, name in tags(scan.params["jaxpr"])] == ["mix", "norm", "drop"]
+
+
+def test_init_in_a_program_that_is_traced_equals_init_outside():
+    model = serial(("fc1", dense(3)), ("fc2", dense(2)))
+    key, x = jax.random.key(0), jax.ShapeDtypeStruct((1, 4), jnp.float32)
+    expected = model.init(key, x)
+    assert_close(jax.jit(lambda: model.init(key, x))(), expected, 1e-6)
+    assert_close(
+        jax.vmap(lambda _: model.init(key, x)[0]["fc1"]["kernel"])(jnp.zeros(2))[1],
+        expected[0]["fc1"]["kernel"],
+        1e-6,
+    )

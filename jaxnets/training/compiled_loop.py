@@ -10,6 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxnets.arrays import shape_of
+from jaxnets.compose import INIT_OPTIONS
 from jaxnets.layer import Key
 from jaxnets.sharding import ShardingPlan, place, replicate, use_mesh
 from jaxnets.training.chunk import CAPACITY, chunk_program, step_program
@@ -20,8 +21,6 @@ from jaxnets.training.source import Source
 from jaxnets.training.train_step import Batch, Hparams, Sums, resolve
 
 OnNonFinite = Literal["stop", "skip", "ignore"]
-# `init` runs once, for milliseconds: to optimize it in full would take longer than it saves.
-INIT_OPTIONS = {"xla_backend_optimization_level": 1}
 
 
 @dataclass(frozen=True, eq=False)
