@@ -27,6 +27,7 @@ TPU_ENVIRONMENT = {  # libtpu asks a cloud for them otherwise
     "TPU_WORKER_ID": "0",
     "TPU_STDERR_LOG_LEVEL": "3",
     "TPU_MIN_LOG_LEVEL": "3",
+    "ALLOW_MULTIPLE_LIBTPU_LOAD": "1",  # nothing runs on a TPU, so that none need be locked
 }
 
 
