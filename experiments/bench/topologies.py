@@ -29,6 +29,9 @@ from jaxnets.training.runners import Members
 from jaxnets.training.start import make_loop
 
 ROWS, MEMBERS = 128, 16  # per chip
+STEP_COPIES = (
+    2  # in a program: one in blocks, and one for the rest; collectives and FLOPs are of both
+)
 MNIST, IMAGENET = (28, 28, 1), (224, 224, 3)
 MODELS = {  # with the shape of an example
     "mlp": (lambda: mnist_mlp.model, MNIST),
@@ -158,8 +161,9 @@ def main(name: str, topology: str) -> None:
         "compile_cpu_seconds": round(time.process_time() - began, 1),
         "bytes_per_chip": needed_bytes(compiled),
         "temporary_bytes": memory.temp_size_in_bytes,
-        "collectives_per_step": exchanged,
-        "flops_per_step_and_chip": costs.get("flops"),
+        "step_copies": STEP_COPIES,
+        "collectives": exchanged,
+        "flops_per_chip": costs.get("flops"),
     }
     if not population:
         flops = float(costs.get("flops", 0))

@@ -47,7 +47,7 @@ def problem(**options):
 
 
 def shared(storage, **options):
-    options = {"trials": TRIALS, "epochs": 1, "stale_seconds": 0.4} | options
+    options = {"trials": TRIALS, "epochs": 1, "stale_seconds": 1.0} | options
     return search(problem(), SPACE, key=KEY, storage=storage, **options)
 
 
@@ -84,7 +84,8 @@ def test_two_workers_finish_the_trials_of_one_that_was_killed(tmp_path, expected
         first, second = workers.map(shared, [storage, storage])
     same(first, expected)
     assert first == second
-    assert states(storage) == {"COMPLETE": TRIALS, "FAIL": 16}
+    ended = states(storage)  # both may ask for the last trial at once: one of them gives it back
+    assert ended["COMPLETE"] == TRIALS and ended["FAIL"] >= 16 and len(ended) == 2
 
 
 def test_a_pruner_ends_trials_by_their_scores_after_an_epoch(tmp_path):
