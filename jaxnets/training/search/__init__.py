@@ -15,6 +15,19 @@ Several processes share the trials of one search through Optuna's storage; each 
 
     results = search(
         problem, space, key=jax.random.key(0), trials=64, epochs=9, storage="study.log")
+
+To let another library choose the settings, such as Optuna, use ask and tell:
+
+    study = optuna.create_study(direction="maximize")
+    for generation in range(4):
+        trials = [study.ask() for _ in range(16)]
+        rates = [trial.suggest_float("learning_rate", 1e-5, 1, log=True) for trial in trials]
+        fitted = fit_population(
+            train_step, train, keys=jax.random.split(jax.random.key(generation), 16), epochs=3,
+            batch_size=128, hparams={"learning_rate": jnp.array(rates)}, validation=validation)
+        scores = fitted.history[-1].validation["accuracy"].tolist()
+        for trial, score in zip(trials, scores, strict=True):
+            study.tell(trial, score)  # a trial that diverged has NaN, which Optuna marks as failed
 """
 
 from jaxnets.training.search.algorithms import (
