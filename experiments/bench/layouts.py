@@ -1,178 +1,75 @@
 """Five models trained under every layout of eight devices, each compared with one device.
 
-`python -m experiments.bench.scale` runs this module once per model and precision, in a process with
-eight virtual devices, and once more as two processes of four.
+python -m experiments.bench.layouts --out experiments/results/layouts.json
+python -m experiments.bench.layouts --models mlp --precisions float32
+
+An MLP with dropout, a CNN with batch norm and dropout, ResNet-20, an LSTM and a population of MLPs
+take 12 steps of SGD with momentum: data parallel, fully sharded, tensor parallel and as products of
+these on eight virtual CPU devices, and data parallel in two processes of four. For each layout the
+record has the largest difference of a parameter from the run on one device (relative to the
+parameter's largest element), the share of the sharded parameters that a device holds, and the
+collectives of the compiled chunk. The status is 1 if one is outside its limits. Records in the file
+of other models and precisions are kept.
 """
 
-import json
 import sys
-from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
-import jax
-import jax.numpy as jnp
-import numpy as np
-import optax
-from jax.nn import relu
-from jax.sharding import PartitionSpec
+from experiments import command_line
+from experiments.bench.children import lines
+from experiments.bench.layout_runs import CASES
+from experiments.folder import machine
+from jaxnets.json_files import decode
+from jaxnets.training.report import write_json
 
-from experiments.distributed import initialize
-from jaxnets import (
-    Layer,
-    batch_norm,
-    conv,
-    dense,
-    dropout,
-    flatten,
-    losses,
-    max_pool,
-    models,
-    serial,
-)
-from jaxnets.sharding import to_host
-from jaxnets.training import ShardingPlan, fit, make_train_step
-from jaxnets.training.population import fit_population
-
-STEPS, BATCH_SIZE, CLASSES, MEMBERS = 12, 16, 8, 8
-COLUMNS, ROWS = PartitionSpec(None, "model"), PartitionSpec("model", None)
-FILTERS, CHANNELS = (
-    PartitionSpec(None, None, None, "model"),
-    PartitionSpec(None, None, "model"),
-)
+DEVICES = 8
+DIFFERENCE = {"float32": 1e-5, "float64": 1e-10}  # the largest that is right
+PARTS = {"members x data": 4}  # that sharded parameters are split in; elsewhere one per device
+HELD = 1.15  # a device's share of the sharded parameters, at most, relative to an equal share
 
 
-def mlp() -> Layer:
-    """Two hidden layers with dropout."""
-    hidden = (("fc1", dense(64)), relu, ("drop", dropout(0.2)), ("fc2", dense(32)), relu)
-    return serial(flatten, *hidden, ("head", dense(CLASSES)))
+@dataclass(frozen=True)
+class Config:
+    """Five models trained under every layout of eight devices."""
+
+    out: Path | None = None
+    """The file to write to; records in it that are not run again are kept."""
+    models: tuple[str, ...] = tuple(CASES)
+    """Any of mlp, cnn, resnet20, lstm, population."""
+    precisions: tuple[str, ...] = tuple(DIFFERENCE)
+    """Any of float32, float64."""
 
 
-def cnn() -> Layer:
-    """Two convolutions with batch norm, and dropout."""
-    first = (("conv1", conv(16, (3, 3), use_bias=False)), ("norm1", batch_norm()), relu)
-    second = (("conv2", conv(32, (3, 3), use_bias=False)), ("norm2", batch_norm()), relu)
-    head = (flatten, ("drop", dropout(0.4)), ("head", dense(CLASSES)))
-    return serial(*first, max_pool((2, 2)), *second, max_pool((2, 2)), *head)
+def experiment(config: Config) -> None:
+    """Run the layouts, and print and write their records; exit with 1 if one is not right."""
+    written = config.out is not None and config.out.exists()
+    records = decode(config.out.read_text())["layouts"] if written and config.out else []
+    for name in config.models:
+        for precision in config.precisions:
+            records = [r for r in records if (r["model"], r["precision"]) != (name, precision)]
+            records += layouts(name, precision)
+            if config.out is not None:
+                write_json(config.out, {"layouts": records, "machine": machine()})
+    wrong = [record for record in records if not is_right(record)]
+    print(f"{len(records) - len(wrong)} of {len(records)} layouts within their limits")
+    sys.exit(1 if wrong else 0)
 
 
-def images(dtype: Any) -> tuple[np.ndarray, np.ndarray]:
-    """Random images (96, 8, 8, 1) and classes."""
-    rng = np.random.default_rng(0)
-    return rng.normal(size=(96, 8, 8, 1)).astype(dtype), rng.integers(0, CLASSES, 96)
+def layouts(name: str, precision: str) -> list[dict[str, Any]]:
+    """The records of one model, in one process of eight devices and in two of four."""
+    command = ["experiments.bench.layout_runs", name, precision]
+    one = lines([command], devices=DEVICES)
+    return one + lines([[*command, "--distributed"]] * 2, devices=DEVICES // 2)
 
 
-def sequences(dtype: Any) -> tuple[np.ndarray, np.ndarray]:
-    """Random sequences (96, 8, 8) and classes."""
-    x, y = images(dtype)
-    return x[..., 0], y
-
-
-# Each with its data, and its rules for tensor parallelism.
-CASES: dict[str, tuple[Callable[[], Layer], Callable, list]] = {
-    "mlp": (
-        mlp,
-        images,
-        [("fc1/kernel", COLUMNS), ("fc1/bias", PartitionSpec("model")), ("fc2/kernel", ROWS)],
-    ),
-    "cnn": (
-        cnn,
-        images,
-        [
-            ("conv1/kernel", FILTERS),
-            ("norm1/.*", PartitionSpec("model")),
-            ("conv2/kernel", CHANNELS),
-        ],
-    ),
-    "resnet20": (
-        lambda: models.resnet20(classes=CLASSES),
-        images,
-        [(".*conv.*/kernel", FILTERS)],
-    ),
-    "lstm": (
-        lambda: models.lstm_classifier(CLASSES, units=(32,)),
-        sequences,
-        [("head/kernel", ROWS)],
-    ),
-    "population": (mlp, images, []),
-}
-
-
-def plans(name: str, rules: list) -> dict[str, ShardingPlan]:
-    """The layouts of a model; the members of a population take the place of tensors."""
-    if name == "population":
-        return {
-            "data": ShardingPlan({"batch": 8}),
-            "fsdp": ShardingPlan({"batch": 8}, fsdp=True),
-            "members": ShardingPlan({"members": 8}),
-            "members x data": ShardingPlan({"members": 4, "batch": 2}),
-        }
-    return {
-        "data": ShardingPlan({"batch": 8}),
-        "fsdp": ShardingPlan({"batch": 8}, fsdp=True),
-        "tensor": ShardingPlan({"model": 8}, rules),
-        "fsdp x tensor": ShardingPlan({"batch": 4, "model": 2}, rules, fsdp=True),
-    }
-
-
-def train(name: str, dtype: Any, plan: ShardingPlan | None) -> Any:
-    """The params after `STEPS` steps of SGD with momentum."""
-    build, data, _ = CASES[name]
-    split, model = data(dtype), in_dtype(build(), dtype)
-    options: dict[str, Any] = {"steps": STEPS, "batch_size": BATCH_SIZE, "sharding": plan}
-
-    def step(hparams: Any) -> Any:
-        optimizer = optax.sgd(hparams["learning_rate"], momentum=0.9)
-        return make_train_step(model, optimizer, losses.softmax_cross_entropy)
-
-    if name == "population":
-        keys = jax.random.split(jax.random.key(0), MEMBERS)
-        rates = {"learning_rate": jnp.linspace(0.01, 0.1, MEMBERS, dtype=dtype)}
-        options |= {"strategy": "vmap", "hparams": rates, "keys": keys}
-        return fit_population(step, split, **options).train_states
-    rate = {"learning_rate": jnp.asarray(0.05, dtype)}
-    return fit(step, split, key=jax.random.key(0), hparams=rate, **options).train_state
-
-
-def in_dtype(model: Layer, dtype: Any) -> Layer:
-    """The model with params and state of this dtype, since layers create float32."""
-
-    def init(key: Any, x: Any) -> tuple[Any, Any]:
-        return jax.tree.map(lambda leaf: leaf.astype(dtype), model.init(key, x))
-
-    return Layer(init, model.apply)
-
-
-def compare(one: Any, state: Any) -> dict[str, float]:
-    """The largest difference of a param, and the share of the sharded ones on each device."""
-    params = jax.tree.leaves(state.params)
-    pairs = zip(jax.tree.leaves(to_host(one.params)), map(to_host, params), strict=True)
-    sharded = [leaf for leaf in params if not leaf.is_fully_replicated]
-    held = sum(leaf.addressable_shards[0].data.nbytes for leaf in sharded)
-    return {
-        "difference": max(float(np.abs(a - b).max() / np.abs(a).max()) for a, b in pairs),
-        "sharded": len(sharded),
-        "held": held / max(sum(leaf.nbytes for leaf in sharded), 1),
-    }
-
-
-def main(name: str, precision: str, *wanted: str) -> None:
-    """Print one line of JSON per layout."""
-    if precision == "float64":
-        jax.config.update("jax_enable_x64", True)
-    if jax.process_count() > 1:
-        wanted = ("data",)
-    dtype, rules = np.dtype(precision), CASES[name][2]
-    one = train(name, dtype, None)
-    for layout, plan in plans(name, rules).items():
-        if wanted and layout not in wanted:
-            continue
-        record = compare(one, train(name, dtype, plan))
-        if jax.process_index() == 0:
-            where = {"model": name, "precision": precision, "layout": layout}
-            print(json.dumps(where | {"processes": jax.process_count()} | record), flush=True)
+def is_right(record: dict[str, Any]) -> bool:
+    """Whether a layout gave the run of one device, and spread what it shards."""
+    same = record["difference"] <= DIFFERENCE[record["precision"]]
+    share = HELD / PARTS.get(record["layout"], DEVICES)
+    return same and (record["sharded"] == 0 or record["held"] <= share)
 
 
 if __name__ == "__main__":
-    if "--distributed" in sys.argv:
-        initialize()
-    main(*(word for word in sys.argv[1:] if word != "--distributed"))
+    command_line.main(experiment, Config, keep_compiled=False)

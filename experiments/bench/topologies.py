@@ -1,6 +1,6 @@
 """The library's own chunk of steps, compiled ahead of time for a TPU topology that is not there.
 
-`python -m experiments.bench.scale --parts tpu` runs this module once per program.
+`python -m experiments.bench.scale` runs this module once per program.
 """
 
 import json
@@ -18,7 +18,7 @@ import optax
 from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
 
 from experiments import mnist_cnn, mnist_mlp
-from jaxnets import losses, metrics
+from jaxnets import losses, metrics, models
 from jaxnets.arrays import Examples
 from jaxnets.sharding import ShardingPlan
 from jaxnets.training import make_train_step
@@ -29,15 +29,34 @@ from jaxnets.training.runners import Members
 from jaxnets.training.start import make_loop
 
 ROWS, MEMBERS = 128, 16  # per chip
-# Published peaks of one chip: bfloat16 FLOP/s, and bytes/s of its links to the others.
+STEP_COPIES = (
+    2  # in a program: one in blocks, and one for the rest; collectives and FLOPs are of both
+)
+MNIST, IMAGENET = (28, 28, 1), (224, 224, 3)
+MODELS = {  # with the shape of an example
+    "mlp": (lambda: mnist_mlp.model, MNIST),
+    "cnn": (lambda: mnist_cnn.model, MNIST),
+    "resnet50": (models.resnet50, IMAGENET),
+    "population": (lambda: mnist_cnn.model, MNIST),
+}
+# Published peaks of one chip: bfloat16 FLOP/s, and bytes/s of its links to the others, here 197
+# TFLOP/s and 1,600 Gbit/s; cloud.google.com/tpu/docs/v5e, "Key chip specifications".
 PEAKS = {"v5e": (197e12, 200e9)}
 SIZES = {"f32": 4, "bf16": 2, "s32": 4, "u32": 4, "f16": 2, "pred": 1, "s8": 1, "u8": 1}
 KINDS = ("all-reduce", "all-gather", "reduce-scatter", "all-to-all", "collective-permute")
 
 
-def abstract_loop(train_step: Any, mesh: Any, plan: ShardingPlan, batch: int, members: int) -> Any:
-    """The loop of a run on MNIST's shapes, for a mesh that needs no devices."""
-    data = Examples(np.zeros((2 * batch, 28, 28, 1), np.uint8), np.zeros(2 * batch, np.int32))
+def abstract_loop(
+    train_step: Any,
+    mesh: Any,
+    plan: ShardingPlan,
+    batch: int,
+    members: int,
+    example: tuple[int, ...] = MNIST,
+) -> Any:
+    """The loop of a run on images of this shape, for a mesh that needs no devices."""
+    pixels = np.broadcast_to(np.uint8(0), (2 * batch, *example))  # takes no memory
+    data = Examples(pixels, np.zeros(2 * batch, np.int32))
     options: dict[str, Any] = {"batch_size": batch, "remainder": "drop", "on_nonfinite": "ignore"}
     options |= {"evaluate_every": (1, "epochs"), "devices": 1}
     if members:
@@ -91,6 +110,7 @@ def weak_scaling(flops: float, exchanged: int, chip: str) -> dict[str, float]:
     """Estimated share of the speed of one chip that each of n keeps, with equal work per chip.
 
     The step computes at half the peak, then all-reduces around a ring, without overlap.
+    A pod of v5e has 256 chips; 4,096 are estimated as if the links went on.
     """
     peak, link = PEAKS[chip]
     compute = flops / (peak / 2)
@@ -122,10 +142,11 @@ def main(name: str, topology: str) -> None:
     population = name == "population"
     axis = "members" if population else "batch"
     mesh = Mesh(devices.reshape(-1), (axis,), axis_types=(AxisType.Auto,))
-    step = train_step(mnist_mlp.model if name == "mlp" else mnist_cnn.model)
+    build, example = MODELS[name]
+    step = train_step(build())
     rows, members = (ROWS, MEMBERS * n) if population else (ROWS * n, 0)
     rate = jnp.full(members, 1e-3) if population else jnp.float32(1e-3)
-    loop = abstract_loop(step, mesh, ShardingPlan({axis: n}), rows, members)
+    loop = abstract_loop(step, mesh, ShardingPlan({axis: n}), rows, members, example)
     began = time.process_time()
     compiled = lower(loop, {"learning_rate": rate}).compile()
     memory, costs = compiled.memory_analysis(), compiled.cost_analysis() or {}
@@ -140,8 +161,9 @@ def main(name: str, topology: str) -> None:
         "compile_cpu_seconds": round(time.process_time() - began, 1),
         "bytes_per_chip": needed_bytes(compiled),
         "temporary_bytes": memory.temp_size_in_bytes,
-        "collectives_per_step": exchanged,
-        "flops_per_step_and_chip": costs.get("flops"),
+        "step_copies": STEP_COPIES,
+        "collectives": exchanged,
+        "flops_per_chip": costs.get("flops"),
     }
     if not population:
         flops = float(costs.get("flops", 0))

@@ -34,7 +34,7 @@ ALONE = {
     "by_hand.py",
     "same_bits_runs.py",
     "with_jaxnets.py",
-    "layouts.py",
+    "layout_runs.py",
     "topologies.py",
     "launch.py",
 }  # whose options are not a Config

@@ -11,7 +11,12 @@ data:
     print(results)
     best = retrain(problem, results.best, key=jax.random.key(0))
 
-To let another library choose the settings, such as Optuna (not a dependency), use ask and tell:
+Several processes share the trials of one search through Optuna's storage; each of them runs
+
+    results = search(
+        problem, space, key=jax.random.key(0), trials=64, epochs=9, storage="study.log")
+
+To let another library choose the settings, such as Optuna, use ask and tell:
 
     study = optuna.create_study(direction="maximize")
     for generation in range(4):
@@ -35,6 +40,7 @@ from jaxnets.training.search.algorithms import (
 from jaxnets.training.search.plots import parallel_coordinates, scores
 from jaxnets.training.search.problem import Problem
 from jaxnets.training.search.results import Results, Trial
+from jaxnets.training.search.shared import search
 from jaxnets.training.search.space import Distribution, choice, integers, log_uniform, uniform
 
 __all__ = [
@@ -51,6 +57,7 @@ __all__ = [
     "random_search",
     "retrain",
     "scores",
+    "search",
     "successive_halving",
     "uniform",
 ]

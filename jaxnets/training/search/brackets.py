@@ -20,7 +20,7 @@ from jaxnets.training.report import Reporter
 from jaxnets.training.resume import identity
 from jaxnets.training.runners import Strategy
 from jaxnets.training.search.problem import Problem, Values, check_problem
-from jaxnets.training.search.results import Results, Trial, ranked
+from jaxnets.training.search.results import Results, Trial, check_same_search, ranked
 from jaxnets.training.search.space import Setting, Space
 from jaxnets.training.train_step import TrainState
 
@@ -64,7 +64,7 @@ def run_brackets(
             problem.structure(trial.setting): trial.strategy for trial in results.trials
         }
         bracket_settings = {number: settings[number] for number in numbers}
-        groups = _groups(problem, bracket_settings, key, strategies)
+        groups = groups_of(problem, bracket_settings, key, strategies)
         try:
             trials = _run_bracket(problem, groups, bracket_settings, bracket, rungs, report)
         except Interrupted as interrupted:
@@ -112,9 +112,10 @@ class Group:
         return replace(self, numbers=selected, keys=keys, hparams=hparams, states=states)
 
 
-def _groups(
+def groups_of(
     problem: Problem, settings: dict[int, Setting], key: Key, strategies: dict[Values, Strategy]
 ) -> list[Group]:
+    """The trials by their structures, with known strategies."""
     members: dict[Values, list[int]] = {}
     for number, setting in settings.items():
         members.setdefault(problem.structure(setting), []).append(number)
@@ -144,16 +145,16 @@ def _run_bracket(
             finite = [trial for trial in trials.values() if not trial.diverged]
             best = {t.number for t in ranked(finite, problem.smaller_is_better)[:most]}
             groups = [group.select(best) for group in groups if best & set(group.numbers)]
-        groups = [_train_group(problem, group, epochs, report) for group in groups]
+        groups = [train_group(problem, group, epochs, report) for group in groups]
         for group in groups:
             assert group.strategy is not None  # measured by fit_population
-            scores = _scores(problem, group, group.strategy)
+            scores = scores_of(problem, group, group.strategy)
             for n, score, diverged in zip(group.numbers, scores, group.diverged, strict=True):
                 trials[n] = Trial(n, bracket, settings[n], epochs, score, diverged, group.strategy)
     return tuple(trials.values())
 
 
-def _train_group(problem: Problem, group: Group, epochs: int, report: Reporter) -> Group:
+def train_group(problem: Problem, group: Group, epochs: int, report: Reporter) -> Group:
     """The group, trained up to `epochs`."""
     fitted = fit_population(
         problem.train_step_for(group.structure),
@@ -165,12 +166,14 @@ def _train_group(problem: Problem, group: Group, epochs: int, report: Reporter) 
         start=group.states,
         strategy=group.strategy,
         report=report,
+        devices=problem.devices,
+        sharding=problem.sharding,
     )
     diverged = tuple((fitted.diverged >= 0).tolist())
     return replace(group, states=fitted.train_states, diverged=diverged, strategy=fitted.strategy)
 
 
-def _scores(problem: Problem, group: Group, strategy: Strategy) -> list[float]:
+def scores_of(problem: Problem, group: Group, strategy: Strategy) -> list[float]:
     """Each trial's objective on the validation split; NaN if it is not finite or diverged."""
     assert group.states is not None
     scores = evaluate_population(
@@ -194,16 +197,7 @@ def _load_results(results: Results, brackets: Sequence[Rungs], path: str | Path 
     if path is None or not Path(path).exists():
         return results
     loaded = Results.from_json_lines(path)
-    saved, current = ({**r.header, **r.header["identity"]} for r in (loaded, results))
-    names = [n for n in current if n != "identity" and saved.get(n) != current[n]]
-    if names:
-        lines = "\n".join(
-            f"  {n}: saved {printable(saved.get(n))}, given {printable(current[n])}" for n in names
-        )
-        raise RunError(
-            f"the search in {printable(path)} cannot resume with other settings:\n{lines}\n"
-            "Pass the settings that it was started with, or the path of a new file."
-        )
+    check_same_search(loaded.header, results.header, f"the search in {printable(path)}")
     _check_sizes(loaded, brackets, path)
     return loaded
 

@@ -9,6 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxnets.errors import LayerError, RunError
+from jaxnets.sharding import ShardingPlan
 from jaxnets.training.arguments import as_arrays, count
 from jaxnets.training.check import check_strategy, check_train_step
 from jaxnets.training.runners import Strategy
@@ -34,6 +35,8 @@ class Problem:
       smaller_is_better: True for a loss, False for an accuracy.
       strategy: the strategy of the populations; by default measured once per structure.
       structural: the names of hyperparameters that decide shapes, and so cannot be traced.
+      devices: as in `fit_population`, for the populations of the search.
+      sharding: as in `fit_population`; "members" must divide the trials of each population.
     """
 
     train_step: Any
@@ -44,6 +47,8 @@ class Problem:
     smaller_is_better: bool
     strategy: Strategy | None = None
     structural: tuple[str, ...] = ()
+    devices: int = 1
+    sharding: ShardingPlan | None = None
     _train_steps: dict[Values, Any] = field(default_factory=dict, init=False, repr=False)
 
     def __post_init__(self):

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from jaxnets.errors import RunError
 from jaxnets.messages import printable
 from jaxnets.training.report import to_json
 from jaxnets.training.runners import Strategy
@@ -114,6 +115,24 @@ class Results:
                 "space": space,
                 "identity": self.identity,
             }
+        )
+
+
+def check_same_search(saved: dict[str, Any], current: dict[str, Any], where: str) -> None:
+    """Refuse the header of another search.
+
+    Raises:
+      RunError: names what differs.
+    """
+    saved, current = ({**header, **header["identity"]} for header in (saved, current))
+    names = [n for n in current if n != "identity" and saved.get(n) != current[n]]
+    if names:
+        lines = "\n".join(
+            f"  {n}: saved {printable(saved.get(n))}, given {printable(current[n])}" for n in names
+        )
+        raise RunError(
+            f"{where} cannot resume with other settings:\n{lines}\n"
+            "Pass the settings that it was started with, or the path of a new file."
         )
 
 
