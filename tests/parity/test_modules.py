@@ -78,7 +78,7 @@ def equinox_layer():
             y, state = self.norm(self.fc(x), state)
             return self.head(self.drop(y, key=key)), state
 
-    module, state = eqx.nn.make_with_state(Net)(key)
+    module, state = eqx.nn.make_with_state(Net)(jax.random.key(4))
     arrays, others = eqx.partition(eqx.nn.inference_mode(module), eqx.is_inexact_array)
     paths, structure = jax.tree.flatten_with_path(arrays)
     names = [jax.tree_util.keystr(path, simple=True, separator="/") for path, _ in paths]
