@@ -4,6 +4,7 @@ Each contender is one process for all rounds. The processes compile side by side
 time; once all are ready they are timed alone, one after the other, round by round.
 """
 
+import sys
 import time
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -38,20 +39,26 @@ def take_turns_side_by_side(
       prepare_seconds: a contender that is not ready after this time is left out.
     """
     pairs = [(task, each) for task in tasks for each in (LIMIT, *contenders)]
-    deadline = time.monotonic() + prepare_seconds
+    began = time.monotonic()
+    deadline = began + prepare_seconds
     reasons: dict[Task, dict[str, str]] = {task: {} for task in tasks}
 
     def start(pair: tuple[Task, Contender]) -> Ready | None:
         task, contender = pair
+        name = f"{task.case}, {contender.label}"
         try:
-            return prepared(task, contender, steps, deadline)
+            ready = prepared(task, contender, steps, deadline)
         except LeftOut as why:
             reasons[task][contender.label] = str(why)
+            print(f"{name}: left out", file=sys.stderr, flush=True)
             return None
+        print(f"{name}: ready after {time.monotonic() - began:.0f} s", file=sys.stderr, flush=True)
+        return ready
 
     with ThreadPoolExecutor(workers) as pool:
         ready = [each for each in pool.map(start, pairs) if each is not None]
-    for _ in range(rounds):
+    for number in range(rounds):
+        print(f"round {number + 1} of {rounds}", file=sys.stderr, flush=True)
         for each in tuple(ready):
             try:
                 turn(*each)
