@@ -22,7 +22,7 @@ import numpy as np
 import optax
 
 from experiments import command_line
-from experiments.bench.recurrent import Step, cpu_seconds, processor
+from experiments.bench.recurrent import Step, processor, seconds
 from experiments.timings import turns
 from experiments.timings.turns import describe, in_turn, ratio, summary
 from jaxnets import losses, models
@@ -147,7 +147,8 @@ PEERS: dict[str, Callable[[Config], Step]] = {"jaxnets": ours, "PyTorch": torch}
 def main(config: Config) -> None:
     """Time both, print a line, and write the result."""
     steps = {name: make(config) for name, make in PEERS.items()}
-    times = in_turn({name: partial(cpu_seconds, s) for name, s in steps.items()}, config.rounds)
+    both = in_turn({name: partial(seconds, s) for name, s in steps.items()}, config.rounds)
+    times = {name: [each.cpu for each in t] for name, t in both.items()}
     milliseconds = {name: [1000 * s / config.repeats for s in t] for name, t in times.items()}
     over = ratio(times["jaxnets"], times["PyTorch"])
     summaries = {name: summary(values) for name, values in milliseconds.items()}
