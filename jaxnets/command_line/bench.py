@@ -194,6 +194,7 @@ def table(chunk: np.ndarray, scan: np.ndarray, *, examples: int) -> str:
 
 
 def spread(values: np.ndarray) -> str:
-    """The median, and the quartiles in brackets."""
-    low, median, high = np.quantile(values, (0.25, 0.5, 0.75))
-    return f"{median:#.3g} ({low:#.3g} to {high:#.3g})"
+    """The median, and the quartiles in brackets, to three digits."""
+    quartiles = np.quantile(values, (0.25, 0.5, 0.75))
+    low, median, high = (f"{value:#.3g}".rstrip(".") for value in quartiles)
+    return f"{median} ({low} to {high})"

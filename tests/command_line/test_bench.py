@@ -49,6 +49,7 @@ def test_both_trainings_have_the_same_losses_in_every_turn(run, monkeypatch):
     for (after, _), (_, losses) in zip(results[::2], results[1::2], strict=True):
         np.testing.assert_allclose(after.objectives[0], losses, rtol=1e-4)
     assert len(compared) == 1 and len(results) == 8  # the first turns are not counted
+    np.testing.assert_array_equal(compared[0][0], results[0][0].objectives[0])
 
 
 @pytest.mark.parametrize("wrong", [2.32, np.nan])
@@ -67,4 +68,5 @@ def test_the_table_has_medians_quartiles_and_the_ratio_of_each_round():
         "6.00 (4.00 to 8.00)",
         "2.00 (2.00 to 2.00); above 1, jaxnets is faster",
     ]
+    assert bench.spread(np.array([463.0])) == "463 (463 to 463)"
     assert "20,000 images/s" in lines[0] and "10,000 images/s" in lines[1]
