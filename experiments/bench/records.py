@@ -10,6 +10,7 @@ from typing import Any
 
 from experiments.bench.process import Contender, Process
 from experiments.bench.task import Task
+from jaxnets.command_line.info import processor
 from jaxnets.errors import JSONError
 from jaxnets.files import atomic_append
 from jaxnets.json_files import as_json_errors, read_lines
@@ -80,11 +81,3 @@ def read(paths: Sequence[Path]) -> list[Record]:
     except JSONError as error:
         raise RunError(str(error)) from error
     return records
-
-
-def processor() -> str:
-    """The processor, as the system names it."""
-    cpuinfo = Path("/proc/cpuinfo")
-    lines = cpuinfo.read_text().splitlines() if cpuinfo.exists() else []
-    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
-    return names[0] if names else platform.processor()

@@ -14,6 +14,7 @@ import optax
 import tyro
 
 from jaxnets import data, losses, metrics, models
+from jaxnets.command_line.ranges import check_range
 from jaxnets.compose import serial
 from jaxnets.errors import RunError
 from jaxnets.interop import safetensors
@@ -151,11 +152,7 @@ def _check(options: Options, most: int) -> None:
     """Refuse sizes out of their range before a folder is made."""
     limits = {"epochs": 10**6, "batch_size": options.examples, "hidden": 10**5, "examples": most}
     for name in ("examples", "epochs", "batch_size", "hidden"):
-        if not 1 <= (value := getattr(options, name)) <= limits[name]:
-            raise RunError(
-                f"--{name.replace('_', '-')} expects a number from 1 to {limits[name]:,}, but got "
-                f"{value:,}"
-            )
+        check_range(f"--{name.replace('_', '-')}", getattr(options, name), limits[name])
 
 
 def _folder(out: Path | None) -> Path:

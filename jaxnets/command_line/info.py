@@ -36,11 +36,20 @@ def facts() -> dict[str, str]:
         "python": platform.python_version(),
         "system": platform.platform(),
         "devices": f"{len(devices)} x {devices[0].device_kind} ({jax.default_backend()})",
+        "processor": processor(),
         "processor cores": str(os.cpu_count()),
         "cache": _size(Path(user_cache())),
         "compiled programs": _size(Path(compiled) if compiled else user_cache() / "xla"),
         "data folder": os.environ.get("JAXNETS_DATA_DIR", "not set (JAXNETS_DATA_DIR)"),
     }
+
+
+def processor() -> str:
+    """The processor, as the system names it."""
+    cpuinfo = Path("/proc/cpuinfo")
+    lines = cpuinfo.read_text().splitlines() if cpuinfo.exists() else []
+    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
+    return names[0] if names else platform.processor() or platform.machine()
 
 
 def _size(folder: Path) -> str:

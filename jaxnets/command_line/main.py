@@ -17,6 +17,7 @@ COMMANDS = {
     "report": ("jaxnets.command_line.report", "compare the runs in folders on one web page"),
     "predict": ("jaxnets.command_line.predict", "classify pictures with a saved model"),
     "summary": ("jaxnets.command_line.summary", "what is in the file of a saved model"),
+    "bench": ("jaxnets.command_line.bench", "time training steps on this device"),
     "info": ("jaxnets.command_line.info", "versions, devices and caches"),
 }
 

@@ -2,6 +2,7 @@
 
 import errno
 import json
+import re
 import signal
 import subprocess
 import sys
@@ -13,7 +14,7 @@ from PIL import Image
 
 import jaxnets
 from jaxnets import data
-from jaxnets.command_line import main
+from jaxnets.command_line import bench, main
 from jaxnets.command_line.main import COMMANDS
 from jaxnets.training import Interrupted, fit
 
@@ -77,7 +78,7 @@ def test_info_names_versions_devices_and_caches(command):
     assert status == 0
     lines = {line[:22].strip(): line[22:].strip() for line in out.splitlines()}
     assert lines["jaxnets"] == jaxnets.__version__
-    assert lines.keys() >= {"jax", "python", "devices", "cache", "compiled programs"}
+    assert lines.keys() >= {"jax", "python", "devices", "processor", "cache", "compiled programs"}
 
 
 def test_report_compares_runs_and_writes_one_file(command, tmp_path):
@@ -101,6 +102,10 @@ def test_mistakes_are_told_in_one_line(command, tmp_path):
     assert "--epochs expects" in one_line(command("demo", "--epochs", 0))
     assert "is not empty" in one_line(command("demo", "--out", tmp_path))
     assert command("demo", "--epochs", "many")[0] == 2
+    assert "--steps expects a number from 1 to 4,096" in one_line(command("bench", "--steps", 5000))
+    for option in ("--steps", "--rounds", "--hidden", "--batch-size"):
+        assert f"{option} expects" in one_line(command("bench", "--quick", option, 0))
+    assert "--batch-size expects" in one_line(command("bench", "--batch-size", 60_001))
 
 
 def test_the_demo_trains_and_writes_a_run_with_its_page(command, tmp_path):
@@ -157,6 +162,27 @@ def test_an_interrupted_demo_writes_what_it_has_and_ends_like_an_experiment(
     assert (status, message) == (75, "interrupted\n")
     page = (tmp_path / "run" / "report.html").read_text()
     assert "<title>Interrupted after 4 of 4 steps: A multi-layer perceptron on MNIST" in page
+
+
+def test_bench_prints_the_machine_and_both_times(command):
+    small = ("--hidden=4", "--batch-size=8", "--steps=3", "--rounds=2")
+    status, out, errors = command("bench", "--quick", *small)
+    assert (status, errors) == (0, "")
+    assert f"jaxnets {jaxnets.__version__}, jax " in out and "\ndevice cpu (cpu); processor " in out
+    assert "784-4-10, batch 8, Adam, float32: 2 rounds of 3 steps" in out
+    time = r"[\d.]+ \([\d.]+ to [\d.]+\)"
+    for name in ("jaxnets, compiled chunk", "by hand, jax.lax.scan"):
+        assert re.search(rf"^{name} +{time} ms per step, [\d,]+ images/s$", out, re.M)
+    assert re.search(rf"^by hand / jaxnets +{time}; above 1, jaxnets is faster$", out, re.M)
+
+
+def test_bench_refuses_to_compare_trainings_that_differ(command, monkeypatch):
+    loss = bench.loss_by_hand
+    monkeypatch.setattr(bench, "loss_by_hand", lambda *arguments: 1.1 * loss(*arguments))
+    small = ("--hidden=4", "--batch-size=8", "--steps=2", "--rounds=1")  # not yet compiled
+    status, out, message = command("bench", *small)
+    assert status == 2 and "ms per step" not in out
+    assert "expects the same losses" in message and message.count("\n") == 1
 
 
 def test_a_fault_of_the_program_keeps_its_traceback(monkeypatch):
