@@ -5,6 +5,7 @@ from functools import cache
 from typing import Any
 
 import jax
+import numpy as np
 
 from jaxnets.layer import Array
 from jaxnets.lowering.plain_context import needs_plain
@@ -17,7 +18,7 @@ EIGEN: dict[str, str | bool] = {
 COLUMNS = 128  # kernels with a multiple of 128 columns are slow in Eigen
 
 
-def rows_matmul(x: Array, kernel: Array) -> Array:
+def rows_matmul(x: Array | np.ndarray, kernel: Array | np.ndarray) -> Any:
     """The product x @ kernel, from (..., inputs) to (..., features), as one product of matrices.
 
     With more than one leading axis, the kernel's gradient would contract several axes at once; with
