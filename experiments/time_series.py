@@ -133,7 +133,7 @@ def chosen(config: Config) -> Any:
     return replace(
         config,
         kernels=config.kernels or kernels,
-        longest=config.longest or own.longest,
+        longest=own.longest if config.longest is None else config.longest,
         steps=own.steps if config.steps is None else config.steps,
     )
 

@@ -91,14 +91,6 @@ def network(**children: Layer | Function) -> Callable[[Callable[..., Any]], Laye
             forward(_zeros(spec), **_bind(layers, call))
             return _without_empty(params), _without_empty(state)
 
-        part = jax.jit(initialise, static_argnums=1)
-        whole = jax.jit(initialise, static_argnums=1, compiler_options=INIT_OPTIONS)
-
-        def init(key: Key, x: Any) -> tuple[Params, State]:
-            # Options are for a whole program, not for a part of one that is being traced.
-            traced = isinstance(key, Tracer) or isinstance(jnp.zeros(()), Tracer)
-            return (part if traced else whole)(key, _spec(x))
-
         def apply(
             params: Params, state: State, x: Any, *, key: Key | None = None, train: bool = False
         ) -> tuple[Any, State]:
@@ -120,9 +112,24 @@ def network(**children: Layer | Function) -> Callable[[Callable[..., Any]], Laye
 
             return forward(x, **_bind(layers, call)), state
 
-        return Layer(init, apply)
+        return Layer(_compiled(initialise), apply)
 
     return connect
+
+
+def _compiled(initialise: Callable[..., Any]) -> Callable[[Key, Any], Any]:
+    """The `init` of a layer from a function of a key and the static spec of an input.
+
+    Compiler options are for a whole program, not for a part of one that is being traced.
+    """
+    part = jax.jit(initialise, static_argnums=1)
+    whole = jax.jit(initialise, static_argnums=1, compiler_options=INIT_OPTIONS)
+
+    def init(key: Key, x: Any) -> tuple[Params, State]:
+        traced = isinstance(key, Tracer) or isinstance(jnp.zeros(()), Tracer)
+        return (part if traced else whole)(key, _spec(x))
+
+    return init
 
 
 def _bind(layers: dict[str, Layer], call: Callable[[str, Any], Any]) -> dict[str, Function]:

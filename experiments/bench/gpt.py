@@ -22,7 +22,8 @@ import numpy as np
 import optax
 
 from experiments import command_line
-from experiments.bench.recurrent import Step, processor, seconds
+from experiments.bench.records import processor
+from experiments.bench.recurrent import Step, seconds
 from experiments.timings import turns
 from experiments.timings.turns import describe, in_turn, ratio, summary
 from jaxnets import losses, models

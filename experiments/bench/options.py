@@ -105,6 +105,10 @@ def check_accuracy(config: Config, noise: Sequence[str]) -> None:
     target = config.time_to_accuracy
     if config.processes and target is not None:
         raise RunError("--processes and --time-to-accuracy exclude each other; choose one")
+    if config.side_by_side and (config.processes or target is not None or config.profile):
+        raise RunError(
+            "--side-by-side excludes --processes, --time-to-accuracy and --profile; leave one out"
+        )
     if target is not None and not 0 < target < 1:
         raise RunError(f"--time-to-accuracy expects a share such as 0.99, but got {target}")
     if noise and (target is not None or config.processes):

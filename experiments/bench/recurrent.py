@@ -13,12 +13,10 @@ thread; the result has the number of cores that the process may use.
 
 import importlib
 import os
-import platform
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import jax
@@ -26,6 +24,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from experiments import command_line
+from experiments.bench.records import processor
 from experiments.timings import turns
 from experiments.timings.turns import describe, in_turn, ratio, summary
 from jaxnets import gru, lowering, lstm
@@ -167,14 +166,6 @@ def milliseconds(times: Mapping[str, list[float]], repeats: int) -> dict[str, An
 def ours_over(times: Mapping[str, list[float]]) -> dict[str, Any]:
     """The time of jaxnets, as a multiple of each library's, by round."""
     return {name: ratio(times["jaxnets"], taken) for name, taken in times.items()}
-
-
-def processor() -> str:
-    """The processor's name, where the system tells it."""
-    path = Path("/proc/cpuinfo")
-    lines = path.read_text().splitlines() if path.exists() else []
-    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
-    return names[0] if names else platform.processor()
 
 
 def main(config: Config) -> None:

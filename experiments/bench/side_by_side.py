@@ -8,6 +8,7 @@ import sys
 import time
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 
 from experiments.bench.cases import CASES
 from experiments.bench.process import Contender, LeftOut, Process
@@ -47,7 +48,7 @@ def take_turns_side_by_side(
         task, contender = pair
         name = f"{task.case}, {contender.label}"
         try:
-            ready = prepared(task, contender, steps, deadline)
+            ready = prepared(processes, task, contender, steps, deadline)
         except LeftOut as why:
             reasons[task][contender.label] = str(why)
             print(f"{name}: left out", file=sys.stderr, flush=True)
@@ -55,31 +56,28 @@ def take_turns_side_by_side(
         print(f"{name}: ready after {time.monotonic() - began:.0f} s", file=sys.stderr, flush=True)
         return ready
 
-    with ThreadPoolExecutor(workers) as pool:
-        ready = [each for each in pool.map(start, pairs) if each is not None]
-    for number in range(rounds):
-        print(f"round {number + 1} of {rounds}", file=sys.stderr, flush=True)
-        for each in tuple(ready):
-            try:
-                turn(*each)
-            except LeftOut as why:
-                ready.remove(each)
-                reasons[each[0]][each[1].contender.label] = str(why)
-    return [record for task in tasks for record in finish(task, ready, reasons[task])]
+    with ExitStack() as processes:
+        with ThreadPoolExecutor(workers) as pool:
+            ready = [each for each in pool.map(start, pairs) if each is not None]
+        for number in range(rounds):
+            print(f"round {number + 1} of {rounds}", file=sys.stderr, flush=True)
+            for each in tuple(ready):
+                try:
+                    turn(*each)
+                except LeftOut as why:
+                    ready.remove(each)
+                    reasons[each[0]][each[1].contender.label] = str(why)
+        return [record for task in tasks for record in finish(task, ready, reasons[task])]
 
 
-def prepared(task: Task, contender: Contender, steps: int | None, deadline: float) -> Ready:
-    """A contender's process, which has compiled before the deadline."""
-    process = Process(contender, task)
-    try:
-        answer = process.description
-        answer |= without_seconds(
-            process.ask("prepare", within=max(1.0, deadline - time.monotonic()))
-        )
-        answer |= without_seconds(process.ask("device"))
-    except BaseException:
-        process.__exit__()
-        raise
+def prepared(
+    processes: ExitStack, task: Task, contender: Contender, steps: int | None, deadline: float
+) -> Ready:
+    """A contender's process, which has compiled before the deadline and ends with `processes`."""
+    process = processes.enter_context(Process(contender, task))
+    answer = process.description
+    answer |= without_seconds(process.ask("prepare", within=max(1.0, deadline - time.monotonic())))
+    answer |= without_seconds(process.ask("device"))
     return task, Measurements(contender, steps, answers=[answer]), process
 
 
@@ -97,11 +95,10 @@ def turn(task: Task, measured: Measurements, process: Process) -> None:
 
 
 def finish(task: Task, ready: Sequence[Ready], reasons: dict[str, str]) -> list[Record]:
-    """The records of a case, after its processes have told their memory and ended."""
+    """The records of a case; its processes tell their peak memory, and end."""
     mine = [(measured, process) for each, measured, process in ready if each is task]
     for measured, process in mine:
         measured.answers[0] |= without_seconds(process.stop())
-        process.__exit__()
     records = [*records_of(task, [measured for measured, _ in mine])]
     records += left_out("speed", reasons)
     return [{**setting(task), "side_by_side": True, **record} for record in records]

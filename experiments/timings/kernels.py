@@ -8,7 +8,6 @@ side by side, so the sum of their times can exceed the time of a step.
 """
 
 import gzip
-import json
 import tempfile
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -21,6 +20,7 @@ from experiments import command_line
 from experiments.bench.peers.ours import make
 from experiments.bench.task import Task
 from experiments.timings import turns
+from jaxnets.json_files import decode
 from jaxnets.training import RunError
 
 TASKS = (
@@ -57,7 +57,7 @@ def main(config: Config) -> None:
             with jax.profiler.trace(folder):
                 trainer.steps(config.steps)
             (path,) = Path(folder).rglob("*.trace.json.gz")
-            events = json.loads(gzip.decompress(path.read_bytes()))["traceEvents"]
+            events = decode(gzip.decompress(path.read_bytes()))["traceEvents"]
         kernels = per_step(events, config.steps)
         result = {"case": task.case, "batch_size": task.batch_size, "dtype": task.dtype, **kernels}
         results.append(result)

@@ -29,6 +29,9 @@ from experiments.bench.task import Task
             "--time-to-accuracy expects a share such as 0.99, but got 99.0",
         ),
         (["--time-to-accuracy=0.9", "--processes"], "choose one"),
+        (["--side-by-side=2", "--processes"], "--side-by-side excludes --processes"),
+        (["--side-by-side=2", "--profile=traces"], "and --profile; leave one out"),
+        (["--side-by-side=0"], "--side-by-side expects a number of 1 or more, but got 0"),
         (
             ["--time-to-accuracy=0.9", "--cases=vgg16"],
             "pass --cases mlp,cnn_bn,cnn_5x5,population",
