@@ -51,7 +51,8 @@ def loss_spikes(*, factor: float = 10.0, window: int = 100) -> Monitor:
     """A monitor that warns of spikes in the loss.
 
     A spike is an objective that exceeds the upper quartile of the `window` objectives before it by
-    more than `factor` times their interquartile range; Tukey 1977 calls values beyond 3 "far out".
+    more than `factor` times their interquartile range, and by more than half of its own size: when
+    training has converged, the range is tiny. Tukey 1977 calls values beyond 3 ranges "far out".
     Spikes within `window` steps of a reported one are not reported.
 
     Args:
@@ -76,7 +77,8 @@ def loss_spikes(*, factor: float = 10.0, window: int = 100) -> Monitor:
         if len(series) > window:
             windows = np.lib.stride_tricks.sliding_window_view(series[:-1], window)
             low, high = np.quantile(windows, [0.25, 0.75], axis=1)
-            for i in np.flatnonzero(series[window:] > high + factor * (high - low)).tolist():
+            margin = np.maximum(factor * (high - low), 0.5 * np.abs(high))
+            for i in np.flatnonzero(series[window:] > high + margin).tolist():
                 step = first_step + window + i
                 if step >= quiet_until and high[i] > low[i]:
                     warnings.append(

@@ -39,6 +39,13 @@ def test_noise_and_a_slow_rise_are_not_spikes():
     assert watch(NOISE + np.linspace(0, 1, 400), 50, monitors.loss_spikes()) == []
 
 
+def test_a_rise_by_a_few_percent_of_a_converged_loss_is_no_spike():
+    series = 0.505 + 0.001 * (NOISE - 1)
+    series[250] = 0.5165
+    assert watch(series, 50, monitors.loss_spikes()) == []
+    assert watch(series - 0.505, 50, monitors.loss_spikes()) != []  # near zero, it is
+
+
 def test_there_are_no_warnings_before_the_window_is_full():
     series = NOISE.copy()
     series[50] = 100
