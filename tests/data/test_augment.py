@@ -89,7 +89,9 @@ def test_the_change_of_an_image_depends_only_on_the_key_and_its_index(name):
     part, labels = run(COMPILED[name], X[:4], Y[:4])
     np.testing.assert_allclose(part, whole[:4], atol=name not in EXACT)
     np.testing.assert_array_equal(labels, Y[:4])
-    different = [not (image == whole[0]).all() for image in run(COMPILED[name], X[:1].repeat(6, 0))[0]]
+    different = [
+        not (image == whole[0]).all() for image in run(COMPILED[name], X[:1].repeat(6, 0))[0]
+    ]
     assert any(different)
 
 

@@ -11,6 +11,7 @@ from small_mnist import write_mnist
 
 from experiments import command_line
 
+
 @pytest.fixture(scope="session")
 def small_mnist(tmp_path_factory):
     """A folder with the first rows of each of MNIST's four files."""
