@@ -10,14 +10,26 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
+from counting import count
 
 from experiments import autoencoder, gan, runner
-from jaxnets import data
+from jaxnets import data, dense, dropout, serial
 from jaxnets.interop import safetensors
-from jaxnets.training import Interrupted
+from jaxnets.training import Batch, Interrupted
 
 SCRIPTS = pytest.mark.parametrize("script", [autoencoder, gan])
 SEEDS = pytest.mark.parametrize("seeds", [1, 2])
+NETWORKS = gan.generator, gan.discriminator
+
+
+@pytest.fixture(scope="module", autouse=True)
+def small_networks():
+    """A layer each in place of the networks of the GAN, which take long to compile."""
+    with pytest.MonkeyPatch.context() as patch:
+        generator = serial(("head", dense(28 * 28)), jnp.tanh)
+        patch.setattr(gan, "generator", generator)
+        patch.setattr(gan, "discriminator", serial(("drop", dropout(0.3)), ("head", dense(1))))
+        yield
 
 
 @pytest.fixture(scope="module")
@@ -92,7 +104,23 @@ def test_both_networks_of_a_gan_are_trained_and_saved(whole, tmp_path):
     trained = safetensors.load(tmp_path / "params.safetensors")["params"]
     assert trained.keys() == {"generator", "discriminator"}
     step = gan.AdversarialStep(gan.generator, gan.discriminator, optax.adam(1e-3), 32)
-    start = step.init(jax.random.key(0), jnp.zeros((1, 28, 28, 1), jnp.uint8)).params
+    start = jax.jit(step.init)(jax.random.key(0), jnp.zeros((1, 28, 28, 1), jnp.uint8)).params
     for name, network in trained.items():
         for layer, params in network.items():
             assert abs(params["kernel"] - start[name][layer]["kernel"]).max() > 1e-4
+
+
+def test_a_step_of_the_networks_of_the_script_keeps_the_shapes_of_its_train_state():
+    step = gan.AdversarialStep(*NETWORKS, optax.adam(1e-3), 32)
+    images = jax.ShapeDtypeStruct((60, 28, 28, 1), jnp.uint8)
+    batch = Batch(images, images, jax.ShapeDtypeStruct((60,), jnp.float32))
+    start = jax.eval_shape(step.init, jax.random.key(0), images)
+    assert {name: count(part) for name, part in start.params.items()} == {
+        "generator": 33 * 256 + 257 * 512 + 513 * 784,
+        "discriminator": 785 * 512 + 513 * 256 + 257,
+    }
+    after, sums = jax.eval_shape(step, start, batch)
+    assert jax.tree.map(lambda leaf: leaf.shape, after) == jax.tree.map(
+        lambda leaf: leaf.shape, start
+    )
+    assert {*gan.NAMES} < sums.keys()
