@@ -16,7 +16,7 @@ from jaxnets.training import RunError
 
 ROOT = Path(runner.__file__).parents[1]
 SMALL = {"batch_size": 60, "validation": 40}  # ten steps per epoch
-EPOCHS = 60
+EPOCHS = 30
 
 
 @pytest.fixture(scope="module")
