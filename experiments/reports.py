@@ -13,6 +13,7 @@ from jaxnets import metrics
 from jaxnets.data import Split
 from jaxnets.inspect import plots
 from jaxnets.report_page import Predictions
+from jaxnets.report_page.predictions import judge, matrix
 from jaxnets.training import FitResult, RunError, TrainState, evaluate, predict_proba
 from jaxnets.training.population import (
     PopulationResult,
@@ -48,25 +49,22 @@ class Report(NamedTuple):
 
 def classifier(run: "Run", train_step: Any, result: FitResult) -> Report:
     """Accuracy, loss and confusion matrix of one network."""
-    hparams, dataset = run.config.hparams, run.dataset
-    wanted = resolve(train_step, hparams)[0].metrics
-    wanted |= {"confusion": metrics.confusion_matrix(len(dataset.classes))}
-    test = evaluate(train_step, result.train_state, dataset.test, hparams=hparams, metrics=wanted)
+    by, dataset = {"hparams": run.config.hparams}, run.dataset
+    test = evaluate(train_step, result.train_state, dataset.test, **by)  # compiled for validation
+    probabilities = predict_proba(train_step, result.train_state, dataset.test.x, **by)
+    predicted = Predictions(*dataset.test, probabilities, dataset.classes)
+    counts = matrix(judge(predicted), len(dataset.classes))
     title = f"{what(run)}: test accuracy {test['accuracy']:.2%}"
     title += interruption(run, result)
     drawn = {"curves": plots.curves(result.history, title)} if result.history else {}
     return Report(
         result={"test_accuracy": test["accuracy"], "test_loss": test["loss"]},
-        figures={**drawn, "confusion": plots.confusion(test["confusion"], dataset.classes, title)},
+        figures={**drawn, "confusion": plots.confusion(counts, dataset.classes, title)},
         text=f"test accuracy {test['accuracy']:.2%}, loss {test['loss']:.4f}, after "
         f"{int(result.train_state.step)} steps in {result.train_seconds:.1f} s of training "
         f"({result.samples_per_second:,.0f} samples/s) and {result.compile_seconds:.1f} s of "
         "compiling",
-        predicted=Predictions(
-            *dataset.test,
-            predict_proba(train_step, result.train_state, dataset.test.x, hparams=hparams),
-            dataset.classes,
-        ),
+        predicted=predicted,
     )
 
 

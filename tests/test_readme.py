@@ -4,12 +4,15 @@ import re
 from pathlib import Path
 
 import pytest
+from small_mnist import write_mnist
 
 README = Path(__file__).parents[1] / "README.md"
 
 
 @pytest.mark.slow
-def test_the_listing_trains_a_network(capsys):
+def test_the_listing_trains_a_network(tmp_path, monkeypatch, capsys):
+    digits = write_mnist(tmp_path, train=20_000, test=1_000)  # enough for one epoch
+    monkeypatch.setenv("JAXNETS_DATA_DIR", str(digits))
     [listing] = re.findall(r"^```python\n(.*?)^```", README.read_text("utf-8"), re.M | re.S)
     names = {}
     exec(compile(listing.replace("epochs=3", "epochs=1"), "README.md", "exec"), names)

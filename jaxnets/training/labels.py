@@ -15,6 +15,7 @@ from jaxnets.errors import RunError
 from jaxnets.layer import Array
 from jaxnets.metrics import Metric
 from jaxnets.training.chunk import step_program
+from jaxnets.training.programs import program
 from jaxnets.training.train_step import Batch, Hparams, TrainStep, refuse_unused, resolve
 
 Criterion = Metric | Callable[[Any, Any], Array]  # a metric or a loss
@@ -47,7 +48,7 @@ def check_data(
             continue
         x = jax.tree.map(lambda leaf: shape_of(batch_size, leaf), split.x)
         try:
-            outputs = jax.eval_shape(step.predict_batch, train_state, x)
+            outputs = output_shapes(train_step, train_state, x, hparams)
         except (TypeError, ValueError) as error:
             raise RunError(
                 f"{where}: the model cannot take the {name} inputs {_shapes(split.x)}: "
@@ -82,6 +83,19 @@ def _check_step(
     except (TypeError, ValueError):
         _check_shapes(where, "training", outputs, data.y, criteria)
         raise
+
+
+def output_shapes(train_step: Any, train_state: Any, x: Any, hparams: Hparams) -> Any:
+    """The shapes of the outputs with `train=False`, of arrays or shapes; traced once for each."""
+    return program(train_step, _make_outputs).eval_shape(train_state, x, hparams)
+
+
+def _make_outputs(step: Callable[[], Any]) -> Callable[..., Any]:
+    def outputs(train_state: Any, x: Any, hparams: Hparams) -> Any:
+        train_step, _ = resolve(step(), hparams)
+        return train_step.predict_batch(train_state, x)
+
+    return outputs
 
 
 def criteria_of(metrics: Mapping[str, Metric]) -> dict[str, Criterion]:

@@ -94,9 +94,8 @@ def validate(run: Run, plan: Plan, rows: int | None = None) -> dict[str, Any] | 
         split = split.read(np.arange(rows))
     elif rows is not None:
         split = jax.tree.map(lambda array: array[:rows], split)
-    return evaluate_members(
-        loop.train_step, run.train_state, split, plan.hparams, loop.runner, run.diverged
-    )
+    state = (run.train_state, split, plan.hparams, loop.runner, run.diverged)
+    return evaluate_members(loop.train_step, *state, checked=True)
 
 
 def _complete(record: Record, plan: Plan, progress: Progress) -> Progress:

@@ -7,6 +7,7 @@ from pathlib import Path
 import jax
 import pytest
 from own_files import write_cnn, write_loans, write_pets
+from small_mnist import write_mnist
 
 ROOT = Path(__file__).parents[2]
 DOCS = ROOT / "docs"
@@ -21,12 +22,19 @@ def listings(page):
         yield "\n" * text.count("\n", 0, match.start(1)) + match[1]
 
 
+@pytest.fixture(scope="module")
+def digits(tmp_path_factory):
+    """A folder with a quarter of MNIST, which is enough for what the pages assert."""
+    return write_mnist(tmp_path_factory.mktemp("digits"), train=20_000, test=1_000)
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize(
     "page", [page for page in PAGES if [*listings(page)]], ids=lambda page: page.stem
 )
-def test_the_listings_of_a_page_run_one_after_another(page, tmp_path, monkeypatch):
+def test_the_listings_of_a_page_run_one_after_another(page, digits, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)  # some save a run
+    monkeypatch.setenv("JAXNETS_DATA_DIR", str(digits))
     if page.stem == "data":
         write_pets(tmp_path)
         write_loans(tmp_path)

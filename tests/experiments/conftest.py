@@ -1,37 +1,21 @@
 """A small MNIST on the disk, and an isolated environment for experiments."""
 
-import gzip
 import signal
 import sys
 import warnings
 from dataclasses import dataclass
-from pathlib import Path
 
 import jax
 import pytest
+from small_mnist import write_mnist
 
 from experiments import command_line
-from jaxnets import data
-
-PACKAGED = Path(data.__file__).parent / "mnist"
-FILES = {"train": 640, "t10k": 200}  # the number of rows of each split to keep
-
-
-def first_rows(path, rows):
-    """The IDX content of the first rows of a packaged file."""
-    content = gzip.decompress(path.read_bytes())
-    header, row = (16, 28 * 28) if "images" in path.name else (8, 1)
-    return content[:4] + rows.to_bytes(4, "big") + content[8 : header + rows * row]
 
 
 @pytest.fixture(scope="session")
 def small_mnist(tmp_path_factory):
     """A folder with the first rows of each of MNIST's four files."""
-    folder = tmp_path_factory.mktemp("mnist")
-    for path in PACKAGED.glob("*.gz"):
-        rows = FILES[path.name.split("-")[0]]
-        (folder / path.name).write_bytes(gzip.compress(first_rows(path, rows), 1))
-    return folder
+    return write_mnist(tmp_path_factory.mktemp("mnist"), train=640, test=200)
 
 
 @pytest.fixture

@@ -6,9 +6,12 @@ import sys
 from contextlib import nullcontext
 
 import pytest
+from counting import abstract, count
+from matplotlib.figure import Figure
 
 from experiments import runner
 from experiments.decks import fashion_seeds, s0, s1, s2, s3, s4, slides
+from jaxnets import batch_norm, dense, flatten, scale_pixels, serial
 from jaxnets.training import Checkpoints, Interrupted, RunError
 
 
@@ -70,6 +73,10 @@ def test_s2_evaluates_on_the_validation_digits_every_few_updates(run_script):
 
 
 def test_s2_is_resumed_after_a_signal_bit_for_bit(small_mnist, tmp_path, monkeypatch, capsys):
+    layers = scale_pixels(), flatten, ("norm", batch_norm()), ("head", dense(10))
+    monkeypatch.setattr(s2, "model", serial(*layers))  # compiles quickly
+    monkeypatch.setattr(Figure, "savefig", lambda *arguments, **options: None)
+
     def run(out, **options):
         small = {"data_dir": small_mnist, "validation": 40, "epochs": 2, "batch_size": 60}
         config = s2.Config(out=tmp_path / out, validation_frequency=7, **small, **options)
@@ -120,12 +127,15 @@ def test_s3_compares_regularizers_and_reports_a_spread(run_script, tmp_path, mon
     assert decaying == [f"Adam, cosine from {max(validated, key=validated.get)}, batch 32"]
 
 
-def test_s4_finds_the_least_squares_line_and_runs_every_optimizer(run_script):
+def test_s4_finds_the_least_squares_line_and_runs_every_optimizer(run_script, monkeypatch):
+    assert count(abstract(s4.lenet5, 28, 28, 1)[0]) == 61_706
+    linear = serial(scale_pixels(), flatten, ("head", dense(10)))  # compiles quickly
+    monkeypatch.setattr(s4, "lenet5", linear)
     here, pictures, _ = run_script(s4, batch_size=60)
     assert float(here["w by gradient descent"].split()[-1]) < 1e-5
     assert float(here["w by SGD"].split()[-1]) < 0.1
     assert here["error of [14, 11, 16] for 3"] == "+0.1328"
-    assert here["parameters of LeNet-5"] == "61,706"
+    assert here["parameters of LeNet-5"] == "7,850"  # those of the network in its place
     steps = {name for name in here if name.startswith("steps down to F < 0.01, ")}
     assert len(steps) == 7 and here["steps down to F < 0.01, Adam"].isdigit()
     assert pictures == {"linear_regression", "optimizers", "kernels", "curves", "confusion"}

@@ -9,17 +9,19 @@ from jaxnets.playground.options import Options, change
 from jaxnets.playground.session import Session
 
 STEPS = 23  # more than an epoch of each
-CONFIGURATIONS = [  # few structures, which compile
-    {},
-    {"data": "spiral", "noise": 0.2, "share": 80, "seed": 2**20 - 10**6},
+CONFIGURATIONS = [  # every kind of option, in few programs: each takes seconds to compile
+    {
+        **{"data": "spiral", "noise": 0.2, "share": 80, "seed": 2**20 - 10**6},
+        **{"penalty": "L2", "penalty_rate": 0.03, "activation": "sigmoid"},
+    },
     {"data": "xor", "features": ["x1*x2", "sin x1"], "activation": "relu", "batch": 30},
     {"data": "gauss", "penalty": "L1", "penalty_rate": 0.01, "hidden": []},
-    {"penalty": "L2", "penalty_rate": 0.03, "activation": "sigmoid"},
-    {"task": "regression", "data": "plane", "rate": 0.01},
+    {
+        **{"task": "regression", "data": "plane", "rate": 0.01},
+        **{"batch_norm": True, "dropout": 0.3, "batch": 12},
+    },
     {"task": "regression", "data": "hills", "activation": "linear", "hidden": [2, 3, 4, 2]},
-    {"batch_norm": True, "dropout": 0.3, "batch": 12},
-    {"hidden": [1, 2, 3, 4, 5, 6], "seed": 2},
-    {"data": "mnist 3 8", "noise": 0.1},
+    {"data": "mnist 3 8", "noise": 0.1, "hidden": [1, 2, 3, 4, 5, 6], "seed": 2},
     {"seeds": 4, "seed": 7, "optimizer": "adam", "rate": 0.003, "batch": 25, "hidden": [5, 2]},
 ]
 
