@@ -1,4 +1,4 @@
-"""All pictures below some folders on one sheet, to be looked at.
+"""All pictures below some folders on one contact sheet.
 
 python -m experiments.contact_sheet runs experiments/results
 """

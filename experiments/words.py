@@ -1,4 +1,4 @@
-"""Word vectors of your own text: skip-gram, nearest words, analogies, and a map.
+"""Word vectors of a text: skip-gram, nearest words, analogies, and a map.
 
 python -m experiments.words --text book.txt
 python -m experiments.words --text book.txt --words king queen tea --analogies man king woman
@@ -129,7 +129,7 @@ def draw(vectors: WordVectors, groups: dict[str, list[str]], title: str) -> Figu
 
 
 def experiment(config: Config) -> None:
-    """Train the vectors, and print and draw what they know."""
+    """Train the vectors; print nearest words and analogies, and draw the map."""
     if len(config.analogies) % 3:
         raise DataError(
             f"--analogies expects three words for each, but got {len(config.analogies)}; write "

@@ -72,8 +72,8 @@ def from_folder(
       SHA-256 per class, over the names and contents of its files.
 
     Raises:
-      DataError: the folder has not this form, files are damaged, the sizes differ and `size` is
-        None, or a class is too small to hold out a picture of it.
+      DataError: the folder is not arranged like this, files are damaged, the sizes differ and
+        `size` is None, or a class is too small to hold out a picture of it.
     """
     where, shape = "from_folder", as_size("from_folder", size)
     [memory] = as_integers(where, error=DataError, memory=memory)

@@ -76,10 +76,10 @@ def _choose(name: str) -> Archive:
 
 
 def _find(archive: Archive, folders: Sequence[Path]) -> list[Path]:
-    """The paths of the training and the test file in the folders; without those that miss."""
+    """The paths of the training and the test file in the folders, of those that exist."""
     places = ([f / name for f in folders for name in file.names] for file in archive.files)
-    found = (next(filter(os.path.isfile, paths), None) for paths in places)
-    return [path for path in found if path is not None]
+    paths = (next(filter(os.path.isfile, candidates), None) for candidates in places)
+    return [path for path in paths if path is not None]
 
 
 def _from_cache(archive: Archive) -> SeriesDataset:
