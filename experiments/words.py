@@ -96,7 +96,7 @@ def train(config: Config, lines: Sequence[str]) -> tuple[WordVectors, Any]:
     return WordVectors(vocabulary.tokens, result.train_state.params["input"][2:]), result
 
 
-def chosen(config: Config, vectors: WordVectors) -> tuple[str, ...]:
+def choose(config: Config, vectors: WordVectors) -> tuple[str, ...]:
     """The words to show; raises `DataError` for one without a vector."""
     words = config.words or vectors.words[100:400:50] or vectors.words[:5]
     for word in (*words, *config.analogies):
@@ -144,7 +144,7 @@ def experiment(config: Config) -> None:
     began = time.process_time()
     vectors, fitted = train(config, lines)
     seconds = time.process_time() - began
-    words, n = chosen(config, vectors), config.neighbours
+    words, n = choose(config, vectors), config.neighbours
     near = {word: vectors.nearest(word, n) for word in words}
     for word, found in near.items():
         print(f"{word}: {', '.join(f'{other} {cosine:.2f}' for other, cosine in found)}")

@@ -152,7 +152,7 @@ def _run(program: bytes, tree: dict[str, Any]) -> Forward:
 
 
 def _check_convention(version: int) -> None:
-    """Refuse a program that is called in another way than this JAX calls; JAX does not check it."""
+    """Refuse a calling convention that this JAX lacks, which JAX itself does not check."""
     oldest = jax.export.minimum_supported_calling_convention_version
     newest = jax.export.maximum_supported_calling_convention_version
     if not oldest <= version <= newest:

@@ -157,9 +157,9 @@ def open_study(
             "search expects Optuna, which shares trials between processes, but it is not "
             "installed; pip install 'jaxnets[search]'"
         ) from error
-    from jaxnets.training.search.drawn import Drawn
+    from jaxnets.training.search.sampler import SettingsSampler
 
-    choices["sampler"] = choices["sampler"] or Drawn(settings)
+    choices["sampler"] = choices["sampler"] or SettingsSampler(settings)
     choices["pruner"] = choices["pruner"] or optuna.pruners.NopPruner()
     direction = "minimize" if results.smaller_is_better else "maximize"
     study = optuna.create_study(
@@ -192,7 +192,7 @@ def as_optuna(distribution: Distribution) -> Any:
     """The distribution in Optuna's types."""
     from optuna import distributions
 
-    from jaxnets.training.search.drawn import in_study
+    from jaxnets.training.search.sampler import in_study
 
     if distribution.kind == "choice":
         return distributions.CategoricalDistribution(tuple(map(in_study, distribution.arguments)))
@@ -206,6 +206,6 @@ def from_study(distribution: Distribution, value: Any) -> Any:
     """The value of a setting from what Optuna stored."""
     if distribution.kind != "choice" or not isinstance(value, str):
         return value
-    from jaxnets.training.search.drawn import in_study
+    from jaxnets.training.search.sampler import in_study
 
     return next(option for option in distribution.arguments if in_study(option) == value)
