@@ -1,4 +1,4 @@
-"""All pictures below some folders on one sheet, to be looked at.
+"""All pictures below some folders on one contact sheet.
 
 python -m experiments.contact_sheet runs experiments/results
 """
@@ -27,7 +27,7 @@ class Config:
     folders: Annotated[tuple[Path, ...], tyro.conf.Positional]
     """The folders; every PNG below them is shown, with its path."""
     out: Path | None = None
-    """The file to write; by default contact_sheet.png, here."""
+    """The file to write; by default runs/contact_sheet.png."""
     columns: int = 3
     """Columns of pictures; a picture goes into the shortest."""
     width: int = 640
@@ -37,7 +37,7 @@ class Config:
 def experiment(config: Config) -> None:
     """Write the sheet."""
     paths = sorted({path for folder in config.folders for path in folder.rglob("*.png")})
-    out = config.out or Path("contact_sheet.png")
+    out = config.out or Path("runs") / "contact_sheet.png"
     paths = [path for path in paths if path.absolute() != out.absolute()]
     if not paths or config.columns < 1 or config.width < 100:
         raise RunError(
@@ -55,6 +55,7 @@ def experiment(config: Config) -> None:
     for tile, place in places:
         sheet.paste(tile, place)
     sheet.save(content := BytesIO(), "PNG")
+    out.parent.mkdir(parents=True, exist_ok=True)
     with atomic_write(out) as file:
         file.write(content.getbuffer())
     print(f"{len(paths)} pictures in {out}")

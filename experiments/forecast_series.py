@@ -65,14 +65,14 @@ def ecg(folder: Path | None) -> np.ndarray:
     except OSError as error:
         raise DataError(f"{printable(path)} cannot be read: {printable(error)}") from error
     if hashlib.sha256(content).hexdigest() != ECG_SHA256:
-        raise DataError(f"{printable(path)} has not the SHA-256 {ECG_SHA256}; copy it again")
+        raise DataError(f"{printable(path)} does not have the SHA-256 {ECG_SHA256}; copy it again")
     raw = np.load(BytesIO(content), allow_pickle=False)["ecg"].astype(np.float64)
     raw = raw[: len(raw) // ECG_STEP * ECG_STEP]
     return ((raw - 1024) / 200).reshape(-1, ECG_STEP).mean(1)
 
 
 def as_dataset(name: str, series: np.ndarray) -> Dataset:
-    """The name and the checksum of a series, as a run writes them down."""
+    """The name and the checksum of a series, for the files of a run."""
     checksums = {"series": hashlib.sha256(series.tobytes()).hexdigest()}
     empty = Split(series[:0], series[:0])
     return Dataset(empty, empty, name, f"{len(series)} values", checksums, ())

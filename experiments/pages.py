@@ -14,7 +14,7 @@ from jaxnets.training.train_step import Hparams, resolve
 def network(
     train_step: Any, train_state: Any, x: Any, *, hparams: Hparams, population: bool
 ) -> Network | None:
-    """The network of the page, of a population the first; None for train steps of one's own."""
+    """The network of the page, of a population the first member; None for custom train steps."""
     step, _ = resolve(train_step, hparams)
     if not isinstance(step, TrainStep):
         return None

@@ -1,7 +1,7 @@
 """Reports at the end of a run: test results as numbers, figures and text."""
 
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple, Protocol
 
 import jax
 import jax.numpy as jnp
@@ -25,10 +25,16 @@ from jaxnets.training.population import (
 )
 from jaxnets.training.train_step import Hparams, resolve
 
-if TYPE_CHECKING:
-    from experiments.runner import Run
-
 CALIBRATION_ERROR = metrics.expected_calibration_error()
+
+
+class Run(Protocol):
+    """What a report takes from a `runner.Run`."""
+
+    name: str
+    config: Any
+    dataset: Any
+    interrupted: Any
 
 
 class Report(NamedTuple):

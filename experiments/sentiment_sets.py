@@ -84,7 +84,7 @@ def _content(folder: Path, file: File) -> tuple[Path, bytes]:
         raise DataError(f"{printable(path)} cannot be read: {printable(error)}") from error
     if hashlib.sha256(content).hexdigest() != file.sha256:
         raise DataError(
-            f"{printable(path)} has not the SHA-256 {file.sha256} (unpacked); copy it again"
+            f"{printable(path)} does not have the SHA-256 {file.sha256} (unpacked); copy it again"
         )
     return path, content
 

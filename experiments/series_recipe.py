@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 
 from jaxnets import Layer, models
-from jaxnets.data import Dataset, Scaling, Series, SeriesDataset, Split, fit_standard
+from jaxnets.data import Dataset, Scaling, Series, Split, fit_standard
 from jaxnets.models.series import SIZES
 from jaxnets.training import RunError
 
@@ -27,7 +27,7 @@ def build(network: str, classes: int, width: int, kernels: tuple[int, int, int])
     return models.resnet1d(classes, (width, 2 * width, 2 * width))
 
 
-def prepare(dataset: SeriesDataset, longest: int) -> Dataset:
+def prepare(dataset: Dataset[Series], longest: int) -> Dataset[Split]:
     """The data set with both splits, scaled by the training values and stretched to one length.
 
     Every channel gets mean 0 and variance 1 over the training cases. Every series is stretched to

@@ -116,35 +116,35 @@ def experiment(config: Config) -> None:
     out.mkdir(parents=True, exist_ok=True)
     rows = {}
     for name in config.sets:
-        single = chosen(replace(config, sets=(name,), out=out / name))
-        dataset = prepare(data.load_series(name, data_dir=config.data_dir), single.longest)
-        rows[name] = (cross_validate if config.folds else train_and_test)(single, dataset)
+        recipe = recipe_of(config, name)
+        single = replace(config, sets=(name,), out=out / name, **recipe._asdict())
+        dataset = prepare(data.load_series(name, data_dir=config.data_dir), recipe.longest)
+        run = cross_validate if config.folds else train_and_test
+        rows[name] = run(single, recipe, dataset)
         print(describe(name, rows[name]), flush=True)
     write_json(
         out / "result.json", {"sets": rows, "peers": PEERS, **machine(), "processor": processor()}
     )
 
 
-def chosen(config: Config) -> Any:
-    """The options of one set, with its own lengths and steps where the command gives none."""
-    (name,) = config.sets
+def recipe_of(config: Config, name: str) -> Recipe:
+    """The lengths and steps of a set: the command's, or its own where the command gives none."""
     own = RECIPES.get(name, Recipe())
     kernels = SIZES if config.network == "resnet1d" else own.kernels
-    return replace(
-        config,
-        kernels=config.kernels or kernels,
-        longest=own.longest if config.longest is None else config.longest,
-        steps=own.steps if config.steps is None else config.steps,
+    return Recipe(
+        own.steps if config.steps is None else config.steps,
+        own.longest if config.longest is None else config.longest,
+        config.kernels or kernels,
     )
 
 
-def train_and_test(config: Config, dataset: Dataset) -> dict[str, Any]:
+def train_and_test(config: Config, recipe: Recipe, dataset: Dataset[Split]) -> dict[str, Any]:
     """Train a network per seed, and evaluate each once on the test split."""
     run = runner.Run("time_series", config, dataset)
     train, test = dataset.train, dataset.test
-    model = build(config.network, len(dataset.classes), config.width, config.kernels)
-    train_step, began = make_step(config, model), time.process_time()
-    fitted = fit(config, train_step, train, run.saved("training"))
+    model = build(config.network, len(dataset.classes), config.width, recipe.kernels)
+    train_step, began = make_step(config, recipe.steps, model), time.process_time()
+    fitted = fit(config, recipe.steps, train_step, train, run.saved("training"))
     cpu_seconds = time.process_time() - began
     values, _ = evaluate_members(train_step, fitted, test)
     accuracy = spread(values["accuracy"])
@@ -166,15 +166,15 @@ def train_and_test(config: Config, dataset: Dataset) -> dict[str, Any]:
     return run.write(result, {"evidence": figure})
 
 
-def cross_validate(config: Config, dataset: Dataset) -> dict[str, Any]:
+def cross_validate(config: Config, recipe: Recipe, dataset: Dataset[Split]) -> dict[str, Any]:
     """The accuracy on the training series that are held out, each once for every seed."""
     train = dataset.train
-    model = build(config.network, len(dataset.classes), config.width, config.kernels)
-    train_step, began = make_step(config, model), time.process_time()
+    model = build(config.network, len(dataset.classes), config.width, recipe.kernels)
+    train_step, began = make_step(config, recipe.steps, model), time.process_time()
     right, fold = [], folds(train.y, config.folds, config.seed)
     for number in range(config.folds):
         rest = Split(train.x[fold != number], train.y[fold != number])
-        fitted = fit(config, train_step, rest, {})
+        fitted = fit(config, recipe.steps, train_step, rest, {})
         held_out = Split(train.x[fold == number], train.y[fold == number])
         values, _ = evaluate_members(train_step, fitted, held_out)
         right.append(values["accuracy"] * len(held_out.y))
@@ -183,9 +183,9 @@ def cross_validate(config: Config, dataset: Dataset) -> dict[str, Any]:
     return {"validation_accuracy": spread(accuracy)._asdict(), "cpu_seconds": cpu_seconds}
 
 
-def make_step(config: Config, model: Layer) -> TrainStep:
+def make_step(config: Config, steps: int, model: Layer) -> TrainStep:
     """A step of AdamW on one cycle."""
-    cycle = optax.cosine_onecycle_schedule(max(1, config.steps), config.learning_rate)
+    cycle = optax.cosine_onecycle_schedule(max(1, steps), config.learning_rate)
     return make_train_step(
         model,
         optax.adamw(cycle, weight_decay=config.weight_decay),
@@ -195,7 +195,7 @@ def make_step(config: Config, model: Layer) -> TrainStep:
 
 
 def fit(
-    config: Config, train_step: TrainStep, train: Split, saved: dict[str, Any]
+    config: Config, steps: int, train_step: TrainStep, train: Split, saved: dict[str, Any]
 ) -> PopulationResult:
     """One network per seed, one after another in one program: convolutions are slow under vmap."""
     with console() as shown:
@@ -203,10 +203,10 @@ def fit(
             train_step,
             train,
             keys=runner.seed_keys(config.seed, config.seeds),
-            steps=config.steps,
+            steps=steps,
             batch_size=min(config.batch_size, len(train.y)),
             strategy="map",
-            evaluate_every=(max(1, config.steps), "steps"),
+            evaluate_every=(max(1, steps), "steps"),
             report=shown,
             **saved,
         )

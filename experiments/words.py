@@ -1,4 +1,4 @@
-"""Word vectors of your own text: skip-gram, nearest words, analogies, and a map.
+"""Word vectors of a text: skip-gram, nearest words, analogies, and a map.
 
 python -m experiments.words --text book.txt
 python -m experiments.words --text book.txt --words king queen tea --analogies man king woman
@@ -96,7 +96,7 @@ def train(config: Config, lines: Sequence[str]) -> tuple[WordVectors, Any]:
     return WordVectors(vocabulary.tokens, result.train_state.params["input"][2:]), result
 
 
-def chosen(config: Config, vectors: WordVectors) -> tuple[str, ...]:
+def choose(config: Config, vectors: WordVectors) -> tuple[str, ...]:
     """The words to show; raises `DataError` for one without a vector."""
     words = config.words or vectors.words[100:400:50] or vectors.words[:5]
     for word in (*words, *config.analogies):
@@ -129,7 +129,7 @@ def draw(vectors: WordVectors, groups: dict[str, list[str]], title: str) -> Figu
 
 
 def experiment(config: Config) -> None:
-    """Train the vectors, and print and draw what they know."""
+    """Train the vectors; print nearest words and analogies, and draw the map."""
     if len(config.analogies) % 3:
         raise DataError(
             f"--analogies expects three words for each, but got {len(config.analogies)}; write "
@@ -144,7 +144,7 @@ def experiment(config: Config) -> None:
     began = time.process_time()
     vectors, fitted = train(config, lines)
     seconds = time.process_time() - began
-    words, n = chosen(config, vectors), config.neighbours
+    words, n = choose(config, vectors), config.neighbours
     near = {word: vectors.nearest(word, n) for word in words}
     for word, found in near.items():
         print(f"{word}: {', '.join(f'{other} {cosine:.2f}' for other, cosine in found)}")

@@ -46,7 +46,7 @@ class CheckpointWarning(UserWarning):
 
 
 class ModelFileError(ValueError):
-    """A model cannot be saved or loaded, or what it is given does not fit; says how to fix it."""
+    """A model cannot be saved or loaded, or its input does not fit; says how to fix it."""
 
 
 class ModelFileWarning(UserWarning):

@@ -113,9 +113,9 @@ def without_padding(x: Padded, fill: Any = 0) -> Any:
 def with_valid_steps(x: Padded) -> Any:
     """The values, with a valid step of the batch in place of each step of padding.
 
-    A function of one step that has finite values and derivatives on the data then has them in the
-    padding too, as `log` has not at 0. A row is filled with its own first step, an empty row with
-    that of another; if all are empty, with ones.
+    So a function of one step that has finite values and derivatives on the data also has them in
+    the padding; on padding of zeros, `log` would not. A row is filled with its own first step, an
+    empty row with that of another; if all are empty, with ones.
     """
     values, lengths = jnp.asarray(x.values), jnp.asarray(x.lengths)
     if 0 in values.shape[:2]:
@@ -127,7 +127,7 @@ def with_valid_steps(x: Padded) -> Any:
 
 
 def reverse_steps(x: Any) -> Any:
-    """The steps of each row in reverse order; those of a padded batch keep the padding behind."""
+    """The steps of each row in reverse order; the padding of a padded batch stays at the end."""
     values, lengths = unpad(x)
     if lengths is None:
         return values[:, ::-1]

@@ -58,7 +58,7 @@ def scan_over_time(cell: Layer, carry: Callable[[Any], Any]) -> Layer:
 
 
 def recurrent(cell: Layer, carry: Callable[[Any], Any]) -> Layer:
-    """A recurrent layer from a cell of one's own, for arrays and padded batches.
+    """A recurrent layer from a custom cell, for arrays and padded batches.
 
     In the padding the carry stays as it was and the output is 0. Given `(carry, x)` instead of `x`,
     the layer starts from that carry and returns `(carry, y)`, as `lstm` does.

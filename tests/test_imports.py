@@ -2,6 +2,7 @@
 
 import ast
 import graphlib
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -21,8 +22,7 @@ LAYERS = (  # each may import from those above it in this list, and from its own
     {"layers", "losses", "metrics"},
     {"models", "data"},
     {"training", "inspect"},
-    {"word_vectors"},
-    {"interop", "export", "saved_model"},
+    {"interop", "export", "saved_model", "word_vectors"},
     {"report_page", "playground"},
     {"command_line", "__main__"},
 )
@@ -79,6 +79,13 @@ def test_every_part_of_the_library_has_a_layer():
     assert {part(file) for file in FILES} - {"__init__"} == set().union(*LAYERS)
 
 
+def test_the_documentation_has_the_same_levels():
+    text = (PACKAGE.parent / "docs" / "architecture.md").read_text("utf-8")
+    rows = re.findall(r"^\| (\d) \|(.*?)\|", text, re.M)
+    levels = {int(level): set(re.findall(r"`(\w+)`", names)) for level, names in rows}
+    assert levels == {i: names - {"__main__"} for i, names in enumerate(LAYERS, 1)}
+
+
 @pytest.mark.parametrize("name", sorted(set().union(*LAYERS)))
 def test_imports_go_to_lower_layers(name):
     level = next(i for i, parts in enumerate(LAYERS) if name in parts)
@@ -89,6 +96,27 @@ def test_imports_go_to_lower_layers(name):
 
 def test_imports_within_a_layer_have_no_cycle():
     tuple(graphlib.TopologicalSorter(SAME_LAYER).static_order())  # raises CycleError
+
+
+def test_modules_import_each_other_in_no_circle():
+    paths = {
+        ".".join(path.relative_to(PACKAGE.parent).with_suffix("").parts).removesuffix(
+            ".__init__"
+        ): path
+        for part in ("jaxnets", "experiments")
+        for path in (PACKAGE.parent / part).rglob("*.py")
+    }
+
+    def imported(path):
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.Import):
+                yield from (alias.name for alias in node.names)
+            elif isinstance(node, ast.ImportFrom):
+                names = {f"{node.module}.{alias.name}" for alias in node.names}
+                yield from names & paths.keys() or {node.module}
+
+    graph = {name: {*imported(path)} - {name} for name, path in paths.items()}
+    tuple(graphlib.TopologicalSorter(graph).static_order())  # raises CycleError
 
 
 def test_imports_are_absolute():
@@ -151,10 +179,11 @@ def test_importing_the_library_imports_no_heavy_optional_package():
 
 
 def lines_of_code(function, lines):
-    """The lines of a function from its `def` on, without docstring, comments and empty lines."""
+    """The lines of a function and its decorators, without docstring, comments, empty lines."""
     docstring = function.body[0] if ast.get_docstring(function) else None
     prose = range(docstring.lineno, docstring.end_lineno + 1) if docstring else ()
-    code = [n for n in range(function.lineno, function.end_lineno + 1) if n not in prose]
+    first = min(node.lineno for node in (function, *function.decorator_list))
+    code = [n for n in range(first, function.end_lineno + 1) if n not in prose]
     return sum(1 for n in code if lines[n - 1].strip() and lines[n - 1].strip()[0] != "#")
 
 

@@ -5,8 +5,8 @@ python -m experiments.bench.gpt --out experiments/results/bench_gpt.json
 
 Both have the same sizes, the same loss (the mean cross-entropy of all tokens) and Adam. This
 library runs its steps in one compiled loop, as training does; PyTorch runs them eagerly, with its
-own modules and its fused attention. They take turns, and a round's CPU times are divided by each
-other, since the processor may be shared: wall time then measures the neighbours. Run it pinned to
+own modules and its fused attention. They take turns, and the ratio of CPU times is computed for
+each round; on a shared processor, wall times would depend on the other programs. Run it pinned to
 one core (`taskset -c 0`) for the figures of a single thread.
 """
 

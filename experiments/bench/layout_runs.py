@@ -6,10 +6,8 @@ with eight virtual devices, and once more as two processes of four.
 
 import json
 import sys
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from typing import Any
-from unittest import mock
 
 import jax
 import jax.numpy as jnp
@@ -33,9 +31,8 @@ from jaxnets import (
     serial,
 )
 from jaxnets.sharding import to_host
-from jaxnets.training import ShardingPlan, fit, make_train_step
-from jaxnets.training.compiled_loop import CompiledLoop
-from jaxnets.training.population import fit_population
+from jaxnets.training import Run, ShardingPlan, advance, make_train_step, start_run
+from jaxnets.training.population import start_population
 
 STEPS, BATCH_SIZE, CLASSES, MEMBERS = 12, 16, 8, 8
 COLUMNS, ROWS = PartitionSpec(None, "model"), PartitionSpec("model", None)
@@ -85,6 +82,7 @@ CASES: dict[str, tuple[Callable[[], Layer], Callable, list]] = {
             ("conv1/kernel", FILTERS),
             ("norm1/.*", PartitionSpec("model")),
             ("conv2/kernel", CHANNELS),
+            ("head/kernel", ROWS),
         ],
     ),
     "resnet20": (
@@ -95,7 +93,7 @@ CASES: dict[str, tuple[Callable[[], Layer], Callable, list]] = {
     "lstm": (
         lambda: models.lstm_classifier(CLASSES, units=(32,)),
         sequences,
-        [("head/kernel", ROWS)],
+        [(".*/rnn/(recurrent_)?kernel", COLUMNS), ("head/kernel", ROWS)],
     ),
     "population": (mlp, images, []),
 }
@@ -118,11 +116,11 @@ def plans(name: str, rules: list) -> dict[str, ShardingPlan]:
     }
 
 
-def train(name: str, dtype: Any, plan: ShardingPlan | None) -> Any:
-    """The params after `STEPS` steps of SGD with momentum."""
+def train(name: str, dtype: Any, plan: ShardingPlan | None) -> tuple[Run, jax.stages.Compiled]:
+    """A run after `STEPS` steps of SGD with momentum, and its compiled program."""
     build, data, _ = CASES[name]
     split, model = data(dtype), in_dtype(build(), dtype)
-    options: dict[str, Any] = {"steps": STEPS, "batch_size": BATCH_SIZE, "sharding": plan}
+    options: dict[str, Any] = {"batch_size": BATCH_SIZE, "sharding": plan}
 
     def step(hparams: Any) -> Any:
         optimizer = optax.sgd(hparams["learning_rate"], momentum=0.9)
@@ -132,9 +130,13 @@ def train(name: str, dtype: Any, plan: ShardingPlan | None) -> Any:
         keys = jax.random.split(jax.random.key(0), MEMBERS)
         rates = {"learning_rate": jnp.linspace(0.01, 0.1, MEMBERS, dtype=dtype)}
         options |= {"strategy": "vmap", "hparams": rates, "keys": keys}
-        return fit_population(step, split, **options).train_states
-    rate = {"learning_rate": jnp.asarray(0.05, dtype)}
-    return fit(step, split, key=jax.random.key(0), hparams=rate, **options).train_state
+        run = start_population(step, split, **options)
+    else:
+        rates = {"learning_rate": jnp.asarray(0.05, dtype)}
+        run = start_run(step, split, key=jax.random.key(0), hparams=rates, **options)
+    while run.step < STEPS:
+        run, _ = advance(run, STEPS, rates)
+    return run, run.program(rates)
 
 
 def in_dtype(model: Layer, dtype: Any) -> Layer:
@@ -146,24 +148,11 @@ def in_dtype(model: Layer, dtype: Any) -> Layer:
     return Layer(init, model.apply)
 
 
-@contextmanager
-def compiled_chunks() -> Iterator[list[jax.stages.Compiled]]:
-    """The chunks that are compiled or run inside the block, in a list that it fills."""
-    chunks: list[jax.stages.Compiled] = []
-    executable = CompiledLoop.executable
-
-    def record(self: CompiledLoop, arguments: tuple) -> jax.stages.Compiled:
-        chunks.append(executable(self, arguments))
-        return chunks[-1]
-
-    with mock.patch.object(CompiledLoop, "executable", record):
-        yield chunks
-
-
-def compare(one: Any, state: Any) -> dict[str, float]:
+def compare(one: Run, run: Run) -> dict[str, float]:
     """The largest difference of a param, and the share of the sharded ones on each device."""
-    params = jax.tree.leaves(state.params)
-    pairs = zip(jax.tree.leaves(to_host(one.params)), map(to_host, params), strict=True)
+    params = jax.tree.leaves(run.train_state.params)
+    expected = jax.tree.leaves(to_host(one.train_state.params))
+    pairs = zip(expected, map(to_host, params), strict=True)
     sharded = [leaf for leaf in params if not leaf.is_fully_replicated]
     held = sum(leaf.addressable_shards[0].data.nbytes for leaf in sharded)
     return {
@@ -180,18 +169,18 @@ def main(name: str, precision: str, *wanted: str) -> None:
     if jax.process_count() > 1:
         wanted = ("data",)
     dtype, rules = np.dtype(precision), CASES[name][2]
-    compares = jax.process_index() == 0
-    one = train(name, dtype, None) if compares else None
+    runs = []
     for layout, plan in plans(name, rules).items():
-        if wanted and layout not in wanted:
-            continue
-        with compiled_chunks() as chunks:
-            state = train(name, dtype, plan)
-        if compares:
-            where = {"model": name, "precision": precision, "layout": layout}
-            record = {**where, "processes": jax.process_count(), **compare(one, state)}
-            record["collectives"] = collectives(chunks[-1].as_text())
-            print(json.dumps(record), flush=True)
+        if not wanted or layout in wanted:
+            run, program = train(name, dtype, plan)
+            runs.append((layout, run, collectives(program.as_text() or "")))
+    if jax.process_index() > 0:
+        return
+    one, _ = train(name, dtype, None)  # last, or the other process would wait for it
+    for layout, run, exchanged in runs:
+        where = {"model": name, "precision": precision, "layout": layout}
+        record = {**where, "processes": jax.process_count(), **compare(one, run)}
+        print(json.dumps(record | {"collectives": exchanged}), flush=True)
 
 
 if __name__ == "__main__":

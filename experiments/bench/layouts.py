@@ -65,7 +65,7 @@ def layouts(name: str, precision: str) -> list[dict[str, Any]]:
 
 
 def is_right(record: dict[str, Any]) -> bool:
-    """Whether a layout gave the run of one device, and spread what it shards."""
+    """Whether a layout gave the result of one device, and spread the arrays that it shards."""
     same = record["difference"] <= DIFFERENCE[record["precision"]]
     share = HELD / PARTS.get(record["layout"], DEVICES)
     return same and (record["sharded"] == 0 or record["held"] <= share)

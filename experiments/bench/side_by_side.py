@@ -95,7 +95,7 @@ def turn(task: Task, measured: Measurements, process: Process) -> None:
 
 
 def finish(task: Task, ready: Sequence[Ready], reasons: dict[str, str]) -> list[Record]:
-    """The records of a case; its processes tell their peak memory, and end."""
+    """The records of a case; its processes report their peak memory, and end."""
     mine = [(measured, process) for each, measured, process in ready if each is task]
     for measured, process in mine:
         measured.answers[0] |= without_seconds(process.stop())

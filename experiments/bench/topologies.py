@@ -1,4 +1,4 @@
-"""The library's own chunk of steps, compiled ahead of time for a TPU topology that is not there.
+"""The library's own chunk of steps, compiled ahead of time for a TPU topology, without a TPU.
 
 `python -m experiments.bench.scale` runs this module once per program.
 """

@@ -30,7 +30,7 @@ def main(arguments: Sequence[str]) -> None:
 
     Raises:
       ModelFileError: the model's file is damaged, or does not take pictures.
-      RunError: no picture, or a file that is none.
+      RunError: no picture is passed, or a file is not a picture.
     """
     options = tyro.cli(Options, args=arguments, prog="jaxnets predict")
     if not options.images or options.top < 1:
@@ -70,7 +70,7 @@ def read(path: Path, channels: int, size: tuple[int, int] | None) -> np.ndarray:
     """A picture, uint8 (1, height, width, channels), resized to this width and height.
 
     Raises:
-      RunError: the file is no picture, or too large for one.
+      RunError: the file is not a picture, or is too large for one.
       OSError: it cannot be read.
     """
     from PIL import Image, UnidentifiedImageError
@@ -80,5 +80,5 @@ def read(path: Path, channels: int, size: tuple[int, int] | None) -> np.ndarray:
             converted = picture.convert("L" if channels == 1 else "RGB")
             pixels = np.asarray(converted.resize(size) if size else converted)
     except (UnidentifiedImageError, Image.DecompressionBombError) as error:
-        raise RunError(f"{printable(path)} is no picture that Pillow reads: {error}") from error
+        raise RunError(f"Pillow cannot read {printable(path)} as a picture: {error}") from error
     return pixels.reshape(1, *pixels.shape[:2], channels)

@@ -15,9 +15,9 @@ from jaxnets.report_page import compare_runs, run_page, write
 class Options:
     """Write a web page about one run, or one that compares several.
 
-    A run's folder has run.json, metrics.jsonl and, if the run has ended, result.json. The page of
-    one run is without what only its program knows, such as the confusion matrix; every run writes
-    its complete report.html itself.
+    A run's folder has run.json, metrics.jsonl and, if the run has ended, result.json. These files
+    lack the predictions, so the page of one run has no confusion matrix; the complete report.html
+    is written by the run itself.
     """
 
     folders: Annotated[tuple[Path, ...], tyro.conf.Positional]
@@ -30,7 +30,7 @@ def main(arguments: Sequence[str]) -> None:
     """Write the page.
 
     Raises:
-      RunError: no folder, or one that holds no run.
+      RunError: no folder is passed, or one does not hold a run.
       OSError: the page cannot be written.
     """
     options = tyro.cli(Options, args=arguments, prog="jaxnets report")

@@ -11,7 +11,7 @@ from jaxnets.data.own import (
     from_table,
 )
 from jaxnets.data.scaling import Scaling, fit_range, fit_standard, one_hot
-from jaxnets.data.series import Series, SeriesDataset, load_series, read_series, windows
+from jaxnets.data.series import Series, load_series, read_series, windows
 from jaxnets.data.sources import load
 from jaxnets.data.splits import split_by_class, train_test_split
 from jaxnets.data.stream import Stream
@@ -25,7 +25,6 @@ __all__ = [
     "PictureReader",
     "Scaling",
     "Series",
-    "SeriesDataset",
     "Split",
     "Stream",
     "TableEncoder",

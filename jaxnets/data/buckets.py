@@ -31,8 +31,8 @@ def bucketed(examples: Any, lengths: Sequence[int], *, steps: int = 16) -> Bucke
     Every run of `steps` training steps has one length, for which one program is compiled. The
     examples of an epoch are shuffled, then sorted by the shortest of `lengths` that they fit into
     and cut into runs, whose order is shuffled too: an order that depends on the key and the epoch
-    alone, so that a run resumes bit for bit. An example may be with longer ones, where its bucket
-    does not fill a run.
+    alone, so that a run resumes bit for bit. The last examples of a bucket may share a run with
+    longer ones, and are then padded to their length.
 
     Args:
       examples: `(x, y)` or `(x, y, weights)` with padded batches of all examples in x and, for
@@ -41,7 +41,8 @@ def bucketed(examples: Any, lengths: Sequence[int], *, steps: int = 16) -> Bucke
       steps: the number of consecutive steps with one length.
 
     Raises:
-      DataError: no padded batch, or lengths that do not ascend or do not hold every sequence.
+      DataError: there is no padded batch, or `lengths` are not ascending or are all shorter than
+        a sequence.
     """
     steps, *sizes = as_integers(
         "bucketed",

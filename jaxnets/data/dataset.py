@@ -1,8 +1,15 @@
 """A data set: its two splits and its source."""
 
-from typing import Any, NamedTuple
+import os
+from pathlib import Path
+from typing import Any, Generic, NamedTuple, TypeVar
 
 import numpy as np
+
+from jaxnets.errors import DataError
+from jaxnets.messages import printable
+
+Rows = TypeVar("Rows")  # Split, Stream, Series or Texts
 
 
 class Absent(Exception):
@@ -16,22 +23,46 @@ class Split(NamedTuple):
     y: np.ndarray  # int32 (n,): an index into Dataset.classes; floats in regression
 
 
-class Dataset(NamedTuple):
+class Dataset(NamedTuple, Generic[Rows]):
     """A data set with its two splits; read-only, since JAX may share the arrays' memory.
 
-    A split that does not fit in memory is a `data.Stream`, which is trained on in the same way.
+    Attributes:
+      train: the training examples: a `Split`, or a `Stream` if they do not fit in memory, which is
+        trained on in the same way; `Series` of `load_series`, `Texts` of `load_imdb`.
+      test: the test examples, likewise.
+      name: such as "mnist".
+      source: a description: "packaged with jaxnets", "IDX files in /data/mnist (...)".
+      checksums: the SHA-256 of each unpacked file, of each array or of each class.
+      classes: the names of the classes; empty in regression.
+      preprocess: converts what a user has, such as a file, to inputs; None if nothing does.
     """
 
-    train: Any  # a Split, or a Stream
-    test: Any  # likewise
-    name: str  # "mnist"
-    source: str  # a description: "packaged with jaxnets", "IDX files in /data/mnist (...)"
-    checksums: dict[str, str]  # SHA-256 of each unpacked IDX file, of each array, of each class
-    classes: tuple[str, ...]  # empty in regression
-    preprocess: Any = None  # converts what a user has, such as a file, to inputs; see data.own
+    train: Rows
+    test: Rows
+    name: str
+    source: str
+    checksums: dict[str, str]
+    classes: tuple[str, ...]
+    preprocess: Any = None
 
 
 def read_only(array: np.ndarray) -> np.ndarray:
     """The same array, made read-only."""
     array.flags.writeable = False
     return array
+
+
+def data_folder(data_dir: str | os.PathLike[str] | None) -> Path | None:
+    """The folder that the user set, by `data_dir` or the environment variable; None if neither."""
+    path = data_dir if data_dir is not None else os.environ.get("JAXNETS_DATA_DIR")
+    if not path:
+        return None
+    if not isinstance(path, str | os.PathLike):
+        raise DataError(f"data_dir must be the path of a folder, but is {path!r}.")
+    folder = Path(os.path.expanduser(path))
+    if not os.path.isdir(folder):
+        origin = "data_dir" if data_dir is not None else "the environment variable JAXNETS_DATA_DIR"
+        raise DataError(
+            f"{printable(folder)}, set by {origin}, is not a folder: create it, or set another."
+        )
+    return folder

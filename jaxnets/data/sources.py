@@ -10,7 +10,7 @@ from typing import TypeVar
 
 from jaxnets.data import download, files, tfds
 from jaxnets.data.catalogue import CATALOGUE, Published
-from jaxnets.data.dataset import Absent, Dataset
+from jaxnets.data.dataset import Absent, Dataset, data_folder
 from jaxnets.errors import DataError
 from jaxnets.files import user_cache
 from jaxnets.messages import printable
@@ -46,7 +46,7 @@ def load(
     Sources: LeCun, Cortes & Burges 1998; Xiao, Rasul & Vollgraf 2017, arXiv:1708.07747.
     """
     published = _choose("data set", name, CATALOGUE)
-    folder = _folder(data_dir)
+    folder = data_folder(data_dir)
     if source is None:
         return _first(IN_FOLDER if data_dir is not None else ANYWHERE, published, folder)
     function = _choose("source", source, SOURCES)
@@ -61,21 +61,6 @@ def _choose(kind: str, name: str, options: Mapping[str, Option]) -> Option:
     close = difflib.get_close_matches(str(name).lower(), options, n=1)
     hint = f" Did you mean {close[0]!r}?" if close else ""
     raise DataError(f"There is no {kind} {name!r}; choose from {', '.join(options)}.{hint}")
-
-
-def _folder(data_dir: str | os.PathLike[str] | None) -> Path | None:
-    path = data_dir if data_dir is not None else os.environ.get("JAXNETS_DATA_DIR")
-    if not path:
-        return None
-    if not isinstance(path, str | os.PathLike):
-        raise DataError(f"data_dir must be the path of a folder, but is {path!r}.")
-    folder = Path(os.path.expanduser(path))
-    if not os.path.isdir(folder):
-        origin = "data_dir" if data_dir is not None else "the environment variable JAXNETS_DATA_DIR"
-        raise DataError(
-            f"{printable(folder)}, set by {origin}, is not a folder: create it, or set another."
-        )
-    return folder
 
 
 def _first(sources: Sequence[Source], published: Published, folder: Path | None) -> Dataset:

@@ -82,11 +82,11 @@ def _numbered(name: str, count: int) -> list[str]:
 
 
 def _for_jax2onnx(f: Callable[..., Any]) -> Callable[..., Any]:
-    """`f` with the operations that jax2onnx takes otherwise in a form that it takes.
+    """`f` with max pools and convolutions rewritten into forms that jax2onnx supports.
 
-    It makes every axis of a pool one of ONNX's spatial axes, and onnxruntime takes three: each max
-    pool of images is applied to (n * channels, *space). Of a convolution, as of a transposed one's
-    derivative, it takes kernels (*space, inputs, outputs) only.
+    jax2onnx turns all axes of a pool into ONNX's spatial axes, of which onnxruntime supports three,
+    so max pools of images are applied to (n * channels, *space). It supports only kernels (*space,
+    inputs, outputs), but those of a transposed convolution have another order.
     """
 
     def visit(operation: Operation, operands: Sequence[Any]) -> list[Any]:

@@ -25,10 +25,10 @@ def gradient_over_time(
 ) -> Array:
     """The L2 norm of the gradient for each row's input at each step, (batch, time).
 
-    How much a step can still change the result: in a recurrent network whose result is that of the
-    last step, the norm falls towards the first step by a factor per step if the gradient vanishes,
-    and grows if it explodes. 0 in the padding. Source: Bengio, Simard & Frasconi 1994; Pascanu,
-    Mikolov & Bengio 2013.
+    The norm measures how much each step of the input affects the result. In a recurrent network
+    whose result is that of the last step, it shrinks by a factor per step towards the first step if
+    the gradient vanishes, and grows if it explodes. 0 in the padding. Source: Bengio, Simard &
+    Frasconi 1994; Pascanu, Mikolov & Bengio 2013.
 
     Args:
       model: a layer from (batch, time, ...), an array or a padded batch.

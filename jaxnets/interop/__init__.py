@@ -2,8 +2,8 @@
 
 `torch.load`, `keras.load` and `flax.load` load weights by name, and list at once all that does not
 fit: names, shapes, dtypes, a dense kernel after `flatten` whose rows have another order, an epsilon
-that a file states. What follows is in no file of weights, so that no program can find it; compare a
-few outputs with those of the library that trained them:
+that a file states. Files of weights do not contain the following, so no program can check it;
+compare a few outputs with those of the library that trained them:
 
 | trap | what goes wrong | cure |
 |---|---|---|
@@ -26,7 +26,7 @@ _MODULES = ("equinox", "flax", "keras", "safetensors", "sklearn", "torch")
 
 
 def __getattr__(name: str) -> Any:
-    if name in _MODULES:  # imported lazily, as each has needs of its own
+    if name in _MODULES:  # imported lazily, since each needs other packages
         return _import_module(f"jaxnets.interop.{name}")
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 

@@ -28,7 +28,7 @@ def from_equinox(module: Any, state: Any = None) -> Layer:
       state: its `eqx.nn.State`.
 
     Raises:
-      LayerError: something else than an Equinox module.
+      LayerError: `module` is not an Equinox module.
     """
     eqx: Any = import_module("equinox")  # this module has its name
 

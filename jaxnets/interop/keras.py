@@ -32,8 +32,8 @@ def load(
 ) -> tuple[Params, State]:
     """The params and state of `layer` with the weights of a Keras model.
 
-    A layer's name is that of ours; for other names pass `names`. The cell of a recurrent layer has
-    no name here; those of `Bidirectional` are `forward` and `backward`, the children of
+    Layers must have the same names in both models; otherwise pass `names`. The cell of a recurrent
+    layer has no name here; those of `Bidirectional` are `forward` and `backward`, the children of
     `bidirectional`. Gates are put into our order; a GRU needs `reset_after=True`, the default. A
     file with the model's configuration is also compared with what `layer` does: Keras adds 0.001 to
     variances by default, so that its norms are `batch_norm(epsilon=1e-3)` and
@@ -45,7 +45,7 @@ def load(
         name of the model is left out; or a .safetensors file of them.
       layer: the layer to load them into.
       x: an example batch or a `jax.ShapeDtypeStruct`; only its shape and dtype matter.
-      names: the path of our layer for that of Keras's.
+      names: a function from the path of a Keras layer to the path of ours.
       dtype: that of the params, to which floats are cast. By default the model's, and arrays are
         cast only to a wider one.
 

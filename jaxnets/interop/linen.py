@@ -35,7 +35,7 @@ def from_linen(module: Any, *, rngs: Sequence[str] = ("dropout",)) -> Layer:
       rngs: the names of the random streams that it uses in training.
 
     Raises:
-      LayerError: something else than a Linen module.
+      LayerError: `module` is not a Linen module.
     """
     from flax import linen as nn
 
@@ -81,7 +81,7 @@ def to_linen(layer: Layer, name: str | None = None) -> Any:
     training it uses the random stream "dropout".
 
     Raises:
-      LayerError: something else than a layer.
+      LayerError: `layer` is not a `Layer`.
     """
     from flax import linen as nn
 

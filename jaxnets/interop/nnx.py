@@ -22,7 +22,7 @@ def from_nnx(module: Any) -> Layer:
       module: a module that is called with one input.
 
     Raises:
-      LayerError: something else than an NNX module.
+      LayerError: `module` is not an NNX module.
     """
     from flax import nnx
 

@@ -202,7 +202,7 @@ def _in_our_order(
         kernel = flat.get(path)
         if kernel is None or kernel.ndim != 2:
             if module in flattened:
-                problems.append(f"{path} is in flattened, but is no dense kernel of the file")
+                problems.append(f"{path} is in flattened, but is not a dense kernel of the file")
         elif module not in flattened:
             problems.append(_unknown_order(module, path, axes or ()))
         elif (size := flattened[module]) is not None:

@@ -40,7 +40,7 @@ def read(where: str, weights: Any) -> Flat:
 
 
 def _as_numpy(value: Any) -> np.ndarray | None:
-    """The value as an array of numbers; None if it is none, such as PyTorch's bfloat16."""
+    """The value as an array of numbers; None if NumPy has no such array, as of torch.bfloat16."""
     try:
         array = np.asarray(value)
     except (TypeError, ValueError, RuntimeError):
@@ -69,7 +69,7 @@ def fitting(
     dtype: Any = None,
     problems: Sequence[str] = (),
 ) -> tuple[Params, State]:
-    """The params and the state as JAX arrays; state that is no statistic is as `init` makes it.
+    """The params and the state as JAX arrays; state other than statistics is that of `init`.
 
     Args:
       flat: the weights under our names.

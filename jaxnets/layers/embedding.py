@@ -1,4 +1,4 @@
-"""Layers on token indices: a learned table of vectors, and a dense layer on the bag of words."""
+"""Layers on token indices: a table of learned vectors, and a dense layer on the bag of words."""
 
 from typing import Any
 
@@ -56,7 +56,7 @@ def bag_of_words(
     kernel_init: Initializer = LECUN_NORMAL,
     bias_init: Initializer = ZEROS,
 ) -> Layer:
-    """A dense layer on which tokens a text has: from indices (batch, length) to (batch, features).
+    """A dense layer on the set of a text's tokens: indices (batch, length) to (batch, features).
 
     Computes `dense(features)` of the vectors (batch, vocabulary) with 1 at each token that occurs,
     but as the sum of the kernel's rows of these tokens, so that the vectors are never in memory.

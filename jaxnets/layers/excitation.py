@@ -15,7 +15,7 @@ from jaxnets.layers.pooling import global_avg_pool
 
 
 def squeeze_and_excitation(ratio: int = 16) -> Layer:
-    """Scales each channel of an example by a number in (0, 1) that all its channels' means decide.
+    """Scales each channel of an example by a factor in (0, 1), computed from all channels' means.
 
     From (batch, *space, channels). The means over space go through two dense layers, `squeeze` to
     channels // ratio with ReLU, and `excite` back to all channels with the sigmoid. Params: those

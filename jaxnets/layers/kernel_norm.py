@@ -14,7 +14,7 @@ from jaxnets.layers.checks import get_array
 
 
 def weight_norm(layer: Layer) -> Layer:
-    """The layer with a kernel g v / |v|, of which the length and the direction are trained apart.
+    """The layer with a kernel g v / |v|, whose length and direction are separate parameters.
 
     The norm is over all axes of the kernel but the last: one per feature of `dense` and `conv`.
     Params: those of the layer, whose `kernel` is v, and `length` (features,), which is g. Initially

@@ -1,4 +1,4 @@
-"""Positions: what tells attention which step comes first."""
+"""Position embeddings: attention itself does not depend on the order of the steps."""
 
 from collections.abc import Callable
 from typing import Any

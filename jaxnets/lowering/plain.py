@@ -94,7 +94,7 @@ def _wide_sum(x: Array, window: Ints, strides: Ints, padding: Pairs, dilation: I
 
 
 def _largest_tap(x: Array, window: Ints, strides: Ints, padding: Pairs, dilation: Ints) -> Array:
-    """The largest of a dilated window's taps, of which XLA's maximum has no gradient.
+    """The largest of a dilated window's taps; JAX cannot differentiate XLA's dilated maximum.
 
     Of equal values the first gets the gradient, as in XLA; NaN is the largest.
     """

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 from jaxnets.layer import Layer
 
-_ATTRIBUTE = "jaxnets_model"  # of the layer's apply, a function made anew for every model
+_ATTRIBUTE = "jaxnets_model"  # of the layer's apply, which is a new function for every model
 
 
 class ModelCall(NamedTuple):
@@ -19,9 +19,9 @@ class ModelCall(NamedTuple):
 
 
 def recorded(function: Callable[..., Layer]) -> Callable[..., Layer]:
-    """The function, which notes its call in the models that it returns.
+    """The function, with its name and arguments recorded in the models that it returns.
 
-    Arguments that JSON does not have, such as activation functions, are not noted, nor is the call.
+    A call is not recorded if JSON cannot represent an argument, such as an activation function.
     """
     signature = inspect.signature(function)
 

@@ -22,11 +22,12 @@ def unet(
 ) -> Layer:
     """U-Net, from (batch, 572, 572, 1) to logits per pixel (batch, 388, 388, classes).
 
-    31,030,658 parameters for 2 classes and one channel. Each level convolves, pools, lets the next
-    level work at half the resolution, doubles it again and joins it to what it had, cropped. With
-    "SAME" padding nothing is cropped, and the output has the size of the input; sizes must halve
-    without remainder at each level. Source: Ronneberger, Fischer & Brox 2015, "U-Net: Convolutional
-    networks for biomedical image segmentation", figure 1.
+    31,030,658 parameters for 2 classes and one channel. Each level convolves, pools, applies the
+    next level at half the resolution, upsamples its output, and concatenates it with the cropped
+    feature maps from before the pool. With "SAME" padding nothing is cropped, and the output has
+    the size of the input, which must halve without remainder at each level. Source: Ronneberger,
+    Fischer & Brox 2015, "U-Net: Convolutional networks for biomedical image segmentation", figure
+    1.
 
     Args:
       classes: the number of classes of a pixel.

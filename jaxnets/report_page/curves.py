@@ -16,7 +16,7 @@ def of_chunks(log: Sequence[Record], name: str) -> tuple[np.ndarray, np.ndarray]
 
     The log has means since the start of a period, which are smooth and late. A loss or an accuracy
     of the steps between two reports is the difference of their sums, if all steps count the same.
-    Of other metrics, which may be no means, only the values at the end of the periods are used.
+    Other metrics may not be means, so only their values at the end of the periods are used.
     """
     ends = [bool(r["validation"]) for r in log]
     ends = ends if any(ends) else [bool(r["epoch_done"]) for r in log]
@@ -52,7 +52,7 @@ def curves(log: Sequence[Record]) -> str:
 
 
 def compared(logs: Mapping[str, Sequence[Record]]) -> str:
-    """A chart per metric that any of the runs has, with a line per run: validation if there is."""
+    """A chart per metric of any run, with a line per run, of the validation split if it has one."""
     names = dict.fromkeys(name for log in logs.values() for name in scalars(log))
     return "".join(_compared(logs, name) for name in names)
 

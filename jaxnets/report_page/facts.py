@@ -49,7 +49,7 @@ def read_facts(folder: Path) -> Facts:
     """Read a run's folder, whose log may end in an incomplete line.
 
     Raises:
-      RunError: it is no folder of a run.
+      RunError: it does not hold a run.
       JSONError: a file in it is damaged.
     """
     if not (folder / "run.json").exists():

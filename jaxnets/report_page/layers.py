@@ -29,7 +29,9 @@ def sections(model: Layer, params: Any, x: Any) -> list[tuple[str, str]]:
         table = summary(model, one)
     except LayerError as error:  # a run may make its inputs from the examples, such as windows
         reason = str(error).partition("\n")[0]
-        return [("Layers and FLOPs", f"<p>The examples are no input: {escape(reason)}</p>")]
+        return [
+            ("Layers and FLOPs", f"<p>The model does not take the examples: {escape(reason)}</p>")
+        ]
     parts = [("Layers and FLOPs", layers(table))]
     kernel = first_kernel(table, params, x)
     return parts if kernel is None else [*parts, ("First kernels", kernels(*kernel))]
@@ -54,7 +56,7 @@ def layers(table: Summary) -> str:
 def first_kernel(table: Summary, params: Any, x: Any) -> tuple[str, np.ndarray] | None:
     """The name of the first layer with a kernel, and its kernels (n, height, width, 1 or 3).
 
-    A dense kernel on flattened images has their shape. None if the first kernel is no picture.
+    A dense kernel on flattened images has their shape. None if the first kernel is not a picture.
     """
     named = flatten_names(params)
     paths = [f"{row.path}/kernel" for row in table.rows]

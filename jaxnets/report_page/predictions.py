@@ -148,7 +148,7 @@ def calibration(judged: Judged, bins: int = BINS) -> str:
 
 
 def pixels(x: Any) -> np.ndarray | None:
-    """Images as uint8 (n, h, w, 1 or 3) of at most `SIDE` pixels; None if they are no images."""
+    """Images as uint8 (n, h, w, 1 or 3) of at most `SIDE` pixels; None if x are not images."""
     x = np.asarray(x)
     if x.ndim != 4 or x.shape[-1] not in (1, 3) or x.dtype.kind not in "uif":
         return None

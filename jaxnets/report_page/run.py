@@ -49,7 +49,7 @@ def run_page(
       pictures: PNG files by name, shown as long as the page stays below 500 KB.
 
     Raises:
-      RunError: `folder` is no folder of a run.
+      RunError: `folder` does not hold a run.
       JSONError: a file in it is damaged.
     """
     run = read_facts(Path(folder))
@@ -76,7 +76,7 @@ def compare_runs(folders: Sequence[str | Path]) -> str:
     """A page that compares runs: their results, curves and different options, side by side.
 
     Raises:
-      RunError: there is no folder, or one is no folder of a run.
+      RunError: there is no folder, or one does not hold a run.
       JSONError: a file in one is damaged.
     """
     runs = [read_facts(Path(folder)) for folder in folders]

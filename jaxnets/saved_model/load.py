@@ -31,12 +31,12 @@ def load_model(path: str | Path, model: Layer | None = None) -> LoadedModel:
     Without `model`, predictions run the file's program, which is compiled when it is first used.
     If this JAX refuses the program, for example since it is too old, a model of `jaxnets.models` is
     built again from the name and arguments in the file, with a `ModelFileWarning`; for any other
-    model `predict` raises an error, and `params` and all else is still there.
+    model `predict` raises an error, while `params` and the other attributes can be used.
 
     The SHA-256 of the file is verified first, nothing is unpacked, and nothing in it is run as
-    Python. A program may only use XLA's own operations. The compiler itself is not made for
-    malicious programs, though: of a file that you do not trust, read no more than the arrays and
-    JSON, by `load_model(path, model=...)`.
+    Python. A program may only use XLA's own operations. But the compiler itself is not hardened
+    against malicious programs: load a file that you do not trust by `load_model(path, model=...)`,
+    which reads only its arrays and JSON.
 
     Args:
       path: the file.
@@ -44,7 +44,7 @@ def load_model(path: str | Path, model: Layer | None = None) -> LoadedModel:
         its params and state have the same names and shapes.
 
     Raises:
-      ModelFileError: the file is damaged or is no model's file, or `model` does not fit it.
+      ModelFileError: the file is damaged or does not hold a model, or `model` does not fit it.
       OSError: it does not exist, or cannot be read.
     """
     where = printable(path)
@@ -152,7 +152,7 @@ def _run(program: bytes, tree: dict[str, Any]) -> Forward:
 
 
 def _check_convention(version: int) -> None:
-    """Refuse a program that is called in another way than this JAX calls; JAX does not check it."""
+    """Refuse a calling convention that this JAX lacks, which JAX itself does not check."""
     oldest = jax.export.minimum_supported_calling_convention_version
     newest = jax.export.maximum_supported_calling_convention_version
     if not oldest <= version <= newest:

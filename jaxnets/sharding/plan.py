@@ -86,7 +86,7 @@ class ShardingPlan:
         if len(rule) > len(leaf.shape):
             raise RunError(
                 f"ShardingPlan expects at most {len(leaf.shape)} axes for {path} {leaf.shape}, but "
-                f"its rule has {len(rule)}: {rule}; leave out those that it has not"
+                f"its rule has {len(rule)}: {rule}; shorten the rule"
             )
         axes = [*rule, *[None] * (len(leaf.shape) - len(rule))]
         for axis, names in enumerate(axes):
@@ -113,7 +113,7 @@ class ShardingPlan:
         return axes
 
     def shards(self, names: Any) -> int:
-        """The number of parts that these axes of the mesh split an array's axis in."""
+        """The number of parts into which these axes of the mesh split an array's axis."""
         return math.prod(self.axes.get(name, 1) for name in as_tuple(names))
 
     def _checked(self, rule: Any) -> Rule:

@@ -25,7 +25,7 @@ class Segment(NamedTuple):
     Attributes:
       first: its first step, counted from the start of the epoch.
       steps: the number of its steps.
-      length: what the batches are padded to.
+      length: the number of steps that the batches are padded to.
       rows: the rows of its batches, as in `Epochs.order`.
     """
 
@@ -37,7 +37,7 @@ class Segment(NamedTuple):
 
 @dataclass(frozen=True)
 class BucketReader:
-    """Gathers each batch inside the program, cut to the length that `arrays` tell by a shape."""
+    """Gathers each batch inside the program, cut to the length of the marker in `arrays`."""
 
     epochs: Epochs
     weighted: bool

@@ -18,7 +18,7 @@ from jaxnets.training.exceptions import PeerLost
 from jaxnets.training.record import Record
 
 STALLED = 77  # the exit status of a process that made no progress
-# Of errors of JAX's runtime, which has no type of its own for them.
+# Matches messages of JAX's runtime, whose connection errors have no type of their own.
 CONNECTION = re.compile(
     r"gloo|nccl|connection|socket|peer|heartbeat|coordination|barrier|UNAVAILABLE", re.IGNORECASE
 )

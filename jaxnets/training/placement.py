@@ -1,4 +1,4 @@
-"""How the leaves of a train state are sharded, and what each device holds of it."""
+"""How the leaves of a train state are sharded, and how much of it each device holds."""
 
 import math
 import warnings
@@ -212,7 +212,7 @@ def _of_members(plan: ShardingPlan) -> Any:
 def _like_params(opt_state: Any, params: Any, specs: Any) -> Any:
     """The specs of an optimizer's state: those of the params whose paths its own end with.
 
-    `optax.tree_map_params` would call `init` of the optimizer without params, which not all allow.
+    `optax.tree_map_params` calls the optimizer's `init` without params, which some do not allow.
     A leaf may stack several of its param, as the history of L-BFGS; another shape is whole.
     """
     leaves = zip(jax.tree.leaves_with_path(params), jax.tree.leaves(specs), strict=True)

@@ -10,6 +10,7 @@ import numpy as np
 
 from jaxnets.arrays import Examples
 from jaxnets.errors import RunError
+from jaxnets.sharding import replicate, use_mesh
 from jaxnets.training.arguments import as_arrays
 from jaxnets.training.chunk import CAPACITY
 from jaxnets.training.compiled_loop import CompiledLoop
@@ -64,6 +65,15 @@ class Run:
     def with_loop(self, loop: CompiledLoop) -> "Run":
         """The same run, continued by another loop."""
         return replace(self, loop=loop)
+
+    def program(self, hparams: Hparams = None) -> jax.stages.Compiled:
+        """The compiled program of a chunk, to read its text, its cost and the memory it needs."""
+        arrays, _ = self.loop.source.read(self.step, self.step)
+        hparams = as_arrays("program", "hparams", hparams)
+        state = (self.train_state, self.sums, hparams, arrays, self.step, self.step)
+        with use_mesh(self.loop.mesh):
+            arguments = replicate(self.loop.mesh, self.loop.arguments(*state))
+            return self.loop.executable(arguments)
 
     def compile(self, hparams: Hparams) -> "Run":
         """The same run, with its program compiled and its memory allocated."""

@@ -84,7 +84,7 @@ def one_model_loop(
     """The compiled loop of one model for arguments of `fit`; checks them.
 
     Raises:
-      RunError: the train step is none, or the data or the start do not fit.
+      RunError: `train_step` is not a train step, or the data or the start do not fit.
     """
     check_train_step(where, train_step)
     loop = make_loop(train_step, data, stream(key, "train"), **options)

@@ -52,7 +52,7 @@ class Subwords:
     def __call__(self, word: str) -> list[int]:
         """The bucket of each n-gram of `<word>`, the shortest first; those of FastText.
 
-        The boundaries alone are no n-grams.
+        The boundaries alone are not n-grams.
         """
         lengths = range(self.ngrams[0], self.ngrams[1] + 1)
         grams = (character_ngrams(word if n == 1 else f"<{word}>", n) for n in lengths)

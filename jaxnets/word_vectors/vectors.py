@@ -168,10 +168,10 @@ def _read_text(file: BinaryIO, most: int | None) -> WordVectors:
         try:
             vector = np.array(numbers, np.float32)
         except ValueError:
-            raise ValueError(f"line {number} has something else than numbers") from None
+            raise ValueError(f"line {number} has entries that are not numbers") from None
         expected = len(vectors[0]) if vectors else max(1, len(vector))
         if len(vector) != expected or not np.isfinite(vector).all():
-            raise ValueError(f"line {number} has not as many finite numbers as the first")
+            raise ValueError(f"line {number} does not have as many finite numbers as the first")
         if word in words:
             raise ValueError(f"line {number} repeats the word of line {words[word]}")
         words[word] = number

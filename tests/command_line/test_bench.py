@@ -1,4 +1,4 @@
-"""`jaxnets bench`: both trainings are the same, and what is printed of their times."""
+"""`jaxnets bench`: both trainings are the same, and their times are printed."""
 
 import re
 from dataclasses import replace

@@ -147,7 +147,7 @@ def test_the_electrocardiogram_needs_its_file(tmp_path):
     with pytest.raises(DataError, match="cannot be read"):
         ecg(tmp_path)
     (tmp_path / "ecg_mitbih208.npz").write_bytes(b"not it")
-    with pytest.raises(DataError, match="has not the SHA-256"):
+    with pytest.raises(DataError, match="does not have the SHA-256"):
         ecg(tmp_path)
 
 

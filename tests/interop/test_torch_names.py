@@ -83,8 +83,8 @@ def test_a_dense_layer_after_flatten_is_refused_without_the_size_of_its_image():
 def test_a_wrong_size_or_name_in_flattened_is_refused():
     for flattened, message in (
         ({"fc": (6, 5)}, r"fc/kernel is of \(5, 6, 4\) and does not fit flattened=\(6, 5\)"),
-        ({"fc": (5, 6), "f": (1,)}, "f/kernel is in flattened, but is no dense kernel"),
-        ({"fc": (5, 6), "conv1": (1,)}, "conv1/kernel is in flattened, but is no dense kernel"),
+        ({"fc": (5, 6), "f": (1,)}, "f/kernel is in flattened, but is not a dense kernel"),
+        ({"fc": (5, 6), "conv1": (1,)}, "conv1/kernel is in flattened, but is not a dense"),
     ):
         with pytest.raises(LayerError, match=message):
             torch.load(WEIGHTS, NET, X, flattened=flattened)

@@ -253,4 +253,4 @@ def test_examples_that_are_no_input_of_the_model_are_told_and_no_error(tmp_path)
         folder(tmp_path / "a", result=RESULT),
         network=Network(network(), {}, np.zeros(7, np.float32)),
     )
-    assert "The examples are no input: conv1: conv(8, (3, 3)) expects" in page
+    assert "The model does not take the examples: conv1: conv(8, (3, 3)) expects" in page

@@ -13,7 +13,7 @@ from jax.sharding import PartitionSpec
 from refusals import assert_refused
 
 from jaxnets import data, dense, flatten, losses, serial
-from jaxnets.sharding import mesh_of, replicate, use_mesh
+from jaxnets.sharding import mesh_of
 from jaxnets.training import (
     Checkpoints,
     CheckpointWarning,
@@ -86,24 +86,20 @@ def test_a_result_of_one_device_is_evaluated_on_several(one):
     assert_close(evaluate(STEP, one.train_state, DATA, sharding=plan), expected)
 
 
-def program(plan):
-    """The compiled chunk of a run under a plan."""
-    loop = start_run(STEP, DATA, key=jax.random.key(0), batch_size=10, sharding=plan).loop
-    state = loop.init(jax.random.key(0), None)
-    arguments = loop.arguments(state, loop.zero_sums(state, None), None, loop.source.arrays, 0, 1)
-    with use_mesh(loop.mesh):
-        return loop.executable(replicate(loop.mesh, arguments)), state
+def start(plan):
+    return start_run(STEP, DATA, key=jax.random.key(0), batch_size=10, sharding=plan)
 
 
 def test_the_collectives_are_those_of_the_layout():
-    kinds = {name: set(COLLECTIVES.findall(program(p)[0].as_text())) for name, p in PLANS.items()}
+    texts = {name: start(plan).program().as_text() for name, plan in PLANS.items()}
+    kinds = {name: set(COLLECTIVES.findall(text)) for name, text in texts.items()}
     assert kinds["data"] == {"all-reduce"}
     assert "all-gather" in kinds["fsdp"]
     assert kinds["tensor"] <= {"all-reduce", "all-gather"}
 
 
 def test_params_are_sharded_from_their_initialization_on():
-    kernel = program(FSDP)[1].params["fc1"]["kernel"]
+    kernel = start(FSDP).train_state.params["fc1"]["kernel"]
     assert [shard.data.shape for shard in kernel.addressable_shards] == [(32, 32)] * 2
 
 

@@ -60,9 +60,9 @@ def test_a_file_gives_back_what_was_saved(tmp_path):
     ("content", "message"),
     [
         (b"", "it is empty"),
-        (b"a 1 2\nb 1", "line 2 has not as many"),
-        (b"a 1 2\nb 1 nan", "line 2 has not as many finite"),
-        (b"a 1 2\nb 1 x", "line 2 has something else"),
+        (b"a 1 2\nb 1", "line 2 does not have as many"),
+        (b"a 1 2\nb 1 nan", "line 2 does not have as many finite"),
+        (b"a 1 2\nb 1 x", "line 2 has entries that are not numbers"),
         (b"a 1 2\na 1 3", "line 2 repeats the word of line 1"),
         (b"\xff 1 2", "utf-8"),
     ],

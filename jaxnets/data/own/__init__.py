@@ -1,4 +1,4 @@
-"""A user's own data: pictures in folders, tables, arrays, and datasets of others."""
+"""A user's own data: pictures in folders, tables, arrays, and datasets of other libraries."""
 
 from jaxnets.data.own.encoder import TableEncoder
 from jaxnets.data.own.folder import from_folder

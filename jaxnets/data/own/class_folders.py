@@ -82,11 +82,11 @@ def _name(where: str, path: Path) -> str:
 
 
 def _files(folder: Path) -> list[Path]:
-    found = []
+    paths = []
     for parent, folders, files in os.walk(folder):
         folders[:] = [name for name in folders if not _is_hidden(name)]
-        found += [Path(parent, name) for name in files if not _is_hidden(name)]
-    return sorted(found)
+        paths += [Path(parent, name) for name in files if not _is_hidden(name)]
+    return sorted(paths)
 
 
 def _is_hidden(name: str) -> bool:

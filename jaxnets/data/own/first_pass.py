@@ -1,4 +1,4 @@
-"""The first pass over a folder of pictures: which are damaged, and what the others hold."""
+"""The first pass over a folder of pictures: finds the damaged ones, reads the others."""
 
 import hashlib
 import os
@@ -17,8 +17,8 @@ from jaxnets.messages import printable
 LISTED = 100  # damaged files named in one message
 
 
-class Seen(NamedTuple):
-    """What the first pass over the files keeps of one of them."""
+class Picture(NamedTuple):
+    """What the first pass keeps of a file."""
 
     sha256: str
     shape: tuple[int, int]  # height and width, after scaling
@@ -26,13 +26,13 @@ class Seen(NamedTuple):
     pixels: np.ndarray | None  # uint8 (height, width, channels), if they fit in memory
 
 
-class Pictures(NamedTuple):
+class Scan(NamedTuple):
     """The readable files of a folder, in the order of their classes and names."""
 
     folder: Path
     paths: list[Path]
     y: np.ndarray  # int32 (n,)
-    seen: list[Seen]
+    pictures: list[Picture]
     skipped: int
 
 
@@ -49,37 +49,37 @@ class Budget:
             return self._left >= 0
 
 
-def look_at(
+def scan(
     folders: dict[str, list[Path]],
     size: tuple[int, int] | None,
     grey: bool,
     damaged: str,
     memory: int,
-) -> Pictures:
+) -> Scan:
     """Read every file once; refuse or skip the damaged ones."""
     paths = [path for inside in folders.values() for path in inside]
     y = np.repeat(np.arange(len(folders), dtype=np.int32), [len(p) for p in folders.values()])
     root = Path(os.path.commonpath([path.parent for path in paths]))
     budget = Budget(memory)
     with ThreadPoolExecutor(thread_name_prefix="pictures") as pool:
-        results = list(pool.map(lambda path: _look(path, size, grey, budget), paths))
+        results = list(pool.map(lambda path: _read(path, size, grey, budget), paths))
     broken = [(p, r) for p, r in zip(paths, results, strict=True) if isinstance(r, str)]
     _report_damaged(root, broken, len(paths), damaged)
-    kept = [row for row, result in enumerate(results) if isinstance(result, Seen)]
-    seen = [result for result in results if isinstance(result, Seen)]
-    if any(each.pixels is None for each in seen):
-        seen = [each._replace(pixels=None) for each in seen]
-    pictures = Pictures(root, [paths[i] for i in kept], y[kept], seen, len(broken))
-    if gone := {*range(len(folders))} - {*pictures.y.tolist()}:
+    kept = [row for row, result in enumerate(results) if isinstance(result, Picture)]
+    pictures = [result for result in results if isinstance(result, Picture)]
+    if any(picture.pixels is None for picture in pictures):
+        pictures = [picture._replace(pixels=None) for picture in pictures]
+    result = Scan(root, [paths[i] for i in kept], y[kept], pictures, len(broken))
+    if gone := {*range(len(folders))} - {*result.y.tolist()}:
         names = printable([name for i, name in enumerate(folders) if i in gone])
         raise DataError(
             f"from_folder expects pictures of each class, but all of {names} are damaged"
         )
-    _check_sizes(pictures)
-    return pictures
+    _check_sizes(result)
+    return result
 
 
-def _look(path: Path, size: tuple[int, int] | None, grey: bool, budget: Budget) -> Seen | str:
+def _read(path: Path, size: tuple[int, int] | None, grey: bool, budget: Budget) -> Picture | str:
     """What is kept of a file, or the reason why it cannot be read."""
     try:
         content = read_bytes(path)
@@ -91,7 +91,7 @@ def _look(path: Path, size: tuple[int, int] | None, grey: bool, budget: Budget) 
     wide = pixels.reshape(-1, pixels.shape[-1]).astype(np.int64)
     sums = np.stack([wide.sum(0), (wide**2).sum(0)])
     kept = pixels if budget.take(pixels.nbytes) else None
-    return Seen(hashlib.sha256(content).hexdigest(), pixels.shape[:2], sums, kept)
+    return Picture(hashlib.sha256(content).hexdigest(), pixels.shape[:2], sums, kept)
 
 
 def _report_damaged(root: Path, broken: list, count: int, damaged: str) -> None:
@@ -113,13 +113,13 @@ def _report_damaged(root: Path, broken: list, count: int, damaged: str) -> None:
     )
 
 
-def _check_sizes(pictures: Pictures) -> None:
-    first = pictures.seen[0].shape
-    for path, seen in zip(pictures.paths, pictures.seen, strict=True):
-        if seen.shape != first:
-            files = [printable(p.relative_to(pictures.folder)) for p in (pictures.paths[0], path)]
+def _check_sizes(result: Scan) -> None:
+    first = result.pictures[0].shape
+    for path, picture in zip(result.paths, result.pictures, strict=True):
+        if picture.shape != first:
+            files = [printable(p.relative_to(result.folder)) for p in (result.paths[0], path)]
             raise DataError(
                 f"from_folder expects pictures of one size (height, width), but got {first} in "
-                f"{files[0]} and {seen.shape} in {files[1]}; pass size=64, or another number of "
+                f"{files[0]} and {picture.shape} in {files[1]}; pass size=64, or another number of "
                 "pixels"
             )

@@ -11,7 +11,7 @@ import numpy as np
 from jaxnets.checks import as_integers
 from jaxnets.data.dataset import Dataset, Split, read_only
 from jaxnets.data.own.class_folders import class_folders
-from jaxnets.data.own.first_pass import Pictures, look_at
+from jaxnets.data.own.first_pass import Scan, scan
 from jaxnets.data.own.pictures import PictureReader, as_size
 from jaxnets.data.splits import held_out_rows
 from jaxnets.data.stream import Stream
@@ -22,14 +22,14 @@ from jaxnets.messages import printable
 class Files(Sequence):
     """A source for `Stream` that reads and decodes a file whenever it is asked for."""
 
-    def __init__(self, pictures: Pictures, reader: PictureReader):
-        self.pictures, self.reader = pictures, reader
+    def __init__(self, files: Scan, reader: PictureReader):
+        self.files, self.reader = files, reader
 
     def __len__(self) -> int:
-        return len(self.pictures.paths)
+        return len(self.files.paths)
 
     def __getitem__(self, row: Any) -> Any:
-        return self.reader(self.pictures.paths[row])[0], self.pictures.y[row]
+        return self.reader(self.files.paths[row])[0], self.files.y[row]
 
 
 def from_folder(
@@ -72,8 +72,8 @@ def from_folder(
       SHA-256 per class, over the names and contents of its files.
 
     Raises:
-      DataError: the folder has not this form, files are damaged, the sizes differ and `size` is
-        None, or a class is too small to hold out a picture of it.
+      DataError: the folder is not arranged like this, files are damaged, the sizes differ and
+        `size` is None, or a class is too small to hold out a picture of it.
     """
     where, shape = "from_folder", as_size("from_folder", size)
     [memory] = as_integers(where, error=DataError, memory=memory)
@@ -82,25 +82,25 @@ def from_folder(
     folders = class_folders(where, folder)
     classes = tuple(folders)
     apart = _test_folders(where, folders, test) if isinstance(test, str | os.PathLike) else None
-    pictures = look_at(folders, shape, grey, damaged, memory)
+    files = scan(folders, shape, grey, damaged, memory)
     if apart is None:
-        held_out = held_out_rows(where, pictures.y, test, seed, name="test", classes=classes)
-        looked_at = {"": pictures}
-        parts = [(pictures, ~held_out), (pictures, held_out)]
+        held_out = held_out_rows(where, files.y, test, seed, name="test", classes=classes)
+        scans = {"": files}
+        parts = [(files, ~held_out), (files, held_out)]
     else:
-        other = look_at(apart, pictures.seen[0].shape, grey, damaged, memory)
-        looked_at = {"train/": pictures, "test/": other}
-        parts = [(part, np.ones(len(part.y), bool)) for part in (pictures, other)]
+        test_files = scan(apart, files.pictures[0].shape, grey, damaged, memory)
+        scans = {"train/": files, "test/": test_files}
+        parts = [(part, np.ones(len(part.y), bool)) for part in scans.values()]
     reader = _fit_reader(*parts[0], grey)
     train, test_split = (_split(part, rows, reader) for part, rows in parts)
     return Dataset(
         train,
         test_split,
-        name=pictures.folder.name,
-        source=" and ".join(map(_source, looked_at.values())),
+        name=files.folder.name,
+        source=" and ".join(map(_source, scans.values())),
         checksums={
             prefix + name: checksum
-            for prefix, part in looked_at.items()
+            for prefix, part in scans.items()
             for name, checksum in _checksums(part, classes)
         },
         classes=classes,
@@ -126,35 +126,35 @@ def _test_folders(
     return tested
 
 
-def _fit_reader(pictures: Pictures, rows: np.ndarray, grey: bool) -> PictureReader:
+def _fit_reader(files: Scan, rows: np.ndarray, grey: bool) -> PictureReader:
     """A reader with the mean and standard deviation of each channel of these rows."""
-    size = pictures.seen[0].shape
-    total = np.sum([pictures.seen[row].sums for row in np.flatnonzero(rows)], axis=0)
+    size = files.pictures[0].shape
+    total = np.sum([files.pictures[row].sums for row in np.flatnonzero(rows)], axis=0)
     mean, square = total / (rows.sum() * size[0] * size[1])
     std = np.sqrt(np.maximum(square - mean**2, 0))
     std = np.where(std > 0, std, 255)  # pictures of one colour
     return PictureReader(size, grey, tuple((mean / 255).tolist()), tuple((std / 255).tolist()))
 
 
-def _split(pictures: Pictures, rows: np.ndarray, reader: PictureReader) -> Split | Stream:
+def _split(files: Scan, rows: np.ndarray, reader: PictureReader) -> Split | Stream:
     """These rows in memory, or as a stream if not all pixels were kept."""
     chosen = np.flatnonzero(rows)
-    if any(seen.pixels is None for seen in pictures.seen):
-        return Stream(Files(pictures, reader), labels=pictures.y).take(chosen)
-    kept = [seen.pixels for row in chosen if (seen := pictures.seen[row]).pixels is not None]
-    return Split(read_only(np.stack(kept)), read_only(pictures.y[chosen]))
+    if any(picture.pixels is None for picture in files.pictures):
+        return Stream(Files(files, reader), labels=files.y).take(chosen)
+    pixels: list[Any] = [files.pictures[row].pixels for row in chosen]
+    return Split(read_only(np.stack(pixels)), read_only(files.y[chosen]))
 
 
-def _source(pictures: Pictures) -> str:
-    skipped = f", {pictures.skipped} damaged files skipped" if pictures.skipped else ""
-    return f"{len(pictures.paths)} pictures in {printable(pictures.folder)}{skipped}"
+def _source(files: Scan) -> str:
+    skipped = f", {files.skipped} damaged files skipped" if files.skipped else ""
+    return f"{len(files.paths)} pictures in {printable(files.folder)}{skipped}"
 
 
-def _checksums(pictures: Pictures, classes: tuple[str, ...]) -> Iterator[tuple[str, str]]:
+def _checksums(files: Scan, classes: tuple[str, ...]) -> Iterator[tuple[str, str]]:
     """For each class, the SHA-256 over the names and the contents of its files."""
     for number, name in enumerate(classes):
         digest = hashlib.sha256()
-        for row in np.flatnonzero(pictures.y == number):
-            relative = pictures.paths[row].relative_to(pictures.folder / name)
-            digest.update(os.fsencode(relative) + b"\0" + pictures.seen[row].sha256.encode())
+        for row in np.flatnonzero(files.y == number):
+            relative = files.paths[row].relative_to(files.folder / name)
+            digest.update(os.fsencode(relative) + b"\0" + files.pictures[row].sha256.encode())
         yield name, digest.hexdigest()

@@ -1,4 +1,4 @@
-"""Reads pictures of any format as pixels of one size, in training and for predictions alike."""
+"""Reads pictures of any format as pixels of one size, for training and for predictions."""
 
 import os
 from collections.abc import Sequence

@@ -98,7 +98,7 @@ def from_table(
 def _check_options(
     where: str, table: Table, target: Any, task: Any, drop: Any, categories: Any
 ) -> None:
-    """Raise for an unknown task, and for names that are no columns."""
+    """Raise for an unknown task, and for names that are not columns."""
     if task not in (None, "classification", "regression"):
         raise DataError(
             f'{where} expects task="classification" or "regression", but got {task!r}; leave it out'

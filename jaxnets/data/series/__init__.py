@@ -2,7 +2,7 @@
 
 from jaxnets.data.series.cases import Series
 from jaxnets.data.series.files import read_series
-from jaxnets.data.series.sources import SeriesDataset, load_series
+from jaxnets.data.series.sources import load_series
 from jaxnets.data.series.window import windows
 
-__all__ = ["Series", "SeriesDataset", "load_series", "read_series", "windows"]
+__all__ = ["Series", "load_series", "read_series", "windows"]

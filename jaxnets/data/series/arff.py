@@ -82,7 +82,7 @@ def _described(types: list[str], relations: int, ends: int) -> Header:
     if not values or any(kind.lower() not in NUMERIC for kind in values):
         raise Invalid("its attributes are not numbers, then the class")
     if not (label.startswith("{") and label.endswith("}")):
-        raise Invalid(f"its last attribute is no class with names in braces, but {label[:40]!r}")
+        raise Invalid(f"its last attribute is {label[:40]!r}, not class names in braces")
     classes = tuple(_unquoted(name) for name in label[1:-1].split(","))
     if len(set(classes)) < len(classes) or "" in classes:
         raise Invalid("its classes have a name twice, or one without a name")

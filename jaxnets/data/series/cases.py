@@ -15,8 +15,8 @@ MOST_PADDING = 100  # padded values per value of the file: one long case would f
 class Series:
     """Labelled time series, padded at their end with zeros to one length; read-only.
 
-    It is no pair for `fit`, since a network that knows nothing of `lengths` trains on the padding
-    as well: pass `(series.values, series.y)` for that, as for series of one length.
+    `fit` does not take it as a pair, since a network without the lengths also trains on the
+    padding. If all series have one length, pass `(series.values, series.y)`.
 
     Attributes:
       values: float32 (n, time, channels).
@@ -71,7 +71,7 @@ def assemble(cases: list[np.ndarray], labels: list[int], classes: tuple[str, ...
 
 
 def _first_wrong(text: bytes) -> str:
-    """The first entry that is no finite number, shortened."""
+    """The first entry that is not a finite number, shortened."""
     for entry in text.split(b","):
         try:
             if DIGITS.issuperset(entry) and np.isfinite(float(entry)):

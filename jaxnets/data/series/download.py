@@ -17,13 +17,14 @@ FAILURES += (KeyError, RuntimeError, NotImplementedError)  # encrypted, or an un
 
 
 def fetch(archive: Archive, folder: Path, *, timeout: float = TIMEOUT, rate: float = RATE) -> None:
-    """Download the zip, and write its two files into `folder` if their SHA-256 is the published.
+    """Download the zip, and write its two files into `folder` after verifying their SHA-256.
 
     Args:
       archive: the data set.
       folder: the destination, created if missing.
       timeout: seconds to connect, and to wait for more data.
-      rate: minimum bytes per second; a zip has `timeout` and the time that its texts would take.
+      rate: minimum bytes per second; the download may take `timeout` plus the bytes of the
+        unpacked text / `rate`.
 
     Raises:
       ConnectionError: the archive did not return the files; lists the errors.

@@ -42,7 +42,7 @@ def read_series(path: str | os.PathLike[str]) -> Series:
 
 
 def parse(path: Path, text: bytes, cure: str) -> Series:
-    """The series in the text of a file; `cure` ends the error where it is not as its name says."""
+    """The series in the text of a file, in the format of its suffix; an error ends in `cure`."""
     try:
         return PARSERS[_text_suffix(path)](iter(BytesIO(text)))
     except Invalid as wrong:

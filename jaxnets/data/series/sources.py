@@ -4,8 +4,8 @@ import difflib
 import os
 from collections.abc import Sequence
 from pathlib import Path
-from typing import NamedTuple
 
+from jaxnets.data.dataset import Dataset, data_folder
 from jaxnets.data.series import files
 from jaxnets.data.series.cases import Series
 from jaxnets.data.series.catalogue import CATALOGUE, Archive
@@ -15,49 +15,28 @@ from jaxnets.files import user_cache
 from jaxnets.messages import printable
 
 
-class SeriesDataset(NamedTuple):
-    """A data set of labelled time series with its published splits.
-
-    Attributes:
-      train: the training cases.
-      test: the test cases; both are padded to the longest of their own split.
-      name: the name in the archive.
-      source: a description of where it was read.
-      checksums: the SHA-256 of each file's text.
-      classes: the names of the classes.
-    """
-
-    train: Series
-    test: Series
-    name: str
-    source: str
-    checksums: dict[str, str]
-    classes: tuple[str, ...]
-
-
-def load_series(name: str, *, data_dir: str | os.PathLike[str] | None = None) -> SeriesDataset:
+def load_series(name: str, *, data_dir: str | os.PathLike[str] | None = None) -> Dataset[Series]:
     """A data set of the UCR and UEA archives by its name, such as "GunPoint", with its splits.
 
     ArrowHead, BasicMotions, GunPoint, ItalyPowerDemand, JapaneseVowels and OSULeaf are known. Reads
     NAME_TRAIN.ts and NAME_TEST.ts, or their .gz, in `data_dir` (or in the environment variable
     `JAXNETS_DATA_DIR`) or its subfolder NAME; without such files, in the cache, to which the
-    archive's zip is downloaded. For other sets and your own files use `read_series`.
+    archive's zip is downloaded. Each split is padded to the longest of its series. For other sets
+    and your own files use `read_series`.
 
     Raises:
       DataError: an unknown name, a folder without the files, a failed download, or a file whose
         SHA-256 is not the published one.
     """
     archive = _choose(name)
-    folder = data_dir if data_dir is not None else os.environ.get("JAXNETS_DATA_DIR")
-    if folder:
-        top = Path(os.path.expanduser(folder))
-        paths = _find(archive, (top / archive.name, top))
+    if folder := data_folder(data_dir):
+        paths = _find(archive, (folder / archive.name, folder))
         if len(paths) == 2:
-            return _read(archive, paths, f"files in {printable(top)}", files.CURE)
+            return _read(archive, paths, f"files in {printable(folder)}", files.CURE)
         if data_dir is not None or paths:
             raise DataError(
-                f"{printable(top)} has no {archive.train.name} and {archive.test.name}, plain or "
-                f".gz; put both there or into its subfolder {archive.name}, or omit data_dir to "
+                f"{printable(folder)} has no {archive.train.name} and {archive.test.name}, plain "
+                f"or .gz; put both there or into its subfolder {archive.name}, or omit data_dir to "
                 f"download them"
             )
     return _from_cache(archive)
@@ -76,13 +55,13 @@ def _choose(name: str) -> Archive:
 
 
 def _find(archive: Archive, folders: Sequence[Path]) -> list[Path]:
-    """The paths of the training and the test file in the folders; without those that miss."""
+    """The paths of the training and the test file in the folders, of those that exist."""
     places = ([f / name for f in folders for name in file.names] for file in archive.files)
-    found = (next(filter(os.path.isfile, paths), None) for paths in places)
-    return [path for path in found if path is not None]
+    paths = (next(filter(os.path.isfile, candidates), None) for candidates in places)
+    return [path for path in paths if path is not None]
 
 
-def _from_cache(archive: Archive) -> SeriesDataset:
+def _from_cache(archive: Archive) -> Dataset[Series]:
     """The set in the cache, downloaded if it is not complete there."""
     try:
         folder = user_cache() / archive.name
@@ -100,7 +79,7 @@ def _from_cache(archive: Archive) -> SeriesDataset:
     return _read(archive, _find(archive, [folder]), f"downloaded to {printable(folder)}", cure)
 
 
-def _read(archive: Archive, paths: Sequence[Path], source: str, cure: str) -> SeriesDataset:
+def _read(archive: Archive, paths: Sequence[Path], source: str, cure: str) -> Dataset[Series]:
     """The splits in two files, each after its checksum is verified."""
     splits, checksums = [], {}
     for file, path in zip(archive.files, paths, strict=True):
@@ -113,4 +92,4 @@ def _read(archive: Archive, paths: Sequence[Path], source: str, cure: str) -> Se
             )
         splits.append(files.parse(path, text, cure))
     train, test = splits
-    return SeriesDataset(train, test, archive.name, source, checksums, train.classes)
+    return Dataset(train, test, archive.name, source, checksums, train.classes)

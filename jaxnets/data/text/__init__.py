@@ -1,13 +1,12 @@
 """Text as numbers: tokens, a vocabulary, counts and TF-IDF; and the reviews of IMDB."""
 
-from jaxnets.data.text.imdb import TextDataset, Texts, load_imdb
+from jaxnets.data.text.imdb import Texts, load_imdb
 from jaxnets.data.text.tfidf import TfIdf, fit_tfidf
 from jaxnets.data.text.tokenizers import Characters, Words, character_ngrams
 from jaxnets.data.text.vocabulary import Vocabulary, build_vocabulary
 
 __all__ = [
     "Characters",
-    "TextDataset",
     "Texts",
     "TfIdf",
     "Vocabulary",

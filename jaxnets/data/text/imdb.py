@@ -14,7 +14,7 @@ from typing import NamedTuple
 import numpy as np
 
 from jaxnets.data.catalogue import File
-from jaxnets.data.dataset import read_only
+from jaxnets.data.dataset import Dataset, data_folder, read_only
 from jaxnets.data.download import fetch
 from jaxnets.errors import DataError
 from jaxnets.files import regular_file, user_cache
@@ -40,34 +40,14 @@ class Texts(NamedTuple):
 
     Attributes:
       x: the texts.
-      y: int32 (n,), an index into `TextDataset.classes`.
+      y: int32 (n,), an index into `Dataset.classes`.
     """
 
     x: tuple[str, ...]
     y: np.ndarray
 
 
-class TextDataset(NamedTuple):
-    """A data set of labelled texts with its published splits.
-
-    Attributes:
-      train: the training texts.
-      test: the test texts.
-      name: of the data set.
-      source: a description of where it was read.
-      checksums: the SHA-256 of the archive.
-      classes: the names of the classes.
-    """
-
-    train: Texts
-    test: Texts
-    name: str
-    source: str
-    checksums: dict[str, str]
-    classes: tuple[str, ...]
-
-
-def load_imdb(*, data_dir: str | os.PathLike[str] | None = None) -> TextDataset:
+def load_imdb(*, data_dir: str | os.PathLike[str] | None = None) -> Dataset[Texts]:
     """The labelled reviews of IMDB: 25,000 to train on and 25,000 to test, half of them positive.
 
     Reads `aclImdb_v1.tar.gz` in `data_dir`, or in the environment variable `JAXNETS_DATA_DIR`;
@@ -78,9 +58,8 @@ def load_imdb(*, data_dir: str | os.PathLike[str] | None = None) -> TextDataset:
       DataError: a folder without the archive, a failed download, or an archive whose SHA-256 is not
         the published one.
     """
-    folder = data_dir if data_dir is not None else os.environ.get("JAXNETS_DATA_DIR")
-    if folder:
-        path = Path(os.path.expanduser(folder)) / ARCHIVE.gz_name
+    if folder := data_folder(data_dir):
+        path = folder / ARCHIVE.gz_name
         if path.is_file():
             return _read(path, f"{printable(path)}", "download it again")
         if data_dir is not None:
@@ -109,7 +88,7 @@ def _cached() -> Path:
     return path
 
 
-def _read(path: Path, source: str, cure: str) -> TextDataset:
+def _read(path: Path, source: str, cure: str) -> Dataset[Texts]:
     """The splits of an archive, after its checksum is verified."""
     try:
         with regular_file(path) as file:
@@ -124,7 +103,7 @@ def _read(path: Path, source: str, cure: str) -> TextDataset:
         train, test = (_split(splits[name]) for name in ("train", "test"))
     except _FAILURES as error:
         raise DataError(f"{printable(path)} cannot be read: {printable(error)}; {cure}") from error
-    return TextDataset(train, test, "imdb", source, {ARCHIVE.gz_name: sha256}, CLASSES)
+    return Dataset(train, test, "imdb", source, {ARCHIVE.gz_name: sha256}, CLASSES)
 
 
 def read_reviews(file: object) -> dict[str, dict[tuple[int, int], str]]:

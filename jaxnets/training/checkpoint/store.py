@@ -16,8 +16,8 @@ from jaxnets.training.checkpoint.file import Content
 class Store(Protocol):
     """The protocol of a storage of checkpoints, which `Checkpoints(folder, store=...)` calls.
 
-    `store` is a function of the folder, which may not exist before the first save; a second one of
-    the same folder has the steps of the first.
+    `store` is a function of the folder, which may not exist before the first save; a second store
+    of the same folder has the steps that the first one saved.
     """
 
     def path(self, step: int) -> Path:
@@ -31,8 +31,8 @@ class Store(Protocol):
     def start(self, content: Content) -> Callable[[], None]:
         """Start to save; returns a function that finishes it, which may run in another thread.
 
-        The arrays are on their devices, and the store's own; it replaces a step that it has. Either
-        function may raise an OSError, which is reported with the path.
+        The arrays are copies on their devices, which only the store uses. A step that exists is
+        replaced. Either function may raise an OSError, which is reported with the path.
         """
         ...
 
@@ -52,7 +52,7 @@ class Store(Protocol):
         ...
 
     def remove(self, step: int) -> None:
-        """Delete a step, unless that has been done."""
+        """Delete a step; does nothing if it does not exist."""
         ...
 
 

@@ -136,19 +136,14 @@ def fit_population(
     data, validation = as_splits(where, data, validation)
     batch_size = count(where, "batch_size", batch_size)
     options = {"batch_size": batch_size, "remainder": remainder, "evaluate_every": evaluate_every}
+    running = {"on_nonfinite": on_nonfinite, "devices": devices, "sharding": sharding}
     sizes = check_run(where, data, validation, epochs, steps, patience, **options)
     check_saving(where, on_nonfinite, checkpoints, resume)
     check_reporting(where, report, callbacks, chunk_seconds, stall_seconds)
 
     start_time = time.perf_counter()
-    loop = population_loop(
-        *(where, train_step, data, keys, hparams, start, strategy, share_batches),
-        **options,
-        validation=validation,
-        on_nonfinite=on_nonfinite,
-        devices=devices,
-        sharding=sharding,
-    )
+    arguments = (where, train_step, data, keys, hparams, start, strategy, share_batches)
+    loop = population_loop(*arguments, **options, validation=validation, **running)
     options |= {"patience": sizes.patience, "share_batches": share_batches, "strategy": strategy}
     settings = identity(data, validation, hparams, key=keys, **options)
     check_agreement(where, loop.mesh, settings)

@@ -83,8 +83,8 @@ def population_loop(
     """The compiled loop for arguments of `fit_population`; checks them and the memory.
 
     Raises:
-      RunError: the train step is none, the strategy is unknown, leading axes differ, the data do
-        not fit, or the population does not fit into the memory.
+      RunError: `train_step` is not a train step, the strategy is unknown, leading axes differ, the
+        data do not fit, or the population does not fit into the memory.
     """
     check_train_step(where, train_step)
     check_strategy(where, strategy)

@@ -15,7 +15,7 @@ from jaxnets.training.search.results import Results
 from jaxnets.training.search.space import Setting, Space, draw
 from jaxnets.training.search.study import SharedStudy, open_study
 
-WAIT_SECONDS = 0.5  # between two looks at the trials of the other processes
+WAIT_SECONDS = 0.5  # between two polls of the trials of other processes
 
 
 def search(
@@ -52,14 +52,14 @@ def search(
       max_parallel: the maximum number of trials per program; they must fit into the memory.
       sampler: an Optuna sampler; by default the settings of `random_search` with the same key.
       pruner: an Optuna pruner, which ends trials early by their scores; by default none ends.
-      stale_seconds: without a sign of life for so long, a process counts as dead.
+      stale_seconds: a process that has sent no heartbeat for so long counts as dead.
       report: called with the `Progress` of each population.
 
     Raises:
       RunError: Optuna is not installed, an argument does not fit, or the study is of another
         search; all are checked before training.
-      Interrupted: Ctrl-C or SIGTERM; it holds the `Results` of the trials that have ended. The
-        trials of this process are free for others at once.
+      Interrupted: Ctrl-C or SIGTERM; it holds the `Results` of the trials that have ended. Other
+        processes can take the trials of this one immediately.
 
     Source: Akiba, Sano, Yanase, Ohta & Koyama 2019, Optuna.
     """
@@ -75,7 +75,7 @@ def search(
     results = Results((), problem.objective, problem.smaller_is_better, dict(space), identified)
     study = open_study(storage, name, results, settings, sampler=sampler, pruner=pruner)
     shared = SharedStudy(study, results, trials, stale_seconds)
-    with shared.shows_life():
+    with shared.heartbeat():
         while not shared.is_over():
             if claimed := shared.claim(most):
                 try:

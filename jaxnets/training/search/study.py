@@ -1,4 +1,4 @@
-"""A study in Optuna's storage: what a process takes from it, and what it reports."""
+"""A study in Optuna's storage: the trials that a process takes from it, and their scores."""
 
 import threading
 import time
@@ -19,13 +19,13 @@ SEARCH = "search"  # the study's attribute with everything that decides its tria
 
 
 class SharedStudy:
-    """The trials of a search that several processes share, as one of them sees it.
+    """One process's access to the trials of a search that several processes share.
 
     Args:
       study: an Optuna study.
       results: the results, without trials.
       trials: the number of trials.
-      stale_seconds: after how long without a sign of life another process counts as dead.
+      stale_seconds: another process that has sent no heartbeat for so long counts as dead.
     """
 
     def __init__(self, study: Any, results: Results, trials: int, stale_seconds: float):
@@ -33,7 +33,7 @@ class SharedStudy:
         self.stale_seconds, self.worker = stale_seconds, uuid.uuid4().hex[:12]
         self.distributions = {n: as_optuna(d) for n, d in results.space.items()}
         self.claimed: dict[int, Any] = {}  # the trials that this process trains, by their numbers
-        self._seen: dict[int, tuple[Any, float]] = {}  # signs of life, and when they were new
+        self._heartbeats: dict[int, tuple[Any, float]] = {}  # the last ones, and when they changed
 
     def claim(self, most: int) -> dict[int, Setting]:
         """Take up to `most` trials that no other process has; their settings by their numbers."""
@@ -69,8 +69,8 @@ class SharedStudy:
         return False
 
     @contextmanager
-    def shows_life(self) -> Iterator[None]:
-        """Write a sign of life now and then, and give back the trials that do not end."""
+    def heartbeat(self) -> Iterator[None]:
+        """Send heartbeats from a thread; at the end of the block, give back unfinished trials."""
         over = threading.Event()
 
         def beat() -> None:
@@ -78,7 +78,7 @@ class SharedStudy:
             while not over.wait(self.stale_seconds / 4):
                 self.study.set_user_attr(self.worker, beats := beats + 1)
 
-        thread = threading.Thread(target=beat, name="signs of life", daemon=True)
+        thread = threading.Thread(target=beat, name="heartbeat", daemon=True)
         thread.start()
         try:
             yield
@@ -106,13 +106,13 @@ class SharedStudy:
         return fresh < self.trials or any(t.state.name == "WAITING" for _, t in trials)
 
     def _retry_lost(self) -> None:
-        """Fail the trials of dead processes, and enqueue what nobody holds."""
+        """Fail the trials of dead processes, and enqueue the trials that no process holds."""
         for trial in self.study.get_trials(deepcopy=False, states=(self._state("RUNNING"),)):
             worker = trial.user_attrs.get(WORKER)
             sign, now = (worker, self.study.user_attrs.get(worker)), time.monotonic()
-            before, since = self._seen.get(trial.number, (None, now))
+            before, since = self._heartbeats.get(trial.number, (None, now))
             if before != sign:  # by this process's clock, since those of others may differ
-                self._seen[trial.number] = sign, now
+                self._heartbeats[trial.number] = sign, now
             elif worker != self.worker and now - since > self.stale_seconds:
                 self._fail(trial.number)
         held = holders(self.study, self.trials)
@@ -128,7 +128,7 @@ class SharedStudy:
         return {name: from_study(self.results.space[name], v) for name, v in values.items()}
 
     def _as_trial(self, number: int, trial: Any) -> Trial:
-        """A trial of Optuna's in the words of a search."""
+        """The `Trial` of a trial in Optuna."""
         epochs = max(trial.intermediate_values, default=0)
         score = trial.intermediate_values[epochs] if trial.state.name != "FAIL" else float("nan")
         diverged = bool(trial.user_attrs.get(DIVERGED))
@@ -157,9 +157,9 @@ def open_study(
             "search expects Optuna, which shares trials between processes, but it is not "
             "installed; pip install 'jaxnets[search]'"
         ) from error
-    from jaxnets.training.search.drawn import Drawn
+    from jaxnets.training.search.sampler import SettingsSampler
 
-    choices["sampler"] = choices["sampler"] or Drawn(settings)
+    choices["sampler"] = choices["sampler"] or SettingsSampler(settings)
     choices["pruner"] = choices["pruner"] or optuna.pruners.NopPruner()
     direction = "minimize" if results.smaller_is_better else "maximize"
     study = optuna.create_study(
@@ -179,7 +179,7 @@ def open_study(
 
 
 def _as_storage(storage: Any) -> Any:
-    """Optuna's storage for a path of a journal, or what Optuna takes itself, such as a URL."""
+    """Optuna's storage for the path of a journal; anything else, such as a URL, unchanged."""
     from optuna.storages import JournalStorage
     from optuna.storages.journal import JournalFileBackend
 
@@ -192,7 +192,7 @@ def as_optuna(distribution: Distribution) -> Any:
     """The distribution in Optuna's types."""
     from optuna import distributions
 
-    from jaxnets.training.search.drawn import in_study
+    from jaxnets.training.search.sampler import in_study
 
     if distribution.kind == "choice":
         return distributions.CategoricalDistribution(tuple(map(in_study, distribution.arguments)))
@@ -206,6 +206,6 @@ def from_study(distribution: Distribution, value: Any) -> Any:
     """The value of a setting from what Optuna stored."""
     if distribution.kind != "choice" or not isinstance(value, str):
         return value
-    from jaxnets.training.search.drawn import in_study
+    from jaxnets.training.search.sampler import in_study
 
     return next(option for option in distribution.arguments if in_study(option) == value)

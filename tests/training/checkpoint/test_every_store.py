@@ -60,7 +60,7 @@ NUMBERS = {"x": jnp.arange(3.0)}
 
 def test_the_table_covers_every_public_store():
     public = {name for name in training.__all__ if name.endswith("Store")}
-    assert STORES.keys() - {"MemoryStore"} == public, "add the new store to STORES"
+    assert public <= STORES.keys(), "add the new store to STORES"
 
 
 @every_store

@@ -12,7 +12,7 @@ from jaxnets.training.search.numbers import numbered
 from jaxnets.training.search.space import Setting
 
 
-class Drawn(BaseSampler):
+class SettingsSampler(BaseSampler):
     """Random search whose settings do not depend on which process takes which trial."""
 
     def __init__(self, settings: Sequence[Setting]):
