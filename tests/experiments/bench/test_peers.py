@@ -145,7 +145,7 @@ def test_jaxnets_shards_a_batch_over_two_devices(small_mnist):
     losses = []
     for devices in (1, 2):
         trainer = import_module("experiments.bench.peers.ours").make(
-            task("cnn_bn", str(small_mnist), devices=devices)
+            task("mlp", str(small_mnist), devices=devices)
         )
         trainer.prepare()
         losses.append([trainer.steps(1) for _ in range(3)])
