@@ -24,8 +24,8 @@ def listings(page):
 
 @pytest.fixture(scope="module")
 def digits(tmp_path_factory):
-    """A folder with a quarter of MNIST, which is enough for what the pages assert."""
-    return write_mnist(tmp_path_factory.mktemp("digits"), train=20_000, test=1_000)
+    """A folder with half of MNIST, which is enough for what the pages assert."""
+    return write_mnist(tmp_path_factory.mktemp("digits"), train=30_000, test=10_000)
 
 
 @pytest.mark.slow
