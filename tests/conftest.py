@@ -29,11 +29,12 @@ install_import_hook(
 
 
 # Compiling takes most of the time of the tests, and running what was compiled next to none. With
-# all three options, jaxlib 0.10.2 gives a wrong gradient of a depthwise convolution before a max
-# pool; each alone is right. If a result is in doubt, run the test with --optimize.
+# the first three options, jaxlib 0.10.2 gives a wrong gradient of a depthwise convolution before a
+# max pool; each alone is right. If a result is in doubt, run the test with --optimize.
 QUICK_COMPILATION = " --xla_backend_optimization_level=0 --xla_llvm_disable_expensive_passes=true"
 if jaxlib.__version__.startswith("0.10."):  # gone from later versions
     QUICK_COMPILATION += " --xla_cpu_use_fusion_emitters=false"
+    QUICK_COMPILATION += " --xla_cpu_parallel_codegen_split_count=1"  # one LLVM module a program
 
 
 def pytest_configure(config):
@@ -76,6 +77,10 @@ def pytest_collection_modifyitems(config, items):
             item.add_marker(unoptimized)
 
 
+def pytest_collection_finish():
+    gc.freeze()  # what is imported stays, and need not be looked through in each collection
+
+
 def pytest_runtest_logreport(report):
     DURATIONS[report.nodeid.split("[")[0]] += report.duration
 
@@ -92,11 +97,17 @@ def gpu():
 PEAKS = {}  # worker of pytest-xdist: its peak resident memory in GB
 
 
-@pytest.fixture(scope="module", autouse=True)
+RESIDENT = {"limit": 1.2}  # GB
+
+
+@pytest.fixture(autouse=True)
 def free_compiled_programs():
-    """Free compiled programs after a test module; together they take gigabytes per worker."""
+    """Free compiled programs after a test beyond the limit; together they take gigabytes.
+
+    What remains may be above the limit, which then rises, or every further test would free.
+    """
     yield
-    if resident_memory() < 0.8:  # GB; freeing takes half a second, and programs may be used again
+    if resident_memory() < RESIDENT["limit"]:
         return
     jax.clear_caches()
     if programs := sys.modules.get("jaxnets.training.programs"):
@@ -104,6 +115,7 @@ def free_compiled_programs():
     gc.collect()
     if sys.platform == "linux" and hasattr(libc := ctypes.CDLL(None), "malloc_trim"):
         libc.malloc_trim(0)  # glibc keeps freed pages
+    RESIDENT["limit"] = max(1.2, resident_memory() + 0.4)
 
 
 def pytest_sessionfinish(session):

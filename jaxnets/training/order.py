@@ -21,6 +21,11 @@ def permutation(key: Key, n: int) -> Array:
     """
     if n <= MAX_SORTED:
         return jax.random.permutation(key, n)
+    return permuted(key, jnp.arange(n, dtype=jnp.uint32), n).astype(jnp.int32)
+
+
+def permuted(key: Key, index: Array, n: int) -> Array:
+    """What is at these places of the order of 0 .. n - 1, uint32 like the places."""
     a = math.isqrt(n - 1) + 1
     b = -(-n // a)
     round_keys = jax.random.bits(key, (ROUNDS,), jnp.uint32)
@@ -32,13 +37,11 @@ def permutation(key: Key, n: int) -> Array:
             right = (right + _mix(left ^ odd) % b) % b
         return left * b + right
 
-    index = feistel(jnp.arange(n, dtype=jnp.uint32))
-    index = jax.lax.while_loop(
+    return jax.lax.while_loop(
         lambda index: (index >= n).any(),
         lambda index: jnp.where(index >= n, feistel(index), index),
-        index,
+        feistel(index),
     )
-    return index.astype(jnp.int32)
 
 
 def _mix(bits: Array) -> Array:

@@ -11,8 +11,6 @@ from jaxnets import dense, losses, metrics
 from jaxnets.training import evaluate, find_learning_rate, predict_proba
 from jaxnets.training.population import fit_population
 
-FLAGS = {"nans": jax.debug_nans, "infs": jax.debug_infs}
-flags = pytest.mark.parametrize("flag", FLAGS.values(), ids=FLAGS)
 TRAIN_STATE = eval_state(*MODEL.init(jax.random.key(1), TRAIN[0]))
 METRICS = {
     "accuracy": metrics.accuracy,
@@ -26,62 +24,90 @@ def fresh():
     return by_rate(MODEL, metrics={"accuracy": metrics.accuracy})
 
 
-def both(flag, call):
-    """The results of a call without the flag and with it."""
-    jax.clear_caches()
-    without = call()
-    jax.clear_caches()
-    with flag(True):
-        return without, call()
+def trained(**options):
+    return run(fresh(), validation=VALIDATION, **options)
 
 
-@flags
-@pytest.mark.parametrize("options", [{"patience": 2}, {"remainder": "pad", "on_nonfinite": "skip"}])
-def test_a_run_is_the_same(flag, options):
-    without, under = both(flag, lambda: run(fresh(), validation=VALIDATION, **options))
-    assert_same(plain(under.train_state), plain(without.train_state))
-    assert [p.validation for p in under.history] == [p.validation for p in without.history]
-
-
-@flags
-@pytest.mark.parametrize("strategy", ["vmap", "map"])
-def test_a_population_is_the_same(flag, strategy):
-    def trained():
-        return fit_population(
-            fresh(),
-            TRAIN,
-            keys=jax.random.split(jax.random.key(0), 2),
-            epochs=2,
-            batch_size=12,
-            hparams={"learning_rate": jnp.array([0.1, 0.2])},
-            validation=VALIDATION,
-            strategy=strategy,
-        )
-
-    without, under = both(flag, trained)
-    assert_same(plain(under.train_states), plain(without.train_states))
-    assert (under.diverged == -1).all()
-
-
-@flags
-def test_evaluation_and_prediction_are_the_same(flag):
-    without, under = both(
-        flag, lambda: evaluate(eval_step(MODEL, METRICS), TRAIN_STATE, VALIDATION)
+def population(strategy):
+    return fit_population(
+        fresh(),
+        TRAIN,
+        keys=jax.random.split(jax.random.key(0), 2),
+        epochs=2,
+        batch_size=12,
+        hparams={"learning_rate": jnp.array([0.1, 0.2])},
+        validation=VALIDATION,
+        strategy=strategy,
     )
-    assert np.isnan(without["reliability"]).any()
-    assert_same(under, without)
-    assert_same(*both(flag, lambda: predict_proba(eval_step(MODEL), TRAIN_STATE, VALIDATION[0])))
 
 
-@flags
-def test_a_range_test_to_infinity_is_the_same(flag):
-    def range_test():
-        step = by_rate(dense(3), lambda o, y: losses.squared_error(o, jax.nn.one_hot(y, 3)))
-        start = step(HPARAMS).init(jax.random.key(0), TRAIN[0][:1])
-        return find_learning_rate(
-            *(step, start, TRAIN), hparams=HPARAMS, batch_size=12, largest=1e38, steps=20
-        )
+def range_test():
+    """Its last losses are infinite."""
+    step = by_rate(dense(3), lambda o, y: losses.squared_error(o, jax.nn.one_hot(y, 3)))
+    start = step(HPARAMS).init(jax.random.key(0), TRAIN[0][:1])
+    return find_learning_rate(
+        *(step, start, TRAIN), hparams=HPARAMS, batch_size=12, largest=1e38, steps=20
+    )
 
-    without, under = both(flag, range_test)
-    assert not np.isfinite(without.losses).all()
-    assert_same(tuple(under), tuple(without))
+
+CALLS = {
+    "a run with patience": lambda: trained(patience=2),
+    "a run that skips": lambda: trained(remainder="pad", on_nonfinite="skip"),
+    "a population by vmap": lambda: population("vmap"),
+    "a population by map": lambda: population("map"),
+    "an evaluation": lambda: evaluate(eval_step(MODEL, METRICS), TRAIN_STATE, VALIDATION),
+    "a prediction": lambda: predict_proba(eval_step(MODEL), TRAIN_STATE, VALIDATION[0]),
+    "a range test": range_test,
+}
+
+
+@pytest.fixture(scope="module")
+def without():
+    """The results without the flags; what they compiled is not used with them."""
+    results = {name: call() for name, call in CALLS.items()}
+    jax.clear_caches()
+    return results
+
+
+@pytest.fixture
+def under(request, without):
+    """The results of a call without the flags, and with both."""
+    name = request.param
+    with jax.debug_nans(True), jax.debug_infs(True):
+        return without[name], CALLS[name]()
+
+
+def of(*names):
+    return pytest.mark.parametrize("under", names, indirect=True)
+
+
+@of("a run with patience", "a run that skips")
+def test_a_run_is_the_same(under):
+    before, after = under
+    assert_same(plain(after.train_state), plain(before.train_state))
+    assert [p.validation for p in after.history] == [p.validation for p in before.history]
+
+
+@of("a population by vmap", "a population by map")
+def test_a_population_is_the_same(under):
+    before, after = under
+    assert_same(plain(after.train_states), plain(before.train_states))
+    assert (after.diverged == -1).all()
+
+
+@of("an evaluation")
+def test_an_evaluation_with_nan_in_a_metric_is_the_same(under):
+    assert np.isnan(under[0]["reliability"]).any()
+    assert_same(*under)
+
+
+@of("a prediction")
+def test_a_prediction_is_the_same(under):
+    assert_same(*under)
+
+
+@of("a range test")
+def test_a_range_test_to_infinity_is_the_same(under):
+    before, after = map(tuple, under)
+    assert not np.isfinite(under[0].losses).all()
+    assert_same(after, before)

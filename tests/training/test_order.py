@@ -6,9 +6,10 @@ import numpy as np
 import pytest
 from scipy.stats import chi2
 
-from jaxnets.training.order import MAX_SORTED, permutation
+from jaxnets.training.order import MAX_SORTED, permutation, permuted
 
 MANY = MAX_SORTED + 4  # the smallest that is not sorted has the least to mix
+PICKED = np.uint32([0, 1, 64, 65, 2050, MANY - 1])  # neighbours, a row apart, and the ends
 
 
 @pytest.mark.parametrize("n", [1, 2, 7, MAX_SORTED, MAX_SORTED + 1, 4489, 60_000, 65_537])
@@ -24,12 +25,16 @@ def test_the_key_determines_the_order():
     assert (first == other).mean() < 0.01
 
 
+def test_the_order_at_some_places_is_that_of_the_whole():
+    whole = permutation(jax.random.key(0), MANY)
+    np.testing.assert_array_equal(permuted(jax.random.key(0), PICKED, MANY), whole[PICKED])
+
+
 @pytest.fixture(scope="module")
 def places():
-    """The places of six indices in 20,000 orders: neighbours, a row apart, and the ends."""
-    picked = jnp.array([0, 1, 64, 65, 2050, MANY - 1])
+    """What is at the picked places of 20,000 orders."""
     keys = jax.random.split(jax.random.key(0), 20_000)
-    return np.asarray(jax.jit(jax.vmap(lambda key: permutation(key, MANY)[picked]))(keys))
+    return np.asarray(jax.jit(jax.vmap(lambda key: permuted(key, PICKED, MANY)))(keys))
 
 
 def likely(counts):
