@@ -153,8 +153,9 @@ class Torture:
             try:
                 yield launcher
             finally:
-                for child in (*_children(launcher), launcher.pid):
+                for child in _children(launcher):
                     os.kill(child, signal.SIGKILL)
+                launcher.kill()
                 launcher.wait()
 
 
@@ -173,7 +174,7 @@ def _children(launcher: subprocess.Popen) -> set[int]:
 def _wait(launcher: subprocess.Popen, until: Callable[[], object]) -> None:
     """Wait until a condition holds, or until the launcher ends."""
     while not until() and launcher.poll() is None:
-        time.sleep(0.01)
+        time.sleep(0.02)
 
 
 def ended(lines: list[str]) -> dict[str, int]:
