@@ -68,7 +68,10 @@ def experiment(config: Config) -> None:
 
 
 def table(records: Sequence[dict[str, Any]]) -> str:
-    """The records in Markdown; what a step does is that of a program divided by its copies."""
+    """The records in Markdown; what a step does is that of a program divided by its copies.
+
+    Members exchange nothing in a step, and their objectives at the end of a chunk.
+    """
     lines = [
         "| model, data parallel | chips | memory per chip | all-reduced per step | FLOP per step "
         "and chip | estimated share of one chip's speed on 8, 256, 4,096 chips |",
@@ -77,10 +80,11 @@ def table(records: Sequence[dict[str, Any]]) -> str:
     for record in records:
         copies, name = record["step_copies"], TITLES[record["model"]]
         exchanged = sum(kind["bytes"] for kind in record["collectives"].values()) / copies / 1e6
+        megabytes = "none" if record["members_per_chip"] else f"{exchanged:,.2f} MB"
         shares = record.get("estimated_weak_scaling", {}).values()
         lines.append(
             f"| {name} | {record['chips']} | {record['bytes_per_chip'] / 1e6:,.0f} MB | "
-            f"{exchanged:,.2f} MB | {record['flops_per_chip'] / copies / 1e9:,.2f} G | "
+            f"{megabytes} | {record['flops_per_chip'] / copies / 1e9:,.2f} G | "
             f"{', '.join(f'{share:.0%}' for share in shares) or 'not estimated'} |"
         )
     return "\n".join(lines)
