@@ -18,8 +18,8 @@ import pytest
 from clouds import MODEL, run
 from helpers import assert_close
 
-from jaxnets import losses
-from jaxnets.training import make_train_step
+from jaxnets import LayerError, losses
+from jaxnets.training import PeerLost, make_train_step, peers
 
 HERE = Path(__file__).parent
 PROCESS = """
@@ -98,6 +98,28 @@ def end(processes):
 
 def last_step(folder):
     return max((int(path.parent.name) for path in folder.glob("saved/*/manifest.*")), default=0)
+
+
+GLOO = "UNKNOWN: Gloo context initialization failed"
+
+
+@pytest.mark.parametrize(
+    ("error", "lost"),
+    [
+        (jax.errors.JaxRuntimeError(GLOO), True),
+        (ValueError(GLOO), True),
+        (jax.errors.JaxRuntimeError("RESOURCE_EXHAUSTED"), False),
+        (LayerError("skip_connection expects a layer"), False),
+    ],
+)
+def test_an_error_of_the_connection_is_a_lost_peer_at_the_last_step(error, lost, monkeypatch):
+    monkeypatch.setattr(peers, "spans_processes", lambda mesh: mesh == "of two processes")
+    among = peers.as_peer_lost("of two processes", lambda: 7)
+    with pytest.raises(PeerLost if lost else type(error)) as raised, among:
+        raise error
+    assert not lost or (raised.value.step == 7 and GLOO in str(raised.value))
+    with pytest.raises(type(error)), peers.as_peer_lost(None):
+        raise error
 
 
 @pytest.mark.slow
