@@ -6,12 +6,13 @@ from pathlib import Path
 
 import pytest
 
-from experiments import launch, torture_processes
+from experiments import launch, mnist_mlp, runner, torture_processes
 from experiments.run_digest import saved_step, temporary_files
+from jaxnets import data
 
 EXPERIMENT = """#!/bin/sh
 echo "$JAXNETS_PROCESS of $JAXNETS_PROCESSES: $*" >> {log}
-[ $JAXNETS_PROCESS = 0 ] && sleep 0.3 && exit 76
+[ $JAXNETS_PROCESS = 0 ] && sleep 0.1 && exit 76
 {end}
 """
 
@@ -78,3 +79,12 @@ def test_the_children_of_a_process_are_found():
         process.kill()
         process.wait()
     assert torture_processes._children(process) == set()
+
+
+def test_a_process_that_does_not_lead_writes_no_page(small_mnist, tmp_path):
+    options = mnist_mlp.Config(data_dir=small_mnist, out=tmp_path / "run")
+    run = runner.Run("mnist_mlp", options, data.load("mnist", data_dir=small_mnist))
+    run.folder = tmp_path / "own"  # as in the other processes; it has no run.json
+    run.folder.mkdir()
+    run.write({"steps": 1}, {}, predicted=None, network=None)
+    assert [path.name for path in run.folder.iterdir()] == ["result.json"]
