@@ -19,7 +19,7 @@ from collections.abc import Sequence
 
 from experiments.distributed import LAUNCHED
 
-FINAL = (0, 2, 75, 130)  # finished, refused, terminated, interrupted: not worth a restart
+FINAL = (2, 75, 130)  # refused, terminated, interrupted: another start would end the same way
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -35,11 +35,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
     resume: list[str] = []
     for attempt in range(config.restarts + 1):
         statuses = run(config.n, [config.experiment, *config.options, *resume])
-        if all(status in FINAL for status in statuses) or attempt == config.restarts:
+        if attempt == config.restarts or not is_restarted(statuses):
             break
         print(f"processes ended with {statuses}; restart {attempt + 1}", file=sys.stderr)
         resume = [] if "--resume" in config.options else ["--resume"]
     return next((abs(status) for status in statuses if status), 0)
+
+
+def is_restarted(statuses: Sequence[int]) -> bool:
+    """Whether processes that ended with these statuses are worth another start."""
+    return any(statuses) and not any(status in FINAL for status in statuses)
 
 
 def run(count: int, command: Sequence[str]) -> list[int]:

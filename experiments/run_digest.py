@@ -1,23 +1,33 @@
-"""Reads a run's folder: the digest of its results, its saved step, and its reports."""
+"""Reads a run's folder: the digest of its results, its saved step, and its reports.
+
+A run of several processes has a folder per checkpoint, and any other a file.
+"""
 
 import hashlib
 import json
 from contextlib import suppress
 from pathlib import Path
 
+import numpy as np
+
 from jaxnets.json_files import decode
-from jaxnets.training.checkpoint import file
+from jaxnets.training import FileStore, ShardedStore
+from jaxnets.training.checkpoint.sharded import MANIFEST
 
 TIMES = {"seconds", "samples_per_second"}  # the fields of a report in which two equal runs differ
 
 
 def digest(folder: Path) -> str:
     """The SHA-256 of a run's parameters, train state, and history without times."""
-    content = file.read(max(_checkpoints(folder).glob("step-*.safetensors")))
+    checkpoints = _checkpoints(folder)
+    is_sharded = any(checkpoints.glob(f"*/{MANIFEST}"))
+    store = ShardedStore(checkpoints) if is_sharded else FileStore(checkpoints)
+    content = store.read(max(store.steps()))
+    arrays = store.arrays(content, dict.fromkeys(content.leaves))
     total = hashlib.sha256((folder / "params.safetensors").read_bytes())
-    for name, leaf in sorted(content.arrays.items()):
+    for name, leaf in sorted(arrays.items()):
         if name.startswith("train_state/"):
-            total.update(f"{name} {leaf.dtype} {leaf.shape}".encode() + leaf.tobytes())
+            total.update(f"{name} {leaf.dtype} {leaf.shape}".encode() + np.asarray(leaf).tobytes())
     history = [
         {name: value for name, value in report.items() if name not in TIMES}
         for report in content.metadata["history"]
@@ -28,13 +38,17 @@ def digest(folder: Path) -> str:
 
 def saved_step(folder: Path) -> int:
     """The last saved step; 0 if there is none."""
-    names = [path.name for path in _checkpoints(folder).glob("step-*.safetensors")]
-    return max((int(name[len("step-") : -len(".safetensors")]) for name in names), default=0)
+    checkpoints = _checkpoints(folder)
+    files = [path.stem.removeprefix("step-") for path in checkpoints.glob("step-*.safetensors")]
+    folders = [path.parent.name for path in checkpoints.glob(f"[0-9]*/{MANIFEST}")]
+    return max(map(int, files + folders), default=0)
 
 
 def temporary_files(folder: Path) -> set[str]:
-    """The temporary files of checkpoints."""
-    return {path.name for path in _checkpoints(folder).glob("*.tmp")}
+    """The temporary files and folders of checkpoints."""
+    checkpoints = _checkpoints(folder)
+    patterns = ("*.tmp", "*.orbax-checkpoint-tmp*")
+    return {path.name for pattern in patterns for path in checkpoints.glob(pattern)}
 
 
 def reports(folder: Path) -> list[str]:

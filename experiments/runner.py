@@ -184,7 +184,8 @@ class Run:
         for name, figure in figures.items():
             write_figure(self.folder / f"{name}.png", figure)
         write_json(self.folder / "result.json", result)
-        pages.write_page(self.folder, figures, **page)
+        if self.folder == self.shared:  # that of other processes has no run.json
+            pages.write_page(self.folder, figures, **page)
         names = [*(f"{name}.png" for name in figures), "result.json", "report.html"]
         print(f"in {self.folder}: {', '.join(names)}", flush=True)
         return to_json(result)

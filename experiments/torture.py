@@ -8,7 +8,8 @@ processes that save every 0.1 s, ends them with SIGKILL, SIGTERM and Ctrl-C, and
 of the SIGKILLs are sent at a random time after the start of a child; the others 0 to 40 ms after a
 temporary file shows that a checkpoint is being written. The status is 0 if every run ends with the
 digest of the uninterrupted one. About 5 minutes on a CPU. With `--stream` the children read the
-data during training, each with another number of threads.
+data during training, each with another number of threads. `experiments.torture_processes` does the
+same to runs of several processes.
 """
 
 import os
@@ -22,23 +23,21 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import ClassVar
 
 import jax
 import numpy as np
 
-from experiments import command_line, mnist_mlp
+from experiments import command_line
+from experiments.frequent_saves import CHUNK_SECONDS
 from experiments.run_digest import digest, is_trained, reports, saved_step, temporary_files
 from jaxnets.json_files import read_lines
 from jaxnets.training.report import write_json
 
-CHUNK_SECONDS = 0.1  # training time between two saves of a child
 AIM_SECONDS = 0.04  # maximum delay after the beginning of a save
 ANY_MOMENT, AT_A_SAVE = "SIGKILL, any moment", "SIGKILL, 0 to 40 ms into a save"
 # How a child is ended, and the expected exit status.
 STATUS = {ANY_MOMENT: -9, AT_A_SAVE: -9, "SIGTERM": 75, "SIGINT": 130}
 ROWS = (*STATUS, "into a save", "runs", "resumes", "fallbacks")
-CHILD = "from experiments.torture import train; train()"
 
 
 @dataclass(frozen=True)
@@ -65,20 +64,6 @@ class Config:
     """A folder with MNIST's IDX files, instead of those that `data.load` finds."""
     out: Path | None = None
     """The JSON file to write the result to, if any."""
-
-
-@dataclass(frozen=True)
-class FrequentSaves(mnist_mlp.Config):
-    """`experiments.mnist_mlp` with short chunks and a save after each."""
-
-    save_seconds: ClassVar[float] = 0.0
-    chunk_seconds: ClassVar[float] = CHUNK_SECONDS
-
-
-def train() -> None:
-    """Train; the program of a child process."""
-    signal.signal(signal.SIGINT, signal.default_int_handler)  # ignored in a background job
-    command_line.main(mnist_mlp.experiment, FrequentSaves)
 
 
 class Torture:
@@ -118,7 +103,7 @@ class Torture:
         end, before, stale = ends[-1] if ends else None, saved_step(folder), temporary_files(folder)
         self.counts["resumes"] += before > 0
         workers = [f"--workers={self.random.integers(1, 5)}"] if self.config.stream else []
-        with self._child(folder, "-c", CHILD, "--resume", *workers) as child:
+        with self._child(folder, "-m", "experiments.frequent_saves", "--resume", *workers) as child:
             if end is not None:
                 self._end(child, folder, end, before, stale)
             status = child.wait()

@@ -15,6 +15,7 @@ ALLOWED = {  # each with its reason
     ("experiments/distributed.py", "open"): "the null device, for a silent process",
     ("experiments/folder.py", "savefig"): "into memory",
     ("experiments/torture.py", "open"): "a child's stderr",
+    ("experiments/torture_processes.py", "open"): "the launcher's stderr",
     ("experiments/bench/worker.py", "fdopen"): "a pipe",
     ("experiments/timings/checkpoint.py", "write_bytes"): "noise for dd in a temporary folder",
     ("experiments/timings/stream.py", "save"): "images to map, in a temporary folder",

@@ -9,10 +9,12 @@ these on eight virtual CPU devices, and data parallel in two processes of four. 
 record has the largest difference of a parameter from the run on one device (relative to the
 parameter's largest element), the share of the sharded parameters that a device holds, and the
 collectives of the compiled chunk. The status is 1 if one is outside its limits. Records in the file
-of other models and precisions are kept.
+of other models and precisions are kept. Prints the table of docs/devices.md. About 15 minutes of
+CPU time, most of it for compiling.
 """
 
 import sys
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -27,6 +29,14 @@ from jaxnets.training.report import write_json
 DEVICES = 8
 DIFFERENCE = {"float32": 1e-5, "float64": 1e-10}  # the largest that is right
 PARTS = {"members x data": 4}  # that sharded parameters are split in; elsewhere one per device
+INSTEAD = {"members": "tensor", "members x data": "fsdp x tensor"}  # columns of a population
+TITLES = {
+    "mlp": "MLP, dropout",
+    "cnn": "CNN, batch norm, dropout",
+    "resnet20": "ResNet-20",
+    "lstm": "LSTM",
+    "population": "population of MLPs: members for tensor, members x data for the product",
+}
 HELD = 1.15  # a device's share of the sharded parameters, at most, relative to an equal share
 
 
@@ -53,6 +63,7 @@ def experiment(config: Config) -> None:
             if config.out is not None:
                 write_json(config.out, {"layouts": records, "machine": machine()})
     wrong = [record for record in records if not is_right(record)]
+    print(table(records))
     print(f"{len(records) - len(wrong)} of {len(records)} layouts within their limits")
     sys.exit(1 if wrong else 0)
 
@@ -62,6 +73,21 @@ def layouts(name: str, precision: str) -> list[dict[str, Any]]:
     command = ["experiments.bench.layout_runs", name, precision]
     one = lines([command], devices=DEVICES)
     return one + lines([[*command, "--distributed"]] * 2, devices=DEVICES // 2)
+
+
+def table(records: Sequence[dict[str, Any]]) -> str:
+    """The largest differences in Markdown, with a row per model and precision."""
+    columns = ("data", "fsdp", "tensor", "fsdp x tensor", "two processes")
+    found: dict[tuple[str, str], dict[str, float]] = {}
+    for record in records:
+        name = "two processes" if record["processes"] > 1 else record["layout"]
+        row = found.setdefault((record["model"], record["precision"]), {})
+        row[INSTEAD.get(name, name)] = record["difference"]
+    lines = [f"| model | precision | {' | '.join(columns)} |", "|---" * (len(columns) + 2) + "|"]
+    for (model, precision), row in found.items():
+        cells = [f"{row[name]:.1e}" if name in row else "" for name in columns]
+        lines.append(f"| {TITLES[model]} | {precision} | {' | '.join(cells)} |")
+    return "\n".join(lines)
 
 
 def is_right(record: dict[str, Any]) -> bool:

@@ -6,16 +6,18 @@ python -m experiments.bench.scale --models cnn --topologies v5e:16x16
 Compiles the library's own chunk of steps ahead of time for TPU topologies, which needs
 `pip install libtpu` and no TPU: memory per chip, collectives by kind and bytes, and FLOPs. The
 estimates of weak scaling are computed from published speeds and not measured. Records in the file
-of other programs are kept. About a CPU-minute per program. `experiments.bench.layouts` compares the
-results of sharded runs.
+of other programs are kept. About a CPU-minute per program. Prints the table of docs/devices.md.
+`experiments.bench.layouts` compares the results of sharded runs.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from experiments import command_line
 from experiments.bench.children import lines
+from experiments.bench.topologies import MODELS
 from experiments.folder import machine
 from jaxnets.json_files import decode
 from jaxnets.training.report import write_json
@@ -31,14 +33,23 @@ TPU_ENVIRONMENT = {  # libtpu asks a cloud for them otherwise
 }
 
 
+TITLES = {
+    "mlp": "MLP, 128 examples per chip",
+    "cnn": "CNN, 128 examples per chip",
+    "resnet50": "ResNet-50, 16 images per chip",
+    "gpt": "GPT of 2 blocks, 16 sequences of 128 tokens per chip",
+    "population": "16 CNNs per chip, sharded by members",
+}
+
+
 @dataclass(frozen=True)
 class Config:
     """The library's programs compiled for TPUs that are not there."""
 
     out: Path | None = None
     """The file to write to; records in it of other programs are kept."""
-    models: tuple[str, ...] = ("mlp", "cnn", "resnet50", "population")
-    """Any of mlp, cnn, resnet50, population."""
+    models: tuple[str, ...] = tuple(MODELS)
+    """Any of mlp, cnn, resnet50, gpt, population."""
     topologies: tuple[str, ...] = ("v5e:2x4", "v5e:16x16")
     """Names of TPU topologies, as libtpu knows them."""
 
@@ -53,11 +64,36 @@ def experiment(config: Config) -> None:
             records += tpu(name, topology)
             if config.out is not None:
                 write_json(config.out, {"tpu": records, "machine": machine()})
+    print(table(records))
+
+
+def table(records: Sequence[dict[str, Any]]) -> str:
+    """The records in Markdown; what a step does is that of a program divided by its copies.
+
+    Members exchange nothing in a step, and their objectives at the end of a chunk.
+    """
+    lines = [
+        "| model, data parallel | chips | memory per chip | all-reduced per step | FLOP per step "
+        "and chip | estimated share of one chip's speed on 8, 256, 4,096 chips |",
+        "|---|---|---|---|---|---|",
+    ]
+    for record in records:
+        copies, name = record["step_copies"], TITLES[record["model"]]
+        exchanged = sum(kind["bytes"] for kind in record["collectives"].values()) / copies / 1e6
+        megabytes = "none" if record["members_per_chip"] else f"{exchanged:,.2f} MB"
+        shares = record.get("estimated_weak_scaling", {}).values()
+        lines.append(
+            f"| {name} | {record['chips']} | {record['bytes_per_chip'] / 1e6:,.0f} MB | "
+            f"{megabytes} | {record['flops_per_chip'] / copies / 1e9:,.2f} G | "
+            f"{', '.join(f'{share:.0%}' for share in shares) or 'not estimated'} |"
+        )
+    return "\n".join(lines)
 
 
 def tpu(name: str, topology: str) -> list[dict[str, Any]]:
     """The record of one program that is compiled for a topology."""
-    return lines([["experiments.bench.topologies", name, topology]], **TPU_ENVIRONMENT)
+    command = ["experiments.bench.topologies", name, topology]
+    return lines([command], devices=1, **TPU_ENVIRONMENT)
 
 
 if __name__ == "__main__":

@@ -8,7 +8,8 @@ import re
 import sys
 import time
 from collections import Counter
-from dataclasses import replace
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 from typing import Any
 
 import jax
@@ -18,7 +19,7 @@ import optax
 from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
 
 from experiments import mnist_cnn, mnist_mlp
-from jaxnets import losses, metrics, models
+from jaxnets import Layer, losses, metrics, models
 from jaxnets.arrays import Examples
 from jaxnets.sharding import ShardingPlan
 from jaxnets.training import make_train_step
@@ -28,16 +29,47 @@ from jaxnets.training.memory import needed_bytes
 from jaxnets.training.runners import Members
 from jaxnets.training.start import make_loop
 
-ROWS, MEMBERS = 128, 16  # per chip
+MEMBERS = 16  # of a population, per chip
 STEP_COPIES = (
     2  # in a program: one in blocks, and one for the rest; collectives and FLOPs are of both
 )
-MNIST, IMAGENET = (28, 28, 1), (224, 224, 3)
-MODELS = {  # with the shape of an example
-    "mlp": (lambda: mnist_mlp.model, MNIST),
-    "cnn": (lambda: mnist_cnn.model, MNIST),
-    "resnet50": (models.resnet50, IMAGENET),
-    "population": (lambda: mnist_cnn.model, MNIST),
+CLASS = jax.ShapeDtypeStruct((), np.int32)
+MNIST = jax.ShapeDtypeStruct((28, 28, 1), np.uint8)
+IMAGENET = jax.ShapeDtypeStruct((224, 224, 3), np.uint8)
+TOKENS = jax.ShapeDtypeStruct((128,), np.int32)
+
+
+@dataclass(frozen=True)
+class Case:
+    """A model to compile.
+
+    Attributes:
+      build: returns the model.
+      x: an example.
+      y: its labels.
+      rows: examples per step: per chip, or per member of a population.
+      loss: returns one number per example.
+    """
+
+    build: Callable[[], Layer]
+    x: jax.ShapeDtypeStruct = MNIST
+    y: jax.ShapeDtypeStruct = CLASS
+    rows: int = 128
+    loss: Callable = losses.softmax_cross_entropy
+
+
+MODELS = {
+    "mlp": Case(lambda: mnist_mlp.model),
+    "cnn": Case(lambda: mnist_cnn.model),
+    "resnet50": Case(models.resnet50, IMAGENET, rows=16),
+    "gpt": Case(
+        lambda: models.gpt(96, 128, features=128, heads=4, blocks=2),
+        TOKENS,
+        TOKENS,
+        rows=16,
+        loss=losses.per_token(losses.softmax_cross_entropy),
+    ),
+    "population": Case(lambda: mnist_cnn.model),
 }
 # Published peaks of one chip: bfloat16 FLOP/s, and bytes/s of its links to the others, here 197
 # TFLOP/s and 1,600 Gbit/s; cloud.google.com/tpu/docs/v5e, "Key chip specifications".
@@ -52,11 +84,13 @@ def abstract_loop(
     plan: ShardingPlan,
     batch: int,
     members: int,
-    example: tuple[int, ...] = MNIST,
+    case: Case = MODELS["mlp"],
 ) -> Any:
-    """The loop of a run on images of this shape, for a mesh that needs no devices."""
-    pixels = np.broadcast_to(np.uint8(0), (2 * batch, *example))  # takes no memory
-    data = Examples(pixels, np.zeros(2 * batch, np.int32))
+    """The loop of a run on two batches of such examples, for a mesh that needs no devices."""
+    zeros = (
+        np.broadcast_to(part.dtype.type(0), (2 * batch, *part.shape)) for part in (case.x, case.y)
+    )
+    data = Examples(*zeros)  # which take no memory
     options: dict[str, Any] = {"batch_size": batch, "remainder": "drop", "on_nonfinite": "ignore"}
     options |= {"evaluate_every": (1, "epochs"), "devices": 1}
     if members:
@@ -69,6 +103,7 @@ def abstract_loop(
 
 def lower(loop: CompiledLoop, hparams: Any, **options: Any) -> Any:
     """The lowered program of a chunk, from shapes alone."""
+    assert loop.mesh is not None
     single = replace(loop, mesh=None)
     keys = jax.random.key(0)
     if (members := loop.runner.members) > 1:
@@ -85,7 +120,7 @@ def lower(loop: CompiledLoop, hparams: Any, **options: Any) -> Any:
     placed = (loop.place_shapes(shapes), *jax.tree.map(spec, arguments[1:]))
     reader = loop.source.reader
     chunk = chunk_program(loop.train_step, placed[0], loop.runner, reader, False, loop.mesh)
-    with jax.sharding.use_abstract_mesh(loop.mesh.abstract_mesh):  # type: ignore[union-attr]
+    with jax.sharding.use_abstract_mesh(loop.mesh.abstract_mesh):
         return chunk.trace(*placed).lower(**options)
 
 
@@ -118,15 +153,16 @@ def weak_scaling(flops: float, exchanged: int, chip: str) -> dict[str, float]:
     return {str(n): compute / (compute + seconds) for n, seconds in rings.items()}
 
 
-def train_step(model: Any) -> Any:
+def train_step(case: Case) -> Any:
     """A train step in bfloat16, as a function of the learning rate."""
+    per_class = {} if case.y.ndim else {"accuracy": metrics.accuracy}
 
     def step(hparams: Any) -> Any:
         return make_train_step(
-            model,
+            case.build(),
             optax.adam(hparams["learning_rate"]),
-            losses.softmax_cross_entropy,
-            metrics={"accuracy": metrics.accuracy},
+            case.loss,
+            metrics=per_class,
             compute_dtype=jnp.bfloat16,
         )
 
@@ -142,11 +178,10 @@ def main(name: str, topology: str) -> None:
     population = name == "population"
     axis = "members" if population else "batch"
     mesh = Mesh(devices.reshape(-1), (axis,), axis_types=(AxisType.Auto,))
-    build, example = MODELS[name]
-    step = train_step(build())
-    rows, members = (ROWS, MEMBERS * n) if population else (ROWS * n, 0)
+    case = MODELS[name]
+    rows, members = (case.rows, MEMBERS * n) if population else (case.rows * n, 0)
     rate = jnp.full(members, 1e-3) if population else jnp.float32(1e-3)
-    loop = abstract_loop(step, mesh, ShardingPlan({axis: n}), rows, members, example)
+    loop = abstract_loop(train_step(case), mesh, ShardingPlan({axis: n}), rows, members, case)
     began = time.process_time()
     compiled = lower(loop, {"learning_rate": rate}).compile()
     memory, costs = compiled.memory_analysis(), compiled.cost_analysis() or {}
@@ -156,7 +191,7 @@ def main(name: str, topology: str) -> None:
         "model": name,
         "topology": topology,
         "chips": n,
-        "rows_per_chip": ROWS,
+        "rows_per_chip": case.rows,
         "members_per_chip": MEMBERS if population else None,
         "compile_cpu_seconds": round(time.process_time() - began, 1),
         "bytes_per_chip": needed_bytes(compiled),

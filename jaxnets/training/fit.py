@@ -18,7 +18,7 @@ from jaxnets.training.checkpoint import Checkpoints
 from jaxnets.training.compiled_loop import OnNonFinite
 from jaxnets.training.loop import Plan, train, validate
 from jaxnets.training.monitors import Monitor
-from jaxnets.training.peers import check_agreement
+from jaxnets.training.peers import as_peer_lost, check_agreement
 from jaxnets.training.record import Record
 from jaxnets.training.report import Progress, Reporter, silent
 from jaxnets.training.resume import Saver, identity
@@ -151,11 +151,12 @@ def fit(
     )
     options |= {"patience": sizes.patience}
     settings = identity(data, validation, hparams, key=key, **options)
-    check_agreement("fit", loop.mesh, settings)
     saver = Saver(checkpoints, settings, callbacks, resume)
     total = sizes.total(loop.steps_per_epoch)
     plan = Plan(total, hparams, data, validation, saver, report, chunk_seconds, stall_seconds)
-    return _train(initial_run(loop, key, hparams, start), plan, sizes, start_time)
+    with as_peer_lost(loop.mesh):
+        check_agreement("fit", loop.mesh, settings)
+        return _train(initial_run(loop, key, hparams, start), plan, sizes, start_time)
 
 
 def _train(run: Run, plan: Plan, sizes: Sizes, start_time: float) -> FitResult:

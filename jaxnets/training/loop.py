@@ -57,7 +57,8 @@ def train(record: Record, plan: Plan, result: Callable[[], Any]) -> Any:
     timer, saver, signal = ChunkTimer(plan.chunk_seconds), plan.saver, None
     report = plan.report if leads(record.run.loop.mesh) else silent
     watched = exit_if_stalled(plan.stall_seconds)
-    with first_signal() as received_signal, watched as progressed, as_peer_lost(record):
+    peers = as_peer_lost(record.run.loop.mesh, lambda: record.run.step)
+    with first_signal() as received_signal, watched as progressed, peers:
         try:
             while record.run.step < plan.total and signal is None and not record.done:
                 before = record.run

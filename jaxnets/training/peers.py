@@ -15,7 +15,6 @@ from jax.sharding import Mesh
 from jaxnets.errors import RunError
 from jaxnets.sharding import differing_processes, spans_processes
 from jaxnets.training.exceptions import PeerLost
-from jaxnets.training.record import Record
 
 STALLED = 77  # the exit status of a process that made no progress
 # Matches messages of JAX's runtime, whose connection errors have no type of their own.
@@ -40,14 +39,18 @@ def check_agreement(where: str, mesh: Mesh | None, settings: dict[str, Any]) -> 
 
 
 @contextmanager
-def as_peer_lost(record: Record) -> Iterator[None]:
-    """Raise `PeerLost` for an error of the runtime because another process ended."""
+def as_peer_lost(mesh: Mesh | None, step: Callable[[], int] = lambda: 0) -> Iterator[None]:
+    """Raise `PeerLost` for an error of the runtime because another process ended.
+
+    `step` returns the last step that this process knows to be complete.
+    """
     try:
         yield
     except (jax.errors.JaxRuntimeError, ValueError) as error:
-        is_connection = not isinstance(error, RunError) and CONNECTION.search(str(error))
-        if is_connection and spans_processes(record.run.loop.mesh):
-            raise PeerLost(record.run.step, error) from error
+        # The errors of this library are subclasses of ValueError, whatever words they contain.
+        is_runtime = isinstance(error, jax.errors.JaxRuntimeError) or type(error) is ValueError
+        if is_runtime and CONNECTION.search(str(error)) and spans_processes(mesh):
+            raise PeerLost(step(), error) from error
         raise
 
 

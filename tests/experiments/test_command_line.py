@@ -15,7 +15,7 @@ from experiments.__main__ import FOLDER, listing, scripts
 ROOT = FOLDER.parent
 SCRIPTS = sorted(scripts())
 CHILDREN = {"bench.worker", "timings.same_bits_runs"}  # started by other scripts
-CHILDREN |= {"bench.layout_runs", "bench.topologies"}
+CHILDREN |= {"bench.layout_runs", "bench.topologies", "frequent_saves"}
 CHILDREN |= {"timings.processes.by_hand", "timings.processes.with_jaxnets"}
 
 

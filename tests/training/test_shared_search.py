@@ -1,10 +1,11 @@
 """Processes that share a search finish each trial once, whichever of them die."""
 
+import json
 import os
 import subprocess
 import sys
+import time
 from collections import Counter
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import jax
@@ -31,13 +32,13 @@ KEY = jax.random.key(3)
 SPACE = {"learning_rate": log_uniform(1e-4, 1.0)}
 TRAIN_STEP = by_rate(models.linear(3), losses.softmax_cross_entropy)
 TRIALS = 64
-# Takes trials, and is killed while it trains them.
-DYING = """
-import os, sys
+WORKER = """
+import json, os, sys
 from test_shared_search import shared
 from jaxnets.training.search import study
-study.SharedStudy.report = lambda *_, **__: os.kill(os.getpid(), 9)
-shared(sys.argv[1])
+if sys.argv[2] == "dies":  # while it trains its trials
+    study.SharedStudy.report = lambda *_, **__: os.kill(os.getpid(), 9)
+print(json.dumps({trial.number: trial.score for trial in shared(sys.argv[1]).trials}))
 """
 
 
@@ -66,26 +67,41 @@ def same(results, expected):
         np.testing.assert_allclose(trial.score, one.score, rtol=1e-5)
 
 
-def states(storage):
+def trials_of(storage):
     backend = optuna.storages.journal.JournalFileBackend(str(storage))
     storage = optuna.storages.JournalStorage(backend)
-    trials = optuna.load_study(study_name="search", storage=storage).get_trials()
-    return Counter(trial.state.name for trial in trials)
+    return optuna.load_study(study_name="search", storage=storage).get_trials()
 
 
-def test_two_workers_finish_the_trials_of_one_that_was_killed(tmp_path, expected):
-    storage = tmp_path / "study.log"
+def states(storage):
+    return Counter(trial.state.name for trial in trials_of(storage))
+
+
+def start(*arguments):
     path = os.pathsep.join(map(str, [HERE, HERE.parent, HERE.parents[1]]))
     environment = {**os.environ, "PYTHONPATH": path, "JAX_PLATFORMS": "cpu"}
-    process = subprocess.run([sys.executable, "-c", DYING, storage], env=environment)
-    assert process.returncode == -9
+    command = [sys.executable, "-c", WORKER, *map(str, arguments)]
+    return subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, text=True)
+
+
+def test_two_workers_finish_all_trials_though_one_is_killed_and_restarted(tmp_path, expected):
+    storage = tmp_path / "study.log"
+    killed = start(storage, "dies")
+    killed.communicate()
+    assert killed.returncode == -9
     assert states(storage) == {"RUNNING": 16}
-    with ThreadPoolExecutor() as workers:
-        first, second = workers.map(shared, [storage, storage])
-    same(first, expected)
-    assert first == second
+    restarted = start(storage, "lives")
+    while len(trials_of(storage)) == 16 and restarted.poll() is None:  # so that both take trials
+        time.sleep(0.05)
+    results = shared(storage)
+    printed, _ = restarted.communicate()
+    same(results, expected)
+    assert json.loads(printed) == {str(trial.number): trial.score for trial in results.trials}
+    complete = [trial for trial in trials_of(storage) if trial.state.name == "COMPLETE"]
+    assert len(complete) == TRIALS
+    assert len({trial.user_attrs["worker"] for trial in complete}) == 2
     ended = states(storage)  # both may ask for the last trial at once: one of them gives it back
-    assert ended["COMPLETE"] == TRIALS and ended["FAIL"] >= 16 and len(ended) == 2
+    assert ended["FAIL"] >= 16 and ended.keys() == {"COMPLETE", "FAIL"}
 
 
 def test_a_pruner_ends_trials_by_their_scores_after_an_epoch(tmp_path):

@@ -20,7 +20,7 @@ from jaxnets.training.checkpoint import Checkpoints
 from jaxnets.training.compiled_loop import OnNonFinite
 from jaxnets.training.loop import Plan, train, validate
 from jaxnets.training.monitors import Monitor
-from jaxnets.training.peers import check_agreement
+from jaxnets.training.peers import as_peer_lost, check_agreement
 from jaxnets.training.population.start import population_loop
 from jaxnets.training.population.strategy import fastest, with_strategy
 from jaxnets.training.record import Record
@@ -146,11 +146,12 @@ def fit_population(
     loop = population_loop(*arguments, **options, validation=validation, **running)
     options |= {"patience": sizes.patience, "share_batches": share_batches, "strategy": strategy}
     settings = identity(data, validation, hparams, key=keys, **options)
-    check_agreement(where, loop.mesh, settings)
     saver = Saver(checkpoints, settings, callbacks, resume)
     total, report = sizes.total(loop.steps_per_epoch), _report_medians(report)
     plan = Plan(total, hparams, data, validation, saver, report, chunk_seconds, stall_seconds)
-    return _train(initial_run(loop, keys, hparams, start), plan, sizes, strategy, start_time)
+    with as_peer_lost(loop.mesh):
+        check_agreement(where, loop.mesh, settings)
+        return _train(initial_run(loop, keys, hparams, start), plan, sizes, strategy, start_time)
 
 
 def _train(

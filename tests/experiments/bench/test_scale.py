@@ -1,11 +1,24 @@
 """A chunk is lowered for a mesh of thousands of devices, of which none exists here."""
 
+from pathlib import Path
+
 import jax.numpy as jnp
 from jax.sharding import AbstractMesh, AxisType, PartitionSpec
 
-from experiments import mnist_mlp
-from experiments.bench.topologies import abstract_loop, collectives, lower, train_step, weak_scaling
+from experiments import bench
+from experiments.bench.scale import table
+from experiments.bench.topologies import (
+    MODELS,
+    abstract_loop,
+    collectives,
+    lower,
+    train_step,
+    weak_scaling,
+)
+from jaxnets.json_files import decode
 from jaxnets.sharding import ShardingPlan
+
+ROOT = Path(bench.__file__).parents[2]
 
 
 def test_a_chunk_is_lowered_for_4096_devices_with_its_annotations():
@@ -13,7 +26,7 @@ def test_a_chunk_is_lowered_for_4096_devices_with_its_annotations():
     mesh = AbstractMesh((1024, 4), ("batch", "model"), axis_types=auto)
     rules = [("fc1/kernel", PartitionSpec(None, "model"))]
     plan = ShardingPlan({"batch": 1024, "model": 4}, rules)
-    loop = abstract_loop(train_step(mnist_mlp.model), mesh, plan, 4096, 0)
+    loop = abstract_loop(train_step(MODELS["mlp"]), mesh, plan, 4096, 0)
     hparams = {"learning_rate": jnp.float32(1e-3)}
     text = lower(loop, hparams, lowering_platforms=("tpu",)).as_text()
     assert 'sdy.mesh @mesh = <["batch"=1024, "model"=4]>' in text
@@ -36,3 +49,10 @@ def test_collectives_are_counted_with_the_bytes_of_their_results():
 
 def test_an_estimate_without_communication_is_perfect():
     assert weak_scaling(1e9, 0, "v5e") == {"8": 1.0, "256": 1.0, "4096": 1.0}
+
+
+def test_the_page_has_the_figures_of_the_programs_that_were_compiled():
+    records = decode((ROOT / "experiments/results/scale.json").read_text("utf-8"))["tpu"]
+    assert table(records) in (ROOT / "docs/devices.md").read_text("utf-8")
+    compiled = {(record["model"], record["topology"]) for record in records}
+    assert {("cnn", "v5e:2x4"), ("cnn", "v5e:16x16")} <= compiled

@@ -1,0 +1,90 @@
+"""The launcher starts processes of one cluster, ends all after a failure, and restarts them."""
+
+import signal
+import sys
+from pathlib import Path
+
+import pytest
+
+from experiments import launch, mnist_mlp, runner, torture_processes
+from experiments.run_digest import saved_step, temporary_files
+from jaxnets import data
+
+EXPERIMENT = """#!/bin/sh
+echo "$JAXNETS_PROCESS of $JAXNETS_PROCESSES: $*" >> {log}
+[ $JAXNETS_PROCESS = 0 ] && sleep 0.1 && exit 76
+{end}
+"""
+
+
+@pytest.fixture
+def started(tmp_path, monkeypatch):
+    """Start two processes of a shell script, of which the second ends; return their lines."""
+
+    def start(end, *options):
+        script, log = tmp_path / "python", tmp_path / "log"
+        script.write_text(EXPERIMENT.format(log=log, end=end))
+        script.chmod(0o755)
+        monkeypatch.setattr(sys, "executable", str(script))
+        handler = signal.getsignal(signal.SIGTERM)
+        status = launch.main(["-n", "2", *options, "mnist_mlp", "--epochs", "2"])
+        assert signal.getsignal(signal.SIGTERM) is handler
+        return status, sorted(log.read_text().splitlines())
+
+    return start
+
+
+def test_all_processes_are_started_again_with_resume_when_one_was_killed(started, capsys):
+    status, lines = started("kill -9 $$", "--restarts", "1")
+    assert status == 76
+    command = "of 2: -m experiments.mnist_mlp --epochs 2"
+    once, again = f"{command} --distributed", f"{command} --resume --distributed"
+    assert lines == sorted(f"{n} {words}" for n in (0, 1) for words in (once, again))
+    assert capsys.readouterr().err == "processes ended with [76, -9]; restart 1\n"
+
+
+@pytest.mark.parametrize("status", launch.FINAL)
+def test_a_run_that_would_end_the_same_way_is_not_restarted(started, status):
+    _, lines = started(f"exit {status}", "--restarts", "1")
+    assert len(lines) == 2
+
+
+def test_a_finished_run_is_not_restarted():
+    assert not launch.is_restarted([0, 0])
+    assert launch.is_restarted([0, 76]) and launch.is_restarted([-9, -6])
+
+
+def test_a_checkpoint_of_several_processes_counts_once_it_has_its_manifest(tmp_path):
+    folder = tmp_path / "checkpoints" / "training"
+    for name in ("4", "8", "12.orbax-checkpoint-tmp"):
+        (folder / name).mkdir(parents=True)
+    (folder / "4" / "manifest.safetensors").touch()
+    assert saved_step(tmp_path) == 4
+    assert temporary_files(tmp_path) == {"12.orbax-checkpoint-tmp"}
+
+
+def test_the_statuses_before_each_restart_are_counted():
+    lines = ["processes ended with [-9, 76]; restart 1", "processes ended with [-6, -9]; restart 2"]
+    found = torture_processes.ended(lines)
+    assert found == {"SIGKILL": 2, "PeerLost": 1, "ended by JAX": 1}
+
+
+def test_the_children_of_a_process_are_found():
+    process = torture_processes.subprocess.Popen(["sh", "-c", "sleep 5 & wait"])
+    try:
+        torture_processes._wait(process, lambda: torture_processes._children(process))
+        (child,) = torture_processes._children(process)
+        assert Path(f"/proc/{child}").exists()
+    finally:
+        process.kill()
+        process.wait()
+    assert torture_processes._children(process) == set()
+
+
+def test_a_process_that_does_not_lead_writes_no_page(small_mnist, tmp_path):
+    options = mnist_mlp.Config(data_dir=small_mnist, out=tmp_path / "run")
+    run = runner.Run("mnist_mlp", options, data.load("mnist", data_dir=small_mnist))
+    run.folder = tmp_path / "own"  # as in the other processes; it has no run.json
+    run.folder.mkdir()
+    run.write({"steps": 1}, {}, predicted=None, network=None)
+    assert [path.name for path in run.folder.iterdir()] == ["result.json"]
