@@ -16,7 +16,7 @@ WRITER = runpy.run_path(str(ROOT / ".ci" / "make_reference.py"))
 
 
 def listings(page):
-    """The Python listings of a page, but those marked `python notest`, at their lines."""
+    """The Python listings of a page, but those with a title, at their lines."""
     text = page.read_text("utf-8")
     for match in re.finditer(r"^```python\n(.*?)^```", text, re.M | re.S):
         yield "\n" * text.count("\n", 0, match.start(1)) + match[1]
@@ -54,6 +54,14 @@ def test_every_page_is_in_the_navigation():
     navigation = (ROOT / "mkdocs.yml").read_text("utf-8")
     named = set(re.findall(r"[\w/]+\.md", navigation))
     assert named == {page.relative_to(DOCS).as_posix() for page in PAGES}
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
+def test_every_fence_is_one_that_the_site_shows_as_code(page):
+    fences = re.findall(r"^```(.*)$", page.read_text("utf-8"), re.M)
+    opening = [fence for fence in fences if fence]
+    assert len(fences) == 2 * len(fences[1::2]) and not any(fences[1::2])
+    assert all(re.fullmatch(r'\w+( title="[^"]+")?', fence) for fence in opening), opening
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)

@@ -9,6 +9,7 @@ from helpers import assert_close
 
 DOCS = Path(__file__).parents[2] / "docs"
 LIBRARIES = {"keras": "keras", "pytorch": "torch", "flax": "flax"}
+TITLE = '(?: title="(?:Keras|PyTorch)")?'
 
 os.environ.setdefault("KERAS_BACKEND", "jax")
 pytestmark = pytest.mark.parity
@@ -20,7 +21,7 @@ def test_the_listings_in_pairs_give_the_same(name):
     pytest.importorskip(library, reason=f"{library} is not installed: pip install '.[parity]'")
     text = (DOCS / f"from_{name}.md").read_text("utf-8")
     pairs, names = 0, {}
-    for listing in re.findall(rf"^```python(?: {library})?\n(.*?)^```", text, re.M | re.S):
+    for listing in re.findall(rf"^```python{TITLE}\n(.*?)^```", text, re.M | re.S):
         exec(compile(listing, f"from_{name}.md", "exec"), names)
         if "ours" in names:
             assert_close(names.pop("ours"), names.pop("theirs"), 1e-5)
