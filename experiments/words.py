@@ -8,9 +8,9 @@ is the docstrings of Python's standard library. vectors.txt has the vectors in w
 format, which gensim reads; map.png shows the words and their neighbours on their first two
 principal axes.
 
-Result on the King James Bible, 31,103 verses, with --epochs 2: 24 s of CPU time with compiling.
-Nearest to "sword" are pestilence, fall, spoil, slain and edge, to "father" mother and Abraham; man
-is to king as woman is to Esther, then to queen.
+Result on the King James Bible, 31,103 verses, with --epochs 2: 14 s of CPU time with compiling.
+Nearest to "sword" are pestilence, famine, fall, edge and slain, to "father" Abraham and mother; man
+is to king as woman is to queen, then to Esther.
 """
 
 import hashlib

@@ -15,7 +15,7 @@ BORDER = 2  # windows of context on either side of a block, since words in it ma
 
 
 def corpus_blocks(
-    vocabulary: Vocabulary, sentences: Iterable[str], *, window: int = 5, size: int = 128
+    vocabulary: Vocabulary, sentences: Iterable[str], *, window: int = 5, size: int = 1024
 ) -> tuple[np.ndarray, np.ndarray]:
     """The words of a corpus in blocks, each with the words around it; the data to pass to `fit`.
 

@@ -3,8 +3,9 @@
 Source: Bojanowski et al. 2017, "Enriching word vectors with subword information".
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, fields
+from itertools import chain
 from typing import Any
 
 import jax
@@ -16,9 +17,12 @@ from jaxnets.data.text import Vocabulary, character_ngrams
 from jaxnets.errors import DataError
 from jaxnets.keys import stream
 from jaxnets.layer import Array, Key, Params
+from jaxnets.lowering.materialize import materialize
 from jaxnets.training import TrainState
 from jaxnets.word_vectors.vectors import WordVectors
 from jaxnets.word_vectors.word2vec import Word2Vec, word2vec
+
+AT_ONCE = 1024  # rows that are read or written at once
 
 
 @dataclass(frozen=True)
@@ -78,13 +82,15 @@ class FastText(Word2Vec):
     Attributes:
       tokens: the words with an index, from 2 on.
       subwords: gives each word its n-grams.
-      rows: the rows of `input` of each index, int32 (vocabulary, most): its own and its n-grams';
-        filled up with the number of rows.
+      rows: the rows of `input` of all indices, one index after the other, int32 (total,): its own
+        and its n-grams'.
+      starts: where the rows of each index start, and `total`, int32 (vocabulary + 1,).
     """
 
     tokens: tuple[str, ...]
     subwords: Subwords
     rows: np.ndarray
+    starts: np.ndarray
 
     def init(self, key: Key, x: Any) -> TrainState:
         """Input vectors uniform in +-1 / features, and output vectors of zeros."""
@@ -95,23 +101,57 @@ class FastText(Word2Vec):
         params = {"input": vectors, "output": jnp.zeros((words, self.features))}
         return TrainState(jnp.int32(0), params, {}, (), stream(key, "train"))
 
-    def input_rows(self, words: Array) -> Array:
-        """The rows of the words and their n-grams, (words, most)."""
-        return jnp.asarray(self.rows)[words]
+    def input_table(self, table: Array, words: Array) -> tuple[Array, Array]:
+        """The means of the rows of a block's words, each where the word is first, and its place."""
+        first, n = self.first(words)
+        totals = self.each_row(
+            *(words, n, jnp.zeros((len(words), self.features))),
+            lambda totals, place, row: totals.at[place].add(table[row], mode="drop"),
+        )
+        return totals / jnp.maximum(n, 1)[:, None], first
 
-    def combine(self, inputs: Array, rows: Array) -> Array:
-        """The mean of each word's rows, with gradients as in FastText: undivided."""
-        used = rows < len(self.kept) + self.subwords.buckets
-        total = jnp.where(used[..., None], inputs, 0).sum(1)
-        n = jnp.maximum(used.sum(1, keepdims=True), 1)
-        return total + jax.lax.stop_gradient(total / n - total)
+    def update_input(self, table: Array, words: Array, after: Array, before: Array) -> Array:
+        """Each row of a word changes by as much as the word's vector.
+
+        This is gradient descent on the rows with the gradient undivided, as in FastText: if each of
+        n rows changes by d, so does their mean.
+        """
+        change, (_, n) = after - before, self.first(words)
+        return self.each_row(
+            *(words, n, table),
+            lambda table, place, row: table.at[row].add(change[place], mode="drop"),
+        )
+
+    def first(self, words: Array) -> tuple[Array, Array]:
+        """Where each word of a block is first, and its number of rows there, 0 elsewhere."""
+        places = jnp.arange(len(words))
+        first = jnp.full(len(self.kept), len(words)).at[words].min(places)[words]
+        return first, jnp.where(first == places, jnp.asarray(np.diff(self.starts))[words], 0)
+
+    def each_row(
+        self, words: Array, n: Array, result: Array, add: Callable[[Array, Array, Array], Array]
+    ) -> Array:
+        """Call `add(result, places, rows)` on the first n rows of each word, `AT_ONCE` at a time.
+
+        The last call is filled up with places and rows past the last ones.
+        """
+        starts, rows, ends = jnp.asarray(self.starts), jnp.asarray(self.rows), jnp.cumsum(n)
+
+        def some(number: Array, result: Array) -> Array:
+            i = number * AT_ONCE + jnp.arange(AT_ONCE)
+            place = jnp.searchsorted(ends, i, side="right", method="scan_unrolled")
+            row = rows[starts[words[place] + 1] - (ends[place] - i)]
+            row = jnp.where(place < len(words), row, len(self.kept) + self.subwords.buckets)
+            # Or the search would be fused into the gather, and be made for each feature.
+            return add(result, materialize(place), materialize(row))
+
+        return jax.lax.fori_loop(0, -(-ends[-1] // AT_ONCE), some, result)
 
     def vectors(self, params: Params) -> "SubwordVectors":
         """The vectors of the words, and of any other word with n-grams."""
         table, words = np.asarray(params["input"]), len(self.kept)
-        padded = np.concatenate([table, np.zeros_like(table[:1])])
-        total, used = padded[self.rows[2:]].sum(1), self.rows[2:] < len(table)
-        means = total / used.sum(1, keepdims=True)
+        totals = np.add.reduceat(table[self.rows], self.starts[:-1])
+        means = (totals / np.diff(self.starts)[:, None])[words - len(self.tokens) :]
         return SubwordVectors(self.tokens, means, table[words:], self.subwords)
 
 
@@ -149,20 +189,17 @@ def fasttext(
             f"fasttext expects counts ({len(vocabulary)},), one per index of the vocabulary, but "
             f"got ({len(step.kept)},); see Vocabulary.count"
         )
-    rows = _table(vocabulary.tokens, len(vocabulary), subwords)
+    special = len(vocabulary) - len(vocabulary.tokens)
+    ngrams = [[]] * special + [subwords(token) for token in vocabulary.tokens]
+    rows = [[i, *(len(vocabulary) + bucket for bucket in row)] for i, row in enumerate(ngrams)]
     base = {field.name: getattr(step, field.name) for field in fields(Word2Vec)}
-    return FastText(**base, tokens=vocabulary.tokens, subwords=subwords, rows=rows)
-
-
-def _table(tokens: Sequence[str], words: int, subwords: Subwords) -> np.ndarray:
-    """The rows of each index: its own, then those of its n-grams, each once or more."""
-    special = words - len(tokens)
-    ngrams = [[]] * special + [subwords(token) for token in tokens]
-    table = np.full((words, 1 + max(map(len, ngrams))), words + subwords.buckets, np.int32)
-    table[:, 0] = np.arange(words)
-    for row, buckets in zip(table, ngrams, strict=True):
-        row[1 : 1 + len(buckets)] = np.add(buckets, words)
-    return table
+    return FastText(
+        **base,
+        tokens=vocabulary.tokens,
+        subwords=subwords,
+        rows=np.array([*chain(*rows)], np.int32),
+        starts=np.cumsum([0, *map(len, rows)], dtype=np.int32),
+    )
 
 
 @dataclass(frozen=True, eq=False)

@@ -13,17 +13,17 @@ from typing import Any, Literal
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax.nn import log_sigmoid
 
 from jaxnets.checks import as_integers, check_not_negative
 from jaxnets.data.text.vocabulary import PADDING
 from jaxnets.errors import LayerError
 from jaxnets.keys import stream
 from jaxnets.layer import Array, Key, Params
-from jaxnets.lowering.materialize import materialize
 from jaxnets.training import Batch, TrainState
 from jaxnets.training.train_step import Hparams, Sums
 from jaxnets.word_vectors.corpus import BORDER
+from jaxnets.word_vectors.negative_sampling import cbow, skip_gram
+from jaxnets.word_vectors.parts import PART, Part, context, inner, windows
 
 Model = Literal["skip-gram", "cbow"]
 LearningRate = float | Callable[[Array], Array]
@@ -46,7 +46,7 @@ class Word2Vec:
       features: the length of a vector.
       window: the most words between a word and its context.
       negative: random words per pair of word and context.
-      drawn: random words per block, which its pairs share.
+      drawn: random words per part of a block, which its pairs share.
       kept: the probability to keep a word of each index, float32 (vocabulary,).
       share: the expected share of the corpus that is kept.
       cumulative: the cumulative distribution of random words, float32 (vocabulary,).
@@ -93,53 +93,45 @@ class Word2Vec:
     ) -> tuple[Params, Sums]:
         """The params after one block, and the sums of its loss, pairs and words.
 
-        Only the rows of words in the block change, so only these are read and written.
+        Each part of the block is one step of gradient descent, which reads and writes only the rows
+        of its words.
         """
         words, sentences, centers = self.keep(words, sentences, stream(key, "keep"))
-        near = self.context(sentences, centers, stream(key, "window"))
-        drawn = self.draw(stream(key, "negative"))
-        inputs, outputs = self.input_rows(words), jnp.concatenate([words, drawn])
-        loss_of = {"skip-gram": self.skip_gram, "cbow": self.cbow}[self.model]
+        table, rows = self.input_table(params["input"], words)
+        parts = self.cut(words, rows, sentences, centers, key)
 
-        def loss(ins: Array, outs: Array) -> Array:
-            return loss_of(self.combine(ins, inputs), outs, near, drawn[None] != words[:, None])
+        def step(tables: tuple[Array, Array], part: Part) -> tuple[tuple[Array, Array], Sums]:
+            (ins, outs), (i, o), sums = self.gradients(tables, part)
+            return (tables[0].at[i].add(-rate * ins), tables[1].at[o].add(-rate * outs)), sums
 
-        rows = materialize(params["input"][inputs]), materialize(params["output"][outputs])
-        value, (ins, outs) = jax.value_and_grad(loss, (0, 1))(*rows)
-        params = {
-            "input": params["input"].at[inputs].add(-rate * ins),
-            "output": params["output"].at[outputs].add(-rate * outs),
-        }
-        pairs = near.sum() if self.model == "skip-gram" else near.any(1).sum()
-        sums = {"loss": value, "pairs": pairs, "words": centers.sum()}
-        return params, jax.tree.map(jnp.float32, sums)
+        (after, output), sums = jax.lax.scan(step, (table, params["output"]), parts)
+        updated = self.update_input(params["input"], words, after, table)
+        return {"input": updated, "output": output}, jax.tree.map(jnp.sum, sums)
 
-    def input_rows(self, words: Array) -> Array:
-        """The rows of `input` that the words' vectors are made of: here their own."""
-        return words
+    def gradients(
+        self, tables: tuple[Array, Array], part: Part
+    ) -> tuple[tuple[Array, Array], tuple[Array, Array], Sums]:
+        """The gradients of the vectors that a part reads, their rows in the tables, and sums."""
+        near, differs = context(part), part.drawn[None] != inner(part.words)[:, None]
+        if self.model == "skip-gram":
+            loss, pairs = skip_gram, near.sum()
+            indices = inner(part.rows), jnp.concatenate([part.words, part.drawn])
+        else:
+            loss, pairs = cbow, near.any(1).sum()
+            indices = part.rows, jnp.concatenate([inner(part.words), part.drawn])
+        rows = tables[0][indices[0]], tables[1][indices[1]]
+        value, gradients = jax.value_and_grad(loss, (0, 1))(*rows, near, differs, self.negative)
+        sums = {"loss": value, "pairs": pairs, "words": part.centers.sum()}
+        return gradients, indices, jax.tree.map(jnp.float32, sums)
 
-    def combine(self, inputs: Array, rows: Array) -> Array:
-        """The words' vectors (words, features), from their rows of `input`."""
-        del rows
-        return inputs
+    def input_table(self, table: Array, words: Array) -> tuple[Array, Array]:
+        """A table that has the words' vectors, and their rows in it: here the params `input`."""
+        return table, words
 
-    def skip_gram(self, inputs: Array, outputs: Array, near: Array, differs: Array) -> Array:
-        """The sum over pairs of -log s(v_o . v_i) - k E[log s(-v_n . v_i)]; equation 4 of 2013b."""
-        context, drawn = jnp.split(outputs, [len(inputs)])
-        pairs = near.sum(1, keepdims=True) * differs * (self.negative / self.drawn)
-        positive = near * log_sigmoid(inputs @ context.T)
-        return -positive.sum() - (pairs * log_sigmoid(-(inputs @ drawn.T))).sum()
-
-    def cbow(self, inputs: Array, outputs: Array, near: Array, differs: Array) -> Array:
-        """The same for each word, predicted from the mean of its context's input vectors."""
-        words, drawn = jnp.split(outputs, [len(inputs)])
-        total, n = near @ inputs, near.sum(1, keepdims=True)
-        # As in word2vec, each word of the context gets the gradient of the mean undivided.
-        mean = total + jax.lax.stop_gradient(total / jnp.maximum(n, 1) - total)
-        exists = n > 0
-        positive = exists[:, 0] * log_sigmoid((mean * words).sum(1))
-        negative = exists * differs * (self.negative / self.drawn)
-        return -positive.sum() - (negative * log_sigmoid(-(mean @ drawn.T))).sum()
+    def update_input(self, table: Array, words: Array, after: Array, before: Array) -> Array:
+        """The params `input` after the table of the words' vectors has changed."""
+        del table, words, before
+        return after
 
     def keep(self, words: Array, sentences: Array, key: Key) -> tuple[Array, Array, Array]:
         """The words of a block that are not left out, their sentences, and which are in its middle.
@@ -148,7 +140,8 @@ class Word2Vec:
         """
         n, border = len(words), BORDER * self.window
         kept = jax.random.uniform(key, (n,)) < jnp.asarray(self.kept)[words]
-        (positions,) = jnp.nonzero(kept, size=self.capacity(n), fill_value=n)
+        numbers = jnp.arange(1, self.capacity(n) + 1)
+        positions = jnp.searchsorted(jnp.cumsum(kept), numbers, method="scan_unrolled")
         words = jnp.take(words, positions, fill_value=PADDING, mode="fill")
         sentences = jnp.take(sentences, positions, fill_value=-1, mode="fill")
         return words, sentences, (border <= positions) & (positions < n - border)
@@ -156,25 +149,29 @@ class Word2Vec:
     def capacity(self, n: int) -> int:
         """The number of words kept of n, at most: six standard deviations above the expected one.
 
-        In a block with more, the last ones are left out.
+        In a block with more, the last ones are left out. It is a multiple of a part's words.
         """
         deviation = math.sqrt(n * self.share * (1 - self.share))
-        return min(n, 8 * math.ceil((n * self.share + 6 * deviation) / 8))
+        return PART * math.ceil(min(n, n * self.share + 6 * deviation) / PART)
 
-    def context(self, sentences: Array, centers: Array, key: Key) -> Array:
-        """Whether word j is in the context of word i, (words, words) of 0 and 1.
+    def cut(self, words: Array, rows: Array, sentences: Array, centers: Array, key: Key) -> Part:
+        """The parts of a block, as arrays (parts, ...).
 
         The window of each word is uniform in 1 .. `window`, which weights near words more.
         """
-        n = len(sentences)
-        reach = jax.random.randint(key, (n, 1), 1, self.window + 1)
-        distance = abs(jnp.arange(n)[:, None] - jnp.arange(n)[None])
-        same = (sentences[:, None] == sentences[None]) & (sentences >= 0)[None]
-        return (centers[:, None] & same & (distance > 0) & (distance <= reach)).astype(jnp.float32)
+        parts, window = len(words) // PART, self.window
+        return Part(
+            windows(words, window, PADDING),
+            windows(rows, window),
+            windows(sentences, window, -1),
+            centers.reshape(parts, PART),
+            jax.random.randint(stream(key, "window"), (parts, PART), 1, window + 1),
+            self.draw(stream(key, "negative"), (parts, self.drawn)),
+        )
 
-    def draw(self, key: Key) -> Array:
+    def draw(self, key: Key, shape: tuple[int, ...]) -> Array:
         """Random words, with probability proportional to their counts to the power 0.75."""
-        uniform = jax.random.uniform(key, (self.drawn,))
+        uniform = jax.random.uniform(key, shape)
         return jnp.searchsorted(jnp.asarray(self.cumulative), uniform, method="scan_unrolled")
 
     def values(self, sums: Sums) -> dict[str, Array]:
@@ -190,7 +187,7 @@ def word2vec(
     window: int = 5,
     negative: int = 5,
     sample: float = 1e-3,
-    drawn: int = 64,
+    drawn: int = 32,
     learning_rate: LearningRate = 0.025,
 ) -> Word2Vec:
     """A train step of skip-gram or CBOW with negative sampling.
@@ -209,7 +206,7 @@ def word2vec(
       window: the most words between a word and its context.
       negative: random words per pair.
       sample: leave out occurrences of words that are more frequent than this share; 0 keeps all.
-      drawn: random words per block, shared by its pairs; their weights keep the expectation.
+      drawn: random words per 32 words, shared by their pairs; weights keep the expectation.
       learning_rate: a number, or a function of the step such as
         `optax.linear_schedule(0.025, 1e-4, steps)`.
 

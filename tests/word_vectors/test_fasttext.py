@@ -1,6 +1,9 @@
 """FastText: words are means over their n-grams, also words that were never seen."""
 
+import importlib
+
 import jax
+import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
@@ -32,28 +35,38 @@ def trained():
     return step, result
 
 
+def rows_of(index):
+    return STEP.rows[STEP.starts[index] : STEP.starts[index + 1]]
+
+
 def test_the_rows_of_a_word_are_its_own_and_those_of_its_ngrams():
     index = VOCABULARY.index["milk"]
-    rows = STEP.rows[index]
     expected = [index, *(len(VOCABULARY) + bucket for bucket in SUBWORDS("milk"))]
-    assert rows[: len(expected)].tolist() == expected and len(expected) == 8  # <mil, ilk>, ...
-    assert (rows[len(expected) :] == len(VOCABULARY) + 500).all()
+    assert rows_of(index).tolist() == expected and len(expected) == 8  # <mil, ilk>, ...
+    assert rows_of(0).tolist() == [0] and STEP.starts[-1] == len(STEP.rows)
 
 
-def test_a_vector_is_the_mean_of_its_rows_and_its_gradient_is_undivided():
-    params = STEP.init(jax.random.key(0), None).params
-    rows = STEP.input_rows(np.array([2, 5, 0]))
+@pytest.mark.parametrize("at_once", [7, 1024])
+def test_a_vector_is_the_mean_of_its_rows_which_change_by_as_much(at_once, monkeypatch):
+    monkeypatch.setattr(
+        importlib.import_module("jaxnets.word_vectors.fasttext"), "AT_ONCE", at_once
+    )
+    table, words = STEP.init(jax.random.key(0), None).params["input"], jnp.array([2, 5, 2, 0, 9])
 
-    def vectors(table):
-        return STEP.combine(table[rows], rows)
+    @jax.jit
+    def change(table):
+        vectors, places = STEP.input_table(table, words)
+        after = vectors.at[places].add(np.arange(40.0).reshape(5, 8))
+        return vectors[places], STEP.update_input(table, words, after, vectors)
 
-    table = np.asarray(params["input"])
-    expected = [table[row[row < len(table)]].mean(0) for row in np.asarray(rows)]
-    np.testing.assert_allclose(vectors(params["input"]), expected, rtol=1e-4, atol=1e-6)
-    gradient = np.asarray(jax.grad(lambda table: vectors(table)[0].sum())(params["input"]))
-    own = rows[0][rows[0] < len(table)]
-    counted = np.bincount(own, minlength=len(table))
-    np.testing.assert_array_equal(gradient, np.repeat(counted[:, None], 8, 1))
+    vectors, changed = change(table)
+    expected = np.array(table)
+    np.testing.assert_allclose(
+        vectors, [expected[rows_of(word)].mean(0) for word in words], rtol=1e-4, atol=1e-6
+    )
+    for word, by in zip(np.asarray(words), np.arange(40.0).reshape(5, 8), strict=True):
+        np.add.at(expected, rows_of(word), by)
+    np.testing.assert_allclose(changed, expected, rtol=1e-5, atol=1e-5)
 
 
 def test_unseen_words_are_near_the_words_with_their_ngrams(trained):

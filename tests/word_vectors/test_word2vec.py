@@ -1,7 +1,5 @@
 """Word2vec: its loss is the equation, and words of one topic end up together."""
 
-from dataclasses import replace
-
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -10,8 +8,11 @@ import pytest
 
 from jaxnets import LayerError
 from jaxnets.data import DataError, text
+from jaxnets.keys import stream
 from jaxnets.training import Batch, fit
 from jaxnets.word_vectors import WordVectors, corpus_blocks, word2vec
+from jaxnets.word_vectors.negative_sampling import cbow, log_sigmoid, skip_gram
+from jaxnets.word_vectors.parts import PART, context
 
 rng = np.random.default_rng(0)
 TOPICS = [
@@ -31,50 +32,84 @@ def small(model, **options):
     return word2vec([0, 0, 3, 2, 1, 4, 5], 3, model=model, window=2, drawn=4, **options)
 
 
-def arrays(step):
-    """Vectors of 5 words in a row and of the drawn words, and which pairs are near and differ."""
-    keys = jax.random.split(jax.random.key(0), 3)
-    inputs, outputs = jax.random.normal(keys[0], (5, 3)), jax.random.normal(keys[1], (9, 3))
-    sentences, centers = jnp.array([0, 0, 0, 1, 1]), jnp.array([True, True, False, True, True])
-    near = step.context(sentences, centers, keys[2])
-    return inputs, outputs, near, jnp.arange(20).reshape(5, 4) % 3 > 0
+def arrays(inputs, outputs):
+    """Vectors, and which of 7 words are near 5 centers, which differ from 4 drawn words."""
+    keys = jax.random.split(jax.random.key(0), 2)
+    u, v = jax.random.normal(keys[0], (inputs, 3)), jax.random.normal(keys[1], (outputs + 4, 3))
+    near = jnp.arange(35.0).reshape(5, 7) % 3 // 2
+    return u, v, near.at[4].set(0), jnp.arange(20).reshape(5, 4) % 3 > 0
 
 
 def test_skip_gram_is_the_sum_over_pairs_of_equation_4():
-    step = small("skip-gram", negative=5)
-    u, v, near, differs = arrays(step)
+    u, v, near, differs = arrays(5, 7)
     expected = 0.0
     for i, j in np.argwhere(np.asarray(near)):
         expected -= np.log(sigmoid(u[i] @ v[j]))
         expected -= sum(
-            5 / 4 * np.log(sigmoid(-u[i] @ v[5 + k])) for k in range(4) if differs[i, k]
+            5 / 4 * np.log(sigmoid(-u[i] @ v[7 + k])) for k in range(4) if differs[i, k]
         )
     assert near.sum() >= 3
-    np.testing.assert_allclose(step.skip_gram(u, v, near, differs), expected, rtol=1e-5)
+    np.testing.assert_allclose(skip_gram(u, v, near, differs, 5), expected, rtol=1e-5)
 
 
 def test_cbow_predicts_each_word_from_the_mean_of_its_context():
-    step = small("cbow", negative=5)
-    u, v, near, differs = arrays(step)
+    u, v, near, differs = arrays(7, 5)
     expected = 0.0
     for i in range(5):
-        if (context := np.flatnonzero(near[i])).size:
-            mean = np.asarray(u)[context].mean(0)
+        if (words := np.flatnonzero(near[i])).size:
+            mean = np.asarray(u)[words].mean(0)
             expected -= np.log(sigmoid(mean @ v[i]))
             expected -= sum(
                 5 / 4 * np.log(sigmoid(-mean @ v[5 + k])) for k in range(4) if differs[i, k]
             )
-    np.testing.assert_allclose(step.cbow(u, v, near, differs), expected, rtol=1e-5)
+    np.testing.assert_allclose(cbow(u, v, near, differs, 5), expected, rtol=1e-5)
+
+
+def test_the_logarithm_of_the_sigmoid_is_finite_everywhere_and_so_is_its_derivative():
+    x = np.array([-1e4, -80.0, -3.0, -0.0, 0.0, 2.0, 80.0, 1e4])
+    value, derivative = jax.vmap(jax.value_and_grad(log_sigmoid))(jnp.asarray(x, jnp.float32))
+    np.testing.assert_allclose(value, -np.logaddexp(0, -x), rtol=1e-6, atol=1e-7)
+    np.testing.assert_allclose(derivative, np.exp(-np.logaddexp(0, x)), rtol=1e-5, atol=1e-30)
 
 
 def test_a_context_stays_within_its_window_and_sentence():
-    step, sentences = small("skip-gram"), jnp.array([0, 0, 0, 1, 1, -1, -1])
-    centers, nears = jnp.arange(7) < 6, set()
+    step, nears = small("skip-gram"), set()
+    sentences = jnp.full(PART, -1).at[:5].set(jnp.array([0, 0, 0, 1, 1]))
+    words, centers = jnp.arange(PART), jnp.arange(PART) < 6
+    cut = jax.jit(lambda key: step.cut(words, words, sentences, centers, key))
     for seed in range(20):
-        near = np.asarray(step.context(sentences, centers, jax.random.key(seed)))
-        nears |= {tuple(pair) for pair in np.argwhere(near).tolist()}
+        part = jax.tree.map(lambda x: x[0], cut(jax.random.key(seed)))
+        nears |= {(i, j - 2) for i, j in np.argwhere(np.asarray(context(part))).tolist()}
     near_1 = {(0, 1), (1, 0), (1, 2), (2, 1), (3, 4), (4, 3)}
     assert nears == near_1 | {(0, 2), (2, 0)}
+
+
+def test_a_block_is_gradient_descent_part_after_part():
+    step, key = small("skip-gram", sample=0, negative=3), jax.random.key(1)
+    words = jnp.asarray(rng.integers(2, 7, 60))
+    sentences = jnp.arange(60) // 25
+    params = {
+        name: jax.random.normal(jax.random.key(i), (7, 3))
+        for i, name in enumerate(("input", "output"))
+    }
+    after, sums = jax.jit(step.descend)(params, 0.1, words, sentences, key)
+    u, v = (np.array(params[name], np.float64) for name in ("input", "output"))
+    kept = step.keep(words, sentences, stream(key, "keep"))
+    parts, pairs = step.cut(kept[0], *kept, key), 0
+    for number in range(len(parts.words)):
+        part = jax.tree.map(lambda x, number=number: np.asarray(x[number]), parts)
+        near, changes = np.asarray(context(part)), [np.zeros_like(u), np.zeros_like(v)]
+        for i, j in np.argwhere(near):
+            center, word = part.words[i + 2], part.words[j]
+            drawn = [(k, 0, 3 / 4) for k in part.drawn if k != center]
+            for k, label, weight in [(word, 1, 1), *drawn]:
+                error = weight * (label - sigmoid(u[center] @ v[k]))
+                changes[0][center] += 0.1 * error * v[k]
+                changes[1][k] += 0.1 * error * u[center]
+        u, v, pairs = u + changes[0], v + changes[1], pairs + near.sum()
+    np.testing.assert_allclose(after["input"], u, rtol=1e-4, atol=1e-5)
+    np.testing.assert_allclose(after["output"], v, rtol=1e-4, atol=1e-5)
+    assert len(parts.words) == 2 and sums["pairs"] == pairs and sums["words"] == 60 - 2 * 4
 
 
 def test_frequent_words_are_left_out_as_often_as_in_word2vec():
@@ -86,8 +121,8 @@ def test_frequent_words_are_left_out_as_often_as_in_word2vec():
 
 
 def test_random_words_have_the_distribution_of_their_counts_to_the_power_of_three_quarters():
-    step = replace(small("skip-gram"), drawn=20_000)
-    drawn = np.bincount(step.draw(jax.random.key(0)), minlength=7) / 20_000
+    words = small("skip-gram").draw(jax.random.key(0), (20_000,))
+    drawn = np.bincount(words, minlength=7) / 20_000
     expected = np.array([0, 0, 3, 2, 1, 4, 5]) ** 0.75
     np.testing.assert_allclose(drawn, expected / expected.sum(), atol=0.015)
 
