@@ -22,11 +22,11 @@ class Maps(NamedTuple):
       counts: the points for training, and all of them, int32 (2,).
     """
 
-    x: Array
-    y: Array
-    small: Array
-    large: Array
-    counts: Array
+    x: Any
+    y: Any
+    small: Any
+    large: Any
+    counts: Any
 
 
 def look(
