@@ -3,7 +3,8 @@
 python -m experiments.bench.playground --minutes 30
 
 A client reads the events of a session of 16 seeds, and sends a command every two seconds: it
-changes the rate, the data, the noise, the layers, the batch and the seed. Every minute it opens
+changes the rate, the data (digits and an own table, too), the noise, the layers, the batch and
+the seed. Every minute it opens
 another session. Writes the resident memory over time.
 """
 
@@ -28,8 +29,9 @@ CHANGES = (
     {"rate": 0.1}, {"data": "spiral"}, {"noise": 0.3}, {"hidden": [8, 8]}, {"batch": 25},
     {"seed": 3}, {"penalty": "L2", "penalty_rate": 0.001}, {"activation": "relu"}, {"share": 80},
     {"rate": 0.01}, {"data": "circle"}, {"noise": 0.0}, {"hidden": [4, 2, 3, 4]},
-    {"batch": 10}, {"data": "mnist 4 9"}, {"hidden": [4, 2]}, {"data": "spiral"}, {"hidden": []},
-    {"hidden": [4, 2]},
+    {"batch": 10}, {"data": "mnist 4 9"}, {"hidden": [4, 2]}, {"data": "mnist 0-9"},
+    {"data": "own", "table": "own.csv", "target": "c"}, {"columns": ["a", "b"]}, {"columns": []},
+    {"data": "spiral"}, {"hidden": []}, {"hidden": [4, 2]},
     {"seed": 0}, {"penalty": "none"}, {"activation": "tanh"}, {"share": 50},
 )  # fmt: skip
 
@@ -86,6 +88,8 @@ def resident_megabytes() -> float:
 def measure(config: Config) -> dict:
     """Run for the time, and return what was measured."""
     server = Server()
+    rows = [f"{a},{b},{(a * b) % 3}" for a in range(20) for b in range(20)]
+    server.tables.add("own.csv", "\n".join(["a,b,c", *rows]).encode())
     Thread(target=server.serve_forever, daemon=True).start()
     options = {"seeds": 16}
     page = Page(server, options)

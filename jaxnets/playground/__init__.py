@@ -1,5 +1,5 @@
 """A page that shows networks of a few units while they train, in a browser on this machine."""
 
-from jaxnets.playground.server import main
+from jaxnets.playground.command import main
 
 __all__ = ["main"]

@@ -22,7 +22,7 @@ def explain(
     rows = order(jax.random.clone(state.key), jnp.int32(epoch), jnp.int32(points.count))
     x, y, hparams = jax.tree.map(jnp.asarray, (points.x, points.y, hparams))
     batch = batch_at(structure, rows, jnp.int32(index), x, y, jnp.int32(size))
-    culprit = first_nonfinite(make_step(structure, hparams), state, batch)
+    culprit = first_nonfinite(make_step(structure, hparams, len(options.hidden)), state, batch)
     where = "an operation that does not fail when the step is repeated alone"
     if culprit is not None:
         where = f"the operation {culprit.operation}"

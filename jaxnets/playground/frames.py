@@ -13,17 +13,20 @@ def event(kind: str, message: dict[str, Any]) -> bytes:
     return f"event: {kind}\ndata: {json.dumps(message)}\n\n".encode()
 
 
-def encode(seen: dict[str, Any], depth: int) -> dict[str, Any]:
+def encode(seen: dict[str, Any], depth: int, outputs: int) -> dict[str, Any]:
     """What `look` returned, for JSON.
 
-    Maps are bytes in base 64. `scores` are lists by seed: the losses of the training and the test
-    part, and the accuracies; None for a number that is not finite. `layers` are the parameters of
-    the network on view.
+    Maps are bytes in base 64: of "units" those of the features and of `depth` hidden layers, of
+    "outputs" so many. `scores` are lists by seed: the losses of the training and the test part, and
+    the accuracies; None for a number that is not finite. `layers` are the parameters of the network
+    on view.
     """
-    params = seen["params"]
-    layers = [*(params[f"hidden{i}"]["fc"] for i in range(1, depth + 1)), params["head"]]
+    params, shown = seen["params"], {"units": depth + 1, "outputs": outputs}
+    hidden = params["hidden"]["fc"] if depth else {}
+    layers = [{part: leaf[i] for part, leaf in hidden.items()} for i in range(depth)]
+    layers += [{part: leaf[..., :outputs] for part, leaf in params["head"].items()}]
     maps = {
-        name: base64.b64encode((value[:depth] if name == "units" else value).tobytes()).decode()
+        name: base64.b64encode(value[: shown.get(name)].tobytes()).decode()
         for name, value in seen.items()
         if name not in ("params", "scores")
     }

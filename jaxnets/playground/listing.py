@@ -3,8 +3,11 @@
 from jaxnets.playground.optimizers import call
 from jaxnets.playground.options import (
     ACTIVATIONS,
+    CLASSES,
     DIGITS,
     FEATURES,
+    INPUTS,
+    OWN,
     POINTS,
     UNITS,
     Options,
@@ -42,27 +45,39 @@ def only(used):  # the other units are 0
 """
 
 
-def listing(options: Options, steps: int) -> str:
-    """A program that ends with the `train_state` of the page after so many steps, or with all."""
-    return HEAD + _data(options) + KERNEL + _model(options) + _fit(options, steps)
+def listing(options: Options, steps: int, outputs: int = 1) -> str:
+    """A program that ends with the `train_state` of the page after so many steps, or with all.
+
+    Args:
+      options: the settings.
+      steps: so many.
+      outputs: of the network: 1, or the number of classes.
+    """
+    parts = (_data(options, outputs), KERNEL, _model(options, outputs))
+    return HEAD + "".join(parts) + _fit(options, steps, outputs)
 
 
-def _data(options: Options) -> str:
+def _data(options: Options, outputs: int) -> str:
     arguments = f"noise={options.noise!r}, seed={options.seed}"
-    n = options.train_count
+    count = str(options.train_count)
     if options.data in DIGITS:
-        pair = DIGITS[options.data]
+        classes = DIGITS[options.data]
         points = "from jaxnets.playground.points import digits\n\n"
-        points += f"x, y = digits({pair}, {options.noise!r}, {options.seed}, {n})\n"
+        points += f"x, y = digits({classes}, {options.noise!r}, {options.seed}, {count})\n"
+    elif options.data == OWN:
+        count, place = "n", f"{options.table!r}, {options.target!r}, {options.columns!r}"
+        arguments += f", task={options.task!r}, share={options.share}"
+        points = "from jaxnets.playground.own import own\n\n"
+        points += f"x, y, n, classes = own({place}, {arguments})\n"
     elif options.task == "classification":
         points = f"x, y = toy.{options.data}({POINTS}, {arguments})\n"
     else:
         function = REGRESSIONS[options.data].__name__
         points = f"from jaxnets.playground.points import {function}\n\n"
         points += f"x, y = {function}({options.noise!r}, {options.seed})\n"
-    points += "" if options.data in DIGITS else _features()
-    split = f"train, test = (x[:{n}], y[:{n}]), (x[{n}:], y[{n}:])\n"
-    return points + "y = y.astype(np.float32)[:, None]\n" + split
+    points += "" if slots(options) == INPUTS else _features()
+    points += "" if outputs > 1 else "y = y.astype(np.float32)[:, None]\n"
+    return points + f"train, test = (x[:{count}], y[:{count}]), (x[{count}:], y[{count}:])\n"
 
 
 def _features() -> str:
@@ -70,16 +85,17 @@ def _features() -> str:
     return f"x1, x2 = x.T\nx = np.stack([{columns}, 0 * x1], 1)\n"
 
 
-def _model(options: Options) -> str:
-    """The sizes that are used, and the layers, which all have 8 units."""
-    used = [int(name in options.features) for name in slots(options.data)]
+def _model(options: Options, outputs: int) -> str:
+    """The sizes that are used, and the layers, which all have 8 units, and the last one 10."""
+    used = [int(name in options.features) for name in slots(options)]
     used += [0] * (UNITS - len(used))
     widths = [f"np.arange({UNITS}) < {width}" for width in options.hidden]
-    masks = ", ".join([f"np.array({used}, bool)", *widths, "np.ones(1, bool)"])
+    masks = ", ".join([f"np.array({used}, bool)", *widths, f"np.arange({CLASSES}) < {outputs}"])
     lines = ['("features", only(used[0]))']
     lines += [_hidden(options, i) for i in range(1, len(options.hidden) + 1)]
     depth = len(options.hidden)
-    lines += [f'("head", dense(1, kernel_init=kernel(used[{depth}], used[{depth + 1}])))']
+    lines += [f'("head", dense({CLASSES}, kernel_init=kernel(used[{depth}], used[{depth + 1}])))']
+    lines += [f"lambda x: x[:, :{outputs}]"]
     stages = "".join(f"    {line},\n" for line in lines)
     return f"used = [{masks}]\nmodel = serial(\n{stages})\n"
 
@@ -93,9 +109,9 @@ def _hidden(options: Options, i: int) -> str:
     return f'("hidden{i}", serial({", ".join(layers)}))'
 
 
-def _fit(options: Options, steps: int) -> str:
-    regression = options.task == "regression"
-    loss = "losses.half_squared_error" if regression else "losses.binary_cross_entropy"
+def _fit(options: Options, steps: int, outputs: int) -> str:
+    loss = "losses.softmax_cross_entropy" if outputs > 1 else "losses.binary_cross_entropy"
+    loss = "losses.half_squared_error" if options.task == "regression" else loss
     penalty = ""
     if options.penalty != "none":
         function = f"losses.{options.penalty.lower()}"

@@ -18,6 +18,14 @@ OPTIMIZERS: dict[str, tuple[str, dict[str, float]]] = {
 }
 OPTIMIZERS |= {"noisy_sgd": ("noisy_sgd", {"key": 0}), "sm3": ("sm3", {"momentum": 0.9})}
 
+# Those that treat the entries of an array alike and apart from each other, so that the arrays of
+# all layers may be one.
+ELEMENTWISE = {
+    *("sgd", "momentum", "adabelief", "adadelta", "adagrad", "adam", "adamax", "adamaxw", "adamw"),
+    *("adan", "amsgrad", "lion", "nadam", "nadamw", "optimistic_adam_v2"),
+    *("optimistic_gradient_descent", "radam", "rmsprop", "rprop", "sign_sgd", "signum", "yogi"),
+}
+
 
 def make_optimizer(name: str, rate: object) -> optax.GradientTransformation:
     """The optimizer of this name; its learning rate may be traced."""

@@ -8,11 +8,15 @@ from typing import Any, NamedTuple
 from jaxnets.messages import printable
 from jaxnets.playground.optimizers import OPTIMIZERS
 
-UNITS, LAYERS, ROWS, POINTS = 8, 6, 32, 500  # at most: units per layer, layers, batch; and points
-DIGITS = {"mnist 0 1": (0, 1), "mnist 3 8": (3, 8), "mnist 4 9": (4, 9)}
+# At most: units per layer, layers, rows of a batch, points, classes.
+UNITS, LAYERS, ROWS, POINTS, CLASSES = 8, 6, 32, 500, 10
+DIGITS = {"mnist 0 1": (0, 1), "mnist 3 8": (3, 8), "mnist 4 9": (4, 9)} | {
+    "mnist 0-9": tuple(range(10))
+}
+OWN = "own"  # a table of the user
 DATA = {
-    "classification": ("circle", "xor", "gauss", "spiral", *DIGITS),
-    "regression": ("plane", "hills"),
+    "classification": ("circle", "xor", "gauss", "spiral", *DIGITS, OWN),
+    "regression": ("plane", "hills", OWN),
 }
 FEATURES = {  # name -> expression
     "x1": "x1",
@@ -23,14 +27,16 @@ FEATURES = {  # name -> expression
     "sin x1": "np.sin(x1)",
     "sin x2": "np.sin(x2)",
 }
-INPUTS = tuple(f"p{i}" for i in range(1, UNITS + 1))  # of digits: principal components
+INPUTS = tuple(f"p{i}" for i in range(1, UNITS + 1))  # principal components
 ACTIVATIONS = {"tanh": "jnp.tanh", "relu": "jax.nn.relu", "sigmoid": "jax.nn.sigmoid", "linear": ""}
 CHOICES = {
     "task": tuple(DATA),
+    "data": tuple(dict.fromkeys(sum(DATA.values(), ()))),
     "activation": tuple(ACTIVATIONS),
     "optimizer": tuple(OPTIMIZERS),
     "penalty": ("none", "L1", "L2"),
     "seeds": (1, 4, 16, 64),
+    "batch_norm": (False, True),
 }
 BOUNDS = {
     "noise": (0.0, 0.5),
@@ -41,6 +47,7 @@ BOUNDS = {
     "batch": (1, 30),
     "seed": (0, 10**6),
 }
+NAME = 100  # characters of the name of a file or a column
 LIVE = {"rate", "penalty", "penalty_rate"}  # take effect without a new start
 
 
@@ -70,7 +77,11 @@ class Structure(NamedTuple):
 
 @dataclass(frozen=True)
 class Options:
-    """The settings of the page; noise, share (percent) and sizes are those of its sliders."""
+    """The settings of the page; noise, share (percent) and sizes are those of its sliders.
+
+    The last three are for own data: the name of the table, the column to predict, and the two
+    columns that are the plane; without these, it is that of principal components.
+    """
 
     task: str = "classification"
     data: str = "circle"
@@ -88,6 +99,9 @@ class Options:
     seed: int = 0
     batch_norm: bool = False
     dropout: float = 0.0
+    table: str = ""
+    target: str = ""
+    columns: tuple[str, ...] = ()
 
     @property
     def structure(self) -> Structure:
@@ -105,9 +119,10 @@ class Options:
         return POINTS * self.share // 100
 
 
-def slots(data: str) -> tuple[str, ...]:
+def slots(options: Options) -> tuple[str, ...]:
     """The names of the features of a data set."""
-    return INPUTS if data in DIGITS else tuple(FEATURES)
+    components = options.data in DIGITS or (options.data == OWN and not options.columns)
+    return INPUTS if components else tuple(FEATURES)
 
 
 def change(options: Options, changes: Any) -> Options:
@@ -132,15 +147,15 @@ def change(options: Options, changes: Any) -> Options:
                 f"{_short(options.data)}; choose one of them"
             )
         options = replace(options, data=DATA[options.task][0])
-    names = slots(options.data)
+    names = slots(options)
     if not set(options.features) <= set(names):
         if "features" in changes:
             raise OptionsError(
                 f"{options.data} expects features out of {', '.join(names)}, but got "
                 f"{_short(', '.join(options.features))}; choose one of them"
             )
-        # Another kind of data: the coordinates of points, or all components of digits.
-        options = replace(options, features=names if options.data in DIGITS else ("x1", "x2"))
+        # Another kind of data: all components of digits, or what is the plane.
+        options = replace(options, features=names if options.data in DIGITS else names[:2])
     return options
 
 
@@ -149,31 +164,46 @@ def _value(name: str, value: Any) -> Any:
     if name in CHOICES:
         return _one_of(name, value, CHOICES[name])
     if name in BOUNDS:
-        low, high = BOUNDS[name]
-        whole = isinstance(low, int)
-        number = isinstance(value, int | float) and not isinstance(value, bool)
-        if not number or not low <= value <= high or (whole and value != math.floor(value)):
-            kind = "a whole number" if whole else "a number"
-            raise OptionsError(
-                f"{name} expects {kind} from {low} to {high}, but got {_short(value)}; move it"
-            )
-        return type(low)(value)
-    if name == "data":
-        return _one_of(name, value, sum(DATA.values(), ()))
-    if name == "batch_norm":
-        return _one_of(name, value, (False, True))
-    most = LAYERS if name == "hidden" else UNITS
+        return _number(name, value, *BOUNDS[name])
+    if name in ("table", "target"):
+        return _text(name, value)
+    most = {"hidden": LAYERS, "columns": 2}.get(name, UNITS)
     if not isinstance(value, list | tuple) or len(value) > most:
         raise OptionsError(
             f"{name} expects a list of at most {most}, but got {_short(value)}; remove some"
         )
     if name == "hidden":
         return tuple(_one_of("a hidden layer", n, tuple(range(1, UNITS + 1))) for n in value)
+    if name == "columns":
+        columns = tuple(_text(name, column) for column in value)
+        if len({*columns}) == 1:
+            raise OptionsError("columns expects none or two, but got one; choose two columns")
+        return columns
     if not value:
         raise OptionsError("features expects at least one, but got none; switch one on")
     names = (*FEATURES, *INPUTS)
     chosen = {_one_of("features", part, names) for part in value}
     return tuple(feature for feature in names if feature in chosen)
+
+
+def _number(name: str, value: Any, low: float, high: float) -> float:
+    whole = isinstance(low, int)
+    number = isinstance(value, int | float) and not isinstance(value, bool)
+    if not number or not low <= value <= high or (whole and value != math.floor(value)):
+        kind = "a whole number" if whole else "a number"
+        raise OptionsError(
+            f"{name} expects {kind} from {low} to {high}, but got {_short(value)}; move it"
+        )
+    return type(low)(value)
+
+
+def _text(name: str, value: Any) -> str:
+    if not isinstance(value, str) or len(value) > NAME:
+        raise OptionsError(
+            f"{name} expects a name of at most {NAME} characters, but got {_short(value)}; "
+            "choose it on the page"
+        )
+    return value
 
 
 def _one_of(name: str, value: Any, choices: tuple) -> Any:

@@ -1,32 +1,90 @@
-"""The data sets of the page: points in the square from -6 to 6, and digits of MNIST."""
+"""The data sets of the page: points in the square from -6 to 6, digits of MNIST, own tables."""
 
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
 
 from jaxnets.data import load, toy
-from jaxnets.playground.options import DIGITS, POINTS, UNITS, Options
+from jaxnets.playground.options import (
+    DIGITS,
+    INPUTS,
+    OWN,
+    POINTS,
+    UNITS,
+    Options,
+    OptionsError,
+    slots,
+)
+from jaxnets.playground.own import components, own
+from jaxnets.playground.tables import Table
 
 
 class Points(NamedTuple):
-    """Inputs (500, 8) and labels (500, 1), float32; the first `count` are for training."""
+    """The points of a data set, and rows of zeros after them.
+
+    Attributes:
+      x: the inputs, float32 (500, 8).
+      y: the labels, float32 (500, 1): class numbers, or of a regression the values.
+      count: the first of them are for training.
+      total: the number of points.
+      classes: their names, unless it is a regression.
+    """
 
     x: np.ndarray
     y: np.ndarray
     count: int
+    total: int
+    classes: tuple[str, ...] = ()
+
+    @property
+    def outputs(self) -> int:
+        """The outputs of a network: one per class, if there are more than two."""
+        return len(self.classes) if len(self.classes) > 2 else 1
 
 
-def make_points(options: Options) -> Points:
-    """The points of these settings; a label is 0 or 1, or a number from -1 to 1 for regression."""
+def make_points(options: Options, tables: Mapping[str, Table] | None = None) -> Points:
+    """The points of these settings; own data are one of the tables, by name.
+
+    Raises:
+      OptionsError: own data cannot be used with these settings.
+    """
+    if options.data == OWN:
+        return _own_points(options, tables or {})
+    count, classes = options.train_count, ("0", "1")
     if options.data in DIGITS:
-        count = options.train_count
+        classes = tuple(map(str, DIGITS[options.data]))
         x, y = digits(DIGITS[options.data], options.noise, options.seed, count)
-        return Points(x, np.asarray(y, np.float32)[:, None], count)
-    if options.task == "classification":
+    elif options.task == "classification":
         x, y = getattr(toy, options.data)(POINTS, noise=options.noise, seed=options.seed)
+        x = features(x)
     else:
         x, y = REGRESSIONS[options.data](options.noise, options.seed)
-    return Points(features(x), np.asarray(y, np.float32)[:, None], options.train_count)
+        x, classes = features(x), ()
+    return Points(x, np.asarray(y, np.float32)[:, None], count, POINTS, classes)
+
+
+def _own_points(options: Options, tables: Mapping[str, Table]) -> Points:
+    table = tables.get(options.table)
+    if table is None:
+        raise OptionsError(
+            "own data expect a table, but none of this name is there since the server started; "
+            "choose its file"
+        )
+    with table.errors():
+        x, y, count, classes = own(
+            *(table.path, options.target, options.columns),
+            **{name: getattr(options, name) for name in ("task", "noise", "seed", "share")},
+        )
+    if count < options.batch:
+        raise OptionsError(
+            f"the training part of {table.name} expects at least one batch of {options.batch} "
+            f"points, but has {count}; lower the batch size or raise the training share"
+        )
+    x = features(x) if options.columns else x
+    (padded_x, padded_y), rows = (np.zeros((POINTS, n), np.float32) for n in (UNITS, 1)), len(x)
+    padded_x[:rows], padded_y[:rows, 0] = x, y
+    return Points(padded_x, padded_y, count, rows, classes)
 
 
 def features(x: np.ndarray) -> np.ndarray:
@@ -40,30 +98,26 @@ def make_grid(options: Options, side: int) -> np.ndarray:
     axis = (np.arange(side, dtype=np.float32) + 0.5) * 12 / side - 6
     x2, x1 = np.meshgrid(-axis, axis, indexing="ij")
     points = np.stack([x1.ravel(), x2.ravel()], 1)
-    if options.data in DIGITS:  # the plane of the first two components, where the others are 0
+    if slots(options) == INPUTS:  # the plane of the first two components, where the others are 0
         return np.pad(points, ((0, 0), (0, UNITS - 2)))
     return features(points)
 
 
 def digits(
-    pair: tuple[int, int], noise: float, seed: int, count: int
+    classes: Sequence[int], noise: float, seed: int, count: int
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Eight principal components of 500 images of two digits of MNIST, and which digit each is.
+    """Eight principal components of 500 images of some digits of MNIST, and which digit each is.
 
-    The components are those of the first `count` images, each scaled to a standard deviation of 2
-    over them; then normal noise is added, at most as large.
+    Normal noise is added to the components, at most as large as they are.
 
     Returns:
-      float32 (500, 8), and int32 (500,), 1 for the second digit.
+      float32 (500, 8), and int32 (500,), the place of the digit among the classes.
     """
     split, rng = load("mnist").train, np.random.default_rng(seed)
-    rows = rng.permutation(np.flatnonzero(np.isin(split.y, pair)))[:POINTS]
-    images = split.x[rows].reshape(POINTS, -1) / 255.0
-    centred = images - images[:count].mean(0)
-    _, scales, axes = np.linalg.svd(centred[:count], full_matrices=False)
-    x = centred @ axes[:UNITS].T * (2 * np.sqrt(count) / scales[:UNITS])
+    rows = rng.permutation(np.flatnonzero(np.isin(split.y, classes)))[:POINTS]
+    x = components(split.x[rows].reshape(POINTS, -1) / 255.0, count)
     x += 4 * noise * rng.standard_normal(x.shape)
-    return x.astype(np.float32), (split.y[rows] == pair[1]).astype(np.int32)
+    return x.astype(np.float32), np.searchsorted(classes, split.y[rows]).astype(np.int32)
 
 
 def _uniform(noise: float, seed: int) -> tuple[np.ndarray, np.ndarray]:

@@ -10,18 +10,22 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jaxnets.inspect import activations
 from jaxnets.keys import stream
 from jaxnets.layer import Array, Key
-from jaxnets.playground.network import hparams_of, loss, make_model, make_step
+from jaxnets.playground.look import Maps, look
+from jaxnets.playground.network import hparams_of, make_step
 from jaxnets.playground.options import POINTS, UNITS, Options, Structure
 from jaxnets.training import Batch, TrainState
 
 GRID, LARGE, MOST = 20, 50, 32  # side of the small maps and of the large one; programs kept
 # Optimizing such small programs in full takes longer than it saves.
 QUICK: dict[str, Any] = {"xla_llvm_disable_expensive_passes": True}
-if version("jaxlib").startswith("0.10."):  # gone from later versions
-    QUICK["xla_cpu_use_fusion_emitters"] = False
+if version("jaxlib").startswith("0.10."):  # options that come and go with versions
+    QUICK |= {
+        "xla_cpu_use_fusion_emitters": False,
+        "xla_cpu_parallel_codegen_split_count": 1,
+        "xla_cpu_prefer_vector_width": 128,
+    }
 
 
 class Programs(NamedTuple):
@@ -51,17 +55,20 @@ def compile_programs(options: Options) -> Programs:
         while len(_CACHE) >= MOST:
             del _CACHE[next(iter(_CACHE))]
         seeds = np.zeros(structure.seeds, np.uint32)
-        init, look, advance = (partial(f, structure) for f in (_init, _look, _advance))
+        init, seen, advance = (partial(f, structure) for f in (_init, look, _advance))
         states = jax.eval_shape(init, seeds, hparams)
         x, y = (np.zeros((POINTS, columns), np.float32) for columns in (UNITS, 1))
         maps = [np.zeros((side**2, UNITS), np.float32) for side in (GRID, LARGE)]
         stopped, number = np.zeros(structure.seeds, np.int32), np.int32(0)
         arguments = (states, stopped, hparams, x, y, *[number] * 4)
+        counts = np.zeros(2, np.int32)
         with ThreadPoolExecutor(3) as pool:  # XLA compiles without Python's lock
             programs = (
                 pool.submit(_compile, init, 0, seeds, hparams),
                 pool.submit(_compile, advance, 1, *arguments, donate_argnums=0),
-                pool.submit(_compile, look, 1, states, hparams, x, y, *maps, number, number),
+                pool.submit(
+                    _compile, seen, 1, states, hparams, Maps(x, y, maps[0], maps[1], counts), number
+                ),
             )
             _CACHE[structure] = Programs(*(program.result() for program in programs))
         return _CACHE[structure]
@@ -122,9 +129,9 @@ def _advance(
         def step(epoch: Array, rows: Array, index: Array, carry: Any) -> Any:
             state, stopped = carry
             after, sums = train_step(state, batch_at(structure, rows, index, x, y, size))
-            floats = (sums["objective"], after.params, after.model_state)
-            finite = jnp.stack([jnp.isfinite(leaf).all() for leaf in jax.tree.leaves(floats)])
-            fails = (stopped == 0) & ~finite.all()
+            floats = jax.tree.leaves((sums["objective"], after.params, after.model_state))
+            finite = jnp.isfinite(jnp.concatenate([leaf.ravel() for leaf in floats])).all()
+            fails = (stopped == 0) & ~finite
             stopped = jnp.where(fails, 1 + epoch * per_epoch + index, stopped)
             keep = partial(jnp.where, stopped == 0)
             kept = jax.tree.map(keep, after._replace(key=0), state._replace(key=0))
@@ -141,53 +148,3 @@ def _advance(
         return jax.lax.fori_loop(*bounds, epoch, (state, stopped))
 
     return jax.vmap(member)(states, stopped)
-
-
-def _look(
-    structure: Structure,
-    states: TrainState,
-    hparams: Any,
-    x: Array,
-    y: Array,
-    small: Array,
-    large: Array,
-    count: Array,
-    chosen: Array,
-) -> dict[str, Any]:
-    """What a frame shows, at the inputs `small` and `large` too; 0 is -1, and 255 is 1."""
-    model, regression = make_model(structure, hparams), hparams["regression"]
-    one = jax.tree.map(lambda leaf: leaf[chosen], (states.params, states.model_state))
-
-    def value(variables: Any, x: Array) -> Array:
-        params, model_state = variables
-        outputs = model.apply(params, model_state, x)[0][:, 0]
-        return jnp.where(regression, outputs, jnp.tanh(outputs / 2))
-
-    def score(params: Any, model_state: Any) -> tuple[Array, Array, Array, Array]:
-        outputs = model.apply(params, model_state, x)[0]
-        parts = jnp.stack([jnp.arange(POINTS) < count, jnp.arange(POINTS) >= count])
-        right = (outputs[:, 0] > 0) == (y[:, 0] > 0.5)
-        values = jnp.stack([loss(regression, outputs, y), right.astype(jnp.float32)])
-        means = (jnp.where(parts, values[:, None], 0)).sum(2) / parts.sum(1)[None]
-        return means[0, 0], means[0, 1], means[1, 0], means[1, 1]
-
-    variables = (states.params, states.model_state)
-    maps = jax.vmap(value, (0, None))(variables, small)
-    outputs = activations(model, one[0], one[1], small)
-    units = [outputs[f"hidden{i}"].T for i in range(1, structure.layers + 1)]
-    return {
-        "scores": jnp.stack(jax.vmap(score)(*variables)),
-        "large": to_bytes(value(one, large)),
-        "seeds": to_bytes(maps),
-        "mean": to_bytes(maps.mean(0)),
-        "disagreement": to_bytes(2 * maps.std(0) - 1),
-        "features": to_bytes(jnp.tanh(outputs["features"].T)),
-        "units": to_bytes(jnp.tanh(jnp.stack(units)) if units else jnp.zeros((0, 1, 1))),
-        "params": one[0],
-    }
-
-
-def to_bytes(values: Array) -> Array:
-    """Numbers from -1 to 1 as 0 to 255; NaN as 127."""
-    scaled = jnp.clip(127.5 * (1 + values), 0, 255)
-    return jnp.where(jnp.isnan(values), 127, scaled).astype(jnp.uint8)

@@ -1,15 +1,11 @@
 """The server of the page: for this machine's browser alone, within bounds."""
 
-import argparse
 import hmac
-import os
+import json
 import secrets
 import sys
 import threading
 import time
-import webbrowser
-from collections.abc import Sequence
-from functools import partial
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
@@ -19,6 +15,7 @@ from jaxnets import json_files
 from jaxnets.playground.frames import event
 from jaxnets.playground.options import Options, OptionsError, change
 from jaxnets.playground.session import Session
+from jaxnets.playground.tables import BYTES, Tables
 
 STATIC = Path(__file__).parent / "static"
 TYPES = {".html": "text/html", ".css": "text/css", ".js": "text/javascript"}
@@ -38,7 +35,7 @@ class Server(ThreadingHTTPServer):
         self.sessions: dict[str, Session] = {}
         self.lock = threading.Lock()
         self.free = threading.BoundedSemaphore(CONNECTIONS)
-        self.closing = False
+        self.closing, self.tables = False, Tables()
         super().__init__(("127.0.0.1", port), Handler)  # which closes it if the port is in use
 
     @property
@@ -55,6 +52,7 @@ class Server(ThreadingHTTPServer):
         """Close the port, and wait a little for the sessions to end."""
         self.closing = True
         super().server_close()
+        self.tables.close()
         deadline = time.monotonic() + CLOSING
         while self.busy and time.monotonic() < deadline:
             time.sleep(0.05)
@@ -113,11 +111,15 @@ class Handler(BaseHTTPRequestHandler):
             )
         if not self._has_token(self.headers.get("X-Token", "")):
             return self._refuse(403, "the token is wrong; open the printed address")
+        parts = urlsplit(self.path)
+        most = BYTES if parts.path == "/table" else BODY
         length = self.headers.get("Content-Length", "")
-        if not (length.isascii() and length.isdigit() and len(length) < 8):
+        if not (length.isascii() and length.isdigit() and len(length) < 12):
             return self._refuse(411, "the request needs a Content-Length")
-        if int(length) > BODY:
-            return self._refuse(413, f"a command has at most {BODY} bytes, but got {length}")
+        if int(length) > most:
+            return self._refuse(413, f"a request has at most {most} bytes, but got {length}")
+        if parts.path == "/table":
+            return self._table(parse_qs(parts.query).get("name", [""])[0], int(length))
         try:
             command = json_files.decode(self.rfile.read(int(length)))
         except (ValueError, TimeoutError) as error:
@@ -139,15 +141,13 @@ class Handler(BaseHTTPRequestHandler):
             if len(text) > QUERY:
                 raise OptionsError(f"expected settings of at most {QUERY} characters; reset them")
             options = change(Options(), json_files.decode(text))
+            name = secrets.token_urlsafe(8)
+            with self.server.lock:
+                if len(self.server.sessions) >= TABS:
+                    return self._refuse(503, f"{TABS} tabs are open, the most; close one")
+                session = self.server.sessions[name] = Session(options, self.server.tables)
         except ValueError as error:
             return self._refuse(400, str(error))
-        name = secrets.token_urlsafe(8)
-        with self.server.lock:
-            full = len(self.server.sessions) >= TABS
-            if not full:
-                session = self.server.sessions[name] = Session(options)
-        if full:
-            return self._refuse(503, f"{TABS} tabs are open, the most; close one")
         try:
             self._headers(200, "text/event-stream")
             self._write("session", {"name": name})
@@ -156,6 +156,18 @@ class Handler(BaseHTTPRequestHandler):
             return None  # the tab is closed
         finally:
             del self.server.sessions[name]
+
+    def _table(self, name: str, length: int) -> None:
+        """A file of the user, which becomes one of the tables."""
+        try:
+            content = self.rfile.read(length)
+            if len(content) < length:
+                raise OptionsError("the file ended early; choose it again")
+            with self.server.lock:
+                table = self.server.tables.add(name, content)
+        except (OptionsError, TimeoutError) as error:
+            return self._refuse(400, str(error))
+        return self._send(200, json.dumps(table.describe()).encode(), "application/json")
 
     def _write(self, kind: str, message: dict[str, Any]) -> None:
         if self.server.closing:
@@ -191,39 +203,3 @@ class Handler(BaseHTTPRequestHandler):
         for name, value in headers.items():
             self.send_header(name, value)
         self.end_headers()
-
-
-def main(argv: Sequence[str] | None = None) -> int:
-    """Serve the page until Ctrl-C.
-
-    Args:
-      argv: the arguments, by default those of the command line.
-
-    Returns:
-      The exit status: 1 if the port is in use.
-    """
-    parser = argparse.ArgumentParser("jaxnets playground", description=__doc__)
-    parser.add_argument("--port", type=int, default=0, help="by default any that is free")
-    parser.add_argument("--no-browser", action="store_true", help="only write the address")
-    arguments = parser.parse_args(argv)
-    if not 0 <= arguments.port < 2**16:
-        parser.error(f"--port expects 0 to 65535, but got {arguments.port}")
-    try:
-        server = Server(arguments.port)
-    except OSError as error:
-        sys.stderr.write(f"port {arguments.port} is not free ({error.strerror}); choose another\n")
-        return 1
-    sys.stdout.write(f"{server.url}\nCtrl-C ends the playground.\n")
-    sys.stdout.flush()
-    if not arguments.no_browser:
-        threading.Thread(target=partial(webbrowser.open, server.url), daemon=True).start()
-    try:
-        server.serve_forever()
-    except KeyboardInterrupt:
-        pass
-    finally:
-        server.server_close()
-    if server.busy:  # Python's end would abort a thread that compiles
-        sys.stdout.flush()
-        os._exit(0)
-    return 0

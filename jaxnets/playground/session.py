@@ -3,19 +3,22 @@
 import queue
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from typing import Any
 
 import jax
 import numpy as np
 
+from jaxnets.messages import printable
+from jaxnets.playground.edit import edited, index_of
 from jaxnets.playground.explain import explain
 from jaxnets.playground.frames import encode
 from jaxnets.playground.listing import listing
+from jaxnets.playground.look import Maps
 from jaxnets.playground.network import hparams_of
-from jaxnets.playground.options import LIVE, UNITS, Options, OptionsError, change
-from jaxnets.playground.points import make_grid, make_points
+from jaxnets.playground.options import LIVE, NAME, OWN, UNITS, Options, OptionsError, change
+from jaxnets.playground.points import Points, make_grid, make_points
 from jaxnets.playground.programs import (
     COMPILED,
     GRID,
@@ -23,15 +26,17 @@ from jaxnets.playground.programs import (
     compile_programs,
     compiled,
 )
+from jaxnets.playground.tables import Table
 
-FRAMES_PER_SECOND, MOST_STEPS, HEARTBEAT = 30, 1000, 5.0  # seconds
+FRAMES_PER_SECOND, MOST_STEPS, HEARTBEAT = 40, 1000, 5.0  # seconds
 Send = Callable[[str, dict[str, Any]], None]
 
 
 class Session:
     """Networks of one structure that train until their tab is closed."""
 
-    def __init__(self, options: Options):
+    def __init__(self, options: Options, tables: Mapping[str, Table] | None = None):
+        self.tables = tables or {}
         self.commands: queue.Queue[dict[str, Any]] = queue.Queue(100)
         self.playing, self.per_frame, self.chosen = False, 0, 0
         self.error: str | None = None
@@ -41,7 +46,7 @@ class Session:
     def run(self, send: Send) -> None:
         """Train and send until `send` raises OSError, because the tab is gone."""
         send("wait", {})
-        steps = 1
+        steps, due = 1, 0.0
         while True:
             if self.waiting is not None:
                 self._take_over(send)
@@ -53,16 +58,19 @@ class Session:
             self.advance(steps)
             trained = time.perf_counter() - start_time
             send("frame", self.frame())
-            rest = time.perf_counter() - start_time - trained
+            now = time.perf_counter()
+            rest = now - start_time - trained
             # On a busy machine, training takes at least half of the time.
             share = max(1 / FRAMES_PER_SECOND - rest, rest) / max(trained, 1e-5)
             steps = int(min(MOST_STEPS, max(1, steps * min(2.0, max(0.5, share)))))
-            time.sleep(max(0.0, 1 / FRAMES_PER_SECOND - trained - rest))
+            # Frames are due at even intervals, however long the last sleep was.
+            due = max(due + 1 / FRAMES_PER_SECOND, now - 1 / FRAMES_PER_SECOND)
+            time.sleep(max(0.0, due - now))
 
-    def start(self, options: Options) -> None:
-        """Start anew with these settings, whose programs are compiled."""
-        self.options, self.programs = options, compile_programs(options)
-        self.points, self.hparams = make_points(options), hparams_of(options)
+    def start(self, options: Options, points: Points) -> None:
+        """Start anew with these settings, whose programs are compiled, and their points."""
+        self.options, self.programs, self.points = options, compile_programs(options), points
+        self.hparams = hparams_of(options, points.outputs)
         self.maps = [make_grid(options, side) for side in (GRID, LARGE)]
         self.seeds = np.arange(options.seeds, dtype=np.uint32) + np.uint32(options.seed)
         self.states = self.programs.init(self.seeds, self.hparams)
@@ -91,37 +99,24 @@ class Session:
             self._request(after)
             return True
         if names:
-            self.options, self.hparams = after, hparams_of(after)
+            self.options, self.hparams = after, hparams_of(after, self.points.outputs)
             self.exact = self.exact and self.step == 0
         return False
 
     def edit(self, layer: Any, row: Any, column: Any, value: Any) -> None:
         """Set a weight of the network on view, or a bias if `row` is None."""
-        hidden = self.options.hidden
-        head = layer == len(hidden)
-        name = "head" if head else f"hidden{_index('layer', layer, len(hidden)) + 1}"
-        inputs = UNITS if layer == 0 else hidden[layer - 1]
-        column = _index("unit", column, 1 if head else hidden[layer])
-        number = isinstance(value, int | float) and not isinstance(value, bool)
-        if not number or not abs(value) <= 1e6:
-            raise OptionsError(f"a weight expects a number up to 1e6, but got {value!r:.40}")
-        part = "bias" if row is None else "kernel"
-        params = self.states.params
-        before = params[name] if head else params[name]["fc"]
-        leaf = np.array(before[part])
-        where = (column,) if row is None else (_index("input", row, inputs), column)
-        leaf[(self.chosen, *where)] = value
-        after = before | {part: leaf}
-        params = params | {name: after if head else params[name] | {"fc": after}}
+        sizes = (UNITS, *self.options.hidden, self.points.outputs)
+        params = edited(self.states.params, self.chosen, sizes, layer, row, column, value)
         self.states, self.exact = self.states._replace(params=params), False
 
     def frame(self) -> dict[str, Any]:
         """What changes from frame to frame."""
-        arguments = (self.points.x, self.points.y, *self.maps, np.int32(self.points.count))
+        counts = np.array([self.points.count, self.points.total], np.int32)
+        maps = Maps(self.points.x, self.points.y, self.maps[0], self.maps[1], counts)
         seen = jax.device_get(
-            self.programs.look(self.states, self.hparams, *arguments, np.int32(self.chosen))
+            self.programs.look(self.states, self.hparams, maps, np.int32(self.chosen))
         )
-        return encode(seen, len(self.options.hidden)) | {
+        return encode(seen, len(self.options.hidden), self.points.outputs) | {
             "step": self.step,
             "epoch": self.step / (self.points.count // self.options.batch),
             "stopped": self.stopped.tolist(),
@@ -146,20 +141,25 @@ class Session:
 
     def overview(self) -> dict[str, Any]:
         """What changes only with a new start: settings, points and code, and the first frame."""
-        x, y, count = self.points
+        x, y, count, total, classes = self.points
+        table = self.tables.get(self.options.table)
         return self.frame() | {
             "options": vars(self.options),
-            "x": np.round(x[:, :2], 3).tolist(),
-            "y": np.round(y[:, 0], 3).tolist(),
+            "x": np.round(x[:total, :2], 3).tolist(),
+            "y": np.round(y[:total, 0], 3).tolist(),
             "count": count,
+            "classes": [printable(name)[:NAME] for name in classes],
+            "inputs": np.any(x, 0).tolist(),
+            "table": table.describe() if table is not None and self.options.data == OWN else None,
             "sides": {"small": GRID, "large": LARGE},
-            "code": listing(self.options, max(self.step, 1)),
+            "code": listing(self.options, max(self.step, 1), self.points.outputs),
         }
 
     def _request(self, options: Options) -> None:
         """Have the programs of these settings compiled in the background."""
+        points = make_points(options, self.tables)
         with self.lock:
-            self.waiting = options
+            self.waiting, self.arriving = options, points
             if compiled(options) is None and not self.compiling:
                 self.compiling = True
                 threading.Thread(target=self._compile, daemon=True).start()
@@ -190,7 +190,7 @@ class Session:
     def _take_over(self, send: Send) -> None:
         if self.waiting is not None and compiled(self.waiting) is not None:
             options, self.waiting, self.error = self.waiting, None, None
-            self.start(options)
+            self.start(options, self.arriving)
             send("start", self.overview())
 
     def _follow(self, send: Send, block: bool) -> None:
@@ -217,7 +217,7 @@ class Session:
         """Do what a command says; the kind of event to answer with."""
         do = command.get("do")
         if do == "speed":
-            self.per_frame = _index("steps per frame", command.get("steps"), MOST_STEPS + 1)
+            self.per_frame = index_of("steps per frame", command.get("steps"), MOST_STEPS + 1)
             return "frame"
         if do == "change":
             self.change(command.get("options"))
@@ -235,13 +235,8 @@ class Session:
         elif do == "reset":
             self._request(self.waiting or self.options)
         elif do == "choose":
-            self.chosen = _index("seed", command.get("seed"), self.options.seeds)
+            self.chosen = index_of("seed", command.get("seed"), self.options.seeds)
         elif do == "edit":
-            self.edit(*(command.get(name) for name in ("layer", "row", "column", "value")))
+            place = (command.get(name) for name in ("layer", "row", "column", "value"))
+            self.edit(*place)
         return "start" if do in ("pause", "step", "code") else "frame"
-
-
-def _index(name: str, value: Any, length: int) -> int:
-    if not isinstance(value, int) or isinstance(value, bool) or not 0 <= value < length:
-        raise OptionsError(f"{name} expects 0 to {length - 1}, but got {value!r:.40}; choose again")
-    return value

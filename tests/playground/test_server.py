@@ -11,8 +11,9 @@ from urllib.parse import parse_qs, quote, urlsplit
 
 import pytest
 
+from jaxnets.playground import main
 from jaxnets.playground import server as module
-from jaxnets.playground.server import Server, main
+from jaxnets.playground.server import Server
 
 TOKEN = "token-of-the-test"
 

@@ -36,7 +36,7 @@ def test_no_setting_but_the_structure_compiles_not_even_depth(session):
     for changes in (
         {"rate": 0.1}, {"penalty": "L1", "penalty_rate": 0.1}, {"noise": 0.3}, {"data": "spiral"},
         {"share": 80}, {"batch": 3}, {"hidden": [8]}, {"hidden": [2] * 6}, {"hidden": []},
-        {"data": "mnist 4 9"}, {"features": ["p1", "p8"]}, {"data": "xor"},
+        {"data": "mnist 4 9"}, {"features": ["p1", "p8"]}, {"data": "mnist 0-9"}, {"data": "xor"},
         {"features": ["x1", "sin x2"]},
         {"activation": "relu"}, {"seed": 5}, {"task": "regression"},
     ):  # fmt: skip
@@ -54,7 +54,7 @@ def test_rates_and_penalties_take_effect_without_a_new_start(session):
 
 
 def test_units_beyond_the_width_have_no_weights(session):
-    kernel = np.array(after(session, hidden=[2]).states.params["hidden1"]["fc"]["kernel"])
+    kernel = np.array(after(session, hidden=[2]).states.params["hidden"]["fc"]["kernel"][:, 0])
     assert (kernel[:, :, 2:] == 0).all() and (kernel[:, 2:] == 0).all()
     assert (kernel[:, :2, :2] != 0).all()
 
@@ -63,10 +63,10 @@ def test_layers_beyond_the_depth_have_no_weights_and_no_part_in_the_outputs(sess
     after(session, hidden=[3, 2])
     assert len(session.frame()["layers"]) == 3
     before = session.frame()["scores"]
-    for name in ("hidden3", "hidden6"):
-        layer = session.states.params[name]["fc"]
-        assert not np.any(layer["kernel"]) and not np.any(layer["bias"])
-        session.states.params[name]["fc"] = {part: leaf + 1 for part, leaf in layer.items()}
+    stack = session.states.params["hidden"]["fc"]
+    for part, leaf in stack.items():
+        assert not np.any(leaf[:, 2:]) and np.any(leaf[:, :2])
+        stack[part] = np.array(leaf) + np.arange(6).reshape(6, *[1] * (leaf.ndim - 2)) // 2
     assert session.frame()["scores"] == before
     session.edit(1, 0, 0, 5.0)
     assert session.frame()["scores"] != before
@@ -77,7 +77,7 @@ def test_a_weight_and_a_bias_are_edited_in_the_network_on_view(session):
     session.edit(0, 1, 2, 2.5)
     session.edit(1, None, 0, -3)
     params = session.states.params
-    kernel, bias = params["hidden1"]["fc"]["kernel"], params["head"]["bias"]
+    kernel, bias = params["hidden"]["fc"]["kernel"][:, 0], params["head"]["bias"]
     assert kernel[1, 1, 2] == 2.5 and (np.array(kernel)[[0, 2, 3], 1, 2] != 2.5).all()
     assert bias[1, 0] == -3 and not session.exact
     session.advance(1)
@@ -106,7 +106,7 @@ def test_a_network_that_diverges_stops_at_its_last_finite_state_and_says_why(ses
     assert session.stopped.all() and not session.playing
     frame = session.frame()
     assert frame["cause"].startswith("At step ") and "the operation" in frame["cause"]
-    assert all(np.isfinite(leaf).all() for leaf in session.states.params["hidden1"]["fc"].values())
+    assert all(np.isfinite(leaf).all() for leaf in session.states.params["hidden"]["fc"].values())
     assert b"NaN" not in event("frame", frame).split(b"cause")[0]
 
 

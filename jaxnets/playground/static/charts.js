@@ -1,5 +1,5 @@
 // The output map with its points, the curve of the losses, and the maps of all seeds.
-import { css, decode, theme, tile } from "./colours.js";
+import { classColour, css, decode, theme, tiles } from "./colours.js";
 
 const $ = (id) => document.getElementById(id);
 const POINTS = 600; // of the curve, at most; then every second one is dropped
@@ -8,25 +8,47 @@ let history = [];
 export const forget = () => { history = []; };
 
 export function output(frame, start, view, hovered) {
-  const context = $("output").getContext("2d"), { width } = $("output"), small = start.sides.small;
-  let map = tile(decode(frame.large), start.sides.large, 0, view.discretize);
+  const context = $("output").getContext("2d"), { width } = $("output"), { small, large } = start.sides;
+  const look = { classes: start.classes.length, discretize: view.discretize };
+  let map;
   if (hovered) map = hovered.map;
-  else if (view.map === "mean") map = tile(decode(frame.mean), small, 0, view.discretize);
-  else if (view.map === "disagreement") map = tile(decode(frame.disagreement), small);
+  else if (view.map === "mean") map = tiles("map", decode(frame.mean), small, look);
+  else if (view.map === "disagreement") map = tiles("map", decode(frame.disagreement), small);
+  else map = tiles("map", decode(frame.large), large, look);
   context.imageSmoothingEnabled = !view.discretize;
   context.drawImage(map, 0, 0, width, width);
-  const scale = width / 12, classes = start.options.task === "classification";
+  context.drawImage(points(start, view.test), 0, 0);
+}
+
+let layer = null; // the points, drawn anew only if they change
+function points(start, test) {
+  if (layer && layer.start === start && layer.test === test) return layer.canvas;
+  const { width } = $("output"), canvas = new OffscreenCanvas(width, width), context = canvas.getContext("2d");
+  const scale = width / 12, classes = start.classes.length;
   start.x.forEach(([x1, x2], i) => {
-    const test = i >= start.count;
-    if (test && !view.test) return;
+    if (i >= start.count && !test) return;
     context.beginPath();
     context.arc((x1 + 6) * scale, (6 - x2) * scale, 3, 0, 7);
-    context.fillStyle = css(classes ? 2 * start.y[i] - 1 : start.y[i]);
+    context.fillStyle = classes ? classColour(start.y[i], classes) : css(start.y[i]);
     context.fill();
-    context.strokeStyle = test ? "#000" : "#fff";
+    context.strokeStyle = i >= start.count ? "#000" : "#fff";
     context.lineWidth = 1;
     context.stroke();
   });
+  layer = { start, test, canvas };
+  return canvas;
+}
+
+// The names of classes with their colours; without names, the scale of values is enough.
+export function legend({ classes, options }) {
+  const named = classes.length > 2 || options.data === "own" || options.data.startsWith("mnist");
+  $("legend").replaceChildren(...(named ? classes : []).map((name, label) => {
+    const item = document.createElement("span"), swatch = document.createElement("i");
+    swatch.style.background = classColour(label, classes.length);
+    item.append(swatch, name);
+    return item;
+  }));
+  $("key").hidden = classes.length > 2;
 }
 
 export function key() {
@@ -79,18 +101,22 @@ function layout(count) {
   return { perRow, side: Math.min(64, Math.floor($("maps").width / perRow)) };
 }
 
-export function seeds(frame, sides) {
+export function seeds(frame, { sides, classes: { length: classes } }) {
   const count = frame.stopped.length, { perRow, side } = layout(count), bytes = decode(frame.seeds);
   const height = side * Math.ceil(count / perRow), canvas = $("maps");
   if (canvas.height !== height) canvas.height = height;
   const context = canvas.getContext("2d");
+  context.clearRect(0, 0, canvas.width, height);
+  const sheet = tiles("seeds", bytes, sides.small, { count, perRow, classes });
+  context.drawImage(sheet, 0, 0, perRow * side, height);
+  context.lineWidth = 2;
+  context.strokeStyle = theme("--card"); // the gaps between maps
+  for (let i = 0; i < count; i++) context.strokeRect((i % perRow) * side, Math.floor(i / perRow) * side, side, side);
+  context.lineWidth = 3;
   for (let i = 0; i < count; i++) {
-    const x = (i % perRow) * side, y = Math.floor(i / perRow) * side;
-    context.drawImage(tile(bytes, sides.small, i * sides.small ** 2), x + 1, y + 1, side - 2, side - 2);
-    context.lineWidth = 3;
+    if (i !== frame.chosen && !frame.stopped[i]) continue;
     context.strokeStyle = frame.stopped[i] ? theme("--warn") : theme("--accent");
-    if (i === frame.chosen || frame.stopped[i]) context.strokeRect(x + 1.5, y + 1.5, side - 3, side - 3);
-    else context.clearRect(x, y, side, 1);
+    context.strokeRect((i % perRow) * side + 1.5, Math.floor(i / perRow) * side + 1.5, side - 3, side - 3);
   }
 }
 

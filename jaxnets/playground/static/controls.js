@@ -19,10 +19,11 @@ const SELECTS = {
 const SLIDERS = {
   noise: ["Noise", 0, 0.5, 0.05], share: ["Training share, %", 10, 90, 10], batch: ["Batch size", 1, 30, 1],
 };
-const DATA = { classification: ["circle", "xor", "gauss", "spiral", "mnist 0 1", "mnist 3 8", "mnist 4 9"], regression: ["plane", "hills"] };
+const DATA = { classification: ["circle", "xor", "gauss", "spiral", "mnist 0 1", "mnist 3 8", "mnist 4 9", "mnist 0-9"], regression: ["plane", "hills"] };
 const FEATURES = { x1: "x₁", x2: "x₂", "x1^2": "x₁²", "x2^2": "x₂²", "x1*x2": "x₁x₂", "sin x1": "sin x₁", "sin x2": "sin x₂" };
 const COMPONENTS = { p1: "p₁", p2: "p₂", p3: "p₃", p4: "p₄", p5: "p₅", p6: "p₆", p7: "p₇", p8: "p₈" };
-export const features = (options) => (options.data.startsWith("mnist") ? COMPONENTS : FEATURES);
+const reduced = ({ data, columns }) => data.startsWith("mnist") || (data === "own" && !columns.length);
+export const features = (options) => (reduced(options) ? COMPONENTS : FEATURES);
 const shown = (value) => (value === false ? "off" : value === true ? "on" : String(value));
 
 function labelled(text, element, name) {
@@ -69,7 +70,7 @@ function fill(id, buttons) {
   if (focused >= 0) $(id).children[Math.min(focused, buttons.length - 1)]?.focus();
 }
 
-export function show(options, change) {
+export function show({ options, inputs }, change) {
   for (const name of Object.keys(SELECTS)) {
     const text = JSON.stringify(options[name]);
     if (![...$(name).options].some((o) => o.value === text)) $(name).append(new Option(shown(options[name]), text));
@@ -80,13 +81,15 @@ export function show(options, change) {
     $(`${name}-value`).textContent = ` ${options[name]}`;
   }
   $("seed").value = options.seed;
-  fill("data", DATA[options.task].map((name) => button(name, options.data === name, () => change({ data: name }))));
-  fill("features", Object.entries(features(options)).map(([name, text]) => {
+  const own = button("own file…", options.data === "own", () => $("file").click());
+  fill("data", [...DATA[options.task].map((name) => button(name, options.data === name, () => change({ data: name }))), own]);
+  const there = Object.entries(features(options)).filter((_, i) => inputs[i] || features(options) === FEATURES);
+  fill("features", there.map(([name, text]) => {
     const on = options.features.includes(name);
     const next = on ? options.features.filter((other) => other !== name) : [...options.features, name];
     return button(text, on, () => change({ features: next }));
   }));
-  $("digits").hidden = features(options) === FEATURES;
+  $("digits").hidden = !options.data.startsWith("mnist");
   showLayers(options.hidden, (hidden) => change({ hidden }));
 }
 

@@ -1,17 +1,30 @@
 // The page: sends commands, draws the server's events.
 import * as charts from "./charts.js";
+import { forgetTheme } from "./colours.js";
 import * as controls from "./controls.js";
 import * as network from "./network.js";
+import * as own from "./own.js";
 import { PRESETS, read, view, write } from "./state.js";
 
 const $ = (id) => document.getElementById(id);
 const token = new URLSearchParams(location.search).get("token");
-let session = null, start = null, frame = null, hovered = null, editing = null, drawn = [], pending = false;
+let session = null, start = null, frame = null, hovered = null, editing = null, drawn = [], pending = false, refusal = "";
 
-async function send(command) {
-  const body = JSON.stringify({ session, ...command });
-  const reply = await fetch("/", { method: "POST", headers: { "X-Token": token }, body });
-  if (!reply.ok) say(await reply.text(), true);
+async function post(path, body) {
+  refuse("");
+  const reply = await fetch(path, { method: "POST", headers: { "X-Token": token }, body });
+  if (!reply.ok) refuse(await reply.text());
+  return reply;
+}
+const send = (command) => post("/", JSON.stringify({ session, ...command }));
+async function upload(name, file) {
+  const reply = await post(`/table?${new URLSearchParams({ name })}`, file);
+  return reply.ok ? reply.json() : null;
+}
+// What was refused is shown until the next command.
+function refuse(message) {
+  if (message || refusal) say(message, true);
+  refusal = message;
 }
 function say(text, warn = false) {
   $("status").textContent = text;
@@ -23,10 +36,10 @@ const play = () => send({ do: frame?.playing ? "pause" : "play" });
 function redraw() {
   pending = false;
   if (!frame || !start) return;
-  network.draw(frame, start.options, start.sides);
+  network.draw(frame, start);
   charts.output(frame, start, view, hovered && hovered.map ? hovered : null);
   charts.curve(frame);
-  charts.seeds(frame, start.sides);
+  charts.seeds(frame, start);
   charts.numbers(frame, start.options);
   $("epoch").value = Math.floor(frame.epoch).toLocaleString("en");
   $("stepcount").value = frame.step.toLocaleString("en");
@@ -37,7 +50,8 @@ function redraw() {
   $("speed").textContent = `${drawn.length} frames in the last second; ${frame.compiled} programs compiled so far`;
   document.body.dataset.frames = Number(document.body.dataset.frames ?? 0) + 1;
   const waits = frame.waiting ? "Compiling the new network; the old one goes on." : "";
-  say(frame.error ?? frame.cause ?? waits, Boolean(frame.error ?? frame.cause));
+  const wrong = refusal || frame.error || frame.cause;
+  say(wrong || waits, Boolean(wrong));
 }
 function schedule() {
   if (!pending) requestAnimationFrame(redraw);
@@ -48,7 +62,9 @@ function begin(message) {
   const restarted = !start || message.step === 0;
   [start, frame] = [message, message];
   if (restarted) charts.forget();
-  controls.show(start.options, change);
+  controls.show(start, change);
+  own.show(start);
+  charts.legend(start);
   $("code").textContent = start.code;
   $("exact").textContent = start.exact ? `It ends in the weights of step ${Math.max(start.step, 1)}, up to rounding. Pause to bring it up to date.`
     : "Settings or weights were changed during training: reset to make the code and the screen equal.";
@@ -87,12 +103,17 @@ function connect(options) {
     schedule();
   });
   on("refused", ({ message }) => {
-    say(message, true);
-    if (start) controls.show(start.options, change);
+    refuse(message);
+    if (start) controls.show(start, change);
+    if (start) own.show(start);
   });
-  events.onerror = () => {
+  events.onerror = async () => {
     events.close();
-    say("The connection is closed: the server ended, the token is wrong, or too many tabs are open. Reload to try again.", true);
+    refuse("The connection is closed: the server ended. Start it again, and reload.");
+    const reply = session ? null : await fetch(`/events?${query}`).catch(() => null);
+    if (!reply || reply.ok) return;
+    refuse(await reply.text());
+    if (reply.status === 400 && Object.keys(options).length) connect({}); // the address is wrong
   };
 }
 
@@ -117,6 +138,7 @@ function listen() {
     $("network").focus();
   };
   $("presets").append(...Object.entries(PRESETS).map(([name, preset]) => controls.button(name, null, () => change(preset))));
+  own.listen(upload, change, refuse);
   network.listen((unit, wire) => {
     hovered = unit;
     $("hint").textContent = unit ? unit.name + (unit.bias === null ? "" : `, bias ${unit.bias}`)
@@ -135,7 +157,7 @@ function listen() {
     if (event.key === " ") { event.preventDefault(); play(); }
     if (event.key === "s") send({ do: "step" });
   };
-  matchMedia("(prefers-color-scheme: dark)").onchange = () => { charts.key(); schedule(); };
+  matchMedia("(prefers-color-scheme: dark)").onchange = () => { forgetTheme(); charts.key(); schedule(); };
 }
 
 controls.build(change);

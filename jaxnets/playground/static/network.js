@@ -1,24 +1,24 @@
 // The network: units as small maps, weights as lines; hover, click and keys on its canvas.
-import { css, decode, theme, tile } from "./colours.js";
+import { css, decode, theme, tiles } from "./colours.js";
 import { features } from "./controls.js";
 
 const SIZE = 38, canvas = document.getElementById("network"), context = canvas.getContext("2d");
 let units = [], wires = [], hovered = null, selected = 0;
 
 // Units in columns: features that are used, hidden layers, the output.
-function place(options) {
+function place(options, classes) {
   const inputs = features(options), names = Object.keys(inputs).filter((name) => options.features.includes(name));
-  const counts = [names.length, ...options.hidden, 1], gap = (canvas.width - 100) / (counts.length - 1);
+  const outputs = classes.length > 2 ? classes.length : 1, counts = [names.length, ...options.hidden, outputs], gap = (canvas.width - 100) / (counts.length - 1);
   return counts.map((count, layer) => Array.from({ length: count }, (_, index) => ({
     layer, index, x: 50 + gap * layer, y: 30 + (index + 0.5) * ((canvas.height - 40) / Math.max(count, 4)),
     row: layer ? index : Object.keys(inputs).indexOf(names[index]),
-    name: layer === 0 ? inputs[names[index]] : layer === counts.length - 1 ? "output" : `unit ${index + 1} of layer ${layer}`,
+    name: layer === 0 ? inputs[names[index]] : layer === counts.length - 1 ? (outputs > 1 ? `output ${classes[index]}` : "output") : `unit ${index + 1} of layer ${layer}`,
   })));
 }
 
-export function draw(frame, options, sides) {
-  const columns = place(options), side = sides.small, area = side * side;
-  const shown = decode(frame.features), hidden = decode(frame.units), output = decode(frame.seeds);
+export function draw(frame, { options, sides, classes }) {
+  const columns = place(options, classes), side = sides.small, area = side * side;
+  const hidden = decode(frame.units), output = decode(frame.outputs); // the features come first in `hidden`
   units = columns.flat();
   wires = columns.slice(1).flatMap((column, layer) => columns[layer].flatMap((from) => column.map((to) => ({
     layer, from, to, row: from.row, column: to.index, value: frame.layers[layer].kernel[from.row][to.index],
@@ -27,19 +27,18 @@ export function draw(frame, options, sides) {
   wires.forEach((wire, i) => line(wire, i === selected && document.activeElement === canvas));
   for (const unit of units) {
     const last = unit.layer === columns.length - 1;
-    unit.map = unit.layer === 0 ? tile(shown, side, unit.row * area)
-      : last ? tile(output, side, frame.chosen * area)
-        : tile(hidden, side, ((unit.layer - 1) * 8 + unit.index) * area);
+    const offset = (last ? unit.index : unit.layer ? unit.layer * 8 + unit.index : unit.row) * area;
+    unit.map = tiles(`unit ${unit.layer} ${unit.index}`, last ? output : hidden, side, { offset });
     unit.bias = unit.layer ? frame.layers[unit.layer - 1].bias[unit.index] : null;
     context.drawImage(unit.map, unit.x - SIZE / 2, unit.y - SIZE / 2, SIZE, SIZE);
     context.strokeStyle = unit === hovered ? theme("--accent") : theme("--dim");
     context.lineWidth = 1;
     context.strokeRect(unit.x - SIZE / 2, unit.y - SIZE / 2, SIZE, SIZE);
-    if (unit.layer === 0) {
+    if (unit.layer === 0 || (last && classes.length > 2)) {
       context.fillStyle = theme("--text");
       context.font = "13px sans-serif";
-      context.textAlign = "right";
-      context.fillText(unit.name, unit.x - SIZE / 2 - 3, unit.y + 4);
+      context.textAlign = last ? "left" : "right";
+      context.fillText(last ? classes[unit.index].slice(0, 4) : unit.name, unit.x + (last ? 1 : -1) * (SIZE / 2 + 3), unit.y + 4);
     }
   }
 }

@@ -28,6 +28,7 @@ export const PRESETS = {
   "Spiral, 64 seeds": { ...base, data: "spiral", hidden: [8, 8], optimizer: "adam", rate: 0.01, share: 80, seeds: 64 },
   "Overfitting": { ...base, data: "gauss", noise: 0.5, share: 10, hidden: [8, 8], optimizer: "adam", rate: 0.03, seeds: 16 },
   "MNIST, 4 or 9": { ...base, data: "mnist 4 9", features: ["p1", "p2", "p3", "p4", "p5", "p6", "p7", "p8"], hidden: [8], optimizer: "adam", rate: 0.01 },
+  "MNIST, ten digits": { ...base, data: "mnist 0-9", features: ["p1", "p2", "p3", "p4", "p5", "p6", "p7", "p8"], hidden: [8], optimizer: "adam", rate: 0.01, share: 80 },
   "A rate too high": { ...base, task: "regression", data: "plane", activation: "linear", hidden: [4], optimizer: "sgd", rate: 10 },
   "Regression": { ...base, task: "regression", data: "hills", hidden: [8, 8], optimizer: "adam", rate: 0.01, share: 80 },
 };
