@@ -121,7 +121,7 @@ def with_valid_steps(x: Padded) -> Any:
     if 0 in values.shape[:2]:
         return values
     filled = lengths > 0
-    rows = jnp.where(filled, jnp.arange(len(lengths)), jnp.argmax(filled))
+    rows = jnp.where(filled, jnp.arange(lengths.shape[0]), jnp.argmax(filled))
     steps = jnp.where(filled.any(), values[rows, 0], jnp.ones((), values.dtype))
     return without_padding(x, jax.lax.stop_gradient(steps)[:, None])
 

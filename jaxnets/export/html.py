@@ -1,4 +1,4 @@
-"""A page on which one draws an image and a dense network names its class."""
+"""A page on which one draws an image and the network names its class."""
 
 import json
 from collections.abc import Sequence
@@ -6,6 +6,7 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
+import jax
 import numpy as np
 
 from jaxnets.errors import LayerError
@@ -31,12 +32,13 @@ def html(
         export.html("draw.html", model, params, state, mnist.test.x, classes=mnist.classes)
 
     One file of HTML and JavaScript, which opens from disk and requests nothing. The drawing is
-    scaled and centred as the images of MNIST are. Matrices are stored in float16, which rounds them
-    to 11 bits.
+    scaled and centred as the images of MNIST are. Weights are stored in float32, or in float16
+    where that has the same numbers, as for `models.pretrained`.
 
     Args:
       path: the file; an existing one is replaced. It is written atomically.
-      model: dense layers and elementwise functions, from grey images to logits.
+      model: from grey images to logits: convolutions, pools, norms with statistics, dense layers
+        and elementwise functions.
       params: its params.
       state: its state.
       example: images (n, height, width) or (n, height, width, 1), or a `jax.ShapeDtypeStruct`.
@@ -46,7 +48,7 @@ def html(
       shift: see `scale`.
 
     Raises:
-      LayerError: the model has other operations, such as convolutions, or an argument does not fit.
+      LayerError: the model has other operations, such as attention, or an argument does not fit.
       OSError: as the system raises it, for example for a full disk.
     """
     shape = tuple(getattr(example, "shape", ()))
@@ -60,16 +62,29 @@ def html(
             "input, but got none; pass scale=1 / 255 as in training"
         )
     steps = steps_of(model, params, state, example)
-    outputs = next((s["outputs"] for s in reversed(steps) if s["op"] == "matmul"), 0)
     names = [str(name) for name in classes]
-    if len(names) != max(outputs, 2):
-        raise LayerError(
-            f"export.html expects {max(outputs, 2)} classes, one for each output of the model, but "
-            f"got {printable(names):.80}; pass dataset.classes"
-        )
+    _check_outputs(model, params, state, example, names)
     factors = {"scale": 1.0 if scale is None else float(scale), "shift": float(shift)}
     network = {"size": shape[1:3], "classes": names, **factors, "steps": steps}
     content = json.dumps(network).replace("<", "\\u003c")  # so that no name ends the script
     page = files("jaxnets.export").joinpath("page.html").read_text(encoding="utf-8")
     with atomic_write(path) as file:
         file.write(page.replace("{{network}}", content).encode())
+
+
+def _check_outputs(
+    model: Layer, params: Params, state: State, example: Any, names: list[str]
+) -> None:
+    x = jax.ShapeDtypeStruct((1, *example.shape[1:]), example.dtype)
+    shape = jax.eval_shape(lambda x: model.apply(params, state, x)[0], x).shape
+    if len(shape) > 2:
+        raise LayerError(
+            f"export.html expects a model with logits (n, classes), but got outputs {shape}; "
+            "use one that classifies images"
+        )
+    outputs = max(shape[1] if shape[1:] else 1, 2)
+    if len(names) != outputs:
+        raise LayerError(
+            f"export.html expects {outputs} classes, one for each output of the model, but got "
+            f"{printable(names):.80}; pass dataset.classes"
+        )

@@ -65,8 +65,9 @@ def _from_file(weights: Any) -> Any:
         if not Path(weights).exists():
             raise
         kind = "an Orbax checkpoint" if is_folder else "what flax.serialization.to_bytes wrote"
+        reason = printable(str(error) or repr(error))
         raise LayerError(
-            f"{printable(weights)} cannot be read as {kind}: {printable(error)}; save it again"
+            f"{printable(weights)} cannot be read as {kind}: {reason}; save it again"
         ) from error
     if not isinstance(tree, dict):
         raise LayerError(

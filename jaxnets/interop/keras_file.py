@@ -2,6 +2,7 @@
 
 import io
 import re
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -149,6 +150,7 @@ def _by_position(
     files of earlier versions, only in the configuration.
     """
     known = dict(_names(config, ""))
+    counts = Counter(name.rpartition("/")[0] for name in arrays)
     result: dict[str, np.ndarray] = {}
     for name, array in arrays.items():
         *groups, variables, index = name.split("/")
@@ -160,9 +162,9 @@ def _by_position(
             if group != "layers"
         ]
         kinds = next((k for pattern, k in KINDS if re.fullmatch(pattern, _class(groups))), ())
-        count = sum(other.startswith(name.removesuffix(index)) for other in arrays)
-        complete = kinds != NORM or count == len(NORM)
-        kind = kinds[int(index)] if complete and int(index) < len(kinds) else f"vars/{index}"
+        complete = kinds != NORM or counts[name.rpartition("/")[0]] == len(NORM)
+        position = int(index) if index.isdecimal() else len(kinds)
+        kind = kinds[position] if complete and position < len(kinds) else f"vars/{index}"
         result["/".join([*path, kind])] = array
     return result
 

@@ -85,6 +85,11 @@ def load(
         or dtype; a dense layer after `flatten` that is not in `flattened`. Lists all of them.
       OSError: the file does not exist.
     """
+    if not isinstance(flattened, Mapping | None):
+        raise LayerError(
+            f"interop.torch.load expects flattened as a dict, but got {flattened!r}; write "
+            'flattened={"fc1": (7, 7)}, with the name of the dense layer'
+        )
     specs = expected(layer, x)
     leaves = weight_specs(specs)
     arrays = _without_wrappers(_arrays(weights))

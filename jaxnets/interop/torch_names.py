@@ -48,7 +48,12 @@ def renamed(arrays: Flat, layer_of: Callable[[str], str]) -> Flat:
     result: Flat = {}
     for name, array in arrays.items():
         module, _, kind = name.rpartition(".")
-        layer = layer_of(module).replace("/", ".")
+        if not isinstance(layer := layer_of(module), str):
+            raise LayerError(
+                f"names expects to return the path of a layer, but got {layer!r} for {module!r}; "
+                "return module for a name to keep"
+            )
+        layer = layer.replace("/", ".")
         if (ours := f"{layer}.{kind}" if layer else kind) in result:
             raise LayerError(f"names gives two arrays the name {ours!r}; give {name!r} another")
         result[ours] = array

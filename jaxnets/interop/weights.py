@@ -50,7 +50,16 @@ def _as_numpy(value: Any) -> np.ndarray | None:
 
 
 def expected(layer: Layer, x: Any) -> tuple[Params, State]:
-    """The shapes and dtypes of the layer's params and state for an input."""
+    """The shapes and dtypes of the layer's params and state for an input.
+
+    Raises:
+      LayerError: no layer, or no input.
+    """
+    if not isinstance(layer, Layer) or not jax.tree.leaves(x):
+        raise LayerError(
+            f"load expects a layer and an example input, but got a {type(layer).__name__} and a "
+            f"{type(x).__name__}; pass load(weights, model, x[:1])"
+        )
     return jax.eval_shape(layer.init, jax.random.key(0), x)
 
 

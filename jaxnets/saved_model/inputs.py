@@ -8,6 +8,7 @@ import numpy as np
 from jaxnets.arrays import as_rows, as_tree
 from jaxnets.errors import ModelFileError
 from jaxnets.messages import printable
+from jaxnets.padded import Padded
 from jaxnets.saved_model.content import Input
 
 
@@ -25,9 +26,16 @@ def as_inputs(path: str, inputs: tuple[Input, ...], x: Any) -> Any:
     leaves, structure = jax.tree_util.tree_flatten_with_path(x)
     names = [jax.tree_util.keystr(where, simple=True, separator="/") for where, _ in leaves]
     if names != (expected := [part.path for part in inputs]):
+        got = names if isinstance(x, dict | list | tuple | Padded) else f"one {type(x).__name__}"
+        cure = f"a batch {_padded(inputs)}" if _is_padded(inputs) else "a dict or tuple"
         raise ModelFileError(
-            f"{path} expects an input with the parts {printable(expected)}, but got {names}; pass "
-            "a dict or tuple as in training"
+            f"{path} expects an input with the parts {printable(expected)}, but got {got}; pass "
+            f"{cure} as in training"
+        )
+    if isinstance(x, Padded) and x.values.shape[1:] != inputs[0].shape:
+        raise ModelFileError(
+            f"{path} expects sequences padded to {inputs[0].shape[0]} steps, of the shape "
+            f"{inputs[0].shape[1:]} each, but got {x.values.shape[1:]}; pass {_padded(inputs)}"
         )
     arrays = [np.asarray(leaf) for _, leaf in leaves]
     if len({len(array) for array in arrays}) != 1:
@@ -35,8 +43,29 @@ def as_inputs(path: str, inputs: tuple[Input, ...], x: Any) -> Any:
             f"{path} expects as many rows in each part of the input, but got "
             f"{[len(array) for array in arrays]}; pass one of each per example"
         )
+    if isinstance(x, Padded):
+        _check_lengths(path, inputs, *arrays)
     parts = map(_as_input, [path] * len(arrays), inputs, arrays)
     return jax.tree.unflatten(structure, list(parts))
+
+
+def _check_lengths(
+    path: str, inputs: tuple[Input, ...], values: np.ndarray, lengths: np.ndarray
+) -> None:
+    steps = values.shape[1]
+    if lengths.min(initial=0) < 0 or lengths.max(initial=0) > steps:
+        raise ModelFileError(
+            f"{path} expects lengths from 0 to {steps}, but got {lengths.min()} to "
+            f"{lengths.max()}; pass {_padded(inputs)}"
+        )
+
+
+def _is_padded(inputs: tuple[Input, ...]) -> bool:
+    return [part.path for part in inputs] == ["values", "lengths"]
+
+
+def _padded(inputs: tuple[Input, ...]) -> str:
+    return f"Padded.of(sequences, time={inputs[0].shape[0]})"
 
 
 def _as_input(path: str, expected: Input, array: np.ndarray) -> np.ndarray:

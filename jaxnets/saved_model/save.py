@@ -1,11 +1,13 @@
 """Writes a model's file."""
 
-from collections.abc import Sequence
+from collections.abc import Sequence, Set
 from importlib.metadata import version
+from math import isfinite
 from pathlib import Path
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 
 from jaxnets import sealed
@@ -17,6 +19,7 @@ from jaxnets.messages import printable
 from jaxnets.models.recorded import model_call
 from jaxnets.saved_model import preprocess as preprocesses
 from jaxnets.saved_model.content import FORMAT, PROGRAM, Content, inputs_of
+from jaxnets.trees import flatten_names
 
 
 def save_model(
@@ -62,6 +65,12 @@ def save_model(
             f"save_model expects a Layer, but got a {type(model).__name__}; pass train_step.model"
         )
     params, state = _params_and_state(train_state)
+    _check_dtypes(params, state)
+    if not isinstance(metadata, dict | None):
+        raise ModelFileError(
+            f"save_model expects metadata as a dict, but got {printable(metadata):.80}; give it a "
+            "name, as in metadata={'accuracy': 0.99}"
+        )
     program, outputs = _program(model, params, state, example)
     arrays, entries = safetensors.to_arrays({"params": params, "state": state})
     call = model_call(model)
@@ -88,6 +97,24 @@ def _params_and_state(train_state: Any) -> tuple[Any, Any]:
     )
 
 
+def _check_dtypes(params: Any, state: Any) -> None:
+    """Refuse what is no array, or would be computed with in another dtype than it is saved in."""
+    arrays = flatten_names({"params": params, "state": state})
+    for path, array in arrays.items():
+        dtype = getattr(array, "dtype", None)
+        if dtype is None or jnp.issubdtype(dtype, jax.dtypes.prng_key):
+            raise ModelFileError(
+                f"save_model expects arrays of numbers, but {printable(path)} is a "
+                f"{type(array).__name__}; convert numbers by jnp.asarray and lists to dicts, and "
+                "leave None out"
+            )
+        if dtype != (ours := jax.dtypes.canonicalize_dtype(dtype)):
+            raise ModelFileError(
+                f"save_model expects dtypes that JAX computes with, but {printable(path)} is "
+                f"{dtype}; cast it to {ours}, or set jax_enable_x64"
+            )
+
+
 def _program(model: Layer, params: Any, state: Any, example: Any) -> tuple[Any, Any]:
     """The exported program of the leaves of (params, state, example), and its output's shape."""
     structure = jax.tree.structure((params, state, example))
@@ -101,7 +128,7 @@ def _program(model: Layer, params: Any, state: Any, example: Any) -> tuple[Any, 
     exported = export_for("save_model", forward, *jax.tree.leaves(weights), *specs)
     outputs = exported.out_avals
     rows = specs[0].shape[0]
-    if len(outputs) != 1 or outputs[0].shape[:1] != (rows,):
+    if len(outputs) != 1 or outputs[0].shape[:1] != (rows,) or 0 in outputs[0].shape[1:]:
         raise LayerError(
             "save_model expects a model with one array (n, ...) as its output, but got the shapes "
             f"{[str(output.shape) for output in outputs]}; return the one to predict with"
@@ -110,14 +137,15 @@ def _program(model: Layer, params: Any, state: Any, example: Any) -> tuple[Any, 
 
 
 def _checked_classes(classes: Sequence[Any] | None, outputs: Any) -> tuple[Any, ...] | None:
-    if classes is None or classes == ():  # a Dataset's for regression
+    if classes is None or (isinstance(classes, tuple) and not classes):  # of a regression
         return None
-    is_sequence = not isinstance(classes, str | dict) and hasattr(classes, "__iter__")
+    is_sequence = not isinstance(classes, str | dict | Set) and hasattr(classes, "__iter__")
     names = tuple(np.asarray(classes, object).tolist()) if is_sequence else ()
     names = tuple(n.item() if isinstance(n, np.generic) else n for n in names)
     width = outputs.shape[1] if len(outputs.shape) > 1 else 1
     expected = 2 if width == 1 else width
-    if len(names) != expected or not all(isinstance(n, str | int | float) for n in names):
+    valid = [isinstance(n, str | int) or (isinstance(n, float) and isfinite(n)) for n in names]
+    if len(names) != expected or not all(valid):
         raise ModelFileError(
             f"save_model expects classes as {expected} names or numbers, one for each output of "
             f"the model, but got {printable(classes):.100}; pass dataset.classes"

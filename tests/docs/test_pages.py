@@ -65,6 +65,12 @@ def test_every_fence_is_one_that_the_site_shows_as_code(page):
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
+def test_every_test_that_a_page_names_exists(page):
+    for name in re.findall(r"`(tests/[^`]+\.py)`", page.read_text("utf-8")):
+        assert (ROOT / name).is_file(), name
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
 def test_every_link_between_pages_leads_to_one(page):
     for link in re.findall(r"\]\(([^)#:]+\.md)(?:#[^)]*)?\)", page.read_text("utf-8")):
         assert (page.parent / link).is_file(), link

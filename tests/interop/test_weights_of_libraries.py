@@ -30,6 +30,21 @@ def test_everything_that_does_not_fit_is_listed_at_once():
         assert problem in str(error.value)
 
 
+WRONG = {
+    "a tuple": (dict(flattened=(5, 6)), r"flattened as a dict, but got \(5, 6\); write"),
+    "no name": (dict(names=lambda module: None), "the path of a layer, but got None for 'rnn'"),
+    "no layer": (dict(layer=len), "expects a layer and an example input, but got a builtin_fu"),
+    "no input": (dict(x=None), "but got a Layer and a NoneType; pass load"),
+}
+
+
+@pytest.mark.parametrize(("wrong", "message"), WRONG.values(), ids=WRONG)
+def test_wrong_arguments_are_refused_in_one_line(wrong, message):
+    with pytest.raises(LayerError, match=message) as error:
+        torch.load(**({"weights": STATE_DICT, "layer": MODEL, "x": X} | wrong))
+    assert "\n" not in str(error.value)
+
+
 def test_a_state_dict_may_be_a_safetensors_file(tmp_path):
     safetensors.save(tmp_path / "weights.safetensors", STATE_DICT)
     loaded = torch.load(

@@ -2,7 +2,9 @@
 
 Each row is a model in another library, with random weights and statistics, and the same model here.
 The outputs agree to 1e-6 of the largest in float64 and to 1e-5 in float32, and the gradients of a
-weighted sum of the outputs with respect to the inputs to 1e-4.
+weighted sum of the outputs with respect to the inputs and to every weight to 1e-4, those of weights
+in float32 to 1e-3. Gradients have the names and the layout of the weights, and are converted by the
+same function.
 """
 
 from contextlib import nullcontext
@@ -46,24 +48,39 @@ def numbers(*shape, seed=0, dtype=np.float64):
     return np.random.default_rng(seed).uniform(0.2, 1, shape).astype(dtype)
 
 
-def outputs(apply, x, like):
-    """The output and the gradient of its sum, weighted by random numbers, for an input."""
-    y, pull = jax.vjp(apply, x)
-    return np.asarray(y), np.asarray(pull(jnp.asarray(like, y.dtype))[0])
+def with_gradients(apply, weights, x, like):
+    """The output, and the gradients of its sum, weighted by `like`, for the weights and `x`."""
+
+    @jax.jit
+    def run(weights, x):
+        y, pull = jax.vjp(apply, weights, x)
+        return y, *pull(jnp.asarray(like, y.dtype))
+
+    return jax.tree.map(np.asarray, run(weights, x))
 
 
-def torch_images(module):
-    """What a PyTorch module of images computes, channels last."""
+def in_torch(module, apply):
+    """What a PyTorch module computes of x, with its gradients."""
     library = pytest.importorskip("torch")
 
     def run(x, like):
         t = library.tensor(x, requires_grad=True)
-        y = module(t.movedim(-1, 1))
-        y = y if y.ndim == 2 else y.movedim(1, -1)
+        y = apply(t)
         (y * library.tensor(like)).sum().backward()
-        return y.detach().numpy(), t.grad.numpy()
+        gradients = {name: weight.grad for name, weight in module.named_parameters()}
+        return y.detach().numpy(), module.state_dict() | gradients, t.grad.numpy()
 
     return run
+
+
+def torch_images(module):
+    """The same for a module of images, channels last."""
+
+    def apply(t):
+        y = module(t.movedim(-1, 1))
+        return y if y.ndim == 2 else y.movedim(1, -1)
+
+    return in_torch(module, apply)
 
 
 def randomised(module, dtype):
@@ -100,7 +117,7 @@ def torch_convolutions(dtype):
     )
     weights = randomised(module, dtype).state_dict()
     options = {"flattened": {"fc1": (5, 4)}, "dtype": dtype}
-    return ours, torch_images(module), lambda x: torch.load(weights, ours, x, **options)
+    return ours, weights, torch_images(module), partial(torch.load, **options)
 
 
 def torch_attention(dtype):
@@ -114,13 +131,8 @@ def torch_attention(dtype):
     def names(name):
         return "block/" + name.replace("self_attn", "attention").replace("linear", "fc")
 
-    def run(x, like):
-        t = library.tensor(x, requires_grad=True)
-        y = module(t)
-        (y * library.tensor(like)).sum().backward()
-        return y.detach().numpy(), t.grad.numpy()
-
-    return ours, run, lambda x: torch.load(weights, ours, x, names=names, dtype=dtype)
+    options = {"names": names, "dtype": dtype}
+    return ours, weights, in_torch(module, module), partial(torch.load, **options)
 
 
 def exact_gelu(x):
@@ -161,11 +173,19 @@ def keras_convolutions(dtype, tmp_path, suffix):
         *[("fc1", dense(6)), *normed],
     )
 
-    def run(x, like):
-        with jax.numpy_rank_promotion("allow"):
-            return outputs(model, x, like)
+    def apply(trained, x):
+        fixed = [variable.value for variable in model.non_trainable_variables]
+        return model.stateless_call(trained, fixed, x, training=False)[0]
 
-    return ours, run, lambda x: keras.load(path, ours, x, dtype=dtype)
+    def run(x, like):
+        trained = [variable.value for variable in model.trainable_variables]
+        with jax.numpy_rank_promotion("allow"):
+            y, gradients, gradient = with_gradients(apply, trained, x, like)
+        arrays = {variable.path: np.asarray(variable) for variable in model.weights}
+        names = [variable.path for variable in model.trainable_variables]
+        return y, arrays | dict(zip(names, gradients, strict=True)), gradient
+
+    return ours, path, run, partial(keras.load, dtype=dtype)
 
 
 class LinenNet(linen.Module):
@@ -195,9 +215,9 @@ def linen_checkpoint(dtype, tmp_path, orbax):
     )
 
     def run(x, like):
-        return outputs(lambda x: module.apply(variables, x), x, like)
+        return with_gradients(module.apply, variables, x, like)
 
-    return ours, run, lambda x: flax.load(path, ours, x, dtype=dtype)
+    return ours, path, run, partial(flax.load, dtype=dtype)
 
 
 TABLE = {
@@ -226,23 +246,42 @@ def dtype(request):
 
 @pytest.mark.parametrize(("make", "shape"), TABLE.values(), ids=TABLE)
 def test_outputs_and_gradients_are_those_of_the_other_library(make, shape, dtype, tmp_path):
-    ours, theirs, load = make(dtype, tmp_path)
+    ours, weights, theirs, load = make(dtype, tmp_path)
     x = numbers(*shape, seed=7, dtype=dtype)
-    params, state = load(jax.ShapeDtypeStruct(shape, np.float32))
+    spec = jax.ShapeDtypeStruct(shape, np.float32)
+    params, state = load(weights, ours, spec)
     assert {leaf.dtype for leaf in jax.tree.leaves((params, state))} == {dtype}
-    apply = jax.jit(lambda x: ours.apply(params, state, x)[0])
-    like = numbers(*jax.eval_shape(apply, x).shape, seed=8, dtype=dtype)
-    y, gradient = outputs(apply, x, like)
-    their_y, their_gradient = theirs(x, like)
-    assert_close(y, np.asarray(their_y), 1e-6 if dtype == np.float64 else 1e-5)
-    assert_close(gradient, np.asarray(their_gradient), 1e-4)
+    like = numbers(*jax.eval_shape(ours.apply, params, state, x)[0].shape, seed=8, dtype=dtype)
+
+    @jax.jit
+    def run(params, x):
+        y, pull = jax.vjp(lambda params, x: ours.apply(params, state, x)[0], params, x)
+        return y, *pull(like)
+
+    y, gradients, gradient = run(params, x)
+    their_y, their_gradients, their_gradient = theirs(x, like)
+    assert_close(y, their_y, 1e-6 if dtype == np.float64 else 1e-5)
+    assert_close(gradient, their_gradient, 1e-4)
+    theirs = without_noise(load(their_gradients, ours, spec)[0])
+    assert_close(without_noise(gradients), theirs, 1e-4 if dtype == np.float64 else 1e-3)
+
+
+def without_noise(gradients):
+    """The gradients, with zeros for an array of nothing but rounding: of the bias of the keys."""
+    largest = [np.abs(np.asarray(g)).max() for g in jax.tree.leaves(gradients)]
+
+    def clean(g):
+        g = np.asarray(g)
+        return g if np.abs(g).max() > 1e-6 * max(largest) else np.zeros_like(g)
+
+    return jax.tree.map(clean, gradients)
 
 
 def test_another_epsilon_is_refused(tmp_path):
-    _, _, load = keras_convolutions(np.float32, tmp_path, ".keras")
-    assert load(jax.ShapeDtypeStruct(IMAGES, np.float32))
+    ours, path, *_ = keras_convolutions(np.float32, tmp_path, ".keras")
+    assert keras.load(path, ours, jax.ShapeDtypeStruct(IMAGES, np.float32))
     plain = serial(("conv1", conv(4, (3, 3), use_bias=False)), ("norm1", batch_norm()))
     with pytest.raises(LayerError) as error:
-        keras.load(tmp_path / "model.keras", plain, numbers(*IMAGES, dtype=np.float32))
+        keras.load(path, plain, numbers(*IMAGES, dtype=np.float32))
     assert "norm1 has epsilon=1e-05 and should have epsilon=0.000976562" in str(error.value)
     assert "fc1/kernel is not in the model" in str(error.value)

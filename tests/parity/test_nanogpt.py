@@ -58,7 +58,7 @@ class GPT(nn.Module):
         return self.lm_head(parts["ln_f"](x))
 
 
-def test_outputs_and_gradients_of_nanogpt_agree_in_float64():
+def test_outputs_and_gradients_of_nanogpt_agree():
     torch.manual_seed(0)
     module = GPT().double()
     for weight in module.parameters():
@@ -81,6 +81,9 @@ def test_outputs_and_gradients_of_nanogpt_agree_in_float64():
         expected, _ = from_torch.load(gradients, model, spec, dtype=np.float64)
         assert_close(np.asarray(ours), y.detach().numpy(), 1e-6)
         assert_close(without_biases(our_gradients), without_biases(expected), 1e-4)
+    params, _ = from_torch.load(module.state_dict(), model, spec, dtype=np.float32)
+    ours = jax.jit(lambda params: model.apply(params, {}, tokens.astype(np.int32))[0])(params)
+    assert_close(np.asarray(ours), y.detach().numpy(), 1e-5)
 
 
 def without_biases(tree):

