@@ -131,9 +131,8 @@ def machine() -> dict[str, Any]:
 
 def write_figure(path: Path, figure: Figure, *, dpi: int = 120) -> None:
     """Write the figure as PNG, atomically; long titles are wrapped at its edges."""
-    for title in (figure._suptitle, *(axes.title for axes in figure.axes)):
-        if title is not None:
-            title.set_wrap(True)
+    for title in (*figure.texts, *(axes.title for axes in figure.axes)):
+        title.set_wrap(True)
     image = BytesIO()
     figure.savefig(image, format="png", dpi=dpi)
     with atomic_write(path) as file:
