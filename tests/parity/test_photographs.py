@@ -46,7 +46,7 @@ def write_resnet18(path):
 def listing():
     """The listing, for pictures of 32 pixels, one epoch and batches of 4."""
     page = TESTS.parent.joinpath("docs", "data.md").read_text("utf-8")
-    [code] = re.findall(r"^```python notest\n(.*?)^```", page, re.M | re.S)
+    [code] = re.findall(r"^```python title=[^\n]*\n(.*?)^```", page, re.M | re.S)
     for ours, small in (("224", "32"), ("epochs=10, batch_size=32", "epochs=1, batch_size=4")):
         assert ours in code
         code = code.replace(ours, small)
