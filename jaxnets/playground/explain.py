@@ -1,4 +1,4 @@
-"""Says which operation made the first number of a network that is not finite."""
+"""Finds the operation that first gave an infinite number or NaN."""
 
 from typing import Any
 
@@ -15,7 +15,7 @@ from jaxnets.playground.programs import batch_at, order
 def explain(
     options: Options, points: Points, hparams: Any, states: Any, seed: int, step: int
 ) -> str:
-    """Repeats the step that failed, one operation at a time, from the last finite state."""
+    """A sentence on the operation: repeats the step from the last finite state, one by one."""
     structure, size = options.structure, options.batch
     state = jax.tree.map(lambda leaf: leaf[seed], states)
     epoch, index = divmod(step, points.count // size)

@@ -121,7 +121,7 @@ def digits(
 
 
 def _uniform(noise: float, seed: int) -> tuple[np.ndarray, np.ndarray]:
-    """Points of a square of side 12, and where their labels are read, moved by the noise."""
+    """Points of a square of side 12, and the noisy positions that give their labels."""
     rng = np.random.default_rng(seed)
     x = rng.uniform(-6, 6, (POINTS, 2))
     return x.astype(np.float32), x + noise * rng.uniform(-6, 6, (POINTS, 2))

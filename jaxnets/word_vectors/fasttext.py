@@ -64,7 +64,7 @@ class Subwords:
 
 
 def fnv1a(text: str) -> int:
-    """The 32-bit FNV-1a hash of the UTF-8 bytes, taken as signed ones as in FastText."""
+    """The 32-bit FNV-1a hash of the UTF-8 bytes, which FastText reads as signed."""
     value = 2166136261
     for byte in text.encode():
         signed = byte | 0xFFFFFF00 if byte & 0x80 else byte
