@@ -36,7 +36,7 @@ class Session:
     """Networks of one structure that train until their tab is closed."""
 
     def __init__(self, options: Options, tables: Mapping[str, Table] | None = None):
-        self.tables = tables or {}
+        self.tables = {} if tables is None else tables  # which may be empty yet
         self.commands: queue.Queue[dict[str, Any]] = queue.Queue(100)
         self.playing, self.per_frame, self.chosen = False, 0, 0
         self.error: str | None = None

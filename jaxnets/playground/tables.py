@@ -65,6 +65,11 @@ class Tables(Mapping[str, Table]):
     def __len__(self) -> int:
         return len(self.tables)
 
+    @property
+    def path(self) -> Path:
+        """The folder of the files."""
+        return Path(self.folder.name)
+
     def close(self) -> None:
         """Delete the files."""
         self.folder.cleanup()
@@ -104,7 +109,7 @@ class Tables(Mapping[str, Table]):
                 "part of its rows"
             )
         self.added += 1
-        path = Path(self.folder.name) / f"{self.added}{suffix}"  # no path of a request
+        path = self.path / f"{self.added}{suffix}"  # no path of a request
         path.write_bytes(content)
         try:
             table = _read(name, path)

@@ -174,3 +174,54 @@ def test_nothing_on_the_page_lacks_a_name(page):
         " !(e.textContent.trim() || e.ariaLabel || e.labels?.length)).map((e) => e.outerHTML)"
     )
     assert unnamed == []
+
+
+def test_tab_reaches_each_control_in_order_with_a_visible_focus(page):
+    count = "document.querySelectorAll('.marked').length"
+    page.run("document.activeElement.blur(); window.getSelection().removeAllRanges()")
+    page.run(
+        "window.expected = [...document.querySelectorAll('button, input, select, canvas[tabindex],"
+        " summary, pre[tabindex]')].filter((e) => e.checkVisibility() && !e.disabled)"
+    )
+    page.run("document.body.tabIndex = -1; document.body.focus(); window.reached = []")
+    for _ in range(page.run("expected.length")):
+        page.press("Tab", 9)
+        page.run(
+            "{ const e = document.activeElement; e.classList.add('marked'); reached.push([e,"
+            " e.matches(':focus-visible') && getComputedStyle(e).outlineStyle === 'solid']); }"
+        )
+    assert page.run("reached.every(([e], i) => e === expected[i])")
+    assert page.run("reached.every(([, seen]) => seen)")
+    assert page.run(count) == page.run("expected.length")
+
+
+def test_arrow_keys_move_a_slider_and_its_setting(page):
+    before = int(page.run("document.getElementById('share').value"))
+    page.run("document.getElementById('share').focus()")
+    page.press("ArrowRight", 39) if before < 90 else page.press("ArrowLeft", 37)
+    after = before + 10 if before < 90 else before - 10
+    page.wait(f"location.hash.includes('&share={after}&')")
+    assert page.run("document.activeElement.id") == "share"
+
+
+def test_a_file_of_the_user_is_trained_on_and_a_broken_one_is_refused_in_one_line(page, tmp_path):
+    rows = [f"{a},{b},{'no' if a > b else 'yes'}" for a in range(12) for b in range(10)]
+    good, bad = tmp_path / "good.csv", tmp_path / "bad.csv"
+    good.write_text("\n".join(["a,b,c", *rows]))
+    bad.write_bytes(b"\xff\xfe" * 50)
+    root = page.command("DOM.getDocument")["root"]["nodeId"]
+    node = page.command("DOM.querySelector", nodeId=root, selector="#file")["nodeId"]
+    choose(page, "batch", 5)
+    page.command("DOM.setFileInputFiles", files=[str(good)], nodeId=node)
+    page.wait("location.hash.includes('good.csv')")
+    page.wait("document.getElementById('legend').textContent === 'noyes'")
+    page.run(
+        "{ const s = document.getElementById('axis-1'); s.value = 'a';"
+        " s.dispatchEvent(new Event('change')); }"
+    )
+    page.wait("location.hash.includes('columns=%5B%22a%22%2C%22b%22%5D')")
+    page.command("DOM.setFileInputFiles", files=[str(bad)], nodeId=node)
+    page.wait("document.getElementById('status').textContent.includes('not UTF-8')")
+    assert "good.csv" in page.run("location.hash")
+    press(page, "mnist 0-9")
+    page.wait("document.getElementById('legend').children.length === 10")

@@ -161,6 +161,35 @@ def test_a_body_that_does_not_end_is_given_up(server, monkeypatch):
         assert raw.recv(100).split()[1] == b"400"
 
 
+TABLE = b"a,b,c\n" + b"".join(b"%d,%d,%d\n" % (i, i % 7, i % 2) for i in range(60))
+
+
+def test_a_table_is_taken_from_the_page_alone_and_within_bounds(server):
+    sent = {"X_Token": TOKEN, "Origin": origin(server)}
+    status, _, text = request(server, "POST", "/table?name=t.csv", TABLE, **sent)
+    assert status == 200 and json.loads(text)["tasks"]["c"] == "classification"
+    for wrong in ({"X_Token": ""}, {"Origin": "http://example.org"}):
+        assert request(server, "POST", "/table?name=t.csv", TABLE, **sent | wrong)[0] == 403
+    for path, body, code in (
+        ("/table", TABLE, 400),
+        ("/table?name=..%2Ft.exe", TABLE, 400),
+        ("/table?name=t.csv", b"\xff\0" * 99, 400),
+    ):
+        status, _, text = request(server, "POST", path, body, **sent)
+        assert status == code and text.isprintable()
+    with socket.create_connection(("127.0.0.1", server.server_port), timeout=10) as raw:
+        head = f"POST /table?name=t.csv HTTP/1.1\r\nHost: 127.0.0.1:{server.server_port}\r\n"
+        head += f"Origin: {origin(server)}\r\nX-Token: {TOKEN}\r\nContent-Length: {2**20 + 1}"
+        raw.sendall(f"{head}\r\n\r\n".encode())
+        assert raw.recv(100).split()[1] == b"413"
+
+
+def test_own_data_that_are_not_there_are_refused_in_one_line(server):
+    settings = quote(json.dumps({"data": "own", "table": "other.csv", "target": "c"}))
+    status, _, text = request(server, "GET", f"/events?token={TOKEN}&options={settings}")
+    assert status == 400 and "choose its file" in text and text.isprintable()
+
+
 def test_too_many_tabs_are_refused(server, monkeypatch):
     monkeypatch.setattr(module, "TABS", 0)
     status, _, text = request(server, "GET", f"/events?token={TOKEN}")
