@@ -8,8 +8,29 @@ import jax
 
 from jaxnets.sharding import shardings_of
 
+
+class EqualSteps:
+    """Weak references to equal train steps; a call returns one that is alive."""
+
+    def __init__(self) -> None:
+        self.references: list[ref] = []
+
+    def add(self, train_step: Any) -> None:
+        """Refer to this train step, too."""
+        alive = [reference for reference in self.references if reference() is not None]
+        if not any(reference() is train_step for reference in alive):
+            alive.append(ref(train_step))
+        self.references = alive
+
+    def __call__(self) -> Any:
+        """One of the train steps that are alive, or None."""
+        steps = (reference() for reference in self.references)
+        return next((step for step in steps if step is not None), None)
+
+
 MAX_PROGRAMS = 64  # per train step; beyond it the oldest is evicted
 
+_EQUAL: WeakKeyDictionary[Any, EqualSteps] = WeakKeyDictionary()
 _PROGRAMS: WeakKeyDictionary[Any, dict[Hashable, Any]] = WeakKeyDictionary()
 
 
@@ -20,13 +41,16 @@ def program(
 
     `step` is a weak reference, called as `step()`: a strong one would keep the program and the
     train step alive for ever. JAX keeps what it compiled for a function as long as the function, so
-    it is freed together with the train step. The cache key is `make`, `static` and the option
-    `out_shardings`, not the other options.
+    it is freed together with the train step. Equal train steps share a program, which `step()`
+    gives any that is alive. The cache key is `make`, `static` and the option `out_shardings`, not
+    the other options.
     """
     leaves, structure = jax.tree.flatten(options.get("out_shardings"))
+    equal = _EQUAL.setdefault(train_step, EqualSteps())
+    equal.add(train_step)
 
     def jitted() -> Any:
-        return jax.jit(make(ref(train_step), *static), **options)
+        return jax.jit(make(equal, *static), **options)
 
     return _cached(train_step, (make, *static, structure, *leaves), jitted)
 

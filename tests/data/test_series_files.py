@@ -157,7 +157,11 @@ def test_a_ts_file_that_is_wrong_is_refused_with_the_place(read, old, new, messa
             "2 relational attributes and 1 @end",
         ),
         ("@attribute t0 numeric", "@attribute t0 string", "are not numbers, then the class"),
-        ("@attribute speaker {a, 'b', c}", "", "no class with names in braces, but 'numeric'"),
+        (
+            "@attribute speaker {a, 'b', c}",
+            "",
+            "its last attribute is 'numeric', not class names in braces",
+        ),
         ("{a, 'b', c}", "{a, a}", "a name twice"),
         ("{a, 'b', c}", "{}", "one without a name"),
         ('"1,2.5,-3e-1', '"1,2.5', "case 0, channel 0, has 2 values, but the header has 3"),

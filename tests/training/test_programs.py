@@ -19,6 +19,7 @@ from jaxnets.training.population import fit_population
 from jaxnets.training.programs import _PROGRAMS, MAX_PROGRAMS, program
 
 HERE = Path(__file__).parent
+OPTIMIZER = optax.sgd(0.1)
 PROGRAM = """
 import ctypes, gc, sys
 import optax
@@ -118,3 +119,16 @@ def test_training_many_models_does_not_leak_memory():
     )
     assert done.returncode == 0, done.stderr
     assert float(done.stdout) < 40  # MB; 8 models that are kept take 96 or more
+
+
+def test_a_program_outlives_the_equal_train_step_that_it_was_made_for():
+    def made(step):
+        return lambda x: x + len(step().named_metrics)
+
+    model = models.mlp((2,))
+    first, second = (make_train_step(model, OPTIMIZER, losses.mean_squared_error) for _ in range(2))
+    compiled, shared = program(first, made), program(second, made)
+    assert first == second and compiled is shared
+    del first
+    gc.collect()
+    assert shared(1) == 2 and shared(1.0) == 2  # traced after the first is gone
