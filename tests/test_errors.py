@@ -106,7 +106,12 @@ def test_an_error_has_the_path_of_its_layer(trace):
     params, state = model.init(jax.random.key(0), normal(1, 5, 5, 2))
     for wrong, message in (
         (normal(1, 5, 5, 3), r"expects (..., 2) but got (1, 5, 5, 3)"),
-        (normal(1, 5, 5), r"expects (batch, height, width, channels) but got (1, 5, 5)"),
+        (normal(1, 5, 5), r"expects (batch, height, width, channels) but got (1, 5, 5); add an"),
+        (
+            normal(1, 5, 5, 5, 2),
+            r"expects (batch, height, width, channels) but got (1, 5, 5, 5, 2); "
+            "pass one size per axis of the image, as in (3, 3, 3), or drop an axis",
+        ),
     ):
         with pytest.raises(LayerError, match=re.escape(f"block/conv1: conv(2, (3, 3)) {message}")):
             trace(model.apply)(params, state, wrong)

@@ -99,7 +99,8 @@ def fitting(
         lines = "\n  ".join(problems)
         raise LayerError(
             "the weights do not fit the model; build the one that they are of, give each layer its "
-            f"name there, or pass dtype= to cast them:\n  {lines}"
+            "name there or pass names= with a function from their names to yours, or pass dtype= "
+            f"to cast them:\n  {lines}"
         )
     params, state = map(flatten_names, specs)
     if not all(map(_is_statistic, state)):

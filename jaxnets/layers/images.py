@@ -58,6 +58,10 @@ def check_image(name: str, axes: int, x: Any) -> None:
     """Raise for a wrong rank or an axis of length 0; only the batch may be empty."""
     if len(x.shape) != axes + 2:
         form = f"(batch, {SPACE[axes]}, channels)"
-        raise LayerError(f"{name} expects {form} but got {x.shape}; add or drop an axis")
+        cure = "add an axis"
+        if len(x.shape) > axes + 2:
+            size = (3,) * (len(x.shape) - 2)
+            cure = f"pass one size per axis of the image, as in {size}, or drop an axis"
+        raise LayerError(f"{name} expects {form} but got {x.shape}; {cure}")
     if 0 in x.shape[1:]:
         raise LayerError(f"{name} expects images of at least one pixel and channel, got {x.shape}")

@@ -63,7 +63,7 @@ def single_key(where: str, key: Any) -> Key:
 
 def member_keys(where: str, keys: Any) -> Key:
     """Typed keys (N,); wraps raw key data (N, ...)."""
-    keys = _typed(where, keys)
+    keys = _typed(where, keys, "jax.random.split(jax.random.key(0), n), one key per member")
     if keys.ndim != 1:
         raise RunError(
             f"{where} expects keys of shape (N,), one per member, but got the shape {keys.shape}; "
@@ -72,7 +72,7 @@ def member_keys(where: str, keys: Any) -> Key:
     return keys
 
 
-def _typed(where: str, key: Any) -> Key:
+def _typed(where: str, key: Any, cure: str = "jax.random.key(0)") -> Key:
     if isinstance(key, jax.Array) and jnp.issubdtype(key.dtype, jax.dtypes.prng_key):
         return key
     got = repr(key)
@@ -81,7 +81,7 @@ def _typed(where: str, key: Any) -> Key:
         if key.dtype == raw.dtype and key.shape[-1:] == raw.shape:
             return jax.random.wrap_key_data(jnp.asarray(key))
         got = f"{key.dtype}{list(key.shape)}"
-    raise RunError(f"{where} expects a random key, but got {got}; pass jax.random.key(0)")
+    raise RunError(f"{where} expects a random key, but got {got}; pass {cure}")
 
 
 def as_arrays(where: str, name: str, tree: Any) -> Any:

@@ -99,7 +99,7 @@ def splits(folder):
 
 
 BAD_FOLDERS = {
-    "no folder": (lambda f: f.rmdir(), "is nothing there; pass another"),
+    "no folder": (lambda f: f.rmdir(), "does not exist; pass another"),
     "an empty folder": (lambda f: None, "at least two, in .*, but got no folders; put the"),
     "pictures beside classes": (
         lambda f: (fill(f), save(f / "a.png", COLOUR)), "got 1 pictures beside them, such as a.png;"

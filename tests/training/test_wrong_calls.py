@@ -115,7 +115,10 @@ WRONG = {
         population(keys=KEYS.reshape(1, 2)),
         r"the shape \(1, 2\); jax",
     ),
-    "train members of the key 0": (population(keys=0), "a random key, but got 0"),
+    "train members of the key 0": (
+        population(keys=0),
+        r"a random key, but got 0; pass jax.random.split\(",
+    ),
     "train members beyond int32": (
         population(data=(X, BEYOND_32_BITS)),
         "row 3 has 1099511627776",

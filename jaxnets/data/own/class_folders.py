@@ -64,8 +64,8 @@ def _as_folder(where: str, folder: str | os.PathLike[str]) -> Path:
         raise DataError(f"{where} expects the path of a folder, but got {folder!r}")
     root = Path(os.path.expanduser(folder)).absolute()
     if not root.is_dir():
-        what = "a file" if root.exists() else "nothing there"
-        raise DataError(f"{where} expects a folder, but {printable(root)} is {what}; pass another")
+        what = "is a file" if root.exists() else "does not exist"
+        raise DataError(f"{where} expects a folder, but {printable(root)} {what}; pass another")
     return root
 
 
