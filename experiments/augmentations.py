@@ -76,6 +76,7 @@ def contact_sheet(picture: np.ndarray, other: np.ndarray, title: str, seed: int)
     figure = Figure(figsize=size, layout="constrained")
     figure.suptitle(title)
     axes = figure.subplots()
+    axes.set_anchor("E")  # all space that the square pixels leave is for the names
     columns = ["original", *(f"draw {n}" for n in range(1, DRAWS + 1))]
     step = [side + max(1, side // 14) for side in picture.shape[:2]]
     axes.imshow(_mosaic([*rows.values()], step), cmap="gray", interpolation="nearest")

@@ -82,7 +82,7 @@ def draw(metrics: dict[str, dict[str, np.ndarray]], widths: Sequence[int], examp
     panels[0].annotate(
         f"the bottleneck:\n{widths[0]} units, {narrowest:.0%} in validation",
         xy=(widths[0], narrowest),
-        xytext=(0.15, 0.4),
+        xytext=(0.03, 0.85),
         textcoords="axes fraction",
         fontsize=12,
         arrowprops={"arrowstyle": "->"},

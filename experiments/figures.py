@@ -28,7 +28,8 @@ def curves(
         evaluated = [p for p in history if p.validation is not None]
         values = [p.validation[name] for p in evaluated if p.validation is not None]
         band(axes, [p.passes for p in evaluated], values, "validation", COLOURS[1])
-        axes.set(xlabel="epoch", ylabel=name + " (nats)" * (name == "loss"))
+        unit = " (nats)" if name == "loss" and "accuracy" in names else ""
+        axes.set(xlabel="epoch", ylabel=name + unit)
         axes.xaxis.set_major_locator(MaxNLocator(integer=history[-1].epoch_done, min_n_ticks=1))
         axes.grid(alpha=0.3)
         legend(axes)

@@ -115,7 +115,7 @@ def experiment(config: Config) -> None:
         return compare(config, train_step, result, parts)
 
     fitted = run.fit(train_step, parts.train, seeds=config.seeds, validation=parts.validation)
-    run.finish(train_step, fitted, report)
+    run.finish(train_step, fitted, report, examples=parts.test.x)
 
 
 def compare(config: Config, train_step: Any, result: Any, parts: Parts) -> Report:

@@ -57,21 +57,22 @@ class View(NamedTuple):
     maps: tuple[str, ...]
     last: str  # the last maps, for Grad-CAM
     features: str  # the inputs of the head
+    title: str  # the network in titles
 
 
 VIEWS = {
-    "lenet5": View(models.lenet5, 28, "conv1", ("tanh1", "tanh2"), "tanh2", "tanh4"),
+    "lenet5": View(models.lenet5, 28, "conv1", ("tanh1", "tanh2"), "tanh2", "tanh4", "LeNet-5"),
     "small_cnn": View(
         *(models.small_cnn, 28, "stage1/conv1"),
-        *(("stage1", "stage2", "stage3"), "stage3", "drop"),
+        *(("stage1", "stage2", "stage3"), "stage3", "drop", "Small CNN"),
     ),
     "alexnet": View(
         *(models.alexnet, 227, "conv1"),
-        *(("relu1", "relu2", "relu3", "relu4", "relu5"), "relu5", "relu7"),
+        *(("relu1", "relu2", "relu3", "relu4", "relu5"), "relu5", "relu7", "AlexNet"),
     ),
     "vgg16": View(
         *(models.vgg16, 224, "conv1_1"),
-        *(("relu1_1", "relu2_2", "relu3_3", "relu4_3", "relu5_3"), "relu5_3", "relu7"),
+        *(("relu1_1", "relu2_2", "relu3_3", "relu4_3", "relu5_3"), "relu5_3", "relu7", "VGG-16"),
     ),
 }
 
@@ -159,10 +160,10 @@ def look_at_digits(config: Config, view: View) -> dict[str, Figure]:
     x = MNIST(jnp.asarray(digits))
     if config.weights is None:
         params, state = train(config, model, mnist)
-        weights = f"{config.model}, MNIST-trained on {config.examples:,} digits"
+        weights = f"{view.title}, trained on {config.examples:,} digits of MNIST"
     else:
         params, state = read_weights(config.weights, model, x)
-        weights = f"{config.model}, weights of {config.weights.name}"
+        weights = f"{view.title}, weights of {config.weights.name}"
     figures = views(model, params, state, view, x, weights)
 
     few = np.array([np.flatnonzero(labels == digit)[0] for digit in np.unique(labels)])
@@ -177,7 +178,7 @@ def look_at_digits(config: Config, view: View) -> dict[str, Figure]:
 
     features = activations(model, params, state, x)[view.features]
     points, _, share = principal_components(features)
-    title = f"{weights}\noutputs of {view.features} for {len(x):,} test digits, in 2-D"
+    title = f"{weights}\noutputs of the layer {view.features} for {len(x):,} test digits, in 2-D"
     figures["embedding"] = pictures.embedding(points, share, labels, mnist.classes, title)
     return figures
 
@@ -189,10 +190,10 @@ def look_at_photo(config: Config, view: View, photo: np.ndarray) -> dict[str, Fi
     x = IMAGENET(jnp.asarray(image[None]) * 255)
     if config.weights is None:
         params, state = model.init(jax.random.key(config.seed), x)
-        weights = f"{config.model}, random weights"
+        weights = f"{view.title}, random weights"
     else:
         params, state = read_weights(config.weights, model, x)
-        weights = f"{config.model}, weights of {config.weights.name}"
+        weights = f"{view.title}, weights of {config.weights.name}"
     figures = views(model, params, state, view, x, weights)
 
     scores = jax.nn.softmax(jax.jit(model.apply)(params, state, x)[0][0])

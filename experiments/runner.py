@@ -121,7 +121,12 @@ class Run:
         return {"checkpoints": checkpoints, "resume": self.resumes}
 
     def finish(
-        self, train_step: Any, result: FitResult | PopulationResult, make_report: Any = None
+        self,
+        train_step: Any,
+        result: FitResult | PopulationResult,
+        make_report: Any = None,
+        *,
+        examples: Any = None,
     ) -> None:
         """Save the parameters, evaluate once on the test split, and write results and figures.
 
@@ -130,6 +135,7 @@ class Run:
           result: what `fit` returned.
           make_report: `make_report(run, train_step, result)` evaluates, draws, and returns a
             `reports.Report`; by default that of classifiers.
+          examples: inputs of the model, if those of the test split are not.
 
         Raises:
           Interrupted: training was interrupted; raised after everything is written.
@@ -154,7 +160,7 @@ class Run:
         network = pages.network(
             train_step,
             train_state,
-            self.dataset.test.x,
+            self.dataset.test.x if examples is None else examples,
             hparams=self.config.hparams,
             population=population,
         )

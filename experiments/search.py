@@ -24,6 +24,7 @@ import numpy as np
 import optax
 from jax.nn import relu
 from jax.nn.initializers import lecun_normal
+from matplotlib.figure import Figure
 
 from experiments import command_line, configs, runner
 from experiments.folder import machine, write_figure
@@ -50,6 +51,7 @@ SPACE = {
     "width": integers(8, WIDEST),
     "dropout_rate": uniform(0.0, 0.6),
 }
+TITLES = {"random": "Random search", "hyperband": "Hyperband"}
 WITHIN = 0.002  # accuracy by which Hyperband may be worse
 
 
@@ -104,8 +106,13 @@ def train_step(hparams: Hparams) -> TrainStep:
     )
 
 
-def search(run: runner.Run, config: Config, seed: int) -> dict[str, Any]:
-    """Both searches with one seed, and the test accuracies of the best setting of each."""
+def search(
+    run: runner.Run, config: Config, seed: int, figures: dict[str, Figure]
+) -> dict[str, Any]:
+    """Both searches with one seed, and the test accuracies of the best setting of each.
+
+    Their plots are added to `figures`.
+    """
     mnist = run.dataset
     rest, validation = data.train_test_split(mnist.train, config.validation, seed=seed)
     _, train = data.train_test_split(rest, config.images, seed=seed)
@@ -119,7 +126,7 @@ def search(run: runner.Run, config: Config, seed: int) -> dict[str, Any]:
     outcomes = {}
     for name, run_search in searches.items():
         results = run_search(problem, SPACE, path=run.folder / f"{name}-{seed}.jsonl")
-        draw(run, results, f"{name}-{seed}")
+        figures |= draw(run, results, f"{name}-{seed}", f"{TITLES[name]}, seed {seed}")
         state = retrain(problem, results.best, key=key).train_state
         test = evaluate(train_step, state, mnist.test, hparams=results.best.setting)
         outcomes[name] = {
@@ -138,11 +145,16 @@ def search(run: runner.Run, config: Config, seed: int) -> dict[str, Any]:
     return outcomes
 
 
-def draw(run: runner.Run, results: Results, name: str) -> None:
-    """Both plots of a search."""
-    title = f"{name}: {len(results.trials)} settings of an MLP on MNIST"
-    write_figure(run.folder / f"{name}-scores.png", scores(results, title))
-    write_figure(run.folder / f"{name}-parallel.png", parallel_coordinates(results, title))
+def draw(run: runner.Run, results: Results, name: str, title: str) -> dict[str, Figure]:
+    """Write both plots of a search, and return them by name."""
+    title = f"{title}: {len(results.trials)} settings of an MLP on MNIST"
+    figures = {
+        f"{name}-scores": scores(results, title),
+        f"{name}-parallel": parallel_coordinates(results, title),
+    }
+    for file, figure in figures.items():
+        write_figure(run.folder / f"{file}.png", figure)
+    return figures
 
 
 def compare(runs: list[dict[str, Any]]) -> dict[str, Any]:
@@ -168,7 +180,8 @@ def experiment(config: Config) -> dict[str, Any]:
     """Search with every seed, compare, and write the result."""
     mnist = data.load("mnist", data_dir=config.data_dir)
     run = runner.Run("search", config, mnist)
-    runs = [search(run, config, seed) for seed in range(config.seeds)]
+    figures: dict[str, Figure] = {}
+    runs = [search(run, config, seed, figures) for seed in range(config.seeds)]
     result = {
         "unit": f"an epoch over {config.images} images, {config.images // config.batch_size} "
         f"updates of {config.batch_size}",
@@ -185,7 +198,7 @@ def experiment(config: Config) -> dict[str, Any]:
         f"at {result['share_of_updates']:.1%} of its updates; at most {WITHIN} worse with at most "
         f"half of the updates: {'yes' if result['holds'] else 'no'}"
     )
-    run.write(result, {})
+    run.write(result, figures)
     return result
 
 

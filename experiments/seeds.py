@@ -20,6 +20,7 @@ import numpy as np
 import optax
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 
 from experiments import command_line, study
 from experiments.figures import COLOURS
@@ -112,7 +113,9 @@ def histogram(axes: Axes, accuracy: np.ndarray) -> None:
     axes.axvspan(*ends, color="black", alpha=0.2, lw=0, label="95 % interval of the mean")
     axes.set(xlabel="test accuracy (%)", ylabel="networks")
     axes.set_title("The same network, trained with one seed after another")
-    axes.legend()
+    axes.yaxis.set_major_locator(MaxNLocator(integer=True))
+    axes.margins(y=0.3)  # the legend is above the bars
+    axes.legend(loc="upper left")
 
 
 def experiment(config: Config) -> dict[str, Any]:

@@ -104,7 +104,8 @@ def perceptrons(path: Path, seed: int) -> None:
     """Classify points with weights set by hand; several choices are right, as the slide asks."""
     x, y = data.points(200, [[-2, -2], [2, 2]], std=0.8, seed=seed)
     axes = (figure := Figure(figsize=(6.5, 6.8), layout="constrained")).subplots()
-    axes.scatter(*x.T, c=y, cmap="cividis", s=12)
+    for label, colour, marker in ((0, "gray", "o"), (1, "black", "^")):
+        axes.scatter(*x[y == label].T, c=colour, marker=marker, s=16, label=f"class {label}")
     along = np.array([-5.0, 5.0])
     for (w1, w2), b in (((1.0, 1.0), 0.0), ((1.0, 0.5), 0.2), ((1.0, -1.0), 0.0)):
         params = {"head": {"kernel": jnp.array([[w1], [w2]]), "bias": jnp.array([-b])}}
@@ -137,7 +138,7 @@ def show_mistakes(path: Path, test: Split, predicted: np.ndarray, confidence: np
         axes.set_axis_off()
         if row is not None:
             axes.imshow(test.x[row, :, :, 0], cmap="gray_r")
-            axes.set_title(f"{test.y[row]}, classified as {predicted[row]}", size=9)
+            axes.set_title(f"{test.y[row]}, classified as {predicted[row]}", size=11)
     write_figure(path, figure)
 
 

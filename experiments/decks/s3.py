@@ -108,8 +108,11 @@ def experiment(config: Config) -> None:
         "hparams": config.hparams,
         "remainder": "pad",
     }
+    # The slide trains on all images; this holds some out, so that the curves show overfitting.
+    train, held_out = data.train_test_split(fashion.train, config.validation, seed=config.seed)
     train_step = compiled(config, model)  # network.compile(...)
-    result = run.fit(train_step, fashion.train, batch_size=config.batch_size, **options)
+    held = {"batch_size": config.batch_size, "validation": held_out}
+    result = run.fit(train_step, train, **held, **options)
     run.finish(train_step, result)
 
     # The slide says batches of 128, but its times and losses match Keras's default of 32.
@@ -118,7 +121,7 @@ def experiment(config: Config) -> None:
         saved = run.saved("batches of 32")
         by_32 = fit(train_step, fashion.train, batch_size=32, report=report, **options, **saved)
     variants(config, run, fashion)
-    rows = compare_training(config, fashion, result, by_32)
+    rows = compare_training(config, len(train.y), result, by_32)
     rows += compare_evaluation(config, run, train_step, result)
     slides.compare(run.folder, *rows)
     if config.seeds:
@@ -126,7 +129,7 @@ def experiment(config: Config) -> None:
 
 
 def compare_training(
-    config: Config, fashion: Dataset, result: FitResult, by_32: FitResult
+    config: Config, examples: int, result: FitResult, by_32: FitResult
 ) -> list[tuple[str, str, str]]:
     """Rows of the slides' training results beside ours."""
 
@@ -134,7 +137,7 @@ def compare_training(
         return " ".join(f"{progress.train[name]:.4f}" for progress in result.history)
 
     parameters = sum(leaf.size for leaf in jax.tree.leaves(result.train_state.params))
-    micros = 1e6 * result.train_seconds / (config.epochs * len(fashion.train.y))
+    micros = 1e6 * result.train_seconds / (config.epochs * examples)
     return [
         ("parameters", "101,770", f"{parameters:,}"),
         ("loss by epoch", "0.5078 0.3829 0.3516 0.3341 0.3223", by_epoch(result, "loss")),

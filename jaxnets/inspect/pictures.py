@@ -82,15 +82,15 @@ def evidence(images: Any, rows: dict[str, Any], titles: Sequence[str], title: st
     figure = Figure(
         figsize=(1.2 + 2.1 * len(images), 2.1 * (1 + len(rows)) + 1), layout="constrained"
     )
-    figure.suptitle(title)
+    figure.suptitle(title, fontsize=22)
     panels = figure.subplots(1 + len(rows), len(images), squeeze=False)
     height, width = images.shape[1:3]
     extent = (-0.5, width - 0.5, height - 0.5, -0.5)  # a coarse map covers the whole image
     for axes, image, name in zip(panels[0], images, titles, strict=True):
         _show(axes, image)
-        axes.set_title(name)
+        axes.set_title(name.replace(" classified", "\nclassified"), fontsize=16)
     for row, (name, maps) in zip(panels[1:], rows.items(), strict=True):
-        row[0].set_ylabel(name)
+        row[0].set_ylabel(name, fontsize=16)
         for axes, image, heatmap in zip(row, images, np.asarray(maps), strict=True):
             _show(axes, image.mean(-1, keepdims=True))
             heatmap = heatmap / (heatmap.max() or 1)

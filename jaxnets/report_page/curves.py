@@ -73,9 +73,10 @@ def numbers(value: Any) -> np.ndarray:
     return np.asarray(math.nan if value is None else value, np.float64)
 
 
-def label(name: str) -> str:
-    """A metric's name with spaces, and its unit."""
-    return name.replace("_", " ") + (" (nats)" if name == "loss" else "")
+def label(name: str, log: Sequence[Record]) -> str:
+    """A metric's name with spaces; a classifier's loss with its unit, the cross-entropy's."""
+    unit = " (nats)" if name == "loss" and "accuracy" in scalars(log) else ""
+    return name.replace("_", " ") + unit
 
 
 def _one(log: Sequence[Record], name: str) -> str:
@@ -83,7 +84,8 @@ def _one(log: Sequence[Record], name: str) -> str:
     steps, values = of_validation(log, name)
     if len(steps):
         lines.append(Line("validation", steps, values, dashed=True))
-    return chart(lines, label(name), "training step", label(name))
+    words = label(name, log)
+    return chart(lines, words, "training step", words)
 
 
 def _compared(logs: Mapping[str, Sequence[Record]], name: str) -> str:
@@ -94,5 +96,7 @@ def _compared(logs: Mapping[str, Sequence[Record]], name: str) -> str:
             kinds.add("validation" if validated else "training")
             of = of_validation if validated else of_chunks
             lines.append(Line(run, *of(log, name), dashed=len(lines) % 2 == 1))
-    title = f"{label(name)}, {' and '.join(sorted(kinds))}"
-    return chart(lines, title, "training step", label(name))
+    (words, *others) = {label(name, log) for log in logs.values() if name in scalars(log)}
+    words = name.replace("_", " ") if others else words
+    title = f"{words}, {' and '.join(sorted(kinds))}"
+    return chart(lines, title, "training step", words)

@@ -93,7 +93,7 @@ def grid(content: Mapping[str, Any]) -> str:
     head = "".join(f'<th scope="col">{escape(words(name))}' for name in columns)
     body = "".join(
         f'<tr><th scope="row">{escape(words(row))}'
-        + "".join(f"<td>{text(row, part.get(name))}" for name in columns)
+        + "".join(f"<td>{text(_percent(row, name), part.get(name))}" for name in columns)
         for row, part in rows.items()
     )
     return f'<div class="scroll"><table><thead><tr><td>{head}</tr></thead>{body}</table></div>'
@@ -120,18 +120,37 @@ def text(name: str, value: Any) -> str:
     if isinstance(value, bool) or value is None:
         return {True: "yes", False: "no", None: "-"}[value]
     if isinstance(value, float):
-        if str(name).endswith(PERCENT) and 0 <= value <= 1:
+        if str(name).endswith(PERCENT) and abs(value) <= 1:
             return f"{value:.2%}"
         return f"{value:,.1f}" if abs(value) >= 1000 else f"{value:.5g}"
     return f"{value:,}" if isinstance(value, int) and abs(value) >= 10_000 else escape(str(value))
 
 
+def _percent(*names: str) -> str:
+    """The name that makes a value a percentage, or the last one."""
+    return next((name for name in names if str(name).endswith(PERCENT)), names[-1])
+
+
 def _value(name: str, value: Any) -> str:
     if isinstance(value, dict):
-        return table(value)
+        return _spread(name, value) if value.keys() >= {"n", "mean", "std"} else table(value)
     if isinstance(value, list):
         more = f" and {len(value) - LONG} more" if len(value) > LONG else ""
         if any(isinstance(part, dict | list) for part in value):
-            return f"{len(value)} entries, in the run's files"
+            entries = "1 entry" if len(value) == 1 else f"{len(value)} entries"
+            return f"{entries}, in the run's files"
         return ", ".join(text(name, part) for part in value[:LONG]) + more
     return text(name, value)
+
+
+def _spread(name: str, value: Mapping[str, Any]) -> str:
+    """The fields of a `population.Spread` in one line."""
+    written = {field: text(name, value[field]) for field in value}
+    parts = [f"mean {written['mean']}, n = {value['n']}"]
+    if value["std"] is not None:
+        parts.append(f"standard deviation {written['std']}")
+    if value.get("low") is not None:
+        parts.append(f"95 % interval of the mean {written['low']} to {written['high']}")
+    parts += [f"{field} {written[field]}" for field in ("best", "worst") if field in value]
+    parts += [f"{value['diverged']} diverged"] if value.get("diverged") else []
+    return "; ".join(parts)

@@ -59,9 +59,9 @@ def run_page(
         sections += predictions.sections(predicted)
     if network is not None:
         sections += layers.sections(*network)
-    sections += _facts(run)
+    facts_of_run = _facts(run)
     title = f"{run.ended}: {run.name}" if run.ended else run.name
-    whole = page(title, _lead(run), sections)
+    whole = page(title, _lead(run), sections + facts_of_run)
     parts, left = [], BYTES - len(whole.encode()) - 2000
     for name, content in (pictures or {}).items():
         part = _picture(name, content)
@@ -69,7 +69,9 @@ def run_page(
             parts, left = [*parts, part], left - len(part)
         else:
             parts.append(f"<p>{escape(name)} is too large for this page; see its file.</p>")
-    return page(title, _lead(run), [*sections, ("Pictures", "".join(parts))]) if parts else whole
+    if not parts:
+        return whole
+    return page(title, _lead(run), [*sections, ("Pictures", "".join(parts)), *facts_of_run])
 
 
 def compare_runs(folders: Sequence[str | Path]) -> str:
@@ -100,7 +102,8 @@ def _lead(run: Facts) -> str:
         for name in HEADLINES
         if run.result and isinstance(run.result.get(name), int | float)
     ]
-    spread = (run.result or {}).get("spread", {}).get("accuracy")
+    result = run.result or {}
+    spread = result.get("spread", {}).get("accuracy") or result.get("test_accuracy")
     if isinstance(spread, dict) and spread.get("mean") is not None:
         error = f" ± {100 * spread['std']:.2f}" if spread.get("std") else ""
         parts = [f"test accuracy <b>{spread['mean']:.2%}{error}</b> of {spread['n']} networks"]

@@ -29,7 +29,7 @@ def scores(results: Results, title: str) -> "Figure":
     scored = [trial for trial in results.trials if not np.isnan(trial.score)]
     diverged = [trial for trial in results.trials if np.isnan(trial.score)]
     lengths = sorted({trial.epochs for trial in scored})
-    shades = colormaps[COLOURS](np.linspace(0.9, 0.0, len(lengths)))
+    shades = colormaps[COLOURS](np.linspace(0.0, 0.9, len(lengths)))[::-1]  # the longest darkest
     for axes, (name, distribution) in zip(panels, results.space.items(), strict=True):
         _scale(axes, distribution)
         for epochs, shade in zip(lengths, shades, strict=True):
@@ -40,7 +40,7 @@ def scores(results: Results, title: str) -> "Figure":
         if diverged:
             places = [_place(distribution, trial.setting[name]) for trial in diverged]
             _mark_edge(axes, places, 1.0 if results.smaller_is_better else 0.0)
-        axes.set_xlabel(name)
+        axes.set_xlabel(name.replace("_", " "))
         axes.grid(alpha=0.3)
     panels[0].set_ylabel(f"validation {results.objective}")
     handles, labels = panels[0].get_legend_handles_labels()
@@ -50,7 +50,7 @@ def scores(results: Results, title: str) -> "Figure":
 
 @styled
 def parallel_coordinates(results: Results, title: str) -> "Figure":
-    """One line per trial through its hyperparameters to its score; better trials are brighter."""
+    """One line per trial through its hyperparameters to its score; better trials are darker."""
     from matplotlib import colormaps
     from matplotlib.figure import Figure
 
@@ -58,8 +58,10 @@ def parallel_coordinates(results: Results, title: str) -> "Figure":
     label = f"validation {results.objective}"
     figure = Figure(figsize=(2.5 + 2.2 * len(columns), 4.4), layout="constrained")
     axes = figure.subplots()
+    title = f"{title}\none line per trial, the darker the better"
     axes.set(title=title, ylim=(0, 1), xlim=(0, len(columns)), yticks=[])
-    axes.set_xticks(range(len(columns) + 1), [*columns, label])
+    names = [name.replace("_", " ") for name in columns]
+    axes.set_xticks(range(len(columns) + 1), [*names, label])
     finite = [trial.score for trial in results.trials if not np.isnan(trial.score)]
     low, high = (min(finite), max(finite)) if finite else (0.0, 1.0)
     score = _axis(Distribution("uniform", (low, high if high > low else low + 1)))
@@ -69,8 +71,9 @@ def parallel_coordinates(results: Results, title: str) -> "Figure":
         diverged = np.isnan(trial.score)
         heights = [axis.height(trial.setting[name]) for name, axis in columns.items()]
         heights += [] if diverged else [score.height(trial.score)]
-        colour = DIVERGED if diverged else colormaps[COLOURS](1 - rank / len(results.trials))
-        axes.plot(heights, color=colour, alpha=0.4 if diverged else 0.8, linewidth=1.2)
+        colour = DIVERGED if diverged else colormaps[COLOURS](0.9 * rank / len(results.trials))
+        alpha = 0.4 if diverged else 0.8
+        axes.plot(heights, "-", color=colour, alpha=alpha, linewidth=1.2)
     return figure
 
 
@@ -105,7 +108,7 @@ def _draw_axis(axes: "Axes", x: int, axis: _Axis) -> None:
         white = {"facecolor": "white", "edgecolor": "none", "pad": 0.8, "alpha": 0.7}
         point = (x, axis.height(value))
         axes.annotate(
-            text, point, (3, 0), textcoords="offset points", va="center", fontsize=8, bbox=white
+            text, point, (3, 0), textcoords="offset points", va="center", fontsize=10, bbox=white
         )
 
 
