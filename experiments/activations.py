@@ -110,7 +110,8 @@ def draw(runs: dict[str, dict[str, Any]], title: str) -> Figure:
     panels[0].set_yscale("log")
     panels[0].yaxis.set_minor_formatter(ScalarFormatter())
     panels[0].yaxis.set_major_formatter(ScalarFormatter())
-    legend(panels[1], ranges=False, loc="center right")
+    panels[1].set_ylim(max(0, panels[1].get_ylim()[0]), min(1, panels[1].get_ylim()[1]))
+    legend(panels[1], ranges=False, loc="upper left", bbox_to_anchor=(1, 1))
     return figure
 
 

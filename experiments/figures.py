@@ -29,7 +29,7 @@ def curves(
         values = [p.validation[name] for p in evaluated if p.validation is not None]
         band(axes, [p.passes for p in evaluated], values, "validation", COLOURS[1])
         unit = " (nats)" if name == "loss" and "accuracy" in names else ""
-        axes.set(xlabel="epoch", ylabel=name + unit)
+        axes.set(xlabel="epoch", ylabel=name.replace("_", " ") + unit)
         axes.xaxis.set_major_locator(MaxNLocator(integer=history[-1].epoch_done, min_n_ticks=1))
         axes.grid(alpha=0.3)
         legend(axes)

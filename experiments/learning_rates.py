@@ -133,7 +133,7 @@ def draw(sweep: Sweep, examples: dict[str, tuple[int, int]]) -> Figure:
     figure = Figure(figsize=(13, 5.2), layout="constrained")
     count = sweep.diverged.size
     figure.suptitle(f"The learning rate: {count} networks trained in one program")
-    left, right = figure.subplots(1, 2, sharey=True)
+    left, right = figure.subplots(1, 2)  # the losses of large rates would flatten the left
     epochs = range(1, sweep.losses.shape[-1] + 1)
     for (name, (decays, i)), colour in zip(examples.items(), COLOURS, strict=False):
         label = f"{name}: {sweep.rates[i]:.2g}"
@@ -165,9 +165,9 @@ def by_rate(axes: Axes, sweep: Sweep) -> None:
             label = f"{name}, diverged"
             axes.plot(sweep.rates[lost], heights, "x", color=colour, transform=where, label=label)
     axes.axhline(np.log(10), color="gray", ls=":", label="random guessing")
-    axes.set(xscale="log", xlabel="learning rate")
+    axes.set(xscale="log", yscale="log", xlabel="learning rate", ylabel="training loss (nats)")
     axes.set_title("in the last epoch")
-    axes.legend(loc="lower left")
+    axes.legend(loc="upper left")
 
 
 def experiment(config: Config) -> dict[str, Any]:

@@ -34,6 +34,7 @@ import numpy as np
 import optax
 from jax.nn import relu
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 
 from experiments import command_line, configs, runner
 from experiments.figures import COLOURS, band, legend
@@ -218,7 +219,9 @@ def compare(config: Config, name: str, vectors: WordVectors | None) -> dict[str,
         "cpu_seconds": seconds,
         "sentences": len(y),
     }
-    return run.write(result, {"curves": draw(curves, f"{name}: overfitting in the first fold")})
+    return run.write(
+        result, {"curves": draw(curves, f"Overfitting in the first fold: {name} reviews")}
+    )
 
 
 def draw(curves: dict[str, Any], title: str) -> Figure:
@@ -228,10 +231,12 @@ def draw(curves: dict[str, Any], title: str) -> Figure:
     panels = figure.subplots(1, len(curves), sharey=True, squeeze=False)[0]
     for axes, (name, history) in zip(panels, curves.items(), strict=True):
         epochs = [progress.passes for progress in history]
-        for label, colour in zip(("train", "validation"), COLOURS, strict=False):
-            losses = [getattr(progress, label)["loss"] for progress in history]
+        for label, colour in zip(("training", "validation"), COLOURS, strict=False):
+            split = "train" if label == "training" else label
+            losses = [getattr(progress, split)["loss"] for progress in history]
             band(axes, epochs, losses, label, colour, ranges=False)
         axes.set(title=name, xlabel="epoch")
+        axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
         axes.grid(alpha=0.3)
     panels[0].set_ylabel("loss (nats)")
     legend(panels[0], ranges=False, fontsize=8)

@@ -96,7 +96,8 @@ def evidence(images: Any, rows: dict[str, Any], titles: Sequence[str], title: st
             heatmap = heatmap / (heatmap.max() or 1)
             style = {"cmap": "inferno", "vmin": 0, "vmax": 1, "alpha": 0.75}
             drawn = axes.imshow(heatmap, extent=extent, interpolation="bilinear", **style)
-    figure.colorbar(drawn, ax=panels[1:], label="fraction of the image's maximum", shrink=0.7)
+    bar = figure.colorbar(drawn, ax=panels[1:], shrink=0.7)
+    bar.set_label("fraction of the image's maximum", fontsize=14)
     return figure
 
 

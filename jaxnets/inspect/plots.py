@@ -37,7 +37,7 @@ def curves(history: Sequence["Progress"], title: str) -> "Figure":
         if validation:
             axes.plot(list(validation), list(validation.values()), "s-", label="validation")
         unit = " (nats)" if name == "loss" and "accuracy" in names else ""
-        axes.set(xlabel="epoch", ylabel=name + unit)
+        axes.set(xlabel="epoch", ylabel=name.replace("_", " ") + unit)
         axes.xaxis.set_major_locator(MaxNLocator(integer=history[-1].epoch_done, min_n_ticks=1))
         axes.grid(alpha=0.3)
         axes.legend()
