@@ -91,7 +91,7 @@ def test_a_folder_without_the_set_and_another_file_are_refused(folder, tmp_path)
     with pytest.raises(DataError, match=r"has no tweets_GroundTruth\.txt"):
         sentiment_sets.load("tweets", folder)
     path = folder / "movieReviewSnippets_GroundTruth.txt.gz"
-    for content, message in ((b"no", "cannot be read"), (gzip.compress(b"no"), "not the SHA-256")):
+    for content, message in ((b"no", "cannot be read"), (gzip.compress(b"no"), "have the SHA-256")):
         path.write_bytes(content)
         with pytest.raises(DataError, match=message):
             sentiment_sets.load("movie", folder)
