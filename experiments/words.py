@@ -162,7 +162,7 @@ def experiment(config: Config) -> None:
         "cpu_seconds": seconds,
         **machine(),
     }
-    run.write(result, {"map": draw(vectors, groups, f"{name}: words and their neighbours")})
+    run.write(result, {"map": draw(vectors, groups, f"Words and their neighbours in {name}")})
 
 
 if __name__ == "__main__":
