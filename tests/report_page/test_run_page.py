@@ -254,3 +254,24 @@ def test_examples_that_are_no_input_of_the_model_are_told_and_no_error(tmp_path)
         network=Network(network(), {}, np.zeros(7, np.float32)),
     )
     assert "The model does not take the examples: conv1: conv(8, (3, 3)) expects" in page
+
+
+def test_a_study_begins_with_its_mean_and_its_pictures(tmp_path):
+    spread = {"n": 3, "mean": 0.9, "std": 0.01, "low": 0.88, "high": 0.92, "best": 0.95}
+    where = folder(tmp_path / "a", result={"test_accuracy": spread}, log=[])
+    page = run_page(where, pictures={"result": b"PNG"})
+    assert "test accuracy <b>90.00% ± 1.00</b> of 3 networks" in page
+    line = (
+        "mean 90.00%, n = 3; standard deviation 1.00%; 95 % interval of the mean 88.00% to 92.00%"
+    )
+    assert f"<td>{line}; best 95.00%</tr>" in page
+    assert page.index(">Pictures</h2>") < page.index(">Result</h2>")
+
+
+def test_only_the_loss_of_a_classifier_has_a_unit(tmp_path):
+    both = [line | {"train": {"loss": 1.0, "accuracy": 0.5}, "validation": None} for line in LOG]
+    alone = [line | {"train": {"loss": 1.0}, "validation": None} for line in LOG]
+    first, second = folder(tmp_path / "a", log=both), folder(tmp_path / "b", log=alone)
+    assert "loss (nats)" in run_page(first)
+    assert "loss (nats)" not in run_page(second)
+    assert "loss (nats)" not in compare_runs([first, second])
