@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 from jaxnets.data.own.columns import read_table
 from jaxnets.errors import DataError
-from jaxnets.files import regular_file
+from jaxnets.files import atomic_write, regular_file
 from jaxnets.messages import printable
 from jaxnets.playground.options import NAME, OptionsError
 from jaxnets.playground.own import usable, usual_task
@@ -110,7 +110,8 @@ class Tables(Mapping[str, Table]):
             )
         self.added += 1
         path = self.path / f"{self.added}{suffix}"  # no path of a request
-        path.write_bytes(content)
+        with atomic_write(path) as file:
+            file.write(content)
         try:
             table = _read(name, path)
         except OptionsError:
