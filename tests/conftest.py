@@ -29,12 +29,11 @@ install_import_hook(
 
 
 # Compiling takes most of the time of the tests, and running what was compiled next to none. With
-# the first three options, jaxlib 0.10.2 gives a wrong gradient of a depthwise convolution before a
+# all three options, jaxlib 0.10.2 gives a wrong gradient of a depthwise convolution before a
 # max pool; each alone is right. If a result is in doubt, run the test with --optimize.
 QUICK_COMPILATION = " --xla_backend_optimization_level=0 --xla_llvm_disable_expensive_passes=true"
 if jaxlib.__version__.startswith("0.10."):  # gone from later versions
     QUICK_COMPILATION += " --xla_cpu_use_fusion_emitters=false"
-    QUICK_COMPILATION += " --xla_cpu_parallel_codegen_split_count=1"  # one LLVM module a program
 
 
 def pytest_configure(config):

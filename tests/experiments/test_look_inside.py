@@ -48,7 +48,7 @@ def test_every_view_is_drawn_with_the_weights_of_a_file_and_named_by_it(
         == {*("filters_by_hand", "filters", "maps_tanh2", "evidence", "embedding")}
     )
     del drawn["filters_by_hand"]
-    assert all("lenet5, weights of mine.safetensors" in title(f) for f in drawn.values())
+    assert all("LeNet-5, weights of mine.safetensors" in title(f) for f in drawn.values())
     mosaic = drawn["filters"].axes[0].images[0].get_array()
     np.testing.assert_array_equal(mosaic[:5, :5], params["conv1"]["kernel"][:, :, 0, 0])
 
@@ -77,7 +77,7 @@ def test_views_of_a_photograph_say_that_the_weights_are_random():
     config = look_inside.Config(model="alexnet")
     figures = look_inside.look_at_photo(config, tiny, photo)
     assert figures.keys() == {"filters", "evidence"}
-    assert all("alexnet, random weights" in title(figure) for figure in figures.values())
+    assert all("LeNet-5, random weights" in title(figure) for figure in figures.values())
 
 
 def test_a_photograph_may_be_grey_or_have_transparency_and_must_be_a_picture(tmp_path):
