@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
-from jaxnets.json_files import decode
+from jaxnets.json_files import decode, read_lines
 from jaxnets.training import FileStore, ShardedStore
 from jaxnets.training.checkpoint.sharded import MANIFEST
 
@@ -55,6 +55,13 @@ def reports(folder: Path) -> list[str]:
     """The lines of a run's log."""
     log = folder / "metrics.jsonl"
     return log.read_text(encoding="utf-8").splitlines() if log.exists() else []
+
+
+def lists_each_step_once(folder: Path) -> bool:
+    """Whether the log of a run has each step once and in order."""
+    lines = read_lines(folder / "metrics.jsonl", cure="resuming should have repaired it")
+    steps = [report["step"] for _, report in lines]
+    return steps == sorted(set(steps))
 
 
 def is_trained(folder: Path) -> bool:

@@ -29,8 +29,14 @@ import numpy as np
 
 from experiments import command_line
 from experiments.frequent_saves import CHUNK_SECONDS
-from experiments.run_digest import digest, is_trained, reports, saved_step, temporary_files
-from jaxnets.json_files import read_lines
+from experiments.run_digest import (
+    digest,
+    is_trained,
+    lists_each_step_once,
+    reports,
+    saved_step,
+    temporary_files,
+)
 from jaxnets.training.report import write_json
 
 AIM_SECONDS = 0.04  # maximum delay after the beginning of a save
@@ -80,7 +86,7 @@ class Torture:
         """The digest of an uninterrupted run, with the default chunks and saves."""
         folder, began = self.folder / "uninterrupted", time.perf_counter()
         with self._child(folder, "-m", "experiments.mnist_mlp") as child:
-            _wait(child, lambda: reports(folder))
+            wait(child, lambda: reports(folder))
             self.start_up = time.perf_counter() - began
             if child.wait() != 0:
                 sys.exit(f"error: the uninterrupted run failed:\n{_errors(folder)}")
@@ -92,9 +98,7 @@ class Torture:
         folder = self.folder / f"run{self.counts['runs']}"
         while not self._run_child(folder, ends):
             pass
-        log = read_lines(folder / "metrics.jsonl", cure="resuming should have repaired it")
-        steps = [report["step"] for _, report in log]
-        if steps != sorted(set(steps)):
+        if not lists_each_step_once(folder):
             self.errors.append(f"{folder}: metrics.jsonl does not have each step once and in order")
         return digest(folder)
 
@@ -130,10 +134,10 @@ class Torture:
             number, seconds = signal.SIGKILL, 2 * self.start_up
         elif end == AT_A_SAVE:
             number, seconds = signal.SIGKILL, AIM_SECONDS
-            _wait(child, lambda: temporary_files(folder) - stale)
+            wait(child, lambda: temporary_files(folder) - stale)
         else:
             number, seconds = signal.Signals[end], 3 * CHUNK_SECONDS
-            _wait(child, lambda: saved_step(folder) > before)
+            wait(child, lambda: saved_step(folder) > before)
         with suppress(subprocess.TimeoutExpired):
             child.wait(self.random.uniform(0, seconds))
         child.send_signal(number)
@@ -167,7 +171,7 @@ def _errors(folder: Path) -> str:
     return _log(folder).read_text(encoding="utf-8")
 
 
-def _wait(child: subprocess.Popen, until: Callable[[], object]) -> None:
+def wait(child: subprocess.Popen, until: Callable[[], object]) -> None:
     """Wait until a condition holds, or until the child ends."""
     while not until() and child.poll() is None:
         time.sleep(0.001)

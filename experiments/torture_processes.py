@@ -8,7 +8,7 @@ trains it with a save every 0.1 s, and one of its processes, chosen at random, i
 every second time 0 to 40 ms after a save has begun, and otherwise at a random time after its start.
 SIGSTOP keeps one alive and stuck, which `--stall-seconds` of the others ends. The launcher restarts
 all with `--resume`. The status is 0 if every run ends with the digest of the uninterrupted one, and
-no saved step was lost. About 10 minutes on one core.
+no saved step was lost.
 """
 
 import os
@@ -19,7 +19,7 @@ import sys
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -28,14 +28,19 @@ import numpy as np
 
 from experiments import command_line
 from experiments.folder import machine
-from experiments.run_digest import digest, reports, saved_step, temporary_files
-from experiments.torture import AIM_SECONDS, ANY_MOMENT, AT_A_SAVE
-from jaxnets.json_files import read_lines
+from experiments.run_digest import (
+    digest,
+    lists_each_step_once,
+    reports,
+    saved_step,
+    temporary_files,
+)
+from experiments.torture import AIM_SECONDS, ANY_MOMENT, AT_A_SAVE, wait
 from jaxnets.training.report import write_json
 
 STOPPED = "SIGSTOP"
 SPARE = 5  # restarts of processes that fail by themselves, which are counted too
-ENDS: dict[str, str] = {"76": "PeerLost", "77": "stalled", "-6": "ended by JAX", "-9": "SIGKILL"}
+ENDS = {"76": "PeerLost", "77": "stalled", "-6": "ended by JAX", "-9": "SIGKILL"}
 
 
 @dataclass(frozen=True)
@@ -78,7 +83,7 @@ class Torture:
         """The digest of an uninterrupted run, with the default chunks and saves."""
         folder, began = self.folder / "uninterrupted", time.perf_counter()
         with self._launcher(folder, "mnist_mlp", 0) as launcher:
-            _wait(launcher, lambda: reports(folder))
+            wait(launcher, lambda: reports(folder))
             self.start_up = time.perf_counter() - began
             if launcher.wait() != 0:
                 sys.exit(f"error: the uninterrupted run failed:\n{_log(folder).read_text()}")
@@ -96,9 +101,7 @@ class Torture:
         self.restarts += [line for line in log.splitlines() if "; restart " in line]
         if status != 0:
             sys.exit(f"error: the launcher ended with status {status}:\n{log}")
-        lines = read_lines(folder / "metrics.jsonl", cure="resuming should have repaired it")
-        steps = [report["step"] for _, report in lines]
-        if steps != sorted(set(steps)):
+        if not lists_each_step_once(folder):
             self.errors.append(f"{folder}: metrics.jsonl does not have each step once and in order")
         return digest(folder)
 
@@ -108,13 +111,13 @@ class Torture:
         """Send one signal to one of the processes, and return those that it ended."""
         end, before, stale = ends[-1], saved_step(folder), temporary_files(folder)
         self.counts["resumes"] += before > 0
-        _wait(launcher, lambda: len(_children(launcher) - old) == self.config.processes)
+        wait(launcher, lambda: len(_children(launcher) - old) == self.config.processes)
         peers = _children(launcher) - old
         if end == ANY_MOMENT:
             time.sleep(self.random.uniform(0, self.start_up))
         else:
-            _wait(launcher, lambda: saved_step(folder) > before)
-            _wait(launcher, lambda: temporary_files(folder) - stale)
+            wait(launcher, lambda: saved_step(folder) > before)
+            wait(launcher, lambda: temporary_files(folder) - stale)
             time.sleep(self.random.uniform(0, AIM_SECONDS))
         if len(peers & _children(launcher)) < self.config.processes:
             return peers  # the run is over, or a process failed by itself
@@ -123,9 +126,9 @@ class Torture:
         os.kill(int(self.random.choice(sorted(peers))), number)
         self.counts["into a save"] += bool(temporary_files(folder) - stale)
         sent = time.monotonic()
-        _wait(launcher, lambda: not peers & _children(launcher))
+        wait(launcher, lambda: not peers & _children(launcher))
         seconds = time.monotonic() - sent
-        _wait(launcher, lambda: _children(launcher) - peers)
+        wait(launcher, lambda: _children(launcher) - peers)
         if launcher.poll() == 0:
             return peers  # the signal came too late
         self.slowest = max(self.slowest, seconds if end != STOPPED else 0.0)
@@ -169,12 +172,6 @@ def _children(launcher: subprocess.Popen) -> set[int]:
         return set()
     path = Path(f"/proc/{launcher.pid}/task/{launcher.pid}/children")
     return {int(child) for child in path.read_text().split()}
-
-
-def _wait(launcher: subprocess.Popen, until: Callable[[], object]) -> None:
-    """Wait until a condition holds, or until the launcher ends."""
-    while not until() and launcher.poll() is None:
-        time.sleep(0.02)
 
 
 def ended(lines: list[str]) -> dict[str, int]:

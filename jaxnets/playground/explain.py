@@ -15,7 +15,7 @@ from jaxnets.playground.programs import batch_at, order
 def explain(
     options: Options, points: Points, hparams: Any, states: Any, seed: int, step: int
 ) -> str:
-    """A sentence on the operation: repeats the step from the last finite state, one by one."""
+    """A sentence on that operation, found by repeating the step from the last finite state."""
     structure, size = options.structure, options.batch
     state = jax.tree.map(lambda leaf: leaf[seed], states)
     epoch, index = divmod(step, points.count // size)

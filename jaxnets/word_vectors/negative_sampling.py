@@ -9,10 +9,7 @@ from jaxnets.layer import Array
 
 @jax.custom_jvp
 def log_sigmoid(x: Array) -> Array:
-    """The logarithm of s(x), to an absolute error of 1e-7; its derivative shares the exponential.
-
-    A training step of skip-gram takes 0.9 times as long as with `jax.nn.log_sigmoid`.
-    """
+    """The logarithm of s(x), to 1e-7 absolute; its derivative shares the exponential."""
     return _with_derivative(x)[0]
 
 

@@ -72,7 +72,7 @@ def test_the_statuses_before_each_restart_are_counted():
 def test_the_children_of_a_process_are_found():
     process = torture_processes.subprocess.Popen(["sh", "-c", "sleep 5 & wait"])
     try:
-        torture_processes._wait(process, lambda: torture_processes._children(process))
+        torture_processes.wait(process, lambda: torture_processes._children(process))
         (child,) = torture_processes._children(process)
         assert Path(f"/proc/{child}").exists()
     finally:
