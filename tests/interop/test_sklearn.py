@@ -70,12 +70,19 @@ EXPECTED = {
 }
 
 
+# Few epochs, at a high rate: the checks train about 200 times.
+QUICK = {"learning_rate_init": 0.02, "max_iter": 20}
+
+
 @pytest.mark.slow
-@pytest.mark.parametrize("estimator", [JaxnetsClassifier(), JaxnetsRegressor()], ids=repr)
+@pytest.mark.parametrize(
+    "estimator", [JaxnetsClassifier(**QUICK), JaxnetsRegressor(**QUICK)], ids=repr
+)
 def test_scikit_learns_own_checks_pass(estimator):
-    results = check_estimator(
-        estimator, expected_failed_checks=EXPECTED, on_skip=None, on_fail="raise"
-    )
+    with jax.debug_key_reuse(False):
+        results = check_estimator(
+            estimator, expected_failed_checks=EXPECTED, on_skip=None, on_fail="raise"
+        )
     names = {result["check_name"] for result in results}
     assert len(results) > 40 and {"check_sample_weights_shape", *EXPECTED} <= names
     assert {result["status"] for result in results} <= {"passed", "skipped", "xfail"}
