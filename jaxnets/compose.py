@@ -13,9 +13,9 @@ from jax.ad_checkpoint import checkpoint_name
 from jax.core import Tracer
 
 from jaxnets.dtypes import readable
-from jaxnets.errors import LayerError
+from jaxnets.errors import LayerError, shapes_explained
 from jaxnets.keys import hash_name, stream
-from jaxnets.layer import Key, Layer, Params, State
+from jaxnets.layer import Key, Layer, Params, State, check_not_constructor, check_output
 
 Function = Callable[[Any], Any]
 # `init` runs once, for milliseconds: to optimize it in full would take longer than it saves.
@@ -41,8 +41,8 @@ def serial(*stages: Function | tuple[str, Layer | Function]) -> Layer:
                 raise LayerError(f"serial has two stages named {name!r}; rename one of them")
             children[name] = child
             order.append(name)
-        elif callable(stage):
-            _check_not_constructor(stage)
+        elif callable(stage) and not isinstance(stage, Layer):
+            check_not_constructor(stage)
             order.append(stage)
         else:
             raise LayerError(_invalid_stage_message(position, stage))
@@ -50,7 +50,7 @@ def serial(*stages: Function | tuple[str, Layer | Function]) -> Layer:
     @network(**children)
     def chain(x: Any, /, **child: Function) -> Any:  # so that a stage may be named "x"
         for stage in order:
-            x = child[stage](x) if isinstance(stage, str) else stage(x)
+            x = child[stage](x) if isinstance(stage, str) else check_output(stage, stage(x))
         return x
 
     return chain
@@ -88,7 +88,8 @@ def network(**children: Layer | Function) -> Callable[[Callable[..., Any]], Laye
                     params[name], state[name] = layers[name].init(stream(key, name), x)
                 return layers[name].apply(params[name], state[name], x)[0]
 
-            forward(_zeros(spec), **_bind(layers, call))
+            with shapes_explained(forward):
+                forward(_zeros(spec), **_bind(layers, call))
             return _without_empty(params), _without_empty(state)
 
         def apply(
@@ -110,7 +111,8 @@ def network(**children: Layer | Function) -> Callable[[Callable[..., Any]], Laye
                     state[name] = after
                 return y
 
-            return forward(x, **_bind(layers, call)), state
+            with shapes_explained(forward):
+                return forward(x, **_bind(layers, call)), state
 
         return Layer(_compiled(initialise), apply)
 
@@ -167,23 +169,22 @@ def _as_layer(name: Any, child: Layer | Function) -> Layer:
         return child
     if not callable(child):
         raise LayerError(f"{name!r} must be a Layer or a function, but got {child!r}")
-    _check_not_constructor(child)
+    check_not_constructor(child)
     return Layer(
         init=lambda key, x: ({}, {}),
-        apply=lambda params, state, x, *, key=None, train=False: (child(x), state),
+        apply=lambda params, state, x, *, key=None, train=False: (
+            check_output(child, child(x)),
+            state,
+        ),
     )
-
-
-def _check_not_constructor(function: Function) -> None:
-    if inspect.get_annotations(function).get("return") in (Layer, "Layer"):
-        name = function.__name__
-        raise LayerError(f"{name} returns a layer but is not one; call it: {name}(...)")
 
 
 def _invalid_stage_message(position: int, stage: Any) -> str:
     message = f"serial expects functions and (name, layer) pairs, but stage {position} is "
     if isinstance(stage, Layer):
         return f'{message}a Layer without a name; write ("name", layer), as in ("fc1", dense(10))'
+    if isinstance(stage, list):
+        return f"{message}a list; unpack it: serial(*stages)"
     return f'{message}{stage!r}; write ("fc1", dense(10)) or a function such as jax.nn.relu'
 
 

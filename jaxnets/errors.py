@@ -1,6 +1,17 @@
 """Errors and warnings that are shared by several parts of the library."""
 
+import re
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
 from jaxnets.messages import printable
+
+# What JAX says of `x + y` and `jnp.concatenate`.
+SHAPES = re.compile(
+    r"(?P<add>\w+) got incompatible shapes for broadcasting: (?P<added>\(.*\))"
+    r"|Cannot concatenate arrays .* for shapes (?P<joined>\(.*\))"
+)
 
 
 class LayerError(ValueError):
@@ -13,6 +24,29 @@ class LayerError(ValueError):
     def __str__(self) -> str:
         where = f"{'/'.join(self.path)}: " if self.path else ""
         return where + super().__str__()
+
+
+@contextmanager
+def shapes_explained(forward: Callable[..., Any]) -> Iterator[None]:
+    """Says how to fix branches of a network whose shapes do not fit, raised in `forward` itself."""
+    try:
+        yield
+    except TypeError as error:
+        found = SHAPES.search(str(error))
+        if found is None or any("in layer" in note for note in getattr(error, "__notes__", ())):
+            raise
+        name = getattr(forward, "__name__", "the forward function")
+        raise LayerError(
+            f"{name} expects branches of equal shapes, but {_shapes(found)}; change one of them by "
+            "a child such as skip=conv(features, (1, 1)), with strides where the size differs, and "
+            "use skip(x) for x"
+        ) from error
+
+
+def _shapes(found: re.Match[str]) -> str:
+    if found["joined"]:
+        return f"concatenate got {found['joined']}, which differ in more than one axis"
+    return f"{found['add']} got {found['added']}"
 
 
 class RunError(ValueError):

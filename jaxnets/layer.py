@@ -1,9 +1,13 @@
 """The layer interface: a pair of pure functions, `init` and `apply`."""
 
+import collections.abc
+import inspect
 from collections.abc import Callable
-from typing import Any, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, get_origin
 
 import jax
+
+from jaxnets.errors import LayerError
 
 Array = jax.Array
 Key = jax.Array
@@ -48,6 +52,53 @@ class Layer(NamedTuple):
 
     init: Init
     apply: Apply
+
+    if not TYPE_CHECKING:  # for a type checker, a layer is no function
+
+        def __call__(self, *arguments: Any, **options: Any) -> None:
+            """Refuse a call: `apply` also needs the params and the state."""
+            raise LayerError(
+                "expected layer.apply(params, state, x), but a layer was called as a function; "
+                "write y, state = layer.apply(params, state, x), with params, state = "
+                "layer.init(key, x), or pass the layer to serial or network"
+            )
+
+
+def check_layer(where: str, value: Any) -> None:
+    """Raise `LayerError` for what is not a layer, such as its constructor without a call."""
+    if isinstance(value, Layer):
+        return
+    check_not_constructor(value)
+    name = getattr(value, "__name__", type(value).__name__)
+    kind = "the function" if callable(value) else "a value of type"
+    cure = "write serial(...) around it" if callable(value) else "pass what dense(10) returns"
+    raise LayerError(f"{where} expects a layer, but got {kind} {name}; {cure}")
+
+
+def check_not_constructor(value: Any) -> None:
+    """Raise `LayerError` for a function that returns a layer or a function, as its types say."""
+    returned = inspect.get_annotations(value).get("return") if callable(value) else None
+    if returned in (Layer, "Layer"):
+        _refuse_constructor(value, "a layer")
+    if get_origin(returned) is collections.abc.Callable:
+        _refuse_constructor(value, "a function")
+
+
+def check_output(function: Callable[..., Any], y: Any) -> Any:
+    """What a plain function returned; raises `LayerError` for a layer or another function."""
+    if isinstance(y, Layer):
+        _refuse_constructor(function, "a layer")
+    if callable(y):
+        _refuse_constructor(function, "a function")
+    return y
+
+
+def _refuse_constructor(function: Callable[..., Any], kind: str) -> None:
+    name = getattr(function, "__name__", type(function).__name__)
+    raise LayerError(
+        f"expected a layer or a function of arrays, but got {name}, which returns {kind}; call it: "
+        f"{name}(...)"
+    )
 
 
 def stateless(init: Callable[[Key, Any], Params], apply: Callable[[Params, Any], Any]) -> Layer:

@@ -8,7 +8,7 @@ import jax.numpy as jnp
 
 from jaxnets.dtypes import as_array, wide_dtype
 from jaxnets.errors import LayerError
-from jaxnets.layer import Array, Key, Layer, Params, State
+from jaxnets.layer import Array, Key, Layer, Params, State, check_layer
 from jaxnets.padded import (
     Padded,
     expect_steps,
@@ -38,6 +38,7 @@ def scan_over_time(cell: Layer, carry: Callable[[Any], Any]) -> Layer:
     Raises:
       LayerError: an input without time steps, or a cell that changes the carry's structure.
     """
+    check_layer("scan_over_time", cell)
 
     def init(key: Key, x: Any) -> tuple[Params, State]:
         expect_steps("scan_over_time", x)
@@ -78,6 +79,7 @@ def recurrent(cell: Layer, carry: Callable[[Any], Any]) -> Layer:
       LayerError: an input without time steps, a cell that changes the carry's structure, or one
         with state and a padded batch.
     """
+    check_layer("recurrent", cell)
 
     def init(key: Key, x: Any) -> tuple[Params, State]:
         _, x = without_carry(x)

@@ -28,6 +28,7 @@ LAYERS = (  # each may import from those above it in this list, and from its own
 )
 SAME_LAYER = {  # allowed imports within a layer
     "errors": {"messages"},
+    "layer": {"errors"},
     "keys": {"layer"},
     "dtypes": {"layer", "errors", "padded"},
     "padded": {"errors"},

@@ -9,7 +9,7 @@ import jax
 from jaxnets.jaxpr.activations import numbered
 from jaxnets.jaxpr.flops import each_operation, operation_flops
 from jaxnets.jaxpr.walk import Operation
-from jaxnets.layer import Layer
+from jaxnets.layer import Layer, check_layer
 from jaxnets.trees import flatten_names
 
 HEADER = ("layer", "output", "parameters", "FLOPs", "parameter bytes", "output bytes")
@@ -85,8 +85,9 @@ def summary(model: Layer, x: Any) -> Summary:
       x: an example batch or a `jax.ShapeDtypeStruct`; only its shape and dtype matter.
 
     Raises:
-      LayerError: as `flops`.
+      LayerError: as `flops`, or for what is not a layer.
     """
+    check_layer("summary", model)
     params, state = jax.eval_shape(model.init, jax.random.key(0), x)
     program = jax.make_jaxpr(lambda *arguments: model.apply(*arguments)[0])(params, state, x)
     outputs, cost = _read(program)

@@ -9,7 +9,7 @@ from jaxnets.jaxpr.activations import numbered
 from jaxnets.jaxpr.field import Field
 from jaxnets.jaxpr.field_rules import field_of
 from jaxnets.jaxpr.walk import Operation, Walk
-from jaxnets.layer import Layer
+from jaxnets.layer import Layer, check_layer
 
 
 class ReceptiveField(NamedTuple):
@@ -51,6 +51,7 @@ def receptive_field(model: Layer, x: Any) -> dict[str, ReceptiveField]:
         order of rows and columns, such as a transposed convolution, a convolution after
         upsampling or a pixel shuffle, a loop or attention.
     """
+    check_layer("receptive_field", model)
     if len(getattr(x, "shape", ())) < 3:
         raise LayerError(
             f"receptive_field expects one input (batch, *space, channels), but got "

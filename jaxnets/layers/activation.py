@@ -10,9 +10,10 @@ from jaxnets.dtypes import as_float, float_dtype, wide_dtype
 from jaxnets.errors import LayerError
 from jaxnets.layer import Array, Key, Layer, Params, stateless
 from jaxnets.layers.channels import per_channel
-from jaxnets.layers.checks import check_channels, get_array
+from jaxnets.layers.checks import check_channels, get_array, plain
 
 
+@plain
 def heaviside(x: Array) -> Array:
     """The Heaviside step function, for threshold units: 1.0 where x > 0, else 0.0."""
     return (x > 0).astype(float_dtype(x.dtype))

@@ -1,17 +1,38 @@
 """Checks of the arguments of layers."""
 
-from collections.abc import Sequence
-from typing import Any, Literal
+from collections.abc import Callable, Sequence
+from functools import wraps
+from typing import Any, Literal, ParamSpec, TypeVar
 
 import jax.numpy as jnp
 import numpy as np
 
 from jaxnets.checks import as_integer, as_integers
 from jaxnets.errors import LayerError
-from jaxnets.layer import Array, Key, Params, State
+from jaxnets.layer import Array, Key, Layer, Params, State
 
 Padding = Literal["SAME", "VALID"] | Sequence[tuple[int, int]]
 TimePadding = Padding | Literal["CAUSAL"]  # for layers that may have time as their only axis
+P = ParamSpec("P")
+R = TypeVar("R")
+
+
+def plain(function: Callable[P, R]) -> Callable[P, R]:
+    """A function of an array, which says so if it is called as the constructor of a layer is."""
+    name = function.__name__
+
+    @wraps(function)
+    def of_array(*arguments: P.args, **options: P.kwargs) -> R:
+        x = arguments[0] if arguments else options.get("x")
+        if x is None or isinstance(x, int | str | Layer):
+            got = "nothing" if x is None else "a layer" if isinstance(x, Layer) else repr(x)
+            raise LayerError(
+                f"{name} expects an array, but got {got}; among layers, write {name} without "
+                f"parentheses, as in serial({name}, ...)"
+            )
+        return function(*arguments, **options)
+
+    return of_array
 
 
 def per_axis(layer: str, axes: int, **sizes: Any) -> list[tuple[int, ...]]:

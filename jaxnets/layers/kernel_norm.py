@@ -8,7 +8,7 @@ import jax.numpy as jnp
 from jaxnets.dtypes import wide_dtype
 from jaxnets.errors import LayerError
 from jaxnets.keys import stream
-from jaxnets.layer import Array, Key, Layer, Params, State
+from jaxnets.layer import Array, Key, Layer, Params, State, check_layer
 from jaxnets.layers.channels import per_channel
 from jaxnets.layers.checks import get_array
 
@@ -24,6 +24,7 @@ def weight_norm(layer: Layer) -> Layer:
     Raises:
       LayerError: a layer whose params have no kernel, as a network; wrap the layers in it.
     """
+    check_layer("weight_norm", layer)
 
     def init(key: Key, x: Any) -> tuple[Params, State]:
         params, state = layer.init(key, x)
@@ -56,6 +57,7 @@ def spectral_norm(layer: Layer) -> Layer:
     Raises:
       LayerError: a layer whose params have no kernel, as a network; wrap the layers in it.
     """
+    check_layer("spectral_norm", layer)
 
     def init(key: Key, x: Any) -> tuple[Params, State]:
         params, state = layer.init(key, x)

@@ -11,7 +11,7 @@ from jaxnets import lowering
 from jaxnets.dtypes import as_array, as_float, wide_dtype
 from jaxnets.errors import LayerError
 from jaxnets.layer import Array, Key, Layer, Params, State
-from jaxnets.layers.checks import Padding, as_padding, check_pixels, per_axis, require_key
+from jaxnets.layers.checks import Padding, as_padding, check_pixels, per_axis, plain, require_key
 from jaxnets.layers.defaults import MAX_POOL
 from jaxnets.layers.recurrent.over_time import lowest
 from jaxnets.layers.windows import Pairs, Windows, image_of, over_windows
@@ -145,6 +145,7 @@ def stochastic_pool(
     return Layer(init, apply)
 
 
+@plain
 def global_max_pool(x: Array) -> Array:
     """The largest value over all spatial axes: (batch, *space, channels) to (batch, channels).
 
@@ -158,6 +159,7 @@ def global_max_pool(x: Array) -> Array:
     return x.max(tuple(range(1, x.ndim - 1)))
 
 
+@plain
 def global_avg_pool(x: Array) -> Array:
     """The mean over all spatial axes: (batch, *space, channels) to (batch, channels).
 

@@ -10,8 +10,10 @@ from jaxnets.dtypes import as_float, wide_dtype
 from jaxnets.errors import LayerError
 from jaxnets.layer import Array
 from jaxnets.layers.channels import per_channel
+from jaxnets.layers.checks import plain
 
 
+@plain
 def flatten(x: Array, start: int = 1) -> Array:
     """Merges all axes from `start` on, by default all but the batch: to (batch, features).
 

@@ -108,9 +108,10 @@ def as_arrays(where: str, name: str, tree: Any) -> Any:
 def check_parts(model: Any, optimizer: Any, compute_dtype: Any, **functions: Any) -> None:
     """Refuse arguments of `make_train_step` that have the wrong type."""
     if not isinstance(model, Layer):
+        called = f"call it, {_name_of(model)}(...), or " * inspect.isfunction(model)
         raise TypeError(
-            f"make_train_step expects a model, a Layer, but got {_short_repr(model)}; combine "
-            "layers with serial(...)"
+            f"make_train_step expects a model, a Layer, but got {_short_repr(model)}; {called}"
+            "combine layers with serial(...)"
         )
     check_optimizer("make_train_step", optimizer)
     for name, (function, cure) in functions.items():

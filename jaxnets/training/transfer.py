@@ -7,7 +7,7 @@ import jax
 import optax
 
 from jaxnets.errors import LayerError, RunError
-from jaxnets.layer import Key, Layer, Params, State
+from jaxnets.layer import Key, Layer, Params, State, check_layer
 from jaxnets.trees import Names, check_names, flatten_names, matches, unflatten_names
 
 
@@ -91,7 +91,11 @@ def inference_mode(layer: Layer) -> Layer:
 
     Batch norm uses its running statistics and does not update them; dropout is the identity. The
     params still get gradients: to freeze them, use `partition_by_name`.
+
+    Raises:
+      LayerError: what is passed is not a layer.
     """
+    check_layer("inference_mode", layer)
 
     def apply(
         params: Params, state: State, x: Any, *, key: Key | None = None, train: bool = False

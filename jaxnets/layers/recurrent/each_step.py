@@ -7,7 +7,7 @@ import jax
 import numpy as np
 
 from jaxnets.errors import LayerError
-from jaxnets.layer import Key, Layer, Params, State
+from jaxnets.layer import Key, Layer, Params, State, check_not_constructor
 from jaxnets.padded import Padded, expect_steps, refuse_state, repad, unpad, with_valid_steps
 
 
@@ -27,7 +27,11 @@ def each_step(layer: Any) -> Any:
     """
     if not isinstance(layer, Layer):
         if not callable(layer):
-            raise LayerError(f"each_step expects a layer or a function, but got {layer!r}")
+            raise LayerError(
+                f"each_step expects a layer or a function, but got {layer!r}; call it with one, as "
+                "in each_step(dense(10))"
+            )
+        check_not_constructor(layer)
 
         def over_steps(x: Any) -> Any:
             return _split(layer(_merge(x)), x)

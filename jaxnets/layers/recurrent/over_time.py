@@ -6,9 +6,11 @@ import jax.numpy as jnp
 
 from jaxnets.dtypes import as_array, as_float, wide_dtype
 from jaxnets.layer import Array
+from jaxnets.layers.checks import plain
 from jaxnets.padded import expect_steps, over_steps, unpad, without_padding
 
 
+@plain
 def last_step(x: Any) -> Array:
     """Each row's last valid step: (batch, time, ...) to (batch, ...); 0 for an empty row.
 
@@ -28,6 +30,7 @@ def last_step(x: Any) -> Array:
     return jnp.where(over_steps(jnp.asarray(lengths) > 0, steps), steps, 0).astype(values.dtype)
 
 
+@plain
 def mean_over_time(x: Any) -> Array:
     """The mean over each row's valid steps: (batch, time, ...) to (batch, ...); 0 without any.
 
@@ -45,6 +48,7 @@ def mean_over_time(x: Any) -> Array:
     return (total / over_steps(count, total)).astype(values.dtype)
 
 
+@plain
 def max_over_time(x: Any) -> Array:
     """The largest of each row's valid steps: (batch, time, ...) to (batch, ...); 0 without any.
 
