@@ -1,19 +1,22 @@
 """Figures of several networks: metrics with bands over the seeds, and sheets of images."""
 
 from collections.abc import Sequence
-from typing import Any
+from itertools import product
+from typing import Any, NamedTuple
 
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch
+from matplotlib.text import Annotation, Text
 from matplotlib.ticker import MaxNLocator
+from matplotlib.transforms import Bbox
 
 from jaxnets.plot_style import COLOURS
 from jaxnets.training import Progress
 from jaxnets.training.population import spread
 
-__all__ = ["COLOURS", "band", "curves", "legend", "sheet"]
+__all__ = ["COLOURS", "Name", "band", "curves", "legend", "place_names", "sheet"]
 
 
 def curves(
@@ -71,3 +74,57 @@ def sheet(images: np.ndarray, title: str) -> Figure:
     whole = images.transpose(0, 2, 1, 3).reshape(rows * height, columns * width)
     axes.imshow(whole, cmap="gray", vmin=0, vmax=1, interpolation="nearest")
     return figure
+
+
+class Name(NamedTuple):
+    """A name beside a point (x, y) of a map, and options of its text."""
+
+    text: str
+    point: Any
+    options: dict[str, Any]
+
+
+def place_names(axes: Axes, names: Sequence[Name]) -> list[str]:
+    """Write names beside their points so that none lies on another; the first come first.
+
+    A name goes where there is room around its point, further away with a thin line to it.
+
+    Returns:
+      The names for which there was no room.
+    """
+    figure: Any = axes.figure
+    figure.draw_without_rendering()  # the axes take their places
+    points = axes.transData.transform([name.point for name in names])
+    taken = [Bbox.from_bounds(x - 4, y - 4, 8, 8) for x, y in points]
+    return [name.text for name in names if not _place(axes, name, taken)]
+
+
+def _place(axes: Axes, name: Name, taken: list[Bbox]) -> bool:
+    """Whether there is room; if so, the name is written, and its box is taken."""
+    for distance, angle in product((6, 16, 30, 48), (45, 0, -45, 90, -90, 135, 180, -135)):
+        text = _beside(axes, name, distance, np.radians(angle))
+        text.get_window_extent()  # moves the text to its place; with the line's extent
+        box = Text.get_window_extent(text)
+        shown = Bbox.intersection(box, axes.bbox)
+        if shown and np.allclose(shown.extents, box.extents) and not box.count_overlaps(taken):
+            taken.append(box)
+            return True
+        text.remove()
+    return False
+
+
+def _beside(axes: Axes, name: Name, distance: float, angle: float) -> Annotation:
+    """The name at a distance in points from its point; from 10 on, with a line to it."""
+    x, y = round(distance * np.cos(angle), 3), round(distance * np.sin(angle), 3)
+    line = {"arrowstyle": "-", "lw": 0.6, "shrinkA": 0, "color": name.options.get("color")}
+    return axes.annotate(
+        name.text,
+        name.point,
+        (x, y),
+        textcoords="offset points",
+        ha="left" if x > 0 else "right" if x < 0 else "center",
+        va="bottom" if y > 0 else "top" if y < 0 else "center",
+        arrowprops=line if distance > 10 else None,
+        in_layout=False,
+        **name.options,
+    )

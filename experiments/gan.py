@@ -29,7 +29,7 @@ from jaxnets.training import Batch, TrainState
 from jaxnets.training.train_step import Hparams, Sums
 
 GRID = 10  # rows and columns of generated digits
-NAMES = ("generator", "discriminator", "taken_for_real")
+NAMES = ("generator_loss", "discriminator_loss", "fraction_taken_for_real")
 
 
 @dataclass(frozen=True)
@@ -131,9 +131,9 @@ class AdversarialStep:
         real_logits = self.classify(params["discriminator"], pixels(batch.x), None)
         logits = self.classify(params["discriminator"], fake, None)
         by_example = {
-            "generator": -log_sigmoid(logits),
-            "discriminator": -log_sigmoid(real_logits) - log_sigmoid(-logits),
-            "taken_for_real": logits > 0,
+            "generator_loss": -log_sigmoid(logits),
+            "discriminator_loss": -log_sigmoid(real_logits) - log_sigmoid(-logits),
+            "fraction_taken_for_real": logits > 0,
             "weight": jnp.ones_like(logits),
         }
         return {name: (value * batch.weights).sum() for name, value in by_example.items()}

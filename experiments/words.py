@@ -27,7 +27,7 @@ from matplotlib.figure import Figure
 
 from experiments import command_line, configs, runner
 from experiments.characters import docstrings
-from experiments.figures import COLOURS
+from experiments.figures import COLOURS, Name, place_names
 from experiments.folder import machine
 from jaxnets.data import DataError, Dataset, Split, text
 from jaxnets.files import regular_file
@@ -114,17 +114,20 @@ def draw(vectors: WordVectors, groups: dict[str, list[str]], title: str) -> Figu
     at = dict(zip(words, vectors.plane(words), strict=True))
     figure = Figure(figsize=(10, 8), layout="constrained")
     axes = figure.subplots()
-    drawn: set[str] = set()
+    names: dict[str, Name] = {}
     for number, (key, near) in enumerate(groups.items()):
         colour = COLOURS[number % len(COLOURS)]
-        for word in [w for w in (key, *near) if w not in drawn]:
+        for word in [w for w in (key, *near) if w not in names]:
             axes.scatter(*at[word], color=colour, s=36 if word == key else 10)
             weight, size = ("bold", 13) if word == key else ("normal", 9)
-            offset = {"xytext": (3, 3), "textcoords": "offset points"}
-            axes.annotate(word, at[word], color=colour, fontsize=size, weight=weight, **offset)
-            drawn.add(word)
+            names[word] = Name(
+                word, at[word], {"color": colour, "fontsize": size, "weight": weight}
+            )
     axes.set(title=title, xlabel="first principal axis", ylabel="second principal axis")
     axes.grid(alpha=0.3)
+    left_out = place_names(axes, sorted(names.values(), key=lambda name: name.text not in groups))
+    if left_out:
+        axes.set_title(f"{title} ({len(left_out)} without room for their name)")
     return figure
 
 

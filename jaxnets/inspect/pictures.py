@@ -6,11 +6,14 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from jaxnets.errors import LayerError
-from jaxnets.plot_style import styled
+from jaxnets.plot_style import COLOURS, styled
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
+
+
+SHAPES = "osD^v<>P*X"  # of classes on a map
 
 
 class Filtered(NamedTuple):
@@ -103,23 +106,28 @@ def evidence(images: Any, rows: dict[str, Any], titles: Sequence[str], title: st
 
 @styled
 def embedding(points: Any, share: Any, labels: Any, classes: Sequence[str], title: str) -> "Figure":
-    """Points (n, 2) of two principal components, one colour per class; axes show their share."""
-    from matplotlib import colormaps
+    """Points (n, 2) of two principal components; axes show their share.
+
+    A class has a colour and, since colours repeat after seven, a marker: its name if that is one
+    letter or digit, else a shape.
+    """
     from matplotlib.figure import Figure
 
     points, labels = np.asarray(points), np.asarray(labels)
     figure = Figure(figsize=(8, 6.5), layout="constrained")
     axes = figure.subplots()
+    named = all(len(name) == 1 and name.isalnum() for name in classes)
     for number, name in enumerate(classes):
         members = points[labels == number]
-        colour = colormaps["tab10"](number % 10)
-        axes.scatter(*members.T, s=10, alpha=0.7, color=colour, label=name)
+        marker = f"${name}$" if named else SHAPES[number % len(SHAPES)]
+        look = {"marker": marker, "s": 36 if named else 16, "lw": 0.3 if named else 0}
+        axes.scatter(*members.T, color=COLOURS[number % len(COLOURS)], label=name, **look)
     first, second = (
         f"component {i} ({part:.0%} of the variance)" for i, part in enumerate(share, 1)
     )
     axes.set(xlabel=first, ylabel=second, title=title)
     axes.grid(alpha=0.3)
-    axes.legend(title="class", markerscale=2, loc="upper left", bbox_to_anchor=(1, 1))
+    axes.legend(title="class", markerscale=1.5, loc="upper left", bbox_to_anchor=(1, 1))
     return figure
 
 
