@@ -1,5 +1,5 @@
 // The output map with its points, the curve of the losses, and the maps of all seeds.
-import { classColour, css, decode, theme, tiles } from "./colours.js";
+import { classColour, css, decode, inkOn, mark, theme, tiles } from "./colours.js";
 
 const $ = (id) => document.getElementById(id);
 const POINTS = 600; // of the curve, at most; then every second one is dropped
@@ -27,6 +27,7 @@ function points(start, test) {
   const scale = width / 12, classes = start.classes.length;
   start.x.forEach(([x1, x2], i) => {
     if (i >= start.count && !test) return;
+    if (classes > 2) return marked(context, (x1 + 6) * scale, (6 - x2) * scale, start.y[i], start.classes, i >= start.count);
     context.beginPath();
     context.arc((x1 + 6) * scale, (6 - x2) * scale, 3, 0, 7);
     context.fillStyle = classes ? classColour(start.y[i], classes) : css(start.y[i]);
@@ -39,13 +40,33 @@ function points(start, test) {
   return canvas;
 }
 
+// A point of one of several classes: a disc with the mark of the class, so that it does not need its colour.
+function marked(context, x, y, label, names, test) {
+  context.beginPath();
+  context.arc(x, y, 6, 0, 7);
+  context.fillStyle = classColour(label, names.length);
+  context.fill();
+  context.strokeStyle = test ? "#000" : "#fff";
+  context.lineWidth = 1;
+  context.stroke();
+  context.font = "bold 9px sans-serif";
+  context.textAlign = "center";
+  context.textBaseline = "middle";
+  context.fillStyle = inkOn(label);
+  context.fillText(mark(label, names), x, y + 0.5);
+}
+
 // The names of classes with their colours; without names, the scale of values is enough.
 export function legend({ classes, options }) {
   const named = classes.length > 2 || options.data === "own" || options.data.startsWith("mnist");
   $("legend").replaceChildren(...(named ? classes : []).map((name, label) => {
     const item = document.createElement("span"), swatch = document.createElement("i");
     swatch.style.background = classColour(label, classes.length);
-    item.append(swatch, name);
+    if (classes.length > 2) {
+      swatch.textContent = mark(label, classes);
+      swatch.style.color = inkOn(label);
+    }
+    item.append(swatch, swatch.textContent === name ? "" : name);
     return item;
   }));
   $("key").hidden = classes.length > 2;
@@ -74,7 +95,9 @@ export function curve(frame) {
     if (history.length > POINTS) history = history.filter((_, i) => i % 2 === 0);
   }
   const canvas = $("curve"), context = canvas.getContext("2d"), { width, height } = canvas;
-  const top = Math.max(0.1, ...history.map((h) => Math.min(h.high, 2)).filter(Number.isFinite)), end = Math.max(step, 1);
+  const now = history.at(-1), highest = Math.max(0, ...history.flatMap((h) => [h.high, h.train]).filter(Number.isFinite));
+  // The axis has all losses up to 2, and the last ones whatever they are; of the others, an arrow tells the largest.
+  const top = Math.max(0.1, Math.min(highest, 2), ...[now.high, now.train].filter(Number.isFinite)), end = Math.max(step, 1);
   const x = (h) => (h.step / end) * width, y = (v) => height - 2 - (Math.min(v, top) / top) * (height - 6);
   context.clearRect(0, 0, width, height);
   if (scores[1].length > 1) {
@@ -93,6 +116,10 @@ export function curve(frame) {
     context.stroke();
   }
   context.setLineDash([]);
+  context.fillStyle = theme("--dim");
+  context.font = "11px sans-serif";
+  context.textAlign = "right";
+  context.fillText(top.toFixed(2) + (highest > top ? `  \u25b2 to ${highest.toPrecision(3)}` : ""), width - 2, 11);
 }
 
 // The side of a seed's map and the maps per row.

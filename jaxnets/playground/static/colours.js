@@ -1,7 +1,8 @@
 // Colours of values from -1 (orange) over 0 to 1 (blue), of classes, and maps of bytes drawn with them.
 const STOPS = [[245, 147, 34], [232, 234, 235], [8, 119, 189]], CHANCE = STOPS[1];
-const CLASSES = [[31, 119, 180], [255, 127, 14], [44, 160, 44], [214, 39, 40], [148, 103, 189],
-  [140, 86, 75], [227, 119, 194], [110, 110, 110], [165, 165, 20], [23, 190, 207]];
+// Okabe & Ito 2008, and two that the colour-blind can tell from them.
+const CLASSES = [[0, 114, 178], [213, 94, 0], [0, 158, 115], [204, 121, 167], [230, 159, 0],
+  [86, 180, 233], [0, 0, 0], [240, 228, 66], [153, 51, 255], [102, 51, 0]];
 const mix = (a, b, t) => a.map((c, i) => Math.round(c + (b[i] - c) * t));
 const text = ([r, g, b]) => `rgb(${r},${g},${b})`;
 
@@ -19,6 +20,9 @@ const DISCRETE = Object.fromEntries(Object.entries(PALETTES).map(([n, palette]) 
 export const css = (value) => text(VALUES[Math.max(0, Math.min(255, Math.round(127.5 * (1 + value))))]);
 // The colour of a label, of so many classes.
 export const classColour = (label, classes) => (classes > 2 ? text(CLASSES[label]) : css(2 * label - 1));
+// The mark of a class on its points: its name if that is one character, else its number.
+export const mark = (label, names) => (names.every((name) => name.length === 1) ? names[label] : `${label}`);
+export const inkOn = (label) => (CLASSES[label][0] * 0.3 + CLASSES[label][1] * 0.6 + CLASSES[label][2] * 0.1 > 120 ? "#000" : "#fff");
 
 export const decode = (encoded) => Uint8Array.from(atob(encoded), (c) => c.charCodeAt(0));
 
