@@ -19,8 +19,8 @@ from matplotlib.figure import Figure
 from experiments import command_line, configs
 from experiments.folder import open_folder, write_figure
 from experiments.photographs import fit_within, load_photo
-from experiments.terminal import tracked
 from jaxnets import data
+from jaxnets.command_line.progress import tracked
 from jaxnets.data import augment
 from jaxnets.keys import stream
 from jaxnets.training.train_step import Augment

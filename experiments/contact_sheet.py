@@ -13,7 +13,7 @@ import tyro
 from PIL import Image, ImageDraw
 
 from experiments import command_line
-from experiments.terminal import tracked
+from jaxnets.command_line.progress import tracked
 from jaxnets.files import atomic_write
 from jaxnets.training import RunError
 

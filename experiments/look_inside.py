@@ -28,8 +28,8 @@ from matplotlib.figure import Figure
 from experiments import command_line, configs
 from experiments.folder import open_folder, write_figure
 from experiments.photographs import apply_filters, fit_within, load_photo, resize
-from experiments.terminal import tracked
 from jaxnets import Layer, data, losses, models, scale_pixels
+from jaxnets.command_line.progress import tracked
 from jaxnets.data import Dataset
 from jaxnets.inspect import (
     activations,

@@ -29,7 +29,7 @@ from matplotlib.figure import Figure
 from experiments import command_line, configs, runner
 from experiments.folder import machine, write_figure
 from jaxnets import Layer, data, dense, dropout, flatten, losses, metrics, scale_pixels, serial
-from jaxnets.training import TrainStep, evaluate, make_train_step
+from jaxnets.training import TrainStep, console, evaluate, make_train_step
 from jaxnets.training.population import spread
 from jaxnets.training.search import (
     Problem,
@@ -125,7 +125,9 @@ def search(
     }
     outcomes = {}
     for name, run_search in searches.items():
-        results = run_search(problem, SPACE, path=run.folder / f"{name}-{seed}.jsonl")
+        with console() as shown:
+            path = run.folder / f"{name}-{seed}.jsonl"
+            results = run_search(problem, SPACE, path=path, report=shown)
         drawn = draw(run, results, f"{name}-{seed}", f"{TITLES[name]}, seed {seed}")
         figures.update(drawn if seed == 0 else {})  # more would not fit into the report
         state = retrain(problem, results.best, key=key).train_state

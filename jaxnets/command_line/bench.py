@@ -15,6 +15,7 @@ import tyro
 
 from jaxnets import data, losses, models
 from jaxnets.command_line.info import processor
+from jaxnets.command_line.progress import tracked
 from jaxnets.command_line.ranges import check_range
 from jaxnets.compose import serial
 from jaxnets.errors import RunError
@@ -110,7 +111,7 @@ def take_turns(run: Run, steps: int, rounds: int) -> tuple[np.ndarray, np.ndarra
     params = jax.tree.map(jnp.copy, run.train_state.params["mlp"])
     by_hand = params, optax.adam(LEARNING_RATE).init(params)
     seconds = []
-    for number in range(rounds + 1):
+    for number in tracked(range(rounds + 1), "compiling, then rounds"):
         rows = batches(run, steps)
         (run, _), chunk_seconds = timed(lambda run=run: advance(run, run.step + steps))
         (by_hand, values), scan_seconds = timed(

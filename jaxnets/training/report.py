@@ -168,8 +168,15 @@ def _line(progress: Progress) -> str:
 
 
 def _format_metrics(metrics: dict[str, float]) -> str:
-    numbers = {name: value for name, value in metrics.items() if isinstance(value, float)}
-    return "  ".join(f"{name} {value:.4f}" for name, value in numbers.items())
+    """The metrics that are numbers; of a population, their means over the finite members."""
+    parts = []
+    for name, value in metrics.items():
+        if isinstance(value, float):
+            parts.append(f"{name} {value:.4f}")
+        elif np.ndim(value) == 1:
+            finite = np.asarray(value)[np.isfinite(value)]
+            parts.append(f"mean {name} {finite.mean() if len(finite) else math.nan:.4f}")
+    return "  ".join(parts)
 
 
 def _format_speed(progress: Progress) -> str:

@@ -1,0 +1,26 @@
+"""Progress of loops that take more than a few seconds and are not training."""
+
+import sys
+from collections.abc import Collection, Iterator
+from typing import TypeVar
+
+Item = TypeVar("Item")
+
+
+def tracked(items: Collection[Item], doing: str) -> Iterator[Item]:
+    """The items; with a bar on a terminal, and elsewhere one line before the first.
+
+    The bar is drawn between the items only, so that it takes no time from what is measured.
+    """
+    if not sys.stdout.isatty():
+        print(f"{doing}: {len(items)} steps", flush=True)
+        yield from items
+        return
+    from rich.progress import Progress
+
+    with Progress(auto_refresh=False) as display:
+        task = display.add_task(doing, total=len(items))
+        display.refresh()
+        for item in items:
+            yield item
+            display.update(task, advance=1, refresh=True)
