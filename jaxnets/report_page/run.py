@@ -77,8 +77,10 @@ def run_page(
 def compare_runs(folders: Sequence[str | Path]) -> str:
     """A page that compares runs: their results, curves and different options, side by side.
 
+    It is one HTML file below 500 KB that requests nothing from anywhere.
+
     Raises:
-      RunError: there is no folder, or one does not hold a run.
+      RunError: there is no folder, one does not hold a run, or the page would be larger.
       JSONError: a file in one is damaged.
     """
     runs = [read_facts(Path(folder)) for folder in folders]
@@ -91,7 +93,13 @@ def compare_runs(folders: Sequence[str | Path]) -> str:
         ("Different options", _differences(logs, [_options(run) for run in runs])),
     ]
     title = "Comparison of " + ", ".join(logs)
-    return page(f"{title} ({len(ended)} not complete)" if ended else title, note, sections)
+    whole = page(f"{title} ({len(ended)} not complete)" if ended else title, note, sections)
+    if (size := len(whole.encode())) >= BYTES:
+        raise RunError(
+            f"report expects runs that fit on a page of {BYTES // 1000} kB, but these {len(runs)} "
+            f"need {size / 1000:,.0f} kB; compare fewer at once"
+        )
+    return whole
 
 
 def _lead(run: Facts) -> str:

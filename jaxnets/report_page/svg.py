@@ -9,7 +9,8 @@ import numpy as np
 
 WIDTH, HEIGHT = 480, 270
 LEFT, RIGHT, TOP, BOTTOM = 58, 22, 12, 44
-MOST_POINTS = 240
+MOST_POINTS = 240  # of a line
+MOST_OF_ALL = 4800  # of all lines of a chart
 
 
 class Line(NamedTuple):
@@ -36,7 +37,8 @@ def chart(
 
     NaN and infinite values are left out. With `square`, both axes run from 0 to 1.
     """
-    lines = [_thinned(line) for line in lines]
+    most = min(MOST_POINTS, max(2, MOST_OF_ALL // max(1, len(lines))))
+    lines = [_thinned(line, most) for line in lines]
     xs, ys = (_finite(np.concatenate([np.ravel(line[i]) for line in lines])) for i in (1, 2))
     if not len(xs) or not len(ys):
         return f"<p>{escape(title)}: no finite value.</p>"
@@ -160,11 +162,11 @@ def _finite(values: np.ndarray) -> np.ndarray:
     return values[np.isfinite(values)]
 
 
-def _thinned(line: Line) -> Line:
-    """The line with at most `MOST_POINTS` points, each the mean of as many neighbours."""
+def _thinned(line: Line, most: int) -> Line:
+    """The line with at most `most` points, each the mean of as many neighbours."""
     x, y = np.asarray(line.x, np.float64), np.asarray(line.y, np.float64)
     y = np.where(np.isfinite(y), y, np.nan)
-    each = -(-len(x) // MOST_POINTS)
+    each = -(-len(x) // most)
     if each > 1:
         starts = np.arange(0, len(x), each)
         counts = np.diff(np.append(starts, len(x)))

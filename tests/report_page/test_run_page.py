@@ -83,8 +83,13 @@ def test_a_page_of_noise_stays_below_500_kb_and_requests_nothing(tmp_path):
         network=Network(model, params, shown.x),
         pictures={"large": b"x" * 400_000, "small": b"y" * 1000},
     )
-    assert len(page.encode()) < 500_000
     assert "large is too large for this page" in page and 'alt="Figure: small"' in page
+    assert_small_and_alone(page)
+
+
+def assert_small_and_alone(page):
+    """The page is below 500 KB, and requests nothing from anywhere."""
+    assert len(page.encode()) < 500_000
     for tag, attributes in Elements(page).elements:
         assert tag not in ("link", "iframe", "object", "embed", "base", "form", "video", "audio")
         for name in ("src", "href", "srcset", "action", "data", "poster"):
@@ -219,6 +224,21 @@ def test_comparing_runs_shows_their_results_and_only_the_different_options(tmp_p
     assert "second: Unfinished after 30 of 40 steps" in page
     assert '<tr><th scope="row">learning rate<td>-<td>0.5' in page
     assert '<th scope="row">epochs' not in page
+
+
+@pytest.mark.parametrize("runs", [2, 60])
+def test_a_page_that_compares_runs_stays_below_500_kb_and_requests_nothing(tmp_path, runs):
+    """Also of many runs that are long, differ in every option, and have outside's names."""
+    log = [record(step, 1 / step, steps=1000, validation={"loss": 1.0}) for step in range(1, 1001)]
+    many = {f"option_{i}": "https://example.org" for i in range(30)}
+    folders = []
+    for number in range(runs):
+        run = RUN | {"config": {name: f"{value}/{number}" for name, value in many.items()}}
+        where = tmp_path / f"run number {number:03}"
+        folders.append(folder(where, run=run, result=RESULT, log=log if number < 2 else log[::40]))
+    page = compare_runs(folders)
+    assert page.count('class="line s0') > 1 and "run number 001" in page
+    assert_small_and_alone(page.replace("https://example.org", ""))
 
 
 def test_what_is_no_run_is_refused_in_one_line(tmp_path):
