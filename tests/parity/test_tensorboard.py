@@ -1,12 +1,15 @@
 """What TensorBoard itself reads from the files of `training.tensorboard`."""
 
 import io
+import re
+from pathlib import Path
 
 import jax
 import numpy as np
 import optax
 import pytest
 from PIL import Image
+from small_mnist import write_mnist
 
 from jaxnets import dense, losses
 from jaxnets.training import RunError, fit, make_train_step, scalars, tensorboard
@@ -62,6 +65,23 @@ def test_tensorboard_reads_the_images(run):
     np.testing.assert_array_equal(Image.open(io.BytesIO(event.encoded_image_string)), picture)
     grey = np.asarray(Image.open(io.BytesIO(read.Images("grey")[0].encoded_image_string)))
     assert set(grey.ravel().tolist()) == {128}
+
+
+def test_the_listing_of_the_documentation_writes_what_its_page_says(tmp_path, monkeypatch):
+    page = Path(__file__).parents[2] / "docs" / "tools.md"
+    listing = re.search(
+        r'^```python title="needs the extra tensorboard"\n(.*?)^```',
+        page.read_text("utf-8"),
+        re.M | re.S,
+    )[1]
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("JAXNETS_DATA_DIR", str(write_mnist(tmp_path, train=5_500, test=100)))
+    with jax.numpy_rank_promotion("allow"):  # as for a reader
+        exec(listing, {})
+    read = accumulator.EventAccumulator(str(tmp_path / "runs" / "board")).Reload()
+    assert {"train/loss", "train/accuracy", "validation/loss"} < {*read.Tags()["scalars"]}
+    assert {*read.Tags()["histograms"]} == {"head/kernel", "head/bias"}
+    assert read.Tags()["images"] == ["digits/first"]
 
 
 def test_what_is_no_image_is_refused(tmp_path):
