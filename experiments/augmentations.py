@@ -67,7 +67,7 @@ def contact_sheet(picture: np.ndarray, other: np.ndarray, title: str, seed: int)
     y = jnp.array([0, 1] * DRAWS)
     rows = {}
     parts = augmentations(min(picture.shape[:2]))
-    for name, part in tracked(parts.items(), title):
+    for name, part in tracked(parts.items(), title.partition(",")[0].lower()):
         drawn, _ = jax.jit(part)(stream(jax.random.key(seed), name), x, y)
         rows[name] = [picture, *np.asarray(drawn[1::2])]
 

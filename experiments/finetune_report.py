@@ -15,7 +15,11 @@ def draw(results: dict[str, dict[str, Any]], seeds: int) -> Figure:
     """Test accuracy against images per class, a panel per direction and a line per method."""
     figure = Figure(figsize=(14, 5.6), layout="constrained")
     figure.suptitle("Training on few images: fine-tuning and from scratch")
-    panels = np.atleast_1d(figure.subplots(1, len(results)))
+    panels = np.atleast_1d(figure.subplots(1, len(results), sharey=True))
+    rows = [row for by_count in results.values() for row in by_count.values()]
+    least = min(100 * row[method]["mean"] for row in rows for method in COLOURS)
+    # an interval over few seeds may end outside of it
+    panels[0].set_ylim(max(0, 10 * (least // 10) - 10), 103)
     for axes, (direction, by_count) in zip(panels, results.items(), strict=True):
         counts = [int(count) for count in by_count]
         for method, colour in COLOURS.items():
@@ -34,9 +38,6 @@ def draw(results: dict[str, dict[str, Any]], seeds: int) -> Figure:
         axes.set_xticks(counts, [str(count) for count in counts])
         axes.minorticks_off()
         axes.margins(x=0.12)
-        least = min(100 * row[method]["mean"] for row in by_count.values() for method in COLOURS)
-        # an interval over few seeds may end outside of it
-        axes.set_ylim(max(0, 10 * (least // 10) - 10), 103)
         axes.grid(alpha=0.3)
     panels[0].set_ylabel("test accuracy (%)", fontsize=13)
     panels[0].legend(fontsize=12, loc="lower right")

@@ -114,8 +114,7 @@ def histogram(axes: Axes, accuracy: np.ndarray) -> None:
     axes.set(xlabel="test accuracy (%)", ylabel="networks")
     axes.set_title("The same network, trained with one seed after another")
     axes.yaxis.set_major_locator(MaxNLocator(integer=True))
-    axes.margins(y=0.3)  # the legend is above the bars
-    axes.legend(loc="upper left")
+    axes.legend(loc="upper center", bbox_to_anchor=(0.5, -0.13), ncols=2)  # beside no bar
 
 
 def experiment(config: Config) -> dict[str, Any]:

@@ -16,9 +16,16 @@ def tracked(items: Collection[Item], doing: str) -> Iterator[Item]:
         print(f"{doing}: {len(items)} steps", flush=True)
         yield from items
         return
-    from rich.progress import Progress
+    from rich.progress import (
+        BarColumn,
+        MofNCompleteColumn,
+        Progress,
+        TextColumn,
+        TimeRemainingColumn,
+    )
 
-    with Progress(auto_refresh=False) as display:
+    columns = TextColumn("{task.description}"), BarColumn(20), MofNCompleteColumn()
+    with Progress(*columns, TimeRemainingColumn(), auto_refresh=False) as display:
         task = display.add_task(doing, total=len(items))
         display.refresh()
         for item in items:

@@ -122,9 +122,15 @@ def console() -> Iterator[Reporter]:
     from rich.console import Console
     from rich.progress import BarColumn, TextColumn
     from rich.progress import Progress as Display
+    from rich.table import Column
 
-    columns = TextColumn("{task.description}"), BarColumn(), TextColumn("{task.fields[metrics]}")
-    with Display(*columns, console=Console()) as display:  # rich's own keeps its first width
+    screen = Console()  # rich's own keeps its first width
+    columns = (  # where the screen is narrow, the bar is short and the end of the metrics is cut
+        TextColumn("{task.description}", table_column=Column(no_wrap=True, min_width=11)),
+        BarColumn(bar_width=max(5, min(40, screen.width - 80))),
+        TextColumn("{task.fields[metrics]}", table_column=Column(no_wrap=True)),
+    )
+    with Display(*columns, console=screen) as display:
         task = display.add_task("compiling", total=None, metrics="")
 
         def report(progress: Progress) -> None:
@@ -137,8 +143,8 @@ def console() -> Iterator[Reporter]:
                 description=f"epoch {progress.epoch}/{progress.epochs}",
                 completed=progress.step,
                 total=progress.steps,
-                metrics=f"{_format_metrics(progress.train)}  {_format_speed(progress)}  "
-                f"{progress.seconds_left:.0f} s left",
+                metrics=f"{progress.seconds_left:.0f} s left  {_format_metrics(progress.train)}  "
+                f"{_format_speed(progress)}",
             )
 
         yield report

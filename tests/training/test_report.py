@@ -2,6 +2,7 @@
 
 import io
 import json
+import re
 import sys
 
 import numpy as np
@@ -82,6 +83,28 @@ def test_off_a_terminal_each_epoch_is_one_plain_line(capsys):
     )
 
 
+def test_of_a_population_a_line_has_the_mean_of_each_metric_over_finite_members(capsys):
+    train = {"loss": np.array([1.0, np.nan, 2.0]), "accuracy": np.full(3, np.nan)}
+    with console() as report:
+        report(DONE._replace(train=train, validation=None))
+    line = "epoch 2/4  mean loss 1.5000  mean accuracy nan  12,346 samples/s\n"
+    assert capsys.readouterr().out == line
+
+
+@pytest.mark.parametrize("width", [60, 120])
+def test_on_a_narrow_terminal_the_epoch_and_the_time_left_are_whole(monkeypatch, width):
+    monkeypatch.setattr(sys, "stdout", Terminal())
+    monkeypatch.setenv("TERM", "xterm")
+    monkeypatch.setenv("COLUMNS", str(width))
+    with console() as report:
+        report(HALF)
+    lines = (
+        re.sub(r"\x1b\[[\d;?]*[A-Za-z]", "", sys.stdout.getvalue()).replace("\r", "\n").split("\n")
+    )
+    (line,) = {line.rstrip() for line in lines if line.startswith("epoch")}
+    assert line.startswith("epoch 2/4") and "3 s left  loss 0.2500" in line and len(line) <= width
+
+
 class Terminal(io.StringIO):
     def isatty(self):
         return True
@@ -96,7 +119,7 @@ def test_on_a_terminal_the_display_shows_the_progress(monkeypatch):
             report(progress)
     shown = sys.stdout.getvalue()
     assert "epoch 2/4" in shown
-    assert "loss 0.2500  accuracy 0.9000  12,346 samples/s  3 s left" in shown
+    assert "3 s left  loss 0.2500  accuracy 0.9000  12,346 samples/s" in shown
     assert "validation loss 0.5000  accuracy 0.8000  12,346 samples/s" in shown
     assert "\x1b[2K" in shown  # a line is redrawn
 
