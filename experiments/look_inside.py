@@ -176,6 +176,7 @@ def look_at_digits(config: Config, view: View) -> dict[str, Figure]:
     title = f"{weights}\nthe pixels that the highest score depends on"
     figures["evidence"] = pictures.evidence(digits[few] / 255, heatmaps, titles, title)
 
+    print(f"computing the outputs of {len(x):,} digits", flush=True)
     features = activations(model, params, state, x)[view.features]
     points, _, share = principal_components(features)
     title = f"{weights}\noutputs of the layer {view.features} for {len(x):,} test digits, in 2-D"
@@ -209,6 +210,7 @@ def experiment(config: Config) -> None:
     """Apply the hand-made filters to the photograph, then draw the views of the network."""
     photo, view = load_photo(config.photo), VIEWS[config.model]
     folder, _ = open_folder("look_inside", config)
+    print("applying the hand-made filters", flush=True)
     small = fit_within(photo, 240)
     title = "Hand-made filters, each a convolution with 3 x 3 weights"
     figures = {"filters_by_hand": pictures.gallery(small, apply_filters(small), title)}
@@ -216,7 +218,7 @@ def experiment(config: Config) -> None:
         figures |= look_at_digits(config, view)
     else:
         figures |= look_at_photo(config, view, photo)
-    for name, figure in figures.items():
+    for name, figure in tracked(figures.items(), "writing pictures"):
         write_figure(folder / f"{name}.png", figure)
     print(f"{', '.join(f'{name}.png' for name in figures)} are in {folder}")
 

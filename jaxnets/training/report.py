@@ -174,15 +174,8 @@ def _line(progress: Progress) -> str:
 
 
 def _format_metrics(metrics: dict[str, float]) -> str:
-    """The metrics that are numbers; of a population, their means over the finite members."""
-    parts = []
-    for name, value in metrics.items():
-        if isinstance(value, float):
-            parts.append(f"{name} {value:.4f}")
-        elif np.ndim(value) == 1:
-            finite = np.asarray(value)[np.isfinite(value)]
-            parts.append(f"mean {name} {finite.mean() if len(finite) else math.nan:.4f}")
-    return "  ".join(parts)
+    numbers = {name: value for name, value in metrics.items() if isinstance(value, float)}
+    return "  ".join(f"{name} {value:.4f}" for name, value in numbers.items())
 
 
 def _format_speed(progress: Progress) -> str:
