@@ -1,14 +1,12 @@
 """Figures of several networks: metrics with bands over the seeds, and sheets of images."""
 
 from collections.abc import Sequence
-from itertools import product
 from typing import Any, NamedTuple
 
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch
-from matplotlib.text import Annotation, Text
 from matplotlib.ticker import MaxNLocator
 from matplotlib.transforms import Bbox
 
@@ -96,35 +94,56 @@ def place_names(axes: Axes, names: Sequence[Name]) -> list[str]:
     figure.draw_without_rendering()  # the axes take their places
     points = axes.transData.transform([name.point for name in names])
     taken = [Bbox.from_bounds(x - 4, y - 4, 8, 8) for x, y in points]
-    return [name.text for name in names if not _place(axes, name, taken)]
+    left_out = []
+    for name, point in zip(names, points, strict=True):
+        size = _size(axes, name)
+        for offset in OFFSETS:
+            box = _box(point + offset * figure.dpi / 72, size, offset)
+            if _contains(axes.bbox, box) and not box.count_overlaps(taken):
+                taken.append(box)
+                _write(axes, name, offset)
+                break
+        else:
+            left_out.append(name.text)
+    return left_out
 
 
-def _place(axes: Axes, name: Name, taken: list[Bbox]) -> bool:
-    """Whether there is room; if so, the name is written, and its box is taken."""
-    for distance, angle in product((6, 16, 30, 48), (45, 0, -45, 90, -90, 135, 180, -135)):
-        text = _beside(axes, name, distance, np.radians(angle))
-        text.get_window_extent()  # moves the text to its place; with the line's extent
-        box = Text.get_window_extent(text)
-        shown = Bbox.intersection(box, axes.bbox)
-        if shown and np.allclose(shown.extents, box.extents) and not box.count_overlaps(taken):
-            taken.append(box)
-            return True
-        text.remove()
-    return False
+# From a point to a name, in points: near first, and above and to the right first.
+ANGLES = np.radians((45, 0, -45, 90, -90, 135, 180, -135))
+DIRECTIONS = np.round(np.stack([np.cos(ANGLES), np.sin(ANGLES)], axis=1), 6)
+OFFSETS = np.concatenate([distance * DIRECTIONS for distance in (6, 16, 30, 48)])
 
 
-def _beside(axes: Axes, name: Name, distance: float, angle: float) -> Annotation:
-    """The name at a distance in points from its point; from 10 on, with a line to it."""
-    x, y = round(distance * np.cos(angle), 3), round(distance * np.sin(angle), 3)
+def _size(axes: Axes, name: Name) -> np.ndarray:
+    """The width and the height of a name, in pixels."""
+    text = axes.text(0, 0, name.text, **name.options)
+    size = text.get_window_extent().size
+    text.remove()
+    return size
+
+
+def _box(place: np.ndarray, size: np.ndarray, offset: np.ndarray) -> Bbox:
+    """The name's box: left of its place if the offset is to the left, below it if down."""
+    corner = place + size * (np.sign(offset) - 1) / 2
+    return Bbox([corner, corner + size])
+
+
+def _contains(outer: Any, inner: Bbox) -> bool:
+    shown = Bbox.intersection(outer, inner)
+    return shown is not None and np.allclose(shown.extents, inner.extents)
+
+
+def _write(axes: Axes, name: Name, offset: np.ndarray) -> None:
+    """Write the name; if it is not near its point, with a line to it."""
     line = {"arrowstyle": "-", "lw": 0.6, "shrinkA": 0, "color": name.options.get("color")}
-    return axes.annotate(
+    axes.annotate(
         name.text,
         name.point,
-        (x, y),
+        tuple(offset),
         textcoords="offset points",
-        ha="left" if x > 0 else "right" if x < 0 else "center",
-        va="bottom" if y > 0 else "top" if y < 0 else "center",
-        arrowprops=line if distance > 10 else None,
+        ha=("right", "center", "left")[1 + int(np.sign(offset[0]))],
+        va=("top", "center", "bottom")[1 + int(np.sign(offset[1]))],
+        arrowprops=line if np.hypot(*offset) > 10 else None,
         in_layout=False,
         **name.options,
     )

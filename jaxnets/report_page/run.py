@@ -6,6 +6,7 @@ from html import escape
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from jaxnets.errors import RunError
 from jaxnets.layer import Layer
 from jaxnets.report_page import curves, facts, layers, predictions
 from jaxnets.report_page.facts import Facts, read_facts

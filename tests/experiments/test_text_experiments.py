@@ -3,11 +3,14 @@
 import gzip
 import hashlib
 import json
+from itertools import combinations
 
 import numpy as np
 import pytest
+from matplotlib.figure import Figure
+from matplotlib.text import Text
 
-from experiments import sentiment, sentiment_sets, words
+from experiments import figures, sentiment, sentiment_sets, words
 from jaxnets.data import DataError
 from jaxnets.word_vectors import WordVectors, load_vectors
 
@@ -125,3 +128,18 @@ def test_misuse_of_words_is_refused_before_training(options, message, tmp_path):
         options = {"text": tmp_path / options["text"]}
     with pytest.raises(DataError, match=message):
         words.experiment(words.Config(out=tmp_path / "out", **options))
+
+
+def test_no_name_on_a_map_lies_on_another_and_the_first_come_first():
+    axes = Figure(figsize=(3, 3)).subplots()
+    axes.set(xlim=(-1, 1), ylim=(-1, 1))
+    names = [figures.Name(f"word{i}", (0.01 * i, 0), {"fontsize": 9}) for i in range(40)]
+    left_out = figures.place_names(axes, names)
+    assert left_out and [text.get_text() for text in axes.texts] == [
+        name.text for name in names if name.text not in left_out
+    ]
+    assert "word0" not in left_out and len(axes.texts) > 10
+    axes.figure.draw_without_rendering()  # the texts take their places
+    boxes = [Text.get_window_extent(text) for text in axes.texts]
+    assert not any(a.overlaps(b) for a, b in combinations(boxes, 2))
+    assert all(axes.bbox.contains(*corner) for box in boxes for corner in box.corners())

@@ -241,6 +241,16 @@ def test_a_page_that_compares_runs_stays_below_500_kb_and_requests_nothing(tmp_p
     assert_small_and_alone(page.replace("https://example.org", ""))
 
 
+def test_runs_that_need_a_larger_page_are_refused_in_one_line(tmp_path, monkeypatch):
+    monkeypatch.setattr("jaxnets.report_page.run.BYTES", 9_000)
+    folders = [folder(tmp_path / name, result=RESULT) for name in "ab"]
+    message = (
+        r"^report expects runs that fit on a page of 9 kB, but these 2 need .* kB; compare few"
+    )
+    with pytest.raises(RunError, match=message):
+        compare_runs(folders)
+
+
 def test_what_is_no_run_is_refused_in_one_line(tmp_path):
     with pytest.raises(RunError, match=r"holds no run: it has no run.json; pass the folder of"):
         run_page(tmp_path)
