@@ -36,8 +36,8 @@ class ShardingPlan:
         axis that is free and divides. `sharding_report` lists those that have none.
 
     Raises:
-      RunError: an axis has no positive size, a rule is no such pair or names an unknown axis, or
-        `fsdp` has no axis "batch".
+      RunError: an axis has no positive size or shards nothing, a rule is no such pair or names an
+        unknown axis, or `fsdp` has no axis "batch".
     """
 
     axes: Mapping[str, int]
@@ -45,18 +45,27 @@ class ShardingPlan:
     fsdp: bool = False
 
     def __post_init__(self) -> None:
-        if not isinstance(self.axes, Mapping) or not self.axes:
+        object.__setattr__(self, "axes", _checked_axes(self.axes))
+        if not isinstance(self.rules, Sequence) or isinstance(self.rules, str):
             raise RunError(
-                f"ShardingPlan expects axes by their names, but got {self.axes!r}; write "
-                '{"batch": 8}'
+                f"ShardingPlan expects a list of rules, but got {self.rules!r}; write "
+                '[("fc1/kernel", PartitionSpec(None, "model"))]'
             )
-        axes = {str(name): size for name, size in self.axes.items()}
-        sizes = as_integers("ShardingPlan", error=RunError, **axes)
-        object.__setattr__(self, "axes", dict(zip(axes, sizes, strict=True)))
         object.__setattr__(self, "rules", tuple(map(self._checked, self.rules)))
+        if not isinstance(self.fsdp, bool):
+            raise RunError(
+                f"ShardingPlan expects fsdp to be a bool, but got {self.fsdp!r}; pass True or False"
+            )
         if self.fsdp and BATCH not in self.axes:
             raise RunError(
                 f'ShardingPlan expects an axis "batch" for fsdp, but got {list(self.axes)}; add it'
+            )
+        used = {BATCH, MEMBERS}.union(*(_names(spec) for _, spec in self.rules))
+        if unused := [name for name, size in self.axes.items() if size > 1 and name not in used]:
+            raise RunError(
+                'ShardingPlan expects each axis to be "batch", "members" or in a rule, but got '
+                f"{unused}, over which nothing is sharded; the axis of data parallelism is "
+                '"batch"'
             )
 
     def specs(self, shapes: Any) -> Any:
@@ -100,8 +109,7 @@ class ShardingPlan:
 
     def _with_fsdp(self, leaf: Any, axes: list) -> list:
         """The axes, with the largest free one that divides over "batch"."""
-        used = {name for names in axes for name in as_tuple(names)}
-        if not self.fsdp or leaf.size < SMALL or BATCH in used:
+        if not self.fsdp or leaf.size < SMALL or BATCH in _names(PartitionSpec(*axes)):
             return axes
         free = [
             axis
@@ -121,19 +129,44 @@ class ShardingPlan:
         try:
             pattern, spec = rule
             re.compile(pattern)
+            if not isinstance(spec, PartitionSpec | tuple):
+                raise TypeError(f"{spec!r} is no PartitionSpec")
             spec = PartitionSpec(*spec)
+            names = _names(spec)
+            if len(set(names)) < len(names):
+                raise ValueError("an axis is used twice")
         except (TypeError, ValueError, re.error) as error:
             raise RunError(
                 f"ShardingPlan expects rules (pattern, PartitionSpec), but got {rule!r} ({error}); "
                 'write ("fc1/kernel", PartitionSpec(None, "model"))'
             ) from None
-        unknown = {name for names in spec for name in as_tuple(names)} - self.axes.keys()
-        if unknown or MEMBERS in {name for names in spec for name in as_tuple(names)}:
+        if set(names) - self.axes.keys() or MEMBERS in names:
             raise RunError(
                 f"ShardingPlan expects rules with the axes {[n for n in self.axes if n != MEMBERS]}"
                 f", but {pattern!r} has {spec}; add the axis to axes"
             )
         return pattern, spec
+
+
+def _checked_axes(axes: Any) -> dict[str, int]:
+    """The sizes as Python integers."""
+    if not isinstance(axes, Mapping) or not axes:
+        raise RunError(
+            f'ShardingPlan expects axes by their names, but got {axes!r}; write {{"batch": 8}}'
+        )
+    for name in axes:
+        if not isinstance(name, str) or not name:
+            raise RunError(
+                f"ShardingPlan expects names of axes, but got {name!r} in {axes!r}; write "
+                '{"batch": 8}'
+            )
+    named = {f"axes[{name!r}]": size for name, size in axes.items()}
+    return dict(zip(axes, as_integers("ShardingPlan", error=RunError, **named), strict=True))
+
+
+def _names(spec: PartitionSpec) -> list:
+    """The axes of the mesh in a `PartitionSpec`."""
+    return [name for names in spec for name in as_tuple(names)]
 
 
 def as_tuple(names: Any) -> tuple:

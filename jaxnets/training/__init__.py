@@ -17,11 +17,12 @@ from jaxnets.training.evaluate import evaluate
 from jaxnets.training.exceptions import Interrupted, NonFiniteLoss, PeerLost, SavingFailed
 from jaxnets.training.fit import FitResult, fit
 from jaxnets.training.momentum import momentum
-from jaxnets.training.placement import ShardingReport, sharding_report
+from jaxnets.training.placement import sharding_report
 from jaxnets.training.predict import predict, predict_outputs, predict_proba
 from jaxnets.training.rate_finder import RangeTest, find_learning_rate
 from jaxnets.training.report import Progress, combine, console, json_lines
 from jaxnets.training.run import Run, advance
+from jaxnets.training.shards import ShardingReport
 from jaxnets.training.sinks import TensorBoard, scalars, tensorboard
 from jaxnets.training.start import start_run
 from jaxnets.training.train_step import Batch, TrainState, TrainStep, make_train_step

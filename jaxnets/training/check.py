@@ -9,10 +9,10 @@ from jax.sharding import Mesh
 
 from jaxnets.errors import RunError
 from jaxnets.layer import Layer
-from jaxnets.sharding import BATCH, MEMBERS, ShardingPlan
+from jaxnets.sharding import BATCH, ShardingPlan
 from jaxnets.training.arguments import count
 from jaxnets.training.checkpoint import Checkpoints
-from jaxnets.training.placement import mesh_for
+from jaxnets.training.placement import check_plan, mesh_for
 from jaxnets.training.runners import OneModel, Runner
 from jaxnets.training.source import Remainder
 from jaxnets.training.splits import check_batch
@@ -220,10 +220,5 @@ def check_sharding(
             f"fit expects a batch that {shards} devices divide evenly, but got "
             f"batch_size={batch_size}; use {max(batch_size // shards, 1) * shards}"
         )
-    members = 1 if isinstance(runner, OneModel) else runner.members
-    if members % (shards := plan.axes.get(MEMBERS, 1)):
-        raise RunError(
-            f'the axis "members" expects a population that {shards} devices divide evenly, but got '
-            f"{members} models; use {max(members // shards, 1) * shards}"
-        )
+    check_plan("fit", plan, 1 if isinstance(runner, OneModel) else runner.members)
     return mesh, plan

@@ -1,16 +1,16 @@
 """How the leaves of a train state are sharded, and how much of it each device holds."""
 
-import math
 import warnings
-from typing import Any, NamedTuple
+from typing import Any
 
 import jax
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 from jaxnets.arrays import shape_of
+from jaxnets.checks import as_integers
 from jaxnets.errors import RunError
 from jaxnets.sharding import BATCH, MEMBERS, ShardingPlan, mesh_of, place
-from jaxnets.sharding.plan import SMALL, as_tuple
+from jaxnets.training.shards import ShardingReport, report_of
 from jaxnets.training.train_step import Hparams, TrainState, resolve
 
 WHOLE = PartitionSpec()
@@ -40,14 +40,25 @@ def place_state(where: str, plan: ShardingPlan | None, train_state: Any) -> Any:
     """One model's train state, sharded as the plan says; as it is without a plan."""
     if plan is None:
         return train_state
+    check_plan(where, plan)
+    if (mesh := mesh_for(where, plan)) is None:
+        return train_state
+    return place(train_state, state_shardings(mesh, plan, train_state))
+
+
+def check_plan(where: str, plan: Any, members: int = 1) -> None:
+    """Refuse what is no plan, and a number of models that its axis "members" does not divide."""
     if not isinstance(plan, ShardingPlan):
         raise RunError(
             f"{where} expects sharding=ShardingPlan(...), but got {plan!r}; write "
             'ShardingPlan({"batch": 8})'
         )
-    if (mesh := mesh_for(where, plan)) is None:
-        return train_state
-    return place(train_state, state_shardings(mesh, plan, train_state))
+    if members % (shards := plan.shards(MEMBERS)):
+        cure = f"use {members // shards * shards}" if members > shards else 'use the axis "batch"'
+        raise RunError(
+            f'{where}: the axis "members" expects a population that {shards} devices divide '
+            f"evenly, but got {members} {'model' if members == 1 else 'models'}; {cure}"
+        )
 
 
 def mesh_for(where: str, plan: ShardingPlan) -> Mesh | None:
@@ -74,60 +85,6 @@ def out_shardings(mesh: Mesh | None, train_state: Any) -> dict[str, Any]:
     return {"out_shardings": (jax.tree.map(lambda leaf: leaf.sharding, train_state), whole, whole)}
 
 
-class HeldLeaf(NamedTuple):
-    """An array of a train state, and the part of it that each device holds.
-
-    Attributes:
-      path: its path in the train state, as in "params/fc1/kernel".
-      shape: the shape of the whole array.
-      dtype: its dtype.
-      spec: the axis of the mesh that shards each of its axes.
-      size: bytes of the whole array.
-      held: bytes on each device.
-    """
-
-    path: str
-    shape: tuple[int, ...]
-    dtype: str
-    spec: PartitionSpec
-    size: int
-    held: int
-
-
-class ShardingReport(NamedTuple):
-    """What each device holds of a train state, before anything runs; `print` shows a table.
-
-    Attributes:
-      leaves: every array of the train state.
-      unsharded: the paths of large params that FSDP leaves whole, since no axis divides.
-    """
-
-    leaves: tuple[HeldLeaf, ...]
-    unsharded: tuple[str, ...]
-
-    @property
-    def size(self) -> int:
-        """Bytes of the whole train state."""
-        return sum(leaf.size for leaf in self.leaves)
-
-    @property
-    def held(self) -> int:
-        """Bytes of the train state on each device."""
-        return sum(leaf.held for leaf in self.leaves)
-
-    def __str__(self) -> str:
-        width = max(len(leaf.path) for leaf in self.leaves)
-        lines = [
-            f"{leaf.path:{width}}  {leaf.dtype} {leaf.shape}  {_axes(leaf.spec)}  {leaf.held:,} of "
-            f"{leaf.size:,} bytes"
-            for leaf in self.leaves
-        ]
-        lines.append(f"each device holds {self.held:,} of {self.size:,} bytes")
-        if self.unsharded:
-            lines.append(f"whole, since no axis divides: {', '.join(self.unsharded)}")
-        return "\n".join(lines)
-
-
 def sharding_report(
     train_step: Any,
     x: Any,
@@ -146,8 +103,16 @@ def sharding_report(
       members: the number of members of a population, or None for one model.
 
     Raises:
-      RunError: a rule matches no parameter, or an axis does not divide.
+      RunError: a rule matches no parameter, an axis does not divide, or `x` has no arrays.
     """
+    if members is not None:
+        (members,) = as_integers("sharding_report", error=RunError, members=members)
+    check_plan("sharding_report", plan, members or 1)
+    if not jax.tree.leaves(x) or not all(getattr(leaf, "shape", ()) for leaf in jax.tree.leaves(x)):
+        raise RunError(
+            "sharding_report expects x as arrays (n, ...) or their jax.ShapeDtypeStructs, but got "
+            f"{type(x).__name__}; pass train.x"
+        )
     step, _ = resolve(train_step, hparams)
     x = jax.tree.map(lambda leaf: shape_of(1, leaf), x)
     shapes = jax.eval_shape(step.init, jax.random.key(0), x)
@@ -158,28 +123,6 @@ def sharding_report(
         )
         specs = jax.tree.map(_of_members(plan), specs)
     return report_of(plan, shapes, specs)
-
-
-def report_of(plan: ShardingPlan, shapes: Any, specs: Any) -> ShardingReport:
-    """The report of a train state with these shapes and specs."""
-    held = []
-    for (path, leaf), spec in zip(
-        jax.tree.leaves_with_path(shapes), jax.tree.leaves(specs), strict=True
-    ):
-        size = math.prod(leaf.shape) * leaf.dtype.itemsize
-        shards = math.prod(plan.shards(names) for names in spec)
-        name = jax.tree_util.keystr(path, simple=True, separator="/")
-        held.append(HeldLeaf(name, leaf.shape, str(leaf.dtype), spec, size, size // shards))
-    is_param = "params/" if isinstance(shapes, TrainState) else ""
-    unsharded = [
-        leaf.path
-        for leaf in held
-        if plan.fsdp
-        and leaf.path.startswith(is_param)
-        and not any(BATCH in as_tuple(names) for names in leaf.spec)
-        and math.prod(leaf.shape) >= SMALL
-    ]
-    return ShardingReport(tuple(held), tuple(unsharded))
 
 
 def _warn_of_whole(report: ShardingReport) -> None:
@@ -230,7 +173,3 @@ def _like_params(opt_state: Any, params: Any, specs: Any) -> Any:
 
 def _whole(tree: Any) -> Any:
     return jax.tree.map(lambda _: WHOLE, tree)
-
-
-def _axes(spec: PartitionSpec) -> str:
-    return f"({', '.join(map(str, spec))})" if any(spec) else "whole"

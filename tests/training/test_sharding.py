@@ -151,11 +151,12 @@ def test_an_optimizer_that_stacks_its_params_is_sharded_along_the_same_axes():
 
 
 def test_the_report_says_what_each_device_of_a_pod_holds():
-    report = sharding_report(STEP, DATA[0], ShardingPlan({"batch": 64, "model": 64}, fsdp=True))
+    plan = ShardingPlan({"batch": 64, "model": 64}, [("fc1/bias", PartitionSpec("model"))], True)
+    report = sharding_report(STEP, DATA[0], plan)
     held = {leaf.path: leaf.held for leaf in report.leaves}
     assert held["params/fc1/kernel"] == 32 * 64 * 4 / 64
     assert held["params/head/kernel"] == 64 * 3 * 4  # too small to shard
-    assert report.size - report.held == 2 * 32 * 64 * 4 * 63 / 64
+    assert report.size - report.held == 2 * (32 + 1) * 64 * 4 * 63 / 64
     assert f"each device holds {report.held:,} of {report.size:,} bytes" in str(report)
 
 
@@ -175,12 +176,19 @@ def test_a_run_warns_of_params_that_fsdp_leaves_whole():
     [
         (({},), r"axes by their names, but got \{\}; write"),
         ((2,), "axes by their names, but got 2"),
-        (({"batch": 0},), "batch to be a positive integer, but got 0"),
+        (({"batch": 0},), r"axes\['batch'\] to be a positive integer, but got 0"),
+        (({3: 2},), "names of axes, but got 3"),
+        (({"data": 8},), r"but got \['data'\], over which nothing is sharded; .* \"batch\""),
+        (({"batch": 2}, None), "a list of rules, but got None"),
+        (({"batch": 2}, {"fc1/kernel": COLUMNS}), "a list of rules, but got"),
+        (({"batch": 2}, [], "yes"), "fsdp to be a bool, but got 'yes'"),
         (({"model": 2}, [], True), 'an axis "batch" for fsdp'),
         (({"batch": 2}, [("fc1/kernel", COLUMNS)]), "rules with the axes.*add the axis"),
         (({"members": 2}, [("a", PartitionSpec("members"))]), "rules with the axes"),
         (({"model": 2}, ["fc1"]), "rules .pattern, PartitionSpec., but got 'fc1'"),
         (({"model": 2}, [("(", COLUMNS)]), "rules .pattern, PartitionSpec., but got"),
+        (({"model": 2}, [("a", "model")]), "'model' is no PartitionSpec"),
+        (({"model": 2}, [("a", PartitionSpec("model", "model"))]), "an axis is used twice"),
     ],
 )
 def test_a_wrong_plan_is_refused(arguments, message):
@@ -194,12 +202,31 @@ def test_a_wrong_plan_is_refused(arguments, message):
         (ShardingPlan({"model": 2}, [("fc2/kernel", COLUMNS)]), "'fc2/kernel' matches none of"),
         (ShardingPlan({"model": 2}, [("head/kernel", COLUMNS)]), "cannot be split in 2"),
         (ShardingPlan({"model": 2}, [("head/bias", COLUMNS)]), "at most 1 axes for head/bias"),
-        (ShardingPlan({"members": 2}), '"members" expects a population.*got 1 models'),
+        (ShardingPlan({"members": 2}), '"members" expects a population.*got 1 model;'),
         (8, "sharding=ShardingPlan.*but got 8; pass one"),
     ],
 )
 def test_a_plan_that_does_not_fit_the_run_is_refused(plan, message):
     assert_refused(lambda: train(plan), message)
+
+
+@pytest.mark.parametrize(
+    ("x", "plan", "members", "message"),
+    [
+        (DATA[0], 8, None, "sharding_report expects sharding=ShardingPlan.*but got 8"),
+        (DATA[0], DATA_PARALLEL, 0, "members to be a positive integer, but got 0"),
+        (DATA[0], ShardingPlan({"members": 3}), 4, "3 devices divide evenly, but got 4.*use 3"),
+        (DATA[0], ShardingPlan({"members": 2}), None, 'got 1 model; use the axis "batch"'),
+        (3, DATA_PARALLEL, None, "x as arrays .n, .*but got int; pass train.x"),
+    ],
+)
+def test_a_report_of_what_cannot_be_trained_is_refused(x, plan, members, message):
+    assert_refused(lambda: sharding_report(STEP, x, plan, members=members), message)
+
+
+def test_one_model_is_not_evaluated_over_the_members_of_a_population(one):
+    plan = ShardingPlan({"members": 2})
+    assert_refused(lambda: evaluate(STEP, one.train_state, DATA, sharding=plan), "got 1 model;")
 
 
 def test_devices_and_a_plan_together_are_refused():
