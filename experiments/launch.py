@@ -5,7 +5,8 @@ python -m experiments.launch -n 2 --restarts 3 mnist_mlp --out runs/two --stall-
 
 For trying out what a cluster does; there, srun, mpirun or Kubernetes start the processes with
 `--distributed`. Restarted processes resume the run from its last checkpoint. To resume with another
-number of processes, run the command again with another -n and with --resume.
+number of processes, run the command again with another -n and with --resume. At Ctrl-C or SIGTERM
+all processes stop at the same step and save it; a second Ctrl-C ends them at once.
 """
 
 import argparse
@@ -15,7 +16,9 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from importlib.util import find_spec
 
 from experiments.distributed import LAUNCHED
 
@@ -32,14 +35,26 @@ def main(arguments: Sequence[str] | None = None) -> int:
     config = parser.parse_args(arguments)
     if config.n < 1 or config.restarts < 0:
         parser.error("expected -n of at least 1 and --restarts of at least 0")
+    if not is_module(f"experiments.{config.experiment}"):
+        parser.error(f"expected the name of an experiment, but got {config.experiment!r}")
     resume: list[str] = []
     for attempt in range(config.restarts + 1):
-        statuses = run(config.n, [config.experiment, *config.options, *resume])
-        if attempt == config.restarts or not is_restarted(statuses):
+        statuses, received = run(config.n, [config.experiment, *config.options, *resume])
+        if received or attempt == config.restarts or not is_restarted(statuses):
             break
         print(f"processes ended with {statuses}; restart {attempt + 1}", file=sys.stderr)
         resume = [] if "--resume" in config.options else ["--resume"]
+    if any(statuses) and signal.SIGINT in received:
+        return 130
     return next((abs(status) for status in statuses if status), 0)
+
+
+def is_module(name: str) -> bool:
+    """Whether a module of this name can be imported."""
+    try:
+        return find_spec(name) is not None
+    except (ImportError, ValueError):  # a part of the name is no package
+        return False
 
 
 def is_restarted(statuses: Sequence[int]) -> bool:
@@ -47,28 +62,55 @@ def is_restarted(statuses: Sequence[int]) -> bool:
     return any(statuses) and not any(status in FINAL for status in statuses)
 
 
-def run(count: int, command: Sequence[str]) -> list[int]:
-    """Run all processes until they end; after the first failure, end the others."""
+def run(count: int, command: Sequence[str]) -> tuple[list[int], list[int]]:
+    """Run all processes until they end; after the first failure, end the others.
+
+    Returns their statuses, and the signals that this process received.
+    """
     address = f"localhost:{free_port()}"
-    processes = []
-    for number in range(count):
-        cluster = dict(zip(LAUNCHED, (address, str(count), str(number)), strict=True))
-        words = [sys.executable, "-m", f"experiments.{command[0]}", *command[1:], "--distributed"]
-        processes.append(subprocess.Popen(words, env={**os.environ, **cluster}))
-    handlers = [
-        signal.signal(number, lambda number, _: [p.send_signal(number) for p in processes])
-        for number in (signal.SIGTERM, signal.SIGINT)
-    ]
+    words = [sys.executable, "-m", f"experiments.{command[0]}", *command[1:], "--distributed"]
+    processes: list[subprocess.Popen] = []
+    with forwarded_signals(processes) as received:
+        try:
+            for number in range(count):
+                cluster = dict(zip(LAUNCHED, (address, str(count), str(number)), strict=True))
+                environment = {**os.environ, **cluster}
+                # In a new session, so that Ctrl-C in the terminal does not reach them directly.
+                process = subprocess.Popen(words, env=environment, start_new_session=True)
+                processes.append(process)
+            while any(process.poll() is None for process in processes):
+                if any(process.poll() for process in processes):
+                    end(processes, grace=15.0)
+                time.sleep(0.1)
+        finally:
+            end(processes, grace=0.0)
+    return [process.returncode for process in processes], received
+
+
+@contextmanager
+def forwarded_signals(processes: Sequence[subprocess.Popen]) -> Iterator[list[int]]:
+    """Forward signals to the processes; yields the list of those received.
+
+    The first is forwarded as SIGTERM, JAX's preemption notice, at which all stop at one saved step.
+    """
+    received: list[int] = []
+
+    def forward(number: int, frame: object) -> None:
+        for process in processes:
+            process.send_signal(number if received else signal.SIGTERM)
+        received.append(number)
+
+    hangup = getattr(signal, "SIGHUP", signal.SIGTERM)  # which Windows lacks
+    numbers = (signal.SIGTERM, signal.SIGINT, hangup)
+    handlers = {number: signal.getsignal(number) for number in numbers}
+    handled = {n: handler for n, handler in handlers.items() if handler is not signal.SIG_IGN}
     try:
-        while any(process.poll() is None for process in processes):
-            if any(process.poll() for process in processes):
-                end(processes, grace=15.0)
-            time.sleep(0.1)
+        for number in handled:
+            signal.signal(number, forward)
+        yield received
     finally:
-        end(processes, grace=0.0)
-        for number, handler in zip((signal.SIGTERM, signal.SIGINT), handlers, strict=True):
+        for number, handler in handled.items():
             signal.signal(number, handler)
-    return [process.returncode for process in processes]
 
 
 def end(processes: Sequence[subprocess.Popen], grace: float) -> None:

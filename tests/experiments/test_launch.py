@@ -49,6 +49,20 @@ def test_a_run_that_would_end_the_same_way_is_not_restarted(started, status):
     assert len(lines) == 2
 
 
+def test_ctrl_c_reaches_the_processes_as_sigterm_and_ends_the_run(started):
+    stop = "trap 'echo stopped >> ${0%/*}/log; exit 75' TERM; kill -INT $PPID; sleep 1 & wait"
+    status, lines = started(stop, "--restarts", "1")
+    assert status == 130
+    assert len(lines) == 3 and lines[-1] == "stopped"
+
+
+def test_a_module_that_does_not_exist_is_refused_before_anything_starts(capsys):
+    for name in ("nothing", "mnist_mlp.model", ""):
+        with pytest.raises(SystemExit, match="2"):
+            launch.main(["-n", "2", name])
+        assert f"expected the name of an experiment, but got {name!r}" in capsys.readouterr().err
+
+
 def test_a_finished_run_is_not_restarted():
     assert not launch.is_restarted([0, 0])
     assert launch.is_restarted([0, 76]) and launch.is_restarted([-9, -6])
