@@ -78,6 +78,8 @@ def run(count: int, command: Sequence[str]) -> tuple[list[int], list[int]]:
                 # In a new session, so that Ctrl-C in the terminal does not reach them directly.
                 process = subprocess.Popen(words, env=environment, start_new_session=True)
                 processes.append(process)
+                if received:  # while it was not in the list
+                    process.terminate()
             while any(process.poll() is None for process in processes):
                 if any(process.poll() for process in processes):
                     end(processes, grace=15.0)

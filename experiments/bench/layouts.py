@@ -59,13 +59,18 @@ def experiment(config: Config) -> None:
     for name in config.models:
         for precision in config.precisions:
             records = [r for r in records if (r["model"], r["precision"]) != (name, precision)]
-            records += layouts(name, precision)
+            records = sorted(records + layouts(name, precision), key=_order)
             if config.out is not None:
                 write_json(config.out, {"layouts": records, "machine": machine()})
     wrong = [record for record in records if not is_right(record)]
     print(table(records))
     print(f"{len(records) - len(wrong)} of {len(records)} layouts within their limits")
     sys.exit(1 if wrong else 0)
+
+
+def _order(record: dict[str, Any]) -> tuple[int, int]:
+    """Records of a model, and of a precision, are next to each other."""
+    return list(CASES).index(record["model"]), list(DIFFERENCE).index(record["precision"])
 
 
 def layouts(name: str, precision: str) -> list[dict[str, Any]]:

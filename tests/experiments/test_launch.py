@@ -4,11 +4,13 @@ import signal
 import sys
 from pathlib import Path
 
+import jax
 import pytest
 
-from experiments import launch, mnist_mlp, runner, torture_processes
+from experiments import distributed, launch, mnist_mlp, runner, torture_processes
 from experiments.run_digest import saved_step, temporary_files
 from jaxnets import data
+from jaxnets.training import RunError
 
 EXPERIMENT = """#!/bin/sh
 echo "$JAXNETS_PROCESS of $JAXNETS_PROCESSES: $*" >> {log}
@@ -61,6 +63,23 @@ def test_a_module_that_does_not_exist_is_refused_before_anything_starts(capsys):
         with pytest.raises(SystemExit, match="2"):
             launch.main(["-n", "2", name])
         assert f"expected the name of an experiment, but got {name!r}" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        ValueError("coordinator_address should be defined."),
+        jax.errors.JaxRuntimeError("UNKNOWN: Failed to start RPC server\nat ..."),
+    ],
+)
+def test_a_cluster_that_jax_does_not_find_or_reach_is_an_error_in_one_line(error, monkeypatch):
+    def initialize(**_):
+        raise error
+
+    monkeypatch.setattr(jax.distributed, "initialize", initialize)
+    with pytest.raises(RunError, match=r"expects a cluster .*, but got '[^\n]*'; start") as raised:
+        distributed.initialize()
+    assert str(raised.value).isprintable()
 
 
 def test_a_finished_run_is_not_restarted():
