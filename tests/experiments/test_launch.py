@@ -7,11 +7,13 @@ from pathlib import Path
 import jax
 import pytest
 
-from experiments import distributed, launch, mnist_mlp, runner, torture_processes
+from experiments import distributed, launch, mnist_mlp, runner, torture, torture_processes
 from experiments.run_digest import saved_step, temporary_files
 from jaxnets import data
+from jaxnets.json_files import decode
 from jaxnets.training import RunError
 
+ROOT = Path(launch.__file__).parents[1]
 EXPERIMENT = """#!/bin/sh
 echo "$JAXNETS_PROCESS of $JAXNETS_PROCESSES: $*" >> {log}
 [ $JAXNETS_PROCESS = 0 ] && sleep 0.1 && exit 76
@@ -100,6 +102,13 @@ def test_the_statuses_before_each_restart_are_counted():
     lines = ["processes ended with [-9, 76]; restart 1", "processes ended with [-6, -9]; restart 2"]
     found = torture_processes.ended(lines)
     assert found == {"SIGKILL": 2, "PeerLost": 1, "ended by JAX": 1}
+
+
+def test_the_committed_run_survived_every_kill():
+    result = decode((ROOT / "experiments/results/torture_processes.json").read_text("utf-8"))
+    assert result["right"] and result["config"]["stops"] == result["SIGSTOP"] > 0
+    kills = result[torture.ANY_MOMENT] + result[torture.AT_A_SAVE]
+    assert kills == result["config"]["kills"] == 20
 
 
 def test_the_children_of_a_process_are_found():
