@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import jax
 import pytest
+from matplotlib.figure import Figure
 from small_mnist import write_mnist
 
 from experiments import command_line
@@ -18,12 +19,18 @@ def small_mnist(tmp_path_factory):
     return write_mnist(tmp_path_factory.mktemp("mnist"), train=640, test=200)
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def compile_quickly():
     """Programs that run once on a few examples are not worth optimising."""
     jax.config.update("jax_disable_most_optimizations", True)
     yield
     jax.config.update("jax_disable_most_optimizations", False)
+
+
+@pytest.fixture
+def draw_nothing(monkeypatch):
+    """Figures are files without content; that they are drawn is tested elsewhere."""
+    monkeypatch.setattr(Figure, "savefig", lambda *arguments, **options: None)
 
 
 @pytest.fixture(autouse=True)

@@ -18,6 +18,7 @@ from experiments import command_line
 from experiments.folder import begin, write_figure
 from jaxnets import data
 from jaxnets.files import atomic_append
+from jaxnets.training import Interrupted
 from jaxnets.training.report import write_json
 
 ROOT = Path(command_line.__file__).parents[1]
@@ -135,6 +136,14 @@ write_figure(Path("curves.png"), Figure(figsize=(1, 1)))
 def test_ctrl_c_is_one_line_and_status_130_and_a_second_one_exits_at_once(ended):
     assert ended(raising(KeyboardInterrupt())) == (130, "interrupted; nothing more is saved\n")
     assert signal.getsignal(signal.SIGINT) is not signal.default_int_handler
+
+
+@pytest.mark.parametrize(("number", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 75)])
+def test_an_interrupted_training_is_one_line_and_has_the_status_of_its_signal(
+    ended, number, status
+):
+    message = "interrupted; the run is saved, --resume continues it\n"
+    assert ended(raising(Interrupted(None, number))) == (status, message)
 
 
 def begun(out, *options):

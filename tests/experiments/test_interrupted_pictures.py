@@ -53,6 +53,15 @@ def ends(figure):
     return {round(float(line.get_xdata()[-1]), 9) for line in lines if len(line.get_xdata())}
 
 
+@pytest.fixture
+def small_network(monkeypatch):
+    """A small network in place of the scripts', which take long to compile."""
+    model = serial(scale_pixels(), flatten, ("head", dense(10)))
+    for script in (mnist_mlp, s2):
+        monkeypatch.setattr(script, "model", model)
+
+
+@pytest.mark.usefixtures("small_network")
 @pytest.mark.parametrize(
     ("script", "options"),
     [(mnist_mlp, {}), (mnist_mlp, {"seeds": 2, "strategy": "vmap"}), (s1, {"examples": 600})],
@@ -64,13 +73,6 @@ def test_curves_end_where_the_run_ended_and_titles_say_so(drawn, script, options
     assert figures["curves"].get_suptitle().endswith(AFTER)
     if "confusion" in figures:
         assert title(figures["confusion"]).endswith(AFTER)
-
-
-@pytest.fixture
-def small_network(monkeypatch):
-    """A small network in place of the listing's, which takes a minute to compile."""
-    model = serial(scale_pixels(), flatten, ("head", dense(10)))
-    monkeypatch.setattr(s2, "model", model)
 
 
 @pytest.mark.usefixtures("small_network")

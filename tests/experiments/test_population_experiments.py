@@ -32,13 +32,14 @@ from jaxnets.training import Interrupted, RunError, evaluate
 pytestmark = pytest.mark.usefixtures("compile_quickly")
 
 
-@pytest.fixture
-def run(small_mnist, tmp_path):
+@pytest.fixture(scope="module")
+def run(small_mnist, tmp_path_factory):
     """Run a study, check that its files contain its result, and return the result."""
 
     def run(script, **options):
         small = {"data_dir": small_mnist, "validation": 40, "examples": 600, "epochs": 2}
-        small |= {"batch_size": 60, "strategy": "vmap", "out": tmp_path / "new" / "run"}
+        small |= {"batch_size": 60, "strategy": "vmap"}
+        small["out"] = tmp_path_factory.mktemp("study") / "new" / "run"
         config = script.Config(**small | options)
         returned = script.experiment(config)
         files = {"result.json", "result.png", "report.html", "run.json", "run.lock", "checkpoints"}
@@ -50,8 +51,12 @@ def run(small_mnist, tmp_path):
     return run
 
 
-def test_many_seeds_of_an_experiment_are_reported_with_their_spread(small_mnist, tmp_path, capsys):
-    folder = tmp_path / "run"
+@pytest.mark.usefixtures("draw_nothing")
+def test_many_seeds_of_an_experiment_are_reported_with_their_spread(
+    small_mnist, tmp_path, monkeypatch, capsys
+):
+    folder, model = tmp_path / "run", serial(flatten, ("head", dense(10)))
+    monkeypatch.setattr(mnist_mlp, "model", model)  # compiles quickly
     options = {"epochs": 1, "batch_size": 60, "validation": 40, "data_dir": small_mnist, "seed": 3}
     options["strategy"] = "vmap"  # measuring which is faster compiles both
     mnist_mlp.experiment(mnist_mlp.Config(seeds=2, out=folder, **options))
@@ -68,7 +73,7 @@ def test_many_seeds_of_an_experiment_are_reported_with_their_spread(small_mnist,
     result = json.loads((folder / "result.json").read_text())
     saved = load_params(folder)
     test = data.load("mnist", data_dir=small_mnist).test
-    train_step = study.train_step(mnist_mlp.model, optax.identity())
+    train_step = study.train_step(model, optax.identity())
     found = [
         evaluate(train_step, jax.tree.map(lambda leaf, i=i: leaf[i], saved), test)["accuracy"]
         for i in (0, 1)
@@ -91,9 +96,14 @@ def test_a_number_of_seeds_below_1_is_refused(script, n, small_mnist, tmp_path):
         script.experiment(config)
 
 
-def test_an_interrupted_study_is_resumed_bit_for_bit(run, monkeypatch, tmp_path):
+@pytest.fixture(scope="module")
+def whole(compile_quickly, run):
+    """The result of the study of seeds."""
+    return run(seeds, seeds=2, hidden=4)
+
+
+def test_an_interrupted_study_is_resumed_bit_for_bit(run, whole, monkeypatch, tmp_path):
     """SIGTERM is sent at the first report; the resumed study has the same results."""
-    whole = run(seeds, seeds=2, hidden=4)
     monkeypatch.setattr(runner, "console", lambda: nullcontext(terminate))
     folder = tmp_path / "cut"
     with pytest.raises(Interrupted):
@@ -166,13 +176,12 @@ def test_the_variance_due_to_images_is_that_of_the_residuals():
     assert seeds.sources(right).images ** 2 == pytest.approx(expected)
 
 
-def test_the_seeds_experiment_reports_every_network(run):
-    result = run(seeds, seeds=2, hidden=4)
-    accuracies = result["test_accuracies"]
-    assert result["test_accuracy"]["mean"] == pytest.approx(np.mean(accuracies))
-    observed = result["standard_deviations"]["observed"]
+def test_the_seeds_experiment_reports_every_network(whole):
+    accuracies = whole["test_accuracies"]
+    assert whole["test_accuracy"]["mean"] == pytest.approx(np.mean(accuracies))
+    observed = whole["standard_deviations"]["observed"]
     assert observed == pytest.approx(np.std(accuracies, ddof=1), rel=1e-3)
-    assert result["best_in_validation"]["test_accuracy"] in accuracies
+    assert whole["best_in_validation"]["test_accuracy"] in accuracies
 
 
 def test_a_low_rate_learns_less_and_a_high_rate_diverges(run):

@@ -2,40 +2,52 @@
 
 import json
 import os
-import subprocess
-import sys
 from contextlib import contextmanager
-from pathlib import Path
 
 import pytest
 
-from experiments import mnist_mlp, run_digest, runner, torture
+from experiments import mnist_mlp, runner, torture
 from experiments.folder import cut
+from experiments.run_digest import saved_step
 from jaxnets import data
 from jaxnets.training import RunError
 
-ROOT = Path(runner.__file__).parents[1]
-SMALL = {"batch_size": 60, "validation": 40}  # ten steps per epoch
-EPOCHS = 30
+
+@contextmanager
+def on_one_core():
+    """Processes that start in the block run on one core, where the system pins processes."""
+    if not hasattr(os, "sched_setaffinity"):
+        yield
+        return
+    before = os.sched_getaffinity(0)
+    os.sched_setaffinity(0, sorted(before)[:1])
+    try:
+        yield
+    finally:
+        os.sched_setaffinity(0, before)
 
 
-@pytest.fixture(scope="module")
-def tortured(small_mnist, tmp_path_factory):
-    """The exit status and the result of a run that is killed at a save and ended by SIGTERM."""
-    out = tmp_path_factory.mktemp("torture") / "torture.json"
-    options = {"kills": 1, "terms": 1, "interrupts": 0, "epochs": EPOCHS, "data_dir": small_mnist}
-    with pytest.MonkeyPatch.context() as patch:  # as the fixture `cache`, which is of one test
-        patch.setenv("JAX_COMPILATION_CACHE_DIR", str(tmp_path_factory.getbasetemp() / "compiled"))
-        status = torture.main(torture.Config(**options, **SMALL, out=out))
-    return status, json.loads(out.read_text())
-
-
-def test_a_killed_and_resumed_run_has_the_digest_of_an_uninterrupted_one(tortured):
+def test_a_killed_and_resumed_run_on_one_core_has_the_digest_of_a_whole_one_on_all_cores(
+    small_mnist, tmp_path, monkeypatch
+):
     """experiments/results/torture.json has dozens of signals, at any moment."""
-    status, found = tortured
-    assert (status, found["right"]) == (0, True)
-    assert (found[torture.AT_A_SAVE], found["SIGTERM"]) == (1, 1)
-    assert found["resumes"] >= 1
+    run, end = torture.Torture.run, torture.Torture._end
+
+    def run_on_one_core(self, ends):
+        with on_one_core():
+            return run(self, ends)
+
+    def end_after_a_save(self, child, folder, *rest):
+        torture.wait(child, lambda: saved_step(folder))  # so that there is something to resume
+        end(self, child, folder, *rest)
+
+    monkeypatch.setattr(torture.Torture, "run", run_on_one_core)
+    monkeypatch.setattr(torture.Torture, "_end", end_after_a_save)
+    options = {"kills": 1, "terms": 0, "interrupts": 0, "epochs": 8, "data_dir": small_mnist}
+    options |= {"batch_size": 60, "validation": 40, "out": tmp_path / "torture.json"}
+    assert torture.main(torture.Config(**options)) == 0
+    found = json.loads(options["out"].read_text())
+    assert (found["right"], found[torture.AT_A_SAVE], found["resumes"]) == (True, 1, 1)
 
 
 def test_the_torture_detects_a_run_with_another_digest(tmp_path, monkeypatch):
@@ -43,27 +55,6 @@ def test_the_torture_detects_a_run_with_another_digest(tmp_path, monkeypatch):
     monkeypatch.setattr(torture.Torture, "uninterrupted", lambda self: next(ends))
     monkeypatch.setattr(torture.Torture, "run", lambda self, left: left.pop() and next(ends))
     assert torture.main(torture.Config(kills=1, terms=0, interrupts=0)) == 1
-
-
-@contextmanager
-def on_cores(cores):
-    """Processes that start in the block run only on these cores."""
-    before = os.sched_getaffinity(0)
-    os.sched_setaffinity(0, cores)
-    yield
-    os.sched_setaffinity(0, before)
-
-
-@pytest.mark.skipif(not hasattr(os, "sched_setaffinity"), reason="the system pins no process")
-def test_a_seed_determines_every_bit_in_another_process_on_one_core_or_all(
-    tortured, small_mnist, tmp_path
-):
-    options = {"epochs": EPOCHS, "data_dir": small_mnist, "out": tmp_path / "one", **SMALL}
-    arguments = [f"--{name.replace('_', '-')}={value}" for name, value in options.items()]
-    command = [sys.executable, "-m", "experiments.mnist_mlp", *arguments]
-    with on_cores(sorted(os.sched_getaffinity(0))[:1]):
-        subprocess.run(command, cwd=ROOT, check=True, stdout=subprocess.DEVNULL)
-    assert run_digest.digest(options["out"]) == tortured[1]["digest"]  # on all cores
 
 
 @pytest.fixture

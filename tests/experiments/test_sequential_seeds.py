@@ -8,15 +8,15 @@ import numpy as np
 import optax
 import pytest
 from counting import abstract, count
-from matplotlib.figure import Figure
 
 from experiments import configs, fashion_cnn, mnist_record, runner, sequential_seeds
 from experiments.folder import load_params
-from jaxnets import data, dense, flatten, losses, metrics, models, scale_pixels, serial
+from jaxnets import data, dense, flatten, losses, metrics, scale_pixels, serial
 from jaxnets.training import Interrupted, RunError, loop, make_train_step, predict_proba
 
 SMALL = {"batch_size": 60, "validation": 40}  # ten steps per epoch
 MODEL = serial(scale_pixels(), flatten, ("head", dense(10)))
+pytestmark = pytest.mark.usefixtures("draw_nothing")
 TRAIN_STEP = make_train_step(
     MODEL,
     optax.adam(0.01),
@@ -28,12 +28,6 @@ TRAIN_STEP = make_train_step(
 def train_step(hparams):
     del hparams  # unused: the rate is constant
     return TRAIN_STEP
-
-
-@pytest.fixture(autouse=True)
-def draw_nothing(monkeypatch):
-    """Drawing is tested elsewhere."""
-    monkeypatch.setattr(Figure, "savefig", lambda *arguments, **options: None)
 
 
 @pytest.fixture
@@ -122,8 +116,7 @@ def test_the_network_has_the_kernels_of_the_docstring(script):
 def test_the_script_trains_and_reports_its_test_accuracy(
     script, monkeypatch, small_mnist, tmp_path
 ):
-    small = serial(scale_pixels(), ("cnn", models.small_cnn(10, [(3,)])))
-    monkeypatch.setattr(script, "model", small)
+    monkeypatch.setattr(script, "model", MODEL)  # compiles quickly
     script.experiment(script.Config(epochs=1, data_dir=small_mnist, out=tmp_path, **SMALL))
     (result,) = content(tmp_path)["by_seed"]
     assert result["steps"] == 10 and 0 < result["test_accuracy"] < 1
