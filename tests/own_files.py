@@ -9,8 +9,6 @@ from PIL import Image
 from jaxnets import models, scale_pixels, serial
 from jaxnets.interop import safetensors
 
-WIDTHS = ((32, 32), (64, 64), (128, 128))
-
 
 def write_pets(folder):
     """Eight pictures each of bright cats and dark dogs; new.jpg is a cat."""
@@ -38,7 +36,7 @@ def write_loans(folder):
             writer.writerow([age, gender, salary, *years, debt, approved])
 
 
-def write_cnn(folder, widths=WIDTHS):
+def write_cnn(folder, widths):
     """The weights of a network for ten classes, as an experiment saves them; not trained."""
     model = serial(scale_pixels(), ("cnn", models.small_cnn(10, widths)))
     params, state = model.init(jax.random.key(7), np.zeros((1, 28, 28, 1), np.uint8))

@@ -5,6 +5,7 @@ import graphlib
 import re
 import subprocess
 import sys
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -51,6 +52,7 @@ def nodes(file):
     return ast.walk(ast.parse(FILES[file].read_text()))
 
 
+@cache
 def imports(file):
     """Every module that a file imports, at its top or inside a function, by its dotted name."""
     modules = set()

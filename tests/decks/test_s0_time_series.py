@@ -18,8 +18,9 @@ from jaxnets.training import evaluate, fit, make_train_step, predict_outputs
 
 def filtered(series, kernel, padding="VALID"):
     layer = conv(1, (len(kernel),), padding=padding, use_bias=False)
-    params = {"kernel": jnp.asarray(kernel, jnp.float32)[:, None, None]}
-    return layer.apply(params, {}, jnp.asarray(series, jnp.float32)[None, :, None])[0][0, :, 0]
+    kernel, series = (np.asarray(values, np.float32) for values in (kernel, series))
+    params = {"kernel": kernel[:, None, None]}
+    return np.asarray(jax.jit(layer.apply)(params, {}, series[None, :, None])[0][0, :, 0])
 
 
 def test_a_convolution_along_time_is_a_moving_weighted_sum():
@@ -58,7 +59,7 @@ def test_doubling_the_dilation_makes_the_receptive_field_grow_exponentially(size
     def last(x):
         return model.apply(params, {}, x[None, :, None])[0][0, -1, 0]
 
-    depends = np.asarray(jax.grad(last)(jnp.zeros(2 * field))) != 0
+    depends = np.asarray(jax.jit(jax.grad(last))(np.zeros(2 * field, np.float32))) != 0
     np.testing.assert_array_equal(depends.nonzero()[0], np.arange(field, 2 * field))
 
 
@@ -99,7 +100,7 @@ def test_the_class_activation_map_says_when_the_evidence_is_there():
         ("head", dense(2)),
     )
     x = normal(1, 12, 1)
-    params, _ = model.init(jax.random.key(0), x)
+    params, _ = jax.jit(model.init)(jax.random.key(0), x)
     maps = inspect.class_activation(model, params, {}, x, jnp.array([1]), "relu")
     outputs = np.asarray(inspect.activations(model, params, {}, x)["relu"])
     expected = np.maximum(outputs @ np.asarray(params["head"]["kernel"])[:, 1], 0) / 12

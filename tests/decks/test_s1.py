@@ -141,7 +141,7 @@ def test_equal_weights_stay_equal_so_never_start_from_zeros():
 def test_regression_has_no_activation_at_the_output():
     """S1, Neural Network Learning (2), MLPRegressor: negated weights give the negated output."""
     model = models.mlp((5, 1))
-    params, _ = model.init(jax.random.key(0), jnp.asarray(X))
+    params, _ = jax.jit(model.init)(jax.random.key(0), jnp.asarray(X))
     y, _ = model.apply(params, {}, jnp.asarray(X))
     turned = params | {"head": jax.tree.map(jnp.negative, params["head"])}
     assert y.any()
@@ -200,7 +200,7 @@ def test_a_classifier_is_scored_by_accuracy_precision_recall_f1_confusion_and_ro
 def test_networks_return_a_confidence():
     """S1, Neural Networks: Pros and Cons: "not probabilistic", but softmax outputs sum to 1."""
     model = models.mlp((3, 4))
-    train_state = eval_state(*model.init(jax.random.key(0), jnp.asarray(X)))
+    train_state = eval_state(*jax.jit(model.init)(jax.random.key(0), jnp.asarray(X)))
     confidence = predict_proba(eval_step(model), train_state, X)
     assert confidence.shape == (7, 4) and (confidence > 0).all()
     np.testing.assert_allclose(confidence.sum(1), 1, rtol=1e-6)

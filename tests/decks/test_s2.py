@@ -58,7 +58,7 @@ def test_the_gradient_of_a_one_layer_network_is_the_formula_of_the_slide():
     """S2, Do gradient descent on dataset: dL/dw = -(y - f(w^T x + b)) f'(w^T x + b) x."""
     x, y = random(6, 3), random(6, 1, seed=1)
     model = serial(*[("unit", models.linear()), jax.nn.sigmoid])
-    params, _ = model.init(jax.random.key(0), x)
+    params, _ = jax.jit(model.init)(jax.random.key(0), x)
 
     @jax.jit
     @jax.grad
@@ -100,7 +100,7 @@ def test_a_layer_is_its_units_side_by_side_at_any_depth():
     """S2, Multi-layer evaluation works similarly: a = f(W x + b), a_i = f(w_i^T x + b_i)."""
     x = random(1, 3)
     model = models.mlp((4, 5, 2), activation=jnp.tanh, final=jnp.tanh)
-    params, _ = model.init(jax.random.key(0), x)
+    params, _ = jax.jit(model.init)(jax.random.key(0), x)
     a = np.asarray(x)[0]
     for name in ("fc1", "fc2", "head"):
         w, b = np.asarray(params[name]["kernel"]), np.asarray(params[name]["bias"])
@@ -127,7 +127,7 @@ def test_a_mini_batch_has_between_32_and_128_samples_and_a_mean_gradient():
     """S2, Training in mini-batches: w <- w - alpha (1/n) sum over B, n the size of B."""
     x, y = random(32, 2), random(32, 1, seed=1)
     model = models.linear()
-    params, _ = model.init(jax.random.key(0), x)
+    params, _ = jax.jit(model.init)(jax.random.key(0), x)
 
     @jax.jit
     @jax.grad

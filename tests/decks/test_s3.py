@@ -1,5 +1,7 @@
 """S3, "Neural Networks, Deep Learning" (Keras, Fashion-MNIST): its claims and numbers."""
 
+from functools import partial
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -35,7 +37,7 @@ def random(*shape, seed=0):
 def test_a_perceptron_is_a_linear_model_and_so_is_a_deep_net_of_them():
     """S3, Nodes: true only for weighted sums; S0's perceptron, a step function, is not linear."""
     model = models.mlp((5, 4, 2), activation=lambda x: x)
-    params, _ = model.init(jax.random.key(0), random(1, 3))
+    params, _ = jax.jit(model.init)(jax.random.key(0), random(1, 3))
     x = random(6, 3)
     kernels = [np.asarray(params[name]["kernel"]) for name in ("fc1", "fc2", "head")]
     y, _ = model.apply(params, {}, x)
@@ -149,7 +151,9 @@ def test_a_prediction_has_10_entries_that_sum_to_1():
     np.testing.assert_array_equal(data.one_hot(first, 10), [1] + 9 * [0])
     model = models.mlp((8, 10))
     x = np.random.default_rng(0).normal(size=(3, 28, 28, 1)).astype(np.float32)
-    ours = predict_proba(eval_step(model), eval_state(*model.init(jax.random.key(0), x)), x)
+    ours = predict_proba(
+        eval_step(model), eval_state(*jax.jit(model.init)(jax.random.key(0), x)), x
+    )
     assert ours.shape == (3, 10)
     np.testing.assert_allclose(ours.sum(1), 1, rtol=1e-6)
 
@@ -183,7 +187,7 @@ def test_early_stopping_goes_back_to_the_epoch_with_the_lowest_validation_loss()
 def test_two_hidden_nodes_are_an_information_bottleneck():
     """S3, Tuning the number of nodes: 10 outputs from a 2-dimensional representation."""
     model = models.mlp((2, 10))
-    params, _ = model.init(jax.random.key(0), random(1, 20))
+    params, _ = jax.jit(model.init)(jax.random.key(0), random(1, 20))
     y, _ = model.apply(params, {}, random(50, 20))
     assert np.linalg.matrix_rank(np.asarray(y)) == 2
 
@@ -222,14 +226,15 @@ def test_the_first_layer_of_the_network_for_reviews_is_a_sum_of_kernel_rows():
     params["bias"] += 0.5
     assert count(params) == 160_016
 
-    def squares(layer, x):
-        return lambda params: jnp.square(layer.apply(params, {}, x)[0]).sum()
+    @partial(jax.jit, static_argnums=0)
+    @partial(jax.value_and_grad, argnums=1)
+    def squares(layer, params, x):
+        return jnp.square(layer.apply(params, {}, x)[0]).sum()
 
-    expected = jax.value_and_grad(squares(dense_layer, one_hot))(params)
     jax.tree.map(
         lambda got, value: np.testing.assert_allclose(got, value, rtol=1e-4, atol=1e-5),
-        jax.value_and_grad(squares(layer, indices))(params),
-        expected,
+        squares(layer, params, indices),
+        squares(dense_layer, params, one_hot),
     )
 
 

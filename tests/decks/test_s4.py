@@ -102,7 +102,7 @@ def test_a_first_layer_is_one_matrix_product():
 def test_a_multi_layer_perceptron_is_a_composition():
     """S4, MLP: F_3(F_2(F_1(x, W_1), W_2), W_3)."""
     x, model = random(4, 3), models.mlp((5, 4, 2), activation=jnp.tanh)
-    params, _ = model.init(jax.random.key(0), x)
+    params, _ = jax.jit(model.init)(jax.random.key(0), x)
 
     def F(number, x):
         name = ("fc1", "fc2", "head")[number - 1]
@@ -259,7 +259,7 @@ def test_pooling_reduces_the_map_and_increases_the_field_of_view():
         stages = [("conv1", conv(1, (3, 3), padding="VALID")), *between]
         model = serial(*stages, ("conv2", conv(1, (3, 3), padding="VALID")))
         x = random(1, 14, 14, 1)
-        params, _ = model.init(jax.random.key(0), x)
+        params, _ = jax.jit(model.init)(jax.random.key(0), x)
         gradient = jax.jit(jax.grad(lambda x: model.apply(params, {}, x)[0][0, 0, 0, 0]))(x)
         rows, columns = np.nonzero(np.asarray(gradient)[0, :, :, 0])
         return rows.max() + 1, columns.max() + 1

@@ -15,6 +15,7 @@ SMALL = {
 }
 
 
+@pytest.mark.usefixtures("draw_nothing")
 def test_it_beats_the_frequencies_of_characters_and_samples(tmp_path, capsys):
     config = characters.Config(out=tmp_path / "run", samples=3, prompt="The ", **SMALL)
     characters.experiment(config)

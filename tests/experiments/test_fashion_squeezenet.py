@@ -2,6 +2,7 @@
 
 import json
 
+import pytest
 from counting import abstract, count
 
 from experiments import fashion_squeezenet
@@ -14,6 +15,7 @@ def test_the_network_has_the_parameters_of_the_docstring():
     assert "726,474 parameters" in fashion_squeezenet.__doc__
 
 
+@pytest.mark.usefixtures("draw_nothing")
 def test_the_script_trains_and_reports_its_test_accuracy(monkeypatch, small_mnist, tmp_path):
     small = serial(scale_pixels(), ("conv", conv(10, (3, 3))), global_max_pool)
     monkeypatch.setattr(fashion_squeezenet, "model", small)

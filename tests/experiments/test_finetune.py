@@ -28,7 +28,7 @@ def found(small_mnist, tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(finetune, "load", lambda config: sets)
     monkeypatch.setattr(finetune, "METHODS", methods)
     monkeypatch.setattr(finetune, "DIRECTIONS", finetune.DIRECTIONS[-1:])
-    monkeypatch.setattr(finetune_training, "STAGES", {"stage1": 4, "stage2": 4})
+    monkeypatch.setattr(finetune_training, "STAGES", {"stage1": 4})
     monkeypatch.setattr(finetune, "CHOOSING", (1000,))
     small = {"images": (2,), "seeds": 2, "updates": 6, "batch_size": 20, "validation": 40}
     finetune.experiment(Config(**small, pretraining_epochs=6, out=tmp_path / "run"))

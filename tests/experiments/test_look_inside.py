@@ -30,7 +30,7 @@ def test_every_view_is_drawn_with_the_weights_of_a_file_and_named_by_it(
     monkeypatch.setattr(
         look_inside,
         "write_figure",
-        lambda path, figure: [drawn.update({path.stem: figure}), write(path, figure)],
+        lambda path, figure: [drawn.update({path.stem: figure}), write(path, figure, dpi=30)],
     )
     config = look_inside.Config(
         model="lenet5",

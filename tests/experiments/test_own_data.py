@@ -60,6 +60,7 @@ def test_a_folder_of_pictures_is_learned_and_its_run_has_all_that_predicting_nee
     assert content(out / "run.json")["data"]["source"].startswith("50 pictures in ")
 
 
+@pytest.mark.usefixtures("draw_nothing")
 def test_a_table_is_classified_and_its_run_has_the_encoding(table, tmp_path):
     out, options = tmp_path / "run", {"hidden": (8,), "epochs": 20, "batch_size": 8}
     config = own_table.Config(data=table, target="cheap", drop=("price",), out=out, **options)
@@ -75,6 +76,7 @@ def test_a_table_is_classified_and_its_run_has_the_encoding(table, tmp_path):
     assert content(out / "result.json")["test_accuracy"] == accuracy > 0.7
 
 
+@pytest.mark.usefixtures("draw_nothing")
 def test_a_regression_reports_its_error_in_the_unit_of_the_target(table, tmp_path, capsys):
     out, options = (
         tmp_path / "run",

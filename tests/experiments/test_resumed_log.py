@@ -89,6 +89,7 @@ def test_a_resumed_log_is_that_of_the_uninterrupted_run_even_after_a_fallback(tr
             assert trained(name, resume=True) == whole
 
 
+@pytest.mark.usefixtures("draw_nothing")
 def test_a_populations_log_has_each_step_once_after_a_fallback(small_mnist, tmp_path):
     dataset = data.load("mnist", data_dir=small_mnist)
     splits = data.train_test_split(dataset.train, 40, seed=0)

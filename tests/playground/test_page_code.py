@@ -4,6 +4,7 @@ import jax
 import numpy as np
 import pytest
 
+from jaxnets.playground import programs
 from jaxnets.playground.listing import listing
 from jaxnets.playground.network import separate
 from jaxnets.playground.options import Options, change
@@ -32,6 +33,15 @@ CONFIGURATIONS = [  # every kind of option, in few programs: each takes seconds 
     FRUIT | {"task": "regression", "target": "weight", "features": ["p1", "p3"]},
     {"seeds": 4, "seed": 7, "optimizer": "adam", "rate": 0.003, "batch": 25, "hidden": [5, 2]},
 ]
+
+
+@pytest.fixture(scope="module", autouse=True)
+def quick_programs():
+    """The programs that train, without the one that draws what they have learned."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(programs, "_CACHE", {})
+        patch.setattr(programs, "look", lambda structure, *arguments: ())
+        yield
 
 
 @pytest.fixture(scope="module")
