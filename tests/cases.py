@@ -1,7 +1,7 @@
 """Every public layer and function with an input, for the tests of laws."""
 
+from dataclasses import dataclass
 from functools import partial
-from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -61,7 +61,8 @@ from jaxnets import (
 )
 
 
-class Case(NamedTuple):
+@dataclass(frozen=True, eq=False)  # a key of caches
+class Case:
     """A layer and an input; `plain` is the layer with XLA's operations only."""
 
     layer: Layer
@@ -210,22 +211,9 @@ FUNCTIONS = {
 }
 CASES = LAYERS | FUNCTIONS
 
-over_layers = pytest.mark.parametrize("case", LAYERS.values(), ids=LAYERS)
-over_all = pytest.mark.parametrize("case", CASES.values(), ids=CASES)
-in_both_modes = pytest.mark.parametrize("train", [False, True], ids=["eval", "train"])
-
-
-def start(case):
-    """The layer's params, and a state that differs from the initial one."""
-    params, state = case.layer.init(jax.random.key(0), case.x)
-    return params, jax.tree.map(lambda leaf: leaf + 0.25, state)
-
-
-def draws(case):
-    """Whether the layer draws random numbers in training."""
-    params, state = start(case)
-    apply = partial(case.layer.apply, key=jax.random.key(0), train=True)
-    return "random_bits" in str(jax.make_jaxpr(apply)(params, state, case.x))
+# By case first, so that the laws of one case share its programs.
+over_layers = pytest.mark.parametrize("case", LAYERS.values(), ids=LAYERS, scope="module")
+over_all = pytest.mark.parametrize("case", CASES.values(), ids=CASES, scope="module")
 
 
 def has_kernel(case):

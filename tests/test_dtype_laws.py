@@ -1,11 +1,14 @@
 """The rules of `jaxnets.dtypes`, for every public layer and function."""
 
+from functools import partial
+
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from cases import CASES, as_float64, draws, has_kernel, in_both_modes, start
+from cases import CASES, as_float64, has_kernel
 from helpers import assert_close, assert_same, normal
+from results import compiled, draws, in_all_modes, modes, start
 
 SELECTS = {"max_pool", "global_max_pool", "flatten", "pixel_shuffle"}  # without computing
 SELECTS |= {"last_step", "max_over_time"}
@@ -13,7 +16,7 @@ TAKES_INTEGERS_ALONE = {"embedding", "bag_of_words"}
 HALVES = ["bfloat16", "float16"]
 INTEGERS = ["bool", "uint8", "int32"]
 
-over_cases = pytest.mark.parametrize("name", CASES)
+over_cases = pytest.mark.parametrize("name", CASES, scope="module")  # by case first
 
 
 def returned(name, dtype):
@@ -37,65 +40,52 @@ def dtypes_for(name):
     return ["uint8", "int32"] if name in TAKES_INTEGERS_ALONE else INTEGERS + HALVES
 
 
-def applied(case, params, state, x, train=True):
-    return case.layer.apply(params, state, x, key=jax.random.key(0), train=train)
-
-
 @over_cases
-@in_both_modes
-def test_the_result_is_the_float32_result_rounded_once(name, train):
-    case = CASES[name]
-    params, state = start(case)
-    exact = jnp.int32 if name in TAKES_INTEGERS_ALONE else jnp.float32
+def test_the_result_is_the_float32_result_rounded_once(name):
+    case, exact = CASES[name], jnp.int32 if name in TAKES_INTEGERS_ALONE else jnp.float32
     inputs = {dtype: cast(case.x, dtype) for dtype in dtypes_for(name)}
 
     @jax.jit
-    def run(inputs):
-        return {d: applied(case, params, state, x, train) for d, x in inputs.items()}
+    def run(params, state, inputs):
+        apply = in_all_modes(case.layer, case)
+        return {dtype: apply(params, state, x) for dtype, x in inputs.items()}
 
-    expected = run({dtype: x.astype(exact) for dtype, x in inputs.items()})
-    for dtype, (y, new_state) in run(inputs).items():
-        exact_y, exact_state = expected[dtype]
-        assert_same((y, new_state), (exact_y.astype(returned(name, dtype)), exact_state))
+    for dtype, actual in run(*start(case), inputs).items():
+        expected = compiled(case)(*start(case), inputs[dtype].astype(exact))
+        expected = [(y.astype(returned(name, dtype)), state) for y, state in expected]
+        assert_same(actual, expected)
 
 
 @over_cases
-@in_both_modes
-def test_float64_is_computed_in_float64(name, train):
+def test_float64_is_computed_in_float64(name):
     case = CASES[name]
-    params, state = start(case)
     floats = jnp.issubdtype(case.x.dtype, jnp.floating)
-
-    @jax.jit
-    def run(params, state, x):
-        return applied(case, params, state, x, train)
-
-    expected = run(params, state, case.x)
+    expected = compiled(case)(*start(case), case.x)
     with jax.enable_x64(True):
         x = case.x.astype(jnp.float64) * (1 + 2**-40) if floats else case.x
-        actual = run(*as_float64((params, state)), x)
+        actual = compiled(case)(*as_float64(start(case)), x)
         actual = jax.tree.map(np.asarray, actual)
-    if floats or params:
-        assert {leaf.dtype.name for leaf in jax.tree.leaves(actual)} == {"float64"}
-    if name.split()[0] not in SELECTS | {"heaviside"} | TAKES_INTEGERS_ALONE:
-        assert (actual[0] != actual[0].astype(np.float32)).any() or not (floats or params)
-    if not (train and draws(case)):  # the random numbers differ in 64 bits
-        assert_close(actual, expected, 2e-6)
+    for train, in_64_bits, in_32_bits in zip(modes(case), actual, expected, strict=True):
+        if floats or start(case)[0]:
+            assert {leaf.dtype.name for leaf in jax.tree.leaves(in_64_bits)} == {"float64"}
+            if name.split()[0] not in SELECTS | {"heaviside"} | TAKES_INTEGERS_ALONE:
+                assert (in_64_bits[0] != in_64_bits[0].astype(np.float32)).any()
+        if not (train and draws(case)):  # the random numbers differ in 64 bits
+            assert_close(in_64_bits, in_32_bits, 2e-6)
 
 
-def derivatives(case, params, state, x):
+def derivatives(case, state, inputs):
     """The gradients of a weighted sum of outputs for the params and, for floats, the input."""
 
-    @jax.jit
-    def run(params, x):
+    def of(params, x):
         def f(params, x):
-            return applied(case, params, state, x)[0]
+            return case.layer.apply(params, state, x, key=jax.random.key(0), train=True)[0]
 
         y, pull = jax.vjp(f, params, x)
         by_params, by_x = pull(jnp.sign(normal(*y.shape, seed=3)).astype(y.dtype))
         return by_params, by_x if jnp.issubdtype(x.dtype, jnp.floating) else None
 
-    return run(params, x)
+    return jax.jit(lambda inputs: [of(*each) for each in inputs])(inputs)
 
 
 def joined(tree):
@@ -103,7 +93,7 @@ def joined(tree):
     return np.concatenate([np.ravel(leaf).astype(np.float32) for leaf in jax.tree.leaves(tree)])
 
 
-@pytest.mark.parametrize("name", sorted(CASES.keys() - {"scale_pixels"}))
+@pytest.mark.parametrize("name", list(CASES)[:-1], scope="module")  # scale_pixels takes integers
 def test_bfloat16_derivatives_are_the_rounded_float32_ones(name):
     case = CASES[name]
     params, state = start(case)
@@ -111,11 +101,13 @@ def test_bfloat16_derivatives_are_the_rounded_float32_ones(name):
     x = cast(case.x, jnp.bfloat16) if floats else case.x
     half = jax.tree.map(lambda leaf: leaf.astype(jnp.bfloat16), params)
     exact = jax.tree.map(lambda leaf: leaf.astype(jnp.float32), half)
-    expected = derivatives(case, exact, state, x.astype(jnp.float32) if floats else x)
-    for some in (exact, half):
-        actual = derivatives(case, some, state, x)
+    inputs = [(exact, x.astype(jnp.float32) if floats else x), (exact, x)]
+    inputs += [(half, x)] if params else []
+    expected, *others = derivatives(case, state, inputs)
+    for arguments, actual in zip(inputs[1:], others, strict=True):
         dtypes = jax.tree.map(lambda leaf: leaf.dtype, actual)
-        assert dtypes == jax.tree.map(lambda leaf: leaf.dtype, (some, x if floats else None))
+        like = (arguments[0], x if floats else None)
+        assert dtypes == jax.tree.map(lambda leaf: leaf.dtype, like)
         assert_close(joined(actual), joined(expected), 2**-5)
 
 
@@ -125,7 +117,8 @@ def test_casting_the_params_casts_the_network(name):
     params, state = start(case)
     half = jax.tree.map(lambda leaf: leaf.astype(jnp.bfloat16), params)
     x = cast(case.x, jnp.bfloat16) if jnp.issubdtype(case.x.dtype, jnp.floating) else case.x
-    y, new_state = applied(case, half, state, x)
+    apply = partial(case.layer.apply, key=jax.random.key(0), train=True)
+    y, new_state = jax.eval_shape(apply, half, state, x)
     scales_bytes = name == "scale_pixels"
     assert y.dtype == (jnp.float32 if scales_bytes else jnp.bfloat16)
     assert all(leaf.dtype == jnp.float32 for leaf in jax.tree.leaves(new_state))

@@ -3,8 +3,9 @@
 import jax
 import jax.numpy as jnp
 import pytest
-from cases import in_both_modes, over_all, start
+from cases import over_all
 from helpers import assert_same, spec
+from results import in_all_modes, initial, start
 
 from jaxnets import (
     LayerError,
@@ -26,36 +27,29 @@ from jaxnets import (
 
 @over_all
 def test_init_takes_an_empty_batch(case):
-    assert_same(
-        case.layer.init(jax.random.key(0), case.x[:0]), case.layer.init(jax.random.key(0), case.x)
-    )
+    assert_same(case.layer.init(jax.random.key(0), case.x[:0]), initial(case))
 
 
 @over_all
-@in_both_modes
-def test_an_empty_batch_gives_an_empty_array_of_the_right_shape_and_the_same_state(case, train):
+def test_an_empty_batch_gives_empty_arrays_the_same_state_and_gradients_of_zeros(case):
     params, state = start(case)
-
-    def apply(params, state, x):
-        return case.layer.apply(params, state, x, key=jax.random.key(0), train=train)
-
-    expected = jax.eval_shape(apply, params, state, case.x)[0]
-    y, after = jax.jit(apply)(params, state, case.x[:0])
-    assert spec(y) == jax.ShapeDtypeStruct((0, *expected.shape[1:]), expected.dtype)
-    assert_same(after, state)
-
-
-@over_all
-def test_the_gradients_of_an_empty_batch_are_zeros_for_the_params_and_empty_for_the_input(case):
-    params, state = start(case)
-    empty = case.x[:0]
+    apply = in_all_modes(case.layer, case)
 
     def total(params, x):
-        return case.layer.apply(params, state, x, key=jax.random.key(0), train=True)[0].sum()
+        results = apply(params, state, x)
+        return results[-1][0].sum(), results  # of the training
 
-    by_params, by_x = jax.jit(jax.grad(total, (0, 1), allow_int=True))(params, empty)
+    @jax.jit
+    def run(params, x):
+        return jax.grad(total, (0, 1), allow_int=True, has_aux=True)(params, x)
+
+    shapes = jax.eval_shape(apply, params, state, case.x)
+    (by_params, by_x), results = run(params, case.x[:0])
+    for (y, after), (expected, _) in zip(results, shapes, strict=True):
+        assert spec(y) == jax.ShapeDtypeStruct((0, *expected.shape[1:]), expected.dtype)
+        assert_same(after, state)
     assert_same(by_params, jax.tree.map(jnp.zeros_like, params))
-    assert by_x.shape == empty.shape
+    assert by_x.shape == case.x[:0].shape
 
 
 CONVOLUTIONS = {

@@ -7,9 +7,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from cases import CASES, as_float64, draws, in_both_modes, over_all, over_layers, start
+from cases import CASES, as_float64, over_all, over_layers
+from derivatives import assert_derivatives
 from helpers import assert_close, assert_same, spec
-from jax.test_util import check_grads
+from results import compiled, draws, eager, in_all_modes, initial, modes, start
 
 import jaxnets
 from jaxnets import LayerError
@@ -30,15 +31,13 @@ def test_the_tables_cover_every_public_layer_and_function():
 
 @over_all
 def test_abstract_init_equals_concrete_init_in_shapes_and_dtypes(case):
-    concrete = case.layer.init(jax.random.key(0), case.x)
-    assert jax.eval_shape(case.layer.init, jax.random.key(0), spec(case.x)) == spec(concrete)
+    abstract = jax.eval_shape(case.layer.init, jax.random.key(0), spec(case.x))
+    assert abstract == spec(initial(case))
 
 
 @over_all
 def test_init_from_a_spec_equals_init_from_an_array_bit_for_bit(case):
-    assert_same(
-        case.layer.init(jax.random.key(0), spec(case.x)), case.layer.init(jax.random.key(0), case.x)
-    )
+    assert_same(case.layer.init(jax.random.key(0), spec(case.x)), initial(case))
 
 
 @over_layers
@@ -61,7 +60,7 @@ def test_layers_without_params_or_state_leave_no_entry(case):
             for subtree in tree.values():
                 assert_no_empty(subtree, top=False)
 
-    for tree in case.layer.init(jax.random.key(0), case.x):
+    for tree in initial(case):
         assert_no_empty(tree)
 
 
@@ -85,20 +84,18 @@ def test_training_without_a_key_is_refused_with_the_cure_where_random_numbers_ar
 
 @over_layers
 def test_training_keeps_the_structure_and_dtypes_of_the_state_and_moves_its_values(case):
-    params, state = start(case)
-    _, after = case.layer.apply(params, state, case.x, key=jax.random.key(0), train=True)
+    _, state = start(case)
+    _, after = eager(case, train=True)
     assert spec(after) == spec(state)
     for before, now in zip(jax.tree.leaves(state), jax.tree.leaves(after), strict=True):
         assert not (before == now).all()
 
 
 @over_all
-@in_both_modes
-def test_jit_equals_eager(case, train):
+def test_jit_equals_eager(case):
     params, state = start(case)
-    apply = partial(case.layer.apply, train=train)
-    eager = apply(params, state, case.x, key=jax.random.key(0))
-    assert_close(jax.jit(apply)(params, state, case.x, key=jax.random.key(0)), eager, 1e-6)
+    expected = [eager(case, train) for train in modes(case)]
+    assert_close(compiled(case)(params, state, case.x), expected, 1e-6)
 
 
 @over_all
@@ -108,7 +105,7 @@ def test_a_batch_equals_vmap_of_its_rows_in_evaluation(case):
     def one(row):
         return case.layer.apply(params, state, row[None])[0][0]
 
-    assert_close(jax.jit(jax.vmap(one))(case.x), case.layer.apply(params, state, case.x)[0], 1e-6)
+    assert_close(jax.jit(jax.vmap(one))(case.x), compiled(case)(params, state, case.x)[0][0], 1e-6)
 
 
 @over_all
@@ -119,54 +116,49 @@ def test_a_training_step_can_be_the_body_of_a_scan(case):
         y, state = case.layer.apply(params, state, x, key=jax.random.key(0), train=True)
         return state, y
 
-    once, y = body(state, case.x)
-    twice, _ = body(once, case.x)
-    final, ys = jax.lax.scan(body, state, jnp.stack([case.x, case.x]))
+    y, once = compiled(case)(params, state, case.x)[-1]
+    _, twice = compiled(case)(params, once, case.x)[-1]
+    final, ys = jax.jit(jax.lax.scan, static_argnums=0)(body, state, jnp.stack([case.x, case.x]))
     assert_close(final, twice, 1e-6)
     assert_close(ys[0], y, 1e-6)
 
 
 @over_all
-@in_both_modes
-def test_numpy_arrays_are_accepted_like_jax_arrays(case, train):
-    params, state = start(case)
-    expected = case.layer.apply(params, state, case.x, key=jax.random.key(0), train=train)
-    params, state, x = jax.tree.map(np.asarray, (params, state, case.x))
-    actual = case.layer.apply(params, state, x, key=jax.random.key(0), train=train)
-    assert_close(actual, expected, 1e-6)
+def test_numpy_arrays_are_accepted_like_jax_arrays(case):
+    params, state, x = jax.tree.map(np.asarray, (*start(case), case.x))
+    for train in modes(case):
+        actual = case.layer.apply(params, state, x, key=jax.random.key(0), train=train)
+        assert_close(actual, eager(case, train), 1e-6)
 
 
-@pytest.mark.parametrize("name", sorted(CASES.keys() - {"scale_pixels"}))
-def test_training_gradients_agree_with_finite_differences_to_second_order(name):
-    case, train = CASES[name], not name.startswith("spectral_norm")  # whose vectors are constants
+@pytest.mark.parametrize(
+    "case", list(CASES.values())[:-1], ids=list(CASES)[:-1], scope="module"
+)  # the last, scale_pixels, takes integers and has no params
+def test_training_gradients_agree_with_finite_differences_to_second_order(case):
+    train = case is not CASES["spectral_norm"]  # whose vectors are constants
     params, state = start(case)
     with jax.enable_x64(True):
         params, state, x = as_float64((params, state, case.x))
+        floats = jnp.issubdtype(x.dtype, jnp.floating)
 
-        def check(layer, modes):
-            @jax.jit
-            def output(params, x):
-                return layer.apply(params, state, x, key=jax.random.key(0), train=train)[0]
+        def check(layer, forward):
+            def output(inputs):
+                params, x_or_none = inputs
+                arguments = (params, state, x_or_none if floats else x)
+                return layer.apply(*arguments, key=jax.random.key(0), train=train)[0]
 
-            if jnp.issubdtype(x.dtype, jnp.integer):
-                check_grads(lambda params: output(params, x), (params,), 2, modes, eps=1e-5)
-            else:
-                check_grads(output, (params, x), 2, modes, eps=1e-5)
+            assert_derivatives(output, (params, x if floats else None), forward=forward)
 
-        if case.plain is None:
-            check(case.layer, ["fwd", "rev"])
-        else:
-            check(case.plain, ["fwd", "rev"])
-            check(case.layer, ["rev"])  # its own backward pass has no forward mode
+        check(case.plain or case.layer, forward=True)
+        if case.plain:
+            check(case.layer, forward=False)  # its own backward pass has no forward mode
 
 
-@pytest.mark.parametrize("name", [name for name, case in CASES.items() if case.plain])
-@in_both_modes
-def test_the_default_lowering_equals_the_plain_one(name, train):
-    case = CASES[name]
+PLAIN = {name: case for name, case in CASES.items() if case.plain}
+
+
+@pytest.mark.parametrize("case", PLAIN.values(), ids=PLAIN)
+def test_the_default_lowering_equals_the_plain_one(case):
     params, state = start(case)
-    default, plain = (
-        layer.apply(params, state, case.x, key=jax.random.key(0), train=train)
-        for layer in (case.layer, case.plain)
-    )
-    assert_close(default, plain)
+    plain = in_all_modes(case.plain, case)
+    assert_close(compiled(case)(params, state, case.x), plain(params, state, case.x))
