@@ -68,7 +68,7 @@ def test_the_gradient_over_time_vanishes_and_explodes_by_a_factor_per_step(facto
 
 def test_the_gradient_over_time_is_0_in_the_padding():
     model = serial(("rnn", gru(4)), last_step)
-    params, state = model.init(jax.random.key(0), X)
+    params, state = jax.jit(model.init)(jax.random.key(0), X)
     junk = X._replace(values=jnp.where(X.mask[..., None], X.values, jnp.nan))
     norms = gradient_over_time(model, params, state, junk)
     assert ((norms > 0) == X.mask).all()
@@ -76,7 +76,7 @@ def test_the_gradient_over_time_is_0_in_the_padding():
 
 def test_the_first_number_that_is_not_finite_is_traced_to_the_recurrent_layer():
     model = serial(("rnn", lstm(4)), last_step, ("head", dense(2)))
-    params, state = model.init(jax.random.key(0), X)
+    params, state = jax.jit(model.init)(jax.random.key(0), X)
     params["rnn"]["bias"] = params["rnn"]["bias"].at[0].set(jnp.nan)
     culprit = first_nonfinite(lambda p: model.apply(p, state, X)[0], params)
     assert "rnn/bias" in str(culprit)

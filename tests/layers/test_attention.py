@@ -31,7 +31,7 @@ def squares(apply):
 @pytest.mark.parametrize("heads", [1, 3])
 def test_output_and_gradients_are_those_of_flax(heads, causal):
     layer, theirs = attention(heads, causal=causal), linen.MultiHeadDotProductAttention(heads)
-    params, _ = layer.init(jax.random.key(0), X)
+    params, _ = jax.jit(layer.init)(jax.random.key(0), X)
     params = jax.tree.map(lambda leaf: leaf + 0.1, params)
     mask = linen.make_causal_mask(X[..., 0]) if causal else None
 
@@ -41,15 +41,16 @@ def test_output_and_gradients_are_those_of_flax(heads, causal):
     def linens(params, x):
         return theirs.apply({"params": params}, x, mask=mask)
 
-    assert_close(ours(params, X), linens(params, X), 1e-5)
+    assert_close(jax.jit(ours)(params, X), jax.jit(linens)(params, X), 1e-5)
     gradients = (jax.jit(jax.grad(squares(f), (0, 1)))(params, X) for f in (ours, linens))
     # The gradient of the keys' bias is 0: it adds the same to all scores of a position.
     jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-4), *gradients)
 
 
 def test_the_params_have_the_names_and_shapes_of_flax():
-    params, _ = attention(3).init(jax.random.key(0), X)
-    theirs = linen.MultiHeadDotProductAttention(3).init(jax.random.key(0), X)["params"]
+    params, _ = jax.eval_shape(attention(3).init, jax.random.key(0), X)
+    theirs = linen.MultiHeadDotProductAttention(3)
+    theirs = jax.eval_shape(theirs.init, jax.random.key(0), X)["params"]
     assert jax.tree.map(jnp.shape, params) == jax.tree.map(jnp.shape, theirs)
 
 
@@ -69,7 +70,7 @@ def test_a_position_that_may_attend_to_nothing_gets_0_and_finite_gradients(dtype
     mask = jnp.ones((1, 1, 4, 6), bool).at[:, :, 1].set(False)
     y = dot_product_attention(q, k, v, mask)
     assert not y[:, 1].any() and (y[:, 0] != 0).all()
-    gradients = jax.grad(squares(dot_product_attention), (0, 1, 2))(q, k, v, mask)
+    gradients = jax.jit(jax.grad(squares(dot_product_attention), (0, 1, 2)))(q, k, v, mask)
     assert all(jnp.isfinite(g).all() for g in gradients) and not gradients[0][:, 1].any()
 
 
@@ -90,21 +91,24 @@ def test_causal_attention_does_not_see_later_steps():
     assert (abs(y[:, 3:] - changed[:, 3:]) > 1e-3).any()
 
 
+def with_positions(cache):
+    return serial(
+        ("learned", learned_positions(8, cache=cache is not None)),
+        ("sine", sinusoidal_positions(cache=cache is not None)),
+        ("attention", attention(2, causal=True, cache=cache)),
+    )
+
+
+WITH_CACHE, WITHOUT = with_positions(7), with_positions(None)
+
+
 def cached_and_full(cuts):
     """The outputs step by step with caches, and at once without, of attention with positions."""
-
-    def layer(cache):
-        return serial(
-            ("learned", learned_positions(8, cache=cache is not None)),
-            ("sine", sinusoidal_positions(cache=cache is not None)),
-            ("attention", attention(2, causal=True, cache=cache)),
-        )
-
-    params, state = layer(7).init(jax.random.key(0), X)
-    full, _ = layer(None).apply(params, {}, X)
+    params, state = jax.jit(WITH_CACHE.init)(jax.random.key(0), X)
+    full, _ = jax.jit(WITHOUT.apply)(params, {}, X)
     parts, steps = [], jnp.split(X, cuts, axis=1)
     for step in steps:
-        y, state = layer(7).apply(params, state, step)
+        y, state = jax.jit(WITH_CACHE.apply)(params, state, step)
         parts.append(y)
     return jnp.concatenate(parts, axis=1), full, state
 

@@ -40,32 +40,34 @@ over_layers = pytest.mark.parametrize("layer, zeros", LAYERS.values(), ids=LAYER
 
 @over_layers
 def test_a_sequence_in_parts_with_the_carry_between_them_equals_the_whole(layer, zeros):
-    params, state = layer.init(jax.random.key(0), X)
-    whole, _ = layer.apply(params, state, X)
-    assert_same(layer.init(jax.random.key(0), (zeros, X)), (params, state))
-    (carry, first), _ = layer.apply(params, state, (zeros, X[:, :2]))
-    (carry, second), _ = layer.apply(params, state, (carry, X[:, 2:]))
+    init, apply = jax.jit(layer.init), jax.jit(layer.apply)
+    params, state = init(jax.random.key(0), X)
+    whole, _ = apply(params, state, X)
+    assert_same(init(jax.random.key(0), (zeros, X)), (params, state))
+    (carry, first), _ = apply(params, state, (zeros, X[:, :2]))
+    (carry, second), _ = apply(params, state, (carry, X[:, 2:]))
     assert_close(jnp.concatenate([first, second], axis=1), whole, 1e-6)
     assert jax.tree.structure(carry) == jax.tree.structure(zeros)
 
 
 @over_layers
 def test_a_stopped_gradient_of_the_carry_truncates_backpropagation(layer, zeros):
-    params, state = layer.init(jax.random.key(0), X)
+    params, state = jax.jit(layer.init)(jax.random.key(0), X)
 
     def last(x, stop):
         (carry, _), _ = layer.apply(params, state, (zeros, x[:, :2]))
         carry = jax.lax.stop_gradient(carry) if stop else carry
         return layer.apply(params, state, (carry, x[:, 2:]))[0][1][:, -1].sum()
 
-    truncated, full = (jax.grad(last)(X, stop) for stop in (True, False))
+    gradient = jax.jit(jax.grad(last), static_argnums=1)
+    truncated, full = (gradient(X, stop) for stop in (True, False))
     assert not truncated[:, :2].any() and full[:, :2].all()
     assert_close(truncated[:, 2:], full[:, 2:], 1e-6)
 
 
 def test_forget_biases_are_1_and_recurrent_kernels_orthogonal_per_gate():
     for layer, gates in ((simple_rnn(4), 1), (lstm(4), 4), (gru(4), 3)):
-        params, _ = layer.init(jax.random.key(0), X)
+        params, _ = jax.jit(layer.init)(jax.random.key(0), X)
         for block in np.split(np.asarray(params["recurrent_kernel"]), gates, axis=1):
             assert_close(block @ block.T, np.eye(4), 1e-6)
         bound = np.sqrt(6 / (3 + 4))  # Glorot & Bengio 2010, of each gate
@@ -77,22 +79,24 @@ def test_forget_biases_are_1_and_recurrent_kernels_orthogonal_per_gate():
 @pytest.mark.parametrize("make", [simple_rnn, lstm, gru])
 def test_recurrent_dropout_drops_the_same_units_at_every_step(make):
     layer = make(4, recurrent_dropout=0.5)
-    params, state = layer.init(jax.random.key(0), X)
+    apply = jax.jit(make(4).apply)
+    train = jax.jit(lambda key: layer.apply(params, state, X, key=key, train=True)[0])
+    params, state = jax.jit(layer.init)(jax.random.key(0), X)
     params["recurrent_kernel"] = jnp.where(jnp.arange(4)[:, None] == 0, 1.0, 0.0) * jnp.ones(
         (1, params["recurrent_kernel"].shape[1])
     )
-    evaluated, _ = layer.apply(params, state, X)
-    without, _ = make(4).apply(params | {"recurrent_kernel": 0 * params["recurrent_kernel"]}, {}, X)
-    double, _ = make(4).apply(params | {"recurrent_kernel": 2 * params["recurrent_kernel"]}, {}, X)
+    evaluated, _ = jax.jit(layer.apply)(params, state, X)
+    without, _ = apply(params | {"recurrent_kernel": 0 * params["recurrent_kernel"]}, {}, X)
+    double, _ = apply(params | {"recurrent_kernel": 2 * params["recurrent_kernel"]}, {}, X)
     kinds = set()
     for seed in range(6):
-        y, _ = layer.apply(params, state, X, key=jax.random.key(seed), train=True)
+        y = train(jax.random.key(seed))
         for row in range(2):
             kept = np.allclose(y[row], double[row], atol=1e-6)
             assert kept or np.allclose(y[row], without[row], atol=1e-6)
             kinds.add(kept)
     assert kinds == {True, False}
-    assert_close(evaluated, make(4).apply(params, state, X)[0], 1e-6)
+    assert_close(evaluated, apply(params, state, X)[0], 1e-6)
 
 
 def test_recurrent_dropout_may_be_traced_and_needs_a_key():
@@ -123,9 +127,9 @@ def test_many_steps_of_16_bit_params_are_added_up_in_32_bits():
 
 def test_a_bidirectional_layer_joins_final_states_if_its_layer_collapses_time():
     layer = bidirectional(serial(("rnn", gru(4)), last_step))
-    params, state = layer.init(jax.random.key(0), X)
-    y, _ = layer.apply(params, state, X)
-    backward, _ = gru(4).apply(params["backward"]["rnn"], {}, X[:, ::-1])
+    params, state = jax.jit(layer.init)(jax.random.key(0), X)
+    y, _ = jax.jit(layer.apply)(params, state, X)
+    backward, _ = jax.jit(gru(4).apply)(params["backward"]["rnn"], {}, X[:, ::-1])
     assert_close(y[:, 4:], backward[:, -1], 1e-6)
 
 

@@ -83,7 +83,7 @@ def value_state_and_gradient(forward, params, state, x):
 @pytest.mark.parametrize("name", NETWORKS)
 def test_values_state_and_gradients_are_those_of_the_network_in_nhwc(name, train):
     model = NETWORKS[name]
-    params, state = model.init(KEY, X)
+    params, state = jax.jit(model.init)(KEY, X)
     params = with_any_signs(params)
 
     def forward(params, state, x):
@@ -108,7 +108,7 @@ def operations(f, *arguments):
 
 
 def forward_of(model, x):
-    params, state = model.init(KEY, x)
+    params, state = jax.jit(model.init)(KEY, x)
     return lambda x: model.apply(params, state, x, key=KEY, train=True)[0]
 
 
@@ -161,7 +161,7 @@ def test_a_custom_derivative_is_kept():
     forward = forward_of(serial(("conv", conv(8, (3, 3))), halved), X)
 
     def gradient(f):
-        return jax.grad(lambda x: f(x).sum())(X)
+        return jax.jit(jax.grad(lambda x: f(x).sum()))(X)
 
     assert_close(gradient(lowering.in_hwnc(forward)), gradient(forward), tolerance=1e-5)
 
@@ -169,10 +169,10 @@ def test_a_custom_derivative_is_kept():
 def test_vmap_over_networks_equals_each_network():
     model = NETWORKS["norm, ReLU, pool"]
     keys = jax.random.split(KEY, 2)
-    params, state = jax.vmap(lambda key: model.init(key, X))(keys)
+    params, state = jax.jit(jax.vmap(lambda key: model.init(key, X)))(keys)
 
     def forward(params, state):
         return model.apply(params, state, X, train=True)[0]
 
     together = jax.jit(jax.vmap(lowering.in_hwnc(forward)))(params, state)
-    assert_close(together, jax.vmap(forward)(params, state), tolerance=1e-4)
+    assert_close(together, jax.jit(jax.vmap(forward))(params, state), tolerance=1e-4)

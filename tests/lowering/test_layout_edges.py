@@ -43,7 +43,7 @@ EDGES = {
 
 def start(model, x):
     """Variables of both signs, with a running variance other than 1."""
-    params, state = model.init(jax.random.key(0), x)
+    params, state = jax.jit(model.init)(jax.random.key(0), x)
     leaves, structure = jax.tree.flatten(params)
     moved = [leaf + 0.3 * normal(*leaf.shape, seed=i) for i, leaf in enumerate(leaves)]
     return jax.tree.unflatten(structure, moved), jax.tree.map(lambda leaf: leaf + 0.25, state)
@@ -96,15 +96,17 @@ def test_float64_keeps_its_precision():
     assert_close(hwnc, plain, tolerance=1e-11)
 
 
+APPLY, APPLY_IN_HWNC = jax.jit(POOLED.apply), jax.jit(lowering.in_hwnc(POOLED.apply))
+
+
 @pytest.mark.parametrize("bad", [np.inf, -np.inf, np.nan, 1e38])
 def test_values_that_are_not_finite_affect_only_their_image_and_stay_so(bad):
     x = normal(3, 12, 11, 4)
     params, state = start(POOLED, x)
-    apply = jax.jit(lambda x: POOLED.apply(params, state, x)[0])
-    hwnc = jax.jit(lambda x: lowering.in_hwnc(POOLED.apply)(params, state, x)[0])
     for place in ((0, 0), (5, 6), (11, 10)):
         marked = x.at[1, *place, 2].set(bad)
-        plain, actual = np.asarray(apply(marked)), np.asarray(hwnc(marked))
+        plain = np.asarray(APPLY(params, state, marked)[0])
+        actual = np.asarray(APPLY_IN_HWNC(params, state, marked)[0])
         assert np.isfinite(actual[[0, 2]]).all()
         seen = np.isfinite(actual)
         assert np.isfinite(plain[seen]).all()
@@ -117,8 +119,8 @@ def test_a_kernel_value_that_is_not_finite_affects_only_its_feature(bad):
     x = normal(2, 6, 7, 4)
     params, state = start(POOLED, x)
     params["conv2"]["kernel"] = params["conv2"]["kernel"].at[1, 1, 0, 2].set(bad)
-    plain = np.asarray(jax.jit(POOLED.apply)(params, state, x)[0])
-    actual = np.asarray(jax.jit(lowering.in_hwnc(POOLED.apply))(params, state, x)[0])
+    plain = np.asarray(APPLY(params, state, x)[0])
+    actual = np.asarray(APPLY_IN_HWNC(params, state, x)[0])
     seen = np.isfinite(actual)
     assert seen[..., [0, 1, 3]].all()
     assert np.isfinite(plain[seen]).all()
@@ -175,7 +177,7 @@ def in_both_layouts(f, *arguments):
 
 
 LAYER, IMAGES = conv(4, (3, 3)), normal(3, 4, 5, 4)
-VARIABLES = LAYER.init(jax.random.key(0), IMAGES)
+VARIABLES = jax.jit(LAYER.init)(jax.random.key(0), IMAGES)
 
 
 def test_a_number_divided_by_images_is_pooled_after_the_division():

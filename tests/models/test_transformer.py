@@ -14,7 +14,13 @@ from jaxnets.training import RunError, TrainState, evaluate, fit, make_train_ste
 SMALL = {"features": 8, "heads": 2, "blocks": 1}
 TOKENS = jax.random.randint(jax.random.key(0), (2, 9), 0, 11)
 GPT, DECODER = models.gpt(11, 16, **SMALL), models.gpt(11, 16, **SMALL, cache=16)
-PARAMS, _ = GPT.init(jax.random.key(1), TOKENS)
+PARAMS, _ = jax.jit(GPT.init)(jax.random.key(1), TOKENS)
+
+
+@jax.jit
+def logits_of(sequence):
+    """Of all steps at once, without a cache."""
+    return GPT.apply(PARAMS, {}, sequence)[0]
 
 
 def count(model):
@@ -35,21 +41,20 @@ def test_bert_base_has_its_published_number_of_parameters():
 
 
 def test_cached_and_full_logits_agree_for_prompts_of_several_tokens():
-    full, _ = GPT.apply(PARAMS, {}, TOKENS)
-    _, state = DECODER.init(jax.random.key(0), TOKENS)
+    full = logits_of(TOKENS)
+    _, state = jax.jit(DECODER.init)(jax.random.key(0), TOKENS)
     for start, stop in ((0, 5), (5, 6), (6, 9)):
-        logits, state = DECODER.apply(PARAMS, state, TOKENS[:, start:stop])
+        logits, state = jax.jit(DECODER.apply)(PARAMS, state, TOKENS[:, start:stop])
         assert_close(logits, full[:, start:stop], 1e-5)
 
 
 def test_greedy_generation_takes_the_most_probable_token_at_each_step():
-    prompt, sequence = TOKENS[:, :4], TOKENS[:, :4]
-    for _ in range(3):
-        logits, _ = GPT.apply(PARAMS, {}, sequence)
-        sequence = jnp.concatenate([sequence, logits[:, -1:].argmax(-1)], axis=1)
+    prompt, sequence = TOKENS[:, :4], np.array(TOKENS)
+    for end in range(4, 7):  # what follows has no influence
+        sequence[:, end] = logits_of(sequence)[:, end - 1].argmax(-1)
     options = {"key": jax.random.key(0), "temperature": 0.0}
     tokens = models.generate(DECODER, PARAMS, prompt, 3, **options)
-    np.testing.assert_array_equal(tokens, sequence[:, 4:])
+    np.testing.assert_array_equal(tokens, sequence[:, 4:7])
     assert tokens.dtype == jnp.int32
 
 
@@ -131,12 +136,14 @@ def test_fit_and_evaluate_refuse_a_model_with_a_cache():
     model, decoder = (
         models.gpt(5, 8, features=8, heads=2, blocks=1, cache=cache) for cache in (None, 8)
     )
-    params, _ = model.init(jax.random.key(0), x)
+    params, _ = jax.jit(model.init)(jax.random.key(0), x)
     optimizer, loss = optax.sgd(0.1), losses.per_token(losses.softmax_cross_entropy)
     train_step = make_train_step(decoder, optimizer, loss)
     with pytest.raises(RunError, match=r"without a cache, but got 'block1/attention/index'"):
         fit(train_step, (x, x), key=jax.random.key(0), epochs=1, batch_size=4)
-    state = TrainState(0, params, decoder.init(jax.random.key(0), x)[1], (), jax.random.key(0))
+    state = TrainState(
+        0, params, jax.jit(decoder.init)(jax.random.key(0), x)[1], (), jax.random.key(0)
+    )
     with pytest.raises(RunError, match=r"make it without cache="):
         evaluate(train_step, state, (x, x))
     with pytest.raises(LayerError, match=r"expects state with 'index' but got \[\]"):

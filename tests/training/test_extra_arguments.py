@@ -30,13 +30,18 @@ def loss(params):
 
 def by_hand(tx, params, steps):
     """The params and the losses of a loop written with optax and `jax.value_and_grad`."""
-    state, values = tx.init(params), []
-    for _ in range(steps):
+
+    @jax.jit
+    def step(params, state):
         value, gradient = jax.value_and_grad(loss)(params)
         updates, state = tx.update(
             gradient, state, params, value=value, grad=gradient, value_fn=loss
         )
-        params = optax.apply_updates(params, updates)
+        return optax.apply_updates(params, updates), state, value
+
+    state, values = jax.jit(tx.init)(params), []
+    for _ in range(steps):
+        params, state, value = step(params, state)
         values.append(value)
     return params, jnp.stack(values)
 
@@ -45,7 +50,7 @@ def by_hand(tx, params, steps):
 def test_a_run_is_the_loop_of_optax(tx):
     train_step = make_train_step(MODEL, tx, losses.softmax_cross_entropy)
     fitted = run(train_step, epochs=5, batch_size=len(X))
-    start = train_step.init(jax.random.key(0), X[:1]).params
+    start = jax.jit(train_step.init)(jax.random.key(0), X[:1]).params
     params, values = by_hand(tx, start, 5)
     assert_close(fitted.train_state.params, params, 1e-5)
     assert_close(jnp.array([p.train["loss"] for p in fitted.history]), values, 1e-5)
@@ -54,7 +59,7 @@ def test_a_run_is_the_loop_of_optax(tx):
 def test_an_optimizer_without_extra_arguments_gets_none():
     tx = optax.adam(0.1)
     train_step = make_train_step(MODEL, tx, losses.softmax_cross_entropy)
-    before = train_step.init(jax.random.key(0), X[:1])
+    before = jax.jit(train_step.init)(jax.random.key(0), X[:1])
     after, _ = jax.jit(train_step)(before, Batch(X, Y, jnp.ones(len(X))))
 
     @jax.jit
@@ -75,10 +80,16 @@ def test_a_descent_passes_extra_arguments_too():
 
     x, tx, state = jnp.array([0.0, 1.0]), optax.lbfgs(), optax.lbfgs().init(jnp.array([0.0, 1.0]))
     points = [x]
-    for _ in range(3):
+
+    @jax.jit
+    def step(x, state):
         value, gradient = jax.value_and_grad(bowl)(x)
         updates, state = tx.update(gradient, state, x, value=value, grad=gradient, value_fn=bowl)
-        points.append(x := optax.apply_updates(x, updates))
+        return optax.apply_updates(x, updates), state
+
+    for _ in range(3):
+        x, state = step(x, state)
+        points.append(x)
     assert_close(descend(bowl, points[0], tx, 3).points, jnp.stack(points), 1e-5)
 
 
@@ -97,7 +108,7 @@ def test_the_value_is_the_whole_objective():
         losses.softmax_cross_entropy,
         penalty=lambda params: losses.l2(params, 1.0),
     )
-    before = train_step.init(jax.random.key(0), X[:1])
-    after, sums = train_step(before, Batch(X, Y, jnp.ones(len(X))))
+    before = jax.jit(train_step.init)(jax.random.key(0), X[:1])
+    after, sums = jax.jit(train_step)(before, Batch(X, Y, jnp.ones(len(X))))
     assert sums["objective"] > sums["loss"][0] / len(X) + 0.1
     assert_same(after.opt_state, jnp.float32(1))
