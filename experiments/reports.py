@@ -62,13 +62,14 @@ def classifier(run: "Run", train_step: Any, result: FitResult) -> Report:
     counts = matrix(judge(predicted), len(dataset.classes))
     title = f"{what(run)}: test accuracy {test['accuracy']:.2%}"
     title += interruption(run, result)
+    speed = result.samples_per_second  # 0 if the run had ended when it was resumed
     drawn = {"curves": plots.curves(result.history, title)} if result.history else {}
     return Report(
         result={"test_accuracy": test["accuracy"], "test_loss": test["loss"]},
         figures={**drawn, "confusion": plots.confusion(counts, dataset.classes, title)},
         text=f"test accuracy {test['accuracy']:.2%}, loss {test['loss']:.4f}, after "
         f"{int(result.train_state.step)} steps in {result.train_seconds:.1f} s of training "
-        f"({result.samples_per_second:,.0f} samples/s) and {result.compile_seconds:.1f} s of "
+        f"{f'({speed:,.0f} samples/s) ' * (speed > 0)}and {result.compile_seconds:.1f} s of "
         "compiling",
         predicted=predicted,
     )

@@ -56,3 +56,8 @@ def test_nothing_finite_is_said_in_words_and_gaps_stay_gaps():
 def test_a_long_run_is_thinned_to_means_of_neighbours():
     line = Line("a", np.arange(10_000), np.ones(10_000))
     assert len(chart([line], "loss", "step", "loss")) < 8_000
+
+
+def test_a_chart_of_many_lines_has_fewer_points_of_each():
+    line = Line("a", np.arange(300), np.ones(300))
+    assert len(chart([line] * 100, "loss", "step", "loss")) < 100_000

@@ -226,7 +226,7 @@ def test_comparing_runs_shows_their_results_and_only_the_different_options(tmp_p
     assert '<th scope="row">epochs' not in page
 
 
-@pytest.mark.parametrize("runs", [2, 60])
+@pytest.mark.parametrize("runs", [2, 30])
 def test_a_page_that_compares_runs_stays_below_500_kb_and_requests_nothing(tmp_path, runs):
     """Also of many runs that are long, differ in every option, and have outside's names."""
     log = [record(step, 1 / step, steps=1000, validation={"loss": 1.0}) for step in range(1, 1001)]
