@@ -3,7 +3,7 @@
 python -m experiments.decks.s3 --seeds 10 --data-dir FOLDER
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import jax
@@ -13,6 +13,7 @@ from experiments.decks import slides
 from experiments.folder import machine
 from experiments.runner import Run
 from jaxnets import Layer, data, losses, metrics
+from jaxnets.command_line.progress import tracked
 from jaxnets.data import Dataset, Split
 from jaxnets.training import TrainStep, evaluate, fit, make_train_step
 from jaxnets.training.report import write_json
@@ -28,19 +29,22 @@ def compare_recipes(config: Any, run: Run, model: Layer, fashion: Dataset) -> No
     for size in (128, 32):
         train_step = compiled(model, optax.rmsprop)
         saved = by_seed(run, name := f"RMSprop 0.001, batch {size}")
-        results[name] = train_seeds(config, saved, train_step, *fashion[:2], seeds, size, 0.001)
+        shown = tracked(seeds, name)
+        results[name] = train_seeds(config, saved, train_step, *fashion[:2], shown, size, 0.001)
 
     train, held_out = data.train_test_split(fashion.train, config.validation, seed=config.seed)
     train_step = compiled(model, cosine_adam(config.epochs * steps(train)))
     validated = {}
     for rate in RATES:
-        saved, choosing = by_seed(run, f"choosing {rate}"), CHOOSING[: config.seeds]
-        result = train_seeds(config, saved, train_step, train, held_out, choosing, 32, rate)
+        saved = by_seed(run, name := f"choosing {rate}")
+        shown = tracked(CHOOSING[: config.seeds], name)
+        result = train_seeds(config, saved, train_step, train, held_out, shown, 32, rate)
         validated[rate] = result["mean"]
     rate = max(validated, key=validated.get)
     train_step = compiled(model, cosine_adam(config.epochs * steps(fashion.train)))
     saved = by_seed(run, name := f"Adam, cosine from {rate}, batch 32")
-    result = train_seeds(config, saved, train_step, *fashion[:2], seeds, 32, rate)
+    shown = tracked(seeds, name)
+    result = train_seeds(config, saved, train_step, *fashion[:2], shown, 32, rate)
     results[name] = result | {"validation accuracy": validated}
     report(config, run, results)
 
@@ -95,7 +99,7 @@ def train_seeds(
     train_step: Any,
     train: Split,
     test: Split,
-    seeds: range,
+    seeds: Iterable[int],
     size: int,
     rate: float,
 ) -> dict[str, Any]:
