@@ -4,7 +4,7 @@ import inspect
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from functools import partial
+from functools import cache, partial
 from typing import Any
 
 import jax
@@ -14,12 +14,11 @@ from jax.core import Tracer
 
 from jaxnets.dtypes import readable
 from jaxnets.errors import LayerError, shapes_explained
+from jaxnets.initialisation import KeysFirst
 from jaxnets.keys import hash_name, stream
 from jaxnets.layer import Key, Layer, Params, State, check_not_constructor, check_output
 
 Function = Callable[[Any], Any]
-# `init` runs once, for milliseconds: to optimize it in full would take longer than it saves.
-INIT_OPTIONS = {"xla_backend_optimization_level": 1}
 
 
 def serial(*stages: Function | tuple[str, Layer | Function]) -> Layer:
@@ -120,16 +119,16 @@ def network(**children: Layer | Function) -> Callable[[Callable[..., Any]], Laye
 
 
 def _compiled(initialise: Callable[..., Any]) -> Callable[[Key, Any], Any]:
-    """The `init` of a layer from a function of a key and the static spec of an input.
+    """The `init` of a layer from a function of a key and the static spec of an input."""
+    part = jax.jit(initialise, static_argnums=1)  # of a program that is being traced
 
-    Compiler options are for a whole program, not for a part of one that is being traced.
-    """
-    part = jax.jit(initialise, static_argnums=1)
-    whole = jax.jit(initialise, static_argnums=1, compiler_options=INIT_OPTIONS)
+    @cache
+    def whole(spec: tuple[Any, tuple]) -> Callable[[Key], Any]:
+        return KeysFirst(lambda key: initialise(key, spec))
 
     def init(key: Key, x: Any) -> tuple[Params, State]:
         traced = isinstance(key, Tracer) or isinstance(jnp.zeros(()), Tracer)
-        return (part if traced else whole)(key, _spec(x))
+        return part(key, _spec(x)) if traced else whole(_spec(x))(key)
 
     return init
 

@@ -10,7 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxnets.arrays import shape_of
-from jaxnets.compose import INIT_OPTIONS
+from jaxnets.initialisation import OPTIONS, KeysFirst
 from jaxnets.layer import Key
 from jaxnets.sharding import ShardingPlan, place, replicate, use_mesh
 from jaxnets.training.chunk import CAPACITY, chunk_program, step_program
@@ -64,10 +64,8 @@ class CompiledLoop:
         if self.mesh is None:
             return self._init((keys, hparams), x)
         shapes = self.init_shapes(keys, hparams)
-        options = {"out_shardings": self.shardings(shapes)}
-        init = program(
-            self.train_step, _make_init, self.runner, compiler_options=INIT_OPTIONS, **options
-        )
+        options = {"out_shardings": self.shardings(shapes), "compiler_options": OPTIONS}
+        init = program(self.train_step, _make_init, self.runner, **options)
         with use_mesh(self.mesh):
             return init(*replicate(self.mesh, ((keys, hparams), x)))
 
@@ -88,7 +86,7 @@ class CompiledLoop:
 
     @property
     def _init(self) -> Any:
-        return program(self.train_step, _make_init, self.runner, compiler_options=INIT_OPTIONS)
+        return program(self.train_step, _make_init, self.runner, jit=KeysFirst)
 
     def place_shapes(self, shapes: Any) -> Any:
         """The shapes of a train state, with the sharding of each leaf."""

@@ -35,24 +35,28 @@ _PROGRAMS: WeakKeyDictionary[Any, dict[Hashable, Any]] = WeakKeyDictionary()
 
 
 def program(
-    train_step: Any, make: Callable[..., Callable], *static: Hashable, **options: Any
+    train_step: Any,
+    make: Callable[..., Callable],
+    *static: Hashable,
+    jit: Callable[..., Any] = jax.jit,
+    **options: Any,
 ) -> Any:
-    """`jax.jit(make(step, *static), **options)`, cached while the train step is alive.
+    """`jit(make(step, *static), **options)`, cached while the train step is alive.
 
     `step` is a weak reference, called as `step()`: a strong one would keep the program and the
     train step alive for ever. JAX keeps what it compiled for a function as long as the function, so
     it is freed together with the train step. Equal train steps share a program, which `step()`
-    gives any that is alive. The cache key is `make`, `static` and the option `out_shardings`, not
-    the other options.
+    gives any that is alive. The cache key is `make`, `static`, `jit` and the option
+    `out_shardings`, not the other options.
     """
     leaves, structure = jax.tree.flatten(options.get("out_shardings"))
     equal = _EQUAL.setdefault(train_step, EqualSteps())
     equal.add(train_step)
 
     def jitted() -> Any:
-        return jax.jit(make(equal, *static), **options)
+        return jit(make(equal, *static), **options)
 
-    return _cached(train_step, (make, *static, structure, *leaves), jitted)
+    return _cached(train_step, (make, *static, jit, structure, *leaves), jitted)
 
 
 def executable(train_step: Any, jitted: Any, arguments: tuple) -> jax.stages.Compiled:

@@ -16,7 +16,10 @@ ERRORS = (RunError, DataError, LayerError, TypeError)
 # Programs that train or evaluate; converting an array to JAX may compile others.
 PROGRAMS = {
     f"jit({name})"
-    for name in ("member", "run", "chunk", "block_sums", "block_outputs", "objectives", "copy")
+    for name in (
+        *("initial_values", "member", "run", "chunk", "block_sums", "block_outputs"),
+        *("objectives", "copy"),
+    )
 }
 compiled = []
 
