@@ -88,8 +88,9 @@ def _derives_keys(operation: Operation, operands: list[Any]) -> bool:
 def _random_bits(operation: Operation, key: Key) -> Array:
     """The operation's bits, without a loop where that compiles faster; GPUs have a kernel."""
     bit_width, shape = (operation.eqn.params[name] for name in ("bit_width", "shape"))
+    config: Any = jax.config
     is_threefry = jax.random.key_impl(key) == "threefry2x32"
-    is_threefry = is_threefry and jax.config.jax_threefry_partitionable
+    is_threefry = is_threefry and config.jax_threefry_partitionable
     fits = key.shape == () and bit_width == 32 and math.prod(shape) < 2**32
     if jax.default_backend() == "cpu" and is_threefry and fits:
         return threefry_bits(key, shape)
