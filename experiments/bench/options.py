@@ -38,7 +38,8 @@ class Config:
     """A verdict in about a minute: sets --cases mlp --peers torch --repeats 1 --prepare-seconds
     60."""
     prepare_seconds: float = PREPARE_SECONDS
-    """A contender that compiles for longer than this many seconds is left out."""
+    """A contender that takes longer than this many seconds to compile, or for its first epoch, is
+    left out."""
     side_by_side: int | None = None
     """Let this many contenders compile at once, each one process for all rounds: for a GPU."""
     steps: int | None = None

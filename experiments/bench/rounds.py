@@ -44,17 +44,20 @@ class Measurements:
     answers: list[Record] = field(default_factory=list)
 
     def turn(self, task: Task, profile: Path | None, prepare_seconds: float) -> None:
-        """Measure one round in a fresh process; with `profile`, a folder, also trace one."""
+        """Measure one round in a fresh process; with `profile`, a folder, also trace one.
+
+        Each command that may compile has `prepare_seconds`.
+        """
         with Process(self.contender, task) as process:
             prepared = process.ask("prepare", within=prepare_seconds)
             record = process.description | without_seconds(prepared)
             record |= without_seconds(process.ask("device"))
             if not self.answers and self.contender != LIMIT and CASES[task.case].learns:
-                process.ask("epoch")
-                record |= without_seconds(process.ask("accuracy"))
-            self.steps = self.steps or steps_per_turn(process)
+                process.ask("epoch", within=prepare_seconds)
+                record |= without_seconds(process.ask("accuracy", within=prepare_seconds))
+            self.steps = self.steps or steps_per_turn(process, prepare_seconds)
             for _ in range(WARM_UPS):
-                process.ask("steps", n=self.steps)
+                process.ask("steps", within=prepare_seconds, n=self.steps)
             answer = process.ask("steps", n=self.steps)
             if profile is not None and self.contender.peer == "ours":
                 folder = str(profile / f"{self.contender.devices}-devices")
@@ -88,7 +91,8 @@ def take_turns(
       rounds: the number of rounds.
       steps: steps per round; by default as many as take about a second.
       profile: a folder for a trace of one more round of jaxnets.
-      prepare_seconds: a contender that compiles for longer is left out.
+      prepare_seconds: a contender that takes longer to compile, or for its first epoch, is left
+        out.
     """
     measured, reasons = [Measurements(contender, steps) for contender in (LIMIT, *contenders)], {}
     folder = profile and profile.resolve() / f"{task.case}-{task.batch_size}-{task.dtype}"
@@ -103,12 +107,12 @@ def take_turns(
     return [{**setting(task), **record} for record in records]
 
 
-def steps_per_turn(process: Process) -> int:
-    """The number of steps that fills a turn."""
+def steps_per_turn(process: Process, within: float | None = None) -> int:
+    """The number of steps that fills a turn; each trial has `within` seconds."""
     n = 1
     while True:
-        process.ask("steps", n=n)  # some compile for each number of steps
-        seconds = process.ask("steps", n=n)["seconds"]
+        process.ask("steps", within=within, n=n)  # some compile for each number of steps
+        seconds = process.ask("steps", within=within, n=n)["seconds"]
         if seconds > TURN / 8:  # few steps measure mostly the cost of the call
             return max(1, round(TURN * n / seconds))
         n *= 16

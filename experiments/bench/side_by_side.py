@@ -88,7 +88,7 @@ def turn(task: Task, measured: Measurements, process: Process) -> None:
         if measured.contender != LIMIT and CASES[task.case].learns:
             process.ask("epoch", within=WITHIN)
             answer |= without_seconds(process.ask("accuracy", within=WITHIN))
-        measured.steps = measured.steps or steps_per_turn(process)
+        measured.steps = measured.steps or steps_per_turn(process, WITHIN)
     timed = process.ask("steps", within=WITHIN, n=measured.steps)
     answer |= without_seconds(timed)
     measured.seconds.append(timed["seconds"] / measured.steps)

@@ -59,7 +59,7 @@ class CompiledLoop:
         return jax.tree.map(partial(shape_of, rows), self.source.example)
 
     def init(self, keys: Key, hparams: Hparams) -> Any:
-        """The initial train state, computed by one program."""
+        """The initial train state; on a mesh, computed where the plan places it."""
         x = jax.tree.map(lambda leaf: np.zeros(leaf.shape, leaf.dtype), self.source.example.x)
         if self.mesh is None:
             return self._init((keys, hparams), x)

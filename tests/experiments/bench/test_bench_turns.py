@@ -110,11 +110,26 @@ def test_a_missing_or_crashed_contender_is_recorded_and_the_others_continue(fake
     assert all(r["kind"] == "speed" and r["case"] == "mlp" for r in found)
 
 
+def test_a_contender_that_hangs_in_any_command_that_compiles_is_left_out(fakes, monkeypatch):
+    def ask(self, do, within=None, **arguments):
+        if (self.label, do) in hanging and within is not None:
+            raise LeftOut(f"it did not answer {do!r} within {within:g} s")
+        return answer(self, do, **arguments)
+
+    answer = rounds.Process.ask
+    monkeypatch.setattr(rounds.Process, "ask", ask)
+    for do in ("prepare", "epoch", "accuracy", "steps"):
+        hanging = {("torch", do)}
+        options = {"rounds": 1, "prepare_seconds": 60}
+        _, torch = rounds.take_turns(Task("mlp"), (OURS, TORCH), **options)
+        assert torch["left_out"] == f"it did not answer {do!r} within 60 s"
+
+
 def test_a_turn_lasts_about_a_second():
     asked = []
 
     class Steps:
-        def ask(self, do, n):
+        def ask(self, do, n, within):
             asked.append(n)
             return {"seconds": 0.004 * n}
 
