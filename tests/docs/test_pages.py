@@ -12,7 +12,7 @@ from small_mnist import write_mnist
 
 from jaxnets import models
 
-NARROW = ((8,), (8,))  # a network that compiles sooner than that of docs/data.md
+NARROW = ((8,),)  # a network that compiles sooner than that of docs/data.md
 ROOT = Path(__file__).parents[2]
 DOCS = ROOT / "docs"
 PAGES = sorted(DOCS.rglob("*.md"))
@@ -44,8 +44,8 @@ def test_the_listings_of_a_page_run_one_after_another(page, digits, tmp_path, mo
     if page.stem == "data":
         write_pets(tmp_path)
         write_loans(tmp_path)
-        monkeypatch.setattr(models, "small_cnn", partial(models.small_cnn, widths=NARROW))
         write_cnn(tmp_path, NARROW)
+        monkeypatch.setattr(models, "small_cnn", partial(models.small_cnn, widths=NARROW))
     names = {"__name__": "__main__"}
     with jax.numpy_rank_promotion("allow"):  # as for a reader
         for listing in listings(page):

@@ -9,11 +9,10 @@ from experiments import custom_layer, initialisation
 
 
 @pytest.fixture(scope="module")
-def result(tmp_path_factory):
+def result(small_mnist, tmp_path_factory):
     folder = tmp_path_factory.mktemp("runs") / "new"
-    config = initialisation.Config(
-        units=4, steps=20, every=10, batch_size=32, depth=4, width=20, out=folder
-    )
+    sizes = {"units": 4, "steps": 20, "every": 10, "batch_size": 32, "depth": 4, "width": 20}
+    config = initialisation.Config(data_dir=small_mnist, out=folder, **sizes)
     with pytest.MonkeyPatch.context() as patch:
         for name in ("normal, sd 0.5", "Glorot: variance 2 / (in + out)"):
             patch.delitem(initialisation.INITIALISERS, name)

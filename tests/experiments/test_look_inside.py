@@ -8,7 +8,7 @@ from matplotlib import image
 from PIL import Image
 
 from experiments import look_inside, photographs
-from jaxnets import LayerError, data, models
+from jaxnets import LayerError, data, dense, flatten, models, serial
 from jaxnets.interop import safetensors
 from jaxnets.training import RunError
 
@@ -55,7 +55,7 @@ def test_every_view_is_drawn_with_the_weights_of_a_file_and_named_by_it(
 
 def test_a_network_is_trained_on_digits_if_no_weights_are_given(small_mnist):
     mnist = data.load("mnist", data_dir=small_mnist)
-    config, model = look_inside.Config(model="lenet5", examples=640), models.lenet5()
+    config, model = look_inside.Config(examples=640), serial(flatten, ("head", dense(10)))
     params, state = look_inside.train(config, model, mnist)
     scores, _ = jax.jit(model.apply)(params, state, look_inside.MNIST(mnist.train.x[:200]))
     assert (scores.argmax(-1) == mnist.train.y[:200]).mean() > 0.3  # chance is 0.1
