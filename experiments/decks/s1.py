@@ -214,11 +214,11 @@ def scikit_learn(config: Config, train: Split, test: Split) -> dict[str, Classif
 
 def print_scores(by: dict[str, Classifier], labels: np.ndarray) -> dict[str, float]:
     """Print every score of every classifier; return the accuracies."""
-    accuracies, labels, weights = {}, jnp.asarray(labels), jnp.ones(len(labels))
+    accuracies, y, weights = {}, jnp.asarray(labels), jnp.ones(len(labels))
 
     @jax.jit
     def values_of(outputs: jax.Array) -> list[jax.Array]:
-        return [m.value(m.sums(outputs, labels, weights)) for m in SCORES.values()]
+        return [m.value(m.sums(outputs, y, weights)) for m in SCORES.values()]
 
     print(f"{'':18}" + "".join(f"{name:>11}" for name in [*SCORES, "AUC", "seconds"]))
     for name, (scores, seconds) in by.items():
