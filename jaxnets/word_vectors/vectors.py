@@ -10,6 +10,7 @@ from typing import BinaryIO
 
 import numpy as np
 
+from jaxnets.checks import as_integers
 from jaxnets.data.text import Vocabulary
 from jaxnets.errors import DataError
 from jaxnets.files import atomic_write, regular_file
@@ -25,6 +26,9 @@ class WordVectors:
     Attributes:
       words: without repetition, from the most to the least frequent.
       vectors: float32 (words, features).
+
+    Raises:
+      DataError: words that are not different strings, or not one vector per word.
     """
 
     words: tuple[str, ...]
@@ -32,6 +36,11 @@ class WordVectors:
 
     def __post_init__(self) -> None:
         """Check that each word has one vector."""
+        wrong = [word for word in self.words if not isinstance(word, str)]
+        if wrong:
+            raise DataError(
+                f"WordVectors expects words as strings, but got {wrong[0]!r}; convert it"
+            )
         vectors = np.asarray(self.vectors, np.float32)
         if vectors.ndim != 2 or len(vectors) != len(self.words):
             raise DataError(
@@ -82,6 +91,8 @@ class WordVectors:
 
     def plane(self, words: Sequence[str]) -> np.ndarray:
         """The words' vectors on their first two principal axes, (words, 2), for a map."""
+        if not len(words):
+            raise DataError("WordVectors.plane expects at least one word, but got none")
         x = np.stack([self[word] for word in words])
         x = x - x.mean(0)
         return x @ np.linalg.svd(x, full_matrices=False)[2][:2].T
@@ -91,7 +102,15 @@ class WordVectors:
 
         Padding is zeros; other indices without a vector are normal with the mean and the variance
         of each feature. To start from the table: `embedding_init=lambda *_: table`.
+
+        Raises:
+          DataError: there are no vectors, so there is no mean of them.
         """
+        if not self.vectors.size:
+            raise DataError(
+                f"WordVectors.table expects at least one vector, but got {self.vectors.shape}; "
+                "see load_vectors"
+            )
         rng, shape = np.random.default_rng(seed), (len(vocabulary), self.vectors.shape[1])
         table = rng.normal(self.vectors.mean(0), self.vectors.std(0), shape).astype(np.float32)
         found = np.zeros(len(vocabulary), bool)
@@ -138,6 +157,8 @@ def load_vectors(path: str | Path, most: int | None = None) -> WordVectors:
       DataError: the file cannot be read, or is damaged; the message names the line.
     """
     path = Path(path)
+    if most is not None:
+        [most] = as_integers("load_vectors", error=DataError, most=most)
     try:
         with regular_file(path) as file:
             if path.suffix == ".npz":
@@ -151,17 +172,30 @@ def load_vectors(path: str | Path, most: int | None = None) -> WordVectors:
 
 
 def _read_npz(file: BinaryIO, most: int | None) -> WordVectors:
+    if not zipfile.is_zipfile(file):
+        raise ValueError("it is not an .npz archive")
+    file.seek(0)
     arrays = np.load(file, allow_pickle=False)
-    words = arrays["words"][:most].tolist()
-    words = [word.decode() if isinstance(word, bytes) else word for word in words]
-    return WordVectors(tuple(words), arrays["vectors"][:most])
+    names, vectors = arrays["words"], arrays["vectors"]
+    if names.ndim != 1 or vectors.ndim != 2 or vectors.dtype.kind not in "fiu":
+        raise ValueError(
+            f"expected words (n,) and numbers (n, features), but got {names.dtype}{names.shape} "
+            f"and {vectors.dtype}{vectors.shape}"
+        )
+    words = [word.decode() if isinstance(word, bytes) else word for word in names[:most].tolist()]
+    vectors = vectors[:most]
+    if not vectors.size or not np.isfinite(vectors).all():
+        raise ValueError(
+            "it is empty" if not vectors.size else "it has numbers that are not finite"
+        )
+    return WordVectors(tuple(words), vectors)
 
 
 def _read_text(file: BinaryIO, most: int | None) -> WordVectors:
     words, vectors = {}, []
     for number, line in enumerate(iter(partial(file.readline, LINE_LIMIT), b""), start=1):
         word, *numbers = line.decode().rstrip("\n").rstrip(" ").split(" ")
-        if number == 1 and len(numbers) == 1:
+        if number == 1 and len(numbers) == 1 and word.isdecimal() and numbers[0].isdecimal():
             continue  # word2vec's header
         if most is not None and len(words) == most:
             break
@@ -169,9 +203,14 @@ def _read_text(file: BinaryIO, most: int | None) -> WordVectors:
             vector = np.array(numbers, np.float32)
         except ValueError:
             raise ValueError(f"line {number} has entries that are not numbers") from None
-        expected = len(vectors[0]) if vectors else max(1, len(vector))
-        if len(vector) != expected or not np.isfinite(vector).all():
-            raise ValueError(f"line {number} does not have as many finite numbers as the first")
+        if not vector.size:
+            raise ValueError(f"line {number} has no numbers after a word and a space")
+        if vectors and len(vector) != len(vectors[0]):
+            raise ValueError(
+                f"line {number} has {len(vector)} numbers, but lines before it {len(vectors[0])}"
+            )
+        if not np.isfinite(vector).all():
+            raise ValueError(f"line {number} has a number that is not finite")
         if word in words:
             raise ValueError(f"line {number} repeats the word of line {words[word]}")
         words[word] = number

@@ -4,6 +4,7 @@ import json
 
 import numpy as np
 import pytest
+from helpers import examples
 from hypothesis import given
 from hypothesis import strategies as st
 from sklearn.feature_extraction.text import CountVectorizer, TfidfTransformer
@@ -56,6 +57,7 @@ def test_tokens_and_counts_are_those_of_scikit_learn(tokenizer, options):
     assert (vocabulary.count(TEXTS, binary=True).toarray() == (counts > 0)).all()
 
 
+@examples
 @given(
     texts=st.lists(st.text("ab c.", max_size=12), min_size=1, max_size=6),
     within=st.booleans(),
@@ -131,6 +133,8 @@ def test_a_vocabulary_is_saved_with_its_tokenizer(tokenizer, options, tmp_path):
         {"options": {}},
         {"options": {"ngrams": [2, 1]}},
         {"tokens": None},
+        {"tokens": "abc"},
+        {"tokens": {"a": 1}},
     ],
 )
 def test_a_damaged_vocabulary_is_refused(change, tmp_path):
@@ -158,6 +162,16 @@ def test_a_tokenizer_of_ones_own_is_not_saved(tmp_path):
         (lambda: text.build_vocabulary(TEXTS, max_documents=True), "share from 0.0 to 1.0"),
         (lambda: text.build_vocabulary(TEXTS).encode(TEXTS, 0), "length=1 or more"),
         (lambda: text.build_vocabulary(TEXTS).count("tea"), r"write \[text\]"),
+        (lambda: text.build_vocabulary(None), "list of texts, but got one NoneType"),
+        (lambda: text.build_vocabulary(TEXTS, tokenizer="words"), r"write text\.Words\(\)"),
+        (lambda: text.Vocabulary(("a",), None), r"write text\.Words\(\)"),
+        (lambda: text.Vocabulary("abc"), "list of strings, but got 'abc'"),
+        (lambda: text.Vocabulary(("a", 1)), "list of strings, but got 1"),
+        (lambda: text.Vocabulary(("a", "b", "b")), "got 'b' twice"),
+        (lambda: text.Vocabulary(("a",)).decode([2, -1]), "from 0 to 2, but got -1"),
+        (lambda: text.Vocabulary(("a",)).decode([3]), "from 0 to 2, but got 3"),
+        (lambda: text.Vocabulary(("a",)).decode([[2]]), "rows of a batch one by one"),
+        (lambda: text.Vocabulary(("a",)).decode([2.0]), "one row of indices"),
         (lambda: text.Words(ngrams=(2, 1)), "exchange the two"),
         (lambda: text.Words(ngrams=2), r"ngrams=\(shortest, longest\)"),
         (lambda: text.Words(pattern="("), "regular expression"),
@@ -166,6 +180,7 @@ def test_a_tokenizer_of_ones_own_is_not_saved(tmp_path):
         (lambda: text.fit_tfidf(np.ones(3)), "see Vocabulary.count"),
         (lambda: text.fit_tfidf(np.ones((0, 3))), "at least one text"),
         (lambda: text.fit_tfidf(-np.ones((1, 3))), "at least 0"),
+        (lambda: text.fit_tfidf([[np.inf, 1]]), "finite counts"),
         (lambda: text.fit_tfidf(np.ones((1, 3)), norm="max"), '"l1", "l2" or None'),
         (lambda: text.fit_tfidf(np.ones((1, 3))).apply(np.ones((1, 2))), "vocabulary it was"),
     ],

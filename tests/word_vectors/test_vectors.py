@@ -8,6 +8,7 @@ import pytest
 from jaxnets.data import DataError, text
 from jaxnets.word_vectors import WordVectors, load_vectors
 
+VOCABULARY = text.Vocabulary(("king", "zebra"))
 WORDS = ("man", "woman", "king", "queen", "tea")
 VECTORS = WordVectors(
     WORDS, np.array([[1, 0, 0.2], [1, 1, 0.2], [3, 0, 1], [3, 1.1, 1], [0, -2, 0]])
@@ -60,8 +61,10 @@ def test_a_file_gives_back_what_was_saved(tmp_path):
     ("content", "message"),
     [
         (b"", "it is empty"),
-        (b"a 1 2\nb 1", "line 2 does not have as many"),
-        (b"a 1 2\nb 1 nan", "line 2 does not have as many finite"),
+        (b"a 1 2\nb 1", "line 2 has 1 numbers, but lines before it 2"),
+        (b"a 1 2\nb 1 nan", "line 2 has a number that is not finite"),
+        (b"a\t1\t2", "line 1 has no numbers after a word and a space"),
+        (b"a 1\na 2", "line 2 repeats the word of line 1"),  # the first is no header
         (b"a 1 2\nb 1 x", "line 2 has entries that are not numbers"),
         (b"a 1 2\na 1 3", "line 2 repeats the word of line 1"),
         (b"\xff 1 2", "utf-8"),
@@ -85,8 +88,32 @@ def test_a_file_of_another_kind_is_refused(name, tmp_path):
 
 
 @pytest.mark.parametrize(
+    ("words", "vectors", "message"),
+    [
+        ([["a"]], np.ones((1, 2)), r"expected words \(n,\) and numbers"),
+        (["a"], [["x"]], "but got <U1"),
+        (["a"], [[np.inf]], "not finite"),
+        (["a"], np.ones((1, 0)), "it is empty"),
+        ([1], np.ones((1, 2)), "words as strings, but got 1"),
+        (["a"], np.ones((2, 2)), "one per word"),
+    ],
+)
+def test_an_archive_of_other_arrays_is_refused(words, vectors, message, tmp_path):
+    np.savez(tmp_path / "vectors.npz", words=words, vectors=vectors)
+    with pytest.raises(DataError, match=f"has no word vectors: .*{message}"):
+        load_vectors(tmp_path / "vectors.npz")
+
+
+@pytest.mark.parametrize(
     ("call", "message"),
     [
+        (lambda: WordVectors((1,), np.ones((1, 2))), "words as strings, but got 1"),
+        (lambda: VECTORS.plane([]), "at least one word"),
+        (
+            lambda: WordVectors((), np.ones((0, 2))).table(text.Vocabulary(("a",))),
+            "at least one vector",
+        ),
+        (lambda: load_vectors("vectors.txt", most=0), "most=1 or more"),
         (lambda: VECTORS["zebra"], "no vector for 'zebra'"),
         (lambda: VECTORS.nearest("zebra"), "no vector for 'zebra'"),
         (lambda: WordVectors(("a", "b"), np.ones((3, 2))), r"vectors \(2, features\)"),

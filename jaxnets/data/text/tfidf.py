@@ -83,6 +83,9 @@ def _as_counts(where: str, counts: Any) -> sparse.csr_array:
         )
     counts = sparse.csr_array(counts, dtype=np.float64)
     counts.eliminate_zeros()
-    if counts.size and not counts.data.min() > 0:
-        raise DataError(f"{where} expects counts of at least 0, but got {counts.data.min()}")
+    wrong = counts.data[~((counts.data > 0) & (counts.data < np.inf))]
+    if wrong.size:
+        raise DataError(
+            f"{where} expects finite counts of at least 0, but got {wrong[0]}; see Vocabulary.count"
+        )
     return counts

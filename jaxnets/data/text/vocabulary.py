@@ -33,10 +33,31 @@ class Vocabulary:
     Attributes:
       tokens: without repetition, from the most to the least frequent.
       tokenizer: splits a text into tokens.
+
+    Raises:
+      DataError: tokens that are not different strings, or a tokenizer that is not a function.
     """
 
     tokens: tuple[str, ...]
     tokenizer: Tokenizer = WORDS
+
+    def __post_init__(self) -> None:
+        """Check the tokens and the tokenizer."""
+        _check_tokenizer("Vocabulary", self.tokenizer)
+        is_list = isinstance(self.tokens, tuple | list)
+        if not is_list or not all(isinstance(token, str) for token in self.tokens):
+            tokens = self.tokens if is_list else (self.tokens,)
+            got = next(t for t in tokens if not (is_list and isinstance(t, str)))
+            raise DataError(
+                f"Vocabulary expects tokens as a list of strings, but got {got!r}; see "
+                "build_vocabulary"
+            )
+        if len({*self.tokens}) < len(self.tokens):
+            token, _ = Counter(self.tokens).most_common(1)[0]
+            raise DataError(
+                f"Vocabulary expects different tokens, but got {token!r} twice; drop it"
+            )
+        object.__setattr__(self, "tokens", tuple(self.tokens))
 
     def __len__(self) -> int:
         """The number of indices, those of padding and of unknown tokens included."""
@@ -68,9 +89,24 @@ class Vocabulary:
         return rows
 
     def decode(self, indices: Any) -> list[str]:
-        """The tokens of one row of indices, without padding; an unknown token is "?"."""
-        names = ("", "?", *self.tokens)
-        return [names[i] for i in np.asarray(indices).tolist() if i != PADDING]
+        """The tokens of one row of indices, without padding; an unknown token is "?".
+
+        Raises:
+          DataError: not integers (length,), or an index that the vocabulary does not have.
+        """
+        row, names = np.asarray(indices), ("", "?", *self.tokens)
+        if row.ndim != 1 or (row.size and not np.issubdtype(row.dtype, np.integer)):
+            raise DataError(
+                f"Vocabulary.decode expects one row of indices, integers (length,), but got "
+                f"{row.dtype}{row.shape}; decode the rows of a batch one by one"
+            )
+        if row.size and not (row.min() >= 0 and row.max() < len(names)):
+            wrong = row[(row < 0) | (row >= len(names))][0]
+            raise DataError(
+                f"Vocabulary.decode expects indices from 0 to {len(names) - 1}, but got {wrong}; "
+                "decode with the vocabulary that encoded the text"
+            )
+        return [names[i] for i in row.tolist() if i != PADDING]
 
     def count(self, texts: Iterable[str], *, binary: bool = False) -> sparse.csr_array:
         """How often each token occurs in each text, int64 (n, len(vocabulary)); or 1 if it does.
@@ -118,10 +154,7 @@ class Vocabulary:
             names = {field.name for field in fields(tokenizer)}
             if content["options"].keys() != names:
                 raise ValueError(f"expected the options {sorted(names)}")
-            tokens = content["tokens"]
-            if not all(isinstance(token, str) for token in tokens) or len({*tokens}) < len(tokens):
-                raise ValueError("expected different strings as tokens")
-            return Vocabulary(tuple(tokens), tokenizer(**content["options"]))
+            return Vocabulary(content["tokens"], tokenizer(**content["options"]))
 
 
 def build_vocabulary(
@@ -143,9 +176,12 @@ def build_vocabulary(
       max_documents: the most texts that a token occurs in, likewise.
 
     Raises:
-      DataError: `texts` is not a list of strings, or no token is left.
+      DataError: `texts` is not a list of strings, the tokenizer is not a function that returns
+        strings, or no token is left.
     """
-    name, tokens_of = "build_vocabulary", [*_tokenize(tokenizer, texts)]
+    name = "build_vocabulary"
+    _check_tokenizer(name, tokenizer)
+    tokens_of = [*_tokenize(tokenizer, texts)]
     if size is not None:
         [size] = as_integers(name, error=DataError, at_least=_SPECIAL + 1, size=size)
     low = _documents(name, "min_documents", min_documents, len(tokens_of))
@@ -173,11 +209,18 @@ def _documents(where: str, name: str, value: Any, n: int) -> float:
     )
 
 
-def _tokenize(tokenizer: Tokenizer, texts: Iterable[str]) -> Iterator[list[str]]:
-    if isinstance(texts, str | bytes):
+def _check_tokenizer(where: str, tokenizer: Any) -> None:
+    if not callable(tokenizer):
         raise DataError(
-            f"expected a list of texts, but got one {type(texts).__name__}; write [text]"
+            f"{where} expects a tokenizer that is a function of a text, but got {tokenizer!r}; "
+            "write text.Words() or str.split"
         )
+
+
+def _tokenize(tokenizer: Tokenizer, texts: Iterable[str]) -> Iterator[list[str]]:
+    if isinstance(texts, str | bytes) or not isinstance(texts, Iterable):
+        cure = "write [text]" if isinstance(texts, str) else "pass strings"
+        raise DataError(f"expected a list of texts, but got one {type(texts).__name__}; {cure}")
     for row, text in enumerate(texts):
         if not isinstance(text, str):
             raise DataError(
