@@ -3,6 +3,8 @@
 import gzip
 import hashlib
 import zlib
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
 
@@ -11,6 +13,7 @@ import numpy as np
 from jaxnets.data import DataError, Dataset, Split, text
 from jaxnets.files import regular_file
 from jaxnets.messages import printable
+from jaxnets.word_vectors import WordVectors
 
 TOKENS = text.Words(pattern=r"[a-z]+(?:n't|'[a-z]+)?|[!?]")
 LIMIT = 2**24  # bytes of a file
@@ -90,27 +93,52 @@ def _content(folder: Path, file: File) -> tuple[Path, bytes]:
 
 
 class Fold(NamedTuple):
-    """A fold: the vocabulary of its training texts, and its parts as indices (n, length)."""
+    """A fold: the vocabulary of its training texts, and its parts as inputs and labels."""
 
-    vocabulary: text.Vocabulary
+    vocabulary: text.Vocabulary | None
     train: Split
     validation: Split
     test: Split
 
 
-def make_fold(
-    texts: tuple[str, ...], y: np.ndarray, held_out: np.ndarray, size: int, length: int, seed: int
-) -> Fold:
-    """One fold is tested, a tenth of the others is for validation, the rest is trained on."""
+def parts(held_out: np.ndarray, seed: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """The rows to train on, those for validation, a tenth as many, and those to test."""
     rest = np.random.default_rng(seed).permutation(np.flatnonzero(~held_out))
     n = len(rest) - len(rest) // 10
     n -= n % 100 if n > 100 else 0  # folds of one size share their programs
-    parts = {"train": rest[:n], "validation": rest[n:]}
-    parts["test"] = np.flatnonzero(held_out)
-    training = [texts[row] for row in parts["train"]]
+    return rest[:n], rest[n:], np.flatnonzero(held_out)
+
+
+def with_vectors(
+    vocabulary: text.Vocabulary, texts: Sequence[str], vectors: WordVectors
+) -> text.Vocabulary:
+    """The vocabulary, and all other words of the texts that have a vector.
+
+    So a word that no training text has is read by its vector. Those of words that no text has would
+    change nothing, and are left out.
+    """
+    words = dict.fromkeys(word for words in map(vocabulary.tokenizer, texts) for word in words)
+    others = (word for word in words if word in vectors and word not in vocabulary.index)
+    return replace(vocabulary, tokens=(*vocabulary.tokens, *others))
+
+
+def make_fold(
+    texts: Sequence[str],
+    y: np.ndarray,
+    held_out: np.ndarray,
+    size: int | None,
+    length: int,
+    seed: int,
+    vectors: WordVectors | None = None,
+) -> Fold:
+    """A fold as indices (n, length) of the training texts' vocabulary, or `with_vectors`."""
+    rows = parts(held_out, seed)
+    training = [texts[row] for row in rows[0]]
     vocabulary = text.build_vocabulary(training, size, tokenizer=TOKENS)
+    if vectors is not None:
+        vocabulary = with_vectors(vocabulary, texts, vectors)
 
-    def split(rows: np.ndarray) -> Split:
-        return Split(vocabulary.encode([texts[row] for row in rows], length), y[rows])
+    def split(part: np.ndarray) -> Split:
+        return Split(vocabulary.encode([texts[row] for row in part], length), y[part])
 
-    return Fold(vocabulary, *(split(parts[name]) for name in ("train", "validation", "test")))
+    return Fold(vocabulary, *map(split, rows))
