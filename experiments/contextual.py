@@ -44,7 +44,7 @@ from jaxnets import (
 )
 from jaxnets.data import DataError, Split, text
 from jaxnets.data.text.vocabulary import UNKNOWN
-from jaxnets.training import console, fit, make_train_step
+from jaxnets.training import TrainStep, console, fit, make_train_step
 from jaxnets.training.population import spread
 from jaxnets.word_vectors import WordVectors, load_vectors
 
@@ -132,31 +132,36 @@ def train_language_model(
     vocabulary = text.build_vocabulary(texts, tokenizer=TOKENS)
     vocabulary = sentiment_sets.with_vectors(vocabulary, others, vectors)
     table = tables_of(vocabulary, len(vocabulary), vectors, config.seed)["GloVe, frozen"]
-    model = language_model(*table.shape, config.units, config.words)
+    size, features = table.shape
+    model = language_model(size, features, config.units, config.words)
     train_step = make_train_step(model, optax.adam(config.learning_rate), loss)
     x = np.random.default_rng(config.seed).permutation(vocabulary.encode(texts, config.length))
-    y = np.where(x < config.words, x, UNKNOWN)
-    predictions = np.maximum((x > 0).sum(1) - 1, 0)  # a row's weight: all words count the same
-    n, arrays = config.validation, (x, y, predictions)
-    held_out, rest = tuple(a[:n] for a in arrays), tuple(a[n:] for a in arrays)
     start = train_step.init(jax.random.key(config.seed), x[:1])
     untrained = start.params["encoder"] | {"words": {"embedding": jnp.asarray(table)}}
     start = start._replace(params=start.params | {"encoder": untrained})
-    options = {"epochs": config.language_epochs, "batch_size": config.batch_size, "patience": 2}
+    fitted = fit_language_model(config, train_step, start, x)
+    nats = min(progress.validation["loss"] for progress in fitted.history)
+    params, layer = fitted.train_state.params["encoder"], encoder(size, features, config.units)
+    return LanguageModel(vocabulary, layer, params, untrained, nats, fitted.best_epoch or 0)
+
+
+def fit_language_model(config: Config, train_step: TrainStep, start: Any, x: np.ndarray) -> Any:
+    """`fit` on sentences x, of which the first are held out; rare words count as unknown."""
+    y = np.where(x < config.words, x, UNKNOWN)
+    predictions = np.maximum((x > 0).sum(1) - 1, 0)  # a row's weight: all words count the same
+    n, arrays = config.validation, (x, y, predictions)
     with console() as shown:
-        fitted = fit(
+        return fit(
             train_step,
-            rest,
+            tuple(a[n:] for a in arrays),
             key=jax.random.key(config.seed),
             start=start,
-            validation=held_out,
+            epochs=config.language_epochs,
+            batch_size=config.batch_size,
+            validation=tuple(a[:n] for a in arrays),
+            patience=2,
             report=shown,
-            **options,
         )
-    params, best = fitted.train_state.params["encoder"], fitted.best_epoch
-    nats = fitted.history[best - 1].validation["loss"]
-    layer = encoder(*table.shape, config.units)
-    return LanguageModel(vocabulary, layer, params, untrained, nats, best)
 
 
 def contexts(layer: Layer, params: Any, x: np.ndarray) -> np.ndarray:
@@ -183,7 +188,9 @@ def inputs(model: LanguageModel, texts: tuple[str, ...], length: int) -> dict[st
     return {name: Padded(np.concatenate(parts, -1), lengths) for name, parts in read.items()}
 
 
-def compare(config: Config, read: dict[str, Padded], y: np.ndarray) -> dict[str, np.ndarray]:
+def compare(
+    config: Config, model: LanguageModel, read: dict[str, Padded], y: np.ndarray
+) -> dict[str, np.ndarray]:
     """The test accuracy of each seed on each fold, (folds, seeds), by what is read."""
     train_step = make_train_step(
         classifier(),
@@ -196,8 +203,9 @@ def compare(config: Config, read: dict[str, Padded], y: np.ndarray) -> dict[str,
     for name, x in read.items():
         for number in range(config.folds):
             rows = sentiment_sets.parts(part == number, config.seed)
-            splits = [Split(Padded(x.values[r], x.lengths[r]), y[r]) for r in rows]
-            values, _ = sentiment.fit(config, variant, Fold(None, *splits))
+            padded: Any = [Padded(x.values[r], x.lengths[r]) for r in rows]
+            splits = map(Split, padded, (y[r] for r in rows))
+            values, _ = sentiment.fit(config, variant, Fold(model.vocabulary, *splits))
             accuracy.setdefault(name, []).append(values)
         print(f"  {name:30} {describe(accuracy[name])}", flush=True)
     return {name: np.array(values) for name, values in accuracy.items()}
@@ -224,7 +232,7 @@ def experiment(config: Config) -> None:
     read = [words for name in others for words in sentiment_sets.load(name, config.data_dir)[0]]
     model = train_language_model(config, read, vectors, texts)
     print(f"language model: {model.nats:.3f} nats per word after {model.epochs} epochs")
-    accuracy = compare(config, inputs(model, texts, config.length), y)
+    accuracy = compare(config, model, inputs(model, texts, config.length), y)
     result = {
         "accuracy": {name: spread(v.mean(0))._asdict() for name, v in accuracy.items()},
         "by_fold": accuracy,

@@ -92,7 +92,7 @@ class Config(configs.Config):
 
 
 def variants(
-    config: Config, texts: Sequence[str], y: np.ndarray, held_out: np.ndarray, vectors: Any
+    config: Config, texts: tuple[str, ...], y: np.ndarray, held_out: np.ndarray, vectors: Any
 ) -> Iterator[tuple[str, Variant, Fold]]:
     """The networks of a fold, each with its name and what it reads."""
     slides, tables = ([n for n in config.networks if n in kind] for kind in (SLIDES, TABLES))
@@ -111,7 +111,7 @@ def variants(
             yield name, Variant(train_step, config.table_epochs, PATIENCE, table), fold
 
 
-def fit(config: Config, variant: Variant, fold: Fold) -> tuple[np.ndarray, Any]:
+def fit(config: Any, variant: Variant, fold: Fold) -> tuple[np.ndarray, Any]:
     """The test accuracy of each seed at its best epoch, and the reports of the epochs."""
     keys, start = runner.seed_keys(config.seed, config.seeds), None
     if variant.table is not None:

@@ -95,7 +95,7 @@ def _content(folder: Path, file: File) -> tuple[Path, bytes]:
 class Fold(NamedTuple):
     """A fold: the vocabulary of its training texts, and its parts as inputs and labels."""
 
-    vocabulary: text.Vocabulary | None
+    vocabulary: text.Vocabulary
     train: Split
     validation: Split
     test: Split
@@ -123,7 +123,7 @@ def with_vectors(
 
 
 def make_fold(
-    texts: Sequence[str],
+    texts: tuple[str, ...],
     y: np.ndarray,
     held_out: np.ndarray,
     size: int | None,
