@@ -59,9 +59,9 @@ def as_padded(x: Any) -> Padded:
 def classifier() -> Layer:
     """From the words' vectors to one logit: convolutions over 1 and 2 words (Kim 2014).
 
-    With padding, so that a sentence of one word is read, too.
+    Their padding, "SAME", lets them read a sentence of one word, too.
     """
-    convolutions = {f"conv{width}": conv(32, (width,), padding="SAME") for width in (1, 2)}
+    convolutions = {f"conv{width}": conv(32, (width,)) for width in (1, 2)}
 
     @network(drop1=each_step(dropout(0.3)), drop2=dropout(0.5), head=dense(1), **convolutions)
     def reader(x: Any, *, drop1: Any, drop2: Any, head: Any, **convolutions: Any) -> Any:
