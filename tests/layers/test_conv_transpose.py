@@ -28,7 +28,7 @@ CASES = pytest.mark.parametrize(
 def start(space, *sizes, **options):
     """A layer with 2 features for 3 channels, params with a nonzero bias, and an input."""
     layer, x = conv_transpose(2, *sizes, **options), normal(2, *space, 3)
-    params, _ = layer.init(jax.random.key(0), x)
+    params, _ = jax.jit(layer.init)(jax.random.key(0), x)
     return layer, params | {"bias": jnp.array([0.5, -0.25])}, x
 
 

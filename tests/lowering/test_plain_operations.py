@@ -1,5 +1,7 @@
 """In `plain_operations`, and for a symbolic batch, layers trace to XLA's own operations."""
 
+from functools import cache
+
 import jax
 import numpy as np
 import pytest
@@ -24,12 +26,13 @@ over_layers = pytest.mark.parametrize("name", LAYERS)
 BATCH = symbolic_shape("batch")
 
 
+@cache
 def function_of(name):
     """The layer as a function of its params and input, its params, and the shape of an example."""
     layer, shape, _ = LAYERS[name]
     if not hasattr(layer, "init"):
         return lambda params, x: layer(x), {}, shape
-    params, state = layer.init(jax.random.key(0), normal(1, *shape))
+    params, state = jax.jit(layer.init)(jax.random.key(0), normal(1, *shape))
     return lambda params, x: layer.apply(params, state, x)[0], params, shape
 
 

@@ -141,7 +141,8 @@ def test_convnext_has_the_shapes_of_the_paper():
 
 
 def test_the_branches_of_a_convnext_start_almost_at_0():
-    params, _ = models.convnext(2, (1,), (4,), patch=1).init(jax.random.key(0), normal(1, 3, 3, 4))
+    init = jax.jit(models.convnext(2, (1,), (4,), patch=1).init)
+    params, _ = init(jax.random.key(0), normal(1, 3, 3, 4))
     np.testing.assert_array_equal(params["stage1"]["block1"]["scale"]["scale"], np.float32(1e-6))
 
 

@@ -197,7 +197,7 @@ def test_resnet_20_with_zero_branches_is_its_shortcuts():
 
     stem = serial(("conv1", conv(16, (3, 3), use_bias=False)), ("norm1", batch_norm()))
     first = {name: params[name] for name in ("conv1", "norm1")}
-    y, _ = stem.apply(first, {"norm1": state["norm1"]}, x)
+    y, _ = jax.jit(stem.apply)(first, {"norm1": state["norm1"]}, x)
     features = np.maximum(y, 0)[:, ::2, ::2][:, ::2, ::2].mean((1, 2))
     head = jax.tree.map(np.asarray, params["head"])
     expected = features @ head["kernel"][:16] + head["bias"]
@@ -218,7 +218,7 @@ def test_the_small_network_has_the_given_stages():
 
 def test_the_dropout_rate_of_the_small_network_may_be_traced():
     x = normal(2, 4, 4, 1)
-    params, state = models.small_cnn(2, [(4,)]).init(jax.random.key(0), x)
+    params, state = jax.jit(models.small_cnn(2, [(4,)]).init)(jax.random.key(0), x)
 
     @jax.jit
     def logits(rate):
