@@ -89,6 +89,10 @@ def test_the_documentation_has_the_same_levels():
     rows = re.findall(r"^\| (\d) \|(.*?)\|", text, re.M)
     levels = {int(level): set(re.findall(r"`(\w+)`", names)) for level, names in rows}
     assert levels == {i: names - {"__main__"} for i, names in enumerate(LAYERS, 1)}
+    drawn = re.findall(r'<text x="96".*?>(.*?)</text>', text)
+    assert re.findall(r"\w+", " ".join(drawn)) == re.findall(
+        r"`(\w+)`", " ".join(n for _, n in rows)
+    )
 
 
 @pytest.mark.parametrize("name", sorted(set().union(*LAYERS)))
