@@ -17,6 +17,7 @@ from jaxnets.layer import Array, Key, Layer, Params, State
 from jaxnets.layers.channels import add_bias
 from jaxnets.layers.checks import get_array
 from jaxnets.layers.defaults import LECUN_NORMAL, ZEROS
+from jaxnets.lowering.attention import causal_attention
 from jaxnets.lowering.matmul import rows_matmul
 
 _PROJECTIONS = ("query", "key", "value")
@@ -111,9 +112,10 @@ def attention(
         q, k, v = _project(name, params, x, _sizes(name, x, heads))
         if cache is not None:
             read, state = _attend_to_cache(name, state, q, k, v, train)
+        elif causal:
+            read = causal_attention(dot_product_attention, q, k, v)
         else:
-            mask = jnp.tri(x.shape[1], dtype=bool)[None, None] if causal else None
-            read = dot_product_attention(q, k, v, mask)
+            read = dot_product_attention(q, k, v)
         y = rows_matmul(read.reshape(x.shape), params["out"]["kernel"].reshape(x.shape[-1], -1))
         return add_bias(y, params["out"]["bias"]), state
 
