@@ -121,7 +121,11 @@ def pytest_sessionfinish(session):
     if hasattr(session.config, "workeroutput"):
         session.config.workeroutput["peak"] = peak_memory()
     elif session.config.getoption("--record-slow"):
-        slow = sorted(name for name, seconds in DURATIONS.items() if seconds > SLOW_SECONDS)
+        listed = set(SLOW.read_text(encoding="utf-8").split())
+        # A shared fixture is timed only with its first test, so that a listed test stays listed.
+        slow = sorted(
+            n for n, seconds in DURATIONS.items() if seconds > SLOW_SECONDS or n in listed
+        )
         SLOW.write_text("".join(f"{name}\n" for name in slow), encoding="utf-8")
 
 
