@@ -16,7 +16,7 @@ from jaxnets.training import RunError
 ROOT = Path(launch.__file__).parents[1]
 EXPERIMENT = """#!/bin/sh
 echo "$JAXNETS_PROCESS of $JAXNETS_PROCESSES: $*" >> {log}
-[ $JAXNETS_PROCESS = 0 ] && sleep 0.1 && exit 76
+[ $JAXNETS_PROCESS = 0 ] && sleep {seconds} && exit 76
 {end}
 """
 
@@ -25,9 +25,9 @@ echo "$JAXNETS_PROCESS of $JAXNETS_PROCESSES: $*" >> {log}
 def started(tmp_path, monkeypatch):
     """Start two processes of a shell script, of which the second ends; return their lines."""
 
-    def start(end, *options):
+    def start(end, *options, seconds=0.1):
         script, log = tmp_path / "python", tmp_path / "log"
-        script.write_text(EXPERIMENT.format(log=log, end=end))
+        script.write_text(EXPERIMENT.format(log=log, end=end, seconds=seconds))
         script.chmod(0o755)
         monkeypatch.setattr(sys, "executable", str(script))
         handler = signal.getsignal(signal.SIGTERM)
@@ -54,8 +54,9 @@ def test_a_run_that_would_end_the_same_way_is_not_restarted(started, status):
 
 
 def test_ctrl_c_reaches_the_processes_as_sigterm_and_ends_the_run(started):
+    both_run = "until grep -q '0 of 2' ${0%/*}/log; do sleep 0.01; done"
     stop = "trap 'echo stopped >> ${0%/*}/log; exit 75' TERM; kill -INT $PPID; sleep 1 & wait"
-    status, lines = started(stop, "--restarts", "1")
+    status, lines = started(f"{both_run}; {stop}", "--restarts", "1", seconds=2)
     assert status == 130
     assert len(lines) == 3 and lines[-1] == "stopped"
 
