@@ -13,7 +13,7 @@ def tracked(items: Collection[Item], doing: str) -> Iterator[Item]:
     The bar is drawn between the items only, so that it takes no time from what is measured.
     """
     if not sys.stdout.isatty():
-        print(f"{doing}: {len(items)} steps", flush=True)
+        print(f"{doing}: {len(items)} in all", flush=True)
         yield from items
         return
     from rich.progress import (

@@ -49,10 +49,11 @@ def test_an_invalid_number_is_refused_with_the_expected_values(attempt, options,
     assert message in errors
 
 
-def test_a_rate_that_diverges_is_reported_with_the_layer_and_the_cure(attempt, monkeypatch):
+@pytest.mark.parametrize("rate", [1e30, "nan"])
+def test_a_rate_that_diverges_is_reported_with_the_layer_and_the_cure(attempt, rate, monkeypatch):
     small = serial(scale_pixels(), flatten, ("head", dense(10)))
     monkeypatch.setattr(mnist_mlp, "model", small)  # compiles quickly
-    errors = attempt(learning_rate=1e30)
+    errors = attempt(learning_rate=rate)
     assert errors.startswith("error: the loss stopped being finite at step ")
     assert ", first in " in errors and "lower the learning rate" in errors
     assert errors.endswith("with --resume it is run again.\n") and errors.count("\n") == 2

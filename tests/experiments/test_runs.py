@@ -81,15 +81,15 @@ def test_a_run_on_mnist_learns_and_writes_all_files(tmp_path, cache):
     assert run["versions"].keys() >= {"jaxnets", "jax", "optax"}
 
 
-def test_a_run_that_a_signal_ends_is_saved(tmp_path, small_mnist):
-    """With the status of SIGTERM; that of Ctrl-C is in test_ends.py."""
+@pytest.mark.parametrize(("number", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 75)])
+def test_a_run_that_a_signal_ends_is_saved(tmp_path, small_mnist, number, status):
     options = {"epochs": 10**6, "data_dir": small_mnist, "out": tmp_path / "run", **SMALL}
     process = start("mnist_mlp", **options)
     while not process.stdout.readline().startswith("epoch "):
         assert process.poll() is None, process.stderr.read()
-    process.send_signal(signal.SIGTERM)
+    process.send_signal(number)
     errors = process.communicate(timeout=120)[1]
-    assert (process.returncode, errors) == (75, SAVED)
+    assert (process.returncode, errors) == (status, SAVED)
     dataset = data.load("mnist", data_dir=small_mnist)
     result = checked_result(tmp_path / "run", mnist_mlp.model, dataset)
     assert result["interrupted"]
