@@ -79,17 +79,19 @@ def network(**children: Layer | Function) -> Callable[[Callable[..., Any]], Laye
 
         # The forward pass only provides the shape of each child's input. No parameter depends on
         # its values, so the compiler removes it and each child is initialised once at any depth.
-        def initialise(key: Key, spec: tuple[Any, tuple]) -> tuple[Params, State]:
+        def initialise(key: Key, spec: tuple[Any, tuple]) -> tuple[Params, State, Any]:
             params, state = {}, {}
 
             def call(name: str, x: Any) -> Any:
-                if name not in params:
-                    params[name], state[name] = layers[name].init(stream(key, name), x)
-                return layers[name].apply(params[name], state[name], x)[0]
+                if name in params:
+                    return layers[name].apply(params[name], state[name], x)[0]
+                child = _init_with_output(layers[name], stream(key, name), x)
+                params[name], state[name], y = child
+                return y
 
             with shapes_explained(forward):
-                forward(_zeros(spec), **_bind(layers, call))
-            return _without_empty(params), _without_empty(state)
+                y = forward(_zeros(spec), **_bind(layers, call))
+            return _without_empty(params), _without_empty(state), y
 
         def apply(
             params: Params, state: State, x: Any, *, key: Key | None = None, train: bool = False
@@ -113,24 +115,36 @@ def network(**children: Layer | Function) -> Callable[[Callable[..., Any]], Laye
             with shapes_explained(forward):
                 return forward(x, **_bind(layers, call)), state
 
-        return Layer(_compiled(initialise), apply)
+        return Layer(_Init(initialise), apply)
 
     return connect
 
 
-def _compiled(initialise: Callable[..., Any]) -> Callable[[Key, Any], Any]:
-    """The `init` of a layer from a function of a key and the static spec of an input."""
-    part = jax.jit(initialise, static_argnums=1)  # of a program that is being traced
+class _Init:
+    """The `init` of a layer from a function of a key and the static spec of an input.
 
-    @cache
-    def whole(spec: tuple[Any, tuple]) -> Callable[[Key], Any]:
-        return KeysFirst(lambda key: initialise(key, spec))
+    The function returns params, state and an output, which has the shapes of the layer's.
+    """
 
-    def init(key: Key, x: Any) -> tuple[Params, State]:
-        traced = isinstance(key, Tracer) or isinstance(jnp.zeros(()), Tracer)
-        return part(key, _spec(x)) if traced else whole(_spec(x))(key)
+    def __init__(self, initialise: Callable[[Key, tuple[Any, tuple]], tuple[Params, State, Any]]):
+        self._part = jax.jit(initialise, static_argnums=1)  # of a program that is being traced
+        self._whole = cache(lambda spec: KeysFirst(lambda key: initialise(key, spec)[:2]))
 
-    return init
+    def __call__(self, key: Key, x: Any) -> tuple[Params, State]:
+        if isinstance(key, Tracer) or isinstance(jnp.zeros(()), Tracer):
+            return self.with_output(key, x)[:2]
+        return self._whole(_spec(x))(key)
+
+    def with_output(self, key: Key, x: Any) -> tuple[Params, State, Any]:
+        """Spares the layer that contains this one another forward pass for its output's shape."""
+        return self._part(key, _spec(x))
+
+
+def _init_with_output(layer: Layer, key: Key, x: Any) -> tuple[Params, State, Any]:
+    if isinstance(layer.init, _Init):
+        return layer.init.with_output(key, x)
+    params, state = layer.init(key, x)
+    return params, state, layer.apply(params, state, x)[0]
 
 
 def _bind(layers: dict[str, Layer], call: Callable[[str, Any], Any]) -> dict[str, Function]:

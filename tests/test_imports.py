@@ -19,7 +19,7 @@ FILES = {str(path.relative_to(PACKAGE)): path for path in sorted(PACKAGE.rglob("
 LAYERS = (  # each may import from those above it in this list, and from its own as in SAME_LAYER
     {"layer", "errors", "checks", "keys", "trees", "dtypes", "arrays", "named", "messages"}
     | {"locks", "files", "json_files", "tensors", "sealed", "sharding", "padded", "plot_style"},
-    {"jaxpr", "initialisation", "compose", "recurrence", "lowering"},
+    {"jaxpr", "draws", "initialisation", "compose", "recurrence", "lowering"},
     {"layers", "losses", "metrics"},
     {"models", "data"},
     {"training", "inspect"},
@@ -39,7 +39,8 @@ SAME_LAYER = {  # allowed imports within a layer
     "json_files": {"files", "errors", "messages"},
     "tensors": {"json_files", "errors"},
     "sealed": {"tensors", "files"},
-    "initialisation": {"jaxpr"},
+    "draws": {"jaxpr"},
+    "initialisation": {"jaxpr", "draws"},
     "compose": {"initialisation"},
     "recurrence": {"compose"},
     "lowering": {"jaxpr"},

@@ -17,7 +17,7 @@ ERRORS = (RunError, DataError, LayerError, TypeError)
 PROGRAMS = {
     f"jit({name})"
     for name in (
-        *("initial_values", "member", "run", "chunk", "block_sums", "block_outputs"),
+        *("_evaluate_rest", "_values", "member", "run", "chunk", "block_sums", "block_outputs"),
         *("objectives", "copy"),
     )
 }
