@@ -18,7 +18,11 @@ import numpy as np
 from jaxnets.jaxpr.walk import ELEMENTWISE, Operation, Walk, compute
 from jaxnets.layer import Array, Key
 
+# Draws and a sharded `init` run once, for milliseconds: to optimize them in full would take longer
+# than it saves. Both take the same options, so that they round alike.
+OPTIONS = {"xla_backend_optimization_level": 1}
 BLOCK = 1024  # values of one key that are drawn together
+BLOCKS = 64  # are drawn at least, so that one program serves all small models
 # What a draw may consist of, beside random bits and the shapes of scalars.
 POINTWISE = ELEMENTWISE | {"bitcast_convert_type", "shift_left", "shift_right_logical"}
 RESHAPES = ("broadcast_in_dim", "reshape", "squeeze")
@@ -104,19 +108,25 @@ def size_of(call: Operation) -> Size:
 
 
 def draw(formula: Formula, keys: Sequence[tuple[Key, Size]]) -> Array:
-    """The values (blocks, BLOCK) of draws; the blocks of a key follow one another."""
+    """The values (blocks, BLOCK) of draws; the blocks of a key follow one another.
+
+    The number of blocks is rounded up to a multiple of `BLOCKS`.
+    """
     data, starts = [], []
     for key, size in keys:
         start = np.arange(0, size.values, BLOCK, dtype=np.uint32)
         flat = np.asarray(jax.random.key_data(key)).reshape(size.keys, 2)
         data.append(np.repeat(flat, len(start), axis=0))
         starts.append(np.tile(start, size.keys))
+    missing = -sum(map(len, starts)) % BLOCKS
+    data.append(np.zeros((missing, 2), np.uint32))
+    starts.append(np.zeros(missing, np.uint32))
     return _program(formula)(np.concatenate(data), np.concatenate(starts))
 
 
 @lru_cache(maxsize=64)
 def _program(formula: Formula) -> Any:
-    return jax.jit(partial(_values, formula))
+    return jax.jit(partial(_values, formula), compiler_options=OPTIONS)
 
 
 def _values(formula: Formula, keys: Array, starts: Array) -> Array:

@@ -63,7 +63,7 @@ def test_threefry_bits_are_those_of_jax():
     assert_same(bits, jax.vmap(lambda key: jax.random.bits(key, (100,)))(keys))
 
 
-SHAPES = [(), (0,), (1,), (5, 3), (BLOCK,), (2, BLOCK), (BLOCK + 1,), (7, 3, 100)]
+SHAPES = [(), (0,), (5, 3), (2, BLOCK), (BLOCK + 1,)]
 DRAWS = {
     "truncated normal": lambda key, shape: jax.random.truncated_normal(key, -2, 2, shape),
     "normal": jax.random.normal,
@@ -96,8 +96,11 @@ def test_draws_of_every_shape_equal_those_under_jit_bit_for_bit():
 
 
 def test_draws_of_every_shape_equal_those_of_jax():
-    got = KeysFirst(lambda key: everything(key, tuple(DRAWS)))(jax.random.key(5))
-    assert_close(got, everything(jax.random.key(5), tuple(DRAWS)), 1e-5)
+    def function(key):
+        return everything(key, tuple(DRAWS))
+
+    got = KeysFirst(function)(jax.random.key(5))
+    assert_close(got, jax.jit(function)(jax.random.key(5)), 1e-5)
 
 
 def test_draws_of_many_members_equal_those_of_jax():
@@ -112,7 +115,7 @@ def test_arrays_of_one_formula_share_a_kernel_with_those_of_other_models():
     compiled.clear()
     wide = serial(*[(f"layer{n}", dense(5 + n)) for n in range(9)])
     wide.init(jax.random.key(0), jnp.ones((1, 4)))
-    assert compiled.count("jit(_values)") <= 1  # the number of blocks may be new
+    assert "jit(_values)" not in compiled
 
 
 def residual(features):

@@ -176,10 +176,10 @@ def _measured_on(records: Sequence[Record], machine: Record) -> str:
     limits = {r["matmul_flops_per_second"] for r in records if r.get("matmul_flops_per_second")}
     return ". ".join(
         [
-            f"Medians and quartiles, n = {', '.join(map(str, counts))}",
+            f"Medians and quartiles, n = {', '.join(map(str, counts))}" if counts else "No times",
             _hardware(machine),
             *(f"Matmul limit in {dtype} {limit / 1e9:,.0f} GFLOP/s" for limit in limits),
-            packages,
+            *filter(None, [packages]),
             flags or "No flags",
             f"{machine['began']}.",
         ]

@@ -10,6 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxnets.arrays import shape_of
+from jaxnets.draws import OPTIONS
 from jaxnets.initialisation import KeysFirst
 from jaxnets.layer import Key
 from jaxnets.sharding import ShardingPlan, place, replicate, use_mesh
@@ -21,8 +22,6 @@ from jaxnets.training.source import Source
 from jaxnets.training.train_step import Batch, Hparams, Sums, resolve
 
 OnNonFinite = Literal["stop", "skip", "ignore"]
-# A sharded `init` runs once, for milliseconds: to optimize it would take longer than it saves.
-QUICK = {"xla_backend_optimization_level": 1}
 
 
 @dataclass(frozen=True, eq=False)
@@ -66,7 +65,7 @@ class CompiledLoop:
         if self.mesh is None:
             return self._init((keys, hparams), x)
         shapes = self.init_shapes(keys, hparams)
-        options = {"out_shardings": self.shardings(shapes), "compiler_options": QUICK}
+        options = {"out_shardings": self.shardings(shapes), "compiler_options": OPTIONS}
         init = program(self.train_step, _make_init, self.runner, **options)
         with use_mesh(self.mesh):
             return init(*replicate(self.mesh, ((keys, hparams), x)))

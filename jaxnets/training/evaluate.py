@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from functools import reduce
 from typing import Any
 
 import jax
@@ -100,9 +101,14 @@ def evaluate_members(
     with use_mesh(mesh), explained:
         if not checked:
             _check_values(where, train_step, state, split, runner, named, block_size)
-        sums = [block_sums(state, block) for block in blocks(block_size, split, mesh)]
-        total = jax.tree.map(lambda *parts: jnp.stack(parts).sum(0), *sums)
+        sums = (block_sums(state, block) for block in blocks(block_size, split, mesh))
+        total = reduce(_add, sums)
     return values(train_step, total, hparams, runner, diverged, named=named)
+
+
+@jax.jit
+def _add(a: Sums, b: Sums) -> Sums:
+    return jax.tree.map(jnp.add, a, b)
 
 
 def values(

@@ -113,6 +113,12 @@ def test_a_table_has_a_row_per_contender_and_flags_wrong_results(file):
     assert "| ours | 1.00 (0.900 to 1.10) | 2, 2 | 98% |" in third
 
 
+def test_a_table_without_a_measurement_says_so():
+    why = "it did not answer 'prepare' within 1 s"
+    text = table.tables([left_out("ours", why)])
+    assert f"- left out: ours: {why}\n- No times. A Proc" in text
+
+
 def test_a_population_is_named_with_its_size():
     setting = {"case": "population", "members": 64, "batch_size": 128, "dtype": "float32"}
     assert table.heading(setting) == "population of 64, batch 128, float32"
