@@ -69,7 +69,7 @@ def formula_of(call: Operation, operands: Sequence[Any]) -> Formula | None:
         name, options = operation.name, operation.eqn.params
         is_random = name == "random_bits" or not random.isdisjoint(values)
         if name == "random_bits":
-            allowed.append(options["bit_width"] == 32)
+            allowed.append(options["bit_width"] == 32 and not random)  # once only
         elif name in RESHAPES:  # of scalars, which broadcast anyway
             allowed.append(not is_random)
         else:
@@ -138,7 +138,11 @@ def _values(formula: Formula, keys: Array, starts: Array) -> Array:
             return [bits]
         return operands[:1] if operation.name in RESHAPES else compute(operation, operands)
 
-    return Walk(visit)(formula.call.eqn.params["jaxpr"], [None, *formula.constants])[0]
+    def scalar(value: Any, aval: Any) -> Any:
+        return jnp.reshape(value, ()) if aval.shape else value
+
+    constants = [scalar(x, jnp.asarray(x)) for x in formula.constants]
+    return Walk(visit, scalar)(formula.call.eqn.params["jaxpr"], [None, *constants])[0]
 
 
 class Cut:

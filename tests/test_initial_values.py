@@ -76,6 +76,9 @@ DRAWS = {
     "complex": lambda key, shape: jnp.abs(jax.random.normal(key, shape, jnp.complex64)),
     "gamma": lambda key, shape: jax.random.gamma(key, 2.0, shape),
     "permutation": lambda key, shape: jax.random.permutation(key, jnp.ones(shape)) if shape else 1,
+    "a bound with axes": lambda key, shape: jax.random.uniform(
+        key, shape, maxval=jnp.full([1] * len(shape), 0.3)
+    ),
     "bounds of an array": lambda key, shape: jax.random.uniform(key, shape, maxval=jnp.ones(shape)),
 }
 
@@ -101,6 +104,15 @@ def test_draws_of_every_shape_equal_those_of_jax():
 
     got = KeysFirst(function)(jax.random.key(5))
     assert_close(got, jax.jit(function)(jax.random.key(5)), 1e-5)
+
+
+def test_a_call_that_draws_two_shapes_from_one_key_equals_that_of_jax():
+    def function(key):
+        return jax.jit(lambda key: jax.random.uniform(key, (3,)) + jax.random.uniform(key))(key)
+
+    with jax.debug_key_reuse(False):
+        key = jax.random.key(5)
+        assert_close(KeysFirst(function)(key), function(key), 1e-5)
 
 
 def test_draws_of_many_members_equal_those_of_jax():
