@@ -24,7 +24,7 @@ PAGES = {
     "inspect": ("Inspection", ["jaxnets.inspect"]),
     "lowering": ("Lowering", ["jaxnets.lowering"]),
     "interop": (
-        "Models in and out",
+        "Import and export",
         [
             "jaxnets.saved_model",
             "jaxnets.export",
