@@ -56,7 +56,7 @@ class Config(configs.RecipeConfig):
     samples: int = 4
     """Samples to draw, each of `length` characters."""
     temperature: float = 0.8
-    """Of the samples: lower is more predictable."""
+    """The sampling temperature; lower gives more predictable text."""
     seeds: ClassVar[int] = 1
 
 

@@ -29,7 +29,7 @@ class Config:
     out: Path | None = None
     """The file to write; by default runs/contact_sheet.png."""
     columns: int = 3
-    """Columns of pictures; a picture goes into the shortest."""
+    """Columns of pictures; each picture is added to the shortest column."""
     width: int = 640
     """Pixels of a column."""
 

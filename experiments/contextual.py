@@ -1,4 +1,4 @@
-"""ELMo's idea on a small scale: the states of a language model as vectors of words in context.
+"""Contextual word vectors as in ELMo, at a small scale: the states of a language model.
 
 python -m experiments.contextual --data-dir FOLDER --vectors glove.6B.100d.txt --out runs/elmo
 
@@ -11,7 +11,7 @@ and, to show what the training of the language model adds, as the states of an u
 Result on amazon, test accuracy over five folds in percent, mean and standard deviation of 2 seeds:
 GloVe's vectors, frozen, 73.75 +- 0.14, states alone 63.21 +- 0.67, GloVe's with the states 73.52 +-
 0.47, with those of an untrained model 73.08 +- 0.23. So a model that reads 19,710 sentences, and
-has 3.76 nats per word on others, adds nothing to GloVe's vectors: ELMo's read a billion words. The
+has 3.76 nats per word on others, adds nothing to GloVe's vectors: ELMo's was trained on a billion. The
 numbers are in experiments/results/contextual.json.
 """
 
@@ -54,16 +54,16 @@ PER_WORD = losses.per_token(losses.softmax_cross_entropy)
 
 @dataclass(frozen=True)
 class Config(configs.Config):
-    """ELMo's idea: the states of a language model beside GloVe's vectors."""
+    """Contextual word vectors (ELMo): a language model's states against GloVe's vectors."""
 
     target: str = "amazon"
     """The set whose sentences are classified; the language model reads the others."""
     vectors: Path | None = None
-    """Word vectors as of GloVe, or an .npz of them."""
+    """A file of word vectors in GloVe's text format, or an .npz of them."""
     units: int = 64
     """States per direction."""
     words: int = 1_000
-    """Words that are predicted; the others count as unknown."""
+    """The size of the vocabulary; other words count as unknown."""
     length: int = 32
     """Words of a sentence that are read."""
     language_epochs: int = 3
@@ -81,7 +81,7 @@ class Config(configs.Config):
     seeds: int = 2
     """Classifiers per fold, with the seeds from --seed on."""
     seed: int = 0
-    """The first of them."""
+    """The seed of the first classifier."""
 
 
 def encoder(size: int, features: int, units: int) -> Layer:

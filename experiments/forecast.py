@@ -1,10 +1,10 @@
-"""Forecasts of a series with an interval: causal convolutions, beside two simple forecasts.
+"""Forecasts of a series with an interval: causal convolutions against two baselines.
 
 python -m experiments.forecast
 python -m experiments.forecast --series ecg --epochs 3 --data-dir FOLDER
 
 The network is trained on windows of the first 70 % of the series, and evaluated once on those of
-the last 30 %, beside the last value (persistence) and a linear function of the past
+the last 30 %, as are the last value (persistence) and a linear function of the past
 (autoregression). It forecasts three quantiles: the median, and an interval that holds 90 % of the
 values. forecast.png has three stretches of the test part, errors.png the error by how far ahead a
 forecast is. FOLDER holds ecg_mitbih208.npz.
@@ -61,7 +61,7 @@ class Config(configs.RecipeConfig):
     series: Literal["synthetic", "ecg"] = "synthetic"
     """The equation of Mackey and Glass, or an electrocardiogram, which --data-dir holds."""
     past: int = 128
-    """Values that a forecast is made from."""
+    """Past values that each forecast is computed from."""
     future: int = 48
     """Values to forecast."""
     values: int = 10_000
@@ -71,7 +71,7 @@ class Config(configs.RecipeConfig):
     epochs: int = 8
     batch_size: int = 64
     validation: int = 1000
-    """The last values before the test part, to follow the training with; never trained on."""
+    """Values before the test part that are held out for validation; never trained on."""
 
 
 def causal_network(future: int, width: int, past: int) -> Layer:

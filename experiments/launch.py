@@ -3,7 +3,7 @@
 python -m experiments.launch -n 2 mnist_mlp --epochs 2 --out runs/two
 python -m experiments.launch -n 2 --restarts 3 mnist_mlp --out runs/two --stall-seconds 60
 
-For trying out what a cluster does; there, srun, mpirun or Kubernetes start the processes with
+For testing on one machine what a cluster does; there, srun, mpirun or Kubernetes start the processes with
 `--distributed`. Restarted processes resume the run from its last checkpoint. To resume with another
 number of processes, run the command again with another -n and with --resume. At Ctrl-C or SIGTERM
 all processes stop at the same step and save it; a second Ctrl-C ends them at once.
@@ -29,8 +29,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Parse the command line, run all attempts, and return the exit status."""
     parser = argparse.ArgumentParser(prog="python -m experiments.launch", description=__doc__)
     parser.add_argument("-n", type=int, default=2, help="number of processes")
-    parser.add_argument("--restarts", type=int, default=0, help="restarts after an early end")
-    parser.add_argument("experiment", help="its name, as in mnist_mlp")
+    parser.add_argument("--restarts", type=int, default=0, help="restarts after a failure")
+    parser.add_argument("experiment", help="its name, such as mnist_mlp")
     parser.add_argument("options", nargs=argparse.REMAINDER, help="its options")
     config = parser.parse_args(arguments)
     if config.n < 1 or config.restarts < 0:

@@ -37,11 +37,11 @@ class Config(configs.RecipeConfig):
     target: str = ""
     """The name of the column to predict."""
     task: Literal["classification", "regression"] | None = None
-    """What the target is; by default its values decide."""
+    """Classification or regression; by default, depends on the target's values."""
     drop: tuple[str, ...] = ()
     """Names of columns to leave out."""
     categories: tuple[str, ...] = ()
-    """Names of columns whose numbers are codes."""
+    """Names of numeric columns to treat as categories, such as postcodes."""
     epochs: int = 60
     batch_size: int = 32
     hidden: tuple[int, ...] = (64, 64)

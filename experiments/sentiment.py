@@ -4,11 +4,11 @@ python -m experiments.sentiment --data-dir FOLDER --out runs/sentiment
 python -m experiments.sentiment --data-dir FOLDER --vectors glove.6B.100d.txt --sets movie tweets
 python -m experiments.sentiment --data-dir FOLDER --sets tweets --networks 10000-16-16-1 dropout
 
-The slides' network, 10000-16-16-1, takes which words a sentence has (S3, "Weight regularization");
+The slides' network, 10000-16-16-1, reads which words a sentence has (S3, "Weight regularization");
 its variants have an L1 or L2 penalty of 0.001 on both hidden layers, or dropout of 0.5 after them.
 With --vectors, convolutions over the words' vectors (Kim 2014) start from GloVe's, with the table
-frozen or trained, and from random ones. They also read words by GloVe's vectors that no training
-sentence has. Each of five folds is tested once, by several seeds that are one population; a tenth
+frozen or trained, and from random ones. They also read words that no
+training sentence has, by their GloVe vectors. Each of five folds is tested once, by several seeds that are one population; a tenth
 of the other folds chooses the epoch of the smallest loss. The reference is scikit-learn's logistic
 regression on TF-IDF of words and pairs of words, trained on all of the other folds. curves.png
 shows the overfitting: both losses by epoch in the first fold.
@@ -18,15 +18,15 @@ of 3 seeds, and seconds of CPU time for the 15 networks: 10000-16-16-1 77.37 +- 
 76.84 +- 0.14 (19 s), with L1 75.51 +- 0.23 (19 s), with dropout 77.65 +- 0.16 (17 s); TF-IDF and
 logistic regression 78.83. In the first fold the validation loss (median) of the plain network has
 its minimum of 0.51 after 2 epochs and is 1.08 after 8; with L2 it ends at 0.80, with dropout at
-0.69, and with L1 at 0.54, where it still falls. So the penalties work against overfitting, but only
-dropout is better than the plain network that stops in time, and by less than the spread over folds.
+0.69, and with L1 at 0.54, where it is still falling. So the penalties reduce overfitting, but only
+dropout is better than the plain network with early stopping, by less than the spread over folds.
 
 With GloVe's vectors of the 20,000 most frequent words, trained, movie has 77.04 +- 0.39 (131 s).
 The other sets have 75.84 +- 0.34 (amazon), 69.21 +- 0.62 (nyt) and 89.28 +- 0.27 (tweets), where
 10000-16-16-1 has 74.79 +- 0.29, 65.10 +- 0.76 and 84.85 +- 0.45, and TF-IDF with logistic
 regression 75.87, 66.19 and 83.10; 78 to 83 s of CPU time per set. The network with the table and
-its options were chosen by cross-validation inside the training part of the first fold of amazon and
-movie; nyt and tweets were only tested. All numbers are in experiments/results/sentiment.json.
+its options were chosen by cross-validation within the training part of the first fold of amazon and
+movie; nyt and tweets were used for testing only. All numbers are in experiments/results/sentiment.json.
 """
 
 import time
@@ -64,31 +64,31 @@ class Config(configs.Config):
     sets: tuple[str, ...] = ("movie", "amazon", "nyt", "tweets")
     """The data sets, by name."""
     vectors: Path | None = None
-    """Word vectors as of GloVe, or an .npz of them."""
+    """A file of word vectors in GloVe's text format, or an .npz of them."""
     networks: tuple[str, ...] = SLIDES + TABLES
     """The networks to train, by name; those with a table need --vectors."""
     size: int = 10_000
-    """Indices of the vocabulary."""
+    """The size of the vocabulary."""
     length: int = 40
     """Words of a sentence that are read."""
     table_length: int = 32
-    """The same for the networks with a table of vectors."""
+    """Words of a sentence that networks with a table of vectors read."""
     epochs: int = 8
     """Passes over the training sentences."""
     table_epochs: int = 12
-    """The most passes of the networks with a table of vectors, which stop early."""
+    """The most passes for networks with a table of vectors, which stop early."""
     batch_size: int = 64
     """Sentences per step."""
     learning_rate: float = 1e-3
     """Adam's learning rate."""
     table_rate: float = 3e-3
-    """The same for the networks with a table of vectors."""
+    """Adam's learning rate for networks with a table of vectors."""
     folds: int = 5
     """Parts of the set, of which each is tested once."""
     seeds: int = 3
     """Networks per fold, with the seeds from --seed on."""
     seed: int = 0
-    """The first of them."""
+    """The seed of the first network."""
 
 
 def variants(

@@ -5,8 +5,8 @@ python -m experiments.time_series --data-dir FOLDER --sets OSULeaf --folds 5
 
 The network is the FCN of Wang et al. 2017 with half of its kernels, 64, 128 and 64, trained by
 AdamW on one cosine cycle with smoothed labels. Every channel is scaled by its training values, and
-every series is stretched to the longest training series. The number of steps, the longest length
-and the lengths of the convolutions are 600, 200 and 8, 5 and 3; OSULeaf and ArrowHead have their
+every series is stretched to the longest training series. The number of steps is 600, the longest
+length 200, and the convolutions have 8, 5 and 3 values; OSULeaf and ArrowHead have their
 own, chosen by cross-validation on their training series. Half the kernels for more steps, and no
 augmentation (random windows, stretched and scaled), were better on held-out training series of the
 two. --folds cross-validates; without it, the test split is evaluated once per seed. FOLDER holds
@@ -16,7 +16,7 @@ activation along time of a test series of each class.
 Result, test accuracy in percent, mean and standard deviation of 5 seeds: GunPoint 100.00 +- 0.00,
 BasicMotions 100.00 +- 0.00, ItalyPowerDemand 96.29 +- 0.16, JapaneseVowels 99.14 +- 0.23 on a CPU,
 and OSULeaf 97.93 +- 0.29, ArrowHead 82.74 +- 1.69 on an H200. experiments/results/time_series.json
-has them beside the published figures of four other networks, with the seconds. With the recipe of
+has them, the published figures of four other methods, and the seconds. With the recipe of
 the other sets OSULeaf had 94.46 +- 0.37 and ArrowHead 81.60 +- 1.24.
 """
 
@@ -47,7 +47,7 @@ from jaxnets.training.report import write_json
 
 # Test accuracy in percent of FCN, ResNet, InceptionTime and ROCKET, from their authors' result
 # files: Fawaz et al. 2019, arXiv:1809.04356; Fawaz et al. 2020, arXiv:1909.04939; Dempster et al.
-# 2020, arXiv:1910.13051; Ruiz et al. 2021 for the sets of several channels. None is not published.
+# 2020, arXiv:1910.13051; Ruiz et al. 2021 for the sets of several channels. None: not published.
 PUBLISHED = {
     "GunPoint": (100.0, 99.1, 100.0, 100.0),
     "BasicMotions": (None, None, 100.0, None),
@@ -89,7 +89,7 @@ class Config(configs.Config):
     kernels: tuple[int, int, int] | None = None
     """The lengths of the FCN's convolutions, in values; by default the set's own."""
     longest: int | None = None
-    """Values in time at most, to which longer series are shortened; by default the set's own."""
+    """The greatest length, to which longer series are shortened; by default the set's own."""
     steps: int | None = None
     """Updates of each network; by default the set's own."""
     batch_size: int = 16
@@ -97,15 +97,15 @@ class Config(configs.Config):
     learning_rate: float = 2e-3
     """The peak of a one-cycle cosine schedule for AdamW."""
     weight_decay: float = 1e-2
-    """The decay of the weights, times the learning rate."""
+    """AdamW's weight decay, which is multiplied by the learning rate."""
     label_smoothing: float = 0.1
-    """The share of each label that is divided among all classes."""
+    """Label smoothing: the share of each label that is spread over all classes."""
     seeds: int = 5
     """Networks to train, with the seeds from --seed on."""
     seed: int = 0
-    """The first of them."""
+    """The seed of the first network."""
     folds: int = 0
-    """Cross-validate on the training series alone, in so many folds; 0 is the test split."""
+    """Folds of a cross-validation on the training series alone; 0 tests on the test split."""
     resume: configs.Flag = False
     """Continue the runs in --out, bit for bit."""
 

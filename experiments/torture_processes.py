@@ -54,7 +54,7 @@ class Config:
     processes: int = 2
     """Processes of a run."""
     stall_seconds: float = 60.0
-    """Without the end of a chunk for so long, a process ends itself."""
+    """Seconds without a finished chunk after which a process exits."""
     epochs: int = 4
     """The length of a run; there are as many runs as the signals require."""
     validation: int = 50_000

@@ -147,7 +147,8 @@ def nonfinite_rows(name: str, array: Any) -> str | None:
     if not rows.size:
         return None
     value = flat[rows[0]][~np.isfinite(flat[rows[0]])][0]
-    return f"row {rows[0]} of {name} holds {value}, as do {rows.size} of {len(array)} rows"
+    count = f"rows that are not finite: {rows.size} of {len(array)}"
+    return f"row {rows[0]} of {name} holds {value} ({count})"
 
 
 def _to_array(value: Any, make_error: MakeError) -> np.ndarray | jax.Array:
@@ -160,7 +161,7 @@ def _to_array(value: Any, make_error: MakeError) -> np.ndarray | jax.Array:
         raise make_error(_describe(value), cure)
     nested = isinstance(value, list | tuple | int | float)
     if not nested and not hasattr(value, "__array__") and not hasattr(value, "to_numpy"):
-        cure = "convert it to NumPy first, as x.numpy() or np.asarray(x) does"
+        cure = "convert it to NumPy first, with x.numpy() or np.asarray(x)"
         raise make_error(_describe(value), cure)
     try:
         return np.asarray(value if nested or hasattr(value, "__array__") else value.to_numpy())
@@ -194,9 +195,9 @@ def _check_range(where: str, name: str, array: np.ndarray, error: type[ValueErro
     if in_range(array):
         return
     index = np.argwhere(_out_of_range(array))[0].tolist()
-    cure = "scale the data, as jaxnets.data.fit_standard does"
+    cure = "scale the data with jaxnets.data.fit_standard"
     if array.dtype.kind in "iu":
-        cure = "number them from 0, as np.unique(values, return_inverse=True) does"
+        cure = "number them from 0 with np.unique(values, return_inverse=True)"
     raise error(
         f"{where} expects {name} in the range of {jax.dtypes.canonicalize_dtype(array.dtype)}, "
         f"which JAX computes in, but row {index[0]} has {array[tuple(index)]} ({array.dtype}); "
@@ -242,7 +243,7 @@ def _describe(value: Any) -> str:
 
 def _split_cure(split: Any) -> str:
     if hasattr(split, "train") and hasattr(split, "test"):
-        return "pass one of its splits, as dataset.train is"
+        return "pass one of its splits, such as dataset.train"
     if isinstance(split, tuple | list) and len(split) == 3:
         return "leave the third out: weights are for training and evaluation"
     if isinstance(split, float):

@@ -69,7 +69,7 @@ def check_names(tree: dict[str, Any], expected: dict[str, Any]) -> None:
     if problems := misfits(flatten_names(tree), flatten_names(expected)):
         lines = "\n  ".join(problems)
         raise LayerError(
-            "the weights do not fit the model; build it as it was when they were saved, or use "
+            "the weights do not fit the model; build the model that they were saved from, or use "
             f"merge_params for the names that fit:\n  {lines}"
         )
 

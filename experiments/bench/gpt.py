@@ -1,4 +1,4 @@
-"""A GPT's training step beside PyTorch's on a CPU: forward, backward and Adam, CPU time.
+"""A GPT's training step compared with PyTorch's on a CPU: forward, backward and Adam, CPU time.
 
 python -m experiments.bench.gpt
 python -m experiments.bench.gpt --out experiments/results/bench_gpt.json

@@ -51,11 +51,11 @@ class Config:
     """Five models trained under every layout of eight devices."""
 
     out: Path | None = None
-    """The file to write to; records in it that are not run again are kept."""
+    """The file to update; its records of other models and precisions are kept."""
     models: tuple[Model, ...] = get_args(Model)
-    """Which models; those of `experiments.bench.layout_runs`."""
+    """The models, by their names in `experiments.bench.layout_runs`."""
     precisions: tuple[Precision, ...] = get_args(Precision)
-    """In which precisions."""
+    """The precisions to train in."""
 
 
 def experiment(config: Config) -> None:

@@ -1,4 +1,4 @@
-"""LSTM and GRU beside PyTorch, Keras and Flax Linen on a CPU: forward and backward, timed.
+"""LSTM and GRU compared with PyTorch, Keras and Flax Linen on a CPU: forward and backward time.
 
 python -m experiments.bench.recurrent
 python -m experiments.bench.recurrent --out experiments/results/bench_recurrent.json

@@ -3,7 +3,7 @@
 python -m experiments.bench.scale --out experiments/results/scale.json
 python -m experiments.bench.scale --models cnn --topologies v5e:16x16
 
-Compiles the library's own chunk of steps ahead of time for TPU topologies, which needs
+Compiles the library's chunk of steps ahead of time for TPU topologies, which needs
 `pip install libtpu` and no TPU: memory per chip, collectives by kind and bytes, and FLOPs. The
 estimates of weak scaling are computed from published speeds and not measured. Records in the file
 of other programs are kept. Without options it compiles the ten programs whose records are
@@ -48,9 +48,9 @@ class Config:
     """The library's programs compiled for TPUs that are not there."""
 
     out: Path | None = None
-    """The file to write to; records in it of other programs are kept."""
+    """The file to update; its records of other programs are kept."""
     models: tuple[Model, ...] = ("mlp", "cnn", "resnet50", "gpt", "population")
-    """Which models; those of `experiments.bench.topologies`."""
+    """The models, by their names in `experiments.bench.topologies`."""
     topologies: tuple[str, ...] = ("v5e:2x4", "v5e:16x16")
     """Names of TPU topologies, as libtpu knows them."""
 

@@ -1,4 +1,4 @@
-"""Skip-gram, CBOW and FastText beside gensim's on a CPU: words per second of CPU time, and quality.
+"""Skip-gram, CBOW and FastText against gensim's on a CPU: words per second of CPU time, quality.
 
 python -m experiments.bench.word_vectors --text kjv.txt --vectors glove.6B.100d.txt
 python -m experiments.bench.word_vectors --text kjv.txt --models skip-gram --epochs 5
@@ -49,7 +49,7 @@ class Config(turns.Config):
     vectors: Path | None = None
     """Word vectors to compare the similarities with."""
     models: tuple[Model, ...] = ("skip-gram", "fasttext")
-    """What to train."""
+    """The models to train, by name."""
     least: int = 5
     """Lines that a word must occur in to have a vector."""
     epochs: int = 2

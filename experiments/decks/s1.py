@@ -39,7 +39,7 @@ SLIDES_HIDDEN = ((3, 3), (2, 3, 2))  # too few units for ten classes
 
 @dataclass(frozen=True)
 class Config(slides.Config):
-    """S1: logistic regression from scratch, then ten digits, beside scikit-learn."""
+    """S1: logistic regression from scratch, then ten digits, compared with scikit-learn."""
 
     epochs: int = 60
     batch_size: int = 200

@@ -131,7 +131,7 @@ def experiment(config: Config) -> None:
 def compare_training(
     config: Config, examples: int, result: FitResult, by_32: FitResult
 ) -> list[tuple[str, str, str]]:
-    """Rows of the slides' training results beside ours."""
+    """Rows of the slides' training results next to ours."""
 
     def by_epoch(result: FitResult, name: str) -> str:
         return " ".join(f"{progress.train[name]:.4f}" for progress in result.history)
@@ -151,7 +151,7 @@ def compare_training(
 def compare_evaluation(
     config: Config, run: runner.Run, train_step: Callable[[Hparams], TrainStep], result: FitResult
 ) -> list[tuple[str, str, str]]:
-    """Rows of the slides' evaluation and prediction results beside ours."""
+    """Rows of the slides' evaluation and prediction results next to ours."""
     fashion, hparams = run.dataset, {"hparams": config.hparams}
     arguments = (train_step, result.train_state)
     test = evaluate(*arguments, fashion.test, **hparams)  # network.evaluate(...)

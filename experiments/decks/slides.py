@@ -1,4 +1,4 @@
-"""Shared by the deck scripts: a constant learning rate, and results beside the slides'."""
+"""Shared by the deck scripts: a constant learning rate, and results next to the slides'."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -45,7 +45,7 @@ class Row(NamedTuple):
 
 
 def compare(folder: Path, *rows: tuple[str, str, str]) -> None:
-    """Print our results beside the slides', and write them to slides.json."""
+    """Print our results next to the slides', and write them to slides.json."""
     table = [Row(*row) for row in rows]
     widths = [max(len(row[column]) for row in [Row._fields, *table]) for column in (0, 1)]
     for row in [Row("", "slide", "here"), *table]:

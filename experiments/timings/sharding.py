@@ -1,4 +1,4 @@
-"""The overhead of a sharding plan: CPU time per step, beside a run without a plan.
+"""The overhead of a sharding plan: CPU time per step, compared with a run without a plan.
 
 python -m experiments.timings.sharding
 python -m experiments.timings.sharding --out experiments/results/sharding.json

@@ -1,4 +1,4 @@
-"""`jaxnets bench`: the time per training step, beside the same steps written by hand."""
+"""`jaxnets bench`: the time per training step, compared with the same steps written by hand."""
 
 import os
 import time
@@ -34,9 +34,9 @@ TOLERANCE = 0.005  # losses of two batches differ by more, those of two rounding
 
 @dataclass(frozen=True)
 class Options:
-    """Measure the time per training step on this device, beside the same steps written by hand.
+    """Compare the time per training step on this device with the same steps written by hand.
 
-    A perceptron with one hidden layer learns MNIST twice in this process: by jaxnets, in the
+    A perceptron with one hidden layer is trained on MNIST twice in this process: by jaxnets, in the
     compiled chunks of `fit`, which shuffle, check for NaN and take any number of steps; and by
     hand, in one jax.lax.scan over a fixed number of steps, whose batches are chosen beforehand and
     are the same. The two take turns, and their losses must agree.
@@ -61,7 +61,7 @@ def main(arguments: Sequence[str]) -> None:
     """Measure, and print the machine and the times.
 
     Raises:
-      RunError: an option out of its range, or losses that differ, so that the times say nothing.
+      RunError: an option out of its range, or losses that differ, so that the times are not comparable.
     """
     options = tyro.cli(Options, args=arguments, prog="jaxnets bench")
     steps, rounds = options.steps, options.rounds
@@ -177,7 +177,7 @@ def check_losses(chunk: np.ndarray, scan: np.ndarray) -> None:
     if wrong.any():
         step = int(wrong.argmax())
         raise RunError(
-            f"bench expects the same losses from jaxnets and by hand, but at step {step} got "
+            f"bench expects the same losses from both trainings, but at step {step} got "
             f"{chunk[step]:.6g} and {scan[step]:.6g}, so the times cannot be compared; if this "
             "device rounds matmuls, set JAX_DEFAULT_MATMUL_PRECISION=float32"
         )

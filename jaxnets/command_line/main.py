@@ -12,13 +12,13 @@ from jaxnets.messages import printable
 
 # Each in a module of its own with `main(arguments)`, which is imported only if it is chosen.
 COMMANDS = {
-    "demo": ("jaxnets.command_line.demo", "train a network on MNIST, and write its report"),
+    "demo": ("jaxnets.command_line.demo", "train a network on MNIST and write its report"),
     "playground": ("jaxnets.playground", "train small networks in the browser"),
-    "report": ("jaxnets.command_line.report", "compare the runs in folders on one web page"),
+    "report": ("jaxnets.command_line.report", "compare several runs on one web page"),
     "predict": ("jaxnets.command_line.predict", "classify pictures with a saved model"),
-    "summary": ("jaxnets.command_line.summary", "what is in the file of a saved model"),
+    "summary": ("jaxnets.command_line.summary", "show what a saved model contains"),
     "bench": ("jaxnets.command_line.bench", "time training steps on this device"),
-    "info": ("jaxnets.command_line.info", "versions, devices and caches"),
+    "info": ("jaxnets.command_line.info", "show versions, devices and caches"),
 }
 
 

@@ -18,9 +18,9 @@ class Options:
     """Classify pictures with a model that `save_model` wrote; print a line per picture."""
 
     model: Annotated[Path, tyro.conf.Positional]
-    """The file of the model."""
+    """The saved model, a .jaxnets file."""
     images: Annotated[tuple[Path, ...], tyro.conf.Positional]
-    """Pictures, in any format that Pillow reads."""
+    """Picture files, in any format that Pillow reads."""
     top: int = 3
     """The number of classes to print, the most probable first."""
 
@@ -34,7 +34,7 @@ def main(arguments: Sequence[str]) -> None:
     """
     options = tyro.cli(Options, args=arguments, prog="jaxnets predict")
     if not options.images or options.top < 1:
-        raise RunError("predict expects a model and at least one picture, and --top from 1")
+        raise RunError("predict expects a model and at least one picture, and --top of at least 1")
     model: Any = jaxnets.load_model(options.model)
     for path in options.images:
         probabilities = np.atleast_2d(

@@ -1,4 +1,4 @@
-"""`jaxnets summary`: what is in the file of a saved model."""
+"""`jaxnets summary`: the content of a saved model."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -15,10 +15,10 @@ from jaxnets.trees import flatten_names
 
 @dataclass(frozen=True)
 class Options:
-    """Show what is in the file of a model that `save_model` wrote: parameters, inputs, classes."""
+    """Show the content of a model that `save_model` wrote: parameters, inputs, classes."""
 
     model: Annotated[Path, tyro.conf.Positional]
-    """The file of the model."""
+    """The saved model, a .jaxnets file."""
 
 
 def main(arguments: Sequence[str]) -> None:

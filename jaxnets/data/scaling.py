@@ -88,7 +88,7 @@ def one_hot(labels: Any, n_classes: int) -> np.ndarray:
     if not np.issubdtype(labels.dtype, np.integer):
         raise DataError(
             f"one_hot expects integer labels, but got {labels.dtype}; number the classes first, "
-            f"as np.unique(labels, return_inverse=True) does."
+            f"with np.unique(labels, return_inverse=True)."
         )
     if np.any(outside := (labels < 0) | (labels >= n_classes)):
         index = np.argwhere(outside)[0].tolist()

@@ -74,7 +74,7 @@ def _first(sources: Sequence[Source], published: Published, folder: Path | None)
     checksums = "\n".join(f"  {file.gz_name}  SHA-256 {file.gz_sha256}" for file in published.files)
     raise DataError(
         f"{published.name} was not found in\n{places}\n"
-        "Put these four files, packed or unpacked, into a folder, and pass it as data_dir or set "
+        "Put these four files, gzipped or unpacked, into a folder, and pass it as data_dir or set "
         f"the environment variable JAXNETS_DATA_DIR:\n{checksums}"
     )
 

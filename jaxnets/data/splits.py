@@ -40,8 +40,8 @@ def split_by_class(split: Any, share: float, *, seed: int) -> tuple[Any, Any]:
     """Hold out a share of each class: (rest, held_out), each in the original row order.
 
     At least one row of each class is held out, and at least one is not. The same seed holds out the
-    same rows. The split is a pair (x, y) with class numbers y, or a `Stream` that knows its labels,
-    as those of `from_folder` and `from_dataset` do.
+    same rows. The split is a pair (x, y) with class numbers y, or a `Stream` with labels, such as
+    those of `from_folder` and `from_dataset`.
 
     Raises:
       DataError: the share is not between 0 and 1, or a class has only one row.
@@ -49,7 +49,7 @@ def split_by_class(split: Any, share: float, *, seed: int) -> tuple[Any, Any]:
     if isinstance(split, Stream):
         if split.labels is None:
             raise DataError(
-                "split_by_class expects a stream that knows its labels, but got one without; pass "
+                "split_by_class expects a stream with labels, but got one without; pass "
                 "data.Stream(source, labels=y)"
             )
         held_out = held_out_rows("split_by_class", split.labels, share, seed)

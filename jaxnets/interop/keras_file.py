@@ -112,7 +112,7 @@ def _named_errors() -> Iterator[None]:
     try:
         yield
     except (KeyError, IndexError, TypeError, AttributeError) as error:
-        raise ValueError(f"it is not laid out as Keras does ({error!r})") from error
+        raise ValueError(f"its layout is not that of Keras ({error!r})") from error
 
 
 def _datasets(h5py: Any, root: Any, size: int) -> Iterator[tuple[str, np.ndarray]]:

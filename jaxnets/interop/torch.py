@@ -224,8 +224,8 @@ def _in_our_order(
 def _unknown_order(module: str, path: str, axes: tuple[int, ...]) -> str:
     if not axes:
         return (
-            f"{path} has rows of a flattened array beside others, which PyTorch may have in "
-            f'another order; put them into ours, and pass flattened={{"{module}": None}}'
+            f"{path} has rows of a flattened array beside others, which PyTorch may order "
+            f'differently; reorder them as here, and pass flattened={{"{module}": None}}'
         )
     return (
         f"{path} has rows of a flattened array {axes}, which PyTorch flattens channels first; "

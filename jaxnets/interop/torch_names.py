@@ -51,7 +51,7 @@ def renamed(arrays: Flat, layer_of: Callable[[str], str]) -> Flat:
         if not isinstance(layer := layer_of(module), str):
             raise LayerError(
                 f"names expects to return the path of a layer, but got {layer!r} for {module!r}; "
-                "return module for a name to keep"
+                "to keep a name, return it unchanged"
             )
         layer = layer.replace("/", ".")
         if (ours := f"{layer}.{kind}" if layer else kind) in result:

@@ -29,6 +29,6 @@ def explain(
         where += f" of layer {culprit.path}" if culprit.path else " outside the layers"
         where += ", in the backward pass" if culprit.backward else ""
     return (
-        f"At step {step}, a number of seed {seed + options.seed} became infinite or NaN, first in "
+        f"At step {step}, a value of seed {seed + options.seed} became infinite or NaN, first in "
         f"{where}. Its last finite state is shown. Lower the learning rate or the penalty."
     )

@@ -68,8 +68,8 @@ def _own_points(options: Options, tables: Mapping[str, Table]) -> Points:
     table = tables.get(options.table)
     if table is None:
         raise OptionsError(
-            "own data expect a table, but none of this name is there since the server started; "
-            "choose its file"
+            "own data expect a table, but the server has received none of this name since it "
+            "started; choose its file again"
         )
     with table.errors():
         x, y, count, classes = own(

@@ -141,7 +141,7 @@ def _read(name: str, path: Path) -> Table:
         if len(kinds) < 2:
             raise DataError(
                 f"own data expect two columns of numbers, categories or true and false, but {name} "
-                f"has {len(kinds)}; dates, identifiers and columns of one value do not count"
+                f"has {len(kinds)}; dates, identifiers and constant columns do not count"
             )
     numbers = tuple(name for name, (kind, _) in kinds.items() if kind != "category")
     return Table(name, path, tasks, numbers, tuple(n for n in names if n not in kinds))

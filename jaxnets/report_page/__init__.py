@@ -1,4 +1,4 @@
-"""Reports of runs as web pages: one file each, which requests nothing from anywhere."""
+"""Reports of runs as web pages: one self-contained file each, without network requests."""
 
 from jaxnets.report_page.page import write
 from jaxnets.report_page.predictions import Predictions

@@ -35,7 +35,7 @@ def run_page(
     history: Sequence[Progress] | None = None,
     pictures: Mapping[str, bytes] | None = None,
 ) -> str:
-    """The report of a run as one HTML file below 500 KB that requests nothing from anywhere.
+    """The report of a run as one HTML file below 500 KB without network requests.
 
     Training curves of the chunks, what the run's files say (result, configuration, versions,
     hardware), and what is passed. The title says if the run was interrupted or has not ended.
@@ -78,7 +78,7 @@ def run_page(
 def compare_runs(folders: Sequence[str | Path]) -> str:
     """A page that compares runs: their results, curves and different options, side by side.
 
-    It is one HTML file below 500 KB that requests nothing from anywhere.
+    It is one HTML file below 500 KB without network requests.
 
     Raises:
       RunError: there is no folder, one does not hold a run, or the page would be larger.

@@ -174,7 +174,7 @@ def _rebuilt(refused: str, content: Content, tree: dict[str, Any]) -> Layer:
         return getattr(models, name)(**arguments)
     except Exception as error:
         raise ModelFileError(
-            f"{refused}, and jaxnets has no models.{printable(name)} of these arguments; {cure}"
+            f"{refused}, and jaxnets has no models.{printable(name)} with these arguments; {cure}"
         ) from error
 
 

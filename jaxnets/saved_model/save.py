@@ -53,7 +53,7 @@ def save_model(
       classes: the name of each class, in the order of the model's outputs; None or () without any.
       preprocess: what is done to the inputs before: `Pixels(...)`, a `data.Scaling`, or any
         `Preprocess`.
-      metadata: more to keep, such as the accuracy, as JSON has it.
+      metadata: more to keep, such as the accuracy, in types that JSON has.
 
     Raises:
       ModelFileError: the arguments do not fit each other, or are not JSON.
@@ -162,7 +162,7 @@ def _as_json(content: Content) -> str:
         return content.to_json()
     except (TypeError, ValueError, RecursionError) as error:
         raise ModelFileError(
-            f"save_model expects metadata and preprocess as JSON has them, but got: "
+            f"save_model expects metadata and preprocess that JSON can represent, but got: "
             f"{printable(error)}; convert arrays with .tolist()"
         ) from error
 

@@ -130,7 +130,7 @@ class ShardingPlan:
             pattern, spec = rule
             re.compile(pattern)
             if not isinstance(spec, PartitionSpec | tuple):
-                raise TypeError(f"{spec!r} is no PartitionSpec")
+                raise TypeError(f"{spec!r} is not a PartitionSpec")
             spec = PartitionSpec(*spec)
             names = _names(spec)
             if len(set(names)) < len(names):

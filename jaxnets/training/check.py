@@ -189,7 +189,7 @@ def check_reporting(
     if stall_seconds is not None and not (number and 0 < stall_seconds < np.inf):
         raise RunError(
             f"{where} expects stall_seconds to be a positive number, but got {stall_seconds!r}; "
-            "600 is usual, None waits for ever"
+            "600 is usual, None sets no limit"
         )
 
 

@@ -33,7 +33,7 @@ def check_agreement(where: str, mesh: Mesh | None, settings: dict[str, Any]) -> 
         names = ", ".join(f"{name} (in processes {ids})" for name, ids in differences.items())
         raise RunError(
             f"{where} expects the same data and settings in all {jax.process_count()} processes, "
-            f"but these differ from the first one's: {names}; pass all data in every process, "
+            f"but these differ from those of process 0: {names}; pass all data in every process, "
             "which reads only its own rows"
         )
 

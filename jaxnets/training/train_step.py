@@ -230,7 +230,7 @@ def _scalar(penalty: Array) -> Array:
     if jnp.shape(penalty) != ():
         raise ValueError(
             f"make_train_step expects penalty(params) to return one number, but got shape "
-            f"{jnp.shape(penalty)}; sum over the params, as losses.l2 does"
+            f"{jnp.shape(penalty)}; sum over the params, as in losses.l2"
         )
     return penalty
 

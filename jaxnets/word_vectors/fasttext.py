@@ -50,7 +50,7 @@ class Subwords:
         as_integers("Subwords", error=DataError, **sizes)
         if shortest > longest:
             raise DataError(
-                f"Subwords expects ngrams=(shortest, longest), but got {self.ngrams}; exchange them"
+                f"Subwords expects ngrams=(shortest, longest), but got {self.ngrams}; swap them"
             )
 
     def __call__(self, word: str) -> list[int]:

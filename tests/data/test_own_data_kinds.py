@@ -174,12 +174,12 @@ BAD_TABLES = {
     "nothing": ("", "at least one row, but .*a.csv has none; add rows below"),
     "no header": ("1,2,3\n4,5,6\n", "starts with numbers; add a first line with column names"),
     "another target": ("age,yy\n1,a\n", r"one of \['age', 'yy'\], but got 'y'; did you mean 'yy'"),
-    "a ragged row": ("age,y\n1,a\n2,b,c\n", "has 3 values in row 2 for 2 columns, as do 1 rows"),
+    "a ragged row": ("age,y\n1,a\n2,b,c\n", "has 3 values in row 2 for 2 columns, one of 1 such"),
     "an open quote": ('age,y\n"1,a\n', "cannot be split into columns .*; repair it"),
     "Latin 1": ("age,y\n1,\udce9\n", "is not UTF-8 at byte 8; save it as UTF-8"),
     "a constant column": ("age,k,y\n1,5,a\n2,5,b\n", "'k' is always 5.0; drop it"),
     "a target with one class": ("age,y\n1,a\n2,a\n", "but 'y' is always a; add rows with others"),
-    "no target": ("age,y\n1,a\n2,\n", "row 2 and 1 of 2 rows have none; drop these rows"),
+    "no target": ("age,y\n1,a\n2,\n", "missing in 1 of 2 rows, first in row 2; drop these"),
     "duplicate columns": ("age,age,y\n1,2,a\n", r"has \['age'\] more than once; rename or remove"),
     "an index": (",age,y\n0,1,a\n", "column 1 of .* has none; name it, or write the file without"),
     "dates": (
@@ -193,7 +193,7 @@ BAD_TABLES = {
     "no values": ("age,k,y\n1,,a\n2,,b\n", "'k' has no values; drop it"),
     "names": (
         "who,y\n" + "".join(f"n{i},{'ab'[i % 2]}\n" for i in range(101)),
-        "'who' holds 101 different texts, such as 'n0', and at most 100 are categories; drop it",
+        "'who' holds 101 different texts, such as 'n0', but a category has at most 100; drop it",
     ),
     "decimal commas": ("debt;y\n1,5;a\n2,5;b\n", r"'debt' has decimal commas, such as 1,5; write"),
     "a class of one row": ("age,y\n1,a\n2,a\n3,b\n", "got 1 of 'b'; add examples"),

@@ -172,7 +172,7 @@ def test_a_tokenizer_of_ones_own_is_not_saved(tmp_path):
         (lambda: text.Vocabulary(("a",)).decode([3]), "from 0 to 2, but got 3"),
         (lambda: text.Vocabulary(("a",)).decode([[2]]), "rows of a batch one by one"),
         (lambda: text.Vocabulary(("a",)).decode([2.0]), "one row of indices"),
-        (lambda: text.Words(ngrams=(2, 1)), "exchange the two"),
+        (lambda: text.Words(ngrams=(2, 1)), "swap them"),
         (lambda: text.Words(ngrams=2), r"ngrams=\(shortest, longest\)"),
         (lambda: text.Words(pattern="("), "regular expression"),
         (lambda: text.Words(pattern=r"(\w)(\w)"), "at most one group"),

@@ -74,7 +74,7 @@ def test_each_step_has_the_params_of_its_layer_and_its_output_at_every_step():
         assert np.allclose(y[:, t], layer.apply(params, state, x[:, t])[0], atol=1e-6)
 
 
-def test_each_step_takes_films():
+def test_each_step_takes_videos():
     layer = each_step(serial(("conv", conv(2, (3, 3))), avg_pool((2, 2))))
     x = Padded(normal(2, 3, 4, 4, 1), np.array([3, 0], np.int32))
     params, state = layer.init(jax.random.key(0), x)

@@ -1,4 +1,4 @@
-"""The report of a run: what it says, its size, and that it requests nothing."""
+"""The report of a run: its content, its size, and that it makes no network requests."""
 
 import json
 import re
@@ -88,7 +88,7 @@ def test_a_page_of_noise_stays_below_500_kb_and_requests_nothing(tmp_path):
 
 
 def assert_small_and_alone(page):
-    """The page is below 500 KB, and requests nothing from anywhere."""
+    """The page is below 500 KB, and makes no network requests."""
     assert len(page.encode()) < 500_000
     for tag, attributes in Elements(page).elements:
         assert tag not in ("link", "iframe", "object", "embed", "base", "form", "video", "audio")

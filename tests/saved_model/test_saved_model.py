@@ -235,7 +235,7 @@ WRONG_SAVES = {
     "few classes": (dict(classes=["a"]), "expects classes as 3 names or numbers, .*but got"),
     "a string": (dict(classes="abc"), "expects classes as 3 names or numbers, one for each"),
     "equal classes": (dict(classes=["a", "b", "a"]), "expects classes to differ"),
-    "metadata": (dict(metadata={"a": np.ones(2)}), "as JSON has them, .* convert arrays"),
+    "metadata": (dict(metadata={"a": np.ones(2)}), "that JSON can represent, .* convert arrays"),
     "preprocess": (dict(preprocess=np.sqrt), "preprocess as Pixels.* but got a ufunc; see regi"),
 }
 

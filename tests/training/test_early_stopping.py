@@ -133,7 +133,7 @@ def test_the_data_row_that_is_the_cause_is_named():
     assert (
         fitted.history[0]
         .warnings[0]
-        .endswith("row 7 of the validation labels holds nan, as do 1 of 12 rows")
+        .endswith("row 7 of the validation labels holds nan (rows that are not finite: 1 of 12)")
     )
 
 

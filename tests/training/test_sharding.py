@@ -187,7 +187,7 @@ def test_a_run_warns_of_params_that_fsdp_leaves_whole():
         (({"members": 2}, [("a", PartitionSpec("members"))]), "rules with the axes"),
         (({"model": 2}, ["fc1"]), "rules .pattern, PartitionSpec., but got 'fc1'"),
         (({"model": 2}, [("(", COLUMNS)]), "rules .pattern, PartitionSpec., but got"),
-        (({"model": 2}, [("a", "model")]), "'model' is no PartitionSpec"),
+        (({"model": 2}, [("a", "model")]), "'model' is not a PartitionSpec"),
         (({"model": 2}, [("a", PartitionSpec("model", "model"))]), "an axis is used twice"),
     ],
 )

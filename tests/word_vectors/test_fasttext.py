@@ -95,7 +95,7 @@ def test_an_unseen_word_is_the_mean_of_its_ngrams(trained):
     ("call", "message"),
     [
         (lambda: Subwords(0), "buckets=1 or more"),
-        (lambda: Subwords(ngrams=(4, 3)), "exchange them"),
+        (lambda: Subwords(ngrams=(4, 3)), "swap them"),
         (lambda: fasttext(VOCABULARY, [0, 1]), r"counts \(10,\)"),
     ],
 )

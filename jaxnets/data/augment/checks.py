@@ -14,7 +14,7 @@ def check_images(augmentation: str, x: Array) -> None:
     if x.ndim != 4:
         raise ValueError(
             f"{augmentation} expects images (batch, height, width, channels), but got {x.shape}; "
-            "add an axis, as x[..., None] does for one channel"
+            "add an axis, as in x[..., None]"
         )
 
 

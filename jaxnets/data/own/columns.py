@@ -97,7 +97,7 @@ def _csv(failure: str, content: bytes) -> tuple[list[str], list[list]]:
     if wrong := [i for i, line in enumerate(lines, 1) if len(line) != len(names)]:
         raise DataError(
             f"{failure} has {len(lines[wrong[0] - 1])} values in row {wrong[0]} for {len(names)} "
-            f"columns, as do {len(wrong)} rows in all; quote values that hold {delimiter!r}"
+            f"columns, one of {len(wrong)} such rows; quote values that hold {delimiter!r}"
         )
     if names and lines and all(_is_number(name) for name in names):
         raise DataError(f"{failure} starts with numbers; add a first line with column names")

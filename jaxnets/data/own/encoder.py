@@ -165,7 +165,7 @@ class TableEncoder:
         if absent := [name for name in known if name not in names]:
             raise DataError(
                 f"the table's encoder expects the columns {printable(known)}, but got none named "
-                f"{printable(absent)}; pass None for a value that is not known"
+                f"{printable(absent)}; pass None for an unknown value"
             )
 
     def to_json(self) -> dict[str, Any]:

@@ -90,7 +90,7 @@ def _numbers(values: list[Any]) -> Values:
         raise Refused(f"is infinite in row {row + 1}; drop the row, or leave the value empty")
     if large := [v for v in values if isinstance(v, int | np.integer) and abs(v) > EXACT]:
         raise Refused(
-            f"holds {large[0]}, which is beyond the exact integers of float64; drop it if it "
+            f"holds {large[0]}, which float64 cannot represent exactly; drop it if it "
             "identifies a row, else convert it to text or to a float"
         )
     return Values("number", numbers)
@@ -100,8 +100,8 @@ def _category(values: list[Any]) -> Values:
     names = {v for v in values if v is not None}
     if len(names) > MOST:
         raise Refused(
-            f"holds {len(names)} different texts, such as {printable(min(names))!r}, and at most "
-            f"{MOST} are categories; drop it, group them, or write numbers without units"
+            f"holds {len(names)} different texts, such as {printable(min(names))!r}, but a "
+            f"category has at most {MOST}; drop it, group them, or write numbers without units"
         )
     return Values("category", np.array(values, object))
 

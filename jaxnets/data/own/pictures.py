@@ -162,7 +162,7 @@ def _eight_bits(image: Any) -> Any:
         return image
     pixels = np.asarray(image)
     if image.mode == "F" or pixels.min() < 0 or pixels.max() > 65535:
-        raise Unreadable("its pixels are not whole numbers of 8 or 16 bits; save it as 8-bit PNG")
+        raise Unreadable("its pixels are not integers of 8 or 16 bits; save it as 8-bit PNG")
     return Image.fromarray(((pixels.astype(np.uint32) + 128) // 257).astype(np.uint8))
 
 

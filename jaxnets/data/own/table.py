@@ -149,8 +149,9 @@ def _read_target(
     values = table.columns[target]
     if None in values:
         raise DataError(
-            f"{where} expects the target {shown} in each row, but row {values.index(None) + 1} and "
-            f"{values.count(None)} of {len(values)} rows have none; drop these rows"
+            f"{where} expects the target {shown} in each row, but it is missing in "
+            f"{values.count(None)} of {len(values)} rows, first in row {values.index(None) + 1}; "
+            "drop these rows"
         )
     try:
         kind, present = kind_of(table, target, as_category=is_code)
@@ -166,7 +167,7 @@ def _read_target(
     if kind == "number" and (task == "regression" or (task is None and not whole)):
         return present, ()
     if task == "regression" or (kind == "number" and not whole):
-        wanted = "numbers" if task == "regression" else f"at most {FEW} different whole numbers"
+        wanted = "numbers" if task == "regression" else f"at most {FEW} different integers"
         raise DataError(
             f"{where} expects {wanted} as the target of a {task}, but {shown} has "
             f"{len(distinct)} values, such as {printable(distinct[0])}; change task"

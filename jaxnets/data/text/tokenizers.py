@@ -144,6 +144,6 @@ def _range(name: str, ngrams: object) -> tuple[int, int]:
     shortest, longest = as_integers(name, error=DataError, shortest=ngrams[0], longest=ngrams[1])
     if shortest > longest:
         raise DataError(
-            f"{name} expects ngrams=(shortest, longest), but got {ngrams!r}; exchange the two"
+            f"{name} expects ngrams=(shortest, longest), but got {ngrams!r}; swap them"
         )
     return shortest, longest

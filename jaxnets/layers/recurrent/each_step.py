@@ -15,7 +15,7 @@ def each_step(layer: Any) -> Any:
     """A layer or function of one step, (batch, ...), at every step of (batch, time, ...).
 
     The steps are computed at once, as a batch of batch * time examples, with the same weights:
-    `each_step(conv(8, (3, 3)))` takes a batch of films. A padded batch stays one, and the padding
+    `each_step(conv(8, (3, 3)))` takes a batch of videos. A padded batch stays one, and the padding
     is 0 in the output. Params and state are those of the layer.
 
     Returns:

@@ -66,8 +66,8 @@ class Checkpoints:
         [keep] = as_integers("Checkpoints", error=CheckpointError, keep=keep)
         if not isinstance(every, int | float) or isinstance(every, bool) or not every >= 0:
             raise CheckpointError(
-                f"Checkpoints expects every in seconds, at least 0, but got {every!r}; the default "
-                "is 5.0"
+                f"Checkpoints expects every as a number of seconds of at least 0, but got "
+                f"{every!r}; the default is 5.0"
             )
         self.folder, self.every, self.keep = Path(folder).absolute(), every, keep
         self._store = store(self.folder)

@@ -76,7 +76,7 @@ class ShardedStore:
         failures = np.flatnonzero(multihost_utils.process_allgather(np.array(failed))).tolist()
         if failures and not failed:
             raise CheckpointError(
-                f"{self.folder}: saving failed in processes {failures}, which have the reason"
+                f"{self.folder}: saving failed in processes {failures}; see their errors"
             )
 
     def read(self, step: int) -> Content:
