@@ -11,8 +11,8 @@ and, to show what the training of the language model adds, as the states of an u
 Result on amazon, test accuracy over five folds in percent, mean and standard deviation of 2 seeds:
 GloVe's vectors, frozen, 73.75 +- 0.14, states alone 63.21 +- 0.67, GloVe's with the states 73.52 +-
 0.47, with those of an untrained model 73.08 +- 0.23. So a model that reads 19,710 sentences, and
-has 3.76 nats per word on others, adds nothing to GloVe's vectors: ELMo's was trained on a billion. The
-numbers are in experiments/results/contextual.json.
+has 3.76 nats per word on others, adds nothing to GloVe's vectors: ELMo's was trained on a billion
+words. The numbers are in experiments/results/contextual.json.
 """
 
 from dataclasses import dataclass

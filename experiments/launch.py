@@ -3,10 +3,11 @@
 python -m experiments.launch -n 2 mnist_mlp --epochs 2 --out runs/two
 python -m experiments.launch -n 2 --restarts 3 mnist_mlp --out runs/two --stall-seconds 60
 
-For testing on one machine what a cluster does; there, srun, mpirun or Kubernetes start the processes with
-`--distributed`. Restarted processes resume the run from its last checkpoint. To resume with another
-number of processes, run the command again with another -n and with --resume. At Ctrl-C or SIGTERM
-all processes stop at the same step and save it; a second Ctrl-C ends them at once.
+For testing on one machine what a cluster does; there, srun, mpirun or Kubernetes start the
+processes with `--distributed`. Restarted processes resume the run from its last checkpoint. To
+resume with another number of processes, run the command again with another -n and with --resume. At
+Ctrl-C or SIGTERM all processes stop at the same step and save it; a second Ctrl-C ends them at
+once.
 """
 
 import argparse

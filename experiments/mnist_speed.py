@@ -13,10 +13,10 @@ accuracy on the test images, after every epoch.
 Seeds train one after another, by one compiled program per network; the first run of a program, with
 another key, is not counted. The seconds are those in the training steps, with the gather of the
 batches, the augmentation and the metrics, without compiling, without uploading the data, and
-without evaluating. A target's time is that of the first epoch at whose end it is reached; a seed that
-never reaches it has none, and then no mean is reported. Also reported are the wall times of whole
-processes, one seed of each recipe with its evaluations, without compiled programs on disk ("cold")
-and with them.
+without evaluating. A target's time is that of the first epoch at whose end it is reached; a seed
+that never reaches it has none, and then no mean is reported. Also reported are the wall times of
+whole processes, one seed of each recipe with its evaluations, without compiled programs on disk
+("cold") and with them.
 
 On a CPU, an epoch of `SMALL` takes 23 s of CPU time, and of `WIDE` 47 s (from 2,048 and 4,096
 images, on one core of a busy AMD EPYC). From this, without evaluations, `--targets 0.99

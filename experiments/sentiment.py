@@ -7,11 +7,11 @@ python -m experiments.sentiment --data-dir FOLDER --sets tweets --networks 10000
 The slides' network, 10000-16-16-1, reads which words a sentence has (S3, "Weight regularization");
 its variants have an L1 or L2 penalty of 0.001 on both hidden layers, or dropout of 0.5 after them.
 With --vectors, convolutions over the words' vectors (Kim 2014) start from GloVe's, with the table
-frozen or trained, and from random ones. They also read words that no
-training sentence has, by their GloVe vectors. Each of five folds is tested once, by several seeds that are one population; a tenth
-of the other folds chooses the epoch of the smallest loss. The reference is scikit-learn's logistic
-regression on TF-IDF of words and pairs of words, trained on all of the other folds. curves.png
-shows the overfitting: both losses by epoch in the first fold.
+frozen or trained, and from random ones. They also read words that no training sentence has, by
+their GloVe vectors. Each of five folds is tested once, by several seeds that are one population; a
+tenth of the other folds chooses the epoch of the smallest loss. The reference is scikit-learn's
+logistic regression on TF-IDF of words and pairs of words, trained on all of the other folds.
+curves.png shows the overfitting: both losses by epoch in the first fold.
 
 Result on the set movie, test accuracy over the five folds in percent, mean and standard deviation
 of 3 seeds, and seconds of CPU time for the 15 networks: 10000-16-16-1 77.37 +- 0.28 (18 s), with L2
@@ -26,7 +26,8 @@ The other sets have 75.84 +- 0.34 (amazon), 69.21 +- 0.62 (nyt) and 89.28 +- 0.2
 10000-16-16-1 has 74.79 +- 0.29, 65.10 +- 0.76 and 84.85 +- 0.45, and TF-IDF with logistic
 regression 75.87, 66.19 and 83.10; 78 to 83 s of CPU time per set. The network with the table and
 its options were chosen by cross-validation within the training part of the first fold of amazon and
-movie; nyt and tweets were used for testing only. All numbers are in experiments/results/sentiment.json.
+movie; nyt and tweets were used for testing only. All numbers are in
+experiments/results/sentiment.json.
 """
 
 import time

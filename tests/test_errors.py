@@ -129,7 +129,7 @@ def test_a_constructor_without_types_is_refused_where_it_returns_a_layer(stage):
         lambda layer: receptive_field(layer, normal(1, 4, 4, 1)),
     ],
 )
-def test_what_takes_a_layer_refuses_its_constructor_and_anything_else(wrap):
+def test_functions_of_a_layer_refuse_its_constructor_and_anything_else(wrap):
     for wrong, message in (
         (dense, r"got dense, which returns a layer; call it: dense\(...\)$"),
         (jnp.tanh, r"expects a layer, but got the function tanh; write serial\(...\) around it$"),

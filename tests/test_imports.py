@@ -108,7 +108,7 @@ def test_imports_within_a_layer_have_no_cycle():
     tuple(graphlib.TopologicalSorter(SAME_LAYER).static_order())  # raises CycleError
 
 
-def test_modules_import_each_other_in_no_circle():
+def test_modules_have_no_circular_imports():
     paths = {
         ".".join(path.relative_to(PACKAGE.parent).with_suffix("").parts).removesuffix(
             ".__init__"

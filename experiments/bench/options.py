@@ -35,8 +35,8 @@ class Config:
     population: str = "64"
     """Numbers of members for the case population, trained on the same batches in one program."""
     quick: Flag = False
-    """A first result in about a minute: sets --cases mlp --peers torch --repeats 1 --prepare-seconds
-    60."""
+    """A first result in about a minute: sets --cases mlp --peers torch --repeats 1
+    --prepare-seconds 60."""
     prepare_seconds: float = PREPARE_SECONDS
     """A contender that takes longer than this many seconds to compile, or for its first epoch, is
     left out."""

@@ -61,7 +61,7 @@ def main(arguments: Sequence[str]) -> None:
     """Measure, and print the machine and the times.
 
     Raises:
-      RunError: an option out of its range, or losses that differ, so that the times are not comparable.
+      RunError: an option out of its range, or losses that differ, so that times do not compare.
     """
     options = tyro.cli(Options, args=arguments, prog="jaxnets bench")
     steps, rounds = options.steps, options.rounds

@@ -124,7 +124,7 @@ def _differences(config: list, epsilons: dict[str, float]) -> Iterator[str]:
         if not math.isclose(epsilon, ours, rel_tol=EPSILON_TOLERANCE):
             yield f"{path} has epsilon={ours:g} and should have epsilon={epsilon:g}"
         if options.get("data_format") == "channels_first":
-            yield f"{path} has channels first, but jaxnets has them last; build it with channels_last"
+            yield f"{path} has channels first, but here they come last; build it with channels_last"
 
 
 def _is_gru_bias(name: str, array: np.ndarray) -> bool:

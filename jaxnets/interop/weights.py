@@ -98,9 +98,9 @@ def fitting(
     if problems := sorted([*misfits(flat, targets), *problems]):
         lines = "\n  ".join(problems)
         raise LayerError(
-            "the weights do not fit the model; build the model that they belong to, name its layers "
-            "as there or pass names=, a function from their names to yours, or pass dtype= to cast "
-            f"them:\n  {lines}"
+            "the weights do not fit the model; build the model that they belong to, name its "
+            "layers as there or pass names=, a function from their names to yours, or pass dtype= "
+            f"to cast them:\n  {lines}"
         )
     params, state = map(flatten_names, specs)
     if not all(map(_is_statistic, state)):

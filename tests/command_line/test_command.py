@@ -57,7 +57,7 @@ def test_every_command_has_a_help(command, name):
     assert status == 0 and f"jaxnets {name}" in out
 
 
-def test_the_module_runs_the_command_and_a_closed_pipe_is_no_error():
+def test_the_module_runs_the_command_and_a_closed_pipe_is_not_an_error():
     program = [sys.executable, "-m", "jaxnets", "info"]
     process = subprocess.Popen(program, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
     process.stdout.close()
@@ -93,7 +93,7 @@ def test_report_compares_runs_and_writes_one_file(command, tmp_path):
     assert "<title>Unfinished: e</title>" in page.read_text()
 
 
-def test_mistakes_are_told_in_one_line(command, tmp_path):
+def test_mistakes_are_reported_in_one_line(command, tmp_path):
     assert "expects at least one folder" in one_line(command("report"))
     assert "holds no run" in one_line(command("report", tmp_path))
     (tmp_path / "run.json").write_text(json.dumps(RUN))
@@ -141,7 +141,7 @@ def test_the_demo_trains_and_writes_a_run_with_its_page(command, tmp_path):
         (OSError(errno.ENOSPC, "No space left on device", "f"), 2),
     ],
 )
-def test_the_status_tells_how_it_ended(command, monkeypatch, error, status):
+def test_the_exit_status_shows_how_it_ended(command, monkeypatch, error, status):
     def fail(arguments):
         raise error
 

@@ -1,4 +1,4 @@
-"""The reviews of IMDB: read from a small archive of the same form, and nothing else is."""
+"""The reviews of IMDB: read from a small archive of the same form; its other files are not read."""
 
 import gzip
 import hashlib

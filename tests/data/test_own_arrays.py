@@ -1,4 +1,4 @@
-"""`data.from_arrays` and `data.from_dataset`: arrays, and datasets of others as they are."""
+"""`data.from_arrays` and `data.from_dataset`: arrays, and datasets of other libraries."""
 
 import hashlib
 from types import SimpleNamespace

@@ -186,7 +186,7 @@ def test_a_reader_is_plain_json_and_back(pets):
         (np.zeros((2, 2)), r"it is float64\[2, 2\], not uint8 \[height, width\]"),
     ],
 )
-def test_what_is_no_picture_is_refused_in_one_line(pictures, message):
+def test_an_object_that_is_not_a_picture_is_refused_in_one_line(pictures, message):
     with pytest.raises(DataError, match=message) as raised:
         PictureReader((2, 2))(pictures)
     assert str(raised.value).isprintable()

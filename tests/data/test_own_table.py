@@ -147,7 +147,7 @@ def test_a_row_that_was_never_seen_is_refused_in_one_line(loans, change, message
     assert str(raised.value).isprintable()
 
 
-def test_rows_that_lack_columns_or_are_no_rows_are_refused(loans):
+def test_rows_that_lack_columns_and_objects_that_are_not_rows_are_refused(loans):
     encoder = from_table(loans, "approved").preprocess
     for rows, message in (
         ({"age": 3}, r"none named \['gender', 'annual salary', .*\]; pass None"),

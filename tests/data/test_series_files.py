@@ -101,7 +101,7 @@ def test_both_formats_and_line_ends_give_the_same(read):
         np.testing.assert_array_equal(actual.y, expected.y)
 
 
-def test_series_are_no_pair_for_fit(read):
+def test_fit_does_not_take_series_as_a_pair(read):
     assert not isinstance(read(UNEQUAL), tuple)  # a third part would be taken for weights
 
 

@@ -30,7 +30,7 @@ def test_a_series_of_exactly_one_window_has_one():
     assert x.tolist() == [[1, 2]] and y.tolist() == [[3]]
 
 
-def test_scaling_by_the_training_part_knows_nothing_of_the_rest():
+def test_scaling_by_the_training_part_does_not_depend_on_the_rest():
     series = np.concatenate([np.arange(50.0), np.full(50, 1e6)])[:, None]
     scaling = fit_standard(series[:50])
     x, _ = windows(scaling.apply(series[:50]), past=49, future=1)

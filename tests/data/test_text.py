@@ -146,7 +146,7 @@ def test_a_damaged_vocabulary_is_refused(change, tmp_path):
         text.Vocabulary.load(path)
 
 
-def test_a_tokenizer_of_ones_own_is_not_saved(tmp_path):
+def test_a_custom_tokenizer_is_not_saved(tmp_path):
     with pytest.raises(DataError, match=r"save vocabulary\.tokens"):
         text.build_vocabulary(["a b"], tokenizer=str.split).save(tmp_path / "vocabulary.json")
 

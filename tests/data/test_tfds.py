@@ -1,4 +1,4 @@
-"""TFDS data sets are prepared from local files and read, without TensorFlow and a network."""
+"""TFDS data sets are prepared from local files and read, without TensorFlow or a network."""
 
 import hashlib
 import json

@@ -1,4 +1,4 @@
-"""S0, day 2, "Convolutions for time series": a title of the deck, so the claims are of its topics.
+"""S0, day 2, "Convolutions for time series": only a title in the deck, so the claims are those of its topics.
 
 They are those of Wang, Yan & Oates 2017 and of van den Oord et al. 2016, "WaveNet".
 """

@@ -124,7 +124,7 @@ def test_the_children_of_a_process_are_found():
     assert torture_processes._children(process) == set()
 
 
-def test_a_process_that_does_not_lead_writes_no_page(small_mnist, tmp_path):
+def test_only_the_first_process_writes_a_page(small_mnist, tmp_path):
     options = mnist_mlp.Config(data_dir=small_mnist, out=tmp_path / "run")
     run = runner.Run("mnist_mlp", options, data.load("mnist", data_dir=small_mnist))
     run.folder = tmp_path / "own"  # as in the other processes; it has no run.json

@@ -93,7 +93,7 @@ def test_a_regression_reports_its_error_in_the_unit_of_the_target(table, tmp_pat
     assert predicted.item() == pytest.approx(8000, rel=0.2)
 
 
-def test_what_is_missing_or_damaged_is_said_before_a_run_is_begun(pictures, tmp_path):
+def test_missing_or_damaged_data_are_reported_before_a_run_starts(pictures, tmp_path):
     with pytest.raises(RunError, match=r"own_images expects the folder .*; pass --data"):
         own_images.load(own_images.Config())
     with pytest.raises(RunError, match=r"pass --data loans\.csv --target approved"):

@@ -53,7 +53,7 @@ def test_a_sentence_shorter_than_the_convolutions_is_not_lost():
     assert abs(first - second) > 1e-3 and empty == params["head"]["bias"]
 
 
-def test_a_prediction_of_the_language_model_does_not_see_the_word():
+def test_a_prediction_of_the_language_model_does_not_depend_on_the_word():
     model = contextual.language_model(9, 4, 3, 9)
     tokens = np.array([[2, 3, 4, 5], [2, 3, 4, 6], [6, 3, 4, 5], [2, 0, 0, 0]])
     params = random_params(model, tokens)

@@ -175,7 +175,7 @@ def test_a_small_forecast_writes_errors_and_figures(tmp_path, monkeypatch):
         assert (tmp_path / "out" / name).read_bytes().startswith(b"\x89PNG")
 
 
-def test_a_series_is_written_down_with_its_checksum():
+def test_a_series_is_recorded_with_its_checksum():
     dataset = as_dataset("synthetic", synthetic(20))
     assert dataset.name == "synthetic" and len(dataset.checksums["series"]) == 64
     assert isinstance(dataset.train, Split)

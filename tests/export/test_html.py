@@ -222,7 +222,7 @@ WRONG = {
 
 
 @pytest.mark.parametrize(("wrong", "message"), WRONG.values(), ids=WRONG)
-def test_what_has_no_page_is_refused_in_one_line(tmp_path, wrong, message):
+def test_a_model_without_a_page_is_refused_in_one_line(tmp_path, wrong, message):
     with pytest.raises(LayerError, match=message) as raised:
         export.html(tmp_path / "draw.html", **wrong)
     assert "\n" not in str(raised.value) and not [*tmp_path.iterdir()]

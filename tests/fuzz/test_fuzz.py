@@ -1,4 +1,4 @@
-"""Fuzzing: for any content, a reader returns or raises its own error.
+"""Fuzzing: for any content, a reader returns a value or raises its own error.
 
 JAXNETS_FUZZ=10000 python -m pytest -n 0 tests/fuzz   # ten thousand files for each reader
 """

@@ -137,7 +137,7 @@ def test_a_keras_model_with_channels_first_is_refused():
     config = {"config": {"layers": [{"class_name": "Dense", "config": options}]}}
     known = list(keras.layers(config))
     [problem] = keras._differences(known, {})
-    assert "head has channels first, but jaxnets has them last" in problem
+    assert "head has channels first, but here they come last" in problem
 
 
 def test_a_damaged_msgpack_file_is_refused(tmp_path):

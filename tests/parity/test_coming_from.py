@@ -1,4 +1,4 @@
-"""The pages for those who come from another library: their listing and ours give the same."""
+"""The pages for those who come from another library: their listing and ours give the same values."""
 
 import os
 import re

@@ -157,7 +157,7 @@ def test_a_layer_is_a_linen_module():
 
 
 @pytest.mark.parametrize("convert", [from_linen, from_nnx, to_linen])
-def test_what_is_no_module_is_refused(convert):
+def test_an_object_that_is_not_a_module_is_refused(convert):
     with pytest.raises(LayerError, match=r"expects a.* but got"):
         convert(3)
 

@@ -1,4 +1,4 @@
-"""Real pretrained weights, as packages carry them.
+"""Real pretrained weights, as packages contain them.
 
 Of PyTorch: MTCNN's face detector in facenet-pytorch (Zhang et al. 2016, "Joint face detection and
 alignment using multitask cascaded convolutional networks"). Of Keras 2: the network for facial

@@ -84,7 +84,7 @@ def test_the_listing_of_the_documentation_writes_what_its_page_says(tmp_path, mo
     assert read.Tags()["images"] == ["digits/first"]
 
 
-def test_what_is_no_image_is_refused(tmp_path):
+def test_an_object_that_is_not_an_image_is_refused(tmp_path):
     with (
         tensorboard(tmp_path) as board,
         pytest.raises(RunError, match=r"\(height, width, 1 or 3\).*got \(2, 2\) of float64"),

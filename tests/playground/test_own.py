@@ -1,4 +1,4 @@
-"""Tables of the user: what they become, and how hostile ones are refused."""
+"""Tables of the user: how they are encoded, and that hostile ones are refused."""
 
 import numpy as np
 import pytest

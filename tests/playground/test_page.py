@@ -1,4 +1,4 @@
-"""The page in headless Chromium: its controls do what they say."""
+"""The page in headless Chromium: its controls have their effects."""
 
 import json
 import threading

@@ -150,7 +150,7 @@ def test_a_wrong_length_is_refused(server, length):
         assert raw.recv(100).split()[1] == b"411"
 
 
-def test_a_body_that_does_not_end_is_given_up(server, monkeypatch):
+def test_a_body_that_does_not_end_is_abandoned(server, monkeypatch):
     monkeypatch.setattr(module.Handler, "timeout", 0.2)
     head = (
         f"POST / HTTP/1.1\r\nHost: 127.0.0.1:{server.server_port}\r\nOrigin: {origin(server)}\r\n"
@@ -184,7 +184,7 @@ def test_a_table_is_taken_from_the_page_alone_and_within_bounds(server):
         assert raw.recv(100).split()[1] == b"413"
 
 
-def test_own_data_that_are_not_there_are_refused_in_one_line(server):
+def test_missing_own_data_are_refused_in_one_line(server):
     settings = quote(json.dumps({"data": "own", "table": "other.csv", "target": "c"}))
     status, _, text = request(server, "GET", f"/events?token={TOKEN}&options={settings}")
     assert status == 400 and "choose its file" in text and text.isprintable()

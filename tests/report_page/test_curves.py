@@ -30,7 +30,7 @@ def test_a_point_is_the_mean_over_the_steps_since_the_point_before(shape, valida
         np.testing.assert_allclose(mean, values[first:last].mean(0), rtol=1e-9)
 
 
-def test_a_metric_that_is_no_mean_is_shown_at_the_ends_of_the_epochs_only():
+def test_a_metric_that_is_not_a_mean_is_shown_at_the_ends_of_epochs_only():
     log = log_of(np.arange(40.0), {16, 40}, [3, 16, 25, 40], "f1")
     steps, values = of_chunks(log, "f1")
     assert steps.tolist() == [16, 40]
@@ -46,7 +46,7 @@ def test_ticks_are_few_round_and_enclose_the_values(low, high):
     assert np.allclose(np.diff(marks), marks[1] - marks[0])
 
 
-def test_nothing_finite_is_said_in_words_and_gaps_stay_gaps():
+def test_a_curve_without_finite_values_becomes_a_sentence_and_gaps_stay_gaps():
     nan = np.full(3, np.nan)
     assert "no finite value" in chart([Line("training", np.arange(3), nan)], "loss", "step", "loss")
     drawn = chart([Line("a", np.arange(4), np.array([1, np.inf, 2, 3]))], "loss", "step", "loss")

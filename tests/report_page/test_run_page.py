@@ -251,7 +251,7 @@ def test_runs_that_need_a_larger_page_are_refused_in_one_line(tmp_path, monkeypa
         compare_runs(folders)
 
 
-def test_what_is_no_run_is_refused_in_one_line(tmp_path):
+def test_a_folder_that_is_not_a_run_is_refused_in_one_line(tmp_path):
     with pytest.raises(RunError, match=r"holds no run: it has no run.json; pass the folder of"):
         run_page(tmp_path)
     (tmp_path / "run.json").write_text("{")
@@ -267,7 +267,7 @@ def test_a_log_that_a_kill_cut_off_is_shown_up_to_there(tmp_path):
 
 
 @pytest.mark.parametrize("x", [np.zeros((400, 7)), np.zeros((400, 5, 5, 2)), np.array(["a"] * 400)])
-def test_examples_that_are_no_images_are_listed_by_their_index(tmp_path, x):
+def test_examples_that_are_not_images_are_listed_by_their_index(tmp_path, x):
     page = run_page(folder(tmp_path / "a", result=RESULT), predicted=predictions(x=x))
     assert '"columns":0' in page
 
@@ -278,7 +278,7 @@ def test_photographs_are_sampled_and_stay_small(tmp_path):
     assert '"shape":[25,32]' in page and len(page) < 500_000
 
 
-def test_examples_that_are_no_input_of_the_model_are_told_and_no_error(tmp_path):
+def test_examples_that_the_model_does_not_take_are_reported_without_an_error(tmp_path):
     page = run_page(
         folder(tmp_path / "a", result=RESULT),
         network=Network(network(), {}, np.zeros(7, np.float32)),

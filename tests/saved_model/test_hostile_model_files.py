@@ -85,7 +85,7 @@ def test_another_safetensors_file_and_a_pickle_are_refused(path):
     refused(path, "cannot be loaded")
 
 
-def test_files_that_are_none_are_system_errors(tmp_path):
+def test_missing_files_and_folders_are_system_errors(tmp_path):
     with pytest.raises(FileNotFoundError):
         load_model(tmp_path / "missing")
     with pytest.raises(OSError):
@@ -143,7 +143,7 @@ PROGRAMS = {"garbage": b"garbage" * 99, "nothing": b"", "zeros": bytes(99)}
 
 
 @pytest.mark.parametrize("program", PROGRAMS.values(), ids=PROGRAMS)
-def test_a_program_that_is_none_is_refused_and_the_model_built_again(path, program):
+def test_an_invalid_program_is_refused_and_the_model_built_again(path, program):
     rewrite(path, program=np.frombuffer(program, np.uint8))
     loaded = load_model(path)
     with pytest.warns(ModelFileWarning, match="has a program that jax"):

@@ -72,7 +72,7 @@ def from_json(content):
     return Doubled(content["factor"], content["scaling"] and tuple(content["scaling"]))
 
 
-def test_a_kind_of_ones_own_is_registered_once(tmp_path, monkeypatch):
+def test_a_custom_kind_is_registered_once(tmp_path, monkeypatch):
     monkeypatch.setattr(preprocess, "KINDS", dict(preprocess.KINDS))
     example = np.ones((2, 3), np.float32)
     with pytest.raises(ModelFileError, match=r"of a registered kind, but got a Doubled of {'kind'"):
@@ -111,6 +111,6 @@ WRONG_IMAGES = {
 
 
 @pytest.mark.parametrize(("images", "options", "message"), WRONG_IMAGES.values(), ids=WRONG_IMAGES)
-def test_what_is_no_image_is_refused(images, options, message):
+def test_an_object_that_is_not_an_image_is_refused(images, options, message):
     with pytest.raises(ModelFileError, match=message):
         Pixels(**options)(images)

@@ -39,7 +39,7 @@ def test_noise_and_a_slow_rise_are_not_spikes():
     assert watch(NOISE + np.linspace(0, 1, 400), 50, monitors.loss_spikes()) == []
 
 
-def test_a_rise_by_a_few_percent_of_a_converged_loss_is_no_spike():
+def test_a_rise_by_a_few_percent_of_a_converged_loss_is_not_a_spike():
     series = 0.505 + 0.001 * (NOISE - 1)
     series[250] = 0.5165
     assert watch(series, 50, monitors.loss_spikes()) == []

@@ -67,14 +67,14 @@ def all_floating(tree):
 
 @pytest.mark.parametrize("precision, tolerance", [("highest", 1e-4), ("default", 2e-2)])
 @pytest.mark.parametrize("case", CASES.values(), ids=CASES)
-def test_layers_and_their_gradients_equal_a_cpus(case, precision, tolerance, cpu, gpu):
+def test_layers_and_their_gradients_equal_those_on_a_cpu(case, precision, tolerance, cpu, gpu):
     with jax.default_matmul_precision(precision):
         actual = gradients(case.layer, case.x, gpu)
     assert_close_in_all(actual, gradients(case.layer, case.x, cpu), tolerance)
 
 
 @pytest.mark.parametrize("name", SMOOTH)
-def test_models_and_their_gradients_equal_a_cpus(name, cpu, gpu):
+def test_models_and_their_gradients_equal_those_on_a_cpu(name, cpu, gpu):
     network = NETWORKS[name]
     model = getattr(models, name)(**network.arguments)
     x = np.random.default_rng(0).integers(0, 5, (2, *network.shape)).astype(network.dtype)
@@ -83,7 +83,7 @@ def test_models_and_their_gradients_equal_a_cpus(name, cpu, gpu):
     assert_close_in_all(actual, gradients(model, x, cpu), 1e-3)
 
 
-def test_a_run_equals_a_cpus(cpu, gpu):
+def test_a_run_equals_that_on_a_cpu(cpu, gpu):
     step = by_rate(serial(("fc1", dense(8)), jnp.tanh, ("head", dense(3))))
     with jax.default_matmul_precision("highest"):
         actual = run(step)

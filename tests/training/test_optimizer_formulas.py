@@ -169,7 +169,7 @@ STATED = {
 
 
 @pytest.mark.parametrize("constructor, stated", STATED.items(), ids=[f.__name__ for f in STATED])
-def test_the_constants_that_the_readme_states_are_the_defaults_of_optax(constructor, stated):
+def test_the_constants_of_the_documentation_are_the_defaults_of_optax(constructor, stated):
     parameters = inspect.signature(constructor).parameters
     assert {name: parameters[name].default for name in stated} == stated
 

@@ -1,4 +1,4 @@
-"""Several processes train one model: killed, and started again in another number, it is the same.
+"""Several processes train one model; killed and restarted in another number, they train the same.
 
 One test with everything in it, since every start of a process takes seconds.
 """

@@ -58,7 +58,7 @@ def test_a_chunk_in_blocks_takes_the_same_steps_in_one_program(name, monkeypatch
 
 
 @pytest.mark.parametrize("name", RUNNERS)
-def test_a_chunk_for_a_gpu_has_an_inner_loop_with_a_constant_bound_and_one_for_a_cpu_has_not(name):
+def test_a_chunk_has_an_inner_loop_with_a_constant_bound_for_a_gpu_but_not_for_a_cpu(name):
     run, arguments = chunk_of(RUNNERS[name])
     for platform, count in (("cuda", 1), ("cpu", 0)):
         text = jax.export.export(jax.jit(run), platforms=[platform])(*arguments).mlir_module()

@@ -51,7 +51,7 @@ def test_a_step_minimizes_the_weighted_mean_loss():
 
 
 @pytest.mark.parametrize("remainder", ["drop", "pad"])
-def test_weights_of_one_are_no_weights(remainder):
+def test_weights_of_one_change_nothing(remainder):
     weighted, without = (
         run(data=data, remainder=remainder) for data in ((X, Y, np.ones(ROWS)), TRAIN)
     )

@@ -1,4 +1,4 @@
-"""FastText: words are means over their n-grams, also words that were never seen."""
+"""FastText: words are means over their n-grams, even words that were never seen."""
 
 import importlib
 

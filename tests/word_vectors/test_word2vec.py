@@ -127,7 +127,7 @@ def test_random_words_have_the_distribution_of_their_counts_to_the_power_of_thre
     np.testing.assert_allclose(drawn, expected / expected.sum(), atol=0.015)
 
 
-def test_words_that_are_kept_move_together_and_the_borders_are_no_centers():
+def test_words_that_are_kept_move_together_and_the_borders_are_not_centers():
     step = small("skip-gram", sample=0)
     words = jnp.array([0, 0, 0, 0, 2, 1, 3, 4, 5, 6, 2, 0])
     kept, sentences, centers = step.keep(words, words + 7, jax.random.key(0))

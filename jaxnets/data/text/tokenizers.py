@@ -143,7 +143,5 @@ def _range(name: str, ngrams: object) -> tuple[int, int]:
         raise DataError(f"{name} expects ngrams=(shortest, longest), but got {ngrams!r}")
     shortest, longest = as_integers(name, error=DataError, shortest=ngrams[0], longest=ngrams[1])
     if shortest > longest:
-        raise DataError(
-            f"{name} expects ngrams=(shortest, longest), but got {ngrams!r}; swap them"
-        )
+        raise DataError(f"{name} expects ngrams=(shortest, longest), but got {ngrams!r}; swap them")
     return shortest, longest

@@ -1,4 +1,4 @@
-"""Contenders that compile side by side: who cannot is left out with the reason."""
+"""Contenders that compile side by side: one that fails is left out with the reason."""
 
 from experiments.bench import side_by_side
 from experiments.bench.process import Contender

@@ -118,7 +118,7 @@ def test_a_step_that_vanishes_is_damaged_and_may_be_removed_again(store, tmp_pat
 
 
 @every_store
-def test_a_run_goes_on_bit_for_bit(store, tmp_path):
+def test_a_run_continues_bit_for_bit(store, tmp_path):
     step = training.make_train_step(dense(1), optax.adam(0.1), losses.squared_error)
     data = (normal(12, 2), normal(12, 1, seed=1))
     options = {"key": jax.random.key(0), "batch_size": 4}
