@@ -34,7 +34,7 @@ class Dataset(NamedTuple, Generic[Rows]):
       source: a description: "packaged with jaxnets", "IDX files in /data/mnist (...)".
       checksums: the SHA-256 of each unpacked file, of each array or of each class.
       classes: the names of the classes; empty in regression.
-      preprocess: converts what a user has, such as a file, to inputs; None if nothing does.
+      preprocess: converts raw data, such as a file, to inputs; None if there is no conversion.
     """
 
     train: Rows

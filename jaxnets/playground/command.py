@@ -14,7 +14,7 @@ from urllib.parse import urlencode
 from jaxnets.playground.options import OWN, OptionsError
 from jaxnets.playground.server import Server
 
-DESCRIPTION = "Serve a page, for this machine's browser alone, where small networks train."
+DESCRIPTION = "Serve a page on which small networks train, to browsers on this machine only."
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -27,9 +27,11 @@ def main(argv: Sequence[str] | None = None) -> int:
       The exit status: 1 if the port is in use, or the table cannot be used.
     """
     parser = argparse.ArgumentParser("jaxnets playground", description=DESCRIPTION)
-    parser.add_argument("--port", type=int, default=0, help="by default any that is free")
+    parser.add_argument("--port", type=int, default=0, help="by default any free one")
     parser.add_argument("--data", type=Path, metavar="FILE", help="a table, as .csv or .tsv")
-    parser.add_argument("--no-browser", action="store_true", help="only write the address")
+    parser.add_argument(
+        "--no-browser", action="store_true", help="print the address without opening a browser"
+    )
     arguments = parser.parse_args(argv)
     if not 0 <= arguments.port < 2**16:
         parser.error(f"--port expects 0 to 65535, but got {arguments.port}")

@@ -1,4 +1,4 @@
-"""Trained models in one file, which predict in a process that has none of the code."""
+"""Trained models in one file, which predict without the code that built them."""
 
 from jaxnets.errors import ModelFileError, ModelFileWarning
 from jaxnets.saved_model.load import load_model

@@ -58,7 +58,7 @@ def as_peer_lost(mesh: Mesh | None, step: Callable[[], int] = lambda: 0) -> Iter
 def exit_if_stalled(seconds: float | None) -> Iterator[Callable[[], None]]:
     """End the process with status `STALLED` when the yielded function is not called for so long.
 
-    No runtime detects a process that is alive and stuck; the others wait for it for ever.
+    No runtime detects a process that hangs; the others wait for it forever.
     """
     if seconds is None:
         yield lambda: None

@@ -16,7 +16,7 @@ class Record:
 
     Attributes:
       run: the current run.
-      patience: evaluations to wait for a smaller validation loss; None waits for ever.
+      patience: evaluations to wait for a smaller validation loss; None sets no limit.
       history: the last report of each period.
       best: with `patience`, the train state at the best evaluation of each member; the initial
         one before the first evaluation.

@@ -1,6 +1,6 @@
-"""S0, day 2, "Convolutions for time series": only a title in the deck, so the claims are those of its topics.
+"""S0, day 2, "Convolutions for time series": the deck has only this title, without claims.
 
-They are those of Wang, Yan & Oates 2017 and of van den Oord et al. 2016, "WaveNet".
+Those tested are of Wang, Yan & Oates 2017 and of van den Oord et al. 2016, "WaveNet".
 """
 
 import jax

@@ -1,4 +1,4 @@
-"""The pages for those who come from another library: their listing and ours give the same values."""
+"""The pages for those who come from another library: their listings and ours agree."""
 
 import os
 import re
