@@ -24,7 +24,7 @@
     const [index, label, guess, confidence, ofTrue] = data.examples[position];
     const item = element("li"), right = label === guess;
     const words = right ? `${data.classes[label]}, ${percent(ofTrue)}`
-      : `${data.classes[label]} (${percent(ofTrue)}) taken for ${data.classes[guess]} (${percent(confidence)})`;
+      : `${data.classes[label]} (${percent(ofTrue)}) predicted as ${data.classes[guess]} (${percent(confidence)})`;
     if (data.columns) item.append(picture(position, `test example ${index}`));
     item.append(element("b", `no. ${index}`), document.createElement("br"), words);
     return item;
@@ -48,7 +48,7 @@
     const positions = data.cells[button.dataset.cell];
     const count = positions.length < all ? `${positions.length} of ${all}` : `${all}`;
     show(label === guess ? `${data.classes[label]}, correct: ${count}`
-      : `${data.classes[label]} taken for ${data.classes[guess]}: ${count}`, positions);
+      : `${data.classes[label]} predicted as ${data.classes[guess]}: ${count}`, positions);
   }
   document.querySelectorAll("[data-cell]").forEach(b => b.addEventListener("click", () => open(b)));
   back.addEventListener("click", worst);

@@ -123,7 +123,7 @@ def _curves(log: Sequence[Mapping[str, Any]]) -> list[Section]:
     if not curves.scalars(log):
         return []
     note = (
-        "<p>Each point of a loss or accuracy is the mean over the steps since the point before, "
+        "<p>Each point of a loss or accuracy is the mean over the steps since the previous one, "
         "not since the start of the epoch.</p>"
     )
     return [("Training curves", f'{note}<div class="charts">{curves.curves(log)}</div>')]

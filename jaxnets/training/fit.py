@@ -116,7 +116,7 @@ def fit(
         only its own rows of every batch, and the first one reports and saves. What is sharded stays
         so in the result. See `sharding_report` for what each device holds.
       stall_seconds: if no chunk ends for so long, as when another process is stuck, print the
-        stacks of all threads and end this process with status 77; by default, wait for ever. Pass
+        stacks of all threads and end this process with status 77; by default, wait forever. Pass
         several times what a chunk, an evaluation and a save take together.
 
     Returns:

@@ -174,7 +174,7 @@ export function numbers(frame, options) {
   const stopped = frame.stopped.filter(Boolean).length, n = finite.length, mean = finite.reduce((a, b) => a + b, 0) / n;
   const std = Math.sqrt(finite.reduce((a, b) => a + (b - mean) ** 2, 0) / Math.max(1, n - 1)), text = classes ? percent : number;
   const what = classes ? "accuracy" : "loss";
-  $("spread").textContent = !n ? "Every seed stopped: no finite numbers."
+  $("spread").textContent = !n ? "Every seed diverged: no finite values."
     : n === 1 ? "One seed shows no spread: train 16 or 64 at once."
       : `Test ${what} of ${n} seeds: ${text(mean)} ± ${text(std)}, from ${text(finite[0])} to ${text(finite[n - 1])}`
         + (stopped ? `; ${stopped} stopped` : "");

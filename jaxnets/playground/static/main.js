@@ -49,7 +49,7 @@ function redraw() {
   drawn = [...drawn.filter((t) => now - t < 1000), now];
   $("speed").textContent = `${drawn.length} frames in the last second; ${frame.compiled} programs compiled so far`;
   document.body.dataset.frames = Number(document.body.dataset.frames ?? 0) + 1;
-  const waits = frame.waiting ? "Compiling the new network; the old one goes on." : "";
+  const waits = frame.waiting ? "Compiling the new network; the old one keeps training." : "";
   const wrong = refusal || frame.error || frame.cause;
   say(wrong || waits, Boolean(wrong));
 }
@@ -66,8 +66,8 @@ function begin(message) {
   own.show(start);
   charts.legend(start);
   $("code").textContent = start.code;
-  $("exact").textContent = start.exact ? `It ends in the weights of step ${Math.max(start.step, 1)}, up to rounding. Pause to bring it up to date.`
-    : "Settings or weights were changed during training: reset to make the code and the screen equal.";
+  $("exact").textContent = start.exact ? `The code reproduces the weights of step ${Math.max(start.step, 1)}, up to rounding. Pause to update it.`
+    : "Settings or weights were changed during training: reset so that the code matches the screen.";
   views();
   write(start.options);
   schedule();
@@ -109,7 +109,7 @@ function connect(options) {
   });
   events.onerror = async () => {
     events.close();
-    refuse("The connection is closed: the server ended. Start it again, and reload.");
+    refuse("The connection is closed: the server has stopped. Restart it, and reload the page.");
     const reply = session ? null : await fetch(`/events?${query}`).catch(() => null);
     if (!reply || reply.ok) return;
     refuse(await reply.text());

@@ -45,7 +45,7 @@ export function show(start) {
   fill("axis-1", numbers().length > 1 ? [COMPONENTS, ...numbers()] : [COMPONENTS], columns[0] ?? COMPONENTS);
   $("axis-2").parentElement.hidden = !columns.length;
   fill("axis-2", numbers().filter((name) => name !== columns[0]), columns[1] ?? "");
-  const left = table.left_out.length ? ` Left out, as dates, identifiers or single values: ${table.left_out.join(", ")}.` : "";
+  const left = table.left_out.length ? ` Left out (dates, identifiers or constant columns): ${table.left_out.join(", ")}.` : "";
   $("own-hint").textContent = (columns.length
     ? `x₁ is ${columns[0]}, x₂ is ${columns[1]}, each scaled to a standard deviation of 2; points beyond 6 are not shown.`
     : "p₁ to p₈ are the first principal components of all columns but the target; the map is the plane of p₁ and p₂.") + left;
