@@ -36,7 +36,7 @@ class Config:
     """Seconds of device time between two reports."""
 
     data_dir: Path | None = None
-    """A folder with the data set's IDX files, instead of those that `data.load` finds."""
+    """A folder with the data set's files, instead of those that are found or downloaded."""
     out: Path | None = None
     """The folder to write to; by default a new one, runs/NAME-TIME."""
     resume: ClassVar[bool] = False

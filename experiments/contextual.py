@@ -65,7 +65,7 @@ class Config(configs.Config):
     words: int = 1_000
     """The size of the vocabulary; other words count as unknown."""
     length: int = 32
-    """Words of a sentence that are read."""
+    """The most words read per sentence."""
     language_epochs: int = 3
     """The most passes of the language model over its sentences."""
     validation: int = 1_000
@@ -77,9 +77,9 @@ class Config(configs.Config):
     learning_rate: float = 3e-3
     """Adam's learning rate."""
     folds: int = 5
-    """Parts of the target, of which each is tested once."""
+    """Folds of the cross-validation."""
     seeds: int = 2
-    """Classifiers per fold, with the seeds from --seed on."""
+    """Classifiers per fold, with consecutive seeds from --seed."""
     seed: int = 0
     """The seed of the first classifier."""
 

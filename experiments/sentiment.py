@@ -71,9 +71,9 @@ class Config(configs.Config):
     size: int = 10_000
     """The size of the vocabulary."""
     length: int = 40
-    """Words of a sentence that are read."""
+    """The most words read per sentence."""
     table_length: int = 32
-    """Words of a sentence that networks with a table of vectors read."""
+    """The most words read per sentence by networks with a table of vectors."""
     epochs: int = 8
     """Passes over the training sentences."""
     table_epochs: int = 12
@@ -85,9 +85,9 @@ class Config(configs.Config):
     table_rate: float = 3e-3
     """Adam's learning rate for networks with a table of vectors."""
     folds: int = 5
-    """Parts of the set, of which each is tested once."""
+    """Folds of the cross-validation."""
     seeds: int = 3
-    """Networks per fold, with the seeds from --seed on."""
+    """Networks per fold, with consecutive seeds from --seed."""
     seed: int = 0
     """The seed of the first network."""
 

@@ -101,7 +101,7 @@ class Config(configs.Config):
     label_smoothing: float = 0.1
     """Label smoothing: the share of each label that is spread over all classes."""
     seeds: int = 5
-    """Networks to train, with the seeds from --seed on."""
+    """Networks to train, with consecutive seeds from --seed."""
     seed: int = 0
     """The seed of the first network."""
     folds: int = 0
