@@ -93,11 +93,11 @@ def check(acc_grad_parameters: Callable) -> float:
 def experiment(config: Config) -> None:
     """Check the correct layer, and then one whose backward pass is wrong."""
     del config
-    print(f"right: the largest relative error is {check(acc_grad_parameters):.1e}")
+    print(f"correct gradient: the largest relative error is {check(acc_grad_parameters):.1e}")
     try:
         check(wrong_grad_parameters)
     except GradientError as error:
-        print(f"wrong: {error}")
+        print(f"wrong gradient: {error}")
 
 
 if __name__ == "__main__":

@@ -98,7 +98,7 @@ class Config(configs.Config):
     """The seconds of training to an accuracy on MNIST."""
 
     seeds: int = 30
-    """Networks of each recipe, with the seeds from 0 on."""
+    """Networks of each recipe, with consecutive seeds from 0."""
     choose: configs.Flag = False
     """Compare the candidates on held-out training images instead; the test images are not read."""
     targets: tuple[float, ...] = tuple(RECIPES)

@@ -70,7 +70,7 @@ def classifier(run: "Run", train_step: Any, result: FitResult) -> Report:
         text=f"test accuracy {test['accuracy']:.2%}, loss {test['loss']:.4f}, after "
         f"{int(result.train_state.step)} steps in {result.train_seconds:.1f} s of training "
         f"{f'({speed:,.0f} samples/s) ' * (speed > 0)}and {result.compile_seconds:.1f} s of "
-        "compiling",
+        "compilation",
         predicted=predicted,
     )
 
@@ -100,7 +100,7 @@ def classifiers(run: "Run", train_step: Any, result: PopulationResult) -> Report
         },
         figures={"curves": figures.curves(result.history, title)} if result.history else {},
         text=f"{n} networks by {result.strategy} in {result.train_seconds:.1f} s of training and "
-        f"{result.compile_seconds:.1f} s of compiling\n"
+        f"{result.compile_seconds:.1f} s of compilation\n"
         f"test accuracy: {accuracy}\n"
         f"ensemble: average {ensemble['average']['accuracy']:.2%}, vote "
         f"{ensemble['vote']['accuracy']:.2%}; calibration error of the average "

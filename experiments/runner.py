@@ -107,7 +107,7 @@ class Run:
             result = fit_population(train_step, train, report=shown, **options)
         print(
             f"{len(result.diverged)} networks by {result.strategy}: {result.train_seconds:.1f} s "
-            f"of training, {result.compile_seconds:.1f} s of compiling; "
+            f"of training, {result.compile_seconds:.1f} s of compilation; "
             f"{(result.diverged >= 0).sum()} diverged",
             flush=True,
         )

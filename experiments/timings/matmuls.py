@@ -85,7 +85,10 @@ def main(config: Config) -> None:
     for hidden in HIDDEN:
         times = compare(config, hidden)
         faster = times["Eigen times faster"]["median"]
-        print(f"hidden {hidden}: {describe(times['milliseconds'])}, {faster:.2f} times", flush=True)
+        print(
+            f"hidden {hidden}: {describe(times['milliseconds'])}, Eigen {faster:.2f} times faster",
+            flush=True,
+        )
         networks.append(times)
     turns.write("matmuls", config.out, {"batch_size": config.batch_size, "networks": networks})
 

@@ -71,7 +71,7 @@ def main(config: Config) -> None:
     overheads = {name: ratio(times, plain) for name, times in measured.items() if times != plain}
     for name, overhead in overheads.items():
         low, high = overhead["low"], overhead["high"]
-        print(f"{name:12} {overhead['median']:.3f} times no plan ({low:.3f} to {high:.3f})")
+        print(f"{name:12} {overhead['median']:.3f} of no plan's time ({low:.3f} to {high:.3f})")
     times = {name: summary(values) for name, values in measured.items()}
     result = {"CPU milliseconds per step": times, "relative to no plan": overheads}
     turns.write("sharding", config.out, result | {"limit": LIMIT})

@@ -52,5 +52,5 @@ def test_the_custom_layer_passes_its_check_and_the_wrong_one_fails(capsys):
     custom_layer.experiment(custom_layer.Config())
     right, wrong = capsys.readouterr().out.splitlines()
     assert float(right.split()[-1]) < 1e-6
-    assert wrong.startswith("wrong: the gradient of params/custom/bias[")
+    assert wrong.startswith("wrong gradient: the gradient of params/custom/bias[")
     assert "3 of 43 entries are off" in wrong
