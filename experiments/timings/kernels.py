@@ -63,7 +63,7 @@ def main(config: Config) -> None:
         results.append(result)
         print(
             f"{task.case}, batch {task.batch_size}, {task.dtype}: {result['launches']:.1f} kernels "
-            f"and {result['microseconds']:.0f} us of them per step",
+            f"per step, which take {result['microseconds']:.0f} us",
             flush=True,
         )
     turns.write("kernels", config.out, {"steps": config.steps, "results": results})

@@ -86,7 +86,7 @@ def main(config: Config) -> None:
         times = compare(config, hidden)
         faster = times["Eigen times faster"]["median"]
         print(
-            f"hidden {hidden}: {describe(times['milliseconds'])}, Eigen {faster:.2f} times faster",
+            f"hidden {hidden}: {describe(times['milliseconds'])}, Eigen {faster:.2f} times as fast",
             flush=True,
         )
         networks.append(times)
