@@ -187,7 +187,7 @@ BAD_TABLES = {
         "2 of 2 columns .*'day' holds dates, such as 2024-01-31; .*'when' holds dates, .*or drop",
     ),
     "huge integers": (
-        "id,y\n9007199254740993,a\n9007199254740995,b\n", "'id' holds 9007199254740993, which float64 cannot"
+        "id,y\n9007199254740993,a\n9007199254740995,b\n", "'id' holds 9007199254740993, which float"
     ),
     "infinity": ("age,y\n1,a\n-inf,b\n", "'age' is infinite in row 2; drop the row"),
     "no values": ("age,k,y\n1,,a\n2,,b\n", "'k' has no values; drop it"),
