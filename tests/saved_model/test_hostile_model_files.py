@@ -225,7 +225,7 @@ CALLS = {
 def test_a_forged_name_builds_nothing(path, call):
     rewrite(path, program=np.zeros(3, np.uint8), content={"library_model": call})
     loaded = load_model(path)
-    with pytest.raises(ModelFileError, match=r"has no models\..* of these arguments; load it w"):
+    with pytest.raises(ModelFileError, match=r"has no models\..* with these arguments; load it w"):
         loaded.predict(x)
 
 
