@@ -54,37 +54,40 @@ def test_without_patience_the_last_epoch_counts():
     np.testing.assert_allclose(fitted.train_state.params["kernel"], [[10 * (1 - 0.9**6)]], 1e-6)
 
 
-def not_finite_while(bad, value):
-    """A train step that reports a loss of `value` while `bad(weight)` is true."""
+def replaced(hparams):
+    """A train step that reports a loss of `value` while the weight is in one of the `ranges`."""
 
     def reported(outputs, targets):
-        loss = losses.squared_error(outputs, targets)
-        return jnp.where(bad(outputs[:, 0]), value, loss)
+        loss, weight = losses.squared_error(outputs, targets), outputs
+        low, high = hparams["ranges"].T
+        inside = (weight > low[None]) & (weight < high[None])
+        return jnp.where(inside.any(1), hparams["value"], loss)
 
-    return make_train_step(
-        TRAIN_STEP.model,
-        TRAIN_STEP.optimizer,
-        TRAIN_STEP.loss,
-        metrics={"loss": metrics.mean(reported)},
-    )
+    return TRAIN_STEP.with_metrics({"loss": metrics.mean(reported)})
 
 
-FIRST = (lambda weight: weight < 1.5, [1])  # after 1 step the weight is 1, then 1.9, 2.71, ...
-ALWAYS = (lambda weight: weight > -1, [1, 2])
-LATER = (lambda weight: (weight > 2) & (weight < 3), [3])
+def while_in(*ranges, value=np.nan):
+    """The hyperparameters of `replaced` for one or two ranges of the weight."""
+    return {"ranges": np.float32([ranges[0], ranges[-1]]), "value": np.float32(value)}
+
+
+def reporting(hparams, epochs, **options):
+    """A run that is validated with a replaced loss."""
+    options = {"validation": target(3), "hparams": hparams} | options
+    return run(replaced, target(10), epochs=epochs, **options)
+
+
+FIRST = (-1, 1.5)  # after 1 step the weight is 1, then 1.9, 2.71, 3.44, 4.1
+LATER = (2, 3)
+ALWAYS = (-1, 99)
 
 
 @pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
-@pytest.mark.parametrize(("bad", "best", "epochs"), [(FIRST[0], 3, 5), (LATER[0], 2, 4)])
-def test_a_loss_that_is_not_finite_is_never_the_best(bad, best, epochs, value):
-    target_value = {3: 3, 2: 1.9}[best]
-    fitted = run(
-        not_finite_while(bad, value),
-        target(10),
-        epochs=9,
-        validation=target(target_value),
-        patience=2,
-    )
+@pytest.mark.parametrize(
+    ("bad", "nearest", "best", "epochs"), [(FIRST, 3, 3, 5), (LATER, 1.9, 2, 4)]
+)
+def test_a_loss_that_is_not_finite_is_never_the_best(bad, nearest, best, epochs, value):
+    fitted = reporting(while_in(bad, value=value), 9, validation=target(nearest), patience=2)
     assert (fitted.best_epoch, len(fitted.history)) == (best, epochs)
     np.testing.assert_allclose(
         fitted.train_state.params["kernel"], [[10 * (1 - 0.9**best)]], rtol=1e-5
@@ -92,35 +95,26 @@ def test_a_loss_that_is_not_finite_is_never_the_best(bad, best, epochs, value):
 
 
 def test_a_loss_that_is_never_finite_ends_with_patience_and_the_last_parameters():
-    train_step = not_finite_while(ALWAYS[0], np.nan)
-    fitted = run(train_step, target(10), epochs=9, validation=target(3), patience=2)
+    fitted = reporting(while_in(ALWAYS), 9, patience=2)
     assert (fitted.best_epoch, len(fitted.history)) == (None, 2)
     np.testing.assert_allclose(fitted.train_state.params["kernel"], [[1.9]], rtol=1e-5)
-    later = run(
-        *(train_step, target(10)),
-        epochs=9,
-        validation=target(3),
-        patience=2,
-        start=run(TRAIN_STEP, target(10), epochs=5).train_state,
-    )
+    start = run(TRAIN_STEP, target(10), epochs=5).train_state
+    later = reporting(while_in(ALWAYS), 9, patience=2, start=start)
     assert len(later.history) == 2  # not 1: the five epochs before `start` do not count
 
 
 def test_of_equal_losses_the_first_is_the_best():
-    train_step = not_finite_while(ALWAYS[0], 7.0)  # always 7
-    fitted = run(train_step, target(10), epochs=9, validation=target(3), patience=2)
+    fitted = reporting(while_in(ALWAYS, value=7), 9, patience=2)
     assert (fitted.best_epoch, len(fitted.history)) == (1, 3)
 
 
 def test_a_run_that_ends_before_a_finite_loss_keeps_its_last_parameters():
-    train_step = not_finite_while(ALWAYS[0], np.nan)
-    fitted = run(train_step, target(10), epochs=2, validation=target(3), patience=3)
+    fitted = reporting(while_in(ALWAYS), 2, patience=3)
     np.testing.assert_allclose(fitted.train_state.params["kernel"], [[1.9]], rtol=1e-5)
 
 
 def test_a_validation_loss_that_is_not_finite_is_reported_in_its_epoch():
-    train_step = not_finite_while(FIRST[0], np.nan)
-    fitted = run(train_step, target(10), epochs=3, validation=target(3))
+    fitted = reporting(while_in(FIRST), 3)
     (warning,) = fitted.history[0].warnings
     assert warning == "the validation loss is nan, which never counts as the best"
     assert fitted.history[1].warnings == fitted.history[2].warnings == ()
@@ -145,37 +139,27 @@ def test_a_run_resumes_bit_for_bit_after_a_loss_that_is_not_finite(tmp_path, cut
         history = [p._replace(**timeless) for p in fitted.history]
         return repr(history), fitted.best_epoch
 
-    train_step = not_finite_while(lambda w: (w < 1.5) | ((w > 3) & (w < 4)), value)
-    options = {"validation": target(3), "patience": 4}
-    uninterrupted = run(train_step, target(10), epochs=9, **options)
-    run(train_step, target(10), epochs=cut, checkpoints=Checkpoints(tmp_path), **options)
-    resumed = run(
-        *(train_step, target(10)),
-        epochs=9,
-        checkpoints=Checkpoints(tmp_path),
-        resume=True,
-        **options,
-    )
+    hparams = while_in(FIRST, (3, 4), value=value)
+    uninterrupted = reporting(hparams, 9, patience=4)
+    reporting(hparams, cut, patience=4, checkpoints=Checkpoints(tmp_path))
+    options = {"checkpoints": Checkpoints(tmp_path), "resume": True}
+    resumed = reporting(hparams, 9, patience=4, **options)
     assert outcome(resumed) == outcome(uninterrupted)
     assert_same(plain(resumed.train_state), plain(uninterrupted.train_state))
 
 
 def test_patience_on_a_loss_of_many_numbers_is_refused():
-    train_step = make_train_step(
-        TRAIN_STEP.model,
-        TRAIN_STEP.optimizer,
-        TRAIN_STEP.loss,
-        metrics={"loss": metrics.Metric(lambda o, y, w: (o.T @ w) * jnp.ones(2), lambda s: s)},
-    )
+    two = metrics.Metric(lambda o, y, w: (o.T @ w) * jnp.ones(2), lambda s: s)
+    train_step = TRAIN_STEP.with_metrics({"loss": two})
     with pytest.raises(RunError, match=r"one number, but got an array of shape \(2,\); give"):
         run(train_step, target(10), validation=target(3), patience=1)
 
 
 def test_a_member_whose_validation_loss_is_not_finite_is_reported():
-    train_step = not_finite_while(FIRST[0], np.nan)
     fitted = fit_population(
-        *(train_step, target(10)),
+        *(replaced, target(10)),
         keys=jax.random.split(jax.random.key(0), 2),
+        hparams=jax.tree.map(lambda leaf: np.stack([leaf, leaf]), while_in(FIRST)),
         epochs=2,
         batch_size=12,
         validation=target(3),

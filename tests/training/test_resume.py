@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
-from clouds import HPARAMS, MODEL, TRAIN, VALIDATION, by_rate, plain, run
+from clouds import HPARAMS, MODEL, TRAIN, TRAIN_STEP, VALIDATION, by_rate, plain, run
 from helpers import assert_same
 
 from jaxnets import dense, metrics
@@ -63,14 +63,17 @@ def spiking(hparams):
     return optax.sgd(lambda count: jnp.where(count == 28, 300.0, hparams["learning_rate"]))
 
 
+SPIKING = by_rate(MODEL, optimizer=spiking)
+LINEAR = by_rate(dense(3), metrics={"accuracy": metrics.accuracy})
+
+
 @pytest.mark.parametrize("at", [5, 25, 30, 45])
 def test_a_resumed_run_gives_the_same_warnings(tmp_path, at):
     """The loss jumps at step 29: resuming at 25 needs the past losses, at 30 the past report."""
-    train_step = by_rate(MODEL, optimizer=spiking)
 
     def warnings(run, **options):
         reported = []
-        options |= {"train_step": train_step, "epochs": 12, "callbacks": [loss_spikes(window=20)]}
+        options |= {"train_step": SPIKING, "epochs": 12, "callbacks": [loss_spikes(window=20)]}
         run(report=lambda progress: reported.extend(progress.warnings), **options)
         return reported
 
@@ -180,12 +183,12 @@ def test_a_checkpoint_that_no_run_saved_is_refused_in_one_line(tmp_path, change,
     assert str(raised.value).isprintable()
 
 
-@pytest.mark.parametrize("model", [MODEL, dense(3)], ids=["with a state", "without"])
-def test_a_run_of_version_0_1_is_refused_as_such(tmp_path, model):
-    train_step = by_rate(model)
+@pytest.mark.parametrize("train_step", [TRAIN_STEP, LINEAR], ids=["with a state", "without"])
+def test_a_run_of_version_0_1_is_refused_as_such(tmp_path, train_step):
     run(train_step, checkpoints=Checkpoints(tmp_path / "new"))
     start = train_step(HPARAMS).init(jax.random.key(0), TRAIN[0][:1])
-    template = {"train_state": start, "sums": {"loss": (jnp.float32(0), jnp.float32(0))}}
+    zeros = (jnp.float32(0), jnp.float32(0))
+    template = {"train_state": start, "sums": {"loss": zeros, "accuracy": zeros}}
     restored = Checkpoints(tmp_path / "new").restore(template)
     old = restored.tree["train_state"]._asdict()
     old["state"] = old.pop("model_state")
@@ -199,10 +202,8 @@ def test_a_run_of_version_0_1_is_refused_as_such(tmp_path, model):
 
 def test_another_model_or_optimizer_is_refused_and_every_leaf_named(tmp_path):
     run(checkpoints=Checkpoints(tmp_path))
-    accuracy = {"accuracy": metrics.accuracy}
-    wider = by_rate(dense(3), metrics=accuracy)
     with pytest.raises(CheckpointError, match=r"fc1/kernel[\s\S]*head/kernel"):
-        resumed(tmp_path, train_step=wider)
+        resumed(tmp_path, train_step=LINEAR)
 
 
 def test_saves_respect_the_interval_of_the_checkpoints(tmp_path, monkeypatch):
