@@ -4,7 +4,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from clouds import HPARAMS, MODEL, TRAIN, VALIDATION, by_rate, plain, run
+from clouds import HPARAMS, MODEL, TRAIN, TRAIN_STEP, VALIDATION, by_rate, plain, run
 from helpers import assert_same, eval_state, eval_step
 
 from jaxnets import dense, losses, metrics
@@ -19,18 +19,9 @@ METRICS = {
 }
 
 
-def fresh():
-    """A train step without compiled programs."""
-    return by_rate(MODEL, metrics={"accuracy": metrics.accuracy})
-
-
-def trained(**options):
-    return run(fresh(), validation=VALIDATION, **options)
-
-
-def population(strategy):
+def population(train_step, strategy):
     return fit_population(
-        fresh(),
+        train_step,
         TRAIN,
         keys=jax.random.split(jax.random.key(0), 2),
         epochs=2,
@@ -51,30 +42,23 @@ def range_test():
 
 
 CALLS = {
-    "a run with patience": lambda: trained(patience=2),
-    "a run that skips": lambda: trained(remainder="pad", on_nonfinite="skip"),
-    "a population by vmap": lambda: population("vmap"),
-    "a population by map": lambda: population("map"),
-    "an evaluation": lambda: evaluate(eval_step(MODEL, METRICS), TRAIN_STATE, VALIDATION),
-    "a prediction": lambda: predict_proba(eval_step(MODEL), TRAIN_STATE, VALIDATION[0]),
-    "a range test": range_test,
+    "a run with patience": lambda step: run(step, validation=VALIDATION, patience=2),
+    "a run that skips": lambda step: run(step, remainder="pad", on_nonfinite="skip"),
+    "a population by vmap": lambda step: population(step, "vmap"),
+    "a population by map": lambda step: population(step, "map"),
+    "an evaluation": lambda _: evaluate(eval_step(MODEL, METRICS), TRAIN_STATE, VALIDATION),
+    "a prediction": lambda _: predict_proba(eval_step(MODEL), TRAIN_STATE, VALIDATION[0]),
+    "a range test": lambda _: range_test(),
 }
 
 
-@pytest.fixture(scope="module")
-def without():
-    """The results without the flags; what they compiled is not used with them."""
-    results = {name: call() for name, call in CALLS.items()}
-    jax.clear_caches()
-    return results
-
-
 @pytest.fixture
-def under(request, without):
-    """The results of a call without the flags, and with both."""
-    name = request.param
+def under(request):
+    """The results of a call without the flags, and with both on a step without programs."""
+    call, fresh = CALLS[request.param], by_rate(MODEL, metrics={"accuracy": metrics.accuracy})
+    without = call(TRAIN_STEP)
     with jax.debug_nans(True), jax.debug_infs(True):
-        return without[name], CALLS[name]()
+        return without, call(fresh)
 
 
 def of(*names):

@@ -5,18 +5,21 @@ import re
 import jax
 import jax.numpy as jnp
 import numpy as np
+import optax
 import pytest
-from clouds import HPARAMS, TRAIN, TRAIN_STEP, plain
+from clouds import TRAIN, plain
 from helpers import assert_close
 
+from jaxnets import dense, dropout, losses, serial
 from jaxnets.arrays import Examples
-from jaxnets.training import source
+from jaxnets.training import make_train_step, source
 from jaxnets.training.chunk import make_chunk
 from jaxnets.training.runners import Members, OneModel
 from jaxnets.training.start import make_loop
 from jaxnets.training.step_loop import BLOCK, loop_in_blocks
 
-STEP = TRAIN_STEP(HPARAMS)
+MODEL = serial(("drop", dropout(0.2)), ("head", dense(3)))
+STEP = make_train_step(MODEL, optax.sgd(0.1, momentum=0.9), losses.softmax_cross_entropy)
 ROWS = 2 * BLOCK + 3  # one per step, so that an epoch has two blocks and a rest
 STEPS = 2 * ROWS - 1
 RUNNERS = {"one model": OneModel(), "vmap": Members(2, "vmap"), "map": Members(2, "map")}

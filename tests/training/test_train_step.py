@@ -89,7 +89,10 @@ def test_a_row_of_weight_zero_changes_nothing_even_if_its_loss_is_nan():
 def test_a_step_is_a_pure_function():
     before = start(STEP)
     kept = jax.tree.map(np.array, plain(before))
-    (first, first_sums), (second, second_sums) = (STEP(before, BATCH) for _ in range(2))
+    # Each is traced anew.
+    (first, first_sums), (second, second_sums) = (
+        step(lambda *arguments: STEP(*arguments), before) for _ in range(2)
+    )
     assert_same((plain(first), first_sums), (plain(second), second_sums))
     assert_same(jax.tree.map(np.array, plain(before)), kept)
 
@@ -99,15 +102,18 @@ def test_a_step_keeps_the_structure_and_dtypes_of_the_train_state():
     assert spec(jax.eval_shape(STEP, before, BATCH)[0]) == spec(before)
 
 
+def noisy(key, x, y):
+    return x + jax.random.normal(key, x.shape), y[::-1]
+
+
+NOISY = make_train_step(MODEL, sgd(HPARAMS), losses.softmax_cross_entropy, augment=noisy)
+
+
 @pytest.mark.parametrize("number", [0, 7])
 def test_randomness_in_a_step_is_a_function_of_key_and_step(number):
-    def augment(key, x, y):
-        return x + jax.random.normal(key, x.shape), y[::-1]
-
-    train_step = make_train_step(MODEL, sgd(HPARAMS), losses.softmax_cross_entropy, augment=augment)
-    before = start(train_step, number)
-    after, sums = step(train_step, before)
-    x, y = augment(stream(before.key, "augment", number), X, Y)
+    before = start(NOISY, number)
+    after, sums = step(NOISY, before)
+    x, y = noisy(stream(before.key, "augment", number), X, Y)
     key = stream(before.key, "step", number)
     outputs, state = MODEL.apply(before.params, before.model_state, x, key=key, train=True)
     assert_close(sums["objective"], losses.softmax_cross_entropy(outputs, y).mean(), 1e-6)
@@ -140,10 +146,10 @@ def test_a_population_gives_each_member_its_own_rate():
     def by_rate(train_state, batch, rate):
         return TRAIN_STEP({"learning_rate": rate})(train_state, batch)
 
-    before = start(STEP)
+    before, one = start(STEP), jax.jit(by_rate)
     members, _ = jax.jit(jax.vmap(by_rate, (None, None, 0)))(before, BATCH, rates)
     for i, rate in enumerate(rates):
-        alone, _ = step(TRAIN_STEP({"learning_rate": rate}), before)
+        alone, _ = one(before, BATCH, rate)
         assert_close(jax.tree.map(lambda leaf, i=i: leaf[i], members.params), alone.params, 1e-6)
 
 
