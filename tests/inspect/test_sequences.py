@@ -82,7 +82,7 @@ def test_the_first_number_that_is_not_finite_is_traced_to_the_recurrent_layer():
     assert "rnn/bias" in str(culprit)
 
 
-MODEL = models.lstm_classifier(2, units=(4, 4), both_directions=True, dropout_rate=0.2)
+MODEL = models.lstm_classifier(2, units=(4,), both_directions=True, dropout_rate=0.2)
 
 
 def test_a_run_on_padded_batches_is_resumed_bit_for_bit(tmp_path):
@@ -102,5 +102,6 @@ def test_a_population_of_recurrent_networks_trains_on_padded_batches():
         return make_train_step(model, optax.sgd(0.1), losses.softmax_cross_entropy)
 
     keys, rates = jax.random.split(jax.random.key(0), 2), {"rate": jnp.array([0.0, 0.5])}
-    members = fit_population(with_rate, (X, Y), keys=keys, steps=2, batch_size=2, hparams=rates)
+    options = {"steps": 2, "batch_size": 2, "strategy": "vmap"}
+    members = fit_population(with_rate, (X, Y), keys=keys, hparams=rates, **options)
     assert all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(members.train_states.params))

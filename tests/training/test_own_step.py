@@ -74,6 +74,7 @@ def by_hand(order, weights, steps, rate=RATE):
     return path
 
 
+DESCENT, MEASURED = Descent(), MeasuredDescent()  # programs are cached per object
 ALL = [np.arange(60)] * 20  # batches of all rows, whose order does not matter
 
 
@@ -82,9 +83,9 @@ def first(step):
 
 
 def test_init_and_call_are_enough():
-    step, reports = Descent(), []
-    fitted = run(step, DATA, epochs=20, batch_size=60, report=reports.append)
-    expected = by_hand(ALL, first(step), 20)[-1]
+    reports = []
+    fitted = run(DESCENT, DATA, epochs=20, batch_size=60, report=reports.append)
+    expected = by_hand(ALL, first(DESCENT), 20)[-1]
     assert_close(fitted.train_state["weights"], expected, 1e-5)
     assert fitted.train_state["steps"] == 20
     assert [progress.train for progress in fitted.history] == [{}] * 20
@@ -92,27 +93,24 @@ def test_init_and_call_are_enough():
 
 
 def test_its_values_method_turns_sums_into_metrics():
-    step = MeasuredDescent()
-    fitted = run(step, DATA, epochs=5, batch_size=60, validation=DATA)
-    path = by_hand(ALL, first(step), 5)
+    fitted = run(MEASURED, DATA, epochs=5, batch_size=60, validation=DATA)
+    path = by_hand(ALL, first(MEASURED), 5)
     losses = [np.square(X @ weights - Y).mean() for weights in path]
     assert_close([p.train["loss"] for p in fitted.history], losses[:-1], 1e-4)
     assert_close([p.validation["loss"] for p in fitted.history], losses[1:], 1e-4)
-    evaluated = evaluate(step, fitted.train_state, DATA, block_size=7)
+    evaluated = evaluate(MEASURED, fitted.train_state, DATA, block_size=7)
     assert evaluated["loss"] == pytest.approx(losses[-1], rel=1e-4)
 
 
 def test_patience_monitors_its_loss():
-    fitted = run(MeasuredDescent(), DATA, epochs=9, validation=(X, -Y), patience=2)
+    fitted = run(MEASURED, DATA, epochs=9, validation=(X, -Y), patience=2)
     assert fitted.best_epoch is not None and len(fitted.history) <= 9
     best = min(p.validation["loss"] for p in fitted.history)
-    assert evaluate(MeasuredDescent(), fitted.train_state, (X, -Y))["loss"] == pytest.approx(
-        best, rel=1e-6
-    )
+    assert evaluate(MEASURED, fitted.train_state, (X, -Y))["loss"] == pytest.approx(best, rel=1e-6)
 
 
 def test_padding_has_no_weight():
-    fitted = run(MeasuredDescent(), DATA, epochs=2, batch_size=59, remainder="pad")
+    fitted = run(MEASURED, DATA, epochs=2, batch_size=59, remainder="pad")
     state = fitted.history[0]
     assert state.train["loss"] > 0 and fitted.train_state["steps"] == 4
 
@@ -124,7 +122,7 @@ def test_it_may_be_a_function_of_hparams_or_take_them_itself():
         def __call__(self, train_state, batch, hparams):
             return super().__call__(train_state, batch, rates)
 
-    direct = run(Descent(), DATA, hparams=rates)
+    direct = run(DESCENT, DATA, hparams=rates)
     from_function = run(lambda hparams: Slow(), DATA, hparams={"unread": 1.0})
     assert_close(direct.train_state, from_function.train_state, 1e-6)
 
@@ -133,17 +131,16 @@ def test_it_may_be_a_function_of_hparams_or_take_them_itself():
 def test_each_member_of_a_population_is_the_model_trained_alone(strategy):
     keys, rates = jax.random.split(jax.random.key(3), 3), np.float32([0.05, 0.01, 0.1])
     options = {"epochs": 4, "batch_size": 12, "strategy": strategy, "validation": DATA}
-    step = MeasuredDescent()
     members = fit_population(
-        step, DATA, keys=jax.random.clone(keys), hparams={"learning_rate": rates}, **options
+        MEASURED, DATA, keys=jax.random.clone(keys), hparams={"learning_rate": rates}, **options
     )
-    evaluated = evaluate_population(step, members.train_states, DATA)
+    evaluated = evaluate_population(MEASURED, members.train_states, DATA)
     for i in range(3):
         hparams = {"learning_rate": rates[i]}
-        alone = run(step, DATA, key=jax.random.clone(keys)[i], hparams=hparams, epochs=4)
+        alone = run(MEASURED, DATA, key=jax.random.clone(keys)[i], hparams=hparams, epochs=4)
         got = jax.tree.map(lambda leaf, i=i: leaf[i], members.train_states)
         assert_close(got["weights"], alone.train_state["weights"], 1e-5)
-        expected = evaluate(step, alone.train_state, DATA)["loss"]
+        expected = evaluate(MEASURED, alone.train_state, DATA)["loss"]
         assert evaluated["loss"][i] == pytest.approx(expected, rel=1e-3, abs=1e-6)
 
 
@@ -153,53 +150,51 @@ def test_it_is_resumed_bit_for_bit(tmp_path, at):
         if progress.step == at:
             signal.raise_signal(signal.SIGTERM)
 
-    uninterrupted = run(MeasuredDescent(), DATA, epochs=3)
+    uninterrupted = run(MEASURED, DATA, epochs=3)
     with pytest.raises(Interrupted), Checkpoints(tmp_path) as checkpoints:
-        run(
-            *(MeasuredDescent(), DATA),
-            epochs=3,
-            checkpoints=checkpoints,
-            report=report,
-            chunk_seconds=1e-9,
-        )
+        options = {"checkpoints": checkpoints, "report": report, "chunk_seconds": 1e-9}
+        run(MEASURED, DATA, epochs=3, **options)
     assert Checkpoints(tmp_path).latest() == at
-    resumed = run(MeasuredDescent(), DATA, epochs=3, checkpoints=Checkpoints(tmp_path), resume=True)
+    resumed = run(MEASURED, DATA, epochs=3, checkpoints=Checkpoints(tmp_path), resume=True)
     assert_same(resumed.train_state, uninterrupted.train_state)
     assert [p.train for p in resumed.history] == [p.train for p in uninterrupted.history]
 
 
-@pytest.mark.parametrize("spoils", ["objective", "train state"])
+SPOILED = {spoils: Descent(6, spoils) for spoils in ("objective", "train state")}
+
+
+@pytest.mark.parametrize("spoils", SPOILED)
 def test_a_step_that_is_not_finite_stops_the_run_at_the_last_finite_state(spoils):
     with pytest.raises(NonFiniteLoss, match="stopped being finite at step 6") as error:
-        run(Descent(6, spoils), DATA, epochs=3)
+        run(SPOILED[spoils], DATA, epochs=3)
     assert error.value.train_state["steps"] == error.value.step == 6
-    expected = run(Descent(), DATA, steps=6).train_state
+    expected = run(DESCENT, DATA, steps=6).train_state
     assert_close(error.value.train_state, expected, 1e-6)
 
 
-@pytest.mark.parametrize("spoils", ["objective", "train state"])
+@pytest.mark.parametrize("spoils", SPOILED)
 def test_a_step_that_is_not_finite_is_skipped_with_all_its_sums(spoils):
     """Its own count does not advance, so that every later step is the bad one again."""
-    skipped = run(Descent(6, spoils), DATA, epochs=3, on_nonfinite="skip")
+    skipped = run(SPOILED[spoils], DATA, epochs=3, on_nonfinite="skip")
     assert skipped.history[-1].nonfinite == 15 - 6
-    assert_close(skipped.train_state, run(Descent(), DATA, steps=6).train_state, 1e-6)
+    assert_close(skipped.train_state, run(DESCENT, DATA, steps=6).train_state, 1e-6)
 
 
 def test_missing_methods_are_named_when_they_are_needed():
-    fitted = run(Descent(), DATA, epochs=1)
+    fitted = run(DESCENT, DATA, epochs=1)
     with pytest.raises(RunError, match=r"to be evaluated, a Descent needs evaluate_batch"):
-        evaluate(Descent(), fitted.train_state, DATA)
+        evaluate(DESCENT, fitted.train_state, DATA)
     with pytest.raises(RunError, match=r"to predict, a Descent needs predict_batch"):
-        predict(Descent(), fitted.train_state, X)
+        predict(DESCENT, fitted.train_state, X)
     with pytest.raises(RunError, match=r"to be evaluated, a Descent needs evaluate_batch"):
-        run(Descent(), DATA, validation=DATA)
+        run(DESCENT, DATA, validation=DATA)
     with pytest.raises(
         RunError,
         match=r"are for a TrainStep, but .* a MeasuredDescent, which defines its own metrics",
     ):
-        evaluate(MeasuredDescent(), fitted.train_state, DATA, metrics={})
+        evaluate(MEASURED, fitted.train_state, DATA, metrics={})
 
 
 def test_a_start_of_another_structure_is_refused():
     with pytest.raises(RunError, match=r"that of train_step.init, but got a dict with no \['s"):
-        run(Descent(), DATA, start={"weights": jnp.zeros(3)})
+        run(DESCENT, DATA, start={"weights": jnp.zeros(3)})
