@@ -67,7 +67,7 @@ def in_chunks(stops, remainder):
             train_state, stop, before, sums, remainder=remainder
         )
         objectives.append(chunk_objectives)
-    return plain(train_state), jnp.concatenate(objectives), sums["accuracy"]
+    return plain(train_state), np.concatenate(objectives), sums["accuracy"]
 
 
 def by_train_step(remainder):

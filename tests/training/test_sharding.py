@@ -128,11 +128,12 @@ def test_a_stream_with_a_short_last_block_is_read_by_shards(one):
 def test_gradients_accumulate_by_optax_and_are_sharded_like_the_params():
     optimizer = optax.MultiSteps(SGD, every_k_schedule=2).gradient_transformation()
     step = make_train_step(NETWORK, optimizer, losses.softmax_cross_entropy)
-    result = train(FSDP, step, batch_size=6).train_state
+    options = {"batch_size": 6, "validation": None}
+    result = train(FSDP, step, **options).train_state
     gradients = result.opt_state.acc_grads["fc1"]["kernel"]
     assert gradients.sharding == result.params["fc1"]["kernel"].sharding
     assert not gradients.is_fully_replicated
-    assert_close(result.params, train(None, step, batch_size=6).train_state.params)
+    assert_close(result.params, train(None, step, **options).train_state.params)
 
 
 def test_a_run_saved_under_one_plan_resumes_under_another_with_a_warning(tmp_path, one):
