@@ -96,7 +96,7 @@ def gpu():
 PEAKS = {}  # worker of pytest-xdist: its peak resident memory in GB
 
 
-RESIDENT = {"limit": 1.2}  # GB
+RESIDENT = {"limit": 2.0}  # GB
 
 
 @pytest.fixture(autouse=True)
@@ -114,7 +114,7 @@ def free_compiled_programs():
     gc.collect()
     if sys.platform == "linux" and hasattr(libc := ctypes.CDLL(None), "malloc_trim"):
         libc.malloc_trim(0)  # glibc keeps freed pages
-    RESIDENT["limit"] = max(1.2, resident_memory() + 0.4)
+    RESIDENT["limit"] = max(2.0, resident_memory() + 0.8)
 
 
 def pytest_sessionfinish(session):
