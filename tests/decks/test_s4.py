@@ -31,15 +31,15 @@ EDGE = [[0, 1, 0], [1, -4, 1], [0, 1, 0]]
 
 
 def random(*shape, seed=0):
-    return jnp.asarray(np.random.default_rng(seed).normal(size=shape), jnp.float32)
+    return np.random.default_rng(seed).normal(size=shape).astype(np.float32)
 
 
 def filtered(image, kernel, padding="VALID"):
     """The image of one channel under a `conv` layer with this kernel."""
     layer = conv(1, (3, 3), padding=padding, use_bias=False)
-    params = {"kernel": jnp.asarray(kernel, jnp.float32)[:, :, None, None]}
-    x = jnp.asarray(image, jnp.float32)[None, :, :, None]
-    return layer.apply(params, {}, x)[0][0, :, :, 0]
+    params = {"kernel": np.asarray(kernel, np.float32)[:, :, None, None]}
+    x = np.asarray(image, np.float32)[None, :, :, None]
+    return np.asarray(jax.jit(layer.apply)(params, {}, x)[0])[0, :, :, 0]
 
 
 def line(n=40):
@@ -110,7 +110,8 @@ def test_a_multi_layer_perceptron_is_a_composition():
         y, _ = dense(features).apply(params[name], {}, x)
         return y if name == "head" else jnp.tanh(y)
 
-    np.testing.assert_allclose(model.apply(params, {}, x)[0], F(3, F(2, F(1, x))), atol=1e-6)
+    composed = jax.jit(lambda x: F(3, F(2, F(1, x))))(x)
+    np.testing.assert_allclose(jax.jit(model.apply)(params, {}, x)[0], composed, atol=1e-6)
 
 
 def test_modules_are_serialisable(tmp_path):
@@ -124,12 +125,12 @@ def test_modules_are_serialisable(tmp_path):
 
 def test_the_error_of_the_network_output_14_11_16_is_plus_0_1328():
     """S4, Loss function for classification: the slide prints -0.1328, minus the log of 0.8756."""
-    u, third = jnp.array([[14.0, 11.0, 16.0]]), jnp.array([2])
+    u, third = np.array([[14, 11, 16]], np.float32), np.array([2])
     p = jax.nn.softmax(u)
     np.testing.assert_allclose(p, [[0.118500, 0.005900, 0.875601]], atol=1e-6)
-    of_probabilities = losses.negative_log_likelihood(p, third)
+    of_probabilities = jax.jit(losses.negative_log_likelihood)(p, third)
     np.testing.assert_allclose(of_probabilities, 0.132845, atol=1e-6)
-    fused = losses.softmax_cross_entropy(u, third)
+    fused = jax.jit(losses.softmax_cross_entropy)(u, third)
     np.testing.assert_allclose(fused, 0.132845, atol=1e-6)
     np.testing.assert_allclose(fused, -16 + np.log(np.exp([14, 11, 16]).sum()), atol=1e-6)
 
@@ -162,10 +163,10 @@ def test_one_step_is_minus_0_01_times_the_gradient():
     x, y = random(5, 3), random(5, 1, seed=1)
     train_step = make_train_step(models.linear(), optax.sgd(0.01), losses.half_squared_error)
     run = fit(train_step, (x, y), key=jax.random.key(0), epochs=1, batch_size=5)
-    before = train_step.init(jax.random.key(0), x).params["head"]
-    error = np.asarray(x @ before["kernel"] + before["bias"][None] - y)
+    before = jax.device_get(jax.jit(train_step.init)(jax.random.key(0), x).params["head"])
+    error = x @ before["kernel"] + before["bias"] - y
     after = run.train_state.params["head"]
-    expected = np.asarray(before["kernel"]) - 0.01 * np.asarray(x).T @ error / 5
+    expected = before["kernel"] - 0.01 * x.T @ error / 5
     np.testing.assert_allclose(after["kernel"], expected, atol=1e-6)
 
 
@@ -185,7 +186,7 @@ def test_an_epoch_uses_every_example_once_with_any_batch_size(batch_size):
     train_step = counter(rate=0.01 * batch_size)
     key = jax.random.key(0)
     run = fit(train_step, split, key=key, epochs=1, batch_size=batch_size)
-    before = train_step.init(key, split[0]).params["head"]["kernel"]
+    before = jax.jit(train_step.init)(key, split[0]).params["head"]["kernel"]
     moved = run.train_state.params["head"]["kernel"] - before
     np.testing.assert_allclose(moved, 0.01, rtol=1e-4)
     assert run.train_state.step == 12 // batch_size
@@ -279,9 +280,9 @@ def test_sum_pooling_is_average_pooling_times_the_window_size():
 
 def test_stochastic_pooling_samples_values_in_proportion_to_their_size():
     """S4, Pooling: a value of each block with probability proportional to the value."""
-    x = jnp.tile(jnp.array([[1.0, 2.0], [5.0, 0.0]])[None, :, :, None], (2000, 1, 1, 1))
-    pool = stochastic_pool((2, 2))
-    drawn, _ = pool.apply({}, {}, x, key=jax.random.key(0), train=True)
+    block = np.array([[1, 2], [5, 0]], np.float32)[None, :, :, None]
+    x, pool = np.tile(block, (2000, 1, 1, 1)), stochastic_pool((2, 2))
+    drawn = np.asarray(pool.apply({}, {}, x, key=jax.random.key(0), train=True)[0])
     for value, share in ((1, 1 / 8), (2, 2 / 8), (5, 5 / 8)):
         assert abs((drawn == value).mean() - share) < 5 * np.sqrt(share * (1 - share) / 2000)
     assert (drawn != 0).all()

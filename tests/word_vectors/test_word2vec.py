@@ -34,22 +34,24 @@ def small(model, **options):
 
 def arrays(inputs, outputs):
     """Vectors, and which of 7 words are near 5 centers, which differ from 4 drawn words."""
-    keys = jax.random.split(jax.random.key(0), 2)
-    u, v = jax.random.normal(keys[0], (inputs, 3)), jax.random.normal(keys[1], (outputs + 4, 3))
-    near = jnp.arange(35.0).reshape(5, 7) % 3 // 2
-    return u, v, near.at[4].set(0), jnp.arange(20).reshape(5, 4) % 3 > 0
+    random = np.random.default_rng(0)
+    u, v = (random.normal(size=(n, 3)).astype(np.float32) for n in (inputs, outputs + 4))
+    near = np.arange(35, dtype=np.float32).reshape(5, 7) % 3 // 2
+    near[4] = 0
+    return u, v, near, np.arange(20).reshape(5, 4) % 3 > 0
 
 
 def test_skip_gram_is_the_sum_over_pairs_of_equation_4():
     u, v, near, differs = arrays(5, 7)
     expected = 0.0
-    for i, j in np.argwhere(np.asarray(near)):
+    for i, j in np.argwhere(near):
         expected -= np.log(sigmoid(u[i] @ v[j]))
         expected -= sum(
             5 / 4 * np.log(sigmoid(-u[i] @ v[7 + k])) for k in range(4) if differs[i, k]
         )
     assert near.sum() >= 3
-    np.testing.assert_allclose(skip_gram(u, v, near, differs, 5), expected, rtol=1e-5)
+    loss = jax.jit(skip_gram, static_argnums=4)(u, v, near, differs, 5)
+    np.testing.assert_allclose(loss, expected, rtol=1e-5)
 
 
 def test_cbow_predicts_each_word_from_the_mean_of_its_context():
@@ -57,47 +59,55 @@ def test_cbow_predicts_each_word_from_the_mean_of_its_context():
     expected = 0.0
     for i in range(5):
         if (words := np.flatnonzero(near[i])).size:
-            mean = np.asarray(u)[words].mean(0)
+            mean = u[words].mean(0)
             expected -= np.log(sigmoid(mean @ v[i]))
             expected -= sum(
                 5 / 4 * np.log(sigmoid(-mean @ v[5 + k])) for k in range(4) if differs[i, k]
             )
-    np.testing.assert_allclose(cbow(u, v, near, differs, 5), expected, rtol=1e-5)
+    loss = jax.jit(cbow, static_argnums=4)(u, v, near, differs, 5)
+    np.testing.assert_allclose(loss, expected, rtol=1e-5)
 
 
 def test_the_logarithm_of_the_sigmoid_is_finite_everywhere_and_so_is_its_derivative():
     x = np.array([-1e4, -80.0, -3.0, -0.0, 0.0, 2.0, 80.0, 1e4])
-    value, derivative = jax.vmap(jax.value_and_grad(log_sigmoid))(jnp.asarray(x, jnp.float32))
+    value, derivative = jax.jit(jax.vmap(jax.value_and_grad(log_sigmoid)))(
+        jnp.asarray(x, jnp.float32)
+    )
     np.testing.assert_allclose(value, -np.logaddexp(0, -x), rtol=1e-6, atol=1e-7)
     np.testing.assert_allclose(derivative, np.exp(-np.logaddexp(0, x)), rtol=1e-5, atol=1e-30)
 
 
 def test_a_context_stays_within_its_window_and_sentence():
     step, nears = small("skip-gram"), set()
-    sentences = jnp.full(PART, -1).at[:5].set(jnp.array([0, 0, 0, 1, 1]))
-    words, centers = jnp.arange(PART), jnp.arange(PART) < 6
-    cut = jax.jit(lambda key: step.cut(words, words, sentences, centers, key))
+    words, sentences = np.arange(PART), np.full(PART, -1)
+    sentences[:5], centers = [0, 0, 0, 1, 1], words < 6
+
+    @jax.jit
+    def near(key):
+        parts = step.cut(words, words, sentences, centers, key)
+        return context(jax.tree.map(lambda x: x[0], parts))
+
     for seed in range(20):
-        part = jax.tree.map(lambda x: x[0], cut(jax.random.key(seed)))
-        nears |= {(i, j - 2) for i, j in np.argwhere(np.asarray(context(part))).tolist()}
+        nears |= {(i, j - 2) for i, j in np.argwhere(near(jax.random.key(seed))).tolist()}
     near_1 = {(0, 1), (1, 0), (1, 2), (2, 1), (3, 4), (4, 3)}
     assert nears == near_1 | {(0, 2), (2, 0)}
 
 
 def test_a_block_is_gradient_descent_part_after_part():
     step, key = small("skip-gram", sample=0, negative=3), jax.random.key(1)
-    words = jnp.asarray(rng.integers(2, 7, 60))
-    sentences = jnp.arange(60) // 25
-    params = {
-        name: jax.random.normal(jax.random.key(i), (7, 3))
-        for i, name in enumerate(("input", "output"))
-    }
+    words, sentences = rng.integers(2, 7, 60), np.arange(60) // 25
+    params = {name: rng.normal(size=(7, 3)).astype(np.float32) for name in ("input", "output")}
     after, sums = jax.jit(step.descend)(params, 0.1, words, sentences, key)
     u, v = (np.array(params[name], np.float64) for name in ("input", "output"))
-    kept = step.keep(words, sentences, stream(key, "keep"))
-    parts, pairs = step.cut(kept[0], *kept, key), 0
+
+    @jax.jit
+    def cut(key):
+        kept = step.keep(words, sentences, stream(key, "keep"))
+        return step.cut(kept[0], *kept, key)
+
+    parts, pairs = jax.device_get(cut(key)), 0
     for number in range(len(parts.words)):
-        part = jax.tree.map(lambda x, number=number: np.asarray(x[number]), parts)
+        part = jax.tree.map(lambda x, number=number: x[number], parts)
         near, changes = np.asarray(context(part)), [np.zeros_like(u), np.zeros_like(v)]
         for i, j in np.argwhere(near):
             center, word = part.words[i + 2], part.words[j]
@@ -121,7 +131,7 @@ def test_frequent_words_are_left_out_as_often_as_in_word2vec():
 
 
 def test_random_words_have_the_distribution_of_their_counts_to_the_power_of_three_quarters():
-    words = small("skip-gram").draw(jax.random.key(0), (20_000,))
+    words = jax.jit(lambda key: small("skip-gram").draw(key, (20_000,)))(jax.random.key(0))
     drawn = np.bincount(words, minlength=7) / 20_000
     expected = np.array([0, 0, 3, 2, 1, 4, 5]) ** 0.75
     np.testing.assert_allclose(drawn, expected / expected.sum(), atol=0.015)
@@ -129,8 +139,10 @@ def test_random_words_have_the_distribution_of_their_counts_to_the_power_of_thre
 
 def test_words_that_are_kept_move_together_and_the_borders_are_not_centers():
     step = small("skip-gram", sample=0)
-    words = jnp.array([0, 0, 0, 0, 2, 1, 3, 4, 5, 6, 2, 0])
-    kept, sentences, centers = step.keep(words, words + 7, jax.random.key(0))
+    words = np.array([0, 0, 0, 0, 2, 1, 3, 4, 5, 6, 2, 0])
+    kept, sentences, centers = jax.device_get(
+        jax.jit(step.keep)(words, words + 7, jax.random.key(0))
+    )
     assert kept[:7].tolist() == [2, 3, 4, 5, 6, 2, 0] and not kept[7:].any()
     assert sentences[:7].tolist() == [9, 10, 11, 12, 13, 9, -1]
     assert centers[:7].tolist() == [True, True, True, False, False, False, False]
@@ -151,13 +163,13 @@ def test_words_of_one_topic_become_neighbours(model):
 
 
 def test_a_block_of_weight_0_changes_nothing():
-    x, y = (jnp.array(rows[:2]) for rows in corpus_blocks(VOCABULARY, SENTENCES, size=8))
-    step = word2vec(COUNTS, 4, sample=0)
-    before = step.init(jax.random.key(0), x)
-    after, sums = step(before, Batch(x, y, jnp.zeros(2)))
+    x, y = (rows[:2] for rows in corpus_blocks(VOCABULARY, SENTENCES, size=8))
+    step = jax.jit(train_step := word2vec(COUNTS, 4, sample=0))
+    before = jax.jit(train_step.init)(jax.random.key(0), x)
+    after, sums = step(before, Batch(x, y, np.zeros(2, np.float32)))
     assert sums["pairs"] == 0 == sums["objective"]
     jax.tree.map(np.testing.assert_array_equal, after.params, before.params)
-    changed, _ = step(before, Batch(x, y, jnp.array([1.0, 0.0])))
+    changed, _ = step(before, Batch(x, y, np.array([1, 0], np.float32)))
     assert (changed.params["output"] != 0).any()
 
 
