@@ -65,7 +65,13 @@ def roc_curve(
     _check_shapes(scores, labels, weights)
     if not isinstance(weights, Tracer) and not isinstance(labels, Tracer):
         check_labels(np.asarray(labels)[np.asarray(weights) > 0], scores)
-    scores, weights = jnp.asarray(scores, float), jnp.asarray(weights, float)
+    return _roc_curve(*(jnp.asarray(values, float) for values in (scores, labels, weights)))
+
+
+@jax.jit
+def _roc_curve(
+    scores: Float[Array, " n"], labels: Float[Array, " n"], weights: Float[Array, " n"]
+) -> RocCurve:
     classes = binary_classes(labels)
     invalid = jnp.isnan(scores) | (classes < 0)
     lowest = jnp.where(weights > 0, jnp.where(invalid, jnp.nan, scores), jnp.inf).min()
