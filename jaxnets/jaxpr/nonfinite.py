@@ -121,7 +121,12 @@ class _Interpreter:
 
 def _is_finite(x: Any) -> bool:
     inexact = jnp.issubdtype(jnp.result_type(x), jnp.inexact)
-    return not inexact or bool(jnp.isfinite(x).all())
+    return not inexact or bool(_all_finite(x))
+
+
+@jax.jit  # one program per shape instead of two
+def _all_finite(x: Any) -> Any:
+    return jnp.isfinite(x).all()
 
 
 def _paths(arguments: tuple) -> list[str]:
