@@ -60,17 +60,18 @@ def discriminative(hparams: Hparams, steps: int) -> optax.GradientTransformation
 
 
 def pretrain(config: Any, split: Split, seeds: list[int]) -> TrainState:
-    """A network per seed, trained on a whole data set; leaves have a leading axis of seeds."""
+    """A network per seed, trained on a whole data set; NumPy arrays with an axis of seeds."""
     classes, batch_size = int(split.y.max()) + 1, min(128, len(split.y))
     steps = config.pretraining_epochs * (len(split.y) // batch_size)
     cycle = optax.cosine_onecycle_schedule(max(steps, 2), 0.005)
-    return train_all(
+    trained = train_all(
         study.train_step(network(classes), optax.adam(cycle)),
         split,
         keys=jnp.stack([jax.random.key(seed) for seed in seeds]),
         epochs=config.pretraining_epochs,
         batch_size=batch_size,
     )
+    return jax.device_get(trained._replace(opt_state=(), key=()))
 
 
 def train_all(train_step: Any, train: Split, **options: Any) -> TrainState:
@@ -132,6 +133,7 @@ def accuracies(
     return evaluate_population(task.train_step, train_states, split, **options)["accuracy"]
 
 
+@jax.jit  # one program; stacking leaf by leaf would compile one per shape
 def stack(trees: list) -> Any:
     """Stack trees of the same structure along a new leading axis."""
     return jax.tree.map(lambda *leaves: jnp.stack(leaves), *trees)

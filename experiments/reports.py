@@ -183,7 +183,7 @@ def evaluate_members(
             f"all {len(finite)} networks diverged, the first at step {result.diverged.min()}; "
             "lower the learning rate"
         )
-    members, hparams = jax.tree.map(lambda leaf: leaf[finite], (result.train_states, hparams))
+    members, hparams = take((result.train_states, hparams), np.flatnonzero(finite))
     first = jax.tree.map(lambda leaf: leaf[0], hparams)
     wanted = resolve(train_step, first)[0].metrics | {"calibration_error": CALIBRATION_ERROR}
     options = {"hparams": hparams, "strategy": result.strategy}
@@ -194,18 +194,24 @@ def evaluate_members(
     return values, predict_proba_population(train_step, members, test.x, **options)
 
 
+@jax.jit  # one program; taking the rows leaf by leaf would compile several per shape
+def take(tree: Any, rows: np.ndarray) -> Any:
+    """These rows of each leaf."""
+    return jax.tree.map(lambda leaf: leaf[rows], tree)
+
+
 def ensembles(probabilities: np.ndarray, labels: np.ndarray) -> dict[str, dict[str, float]]:
     """Accuracy and calibration error of the members' average and of their vote."""
-    y, weights, scores = jnp.asarray(labels), jnp.ones(len(labels)), {}
-    for name, combine in (("average", average), ("vote", vote)):
-        logits = jnp.log(combine(probabilities))  # their softmax is the probabilities
-        scores[name] = {
-            "accuracy": float(jnp.mean(logits.argmax(-1) == y)),
-            "calibration_error": float(
-                CALIBRATION_ERROR.value(CALIBRATION_ERROR.sums(logits, y, weights))
-            ),
-        }
-    return scores
+    y, weights = jnp.asarray(labels), jnp.ones(len(labels))
+
+    @jax.jit
+    def score(combined: jax.Array) -> dict[str, jax.Array]:
+        logits = jnp.log(combined)  # their softmax is the probabilities
+        error = CALIBRATION_ERROR.value(CALIBRATION_ERROR.sums(logits, y, weights))
+        return {"accuracy": jnp.mean(logits.argmax(-1) == y), "calibration_error": error}
+
+    scores = {"average": score(average(probabilities)), "vote": score(vote(probabilities))}
+    return jax.tree.map(float, scores)
 
 
 def summary(name: str, values: np.ndarray) -> dict[str, Any]:
