@@ -20,18 +20,23 @@ CONFIGURATIONS = [  # every kind of option, in few programs: each takes seconds 
         **{"penalty": "L2", "penalty_rate": 0.03, "activation": "sigmoid"},
         **{"features": ["x1*x2", "sin x1"], "batch": 30},
     },
-    {"data": "gauss", "penalty": "L1", "penalty_rate": 0.01, "hidden": []},
     {
         **{"task": "regression", "data": "plane", "rate": 0.01},
         **{"batch_norm": True, "dropout": 0.3, "batch": 12},
     },
     {"task": "regression", "data": "hills", "activation": "linear", "hidden": [1, 2, 3, 4, 5, 6]},
-    {"data": "mnist 3 8", "noise": 0.1, "hidden": [], "seed": 2},
+    {
+        **{"data": "mnist 3 8", "noise": 0.1, "hidden": [], "seed": 2},
+        **{"penalty": "L1", "penalty_rate": 0.01},
+    },
     {"data": "mnist 0-9", "batch": 20, "hidden": [8], "rate": 0.1, "activation": "relu"},
     FRUIT
     | {"target": "kind", "columns": ["weight", "length"], "features": ["x1", "x1*x2"], "share": 70},
     FRUIT | {"task": "regression", "target": "weight", "features": ["p1", "p3"]},
-    {"seeds": 4, "seed": 7, "optimizer": "adam", "rate": 0.003, "batch": 25, "hidden": [5, 2]},
+    {
+        **{"data": "gauss", "seeds": 4, "seed": 7, "optimizer": "adam", "rate": 0.003},
+        **{"batch": 25, "hidden": [5, 2]},
+    },
 ]
 
 
