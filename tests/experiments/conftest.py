@@ -27,6 +27,19 @@ def compile_quickly():
     jax.config.update("jax_disable_most_optimizations", False)
 
 
+@pytest.fixture(scope="session", autouse=True)
+def coarse_figures():
+    """Figures with few pixels, which are drawn sooner."""
+    savefig = Figure.savefig
+
+    def coarse(figure, *arguments, **options):
+        savefig(figure, *arguments, **options | {"dpi": 20})
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Figure, "savefig", coarse)
+        yield
+
+
 @pytest.fixture
 def draw_nothing(monkeypatch):
     """Figures are files without content; that they are drawn is tested elsewhere."""
