@@ -143,7 +143,7 @@ def test_it_shows_every_class_and_the_units_of_the_first_layer(report):
 
 
 def test_convolutional_networks_have_the_same_outputs(tmp_path):
-    digits, images = models.pretrained("mnist"), data.load("mnist").test.x[:200]
+    digits, images = models.pretrained("mnist"), data.load("mnist").test.x[:40]
     path = tmp_path / "draw.html"
     export.html(path, *digits[:3], images, classes=digits.classes)
     cases = []
