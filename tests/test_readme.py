@@ -11,7 +11,7 @@ README = Path(__file__).parents[1] / "README.md"
 
 @pytest.mark.slow
 def test_the_listing_trains_a_network(tmp_path, monkeypatch, capsys):
-    digits = write_mnist(tmp_path, train=30_000, test=10_000)  # enough for one epoch
+    digits = write_mnist(tmp_path, train=15_000, test=2_000)  # enough for one epoch
     monkeypatch.setenv("JAXNETS_DATA_DIR", str(digits))
     [listing] = re.findall(r"^```python\n(.*?)^```", README.read_text("utf-8"), re.M | re.S)
     names = {}
