@@ -20,7 +20,6 @@ given initial weights of zero.
 from dataclasses import dataclass
 from typing import Any, Literal
 
-import jax
 import jax.numpy as jnp
 import numpy as np
 from jax.nn import relu
@@ -48,6 +47,7 @@ from jaxnets import Layer, conv, dense, network
 from jaxnets.layer import Array
 from jaxnets.training import TrainStep, make_train_step, predict_outputs
 from jaxnets.training.population import PopulationResult, spread
+from jaxnets.training.population.members import take_members
 from jaxnets.training.train_step import Hparams
 
 QUANTILES = (0.05, 0.5, 0.95)  # the interval's lower end, the forecast, the upper end
@@ -159,8 +159,7 @@ def members(result: Any) -> list[Any]:
     """The train state of each network."""
     if not isinstance(result, PopulationResult):
         return [result.train_state]
-    number = range(len(result.diverged))
-    return [jax.tree.map(lambda leaf, i=i: leaf[i], result.train_states) for i in number]
+    return [take_members(result.train_states, i) for i in range(len(result.diverged))]
 
 
 def errors(forecast: np.ndarray, y: np.ndarray) -> dict[str, float]:

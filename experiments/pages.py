@@ -20,7 +20,7 @@ def network(
         return None
     params = train_state.params
     if population:
-        params = jax.tree.map(lambda leaf: leaf[0], params)
+        params = jax.tree.map(lambda leaf: leaf[0], jax.device_get(params))
     return Network(step.model, params, x)
 
 

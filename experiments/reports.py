@@ -23,6 +23,7 @@ from jaxnets.training.population import (
     spread,
     vote,
 )
+from jaxnets.training.population.members import take_members
 from jaxnets.training.train_step import Hparams, resolve
 
 CALIBRATION_ERROR = metrics.expected_calibration_error()
@@ -135,7 +136,7 @@ def generators(
     split, title = (images, images), what(run)
     if isinstance(result, PopulationResult):
         n, train_states = len(result.diverged), result.train_states
-        first = jax.tree.map(lambda leaf: leaf[0], train_states)
+        first = take_members(train_states, 0)
         options = {"hparams": broadcast(hparams, n), "strategy": result.strategy}
         test = evaluate_population(train_step, train_states, split, **options)
         title = f"{title}, {n} seeds{interruption(run, result)}"
@@ -183,7 +184,7 @@ def evaluate_members(
             f"all {len(finite)} networks diverged, the first at step {result.diverged.min()}; "
             "lower the learning rate"
         )
-    members, hparams = take((result.train_states, hparams), np.flatnonzero(finite))
+    members, hparams = take_members((result.train_states, hparams), np.flatnonzero(finite))
     first = jax.tree.map(lambda leaf: leaf[0], hparams)
     wanted = resolve(train_step, first)[0].metrics | {"calibration_error": CALIBRATION_ERROR}
     options = {"hparams": hparams, "strategy": result.strategy}
@@ -192,12 +193,6 @@ def evaluate_members(
     for name, finite_values in evaluated.items():
         values[name][finite] = finite_values
     return values, predict_proba_population(train_step, members, test.x, **options)
-
-
-@jax.jit  # one program; taking the rows leaf by leaf would compile several per shape
-def take(tree: Any, rows: np.ndarray) -> Any:
-    """These rows of each leaf."""
-    return jax.tree.map(lambda leaf: leaf[rows], tree)
 
 
 def ensembles(probabilities: np.ndarray, labels: np.ndarray) -> dict[str, dict[str, float]]:

@@ -43,6 +43,7 @@ from jaxnets.layer import Layer
 from jaxnets.models.series import SIZES
 from jaxnets.training import TrainStep, console, make_train_step
 from jaxnets.training.population import PopulationResult, fit_population, spread
+from jaxnets.training.population.members import take_members
 from jaxnets.training.report import write_json
 
 # Test accuracy in percent of FCN, ResNet, InceptionTime and ROCKET, from their authors' result
@@ -160,7 +161,7 @@ def train_and_test(config: Config, recipe: Recipe, dataset: Dataset[Split]) -> d
         "length": train.x.shape[1],
         "cases": [len(train.y), len(test.y)],
     }
-    first = jax.tree.map(lambda leaf: leaf[0], fitted.train_states)
+    first = take_members(fitted.train_states, 0)
     title = f"{dataset.name}, test accuracy {percent(accuracy)}: the evidence for the class"
     figure = draw(config, model, first, test, dataset.classes, title)
     return run.write(result, {"evidence": figure})

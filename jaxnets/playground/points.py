@@ -1,11 +1,12 @@
 """The data sets of the page: points in the square from -6 to 6, digits of MNIST, own tables."""
 
 from collections.abc import Mapping, Sequence
+from functools import cache
 from typing import NamedTuple
 
 import numpy as np
 
-from jaxnets.data import load, toy
+from jaxnets.data import Split, load, toy
 from jaxnets.playground.options import (
     DIGITS,
     INPUTS,
@@ -103,6 +104,12 @@ def make_grid(options: Options, side: int) -> np.ndarray:
     return features(points)
 
 
+@cache
+def training_images() -> Split:
+    """The training images of MNIST, which are read once."""
+    return load("mnist").train
+
+
 def digits(
     classes: Sequence[int], noise: float, seed: int, count: int
 ) -> tuple[np.ndarray, np.ndarray]:
@@ -113,7 +120,7 @@ def digits(
     Returns:
       float32 (500, 8), and int32 (500,), the place of the digit among the classes.
     """
-    split, rng = load("mnist").train, np.random.default_rng(seed)
+    split, rng = training_images(), np.random.default_rng(seed)
     rows = rng.permutation(np.flatnonzero(np.isin(split.y, classes)))[:POINTS]
     x = components(split.x[rows].reshape(POINTS, -1) / 255.0, count)
     x += 4 * noise * rng.standard_normal(x.shape)

@@ -1,4 +1,4 @@
-"""The number of members of a population, from its keys and hyperparameters."""
+"""The members of a population: their number, and those at some places."""
 
 from typing import Any
 
@@ -34,3 +34,9 @@ def count_members(keys: Key, hparams: Hparams) -> int:
             "returns n keys"
         )
     return lengths["keys"]
+
+
+@jax.jit  # one program; indexing leaf by leaf would compile several per shape
+def take_members(tree: Any, index: Any) -> Any:
+    """`leaf[index]` of each leaf: of one member, or of those at an array of integers."""
+    return jax.tree.map(lambda leaf: leaf[index], tree)

@@ -16,6 +16,7 @@ from jaxnets.layer import Key
 from jaxnets.messages import printable
 from jaxnets.training.exceptions import Interrupted
 from jaxnets.training.population import evaluate_population, fit_population
+from jaxnets.training.population.members import take_members
 from jaxnets.training.report import Reporter
 from jaxnets.training.resume import identity
 from jaxnets.training.runners import Strategy
@@ -105,9 +106,7 @@ class Group:
     def select(self, numbers: set[int]) -> "Group":
         """The group of these trials alone."""
         rows = np.flatnonzero([number in numbers for number in self.numbers])
-        keys, hparams, states = jax.tree.map(
-            lambda leaf: leaf[rows], (self.keys, self.hparams, self.states)
-        )
+        keys, hparams, states = take_members((self.keys, self.hparams, self.states), rows)
         selected = tuple(self.numbers[i] for i in rows)
         return replace(self, numbers=selected, keys=keys, hparams=hparams, states=states)
 
