@@ -4,7 +4,6 @@ from pathlib import Path
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 from matplotlib import cbook, image
 
@@ -43,6 +42,9 @@ def resize(photo: np.ndarray, height: int, width: int) -> np.ndarray:
     return np.asarray(jax.image.resize(photo, (height, width, 3), "linear"))
 
 
+ONE_FILTER = jax.jit(conv(1, (3, 3), padding="VALID", use_bias=False).apply)
+
+
 def apply_filters(small: np.ndarray) -> dict[str, pictures.Filtered]:
     """The picture after each filter of the decks.
 
@@ -64,9 +66,8 @@ def apply_filters(small: np.ndarray) -> dict[str, pictures.Filtered]:
 
 def convolve(image: np.ndarray, kernel: np.ndarray) -> np.ndarray:
     """The image (height, width, channels) after one filter (3, 3, channels)."""
-    layer = conv(1, (3, 3), padding="VALID", use_bias=False)
-    params = {"kernel": jnp.asarray(kernel[..., None], jnp.float32)}
-    return np.asarray(layer.apply(params, {}, jnp.asarray(image[None]))[0][0, ..., 0])
+    params = {"kernel": kernel[..., None].astype(np.float32)}
+    return np.asarray(ONE_FILTER(params, {}, image[None])[0])[0, ..., 0]
 
 
 def format_matrix(kernel: Any) -> str:

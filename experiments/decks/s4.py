@@ -109,11 +109,22 @@ def linear_regression(config: Config, path: Path) -> dict[str, str]:
     ends = np.array([-1.0, 1.0])
     # J is a sum over examples, but `fit` takes the mean: the slides' rate is 1/n of this one.
     methods = (("gradient descent", n, 0.5), ("SGD", 1, 0.02), ("mini-batch SGD", 16, 0.2))
+
+    def train_step(hparams: Hparams) -> TrainStep:
+        optimizer = optax.sgd(hparams["learning_rate"])
+        return make_train_step(model, optimizer, losses.half_squared_error)
+
     for name, size, rate in methods:
-        train_step = make_train_step(model, optax.sgd(rate), losses.half_squared_error)
-        key = jax.random.key(config.seed)
-        fitted = fit(train_step, (x, y), key=key, epochs=100, batch_size=size, validation=(x, y))
-        w = fitted.train_state.params["head"]["kernel"][:, 0]
+        fitted = fit(
+            train_step,
+            (x, y),
+            key=jax.random.key(config.seed),
+            epochs=100,
+            batch_size=size,
+            hparams={"learning_rate": rate},
+            validation=(x, y),
+        )
+        w = np.asarray(fitted.train_state.params["head"]["kernel"])[:, 0]
         distances[name] = f"within {np.abs(w - best[:, 0]).max():.1e}"
         left.plot(ends, w[0] + w[1] * ends, label=f"{name}, {size} per step")
         above = [p.validation["loss"] - lowest for p in fitted.history]
@@ -160,11 +171,11 @@ def filter_a_digit(path: Path, image: np.ndarray) -> None:
     The layer does not flip its kernel: it is the slide's sliding mask, a cross-correlation. The
     slide's formula f(n - m) g(m) would rotate the kernels by 180 degrees, which changes emboss.
     """
-    layer, pixels = conv(1, (3, 3), use_bias=False), jnp.asarray(image / np.float32(255))
+    apply, pixels = jax.jit(conv(1, (3, 3), use_bias=False).apply), image / np.float32(255)
     images = {"original": pixels}
     for name, kernel in KERNELS.items():
         kernel = np.array(kernel, np.float32) / (np.sum(kernel) or 1)  # the blur sums to 15
-        images[name], _ = layer.apply({"kernel": jnp.asarray(kernel)[:, :, None, None]}, {}, pixels)
+        images[name] = np.asarray(apply({"kernel": kernel[:, :, None, None]}, {}, pixels)[0])
     figure = Figure(figsize=(12, 2.5), layout="constrained")
     for axes, (name, image) in zip(figure.subplots(1, 5), images.items(), strict=True):
         drawn = axes.imshow(image[0, :, :, 0], cmap="gray")
