@@ -44,7 +44,7 @@ MODEL = serial(
     ("head", dense(3)),
 )
 x = np.random.default_rng(0).integers(0, 256, (2, 14, 12, 1)).astype(np.uint8)
-PARAMS, STATE = MODEL.init(jax.random.key(0), x)
+PARAMS, STATE = jax.jit(MODEL.init)(jax.random.key(0), x)
 STATE = jax.tree.map(lambda leaf: leaf + 0.5, STATE)
 # Every kind of window: with strides, dilation, groups, odd padding, overlapping and global pools.
 WINDOWS = serial(

@@ -56,9 +56,9 @@ def test_the_text_is_that_of_the_program_without_long_constants(programs):
 def test_the_leaves_of_a_padded_batch_are_the_arguments():
     model, x = serial(("rnn", lstm(3)), last_step), Padded.of([np.ones((2, 1)), np.ones((1, 1))])
     x = x._replace(values=x.values.astype(np.float32))
-    params, state = model.init(jax.random.key(0), x)
+    params, state = jax.jit(model.init)(jax.random.key(0), x)
     exported = jax.export.deserialize(bytearray(export.stablehlo(model, params, state, x).program))
-    assert_close(exported.call(*x), model.apply(params, state, x)[0])
+    assert_close(exported.call(*x), jax.jit(model.apply)(params, state, x)[0])
 
 
 def test_a_model_that_branches_on_the_number_of_rows_is_refused_in_one_line():

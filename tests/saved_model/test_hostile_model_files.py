@@ -15,7 +15,7 @@ from jaxnets.saved_model import ModelFileError, ModelFileWarning
 
 MODEL = models.mlp((3, 2))
 x = np.ones((2, 4), np.float32)
-PARAMS, STATE = MODEL.init(jax.random.key(0), x)
+PARAMS, STATE = jax.jit(MODEL.init)(jax.random.key(0), x)
 
 
 @pytest.fixture

@@ -39,7 +39,7 @@ MODEL = serial(
     ("head", dense(3)),
 )
 x = np.random.default_rng(0).integers(0, 256, (9, 6, 6, 1)).astype(np.uint8)
-PARAMS, STATE = MODEL.init(jax.random.key(0), x)
+PARAMS, STATE = jax.jit(MODEL.init)(jax.random.key(0), x)
 CLASSES = ("ant", "bee", "cow")
 
 
@@ -58,7 +58,7 @@ def loaded(path):
 
 def test_predictions_are_those_of_the_model(loaded):
     train_step, train_state = eval_step(MODEL), eval_state(PARAMS, STATE)
-    assert_close(loaded.predict_outputs(x), MODEL.apply(PARAMS, STATE, x)[0])
+    assert_close(loaded.predict_outputs(x), jax.jit(MODEL.apply)(PARAMS, STATE, x)[0])
     assert_close(loaded.predict_proba(x), predict_proba(train_step, train_state, x))
     expected = np.array(CLASSES)[predict(train_step, train_state, x)]
     np.testing.assert_array_equal(loaded.predict(x), expected)
@@ -131,13 +131,13 @@ def test_a_program_that_is_refused_gives_one_line_and_still_the_params(path, mon
 
 def test_a_model_of_the_library_is_built_again_with_a_warning(tmp_path, monkeypatch):
     model, rows = models.mlp((4, 3)), np.ones((2, 5), np.float32)
-    params, state = model.init(jax.random.key(0), rows)
+    params, state = jax.jit(model.init)(jax.random.key(0), rows)
     save_model(tmp_path / "mlp", model, (params, state), rows)
     monkeypatch.setattr(jax.export, "deserialize", refuse)
     loaded = load_model(tmp_path / "mlp")
     with pytest.warns(ModelFileWarning, match="refuses .*; built the model again from its name$"):
         outputs = loaded.predict_outputs(rows)
-    assert_close(outputs, model.apply(params, state, rows)[0])
+    assert_close(outputs, jax.jit(model.apply)(params, state, rows)[0])
     assert_close(loaded.predict_outputs(rows), outputs)  # without another warning
 
 
