@@ -34,6 +34,7 @@ install_import_hook(
 QUICK_COMPILATION = " --xla_backend_optimization_level=0 --xla_llvm_disable_expensive_passes=true"
 if jaxlib.__version__.startswith("0.10."):  # gone from later versions
     QUICK_COMPILATION += " --xla_cpu_use_fusion_emitters=false"
+    QUICK_COMPILATION += " --xla_cpu_parallel_codegen_split_count=1"  # the workers are parallel
 
 
 def pytest_configure(config):
