@@ -32,6 +32,8 @@ install_import_hook(
 # all three options, jaxlib 0.10.2 gives a wrong gradient of a depthwise convolution before a
 # max pool; each alone is right. If a result is in doubt, run the test with --optimize.
 QUICK_COMPILATION = " --xla_backend_optimization_level=0 --xla_llvm_disable_expensive_passes=true"
+# One LLVM module per program: by default it is split into parts, which takes twice the CPU time.
+QUICK_COMPILATION += " --xla_cpu_parallel_codegen_split_count=1"
 if jaxlib.__version__.startswith("0.10."):  # gone from later versions
     QUICK_COMPILATION += " --xla_cpu_use_fusion_emitters=false"
     QUICK_COMPILATION += " --xla_cpu_parallel_codegen_split_count=1"  # the workers are parallel
