@@ -18,7 +18,8 @@ STILL = optax.identity()
 
 def normal(*shape, seed=0):
     """Standard normal numbers in float32, practically without ties."""
-    return jnp.asarray(np.random.default_rng(seed).normal(size=shape), jnp.float32)
+    numbers = np.random.default_rng(seed).normal(size=shape)
+    return jax.device_put(numbers.astype(np.float32))  # jnp.asarray compiles for each shape
 
 
 def spec(tree):
