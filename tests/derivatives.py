@@ -19,25 +19,24 @@ def assert_derivatives(f, inputs, *, forward=True):
     y_weights = random_like(rng, jax.eval_shape(f, inputs))
     gradient_weights = random_like(rng, inputs)
 
-    @jax.jit
     def value_and_gradient(inputs):
         y, pull = jax.vjp(f, inputs)
         return y, pull(y_weights)[0]
 
-    @jax.jit
+    @jax.jit  # one program for the three points
     def derivatives(inputs):
-        (_, gradient), pull = jax.vjp(value_and_gradient, inputs)
+        value, pull = jax.vjp(value_and_gradient, inputs)
         (second,) = pull((jax.tree.map(jnp.zeros_like, y_weights), gradient_weights))
         if not forward:
-            return gradient, second, None
-        return gradient, second, jax.jvp(value_and_gradient, (inputs,), (directions,))[1]
+            return value, second, None
+        return value, second, jax.jvp(value_and_gradient, (inputs,), (directions,))[1]
 
     def moved(step):
-        return jax.tree.map(lambda x, d: x + step * d, inputs, directions)
+        return jax.tree.map(lambda x, d: x + step * d, *in_numpy((inputs, directions)))
 
-    above, below = value_and_gradient(moved(STEP)), value_and_gradient(moved(-STEP))
+    above, below = (in_numpy(derivatives(moved(step))[0]) for step in (STEP, -STEP))
     differences = jax.tree.map(lambda a, b: (a - b) / (2 * STEP), above, below)
-    first, second, along = derivatives(inputs)
+    (_, first), second, along = derivatives(inputs)
     close(dot(first, directions), dot(y_weights, differences[0]), 1e-5, 1e-5)
     close(dot(second, directions), dot(gradient_weights, differences[1]), 1e-5, 1e-5)
     if forward:
@@ -45,7 +44,11 @@ def assert_derivatives(f, inputs, *, forward=True):
 
 
 def random_like(rng, tree):
-    return jax.tree.map(lambda leaf: jnp.asarray(rng.normal(size=leaf.shape)), tree)
+    return jax.tree.map(lambda leaf: jax.device_put(rng.normal(size=leaf.shape)), tree)
+
+
+def in_numpy(tree):
+    return jax.tree.map(np.asarray, tree)
 
 
 def dot(first, second):

@@ -30,10 +30,15 @@ def returned(name, dtype):
 
 def cast(x, dtype):
     """The case's input with values that every dtype can represent."""
+    x = np.asarray(x)
     if jnp.issubdtype(x.dtype, jnp.integer):
         return x.astype(dtype)
-    whole = jnp.abs(jnp.round(4 * x)) if jnp.dtype(dtype).kind in "bui" else x
+    whole = np.abs(np.round(4 * x)) if jnp.dtype(dtype).kind in "bui" else x
     return whole.astype(dtype)
+
+
+def cast_params(params, dtype):
+    return jax.tree.map(lambda leaf: np.asarray(leaf).astype(dtype), params)
 
 
 def dtypes_for(name):
@@ -52,7 +57,8 @@ def test_the_result_is_the_float32_result_rounded_once(name):
 
     for dtype, actual in run(*start(case), inputs).items():
         expected = compiled(case)(*start(case), inputs[dtype].astype(exact))
-        expected = [(y.astype(returned(name, dtype)), state) for y, state in expected]
+        rounded = returned(name, dtype)
+        expected = [(np.asarray(y).astype(rounded), state) for y, state in expected]
         assert_same(actual, expected)
 
 
@@ -62,7 +68,7 @@ def test_float64_is_computed_in_float64(name):
     floats = jnp.issubdtype(case.x.dtype, jnp.floating)
     expected = compiled(case)(*start(case), case.x)
     with jax.enable_x64(True):
-        x = case.x.astype(jnp.float64) * (1 + 2**-40) if floats else case.x
+        x = np.asarray(case.x, np.float64) * (1 + 2**-40) if floats else case.x
         actual = compiled(case)(*as_float64(start(case)), x)
         actual = jax.tree.map(np.asarray, actual)
     for train, in_64_bits, in_32_bits in zip(modes(case), actual, expected, strict=True):
@@ -99,9 +105,9 @@ def test_bfloat16_derivatives_are_the_rounded_float32_ones(name):
     params, state = start(case)
     floats = jnp.issubdtype(case.x.dtype, jnp.floating)
     x = cast(case.x, jnp.bfloat16) if floats else case.x
-    half = jax.tree.map(lambda leaf: leaf.astype(jnp.bfloat16), params)
-    exact = jax.tree.map(lambda leaf: leaf.astype(jnp.float32), half)
-    inputs = [(exact, x.astype(jnp.float32) if floats else x), (exact, x)]
+    half = cast_params(params, jnp.bfloat16)
+    exact = cast_params(half, jnp.float32)
+    inputs = [(exact, x.astype(np.float32) if floats else x), (exact, x)]
     inputs += [(half, x)] if params else []
     expected, *others = derivatives(case, state, inputs)
     for arguments, actual in zip(inputs[1:], others, strict=True):
@@ -115,7 +121,7 @@ def test_bfloat16_derivatives_are_the_rounded_float32_ones(name):
 def test_casting_the_params_casts_the_network(name):
     case = CASES[name]
     params, state = start(case)
-    half = jax.tree.map(lambda leaf: leaf.astype(jnp.bfloat16), params)
+    half = cast_params(params, jnp.bfloat16)
     x = cast(case.x, jnp.bfloat16) if jnp.issubdtype(case.x.dtype, jnp.floating) else case.x
     apply = partial(case.layer.apply, key=jax.random.key(0), train=True)
     y, new_state = jax.eval_shape(apply, half, state, x)
