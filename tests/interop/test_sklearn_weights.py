@@ -20,7 +20,7 @@ WEIGHTS = np.random.default_rng(0).integers(0, 4, 300).astype(float)
 small = JaxnetsClassifier(
     (16,), learning_rate_init=0.01, batch_size=50, max_iter=20, random_state=0
 )
-full_batch = {"learning_rate_init": 0.1, "batch_size": 2000, "max_iter": 400, "random_state": 0}
+full_batch = {"learning_rate_init": 0.2, "batch_size": 2000, "max_iter": 200, "random_state": 0}
 
 
 def test_weights_are_those_of_logistic_regression():
