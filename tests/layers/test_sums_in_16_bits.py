@@ -34,7 +34,7 @@ N = 3000  # more than either dtype can count to in steps of 1
 
 
 def ones(*shape, dtype=jnp.bfloat16):
-    return jnp.ones(shape, dtype)
+    return jax.device_put(np.ones(shape, dtype))
 
 
 @HALVES
@@ -49,9 +49,15 @@ def test_a_sum_or_mean_of_ones_is_exact(pool, expected, strides, padding, half):
 
 @HALVES
 def test_the_maximum_of_many_windows_gets_the_gradients_of_all(half):
-    x = jnp.zeros((1, 2 * N - 1, 1), half).at[0, N - 1].set(1)
-    y, pull = jax.vjp(max_pool((N,), strides=1), x)
-    assert pull(jnp.ones_like(y))[0][0, N - 1, 0] == jnp.asarray(N, half)
+    x = np.zeros((1, 2 * N - 1, 1), half)
+    x[0, N - 1] = 1
+
+    @jax.jit
+    def run(x):
+        y, pull = jax.vjp(max_pool((N,), strides=1), x)
+        return pull(jnp.ones_like(y))[0]
+
+    assert np.asarray(run(x))[0, N - 1, 0] == np.asarray(N, half)
 
 
 def test_a_value_in_many_windows_gets_the_gradients_of_all():
@@ -192,9 +198,10 @@ TAPS = {
 @pytest.mark.parametrize(("layer", "channels"), TAPS.values(), ids=TAPS)
 def test_an_output_is_the_sum_over_every_tap(layer, channels, half):
     most = 2 / jnp.finfo(half).eps  # most + 1 is most
-    kernel = jnp.ones((9, 1, channels), half).at[0].set(most)
-    y, _ = layer.apply({"kernel": kernel}, {}, ones(1, 9, channels, dtype=half))
-    assert y.max() == most + 8
+    kernel = np.ones((9, 1, channels), half)
+    kernel[0] = most
+    y, _ = jax.jit(layer.apply)({"kernel": kernel}, {}, ones(1, 9, channels, dtype=half))
+    assert np.asarray(y).max() == most + 8
 
 
 def test_the_mean_square_of_ones_is_one():

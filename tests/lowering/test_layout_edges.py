@@ -43,10 +43,12 @@ EDGES = {
 
 def start(model, x):
     """Variables of both signs, with a running variance other than 1."""
-    params, state = jax.jit(model.init)(jax.random.key(0), x)
+    params, state = jax.device_get(jax.jit(model.init)(jax.random.key(0), x))
     leaves, structure = jax.tree.flatten(params)
-    moved = [leaf + 0.3 * normal(*leaf.shape, seed=i) for i, leaf in enumerate(leaves)]
-    return jax.tree.unflatten(structure, moved), jax.tree.map(lambda leaf: leaf + 0.25, state)
+    noise = [np.float32(0.3) * np.asarray(normal(*a.shape, seed=i)) for i, a in enumerate(leaves)]
+    moved = jax.tree.map(np.add, leaves, noise)
+    state = jax.tree.map(lambda leaf: leaf + np.float32(0.25), state)
+    return jax.tree.unflatten(structure, moved), state
 
 
 def output_state_and_gradients(model, params, state, x, layout, train=True):
@@ -118,7 +120,7 @@ def test_values_that_are_not_finite_affect_only_their_image_and_stay_so(bad):
 def test_a_kernel_value_that_is_not_finite_affects_only_its_feature(bad):
     x = normal(2, 6, 7, 4)
     params, state = start(POOLED, x)
-    params["conv2"]["kernel"] = params["conv2"]["kernel"].at[1, 1, 0, 2].set(bad)
+    params["conv2"]["kernel"][1, 1, 0, 2] = bad
     plain = np.asarray(APPLY(params, state, x)[0])
     actual = np.asarray(APPLY_IN_HWNC(params, state, x)[0])
     seen = np.isfinite(actual)

@@ -39,8 +39,8 @@ def problems(draw):
     span = [(n - 1) * d + 1 for n, d in zip(window, dilation, strict=True)]
     space = [w + more for w, more in zip(span, per_axis(0, 5), strict=True)]
     shape = (draw(st.integers(1, 2)), *space, draw(st.integers(1, 2)))
-    few_values = np.round(normal(*shape))  # so that there are many ties
-    return Problem(jnp.asarray(few_values), window, strides, padding, dilation)
+    few_values = np.round(np.asarray(normal(*shape)))  # so that there are many ties
+    return Problem(jax.device_put(few_values), window, strides, padding, dilation)
 
 
 def output_and_gradient(pool, problem):

@@ -68,7 +68,7 @@ def test_convolutions_are_initialised_as_in_he_et_al_2015_and_dense_kernels_smal
     params, _ = jax.jit(getattr(models, name)(100).init)(
         jax.random.key(0, impl="rbg"), jax.ShapeDtypeStruct((1, side, side, 3), jnp.float32)
     )
-    for path, leaf in flatten_names(params).items():
+    for path, leaf in flatten_names(jax.device_get(params)).items():
         if leaf.ndim == 4:
             fan_in = leaf.size / leaf.shape[-1]
             np.testing.assert_allclose(leaf.std(), (2 / fan_in) ** 0.5, rtol=0.05, err_msg=path)
