@@ -32,8 +32,6 @@ install_import_hook(
 # all three options, jaxlib 0.10.2 gives a wrong gradient of a depthwise convolution before a
 # max pool; each alone is right. If a result is in doubt, run the test with --optimize.
 QUICK_COMPILATION = " --xla_backend_optimization_level=0 --xla_llvm_disable_expensive_passes=true"
-# One LLVM module per program: by default it is split into parts, which takes twice the CPU time.
-QUICK_COMPILATION += " --xla_cpu_parallel_codegen_split_count=1"
 if jaxlib.__version__.startswith("0.10."):  # gone from later versions
     QUICK_COMPILATION += " --xla_cpu_use_fusion_emitters=false"
     QUICK_COMPILATION += " --xla_cpu_parallel_codegen_split_count=1"  # the workers are parallel
@@ -99,7 +97,7 @@ def gpu():
 PEAKS = {}  # worker of pytest-xdist: its peak resident memory in GB
 
 
-RESIDENT = {"limit": 2.0}  # GB
+RESIDENT = {"limit": 1.5}  # GB
 
 
 @pytest.fixture(autouse=True)
@@ -117,7 +115,7 @@ def free_compiled_programs():
     gc.collect()
     if sys.platform == "linux" and hasattr(libc := ctypes.CDLL(None), "malloc_trim"):
         libc.malloc_trim(0)  # glibc keeps freed pages
-    RESIDENT["limit"] = max(2.0, resident_memory() + 0.8)
+    RESIDENT["limit"] = max(1.5, resident_memory() + 0.4)
 
 
 def pytest_sessionfinish(session):
