@@ -46,7 +46,7 @@ def alone(i, train_step=TRAIN_STEP, hparams=None, **options):
 
 
 STEPS = {  # shared, so that a model alone is compiled once for both strategies
-    "sgd": TRAIN_STEP,
+    "sgd": by_rate(MODEL, optimizer=lambda hparams: optax.sgd(hparams["learning_rate"])),
     "adam": by_rate(MODEL, optimizer=lambda hparams: optax.adam(0.01, eps=1e-5)),
 }
 
