@@ -9,6 +9,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cache, lru_cache, partial
+from itertools import count
 from typing import Any, NamedTuple
 
 import jax
@@ -26,6 +27,8 @@ BLOCKS = 64  # are drawn at least, so that one program serves all small models
 # What a draw may consist of, beside random bits and the shapes of scalars.
 POINTWISE = ELEMENTWISE | {"bitcast_convert_type", "shift_left", "shift_right_logical"}
 RESHAPES = ("broadcast_in_dim", "reshape", "squeeze")
+# XLA joins these with those that follow, as a factor with another; they stay in the same program.
+ARITHMETIC = ("add", "sub", "mul", "div", "neg")
 
 
 @dataclass(frozen=True)
@@ -33,12 +36,14 @@ class Formula:
     """How a draw makes values of random bits; equal to another one if its steps are.
 
     Attributes:
-      steps: the operations and their operands, without shapes.
-      call: a call that draws so.
+      steps: the operations and their operands, without shapes, up to the last one that is drawn.
+      last: the name of that one.
+      call: a call that draws so; arithmetic with constants may follow.
       constants: its operands after the key.
     """
 
     steps: tuple[str, ...]
+    last: str
     call: Operation = field(compare=False)
     constants: tuple[Any, ...] = field(compare=False)
 
@@ -59,7 +64,9 @@ def formula_of(call: Operation, operands: Sequence[Any]) -> Formula | None:
     """The formula of a draw from its operands, a key and constants; None for what is no draw."""
     if call.name != "jit" or len(call.eqn.outvars) > 1 or not _draws_by_threefry(call):
         return None
-    steps, random, allowed = [], set(), []
+    steps: dict[str, str] = {}
+    random: dict[str, tuple[str, list[str]]] = {}  # operation, and its operands that are random
+    allowed: list[bool] = []
 
     def constant(value: Any, aval: Any) -> str:
         allowed.append(aval.size == 1 and not jnp.issubdtype(aval.dtype, jax.dtypes.prng_key))
@@ -67,7 +74,8 @@ def formula_of(call: Operation, operands: Sequence[Any]) -> Formula | None:
 
     def visit(operation: Operation, values: list[str]) -> list[str]:
         name, options = operation.name, operation.eqn.params
-        is_random = name == "random_bits" or not random.isdisjoint(values)
+        random_values = [value for value in values if value in random]
+        is_random = bool(random_values) or name == "random_bits"
         if name == "random_bits":
             allowed.append(options["bit_width"] == 32 and not random)  # once only
         elif name in RESHAPES:  # of scalars, which broadcast anyway
@@ -75,17 +83,22 @@ def formula_of(call: Operation, operands: Sequence[Any]) -> Formula | None:
         else:
             allowed.append(name in POINTWISE)
             name = f"{name} {sorted(options.items())}"
-        steps.append(f"{name} of {values}")
         result = f"step {len(steps)}"
+        steps[result] = f"{name} of {values}"
         if is_random:
-            random.add(result)
+            random[result] = operation.name, random_values
         return [result] * len(operation.eqn.outvars)
 
     constants, variables = operands[1:], call.eqn.invars[1:]
     scalars = [constant(x, variable.aval) for x, variable in zip(constants, variables, strict=True)]
     [output] = Walk(visit, constant)(call.eqn.params["jaxpr"], ["key", *scalars])
-    is_draw = all(allowed) and output in random
-    return Formula(tuple(steps), call, tuple(constants)) if is_draw else None
+    if not (all(allowed) and output in random):
+        return None
+    last = output
+    while random[last][0] in ARITHMETIC and len(random[last][1]) == 1:
+        [last] = random[last][1]
+    drawn = list(steps.values())[: list(steps).index(last) + 1]
+    return Formula(tuple(drawn), last, call, tuple(constants))
 
 
 def _draws_by_threefry(call: Operation) -> bool:
@@ -133,16 +146,37 @@ def _values(formula: Formula, keys: Array, starts: Array) -> Array:
     position = starts[:, None] + jnp.arange(BLOCK, dtype=jnp.uint32)[None]
     bits = threefry_bits(keys[:, None], position)
 
+    values: dict[str, Array] = {}
+
     def visit(operation: Operation, operands: list[Any]) -> Sequence[Any]:
         if operation.name == "random_bits":
-            return [bits]
-        return operands[:1] if operation.name in RESHAPES else compute(operation, operands)
+            results = [bits]
+        elif operation.name in RESHAPES:
+            results = operands[:1]
+        else:
+            results = compute(operation, operands)
+        values[f"step {len(values)}"] = results[0]
+        return results
 
     def scalar(value: Any, aval: Any) -> Any:
         return jnp.reshape(value, ()) if aval.shape else value
 
     constants = [scalar(x, jnp.asarray(x)) for x in formula.constants]
-    return Walk(visit, scalar)(formula.call.eqn.params["jaxpr"], [None, *constants])[0]
+    Walk(visit, scalar)(formula.call.eqn.params["jaxpr"], [None, *constants])
+    return values[formula.last]
+
+
+def finish(formula: Formula, drawn: Array) -> Array:
+    """The result of a draw from its array that was drawn: the arithmetic that follows."""
+    steps = count()
+
+    def visit(operation: Operation, operands: list[Any]) -> Sequence[Any]:
+        if f"step {next(steps)}" == formula.last:
+            return [drawn]
+        is_drawn = operation.name == "random_bits" or any(x is None for x in operands)
+        return [None] if is_drawn else compute(operation, operands)
+
+    return Walk(visit)(formula.call.eqn.params["jaxpr"], [None, *formula.constants])[0]
 
 
 class Cut:

@@ -16,7 +16,7 @@ from jax.core import Tracer
 from jax.extend.core import ClosedJaxpr
 from jax.interpreters.partial_eval import dce_jaxpr
 
-from jaxnets.draws import Cut, Formula, Size, draw, formula_of, size_of
+from jaxnets.draws import Cut, Formula, Size, draw, finish, formula_of, size_of
 from jaxnets.jaxpr.walk import CALLS, Operation, Walk, compute
 from jaxnets.layer import Array, Key
 
@@ -90,7 +90,7 @@ class _Program:
             if formula := _formula(operation, operands):
                 if formula not in cuts:
                     cuts[formula] = Cut(next(uncut))
-                return [cuts[formula].next(operation)]
+                return [finish(formula, cuts[formula].next(operation))]
             if operation.name == "jit":
                 return walk(operation.eqn.params["jaxpr"], operands, operation.stack, operation)
             return compute(operation, [next(unused_keys) if x is DERIVED else x for x in operands])

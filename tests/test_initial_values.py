@@ -67,6 +67,8 @@ SHAPES = [(), (0,), (5, 3), (2, BLOCK), (BLOCK + 1,)]
 DRAWS = {
     "truncated normal": lambda key, shape: jax.random.truncated_normal(key, -2, 2, shape),
     "normal": jax.random.normal,
+    "normal, scaled": lambda key, shape: 0.3 * jax.random.normal(key, shape),
+    "laplace": jax.random.laplace,
     "uniform": lambda key, shape: jax.random.uniform(key, shape, minval=-0.3, maxval=0.7),
     "bernoulli": lambda key, shape: jax.random.bernoulli(key, 0.3, shape),
     "bits": jax.random.bits,
