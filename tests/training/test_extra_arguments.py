@@ -14,6 +14,8 @@ MODEL = serial(("fc1", dense(4)), jnp.tanh, ("head", dense(3)))
 X, Y = map(jnp.asarray, TRAIN)
 OPTIMIZERS = {
     "lbfgs": optax.lbfgs(),
+    "momo": optax.contrib.momo(),
+    "backtracking": optax.chain(optax.sgd(1.0), optax.scale_by_backtracking_linesearch(10)),
     "polyak_sgd": optax.polyak_sgd(max_learning_rate=0.5),
     "reduce_on_plateau": optax.chain(
         optax.sgd(0.1), optax.contrib.reduce_on_plateau(patience=1, rtol=0.3, factor=0.25)
