@@ -37,15 +37,18 @@ class Formula:
 
     Attributes:
       steps: the operations and their operands, without shapes, up to the last one that is drawn.
-      last: the name of that one.
       call: a call that draws so; arithmetic with constants may follow.
       constants: its operands after the key.
     """
 
     steps: tuple[str, ...]
-    last: str
     call: Operation = field(compare=False)
     constants: tuple[Any, ...] = field(compare=False)
+
+    @property
+    def last(self) -> str:
+        """The name of the last step."""
+        return f"step {len(self.steps) - 1}"
 
 
 class Size(NamedTuple):
@@ -98,7 +101,7 @@ def formula_of(call: Operation, operands: Sequence[Any]) -> Formula | None:
     while random[last][0] in ARITHMETIC and len(random[last][1]) == 1:
         [last] = random[last][1]
     drawn = list(steps.values())[: list(steps).index(last) + 1]
-    return Formula(tuple(drawn), last, call, tuple(constants))
+    return Formula(tuple(drawn), call, tuple(constants))
 
 
 def _draws_by_threefry(call: Operation) -> bool:
@@ -145,7 +148,6 @@ def _program(formula: Formula) -> Any:
 def _values(formula: Formula, keys: Array, starts: Array) -> Array:
     position = starts[:, None] + jnp.arange(BLOCK, dtype=jnp.uint32)[None]
     bits = threefry_bits(keys[:, None], position)
-
     values: dict[str, Array] = {}
 
     def visit(operation: Operation, operands: list[Any]) -> Sequence[Any]:

@@ -179,7 +179,7 @@ def _measured_on(records: Sequence[Record], machine: Record) -> str:
             f"Medians and quartiles, n = {', '.join(map(str, counts))}" if counts else "No times",
             _hardware(machine),
             *(f"Matmul limit in {dtype} {limit / 1e9:,.0f} GFLOP/s" for limit in limits),
-            *filter(None, [packages]),
+            *([packages] if packages else []),
             flags or "No flags",
             f"{machine['began']}.",
         ]

@@ -41,7 +41,7 @@ class Config(turns.Config):
     """The time of a model's first `init`, compared with `jax.jit(model.init)`."""
 
     models: tuple[Model, ...] = get_args(Model)
-    """Which models."""
+    """The models to time."""
     repeats: int = 5
     """Pairs of processes per model, one of each way, in turns."""
 

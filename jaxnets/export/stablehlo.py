@@ -39,7 +39,7 @@ def stablehlo(model: Layer, params: Params, state: State, example: Any) -> Stabl
 
     The call takes the leaves of the input, as `jax.tree.leaves(x)` lists them, and returns the
     output, or a tuple of its leaves. A program can be read by newer versions of JAX for six months
-    after it was written, as StableHLO guarantees, and by older ones for three weeks.
+    after it was written, as `jax.export` guarantees, and by older ones for three weeks.
 
     Args:
       model: the layer.
