@@ -45,11 +45,14 @@ def facts() -> dict[str, str]:
 
 
 def processor() -> str:
-    """The processor, as the system names it."""
+    """The processor, as the system names it, with the family and model that tell its generation."""
     cpuinfo = Path("/proc/cpuinfo")
-    lines = cpuinfo.read_text().splitlines() if cpuinfo.exists() else []
-    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
-    return names[0] if names else platform.processor() or platform.machine()
+    first = cpuinfo.read_text().partition("\n\n")[0] if cpuinfo.exists() else ""
+    facts = dict(map(str.strip, line.partition(":")[::2]) for line in first.splitlines())
+    name = facts.get("model name") or platform.processor() or platform.machine()
+    if "cpu family" in facts and "model" in facts:
+        name += f" (family {facts['cpu family']}, model {facts['model']})"
+    return name
 
 
 def _size(folder: Path) -> str:
