@@ -131,6 +131,14 @@ def as_rows(
     return array
 
 
+def on_device(x: Any) -> jax.Array:
+    """`jnp.asarray` for arrays and numbers, but without compiling anything.
+
+    On a CPU, a NumPy array and the result may share memory.
+    """
+    return x if isinstance(x, jax.Array) else jax.device_put(x, may_alias=True)
+
+
 def shape_of(rows: int, array: Any) -> jax.ShapeDtypeStruct:
     """The shape and dtype that `rows` rows of an array have on the device."""
     dtype = jax.dtypes.canonicalize_dtype(array.dtype)

@@ -33,7 +33,7 @@ SAME_LAYER = {  # allowed imports within a layer
     "keys": {"layer"},
     "dtypes": {"layer", "errors", "padded"},
     "padded": {"errors"},
-    "sharding": {"checks", "errors"},
+    "sharding": {"arrays", "checks", "errors"},
     "trees": {"layer", "errors", "messages"},
     "files": {"locks", "messages"},
     "json_files": {"files", "errors", "messages"},

@@ -123,7 +123,7 @@ def _as_array(name: str, leaf: Any) -> Any:
 
 
 def _as_jax(array: np.ndarray) -> Any:
-    return jnp.array(array) if jnp.result_type(array) == array.dtype else array
+    return jax.device_put(array) if jnp.result_type(array) == array.dtype else array
 
 
 def _check_path(name: str, arrays: dict[str, Any]) -> None:

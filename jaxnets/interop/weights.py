@@ -105,7 +105,7 @@ def fitting(
     params, state = map(flatten_names, specs)
     if not all(map(_is_statistic, state)):
         state = flatten_names(layer.init(jax.random.key(0), x)[1])
-    loaded = {path: jnp.asarray(array) for path, array in flat.items()}
+    loaded = {path: jax.device_put(array) for path, array in flat.items()}
     return (
         unflatten_names({path: loaded[path] for path in params}),
         unflatten_names({path: loaded.get(path, leaf) for path, leaf in state.items()}),

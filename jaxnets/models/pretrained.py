@@ -4,7 +4,9 @@ import hashlib
 from importlib.resources import files
 from typing import NamedTuple
 
+import jax
 import jax.numpy as jnp
+import numpy as np
 
 from jaxnets import tensors
 from jaxnets.compose import serial
@@ -94,7 +96,8 @@ def pretrained(name: str) -> Pretrained:
             "jaxnets again"
         )
     arrays, metadata = tensors.from_bytes(content)
-    tree = unflatten_names({path: jnp.asarray(a, jnp.float32) for path, a in arrays.items()})
+    wide = {path: jax.device_put(a.astype(np.float32)) for path, a in arrays.items()}
+    tree = unflatten_names(wide)
     parts = recipe.classes, float(metadata["accuracy"]), metadata["command"]
     return Pretrained(network_of(recipe), tree["params"], tree["state"], *parts)
 

@@ -8,6 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
+from jaxnets.arrays import on_device
 from jaxnets.sharding.mesh import BATCH
 
 
@@ -92,7 +93,7 @@ def from_rows(mesh: Mesh | None, rows: np.ndarray, read: Callable[[np.ndarray], 
         its own devices.
     """
     if mesh is None:
-        return jax.tree.map(jnp.asarray, read(rows))
+        return jax.tree.map(on_device, read(rows))
     axis = rows.ndim - 1
     splits = rows.shape[axis] % mesh.shape.get(BATCH, 1) == 0 and BATCH in mesh.shape
     sharding = NamedSharding(mesh, PartitionSpec(*[None] * axis, BATCH if splits else None))
@@ -139,4 +140,4 @@ def _first_copy(leaf: jax.Array) -> jax.Array:
     if jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key):
         data = _first_copy(jax.random.key_data(leaf))
         return jax.random.wrap_key_data(data, impl=jax.random.key_impl(leaf))
-    return jnp.asarray(np.asarray(leaf.addressable_data(0)))
+    return on_device(np.asarray(leaf.addressable_data(0)))

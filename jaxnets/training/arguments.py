@@ -100,7 +100,7 @@ def as_arrays(where: str, name: str, tree: Any) -> Any:
                 f"{where} expects {leaf_name} in the range of the 32 bits that JAX computes in, "
                 f"but got {value!r}; scale it"
             )
-        return jnp.asarray(array)
+        return jax.device_put(array)
 
     return jax.tree_util.tree_map_with_path(leaf, tree)
 

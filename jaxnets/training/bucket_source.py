@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jaxnets.arrays import Examples
+from jaxnets.arrays import Examples, on_device
 from jaxnets.data.buckets import Bucketed, cut, row_lengths
 from jaxnets.errors import RunError
 from jaxnets.keys import stream
@@ -71,7 +71,7 @@ class BucketSource:
         examples = Batch(*Examples(*data.examples))
         self.reader = BucketReader(epochs, examples.weights is not None)
         self.example = example_of(examples.x, examples.y)
-        self._examples = replicate(mesh, jax.tree.map(jnp.asarray, examples))
+        self._examples = replicate(mesh, jax.tree.map(on_device, examples))
         self._sizes, self._steps, self._key, self._mesh = data.lengths, data.steps, key, mesh
         self._bucket = np.searchsorted(data.lengths, row_lengths(data.examples))
         self._segments = lru_cache(2)(self._segments_of)
@@ -83,7 +83,7 @@ class BucketSource:
         first = start - index + segment.first
         rows = np.zeros(self._steps * self.reader.epochs.batch_size, np.int32)
         rows[: len(segment.rows)] = segment.rows
-        order = replicate(self._mesh, jnp.asarray(rows))
+        order = replicate(self._mesh, on_device(rows))
         marker = np.zeros((segment.length, 0), np.float32)
         return (self._examples, order, np.int32(first), marker), min(stop, first + segment.steps)
 

@@ -6,10 +6,9 @@ from functools import partial
 from typing import Any, Literal
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 
-from jaxnets.arrays import shape_of
+from jaxnets.arrays import on_device, shape_of
 from jaxnets.draws import OPTIONS
 from jaxnets.initialisation import KeysFirst
 from jaxnets.layer import Key
@@ -108,8 +107,12 @@ class CompiledLoop:
 
         batched = self.runner.over_members(member, self.source.reader.epochs.batch_size)
         shapes = jax.eval_shape(batched, (train_state, hparams), self.batch)
-        zeros = jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), shapes)
-        return replicate(self.mesh, zeros)
+        return self.zeros(shapes)
+
+    def zeros(self, shapes: Any) -> Any:
+        """Arrays of zeros in these shapes and dtypes."""
+        zeros = jax.tree.map(lambda leaf: np.zeros(leaf.shape, leaf.dtype), shapes)
+        return replicate(self.mesh, jax.tree.map(on_device, zeros))
 
     def run(
         self, train_state: Any, sums: Sums, hparams: Hparams, arrays: Any, start: int, stop: int
@@ -165,8 +168,7 @@ class CompiledLoop:
 
         loop = partial(self.source.reader.loop, body=note, carry=0)
         jax.eval_shape(loop, arrays, self.order_key, step, step + 1)
-        zeros = jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), shapes[0])
-        loop = jax.jit(partial(self.source.reader.loop, body=read, carry=zeros))
+        loop = jax.jit(partial(self.source.reader.loop, body=read, carry=self.zeros(shapes[0])))
         return loop(arrays, self.order_key, step, step + 1)
 
 

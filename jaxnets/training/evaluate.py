@@ -10,7 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax.sharding import Mesh
 
-from jaxnets.arrays import as_examples, shape_of
+from jaxnets.arrays import as_examples, on_device, shape_of
 from jaxnets.data.stream import Stream
 from jaxnets.errors import RunError
 from jaxnets.keys import clone_keys
@@ -106,6 +106,16 @@ def evaluate_members(
     return values(train_step, total, hparams, runner, diverged, named=named)
 
 
+def lower(
+    train_step: Any, train_state: Any, split: Any, hparams: Hparams, runner: Runner
+) -> jax.stages.Lowered:
+    """The program of `evaluate_members`; compiling it compiles it for those calls, too."""
+    state, mesh = clone_keys((train_state, hparams)), mesh_in(train_state)
+    with use_mesh(mesh):
+        block_sums = program(train_step, _make_block_sums, runner, None)
+        return block_sums.lower(state, next(blocks(BLOCK, split, mesh)))
+
+
 @jax.jit
 def _add(a: Sums, b: Sums) -> Sums:
     return jax.tree.map(jnp.add, a, b)
@@ -132,7 +142,7 @@ def values(
         return step.values(member_sums) if hasattr(step, "values") else {}
 
     if mesh_in(sums) is not None:
-        sums = jax.tree.map(jnp.asarray, to_host(sums))
+        sums = jax.tree.map(on_device, to_host(sums))
     # An undefined metric is NaN, which is not an error, even with JAX_DEBUG_NANS.
     with allow_nonfinite():
         if isinstance(runner, OneModel):

@@ -16,7 +16,7 @@ from jaxnets.training.check import (
 )
 from jaxnets.training.checkpoint import Checkpoints
 from jaxnets.training.compiled_loop import OnNonFinite
-from jaxnets.training.loop import Plan, train, validate
+from jaxnets.training.loop import Plan, compile_run, train
 from jaxnets.training.monitors import Monitor
 from jaxnets.training.peers import as_peer_lost, check_agreement
 from jaxnets.training.record import Record
@@ -115,9 +115,9 @@ def fit(
         the rounding of sums. With `jax.distributed`, all processes make the same call, each reads
         only its own rows of every batch, and the first one reports and saves. What is sharded stays
         so in the result. See `sharding_report` for what each device holds.
-      stall_seconds: if no chunk ends for so long, as when another process is stuck, print the
-        stacks of all threads and end this process with status 77; by default, wait forever. Pass
-        several times what a chunk, an evaluation and a save take together.
+      stall_seconds: if no chunk ends for this many seconds, as when another process is stuck, print
+        the stacks of all threads and end this process with status 77; by default, wait forever.
+        Pass several times what a chunk, an evaluation and a save take together.
 
     Returns:
       A `FitResult`.
@@ -160,13 +160,11 @@ def fit(
 
 
 def _train(run: Run, plan: Plan, sizes: Sizes, start_time: float) -> FitResult:
-    """Compile the run, restore its record if it is resumed, and train."""
-    run = run.compile(plan.hparams)
-    check_patience(validate(run, plan, rows=1), sizes.patience, axes=0)
+    """Restore the record if the run is resumed, compile, and train."""
     record = Record.of(run, sizes.patience)
-    compile_seconds = time.perf_counter() - start_time
     plan.saver.restore(record)
-    first = record.run
+    check_patience(compile_run(record, plan), sizes.patience, axes=0)
+    first, compile_seconds = record.run, time.perf_counter() - start_time
     return train(record, plan, lambda: _result(record, first, sizes.batch_size, compile_seconds))
 
 

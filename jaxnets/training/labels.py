@@ -9,7 +9,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jaxnets.arrays import Examples, shape_of
+from jaxnets.arrays import Examples, on_device, shape_of
 from jaxnets.data.buckets import Bucketed
 from jaxnets.errors import RunError
 from jaxnets.layer import Array
@@ -142,7 +142,7 @@ def _accepts(
     value: int,
 ) -> bool:
     """Whether a loss or metric accepts concrete labels of this value."""
-    labels = jnp.asarray(np.full(shape, value, dtype))
+    labels = on_device(np.full(shape, value, dtype))
     try:
         jax.eval_shape(lambda outputs: _apply(criterion, outputs, labels), outputs)
     except ValueError:

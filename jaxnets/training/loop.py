@@ -1,6 +1,8 @@
 """The training loop: chunks of steps, with evaluation, reports, signals and saving in between."""
 
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import replace
 from typing import Any, NamedTuple
 
@@ -9,9 +11,9 @@ import numpy as np
 
 from jaxnets.data.stream import Stream
 from jaxnets.errors import CheckpointError
-from jaxnets.sharding import agree, leads
+from jaxnets.sharding import agree, leads, spans_processes
 from jaxnets.training.divergence import nonfinite_data, nonfinite_warnings
-from jaxnets.training.evaluate import evaluate_members
+from jaxnets.training.evaluate import evaluate_members, lower
 from jaxnets.training.exceptions import Interrupted, NonFiniteLoss, SavingFailed
 from jaxnets.training.interrupt import first_signal
 from jaxnets.training.peers import as_peer_lost, exit_if_stalled
@@ -86,24 +88,43 @@ def train(record: Record, plan: Plan, result: Callable[[], Any]) -> Any:
     return result()
 
 
-def validate(run: Run, plan: Plan, rows: int | None = None) -> dict[str, Any] | None:
-    """The metrics over the validation split, or over its first `rows` rows."""
+def compile_run(record: Record, plan: Plan) -> dict[str, Any] | None:
+    """Compile the programs of training and evaluation side by side, and allocate the memory.
+
+    Returns the metrics over the first row of the validation split, if there is one.
+    """
     if plan.validation is None:
+        record.run = record.run.compile(plan.hparams)
         return None
-    split, loop = plan.validation, run.loop
-    if rows is not None and isinstance(split, Stream):
-        split = split.read(np.arange(rows))
-    elif rows is not None:
-        split = jax.tree.map(lambda array: array[:rows], split)
-    state = (run.train_state, split, plan.hparams, loop.runner, run.diverged)
-    return evaluate_members(loop.train_step, *state, checked=True)
+    split, loop = _first_row(plan.validation), record.run.loop
+    with ThreadPoolExecutor(1) as pool:
+        if not spans_processes(loop.mesh):  # else all processes compile in one order
+            # An error here is raised again, with its cure, when the row is evaluated.
+            with suppress(Exception):
+                state = (record.run.train_state, split, plan.hparams, loop.runner)
+                pool.submit(lower(loop.train_step, *state).compile)
+        record.run = record.run.compile(plan.hparams)
+    return _validate(record.run, plan, split)
+
+
+def _validate(run: Run, plan: Plan, split: Any) -> dict[str, Any]:
+    """The metrics over a split."""
+    state = (run.train_state, split, plan.hparams, run.loop.runner, run.diverged)
+    return evaluate_members(run.loop.train_step, *state, checked=True)
+
+
+def _first_row(split: Any) -> Any:
+    if isinstance(split, Stream):
+        return split.read(np.arange(1))
+    return jax.tree.map(lambda array: array[:1], split)
 
 
 def _complete(record: Record, plan: Plan, progress: Progress) -> Progress:
     """The chunk's progress, completed with validation and warnings, and appended to the record."""
     run = record.run
     period_done = run.step % run.loop.period == 0 or run.step == plan.total
-    validation = validate(run, plan) if period_done else None
+    validates = period_done and plan.validation is not None
+    validation = _validate(run, plan, plan.validation) if validates else None
     objectives = run.objectives[0] if isinstance(run.loop.runner, OneModel) else run.objectives
     warnings = [w for monitor in plan.saver.callbacks for w in monitor(run.train_state, objectives)]
     progress = progress._replace(

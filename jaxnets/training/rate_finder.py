@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jaxnets.arrays import Examples
+from jaxnets.arrays import Examples, on_device
 from jaxnets.data.stream import Stream
 from jaxnets.errors import RunError
 from jaxnets.keys import stream
@@ -89,16 +89,16 @@ def find_learning_rate(
     _check(train_step, hparams, data, batch_size, smallest, largest, steps)
     hparams = as_arrays(where, "hparams", dict(hparams))
     example_x = data.example.x if isinstance(data, Stream) else data.x
-    example_x = jax.tree.map(lambda leaf: jnp.asarray(leaf[:1]), example_x)
+    example_x = jax.tree.map(lambda leaf: on_device(leaf[:1]), example_x)
     init = resolve(train_step, hparams)[0].init
     check_start(where, train_state, jax.eval_shape(init, jax.random.key(0), example_x))
     examples = _in_memory(data, train_state, steps * batch_size)
     check_data(where, train_step, hparams, train_state, examples, None, batch_size)
     rates = np.geomspace(smallest, largest, steps, dtype=np.float32)
     objectives = program(train_step, _make_objectives, batch_size)
-    arrays = jax.tree.map(jnp.asarray, Batch(*examples))
+    arrays = jax.tree.map(on_device, Batch(*examples))
     with allow_nonfinite():  # at the largest rates the loss may become infinite
-        losses = objectives(train_state, arrays, hparams, jnp.asarray(rates))
+        losses = objectives(train_state, arrays, hparams, on_device(rates))
         losses = np.asarray(jax.block_until_ready(losses))
     return RangeTest(rates, losses, _suggest(rates, losses, examples))
 

@@ -111,7 +111,7 @@ def advance(run: Run, stop: int, hparams: Hparams = None) -> tuple[Run, Progress
     end = min(stop, start + CAPACITY, (start // loop.period + 1) * loop.period)
     arrays, end = loop.source.read(start, end)
     if start % loop.period == 0:
-        run = replace(run, sums=jax.tree.map(jnp.zeros_like, run.sums))
+        run = replace(run, sums=loop.zeros(run.sums))
     rolls_back = loop.on_nonfinite == "stop"
     before = replace(run, train_state=copy(run.train_state)) if rolls_back else run
     start_time = time.perf_counter()

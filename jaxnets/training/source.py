@@ -9,7 +9,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jaxnets.arrays import shape_of
+from jaxnets.arrays import on_device, shape_of
 from jaxnets.keys import stream
 from jaxnets.layer import Array, Key
 from jaxnets.sharding import replicate, shard_batch
@@ -128,7 +128,7 @@ class Resident:
 
     def __init__(self, data: Batch, epochs: Epochs, mesh: jax.sharding.Mesh | None = None):
         self.reader = ResidentReader(epochs, data.weights is not None)
-        self.arrays = replicate(mesh, jax.tree.map(jnp.asarray, data))
+        self.arrays = replicate(mesh, jax.tree.map(on_device, data))
         self.example = example_of(data.x, data.y)
 
     def read(self, start: int, stop: int) -> tuple[Any, int]:

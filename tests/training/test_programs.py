@@ -11,9 +11,9 @@ import jax
 import optax
 import pytest
 from clouds import HPARAMS, TRAIN, VALIDATION, by_rate, run
-from refusals import chunks_compiled
+from refusals import chunks_compiled, compiled
 
-from jaxnets import losses, models
+from jaxnets import Layer, losses, models
 from jaxnets.training import evaluate, find_learning_rate, make_train_step, predict_proba
 from jaxnets.training.population import fit_population
 from jaxnets.training.programs import _PROGRAMS, MAX_PROGRAMS, program
@@ -94,6 +94,24 @@ def test_equal_train_steps_share_their_programs():
     before = chunks_compiled()
     run(equal(), epochs=1)
     assert chunks_compiled() == before
+
+
+def test_a_run_compiles_its_chunk_and_its_evaluation_once_and_no_copies_of_data():
+    step = by_rate(models.linear(3))
+    compiled.clear()
+    run(step, validation=VALIDATION)
+    assert compiled.count("jit(chunk)") == compiled.count("jit(block_sums)") == 1
+    assert not {"jit(stage)", "jit(convert_element_type)", "jit(broadcast_in_dim)"} & {*compiled}
+
+
+def test_an_error_that_only_evaluation_raises_is_raised():
+    def apply(params, state, x, *, key=None, train=False):
+        if not train:
+            raise RuntimeError("not in evaluation")
+        return models.linear(3).apply(params, state, x, key=key, train=train)
+
+    with pytest.raises(RuntimeError, match="not in evaluation"):
+        run(by_rate(Layer(models.linear(3).init, apply)), validation=VALIDATION)
 
 
 def test_a_train_step_keeps_a_bounded_number_of_programs():

@@ -11,6 +11,7 @@ import optax
 import pytest
 from clouds import HPARAMS, MODEL, TRAIN, TRAIN_STEP, VALIDATION, by_rate, plain, run
 from helpers import assert_same
+from refusals import chunks_compiled, compiled
 
 from jaxnets import dense, metrics
 from jaxnets.training import (
@@ -151,8 +152,10 @@ def test_a_folder_with_a_run_is_not_overwritten(tmp_path):
 )
 def test_another_run_is_refused_with_every_difference(tmp_path, changed, fields):
     run(checkpoints=Checkpoints(tmp_path))
+    compiled.clear()
     with pytest.raises(RunError, match="cannot resume with other settings") as error:
         resumed(tmp_path, **changed)
+    assert not chunks_compiled()
     for field in fields:
         assert error.match(field)
 

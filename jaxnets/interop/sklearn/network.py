@@ -79,5 +79,5 @@ def to_host(train_state: TrainState) -> TrainState:
 
 def to_device(train_state: TrainState) -> TrainState:
     """The inverse of `to_host`."""
-    train_state = jax.tree.map(jnp.asarray, train_state)
+    train_state = jax.tree.map(jax.device_put, train_state)
     return train_state._replace(key=jax.random.wrap_key_data(train_state.key))

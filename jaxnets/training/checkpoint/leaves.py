@@ -79,7 +79,8 @@ def rebuild_tree(template: Any, arrays: Mapping[str, Any]) -> Any:
     """A pytree with the template's structure from arrays that fit it."""
     leaves = []
     for name, leaf in describe_leaves(template).items():
-        array = arrays[name] if isinstance(arrays[name], jax.Array) else jnp.array(arrays[name])
+        array = arrays[name]
+        array = array if isinstance(array, jax.Array) else jax.device_put(array)
         leaves.append(array if leaf.key is None else jax.random.wrap_key_data(array, impl=leaf.key))
     return jax.tree.unflatten(jax.tree.structure(template), leaves)
 

@@ -18,7 +18,7 @@ from jaxnets.training.check import (
 )
 from jaxnets.training.checkpoint import Checkpoints
 from jaxnets.training.compiled_loop import OnNonFinite
-from jaxnets.training.loop import Plan, train, validate
+from jaxnets.training.loop import Plan, compile_run, train
 from jaxnets.training.monitors import Monitor
 from jaxnets.training.peers import as_peer_lost, check_agreement
 from jaxnets.training.population.start import population_loop
@@ -120,7 +120,7 @@ def fit_population(
       chunk_seconds: as in `fit`.
       devices: as in `fit`.
       sharding: as in `fit`; the axis "members" shards the members, so that each device trains its
-        own ones without any communication.
+        own members without any communication.
       stall_seconds: as in `fit`.
 
     Raises:
@@ -162,8 +162,8 @@ def _train(
     saved = plan.saver.restore(record) or {}
     chosen = strategy or saved.get("strategy") or fastest(record.run, plan.hparams)
     loop = with_strategy(record.run.loop, chosen)
-    record.run = record.run.with_loop(loop).compile(plan.hparams)
-    check_patience(validate(record.run, plan, rows=1), sizes.patience, axes=1)
+    record.run = record.run.with_loop(loop)
+    check_patience(compile_run(record, plan), sizes.patience, axes=1)
     first, compile_seconds = record.run, time.perf_counter() - start_time
     return train(record, plan, lambda: _result(record, first, sizes.batch_size, compile_seconds))
 
