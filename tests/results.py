@@ -54,5 +54,6 @@ def compiled(case):
 
 @of_one_case
 def eager(case, train):
-    """The output and the state, computed operation by operation."""
-    return case.layer.apply(*start(case), case.x, key=jax.random.key(0), train=train)
+    """The output and the state, computed operation by operation; in evaluation without a key."""
+    key = {"key": jax.random.key(0)} if train else {}
+    return case.layer.apply(*start(case), case.x, **key, train=train)

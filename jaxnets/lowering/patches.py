@@ -6,8 +6,10 @@ and up to forty times for the kernel gradient. Copying patches and one matmul is
 
 import itertools
 import math
+from functools import partial
 from typing import Any
 
+import jax
 import jax.numpy as jnp
 from jax import lax
 
@@ -17,6 +19,7 @@ from jaxnets.lowering.padding import Ints, Pairs
 from jaxnets.lowering.taps import taps
 
 
+@partial(jax.jit, static_argnums=(2, 3, 4, 5))
 def patches_conv(
     x: Array, kernel: Array, strides: Ints, padding: Pairs, dilation: Ints, groups: int
 ) -> Array:
@@ -30,6 +33,7 @@ def patches_conv(
     return y.reshape(*patches.shape[:-1], kernel.shape[-1])
 
 
+@partial(jax.jit, static_argnums=(1, 3, 4, 5, 6))
 def input_gradient(
     g: Array,
     extent: Ints,
@@ -60,6 +64,7 @@ def input_gradient(
     return dx.astype(g.dtype)
 
 
+@partial(jax.jit, static_argnums=(3, 4, 5, 6))
 def kernel_gradient(
     g: Array, x: Array, kernel: Array, strides: Ints, padding: Pairs, dilation: Ints, groups: int
 ) -> Array:

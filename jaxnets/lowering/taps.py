@@ -1,7 +1,9 @@
 """Slices of the input, one per tap of a window, and depthwise convolution as a sum over them."""
 
 import itertools
+from functools import partial
 
+import jax
 import jax.numpy as jnp
 from jax import lax
 
@@ -26,6 +28,7 @@ def taps(x: Array, size: Ints, strides: Ints, padding: Pairs, dilation: Ints) ->
     return slices
 
 
+@partial(jax.jit, static_argnums=(2, 3, 4, 5))
 def taps_conv(
     x: Array, kernel: Array, strides: Ints, padding: Pairs, dilation: Ints, groups: int
 ) -> Array:
