@@ -48,7 +48,8 @@ def processor() -> str:
     """The processor, as the system names it, with the family and model that tell its generation."""
     cpuinfo = Path("/proc/cpuinfo")
     first = cpuinfo.read_text().partition("\n\n")[0] if cpuinfo.exists() else ""
-    facts = dict(map(str.strip, line.partition(":")[::2]) for line in first.splitlines())
+    lines = [line.partition(":") for line in first.splitlines()]
+    facts = {name.strip(): value.strip() for name, _, value in lines}
     name = facts.get("model name") or platform.processor() or platform.machine()
     if "cpu family" in facts and "model" in facts:
         name += f" (family {facts['cpu family']}, model {facts['model']})"
