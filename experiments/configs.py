@@ -82,7 +82,7 @@ class RecipeConfig(TrainingConfig):
     """Train with several processes, started by SLURM, Open MPI, Kubernetes, Cloud TPU or
     `experiments.launch`, with --out in a folder that all can read and write."""
     stall_seconds: float | None = None
-    """With --distributed: exit with status 77 after so many seconds without a finished chunk."""
+    """With --distributed: exit with status 77 after this many seconds without a finished chunk."""
 
     @property
     def hparams(self) -> dict[str, float]:

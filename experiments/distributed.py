@@ -14,15 +14,15 @@ from jaxnets.sharding import BATCH, MEMBERS, agree
 from jaxnets.training import RunError, ShardingPlan
 
 LAUNCHED = ("JAXNETS_COORDINATOR", "JAXNETS_PROCESSES", "JAXNETS_PROCESS")  # by experiments.launch
-HEARTBEAT_SECONDS = 30  # without one for so long, JAX ends all processes
+HEARTBEAT_SECONDS = 30  # JAX ends all processes after this long without a heartbeat
 
 
 def initialize() -> None:
     """Connect the processes of a run, as SLURM, Open MPI, Kubernetes or Cloud TPU started them.
 
     Raises:
-      RunError: there is no cluster, or a port is taken. A process whose peers do not come is ended
-        by JAX, with SIGABRT after five minutes.
+      RunError: there is no cluster, or a port is taken. A process whose peers do not connect is
+        ended by JAX, with SIGABRT after five minutes.
     """
     found: dict[str, Any] = {}
     if all(name in os.environ for name in LAUNCHED):

@@ -75,9 +75,9 @@ class Config(configs.RecipeConfig):
 
 
 def causal_network(future: int, width: int, past: int) -> Layer:
-    """Causal convolutions of 3 values, each twice as dilated as the one before, until all is seen.
+    """Causal convolutions of 3 values, with doubling dilation, until they cover the whole past.
 
-    From (batch, past, 1) to (batch, future, quantiles), as differences to the last value, which
+    From (batch, past, 1) to (batch, future, quantiles), as differences from the last value, which
     are 0 before training. Source: van den Oord et al. 2016, "WaveNet", section 2.1; Bai, Kolter &
     Koltun 2018, arXiv:1803.01271.
     """

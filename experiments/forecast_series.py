@@ -24,7 +24,7 @@ class Parts(NamedTuple):
 
     Attributes:
       train: windows to train on.
-      validation: windows to follow the training with.
+      validation: windows to monitor the training on.
       test: windows to evaluate once.
     """
 
@@ -79,7 +79,7 @@ def as_dataset(name: str, series: np.ndarray) -> Dataset:
 
 
 def divide(series: np.ndarray, past: int, future: int, validation: int) -> Parts:
-    """The first 70 % of the values to train on, the last `validation` of them apart; 30 % to test.
+    """The first 70 % to train on, without the last `validation` of them; the other 30 % to test.
 
     No window reaches from one part into the next. Raises `DataError` where a part is too short.
     """
@@ -93,7 +93,7 @@ def divide(series: np.ndarray, past: int, future: int, validation: int) -> Parts
 
 
 def persistence(x: np.ndarray, future: int) -> np.ndarray:
-    """(n, future, 1): the last value, forever."""
+    """(n, future, 1): the last value, repeated."""
     return np.repeat(x[:, -1:], future, axis=1)
 
 

@@ -13,9 +13,9 @@ LAST_MAPS = {"fcn": "relu3", "resnet1d": "block3"}  # the layer before the mean 
 
 
 def build(network: str, classes: int, width: int, kernels: tuple[int, int, int]) -> Layer:
-    """The network with `width` kernels where the paper has most of its first ones: 128, or 64.
+    """The network with `width` kernels in its first convolution; the paper has 128 (FCN) or 64.
 
-    `kernels` are the lengths of its three convolutions in a row; only the FCN has a choice.
+    `kernels` are the lengths of the three convolutions in a row; only the FCN has a choice.
     """
     if network == "fcn":
         return models.fcn(classes, (width, 2 * width, width), kernels)

@@ -233,7 +233,7 @@ def draw(
         axes.set_ylabel(f"class {classes[int(label)]}")
         axes.grid(alpha=0.3)
     axes.set_xlabel("time")
-    figure.colorbar(points, ax=figure.axes, label="evidence, of its largest", pad=0.01)
+    figure.colorbar(points, ax=figure.axes, label="evidence / its maximum", pad=0.01)
     return figure
 
 

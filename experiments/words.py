@@ -51,7 +51,7 @@ class Config(configs.Config):
     features: int = 100
     """The length of a vector."""
     window: int = 5
-    """The most words between a word and its context."""
+    """The greatest distance between a word and the words of its context."""
     least: int = 5
     """Lines that a word must occur in to have a vector."""
     epochs: int = 5

@@ -127,7 +127,7 @@ class _Init:
     """
 
     def __init__(self, initialise: Callable[[Key, tuple[Any, tuple]], tuple[Params, State, Any]]):
-        self._part = jax.jit(initialise, static_argnums=1)  # of a program that is being traced
+        self._part = jax.jit(initialise, static_argnums=1)  # for use inside another trace
         self._whole = cache(lambda spec: KeysFirst(lambda key: initialise(key, spec)[:2]))
 
     def __call__(self, key: Key, x: Any) -> tuple[Params, State]:
@@ -136,7 +136,7 @@ class _Init:
         return self._whole(_spec(x))(key)
 
     def with_output(self, key: Key, x: Any) -> tuple[Params, State, Any]:
-        """Spares the layer that contains this one another forward pass for its output's shape."""
+        """Params, state and the output, which spares the containing layer a forward pass."""
         return self._part(key, _spec(x))
 
 

@@ -2,7 +2,7 @@
 
 A draw is a call, such as that of `jax.random.truncated_normal`, in which each value depends on its
 own random bits and on scalars only. Draws by the same formula, whatever their keys and shapes, are
-one array of blocks, from which their arrays are cut.
+computed as one array of blocks, which is then sliced into their arrays.
 """
 
 import math
@@ -23,22 +23,23 @@ from jaxnets.layer import Array, Key
 # than it saves. Both take the same options, so that they round alike.
 OPTIONS = {"xla_backend_optimization_level": 1}
 BLOCK = 1024  # values of one key that are drawn together
-BLOCKS = 64  # are drawn at least, so that one program serves all small models
+BLOCKS = 64  # the fewest that are drawn, so that one program serves all small models
 # What a draw may consist of, beside random bits and the shapes of scalars.
 POINTWISE = ELEMENTWISE | {"bitcast_convert_type", "shift_left", "shift_right_logical"}
 RESHAPES = ("broadcast_in_dim", "reshape", "squeeze")
-# XLA joins these with those that follow, as a factor with another; they stay in the same program.
+# XLA may fold these into the arithmetic that follows, such as two factors into one, which would
+# round differently; so trailing ones are left to the program that contains what follows.
 ARITHMETIC = ("add", "sub", "mul", "div", "neg")
 
 
 @dataclass(frozen=True)
 class Formula:
-    """How a draw makes values of random bits; equal to another one if its steps are.
+    """How a draw computes values from random bits; formulas with equal steps are equal.
 
     Attributes:
-      steps: the operations and their operands, without shapes, up to the last one that is drawn.
-      call: a call that draws so; arithmetic with constants may follow.
-      constants: its operands after the key.
+      steps: the operations and their operands, without shapes, up to the last that is shared.
+      call: a call with this formula; calls with equal steps may end in different arithmetic.
+      constants: the operands of `call` after the key.
     """
 
     steps: tuple[str, ...]
@@ -64,7 +65,7 @@ class Size(NamedTuple):
 
 
 def formula_of(call: Operation, operands: Sequence[Any]) -> Formula | None:
-    """The formula of a draw from its operands, a key and constants; None for what is no draw."""
+    """The formula of a call whose operands are a key and constants; None if it is not a draw."""
     if call.name != "jit" or len(call.eqn.outvars) > 1 or not _draws_by_threefry(call):
         return None
     steps: dict[str, str] = {}
@@ -169,7 +170,7 @@ def _values(formula: Formula, keys: Array, starts: Array) -> Array:
 
 
 def finish(formula: Formula, drawn: Array) -> Array:
-    """The result of a draw from its array that was drawn: the arithmetic that follows."""
+    """The result of a draw: the arithmetic after its last shared step, applied to `drawn`."""
     steps = count()
 
     def visit(operation: Operation, operands: list[Any]) -> Sequence[Any]:

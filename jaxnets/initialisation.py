@@ -20,8 +20,8 @@ from jaxnets.draws import Cut, Formula, Size, draw, finish, formula_of, size_of
 from jaxnets.jaxpr.walk import CALLS, Operation, Walk, compute
 from jaxnets.layer import Array, Key
 
-UNKNOWN = object()  # while keys are derived: what depends on more than keys and constants
-DERIVED = object()  # in the program of the rest: a key that has been derived before
+UNKNOWN = object()  # while keys are derived: stands for what is neither key nor constant
+DERIVED = object()  # in the program of the rest: stands for a key that was derived before
 INLINED = tuple(name for name in CALLS if name != "jit")  # a jitted call may be a draw
 
 
@@ -50,7 +50,7 @@ class KeysFirst:
 
 
 class _Program:
-    """What a jaxpr's results need of it, as a function of its inputs."""
+    """Evaluates a jaxpr without its dead code: first the keys, then the draws, then the rest."""
 
     def __init__(self, jaxpr: ClosedJaxpr):
         needed, self._used = dce_jaxpr(jaxpr.jaxpr, [True] * len(jaxpr.jaxpr.outvars))
@@ -105,7 +105,7 @@ def _is_key(x: Any) -> bool:
 
 
 def _known(operands: Sequence[Any]) -> bool:
-    """Whether they are keys and constants, while keys are derived and in the rest alike."""
+    """Whether all operands are keys or constants, in both passes."""
     return not any(x is UNKNOWN or isinstance(x, Tracer) for x in operands)
 
 

@@ -58,7 +58,7 @@ def cnn() -> Layer:
 
 
 def with_active_units(model: Layer) -> Layer:
-    """The model with norms' biases of 3 at the start, where few inputs of a ReLU are near 0.
+    """The model with norm biases of 3 at the start, so that few inputs of a ReLU are near 0.
 
     If rounding changes the sign of one, the gradient jumps, and so does every later step.
     """
@@ -121,7 +121,7 @@ CASES: dict[str, tuple[Callable[[], Layer], Callable, list]] = {
 
 
 def plans(name: str, rules: list) -> dict[str, ShardingPlan]:
-    """The layouts of a model; the members of a population take the place of tensors."""
+    """The layouts of a model; for a population, sharded members replace sharded tensors."""
     if name == "population":
         return {
             "data": ShardingPlan({"batch": 8}),

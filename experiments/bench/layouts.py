@@ -33,13 +33,13 @@ Model = Literal["mlp", "cnn", "resnet20", "lstm", "population"]
 Precision = Literal["float32", "float64"]
 
 DEVICES = 8
-DIFFERENCE = {"float32": 1e-5, "float64": 1e-10}  # the largest that is right
+DIFFERENCE = {"float32": 1e-5, "float64": 1e-10}  # the largest that is allowed
 PARTS = {"members x data": 4}  # that sharded parameters are split in; elsewhere one per device
 INSTEAD = {"members": "tensor", "members x data": "fsdp x tensor"}  # columns of a population
 TITLES = {
     "mlp": "MLP, dropout",
     "cnn": "CNN, batch norm, dropout",
-    "resnet20": "ResNet-20, norms' biases of 3 at the start",
+    "resnet20": "ResNet-20, norm biases initialized to 3",
     "lstm": "LSTM",
     "population": "population of MLPs: members for tensor, members x data for the product",
 }

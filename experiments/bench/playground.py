@@ -3,8 +3,8 @@
 python -m experiments.bench.playground --minutes 30
 
 A client reads the events of a session of 16 seeds, and sends a command every two seconds: it
-changes the rate, the data (digits and an own table, too), the noise, the layers, the batch and
-the seed. Every minute it opens another session. Writes the resident memory over time.
+changes the rate, the data (including digits and a user's table), the noise, the layers, the batch
+and the seed. Every minute it opens another session. Writes the resident memory over time.
 """
 
 import http.client

@@ -69,13 +69,13 @@ def experiment(config: Config) -> None:
 
 
 def table(records: Sequence[dict[str, Any]]) -> str:
-    """The records in Markdown; what a step does is that of a program divided by its copies.
+    """The records in Markdown; a program has several copies of the step, and values are per copy.
 
-    Members exchange nothing in a step, and their objectives at the end of a chunk.
+    The members of a population exchange nothing in a step, and only their objectives in a chunk.
     """
     lines = [
-        "| model, data parallel | chips | memory per chip | all-reduced per step | FLOP per step "
-        "and chip | estimated share of one chip's speed on 8, 256, 4,096 chips |",
+        "| model, data parallel | chips | memory per chip | all-reduced per step | FLOPs per step "
+        "per chip | estimated weak-scaling efficiency on 8, 256, 4,096 chips |",
         "|---|---|---|---|---|---|",
     ]
     for record in records:

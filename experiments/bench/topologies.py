@@ -145,7 +145,7 @@ def weak_scaling(flops: float, exchanged: int, chip: str) -> dict[str, float]:
     """Estimated share of the speed of one chip that each of n keeps, with equal work per chip.
 
     The step computes at half the peak, then all-reduces around a ring, without overlap.
-    A pod of v5e has 256 chips; 4,096 are estimated as if the links went on.
+    A pod of v5e has 256 chips; 4,096 are estimated as if the same links connected that many.
     """
     peak, link = PEAKS[chip]
     compute = flops / (peak / 2)

@@ -33,7 +33,7 @@ def html(
 
     One file of HTML and JavaScript, which opens from disk and makes no network requests. The
     drawing is scaled and centred as the images of MNIST are. Weights are stored in float32, or in
-    float16 where that has the same numbers, as for `models.pretrained`.
+    float16 if that represents them exactly, as it does those of `models.pretrained`.
 
     Args:
       path: the file; an existing one is replaced. It is written atomically.

@@ -31,11 +31,11 @@ class Vector(NamedTuple):
 def steps_of(model: Layer, params: Params, state: State, example: Any) -> list[dict[str, Any]]:
     """The steps that compute the outputs of one example, each {"op": ..., "of": [...]}.
 
-    A step of `of` is the number of an earlier one, 0 for the input, or an array {"half" or "float":
-    base64 of its values in row-major order}. Step "matmul" is the product of a vector and a matrix,
-    "conv" a convolution of images (height, width, channels) and "pool" the maximum or sum of each
-    of their windows; the others are elementwise, in which entry i of a shorter operand is entry i
-    modulo its length.
+    An entry of `of` is the number of an earlier step, 0 for the input, or an array {"half" or
+    "float": base64 of its values in row-major order}. Step "matmul" is the product of a vector and
+    a matrix, "conv" a convolution of images (height, width, channels) and "pool" the maximum or
+    sum of each of their windows; the others are elementwise, in which entry i of a shorter operand
+    is entry i modulo its length.
 
     Raises:
       LayerError: the network has an operation that is none of these, such as attention.
@@ -70,7 +70,7 @@ def steps_of(model: Layer, params: Params, state: State, example: Any) -> list[d
 
 
 def _is_same(operation: Operation) -> bool:
-    """Whether the result has the operand's numbers, in its order, or repeated along first axes."""
+    """Whether the result has the operand's values in the same order, or repeats all of them."""
     [old, *_], [new] = operation.eqn.invars, operation.eqn.outvars
     if operation.name == "broadcast_in_dim":
         shape = np.ones(new.aval.ndim, int)
@@ -83,7 +83,7 @@ def _is_same(operation: Operation) -> bool:
 
 
 def _step(operation: Operation, operands: Sequence[Any]) -> dict[str, Any] | None:
-    """What describes the step of an operation; None if there is no such step."""
+    """The entries that describe an operation as a step; None if the page cannot compute it."""
     name, options = operation.name, operation.eqn.params
     shapes = [atom.aval.shape for atom in operation.eqn.invars]
     [out] = operation.eqn.outvars

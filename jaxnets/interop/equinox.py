@@ -16,7 +16,7 @@ def from_equinox(module: Any, state: Any = None) -> Layer:
 
     `init` returns the module's own weights, whatever the key: for another seed make another module.
     Its arrays of floats are the params, by the names of their fields. An Equinox module takes one
-    example, so that the layer calls it by `vmap` over the batch, with the axis "batch" for
+    example, so the layer applies `vmap` to it over the batch, with the axis name "batch" for
     `eqx.nn.BatchNorm`, and with a key for each example if it takes one. `train` sets
     `inference` to the opposite.
 

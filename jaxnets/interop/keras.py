@@ -18,7 +18,7 @@ KINDS = {
     "moving_variance": "var", "alpha": "slope", "depthwise_kernel": "depthwise/kernel",
     "pointwise_kernel": "pointwise/kernel",
 }  # fmt: skip
-ELSEWHERE = {"depthwise_kernel": "kernel", "bias": "pointwise/bias"}  # if the layer has no such
+ELSEWHERE = {"depthwise_kernel": "kernel", "bias": "pointwise/bias"}  # if the layer lacks it
 EPSILON_TOLERANCE = 1e-5  # of the rounding to float32
 
 
@@ -36,7 +36,7 @@ def load(
     layer has no name here; those of `Bidirectional` are `forward` and `backward`, the children of
     `bidirectional`. Gates are put into our order; a GRU needs `reset_after=True`, the default. A
     file with the model's configuration is also compared with what `layer` does: Keras adds 0.001 to
-    variances by default, so that its norms are `batch_norm(epsilon=1e-3)` and
+    variances by default, so its norms correspond to `batch_norm(epsilon=1e-3)` and
     `layer_norm(epsilon=1e-3)`.
 
     Args:

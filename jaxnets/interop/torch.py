@@ -55,9 +55,9 @@ def load(
 
         load("net.pt", model, x, names=lambda module: module.replace("features.0", "conv1"))
 
-    Kernels get the axes of ours, also those of transposed and depthwise convolutions, and running
-    statistics become the state; `num_batches_tracked` is left out, and so are the prefixes of
-    `DataParallel` and `torch.compile`. The layers of a recurrent module `rnn` are `rnn/l0`,
+    Kernels are transposed to our axes, also those of transposed and depthwise convolutions, and
+    running statistics become the state; `num_batches_tracked` is left out, and so are the prefixes
+    of `DataParallel` and `torch.compile`. The layers of a recurrent module `rnn` are `rnn/l0`,
     `rnn/l1`, ..., or `rnn` itself if there is one; those of both directions are `rnn/forward` and
     `rnn/backward`, the children of `bidirectional`:
 
@@ -69,12 +69,12 @@ def load(
 
     Args:
       weights: arrays by name, as `module.state_dict()` returns, or a file of them: .safetensors, or
-        a .pt file, of which nothing is run. `read` gives what else a .pt file holds.
+        a .pt file, whose code is not run. `read` returns everything in a .pt file.
       layer: the layer to load them into.
       x: an example batch or a `jax.ShapeDtypeStruct`; only its shape and dtype matter.
-      names: the path of our layer for the name of a module.
+      names: a function from the name of a module to the path of our layer.
       flattened: the size of the image before `flatten`, for each dense layer after one:
-        {"fc1": (7, 7)}. PyTorch flattens channels first and we flatten them last, so that the rows
+        {"fc1": (7, 7)}. PyTorch flattens channels first and we flatten them last, so the rows
         of its kernel have another order. None for rows in our order, of a module that flattens
         channels last. The known models need none.
       dtype: that of the params, to which floats are cast. By default the model's, and arrays are

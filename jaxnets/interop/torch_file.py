@@ -60,10 +60,10 @@ class _Names(dict):
 
 
 def read(path: str | Path) -> dict[str, Any]:
-    """The tree in a .pt file: dicts, lists, numbers and strings, with NumPy arrays as tensors.
+    """The tree in a .pt file: dicts, lists, numbers and strings, with tensors as NumPy arrays.
 
     For files that hold more than a state_dict: `load(read("ckpt.pt")["model"], ...)`. Nothing in
-    the file is run. bfloat16 is the dtype of JAX.
+    the file is run. bfloat16 tensors get JAX's bfloat16 dtype.
 
     Raises:
       LayerError: a file that is damaged, that holds anything else, such as a whole module, or that

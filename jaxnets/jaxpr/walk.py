@@ -8,8 +8,8 @@ from typing import Any, NamedTuple
 from jax.extend.core import ClosedJaxpr, Literal
 from jax.extend.source_info_util import summarize
 
-# Calls are inlined. A loop or a branch is one operation, except that of `lax.platform_dependent`
-# ("platform_index") the chosen branch is inlined.
+# Calls are inlined. A loop or a branch is one operation, except for `lax.platform_dependent`
+# ("platform_index"), of which the chosen branch is inlined.
 CALLS = ("jit", "closed_call", "custom_jvp_call", "custom_vjp_call", "remat2", "platform_index")
 # Operations in which each entry of the result depends only on the operands' entries at its index.
 ELEMENTWISE = frozenset(

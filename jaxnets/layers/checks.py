@@ -18,7 +18,7 @@ R = TypeVar("R")
 
 
 def plain(function: Callable[P, R]) -> Callable[P, R]:
-    """A function of an array, which says so if it is called as the constructor of a layer is."""
+    """`function` of an array, with a clear error if it is called like a layer's constructor."""
     name = function.__name__
 
     @wraps(function)

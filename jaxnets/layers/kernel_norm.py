@@ -22,7 +22,7 @@ def weight_norm(layer: Layer) -> Layer:
     "Weight normalization", equation 2.
 
     Raises:
-      LayerError: a layer whose params have no kernel, as a network; wrap the layers in it.
+      LayerError: a layer whose params have no kernel, such as a network; wrap the layers in it.
     """
     check_layer("weight_norm", layer)
 
@@ -55,7 +55,7 @@ def spectral_norm(layer: Layer) -> Layer:
     adversarial networks", algorithm 1.
 
     Raises:
-      LayerError: a layer whose params have no kernel, as a network; wrap the layers in it.
+      LayerError: a layer whose params have no kernel, such as a network; wrap the layers in it.
     """
     check_layer("spectral_norm", layer)
 
@@ -98,7 +98,7 @@ def _without(tree: dict[str, Any], *names: str) -> dict[str, Any]:
 
 
 def _length(v: Array) -> Array:
-    """The norm over all axes but the last, of which the axes stay; at least a tiny number."""
+    """The norm over all axes but the last, with keepdims=True; at least a tiny number."""
     squares = jnp.square(v).sum(tuple(range(v.ndim - 1)), keepdims=True)
     return jnp.sqrt(jnp.maximum(squares, jnp.finfo(v.dtype).tiny))
 

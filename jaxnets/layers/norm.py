@@ -188,7 +188,10 @@ def local_response_norm(
     [size] = as_integers(name, error=LayerError, size=size)
     check_not_negative(name, error=LayerError, alpha=alpha, beta=beta)
     if size % 2 == 0:
-        raise LayerError(f"{name} expects an odd size, so that one channel is in the middle")
+        raise LayerError(
+            f"{name} expects an odd size, with one channel in the middle, but got {size}; pass "
+            f"size={size + 1}"
+        )
     if not k > 0:
         raise LayerError(f"{name} expects k above 0, so that 0 / 0 cannot occur, but got {k!r}")
 

@@ -18,7 +18,7 @@ from jaxnets.layers.windows import Pairs, Windows, image_of, over_windows
 from jaxnets.padded import Padded, unpad
 
 Pool = Callable[[Any], Any]
-Over = Callable[..., Any]  # over(f, x, fill=0): an implementation, at every window of x
+Over = Callable[..., Any]  # over(f, x, fill=0) applies the implementation f to all windows of x
 
 
 def max_pool(

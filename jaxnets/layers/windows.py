@@ -88,7 +88,7 @@ def _align(name: str, x: Padded, window: int, stride: int, padding: TimePadding)
         count = (lengths + sum(pairs[0]) - window) // stride + 1
         count = jnp.where(lengths > 0, jnp.maximum(count, 0), 0)
         return _Aligned(values, x.mask, pairs, count)
-    # The zeros before a row depend on its length, so that each row is shifted by its own.
+    # The number of zeros before a row depends on its length, so each row is shifted separately.
     count = -(-lengths // stride)
     before = jnp.maximum((count - 1) * stride + window - lengths, 0) // 2
     shifted_extent = (-(-extent // stride) - 1) * stride + window

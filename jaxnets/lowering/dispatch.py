@@ -1,7 +1,7 @@
 """Chooses the implementation of a convolution: the first row of a table that supports it.
 
 A new implementation is a function in a file of its own, a row here, and an example of what it is
-chosen for in `tests/lowering/test_convolution.py`. On GPU and TPU it is always XLA's. The
+chosen for in `tests/lowering/test_convolution.py`. On GPU and TPU, XLA's is always chosen. The
 thresholds are the sizes from which one implementation is faster than the next on CPU, as measured
 by `experiments.timings.convolutions`.
 """

@@ -55,7 +55,10 @@ def backward(
     carry: Any,
     totals: Any,
 ) -> tuple[Any, Any]:
-    """`step(t, block, index, carry)` from the last step, `after_block(block, carry, totals)`."""
+    """Calls `step(t, block, index, carry)` from the last step to the first.
+
+    After each block, calls `after_block(block, carry, totals)`, which returns the new totals.
+    """
 
     def block(m: Array, carry_and_totals: Any) -> Any:
         carry, totals = carry_and_totals

@@ -20,9 +20,9 @@ def lstm_classifier(
     """Stacked LSTMs, whose last states are classified: (batch, time, features) to (batch, classes).
 
     Takes arrays and padded batches. The LSTMs are named lstm1, lstm2, ..., with dropout before each
-    but the first and before the head, which returns logits; one output without a loss of classes
-    makes it a regression. Source: Hochreiter & Schmidhuber 1997; dropout between layers: Zaremba et
-    al. 2014.
+    but the first and before the head, which returns logits; for regression, use its outputs with a
+    loss such as `losses.squared_error`. Source: Hochreiter & Schmidhuber 1997; dropout between
+    layers: Zaremba et al. 2014.
 
     Args:
       classes: the number of outputs.

@@ -21,7 +21,7 @@ def fcn(
 
     Convolutions of 8, 5 and 3 values (`sizes`), each with batch norm and ReLU; the mean over time;
     and a dense layer: 264,450 parameters for 1 channel and 2 classes, and 1,024 running statistics.
-    The paper's convolutions have 512 biases more, which the batch norm after them removes. Series
+    The paper's convolutions also have 512 biases, which the batch norm after them cancels. Series
     may have any length and number of channels. The class activation map along time is
     `inspect.class_activation(..., path="relu3")`.
     """

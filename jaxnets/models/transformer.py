@@ -77,7 +77,7 @@ def gpt(
     The logits at step t are of the token at step t + 1. With a `cache`, the model takes the next
     steps of a sequence; see `generate`. `gpt(50257, 1024, features=768, heads=12, blocks=12,
     epsilon=1e-5)` is the smallest GPT-2 (Radford et al. 2019), whose weights `interop.torch.load`
-    takes, but its head has a kernel of its own.
+    takes, except that the head's kernel is not tied to the embedding.
 
     Args:
       vocabulary: the number of tokens.

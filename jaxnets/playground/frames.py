@@ -14,12 +14,12 @@ def event(kind: str, message: dict[str, Any]) -> bytes:
 
 
 def encode(seen: dict[str, Any], depth: int, outputs: int) -> dict[str, Any]:
-    """What `look` returned, for JSON.
+    """The result of `look` in JSON types.
 
-    Maps are bytes in base 64: of "units" those of the features and of `depth` hidden layers, of
-    "outputs" so many. `scores` are lists by seed: the losses of the training and the test part, and
-    the accuracies; None for a number that is not finite. `layers` are the parameters of the network
-    on view.
+    Maps are base64 strings: "units" has those of the features and of `depth` hidden layers,
+    "outputs" those of the first `outputs` outputs. `scores` are lists by seed: the losses on the
+    training and the test part, then the accuracies; None for a number that is not finite. `layers`
+    are the parameters of the network on view.
     """
     params, shown = seen["params"], {"units": depth + 1, "outputs": outputs}
     hidden = params["hidden"]["fc"] if depth else {}

@@ -46,12 +46,12 @@ def only(used):  # the other units are 0
 
 
 def listing(options: Options, steps: int, outputs: int = 1) -> str:
-    """A program that ends with the `train_state` of the page after so many steps, or with all.
+    """A program that trains to the page's `train_state`, or to those of all its seeds.
 
     Args:
       options: the settings.
-      steps: so many.
-      outputs: of the network: 1, or the number of classes.
+      steps: the number of training steps.
+      outputs: the network's number of outputs: 1, or the number of classes.
     """
     parts = (_data(options, outputs), KERNEL, _model(options, outputs))
     return HEAD + "".join(parts) + _fit(options, steps, outputs)

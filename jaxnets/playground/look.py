@@ -85,7 +85,7 @@ def _values(hparams: Any, outputs: Array) -> Array:
 
 
 def _first(hparams: Any) -> Array:
-    """The first of the values that is shown: of two classes, the second."""
+    """The column of `_values` to show: 1 for two classes, the probability of class 1; else 0."""
     return jnp.where(hparams["regression"] | (hparams["outputs"].sum() > 1), 0, 1)
 
 

@@ -162,7 +162,7 @@ def stacked(params: Params) -> Params:
 
 
 def skippable(used: Array, layer: Layer) -> Layer:
-    """The layer, or what returns its input if `used`, which may be traced, is false."""
+    """The layer, or the identity if `used`, which may be traced, is false."""
 
     def apply(
         params: Params, state: State, x: Array, *, key: Key | None = None, train: bool = False
@@ -192,7 +192,7 @@ def make_step(structure: Structure, hparams: dict[str, Any], depth: int | None =
 
 
 def by_layer(optimizer: optax.GradientTransformation) -> optax.GradientTransformationExtraArgs:
-    """The optimizer of stacked parameters that treats those of each layer as arrays."""
+    """The optimizer, applied to each layer's arrays separately instead of to the stacked ones."""
     inner = optax.with_extra_args_support(optimizer)
 
     def update(updates: Any, state: Any, params: Any = None, **extra: Any) -> Any:

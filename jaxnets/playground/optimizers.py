@@ -18,8 +18,7 @@ OPTIMIZERS: dict[str, tuple[str, dict[str, float]]] = {
 }
 OPTIMIZERS |= {"noisy_sgd": ("noisy_sgd", {"key": 0}), "sm3": ("sm3", {"momentum": 0.9})}
 
-# Those that treat the entries of an array alike and apart from each other, so that the arrays of
-# all layers may be one.
+# The elementwise ones, which can update the stacked arrays of all layers as single arrays.
 ELEMENTWISE = {
     *("sgd", "momentum", "adabelief", "adadelta", "adagrad", "adam", "adamax", "adamaxw", "adamw"),
     *("adan", "amsgrad", "lion", "nadam", "nadamw", "optimistic_adam_v2"),

@@ -79,8 +79,8 @@ class Structure(NamedTuple):
 class Options:
     """The settings of the page; noise, share (percent) and sizes are those of its sliders.
 
-    The last three are for own data: the name of the table, the column to predict, and the two
-    columns that are the plane; without these, it is that of principal components.
+    The last three are for the user's own table: its name, the column to predict, and the two
+    columns that are the axes of the plane; without them, the axes are principal components.
     """
 
     task: str = "classification"
@@ -136,14 +136,14 @@ def change(options: Options, changes: Any) -> Options:
     names = {field.name for field in fields(Options)}
     if unknown := changes.keys() - names:
         raise OptionsError(
-            f"expected settings out of {', '.join(sorted(names))}, but got "
+            f"expected settings from {', '.join(sorted(names))}, but got "
             f"{_short(sorted(map(str, unknown))[0])}; leave it out"
         )
     options = replace(options, **{name: _value(name, value) for name, value in changes.items()})
     if options.data not in DATA[options.task]:
         if "data" in changes:
             raise OptionsError(
-                f"{options.task} expects data out of {', '.join(DATA[options.task])}, but got "
+                f"{options.task} expects data from {', '.join(DATA[options.task])}, but got "
                 f"{_short(options.data)}; choose one of them"
             )
         options = replace(options, data=DATA[options.task][0])
@@ -151,10 +151,10 @@ def change(options: Options, changes: Any) -> Options:
     if not set(options.features) <= set(names):
         if "features" in changes:
             raise OptionsError(
-                f"{options.data} expects features out of {', '.join(names)}, but got "
+                f"{options.data} expects features from {', '.join(names)}, but got "
                 f"{_short(', '.join(options.features))}; choose one of them"
             )
-        # Another kind of data: all components of digits, or what is the plane.
+        # The data set has other features: use all components for digits, else the two axes.
         options = replace(options, features=names if options.data in DIGITS else names[:2])
     return options
 

@@ -63,9 +63,9 @@ def own(
 ) -> Own:
     """At most 500 rows of a table as points, by `jaxnets.data.from_table`.
 
-    Columns that it refuses are left out. Everything is scaled to a standard deviation of 2 over the
-    rows for training, in a regression the target to 1/2; then normal noise is added to the inputs,
-    at most as large. A missing number is the mean.
+    Columns that it refuses are left out. Over the training rows, the inputs are scaled to a
+    standard deviation of 2, and the target of a regression to 1/2; then normal noise with a
+    standard deviation of 4 * noise is added to the inputs. A missing number becomes the mean.
 
     Args:
       path: of the table.

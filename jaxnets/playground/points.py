@@ -69,8 +69,8 @@ def _own_points(options: Options, tables: Mapping[str, Table]) -> Points:
     table = tables.get(options.table)
     if table is None:
         raise OptionsError(
-            "own data expect a table, but the server has received none of this name since it "
-            "started; choose its file again"
+            "the playground expects a table, but has received none of this name since it started; "
+            "choose its file again"
         )
     with table.errors():
         x, y, count, classes = own(
@@ -115,10 +115,10 @@ def digits(
 ) -> tuple[np.ndarray, np.ndarray]:
     """Eight principal components of 500 images of some digits of MNIST, and which digit each is.
 
-    Normal noise is added to the components, at most as large as they are.
+    Normal noise with a standard deviation of 4 * noise is added to the components.
 
     Returns:
-      float32 (500, 8), and int32 (500,), the place of the digit among the classes.
+      float32 (500, 8), and int32 (500,), the index of the digit in `classes`.
     """
     split, rng = training_images(), np.random.default_rng(seed)
     rows = rng.permutation(np.flatnonzero(np.isin(split.y, classes)))[:POINTS]
@@ -141,7 +141,7 @@ def plane(noise: float, seed: int) -> tuple[np.ndarray, np.ndarray]:
 
 
 def hills(noise: float, seed: int) -> tuple[np.ndarray, np.ndarray]:
-    """Three hills and three valleys: cones of radius 2 in two rows; the steepest counts."""
+    """Three hills and three valleys: cones of radius 2, in two rows, which do not overlap."""
     x, moved = _uniform(noise, seed)
     centres = np.array([(-4, 2.5), (0, 2.5), (4, 2.5), (-4, -2.5), (0, -2.5), (4, -2.5)])
     heights = np.array([1, -1, 1, -1, 1, -1])

@@ -1,4 +1,4 @@
-"""The compiled programs of a structure: ahead of time, so that no other input can compile anew."""
+"""Programs compiled ahead of time for each structure, so that no other setting recompiles them."""
 
 import threading
 from concurrent.futures import ThreadPoolExecutor
@@ -87,10 +87,10 @@ def _init(structure: Structure, seeds: Array, hparams: Any) -> TrainState:
 
 
 def order(key: Key, epoch: Array, count: Array) -> Array:
-    """The order of an epoch, as of `fit` with `count` points: int32 (POINTS,), `count` valid.
+    """The order of an epoch, the same as that of `fit` on `count` points: int32 (POINTS,).
 
-    `jax.random.permutation` sorts by random bits; bits of the largest value go to the end, so that
-    the number of points can be traced.
+    The first `count` entries are valid. `jax.random.permutation` sorts by random bits; the other
+    rows get the largest bits and sort to the end, so that the number of points can be traced.
     """
     _, subkey = jax.random.split(stream(key, "order", epoch))
     rows = jnp.arange(POINTS, dtype=jnp.int32)

@@ -144,7 +144,7 @@ class Handler(BaseHTTPRequestHandler):
             name = secrets.token_urlsafe(8)
             with self.server.lock:
                 if len(self.server.sessions) >= TABS:
-                    return self._refuse(503, f"{TABS} tabs are open, the most; close one")
+                    return self._refuse(503, f"{TABS} tabs are open, which is the limit; close one")
                 session = self.server.sessions[name] = Session(options, self.server.tables)
         except ValueError as error:
             return self._refuse(400, str(error))

@@ -45,7 +45,7 @@ class Table(NamedTuple):
             yield
         except DataError as error:
             message = str(error).replace(printable(self.path), self.name)
-            raise OptionsError(message.replace("from_table", "own data", 1)) from None
+            raise OptionsError(message.replace("from_table", "the playground", 1)) from None
 
 
 class Tables(Mapping[str, Table]):
@@ -86,7 +86,7 @@ class Tables(Mapping[str, Table]):
         except OSError as error:
             reason = error.strerror or error
             raise OptionsError(
-                f"own data cannot read {printable(path)}: {printable(reason)}; choose another"
+                f"the playground cannot read {printable(path)}: {printable(reason)}; choose another"
             ) from None
         return self.add(path.name, content)
 
@@ -100,13 +100,13 @@ class Tables(Mapping[str, Table]):
         suffix = Path(name).suffix.lower()
         if suffix not in SUFFIXES or len(name) > NAME or not name.isprintable():
             raise OptionsError(
-                f"own data expect a file that ends in {', '.join(SUFFIXES)}, with a name of at "
-                f"most {NAME} characters, but got {shown}; save it as CSV"
+                f"the playground expects a file that ends in {', '.join(SUFFIXES)}, with a name of "
+                f"at most {NAME} characters, but got {shown}; save it as CSV"
             )
         if len(content) > BYTES:
             raise OptionsError(
-                f"own data expect a file of at most {BYTES} bytes, but {shown} has more; save a "
-                "part of its rows"
+                f"the playground expects a file of at most {BYTES} bytes, but {shown} has more; "
+                "save a part of its rows"
             )
         self.added += 1
         path = self.path / f"{self.added}{suffix}"  # no path of a request
@@ -129,19 +129,19 @@ class Tables(Mapping[str, Table]):
 def _read(name: str, path: Path) -> Table:
     table = Table(name, path, {}, (), ())
     with table.errors():
-        columns = read_table("own data", path)
+        columns = read_table("the playground", path)
         names = [*columns.columns]
         if not 2 <= len(names) <= COLUMNS or max(map(len, names)) > NAME:
             raise DataError(
-                f"own data expect 2 to {COLUMNS} columns with names of at most {NAME} characters, "
-                f"but {name} has {len(names)}; leave some out"
+                f"the playground expects 2 to {COLUMNS} columns with names of at most {NAME} "
+                f"characters, but {name} has {len(names)}; leave some out"
             )
         kinds = usable(columns)
         tasks = {name: usual_task(*kind) for name, kind in kinds.items()}
         if len(kinds) < 2:
             raise DataError(
-                f"own data expect two columns of numbers, categories or true and false, but {name} "
-                f"has {len(kinds)}; dates, identifiers and constant columns do not count"
+                "the playground expects two columns of numbers, categories or true and false, but "
+                f"{name} has {len(kinds)}; dates, identifiers and constant columns do not count"
             )
     numbers = tuple(name for name, (kind, _) in kinds.items() if kind != "category")
     return Table(name, path, tasks, numbers, tuple(n for n in names if n not in kinds))

@@ -14,9 +14,10 @@ Record = Mapping[str, Any]  # a line of metrics.jsonl: the fields of `training.P
 def of_chunks(log: Sequence[Record], name: str) -> tuple[np.ndarray, np.ndarray]:
     """The steps (points,) and a training metric over the steps since the previous point.
 
-    The log has means since the start of a period, which are smooth and late. A loss or an accuracy
-    of the steps between two reports is the difference of their sums, if all steps count the same.
-    Other metrics may not be means, so only their values at the end of the periods are used.
+    The log has means since the start of a period, which are smoothed and lag behind. The loss or
+    accuracy of the steps between two reports is the difference of their sums, if all steps count
+    the same. Other metrics may not be means, so only their values at the end of the periods are
+    used.
     """
     ends = [bool(r["validation"]) for r in log]
     ends = ends if any(ends) else [bool(r["epoch_done"]) for r in log]

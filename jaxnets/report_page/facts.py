@@ -127,7 +127,7 @@ def text(name: str, value: Any) -> str:
 
 
 def _percent(*names: str) -> str:
-    """The name that makes a value a percentage, or the last one."""
+    """The first name that marks a value as a percentage, or else the last name."""
     return next((name for name in names if str(name).endswith(PERCENT)), names[-1])
 
 

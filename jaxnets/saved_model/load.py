@@ -29,8 +29,8 @@ def load_model(path: str | Path, model: Layer | None = None) -> LoadedModel:
     """The model in a file of `save_model`, ready to predict.
 
     Without `model`, predictions run the file's program, which is compiled when it is first used.
-    If this JAX refuses the program, for example since it is too old, a model of `jaxnets.models` is
-    built again from the name and arguments in the file, with a `ModelFileWarning`; for any other
+    If this JAX refuses the program, for example because it is too old, a model of `jaxnets.models`
+    is built again from the name and arguments in the file, with a `ModelFileWarning`; for any other
     model `predict` raises an error, while `params` and the other attributes can be used.
 
     The SHA-256 of the file is verified first, nothing is unpacked, and nothing in it is run as
@@ -179,7 +179,7 @@ def _rebuilt(refused: str, content: Content, tree: dict[str, Any]) -> Layer:
 
 
 def _integers(value: Any) -> list[int]:
-    """The integers in a JSON value; one that is larger than the file describes no model of it."""
+    """All integers in a JSON value; a size above the bytes of the arrays cannot be right."""
     if isinstance(value, dict | list):
         parts = value.values() if isinstance(value, dict) else value
         return [number for part in parts for number in _integers(part)]

@@ -42,8 +42,8 @@ class Pixels:
       size: the height and width that the model expects; 8-bit images of another size are resized
         by Pillow's bilinear filter, others are refused. None takes any size.
       scale: a factor, or one per channel.
-      shift: is added after scaling, alike.
-      dtype: of the result; an integer dtype is rounded to, and limited to its range.
+      shift: added after scaling; a number, or one per channel.
+      dtype: of the result; for an integer dtype, values are rounded and clipped to its range.
     """
 
     size: tuple[int, int] | None = None

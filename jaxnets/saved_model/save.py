@@ -41,7 +41,7 @@ def save_model(
     params and state by name; the forward pass with `train=False` as StableHLO, for any number of
     rows, on CPU, CUDA and TPU; and JSON. For a model made by one call of a function of `models`, it
     also has that call. JAX can read a program for six months after it was written; after that, the
-    model is built again from its call, or with `load_model(path, model=...)`, which both need
+    model is built again from its call, or with `load_model(path, model=...)`, both of which need
     nothing but the arrays and JSON. The format of these is "jaxnets model 1", and later versions of
     jaxnets that have another one still read it.
 
@@ -98,7 +98,7 @@ def _params_and_state(train_state: Any) -> tuple[Any, Any]:
 
 
 def _check_dtypes(params: Any, state: Any) -> None:
-    """Refuse what is no array, or would be computed with in another dtype than it is saved in."""
+    """Refuse leaves that are not arrays, or whose dtype JAX would not keep in computations."""
     arrays = flatten_names({"params": params, "state": state})
     for path, array in arrays.items():
         dtype = getattr(array, "dtype", None)

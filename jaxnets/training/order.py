@@ -25,7 +25,7 @@ def permutation(key: Key, n: int) -> Array:
 
 
 def permuted(key: Key, index: Array, n: int) -> Array:
-    """What is at these places of the order of 0 .. n - 1, uint32 like the places."""
+    """The entries at these positions of a random order of 0 .. n - 1, uint32 as `index` is."""
     a = math.isqrt(n - 1) + 1
     b = -(-n // a)
     round_keys = jax.random.bits(key, (ROUNDS,), jnp.uint32)

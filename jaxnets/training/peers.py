@@ -40,7 +40,7 @@ def check_agreement(where: str, mesh: Mesh | None, settings: dict[str, Any]) -> 
 
 @contextmanager
 def as_peer_lost(mesh: Mesh | None, step: Callable[[], int] = lambda: 0) -> Iterator[None]:
-    """Raise `PeerLost` for an error of the runtime because another process ended.
+    """Convert a runtime error that is due to the end of another process to `PeerLost`.
 
     `step` returns the last step that this process knows to be complete.
     """
@@ -56,7 +56,7 @@ def as_peer_lost(mesh: Mesh | None, step: Callable[[], int] = lambda: 0) -> Iter
 
 @contextmanager
 def exit_if_stalled(seconds: float | None) -> Iterator[Callable[[], None]]:
-    """End the process with status `STALLED` when the yielded function is not called for so long.
+    """End the process with status `STALLED` if the yielded function is not called for `seconds`.
 
     No runtime detects a process that hangs; the others wait for it forever.
     """

@@ -47,7 +47,7 @@ def place_state(where: str, plan: ShardingPlan | None, train_state: Any) -> Any:
 
 
 def check_plan(where: str, plan: Any, members: int = 1) -> None:
-    """Refuse what is no plan, and a number of models that its axis "members" does not divide."""
+    """Refuse anything but a plan, and a number of models that "members" does not divide."""
     if not isinstance(plan, ShardingPlan):
         raise RunError(
             f"{where} expects sharding=ShardingPlan(...), but got {plan!r}; write "

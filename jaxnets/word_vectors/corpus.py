@@ -23,8 +23,8 @@ def corpus_blocks(
 
     Args:
       vocabulary: gives each word its index.
-      sentences: texts, such that no context reaches from one into the next.
-      window: the most words between a word and its context, as in `word2vec`.
+      sentences: texts; a context never extends from one into the next.
+      window: the greatest distance between a word and the words of its context, as in `word2vec`.
       size: words per block.
 
     Returns:

@@ -102,7 +102,10 @@ class FastText(Word2Vec):
         return TrainState(jnp.int32(0), params, {}, (), stream(key, "train"))
 
     def input_table(self, table: Array, words: Array) -> tuple[Array, Array]:
-        """The means of the rows of a block's words, each where the word is first, and its place."""
+        """A table of the words' vectors, the means of their rows, and each word's row in it.
+
+        The vector of a word is at its first index in the block.
+        """
         first, n = self.first(words)
         totals = self.each_row(
             *(words, n, jnp.zeros((len(words), self.features))),
@@ -123,7 +126,7 @@ class FastText(Word2Vec):
         )
 
     def first(self, words: Array) -> tuple[Array, Array]:
-        """Where each word of a block is first, and its number of rows there, 0 elsewhere."""
+        """The index where each word first occurs, and there its number of rows, 0 elsewhere."""
         places = jnp.arange(len(words))
         first = jnp.full(len(self.kept), len(words)).at[words].min(places)[words]
         return first, jnp.where(first == places, jnp.asarray(np.diff(self.starts))[words], 0)

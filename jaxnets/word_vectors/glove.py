@@ -33,7 +33,7 @@ def cooccurrences(
 
     Args:
       vocabulary: gives each word its index.
-      sentences: texts, such that no context reaches from one into the next.
+      sentences: texts; a context never extends from one into the next.
       window: the greatest distance of two words.
 
     Returns:

@@ -26,14 +26,17 @@ def _(primals: tuple[Array], tangents: tuple[Array]) -> tuple[Array, Array]:
 
 
 def skip_gram(inputs: Array, outputs: Array, near: Array, differs: Array, negative: int) -> Array:
-    """The sum over pairs of -log s(v_o . v_i) - k E[log s(-v_n . v_i)]; equation 4 of 2013b.
+    """The sum over pairs of -log s(v_o . v_i) - k E[log s(-v_n . v_i)], with s the sigmoid.
+
+    Source: Mikolov et al. 2013, "Distributed representations of words and phrases and their
+    compositionality", equation 4.
 
     Args:
       inputs: vectors of the centers.
       outputs: vectors of the words that can be near them, and then of the drawn words.
       near: 1 where a word is in the context of a center, (centers, words), else 0.
       differs: whether a drawn word is another one than the center, (centers, drawn).
-      negative: k, random words per pair; the drawn words have weights whose sum is that.
+      negative: k, random words per pair; each drawn word has the weight k / (number drawn).
     """
     negatives = near.sum(1, keepdims=True) * differs * (negative / differs.shape[1])
     sign = np.repeat([1, -1], [near.shape[1], differs.shape[1]]).astype(np.float32)

@@ -48,7 +48,10 @@ class WordVectors:
                 f"{vectors.shape}"
             )
         if len(self.index) < len(self.words):
-            raise DataError("WordVectors expects each word once, but got one twice; drop it")
+            repeated = next(w for row, w in enumerate(self.words) if self.index[w] != row)
+            raise DataError(
+                f"WordVectors expects each word once, but got {repeated!r} twice; drop one"
+            )
         object.__setattr__(self, "vectors", vectors)
 
     @cached_property

@@ -44,10 +44,10 @@ class Word2Vec:
       model: "skip-gram" predicts each word of the context from the word, "cbow" the word from the
         mean of its context.
       features: the length of a vector.
-      window: the most words between a word and its context.
+      window: the greatest distance between a word and the words of its context.
       negative: random words per pair of word and context.
       drawn: random words per part of a block, which its pairs share.
-      kept: the probability to keep a word of each index, float32 (vocabulary,).
+      kept: the probability of keeping a word, for each index, float32 (vocabulary,).
       share: the expected share of the corpus that is kept.
       cumulative: the cumulative distribution of random words, float32 (vocabulary,).
       learning_rate: of gradient descent; a number, or a function of the step such as a schedule.
@@ -147,9 +147,9 @@ class Word2Vec:
         return words, sentences, (border <= positions) & (positions < n - border)
 
     def capacity(self, n: int) -> int:
-        """The number of words kept of n, at most: six standard deviations above the expected one.
+        """The most words that are kept of n: six standard deviations above the expected number.
 
-        In a block with more, the last ones are left out. It is a multiple of a part's words.
+        Any further words of a block are left out. It is a multiple of a part's words.
         """
         deviation = math.sqrt(n * self.share * (1 - self.share))
         return PART * math.ceil(min(n, n * self.share + 6 * deviation) / PART)
@@ -203,7 +203,7 @@ def word2vec(
         not occur, such as padding, is left out everywhere.
       features: the length of a vector.
       model: "skip-gram" or "cbow".
-      window: the most words between a word and its context.
+      window: the greatest distance between a word and the words of its context.
       negative: random words per pair.
       sample: leave out occurrences of words that are more frequent than this share; 0 keeps all.
       drawn: random words per 32 words, shared by their pairs; weights keep the expectation.

@@ -104,10 +104,10 @@ def test_other_files_are_not_served(server, path):
         ({"batch": 1.5}, "batch expects a whole number"),
         ({"rate": "1"}, "rate expects a number from 0.0 to 10.0"),
         ({"data": "__class__"}, "data expects one of circle"),
-        ({"task": "regression", "data": "xor"}, "regression expects data out of plane, hills"),
+        ({"task": "regression", "data": "xor"}, "regression expects data from plane, hills"),
         ({"features": []}, "features expects at least one"),
         ({"optimizer": "GradientTransformation"}, "optimizer expects one of"),
-        ({"\x1b[2J": 1}, "expected settings out of"),
+        ({"\x1b[2J": 1}, "expected settings from"),
         ([], "expected settings by name"),
     ],
 )

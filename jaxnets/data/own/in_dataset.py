@@ -66,12 +66,13 @@ def from_dataset(
     seed: int = 0,
     workers: int = 2,
 ) -> Dataset:
-    """A data set of the rows of a dataset of Hugging Face, PyTorch, or any with rows by number.
+    """A data set from a map-style dataset: of Hugging Face, PyTorch, or any with `__getitem__`.
 
     The dataset is used as it is: an object with `__len__` and `__getitem__`, whose rows are dicts,
-    or tuples (x, y). Both splits are `Stream`s, which read its rows during training. Pictures of
-    Pillow, or encoded, become pixels as by `PictureReader`, which is `dataset.preprocess`; a tensor
-    of PyTorch (channels, height, width) with 1 or 3 channels becomes (height, width, channels).
+    or tuples (x, y). Both splits are `Stream`s, which read its rows during training. Pictures, as
+    Pillow's images or encoded bytes, are converted to pixels by a `PictureReader`, which is
+    `dataset.preprocess`; a PyTorch tensor (channels, height, width) with 1 or 3 channels becomes
+    (height, width, channels).
 
         cifar = data.from_dataset(datasets.load_dataset("cifar10", split="train"), x="img")
 
@@ -92,7 +93,7 @@ def from_dataset(
       of all labels; the inputs are not read in advance.
 
     Raises:
-      DataError: the dataset has no rows by number, or rows of another form, or cannot be split.
+      DataError: the dataset cannot be indexed by row, has rows of another form, or cannot be split.
     """
     where, is_share = "from_dataset", isinstance(test, float | int)
     parts = [_rows(where, each, x, y) for each in ([dataset] if is_share else [dataset, test])]

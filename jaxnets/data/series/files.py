@@ -15,7 +15,7 @@ from jaxnets.files import regular_file
 from jaxnets.messages import printable
 
 LIMIT = 2**29  # bytes of text; a small malicious .gz can unpack to far more
-MOST_UNPACKED = 100  # times a .gz may unpack to: text of numbers unpacks to 3 times
+MOST_UNPACKED = 100  # times its size that a .gz may unpack to; text of numbers unpacks to 3 times
 CHUNK = 2**20  # bytes
 PARSERS = {".ts": ts.parse, ".arff": arff.parse}
 CURE = "correct the file, or download it again"

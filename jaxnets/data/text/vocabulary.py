@@ -69,7 +69,7 @@ class Vocabulary:
         return {token: i for i, token in enumerate(self.tokens, start=_SPECIAL)}
 
     def indices(self, texts: Iterable[str]) -> Iterator[list[int]]:
-        """The indices of each text's tokens, as lists of their lengths."""
+        """The indices of each text's tokens: one list per text, of the text's own length."""
         for tokens in _tokenize(self.tokenizer, texts):
             yield [self.index.get(token, UNKNOWN) for token in tokens]
 

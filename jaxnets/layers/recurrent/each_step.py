@@ -1,4 +1,4 @@
-"""`each_step`: what works on one step, at every step of a sequence."""
+"""`each_step`: applies a layer or function of a single step to every step of a sequence."""
 
 import math
 from typing import Any

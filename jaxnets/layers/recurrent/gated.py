@@ -58,7 +58,7 @@ def lstm(
         c_t = sigmoid(f) * c_{t-1} + sigmoid(i) * tanh(g),  h_t = sigmoid(o) * tanh(c_t)
 
     From (batch, time, features) to (batch, time, units), for an array or a padded batch, whose
-    outputs are 0 in the padding. It starts from zeros. Given `((h, c), x)` instead of `x`, it
+    outputs are 0 in the padding. The carry starts as zeros. Given `((h, c), x)` instead of `x`, it
     starts from that carry, and returns `((h, c), y)` with the carry after each row's last valid
     step: a sequence may come in parts, and `jax.lax.stop_gradient` of the carry between them is
     truncated backpropagation through time.
@@ -66,9 +66,10 @@ def lstm(
     Params: `kernel` (features, 4 * units) and `recurrent_kernel` (units, 4 * units), with the gates
     i, f, g, o side by side, and `bias` (4 * units,). Keras has the same arrays. PyTorch has
     transposed kernels, and two biases that are added up; Flax has one kernel per gate: see
-    `jaxnets.interop`. Computes in the kernel's dtype, but in float32 if that has 16 bits; the carry
-    keeps it. Source: Hochreiter & Schmidhuber 1997; Gers et al. 2000; the forget gate's bias is 1:
-    Jozefowicz et al. 2015; orthogonal kernels: Saxe et al. 2014.
+    `jaxnets.interop`. Computes in the kernel's dtype, or in float32 if that has 16 bits; the carry
+    has the dtype of the computation, the outputs that of the kernel. Source: Hochreiter &
+    Schmidhuber 1997; Gers et al. 2000; the forget gate's bias is 1: Jozefowicz et al. 2015;
+    orthogonal kernels: Saxe et al. 2014.
 
     Args:
       units: the number of units, the size of h and c.

@@ -65,7 +65,7 @@ def max_over_time(x: Any) -> Array:
 
 
 def lowest(dtype: Any) -> Any:
-    """The value of this dtype that is never the larger of two."""
+    """The smallest value of this dtype, -inf for floats: the identity of a maximum."""
     if jnp.issubdtype(dtype, jnp.bool_):
         return False
     return -jnp.inf if jnp.issubdtype(dtype, jnp.inexact) else jnp.iinfo(dtype).min

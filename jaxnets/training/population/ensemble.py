@@ -25,7 +25,7 @@ def average(probabilities: np.ndarray) -> np.ndarray:
 def _check(probabilities: np.ndarray) -> np.ndarray:
     if np.ndim(probabilities) != 3 or 0 in np.shape(probabilities):
         raise ValueError(
-            "an ensemble expects probabilities (members, n, classes), none of them 0, but got the "
+            "an ensemble expects probabilities (members, n, classes), no axis empty, but got the "
             f"shape {np.shape(probabilities)}; predict_proba_population returns them"
         )
     diverged = np.flatnonzero(np.isnan(probabilities).any((1, 2))).tolist()

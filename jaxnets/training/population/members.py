@@ -1,4 +1,4 @@
-"""The members of a population: their number, and those at some places."""
+"""Counts the members of a population, and takes some of them by index."""
 
 from typing import Any
 

@@ -20,7 +20,7 @@ def numbered(study: Any) -> Iterator[tuple[int, Any]]:
 
 
 def holders(study: Any, trials: int) -> dict[int, Any]:
-    """Per number, the first trial that was not lost; one that is lost failed without diverging."""
+    """By number, the first trial that was not lost; a lost trial failed without diverging."""
     first: dict[int, Any] = {}
     for number, trial in numbered(study):
         lost = trial.state.name == "FAIL" and DIVERGED not in trial.user_attrs

@@ -19,11 +19,11 @@ class SettingsSampler(BaseSampler):
         self.settings = settings
 
     def infer_relative_search_space(self, study: Study, trial: FrozenTrial) -> dict:
-        """None: every value is sampled by itself."""
+        """Empty, so that every value is sampled independently."""
         return {}
 
     def sample_relative(self, study: Study, trial: FrozenTrial, search_space: dict) -> dict:
-        """None: every value is sampled by itself."""
+        """Empty, so that every value is sampled independently."""
         return {}
 
     def sample_independent(

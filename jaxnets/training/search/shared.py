@@ -51,8 +51,8 @@ def search(
       name: the name of the study in the storage.
       max_parallel: the maximum number of trials per program; they must fit into the memory.
       sampler: an Optuna sampler; by default the settings of `random_search` with the same key.
-      pruner: an Optuna pruner, which ends trials early by their scores; by default none ends.
-      stale_seconds: a process that has sent no heartbeat for so long counts as dead.
+      pruner: an Optuna pruner, which ends trials early by their scores; by default, it ends none.
+      stale_seconds: a process that has sent no heartbeat for this many seconds counts as dead.
       report: called with the `Progress` of each population.
 
     Raises:

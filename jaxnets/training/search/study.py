@@ -25,7 +25,7 @@ class SharedStudy:
       study: an Optuna study.
       results: the results, without trials.
       trials: the number of trials.
-      stale_seconds: another process that has sent no heartbeat for so long counts as dead.
+      stale_seconds: another process without a heartbeat for this many seconds counts as dead.
     """
 
     def __init__(self, study: Any, results: Results, trials: int, stale_seconds: float):
