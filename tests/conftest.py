@@ -79,6 +79,7 @@ def pytest_collection_modifyitems(config, items):
 
 def pytest_collection_finish():
     gc.freeze()  # what is imported stays, and need not be looked through in each collection
+    gc.set_threshold(20_000)  # tracing allocates much, and little of it in cycles
 
 
 def pytest_runtest_logreport(report):

@@ -17,8 +17,8 @@ OPTIMIZERS = {
     "momo": optax.contrib.momo(),
     "backtracking": optax.chain(optax.sgd(1.0), optax.scale_by_backtracking_linesearch(10)),
     "polyak_sgd": optax.polyak_sgd(max_learning_rate=0.5),
-    "reduce_on_plateau": optax.chain(
-        optax.sgd(0.1), optax.contrib.reduce_on_plateau(patience=1, rtol=0.3, factor=0.25)
+    "reduce_on_plateau": optax.chain(  # which it does after three steps
+        optax.sgd(0.5), optax.contrib.reduce_on_plateau(patience=1, rtol=0.2, factor=0.25)
     ),
 }
 
