@@ -51,7 +51,8 @@ def test_both_methods_are_compared_seed_by_seed_on_the_same_images(found):
 
 def test_each_seed_pretrains_a_network_of_its_own(monkeypatch):
     monkeypatch.setattr(finetune_training, "STAGES", {"stage1": 4})
-    split = Split(np.random.default_rng(0).integers(0, 256, (40, 28, 28, 1), np.uint8), np.arange(40) % 10)
+    x = np.random.default_rng(0).integers(0, 256, (40, 28, 28, 1), np.uint8)
+    split = Split(x, np.arange(40) % 10)
     trained = finetune_training.pretrain(Config(), split, [0, 1]).params["head"]["bias"]
     assert (np.abs(trained) > 1e-5).any(1).all()  # they start at 0
     assert not np.array_equal(*trained)
