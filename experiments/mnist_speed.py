@@ -19,7 +19,7 @@ whole processes, one seed of each recipe with its evaluations, without compiled 
 ("cold") and with them.
 
 On two cores of an AMD EPYC (205 GFLOP/s in float32), an epoch of `SMALL` takes 5 to 6 s, and of
-`WIDE` 13 s; `--targets 0.99` takes 14 minutes, and `--targets 0.99 --choose --seeds 3` takes 8
+`WIDE` 13 s; `--targets 0.99 --processes 3` takes 14 minutes, `--targets 0.99 --choose --seeds 3` 8
 (`experiments/results/mnist_speed.json` and `mnist_speed_choice.json`). The other targets were not
 measured on a CPU: they train for longer, and are meant for a GPU.
 

@@ -3,8 +3,7 @@
 `torch.load`, `keras.load` and `flax.load` load weights by name. A single error lists everything
 that does not fit: names, shapes, dtypes, a dense kernel after `flatten` whose rows have another
 order, an epsilon that differs from the file's. Files of weights do not record the following;
-compare a few outputs with those
-of the library that trained them:
+compare a few outputs with those of the library that trained them:
 
 | pitfall | what goes wrong | remedy |
 |---|---|---|

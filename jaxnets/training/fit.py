@@ -37,7 +37,7 @@ class FitResult(NamedTuple):
       history: the last report of each period, including an unfinished one; a period is an epoch
         unless `evaluate_every` says otherwise.
       best_epoch: with `patience`, the epoch of the smallest validation loss, from 1; else None.
-      compile_seconds: time to initialize, trace and compile.
+      compile_seconds: time to initialize or restore, trace and compile.
       train_seconds: time spent in the steps.
       samples_per_second: training examples per second, over the whole run.
     """

@@ -8,12 +8,14 @@ import jax.numpy as jnp
 import loops
 import numpy as np
 import pytest
+from compilations import compiled
 from helpers import assert_close, assert_same, examples, normal
 from hypothesis import given
 from hypothesis import strategies as st
 
 from jaxnets import lowering
 from jaxnets.lowering import dispatch
+from jaxnets.lowering.convolution import conv
 
 NONE = ((0, 0), (0, 0))
 
@@ -45,6 +47,15 @@ def problems(draw):
     x = normal(draw(st.integers(1, 2)), *space, groups * inputs)
     kernel = normal(*size, inputs, features, seed=1)
     return Problem(x, kernel, strides, padding, dilation, groups)
+
+
+@pytest.mark.parametrize("groups", [1, 4], ids=["patches", "taps"])
+def test_an_eager_convolution_is_one_program(groups):
+    x, kernel = normal(3, 11, 7, 4), normal(2, 3, 4 // groups, 4, seed=1)  # shapes of this test
+    compiled.clear()
+    conv(x, kernel, (1, 1), NONE, (1, 1), groups)
+    compiled_here = [name for name in compiled if name != "jit(platform_index)"]  # one for all
+    assert compiled_here == ["jit(taps_conv)" if groups > 1 else "jit(patches_conv)"]
 
 
 def output_and_gradients(convolve, problem):

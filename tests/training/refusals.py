@@ -1,7 +1,7 @@
 """Asserts that a wrong call is refused before compiling, and messages that many tests share."""
 
-import jax
 import pytest
+from compilations import compiled
 
 from jaxnets.data import DataError
 from jaxnets.errors import LayerError
@@ -21,15 +21,6 @@ PROGRAMS = {
         *("objectives", "copy"),
     )
 }
-compiled = []
-
-
-def record_compilation(event, seconds, **details):
-    if "backend_compile" in event:
-        compiled.append(details["fun_name"])
-
-
-jax.monitoring.register_event_duration_secs_listener(record_compilation)
 
 
 def chunks_compiled():

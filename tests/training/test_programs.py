@@ -11,7 +11,8 @@ import jax
 import optax
 import pytest
 from clouds import HPARAMS, TRAIN, VALIDATION, by_rate, clouds, run
-from refusals import chunks_compiled, compiled
+from compilations import compiled
+from refusals import chunks_compiled
 
 from jaxnets import Layer, losses, models
 from jaxnets.training import evaluate, find_learning_rate, make_train_step, predict_proba

@@ -10,8 +10,9 @@ import numpy as np
 import optax
 import pytest
 from clouds import HPARAMS, MODEL, TRAIN, TRAIN_STEP, VALIDATION, by_rate, plain, run
+from compilations import compiled
 from helpers import assert_same
-from refusals import chunks_compiled, compiled
+from refusals import chunks_compiled
 
 from jaxnets import dense, metrics
 from jaxnets.training import (

@@ -47,7 +47,7 @@ class PopulationResult(NamedTuple):
       best_epoch: with `patience`, per member the epoch of the smallest validation loss, from 1, or
         0 if it had no finite one; int (N,); else None.
       strategy: "vmap" or "map", as passed or as measured.
-      compile_seconds: time to initialize, trace, compile, and measure the strategy.
+      compile_seconds: time to initialize or restore, trace, compile, and measure the strategy.
       train_seconds: time spent in the steps.
       samples_per_second: training examples per second, summed over the members.
     """
