@@ -38,6 +38,9 @@ PAGES = {
     ),
 }
 
+# Public names that a module without `__all__` imports from another.
+REEXPORTED = {"jaxnets.losses": ["per_token"]}
+
 
 def pages() -> dict[str, str]:
     """The content of every page, by its file's name."""
@@ -58,14 +61,15 @@ def section(name: str) -> str:
 
 
 def public_names(module: object) -> list[str]:
-    """Its `__all__`, without modules; else the functions and classes that are defined in it."""
+    """Its `__all__`, without modules; else what is defined in it, and names in `REEXPORTED`."""
     if names := getattr(module, "__all__", None):
         return sorted(n for n in names if not inspect.ismodule(getattr(module, n)) and n[0] != "_")
-    return sorted(
+    defined = {
         name
         for name, value in vars(module).items()
         if name[0] != "_" and getattr(value, "__module__", None) == module.__name__
-    )
+    }
+    return sorted(defined.union(REEXPORTED.get(module.__name__, ())))
 
 
 def definition(module: object, name: str) -> str:

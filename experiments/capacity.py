@@ -2,7 +2,7 @@
 
 python -m experiments.capacity
 
-This is S3's information bottleneck: behind a layer of two units, ten classes must be separated in a
+This is S3's information bottleneck: after a layer of two units, ten classes must be separated in a
 plane. Similar widths train in one program, with units masked to 0 in the narrower networks; the
 largest widths, for which masking would waste the most, train in separate programs. Takes about a
 minute and a half on two CPU cores. With 5,000 training digits, the validation accuracy is 52 % with

@@ -58,7 +58,7 @@ def main(
         with distributed.first_process_prints():
             experiment(config)
     except NonFiniteLoss as error:
-        _fail(f"{error}\nThe state before that step is saved; with --resume it is run again.")
+        _fail(f"{error}\nThe state before that step is saved; --resume repeats the step.")
     except SavingFailed as error:
         _fail(f"{error}\n{_save_elsewhere(error.fit)}")
     except PeerLost as error:
@@ -108,10 +108,10 @@ def _save_elsewhere(result: Any) -> str:
         folder = Path(tempfile.mkdtemp(prefix="jaxnets-"))
         with Checkpoints(folder) as checkpoints:
             step = result.history[-1].step if result.history else 0
-            checkpoints.save(step, state, {"saved": "since its own folder failed"})
+            checkpoints.save(step, state, {"saved": "because the folder of the run failed"})
     except (CheckpointError, OSError):
         return "It could not be saved elsewhere either: training since the last save is lost."
-    return f"The last train state is in {folder}; the last checkpoint before it can be resumed."
+    return f"The train state is saved in {folder}; --resume continues from the last checkpoint."
 
 
 def _cache_compilations() -> None:

@@ -3,16 +3,17 @@
 python -m experiments.contextual --data-dir FOLDER --vectors glove.6B.100d.txt --out runs/elmo
 
 A forward and a backward LSTM read sentences without labels, those of the other sets, and predict
-the next and the previous word (Peters et al. 2018, with one layer, and GloVe's vectors for its
-characters). Then both are frozen: their states at a word depend on its sentence. The classifier of
-`experiments.sentiment` reads the target's sentences as GloVe's vectors, as these states, as both,
-and, to show what the training of the language model adds, as the states of an untrained one.
+the next and the previous word (Peters et al. 2018, but with one layer, and with GloVe's vectors
+instead of character convolutions). Then both are frozen: their states at a word depend on its
+sentence. The classifier of `experiments.sentiment` reads the target's sentences as GloVe's vectors,
+as these states, as both, and, to show what the training of the language model adds, as the states
+of an untrained one.
 
 Result on amazon, test accuracy over five folds in percent, mean and standard deviation of 2 seeds:
 GloVe's vectors, frozen, 73.75 +- 0.14, states alone 63.21 +- 0.67, GloVe's with the states 73.52 +-
-0.47, with those of an untrained model 73.08 +- 0.23. So a model that reads 19,710 sentences, and
-has 3.76 nats per word on others, adds nothing to GloVe's vectors: ELMo's was trained on a billion
-words. The numbers are in experiments/results/contextual.json.
+0.47, with those of an untrained model 73.08 +- 0.23. So a model that was trained on 19,710
+sentences, and reaches 3.76 nats per word on others, adds nothing to GloVe's vectors: ELMo was
+trained on a billion words. The numbers are in experiments/results/contextual.json.
 """
 
 from dataclasses import dataclass
@@ -191,7 +192,7 @@ def inputs(model: LanguageModel, texts: tuple[str, ...], length: int) -> dict[st
 def compare(
     config: Config, model: LanguageModel, read: dict[str, Padded], y: np.ndarray
 ) -> dict[str, np.ndarray]:
-    """The test accuracy of each seed on each fold, (folds, seeds), by what is read."""
+    """The test accuracy of each seed on each fold, (folds, seeds), by name of the input."""
     train_step = make_train_step(
         classifier(),
         optax.adam(config.learning_rate),
@@ -218,9 +219,9 @@ def describe(values: list[np.ndarray]) -> str:
 
 
 def experiment(config: Config) -> None:
-    """Train the language model, and classify what it makes of the target's sentences."""
+    """Train the language model, and classify the target's sentences by its states."""
     if config.vectors is None:
-        raise DataError("--vectors expects a file of word vectors, as of GloVe; pass one")
+        raise DataError("--vectors expects a file of word vectors, such as GloVe's; pass one")
     if config.words < 3 or config.folds < 2:
         raise DataError(
             f"--words expects 3 or more and --folds 2 or more, but got {config.words} and "

@@ -83,15 +83,15 @@ class Name(NamedTuple):
 
 
 def place_names(axes: Axes, names: Sequence[Name]) -> list[str]:
-    """Write names beside their points so that none lies on another; the first come first.
+    """Write names beside their points without overlap; earlier names have priority.
 
-    A name goes where there is room around its point, further away with a thin line to it.
+    A name is placed at the nearest free offset; if it is far away, a thin line leads to it.
 
     Returns:
       The names for which there was no room.
     """
     figure: Any = axes.figure
-    figure.draw_without_rendering()  # the axes take their places
+    figure.draw_without_rendering()  # computes the layout
     points = axes.transData.transform([name.point for name in names])
     taken = [Bbox.from_bounds(x - 4, y - 4, 8, 8) for x, y in points]
     left_out = []
@@ -123,7 +123,7 @@ def _size(axes: Axes, name: Name) -> np.ndarray:
 
 
 def _box(place: np.ndarray, size: np.ndarray, offset: np.ndarray) -> Bbox:
-    """The name's box: left of its place if the offset is to the left, below it if down."""
+    """The name's bounding box, on the side of `place` to which the offset points."""
     corner = place + size * (np.sign(offset) - 1) / 2
     return Bbox([corner, corner + size])
 

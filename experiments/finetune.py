@@ -55,7 +55,7 @@ DIRECTIONS = (
     ("nine digits", "MNIST"),
 )
 CHOOSING = (1000, 1001)  # seeds for choosing the rates, not reported
-OWN_MEMORY = 2**36  # bytes of pictures, which are indexed at random
+MEMORY = 2**36  # bytes; pictures stay in memory, since they are indexed at random
 RATES = (0.003, 0.01, 0.03)
 DECAYS = (0.0, 1 / 2.6, 1.0)
 METHODS = {
@@ -96,7 +96,7 @@ def compare(config: Config, task: Task, count: int) -> dict[str, Any]:
     best = {name: max(trials, key=score.__getitem__) for name, trials in METHODS.items()}
     seeds = range(config.seeds)
     tested = [accuracies(config, task, count, s, best.values(), task.test) for s in seeds]
-    scratch, finetuned = np.round(np.array(tested, float), 6).T  # float32 has no more digits
+    scratch, finetuned = np.round(np.array(tested, float), 6).T  # about the precision of float32
     by_seed = {"from scratch": scratch, "fine-tuned": finetuned, "difference": finetuned - scratch}
     summaries = {name: summary(values) for name, values in by_seed.items()}
     for name, trial in best.items():
@@ -160,8 +160,8 @@ def load(config: Config) -> dict[str, Dataset]:
     """Both data sets; MNIST as packaged with jaxnets, since the files have the same names."""
     digits = data.load("mnist", source="packaged")
     if config.data is not None:
-        own = data.from_folder(config.data, size=28, grey=True, memory=OWN_MEMORY)
-        return {"MNIST": digits, f"pictures of {own.name}": own}
+        pictures = data.from_folder(config.data, size=28, grey=True, memory=MEMORY)
+        return {"MNIST": digits, f"pictures of {pictures.name}": pictures}
     return {"MNIST": digits, "Fashion-MNIST": data.load("fashion_mnist", data_dir=config.data_dir)}
 
 

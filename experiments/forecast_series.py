@@ -36,8 +36,8 @@ class Parts(NamedTuple):
 def synthetic(n: int) -> np.ndarray:
     """(n,): the delay equation x' = 0.2 x(t - 17) / (1 + x(t - 17)**10) - 0.1 x, every second.
 
-    It is chaotic. By Euler's method with steps of 0.1, after 300 seconds. Source: Mackey & Glass
-    1977, "Oscillation and chaos in physiological control systems".
+    It is chaotic. It is solved by Euler's method with steps of 0.1; the first 300 seconds are
+    dropped. Source: Mackey & Glass 1977, "Oscillation and chaos in physiological control systems".
     """
     fine, delay = 10, 10 * DELAY
     x = np.full(delay + 1 + (n + 300) * fine, 1.2)
@@ -54,7 +54,7 @@ def ecg(folder: Path | None) -> np.ndarray:
     2000. It has many premature beats. SciPy has the file as `scipy.datasets.electrocardiogram`.
 
     Raises:
-      DataError: no folder is given, or it has no such file, or another one.
+      DataError: no folder is given, the file is missing, or its checksum is wrong.
     """
     if folder is None:
         raise DataError(f"--series ecg expects a folder with {ECG_FILE}; pass it with --data-dir")
@@ -72,7 +72,7 @@ def ecg(folder: Path | None) -> np.ndarray:
 
 
 def as_dataset(name: str, series: np.ndarray) -> Dataset:
-    """The name and the checksum of a series, for the files of a run."""
+    """A data set without examples: the name and the checksum of a series, for a run's files."""
     checksums = {"series": hashlib.sha256(series.tobytes()).hexdigest()}
     empty = Split(series[:0], series[:0])
     return Dataset(empty, empty, name, f"{len(series)} values", checksums, ())

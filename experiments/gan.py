@@ -7,8 +7,8 @@ The train step is an object of this file: it has two networks, each with an opti
 runs it like any other, saves it, and resumes it bit for bit. First the discriminator takes a step
 on real and generated digits, then the generator on the loss of being classified as real. The sum of
 both losses must stay finite. images.png shows the digits that the first seed's generator makes from
-a fixed grid of latent points: after two epochs, noisy strokes in the shape of digits. Takes about
-10 minutes on two CPU cores.
+a fixed grid of latent points; with --epochs 2 they are still noisy strokes. Takes about 10 minutes
+on two CPU cores.
 """
 
 from dataclasses import dataclass

@@ -59,7 +59,7 @@ def is_module(name: str) -> bool:
 
 
 def is_restarted(statuses: Sequence[int]) -> bool:
-    """Whether processes that ended with these statuses are worth another start."""
+    """Whether to restart processes that ended with these statuses."""
     return any(statuses) and not any(status in FINAL for status in statuses)
 
 

@@ -133,7 +133,7 @@ def draw(sweep: Sweep, examples: dict[str, tuple[int, int]]) -> Figure:
     figure = Figure(figsize=(13, 5.2), layout="constrained")
     count = sweep.diverged.size
     figure.suptitle(f"The learning rate: {count} networks trained in one program")
-    left, right = figure.subplots(1, 2)  # the losses of large rates would flatten the left
+    left, right = figure.subplots(1, 2)  # no sharey: losses at large rates would flatten the left
     epochs = range(1, sweep.losses.shape[-1] + 1)
     for (name, (decays, i)), colour in zip(examples.items(), COLOURS, strict=False):
         label = f"{name}: {sweep.rates[i]:.2g}"

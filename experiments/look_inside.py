@@ -137,7 +137,7 @@ def views(
         count = min(maps.shape[-1], 64)
         title = (
             f"{weights}\n{count} of {maps.shape[-1]} maps of {path}, {size}; "
-            f"a position sees {sees} pixels"
+            f"receptive field {sees} pixels"
         )
         figures[f"maps_{path.replace('/', '_')}"] = pictures.feature_maps(maps, title, image=x[0])
     return figures
@@ -146,7 +146,7 @@ def views(
 def evidence(
     model: Layer, params: Params, state: State, view: View, x: Array, classes: Array
 ) -> dict[str, Array]:
-    """For each method, a figure of the pixels that each image's class score depends on."""
+    """For each method, heat maps of the pixels that each image's class score depends on."""
     print("computing saliency and Grad-CAM", flush=True)
     grad_cam = class_activation(model, params, state, x, classes, view.last)
     heat = saliency(model, params, state, x, classes)

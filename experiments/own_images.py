@@ -5,7 +5,7 @@ python -m experiments.own_images --data digits --size 28 --grey --epochs 15
 
 Any of Pillow's formats is read, in any size; pictures that do not fit in memory are streamed. A
 fifth of each class, or the pictures in `--test`, are evaluated once at the end. The folder of the
-run then has report.html and, for one network, model.jaxnets, which predicts in any process:
+run then has report.html and, for one network, model.jaxnets, which any process can load:
 
     load_model("runs/own_images/model.jaxnets").predict("new.jpg")
 
@@ -34,7 +34,7 @@ from jaxnets import (
     scale_pixels,
     serial,
 )
-from jaxnets.data import Dataset, PictureReader, Stream, augment
+from jaxnets.data import Dataset, ImageReader, Stream, augment
 from jaxnets.training import RunError, TrainStep, make_train_step
 from jaxnets.training.train_step import Hparams
 
@@ -62,7 +62,7 @@ class Config(configs.RecipeConfig):
     """Share of each class of the training pictures that is held out; never trained on."""
 
 
-def network(reader: PictureReader, classes: int) -> Layer:
+def network(reader: ImageReader, classes: int) -> Layer:
     """Stages of convolution, batch norm, ReLU and pooling; the mean over the picture; a head."""
     stages = []
     for number, width in enumerate(WIDTHS, start=1):

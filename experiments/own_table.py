@@ -6,7 +6,7 @@ python -m experiments.own_table --data houses.csv --target price --drop address 
 Deck S2's applicant for credit is a row of such a table. Numbers are scaled, text is one-hot
 encoded, and missing values get an input of their own, as `data.from_table` describes; a fifth of
 the rows, of each class if there are classes, is evaluated once at the end. The folder of the run
-then has report.html and model.jaxnets, which takes new rows and predicts in any process:
+then has report.html and model.jaxnets, which any process can load to predict for new rows:
 
     load_model("runs/own_table/model.jaxnets").predict({"income": 30000, "age": 41})
 """

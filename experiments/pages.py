@@ -31,7 +31,7 @@ def write_page(
     network: Network | None = None,
     history: Sequence[Progress] | None = None,
 ) -> None:
-    """Write report.html, with those of the run's figures that it does not draw itself."""
+    """Write report.html, with the run's figures that the page does not draw itself."""
     drawn = {"curves"} if (folder / "metrics.jsonl").exists() else set()
     drawn |= set() if predicted is None else {"confusion"}
     files = {name: (folder / f"{name}.png").read_bytes() for name in figures if name not in drawn}

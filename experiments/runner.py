@@ -49,7 +49,7 @@ class Run:
 
     Attributes:
       folder: new and empty, or that of the run to continue.
-      shared: the same, but for the other processes of a run, whose own folder is deleted.
+      shared: the run's folder; in all processes but the first, `folder` is a temporary one.
       resumes: whether it contains a run to continue.
       interrupted: the exception that ended `fit` early, or None.
     """

@@ -198,8 +198,8 @@ def experiment(config: Config) -> dict[str, Any]:
         f"Hyperband minus random search, over {config.seeds} seeds, in accuracy\n"
         f"  validation: mean {difference['validation_accuracy']['mean']:+.4f}\n"
         f"  test:       mean {difference['test_accuracy']['mean']:+.4f}\n"
-        f"at {result['share_of_updates']:.1%} of its updates; at most {WITHIN} worse with at most "
-        f"half of the updates: {'yes' if result['holds'] else 'no'}"
+        f"with {result['share_of_updates']:.1%} of random search's updates\n"
+        f"at most {WITHIN} worse with at most half of these: {'yes' if result['holds'] else 'no'}"
     )
     run.write(result, figures)
     return result

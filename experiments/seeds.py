@@ -114,7 +114,7 @@ def histogram(axes: Axes, accuracy: np.ndarray) -> None:
     axes.set(xlabel="test accuracy (%)", ylabel="networks")
     axes.set_title("The same network, trained with one seed after another")
     axes.yaxis.set_major_locator(MaxNLocator(integer=True))
-    axes.legend(loc="upper center", bbox_to_anchor=(0.5, -0.13), ncols=2)  # beside no bar
+    axes.legend(loc="upper center", bbox_to_anchor=(0.5, -0.13), ncols=2)  # covers no bar
 
 
 def experiment(config: Config) -> dict[str, Any]:
@@ -137,7 +137,7 @@ def experiment(config: Config) -> dict[str, Any]:
         f"standard deviation {parts.observed:.2%}: {parts.images:.2%} from the "
         f"{len(labels):,} test images, {parts.networks:.2%} from the networks\n"
         f"two runs of one recipe differ by less than {difference:.2%} in 95 % of cases\n"
-        f"the network that is best in validation has {accuracy[chosen]:.2%} on the test set"
+        f"the network that is best in validation reaches {accuracy[chosen]:.2%} on the test set"
     )
     result = {
         "network": f"784-{config.hidden}-10",

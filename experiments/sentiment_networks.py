@@ -34,7 +34,7 @@ HIDDEN = r"^fc\d/kernel$"
 
 
 class Variant(NamedTuple):
-    """A network, what it is trained with, and its table of vectors, None for the slides'."""
+    """A train step, its epochs and patience, and its initial embedding table, if any."""
 
     train_step: TrainStep
     epochs: int
@@ -97,7 +97,7 @@ def step_of(name: str, size: int, features: int, rate: float) -> TrainStep:
 def tables_of(
     vocabulary: text.Vocabulary, size: int, vectors: WordVectors, seed: int
 ) -> dict[str, np.ndarray]:
-    """The first tables of the networks, (size, features), by name.
+    """The initial embedding tables of the networks, (size, features), by name.
 
     Words without a vector start near 0, with a fifth of GloVe's standard deviation.
     """

@@ -102,7 +102,10 @@ class Fold(NamedTuple):
 
 
 def parts(held_out: np.ndarray, seed: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """The rows to train on, those for validation, a tenth as many, and those to test."""
+    """The rows to train on, those for validation, and those to test.
+
+    Validation has a tenth of the rows that are not tested, and up to 99 more.
+    """
     rest = np.random.default_rng(seed).permutation(np.flatnonzero(~held_out))
     n = len(rest) - len(rest) // 10
     n -= n % 100 if n > 100 else 0  # folds of one size share their programs
@@ -114,8 +117,8 @@ def with_vectors(
 ) -> text.Vocabulary:
     """The vocabulary, and all other words of the texts that have a vector.
 
-    So a word that no training text has is read by its vector. Those of words that no text has would
-    change nothing, and are left out.
+    So words that occur only outside the training texts have their vectors, too. Vectors of words
+    that no text contains would change nothing, and are left out.
     """
     words = dict.fromkeys(word for words in map(vocabulary.tokenizer, texts) for word in words)
     others = (word for word in words if word in vectors and word not in vocabulary.index)

@@ -61,7 +61,7 @@ def stretched(series: Series, length: int) -> np.ndarray:
 
 
 def folds(y: np.ndarray, n: int, seed: int) -> np.ndarray:
-    """The fold of each case, 0 to n - 1, with equally many of each class up to one."""
+    """The fold of each case, 0 to n - 1, stratified: class counts differ by at most one."""
     rng, numbers = np.random.default_rng(seed), np.zeros(len(y), int)
     for label in np.unique(y):
         rows = rng.permutation(np.flatnonzero(y == label))

@@ -6,18 +6,18 @@ python -m experiments.time_series --data-dir FOLDER --sets OSULeaf --folds 5
 The network is the FCN of Wang et al. 2017 with half of its kernels, 64, 128 and 64, trained by
 AdamW on one cosine cycle with smoothed labels. Every channel is scaled by its training values, and
 every series is stretched to the longest training series. The number of steps is 600, the longest
-length 200, and the convolutions have 8, 5 and 3 values; OSULeaf and ArrowHead have their
-own, chosen by cross-validation on their training series. Half the kernels for more steps, and no
-augmentation (random windows, stretched and scaled), were better on held-out training series of the
-two. --folds cross-validates; without it, the test split is evaluated once per seed. FOLDER holds
-the .ts files, plain or .gz; without --data-dir they are downloaded. evidence.png has the class
-activation along time of a test series of each class.
+length 200, and the convolutions have 8, 5 and 3 values; OSULeaf and ArrowHead have other values,
+chosen by cross-validation on their training series. On held-out training series of these two, a
+network with half the kernels, trained for more steps and without augmentation (random windows,
+stretching, scaling), was better. --folds cross-validates; without it, the test split is evaluated
+once per seed. FOLDER holds the .ts files, plain or .gz; without --data-dir they are downloaded.
+evidence.png has the class activation along time of a test series of each class.
 
 Result, test accuracy in percent, mean and standard deviation of 5 seeds: GunPoint 100.00 +- 0.00,
 BasicMotions 100.00 +- 0.00, ItalyPowerDemand 96.29 +- 0.16, JapaneseVowels 99.14 +- 0.23 on a CPU,
 and OSULeaf 97.93 +- 0.29, ArrowHead 82.74 +- 1.69 on an H200. experiments/results/time_series.json
-has them, the published figures of four other methods, and the seconds. With the recipe of
-the other sets OSULeaf had 94.46 +- 0.37 and ArrowHead 81.60 +- 1.24.
+has them, the published figures of four other methods, and the seconds. With the recipe of the other
+sets, OSULeaf reaches 94.46 +- 0.37 and ArrowHead 81.60 +- 1.24.
 """
 
 import time
@@ -88,11 +88,11 @@ class Config(configs.Config):
     width: int = 64
     """Kernels of its first convolution; the paper has 128, and 64 for the residual network."""
     kernels: tuple[int, int, int] | None = None
-    """The lengths of the FCN's convolutions, in values; by default the set's own."""
+    """The lengths of the FCN's convolutions, in values; the default depends on the set."""
     longest: int | None = None
-    """The greatest length, to which longer series are shortened; by default the set's own."""
+    """The greatest length, to which longer series are shortened; the default depends on the set."""
     steps: int | None = None
-    """Updates of each network; by default the set's own."""
+    """Updates of each network; the default depends on the set."""
     batch_size: int = 16
     """Series per step."""
     learning_rate: float = 2e-3
@@ -129,12 +129,12 @@ def experiment(config: Config) -> None:
 
 
 def recipe_of(config: Config, name: str) -> Recipe:
-    """The lengths and steps of a set: the command's, or its own where the command gives none."""
-    own = RECIPES.get(name, Recipe())
-    kernels = SIZES if config.network == "resnet1d" else own.kernels
+    """The recipe of a set: the options of the command, and the set's defaults for the others."""
+    default = RECIPES.get(name, Recipe())
+    kernels = SIZES if config.network == "resnet1d" else default.kernels
     return Recipe(
-        own.steps if config.steps is None else config.steps,
-        own.longest if config.longest is None else config.longest,
+        default.steps if config.steps is None else config.steps,
+        default.longest if config.longest is None else config.longest,
         config.kernels or kernels,
     )
 

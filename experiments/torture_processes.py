@@ -5,10 +5,10 @@ python -m experiments.torture_processes --out experiments/results/torture_proces
 
 Trains `experiments.mnist_mlp` in two processes without interruption. Then `experiments.launch`
 trains it with a save every 0.1 s, and one of its processes, chosen at random, is ended by SIGKILL:
-every second time 0 to 40 ms after a save has begun, and otherwise at a random time after its start.
-SIGSTOP keeps one alive and stuck, which `--stall-seconds` of the others ends. The launcher restarts
-all with `--resume`. The status is 0 if every run ends with the digest of the uninterrupted one, and
-no saved step was lost.
+half of the times 0 to 40 ms after a save has begun, otherwise at a random time after its start.
+SIGSTOP suspends one process; the others exit after `--stall-seconds`. The launcher restarts all
+with `--resume`. The status is 0 if every run ends with the digest of the uninterrupted one, and no
+saved step was lost.
 """
 
 import os
@@ -48,9 +48,9 @@ class Config:
     """Kill processes of a distributed run many times; nothing may be lost."""
 
     kills: int = 20
-    """Number of SIGKILLs; every second one is sent during a save."""
+    """Number of SIGKILLs; half of them are sent during a save."""
     stops: int = 1
-    """Number of SIGSTOPs, after a save."""
+    """Number of SIGSTOPs, all sent during a save."""
     processes: int = 2
     """Processes of a run."""
     stall_seconds: float = 60.0
@@ -108,7 +108,7 @@ class Torture:
     def _send(
         self, launcher: subprocess.Popen, folder: Path, ends: list[str], old: set[int]
     ) -> set[int]:
-        """Send one signal to one of the processes, and return those that it ended."""
+        """Send one signal to one of the processes; return the processes of that start."""
         end, before, stale = ends[-1], saved_step(folder), temporary_files(folder)
         self.counts["resumes"] += before > 0
         wait(launcher, lambda: len(_children(launcher) - old) == self.config.processes)

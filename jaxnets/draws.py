@@ -24,11 +24,11 @@ from jaxnets.layer import Array, Key
 OPTIONS = {"xla_backend_optimization_level": 1}
 BLOCK = 1024  # values of one key that are drawn together
 BLOCKS = 64  # the fewest that are drawn, so that one program serves all small models
-# What a draw may consist of, beside random bits and the shapes of scalars.
+# What a draw may consist of, besides random bits and the shapes of scalars.
 POINTWISE = ELEMENTWISE | {"bitcast_convert_type", "shift_left", "shift_right_logical"}
 RESHAPES = ("broadcast_in_dim", "reshape", "squeeze")
-# XLA may fold these into the arithmetic that follows, such as two factors into one, which would
-# round differently; so trailing ones are left to the program that contains what follows.
+# XLA may merge these with later arithmetic (two factors into one), which rounds differently. So
+# those at the end of a draw run in the program that uses the draw.
 ARITHMETIC = ("add", "sub", "mul", "div", "neg")
 
 

@@ -28,7 +28,7 @@ class LayerError(ValueError):
 
 @contextmanager
 def shapes_explained(forward: Callable[..., Any]) -> Iterator[None]:
-    """Says how to fix branches of a network whose shapes do not fit, raised in `forward` itself."""
+    """Converts shape errors raised in `forward` itself to a `LayerError` with the fix."""
     try:
         yield
     except TypeError as error:
@@ -45,7 +45,8 @@ def shapes_explained(forward: Callable[..., Any]) -> Iterator[None]:
 
 def _shapes(found: re.Match[str]) -> str:
     if found["joined"]:
-        return f"concatenate got {found['joined']}, which differ in more than one axis"
+        shapes = found["joined"]
+        return f"concatenate got {shapes}, which differ in other axes than the concatenated one"
     return f"{found['add']} got {found['added']}"
 
 

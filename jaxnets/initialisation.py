@@ -1,8 +1,8 @@
 """Compiles functions that draw initial values: one kernel draws for all arrays of a model.
 
 Compiled as it stands, ResNet-50's `init` has 1,403 kernels for its random numbers, and compiling
-them takes many times longer than running them: on a CPU a key that is derived inside a program
-takes nine, and the random bits of an array ten.
+them takes many times longer than running them: on CPU, deriving a key inside a program compiles to
+nine kernels, and drawing an array's random bits to ten.
 """
 
 from collections import defaultdict
@@ -20,8 +20,8 @@ from jaxnets.draws import Cut, Formula, Size, draw, finish, formula_of, size_of
 from jaxnets.jaxpr.walk import CALLS, Operation, Walk, compute
 from jaxnets.layer import Array, Key
 
-UNKNOWN = object()  # while keys are derived: stands for what is neither key nor constant
-DERIVED = object()  # in the program of the rest: stands for a key that was derived before
+UNKNOWN = object()  # in the first pass: a placeholder for anything but keys and constants
+DERIVED = object()  # in the last pass: a placeholder for a key that the first pass derived
 INLINED = tuple(name for name in CALLS if name != "jit")  # a jitted call may be a draw
 
 

@@ -53,7 +53,7 @@ class Layer(NamedTuple):
     init: Init
     apply: Apply
 
-    if not TYPE_CHECKING:  # for a type checker, a layer is no function
+    if not TYPE_CHECKING:  # type checkers see no __call__
 
         def __call__(self, *arguments: Any, **options: Any) -> None:
             """Refuse a call: `apply` also needs the params and the state."""
@@ -76,7 +76,7 @@ def check_layer(where: str, value: Any) -> None:
 
 
 def check_not_constructor(value: Any) -> None:
-    """Raise `LayerError` for a function that returns a layer or a function, as its types say."""
+    """Raise `LayerError` for a function annotated to return a layer or a function."""
     returned = inspect.get_annotations(value).get("return") if callable(value) else None
     if returned in (Layer, "Layer"):
         _refuse_constructor(value, "a layer")

@@ -57,9 +57,9 @@ class Padded(NamedTuple):
         shapes = {a.shape[1:] for a in arrays}
         if len(shapes) != 1 or not (lengths.min() >= 0 and lengths.max() <= time):
             raise LayerError(
-                f"Padded.of expects arrays (steps, ...) of at most {time} steps that differ in "
-                f"nothing else, but got the shapes {sorted({a.shape for a in arrays})[:5]}; "
-                "cut longer ones, and pass at least one"
+                f"Padded.of expects at least one array (steps, ...), of at most {time} steps and "
+                "equal shapes after the first axis, but got the shapes "
+                f"{sorted({a.shape for a in arrays})[:5]}; cut longer ones"
             )
         dtype = np.result_type(*arrays)
         values = np.zeros((len(arrays), time, *shapes.pop()), dtype)

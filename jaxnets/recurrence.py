@@ -23,7 +23,7 @@ from jaxnets.padded import (
 def scan_over_time(cell: Layer, carry: Callable[[Any], Any]) -> Layer:
     """A recurrent layer: one cell, with the same weights, at every time step.
 
-    `recurrent` is the same for padded batches and for a carry from outside.
+    For padded batches, or to pass in the initial carry, use `recurrent`.
 
     Args:
       cell: maps `(carry, x_t)` to `(carry, y_t)`, with `x_t` of shape (batch, ...).
@@ -62,7 +62,7 @@ def recurrent(cell: Layer, carry: Callable[[Any], Any]) -> Layer:
     """A recurrent layer from a custom cell, for arrays and padded batches.
 
     In the padding the carry stays as it was and the output is 0. Given `(carry, x)` instead of `x`,
-    the layer starts from that carry and returns `(carry, y)`, as `lstm` does.
+    the layer starts from that carry and returns `(carry, y)`, like `lstm`.
 
     Args:
       cell: maps `(carry, x_t)` to `(carry, y_t)`, arrays (batch, ...), without state if it is to
@@ -114,7 +114,7 @@ def without_carry(x: Any) -> tuple[Any, Any]:
 
 
 def hold(live: Array | None, new: Any, old: Any) -> Any:
-    """The new carry where `live`, bool (batch,), is true, else the old one; None is always."""
+    """The new carry where `live`, bool (batch,), is true, else the old one; None: all are live."""
     if live is None:
         return new
     return jax.tree.map(lambda new, old: jnp.where(over_steps(live, new), new, old), new, old)

@@ -9,10 +9,10 @@ close = np.testing.assert_allclose
 
 
 def assert_derivatives(f, inputs, *, forward=True):
-    """The derivatives of `f` in float64 are central differences along a random direction.
+    """Assert that derivatives of `f` in float64 are near central differences in a random direction.
 
-    The second ones are those of the gradient. `forward=False` is for functions whose derivative
-    is defined in reverse mode only.
+    Those of second order are compared with differences of the gradient. `forward=False` is for
+    functions whose derivative is defined in reverse mode only.
     """
     rng = np.random.default_rng(0)
     directions = random_like(rng, inputs)

@@ -1,4 +1,4 @@
-"""What several laws of a case compare with, computed once."""
+"""Results that several laws of one case share, each computed once."""
 
 import re
 from functools import cache, lru_cache, partial

@@ -16,7 +16,7 @@ def first_rows(path, rows):
 
 
 def write_mnist(folder, *, train, test):
-    """Write the files with so many rows of each split; return the folder."""
+    """Write the files with `train` and `test` rows; return the folder."""
     rows = {"train": train, "t10k": test}
     for path in PACKAGED.glob("*.gz"):
         content = first_rows(path, rows[path.name.split("-")[0]])

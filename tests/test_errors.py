@@ -180,7 +180,17 @@ def test_branches_that_do_not_fit_are_refused_with_their_shapes_and_path(join):
         model.apply({"block1": {"conv1": kernel}}, {}, image)
 
 
-def test_an_error_of_shapes_within_a_child_keeps_the_childs_own_words():
+def test_branches_that_differ_in_one_other_axis_are_not_concatenated():
+    @network(conv1=conv(8, (3, 3), strides=(2, 1)))
+    def block(x, *, conv1):
+        return jnp.concatenate([x, conv1(x)], -1)
+
+    message = r"got \(1, 4, 4, 3\), \(1, 2, 4, 8\), which differ in other axes than the .*; change"
+    with pytest.raises(LayerError, match=message):
+        serial(("block1", block)).init(jax.random.key(0), normal(1, 4, 4, 3))
+
+
+def test_an_error_of_shapes_within_a_child_keeps_its_original_message():
     model = serial(("cut", lambda x: x + jnp.zeros((2, 7))))
     with pytest.raises(TypeError, match="add got incompatible shapes"):
         model.apply({}, {}, x)

@@ -1,4 +1,4 @@
-"""Benchmark of training: jaxnets and its peers, other libraries, train the same tasks in turns.
+"""Benchmark of training: jaxnets and its peers, other libraries, take turns on the same tasks.
 
 python -m experiments.bench --quick
 python -m experiments.bench --cases mlp,cnn_bn --peers torch,linen --out speed.jsonl

@@ -11,14 +11,14 @@ from experiments.distributed import LAUNCHED
 from experiments.launch import free_port
 from jaxnets.json_files import decode
 
-# As tests/conftest.py: compiling takes most of the time, and running next to none.
+# Like tests/conftest.py: compiling takes most of the time, and running next to none.
 QUICK = "--xla_backend_optimization_level=0 --xla_llvm_disable_expensive_passes=true"
 
 
 def lines(
     commands: Sequence[Sequence[str]], devices: int = 1, **environment: str
 ) -> list[dict[str, Any]]:
-    """The JSON lines that processes print, which run at the same time and can form a cluster."""
+    """The JSON lines that concurrent processes print; the processes can form a cluster."""
     flags = f"--xla_force_host_platform_device_count={devices} {QUICK}"
     address, running = f"localhost:{free_port()}", []
     for number, command in enumerate(commands):

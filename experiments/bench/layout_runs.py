@@ -87,7 +87,7 @@ def sequences(dtype: Any) -> tuple[np.ndarray, np.ndarray]:
 
 
 LEARNING_RATE = 0.05
-SMALLER_RATES = {"resnet20": 0.005}  # with which rounding grows no further than in the others
+SMALLER_RATES = {"resnet20": 0.005}  # so that rounding errors grow no more than in other models
 
 # Each with its data, and its rules for tensor parallelism.
 CASES: dict[str, tuple[Callable[[], Layer], Callable, list]] = {

@@ -34,14 +34,14 @@ Precision = Literal["float32", "float64"]
 
 DEVICES = 8
 DIFFERENCE = {"float32": 1e-5, "float64": 1e-10}  # the largest that is allowed
-PARTS = {"members x data": 4}  # that sharded parameters are split in; elsewhere one per device
+PARTS = {"members x data": 4}  # shards of a sharded parameter; one per device in other layouts
 INSTEAD = {"members": "tensor", "members x data": "fsdp x tensor"}  # columns of a population
 TITLES = {
     "mlp": "MLP, dropout",
     "cnn": "CNN, batch norm, dropout",
     "resnet20": "ResNet-20, norm biases initialized to 3",
     "lstm": "LSTM",
-    "population": "population of MLPs: members for tensor, members x data for the product",
+    "population": "population of MLPs (tensor: members; fsdp x tensor: members x data)",
 }
 HELD = 1.15  # a device's share of the sharded parameters, at most, relative to an equal share
 

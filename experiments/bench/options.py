@@ -41,7 +41,7 @@ class Config:
     """A contender that takes longer than this many seconds to compile, or for its first epoch, is
     left out."""
     side_by_side: int | None = None
-    """Let this many contenders compile at once, each one process for all rounds: for a GPU."""
+    """Compile this many contenders at once, with one process each for all rounds; for GPUs."""
     steps: int | None = None
     """Steps per round; by default as many as take about a second."""
     repeats: int = 5

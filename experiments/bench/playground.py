@@ -29,7 +29,7 @@ CHANGES = (
     {"seed": 3}, {"penalty": "L2", "penalty_rate": 0.001}, {"activation": "relu"}, {"share": 80},
     {"rate": 0.01}, {"data": "circle"}, {"noise": 0.0}, {"hidden": [4, 2, 3, 4]},
     {"batch": 10}, {"data": "mnist 4 9"}, {"hidden": [4, 2]}, {"data": "mnist 0-9"},
-    {"data": "own", "table": "own.csv", "target": "c"}, {"columns": ["a", "b"]}, {"columns": []},
+    {"data": "table", "table": "t.csv", "target": "c"}, {"columns": ["a", "b"]}, {"columns": []},
     {"data": "spiral"}, {"hidden": []}, {"hidden": [4, 2]},
     {"seed": 0}, {"penalty": "none"}, {"activation": "tanh"}, {"share": 50},
 )  # fmt: skip
@@ -88,7 +88,7 @@ def measure(config: Config) -> dict:
     """Run for the time, and return what was measured."""
     server = Server()
     rows = [f"{a},{b},{(a * b) % 3}" for a in range(20) for b in range(20)]
-    server.tables.add("own.csv", "\n".join(["a,b,c", *rows]).encode())
+    server.tables.add("t.csv", "\n".join(["a,b,c", *rows]).encode())
     Thread(target=server.serve_forever, daemon=True).start()
     options = {"seeds": 16}
     page = Page(server, options)

@@ -180,7 +180,7 @@ def _by(records: Iterable[Record], *names: str) -> Iterable[tuple[Any, list[Reco
 
 
 def _plain_ticks(axes: Axes, x: Sequence[int]) -> None:
-    """Numbers in full, not as powers of ten: these along x, and 1, 2 and 5 times ten^n along y."""
+    """Label ticks in plain digits: at these values on x, at 1, 2 and 5 times 10^n on y."""
     axes.set_xticks(x, map(str, x))
     axes.xaxis.minorticks_off()
     if axes.get_yscale() == "log":

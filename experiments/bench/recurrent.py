@@ -137,7 +137,7 @@ def seconds(step: Step) -> Seconds:
 
 
 def compare(kind: str, units: int, config: Config) -> Mapping[str, Any]:
-    """CPU and wall milliseconds per gradient step of each library, in turns."""
+    """CPU and wall milliseconds per gradient step of the libraries, which take turns."""
     keys = jax.random.split(jax.random.key(1))
     shape = (config.batch_size, config.time)
     sizes = (config.features, units)

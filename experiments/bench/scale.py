@@ -23,14 +23,14 @@ from jaxnets.json_files import decode
 from jaxnets.training.report import write_json
 
 Model = Literal["mlp", "cnn", "resnet50", "gpt", "population"]
-TPU_ENVIRONMENT = {  # libtpu asks a cloud for them otherwise
+TPU_ENVIRONMENT = {  # otherwise libtpu asks a cloud for these
     "TPU_SKIP_MDS_QUERY": "1",
     "TPU_ACCELERATOR_TYPE": "v5litepod-8",
     "TPU_WORKER_HOSTNAMES": "localhost",
     "TPU_WORKER_ID": "0",
     "TPU_STDERR_LOG_LEVEL": "3",
     "TPU_MIN_LOG_LEVEL": "3",
-    "ALLOW_MULTIPLE_LIBTPU_LOAD": "1",  # nothing runs on a TPU, so that none need be locked
+    "ALLOW_MULTIPLE_LIBTPU_LOAD": "1",  # nothing runs on a TPU, so none needs to be locked
 }
 
 
@@ -45,7 +45,7 @@ TITLES = {
 
 @dataclass(frozen=True)
 class Config:
-    """The library's programs compiled for TPUs that are not there."""
+    """The library's programs compiled for TPUs, without a TPU."""
 
     out: Path | None = None
     """The file to update; its records of other programs are kept."""

@@ -73,7 +73,7 @@ def take_turns_side_by_side(
 def prepared(
     processes: ExitStack, task: Task, contender: Contender, steps: int | None, deadline: float
 ) -> Ready:
-    """A contender's process, which has compiled before the deadline and ends with `processes`."""
+    """Start a contender's process, and compile before the deadline; `processes` closes it."""
     process = processes.enter_context(Process(contender, task))
     answer = process.description
     answer |= without_seconds(process.ask("prepare", within=max(1.0, deadline - time.monotonic())))

@@ -121,11 +121,11 @@ def _whole_process(records: Sequence[Record]) -> list[Column]:
 
 
 def _ours_faster(records: Sequence[Record]) -> list[Column]:
-    """One column for each record of jaxnets: how much faster it is."""
+    """One column for each record of jaxnets: its speedup over each peer."""
     labels = dict.fromkeys(label for record in records for label in record["ours_times_faster"])
     return [
         (
-            f"{label} is faster by",
+            f"speedup of {label}",
             lambda r, label=label: quartiles_text(r["ours_times_faster"].get(label)),
         )
         for label in labels

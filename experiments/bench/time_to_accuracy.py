@@ -13,7 +13,7 @@ from experiments.bench.records import Record, left_out, setting, without_seconds
 from experiments.bench.task import Task
 from experiments.timings.turns import ratio, summary
 
-EPOCHS = 10  # until the learning rate is zero: as many as experiments train by default
+EPOCHS = 10  # until the learning rate is zero
 
 
 def time_to_accuracy(
@@ -80,6 +80,6 @@ def _record(contender: Contender, curves: dict[Contender, list], target: float) 
 
 
 def _seconds(curves: Sequence[Sequence[tuple[float, float]]], target: float) -> list[float] | None:
-    """The seconds of each seed, or None where one did not reach the target."""
+    """The seconds of each seed; None if any did not reach the target."""
     last = [curve[-1] for curve in curves]
     return [s for s, _ in last] if all(accuracy >= target for _, accuracy in last) else None

@@ -30,9 +30,7 @@ from jaxnets.training.runners import Members
 from jaxnets.training.start import make_loop
 
 MEMBERS = 16  # of a population, per chip
-STEP_COPIES = (
-    2  # in a program: one in blocks, and one for the rest; collectives and FLOPs are of both
-)
+STEP_COPIES = 2  # for blocks of steps, and for the rest; FLOPs and collectives count both
 CLASS = jax.ShapeDtypeStruct((), np.int32)
 MNIST = jax.ShapeDtypeStruct((28, 28, 1), np.uint8)
 IMAGENET = jax.ShapeDtypeStruct((224, 224, 3), np.uint8)
@@ -142,7 +140,7 @@ def _bytes(array: tuple[str, str]) -> int:
 
 
 def weak_scaling(flops: float, exchanged: int, chip: str) -> dict[str, float]:
-    """Estimated share of the speed of one chip that each of n keeps, with equal work per chip.
+    """Estimated weak-scaling efficiency by number of chips, with equal work per chip.
 
     The step computes at half the peak, then all-reduces around a ring, without overlap.
     A pod of v5e has 256 chips; 4,096 are estimated as if the same links connected that many.

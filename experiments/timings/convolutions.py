@@ -91,7 +91,7 @@ def loop(name: str, shape: Shape, batch_size: int) -> Callable[[], Any]:
 
 
 def compare(shape: Shape, config: Config) -> dict[str, Any]:
-    """Milliseconds of each implementation, in turns."""
+    """Milliseconds of the implementations, which take turns."""
     loops = {name: loop(name, shape, config.batch_size) for name in IMPLEMENTATIONS}
     times = in_turn({name: partial(seconds, run) for name, run in loops.items()}, config.rounds)
     milliseconds = {name: [1000 * s / TIMES for s in values] for name, values in times.items()}

@@ -23,7 +23,7 @@ class Config(turns.Config):
     """The time of `import jaxnets`, compared with `import jax, optax`."""
 
     repeats: int = 15
-    """Pairs of processes, one of each, in turns."""
+    """Pairs of processes, one of each, alternately."""
 
 
 def run(code: str) -> None:

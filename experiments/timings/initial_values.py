@@ -43,11 +43,11 @@ class Config(turns.Config):
     models: tuple[Model, ...] = get_args(Model)
     """The models to time."""
     repeats: int = 5
-    """Pairs of processes per model, one of each way, in turns."""
+    """Pairs of processes per model, one with `init` and one under jit, alternately."""
 
 
 def main(config: Config) -> None:
-    """Time both ways for each model, and write quartiles of the seconds and of the ratio."""
+    """Time both calls for each model, and write quartiles of the seconds and of the ratio."""
     rows = {}
     for name in config.models:
         ways = {way: partial(first_call, name, code) for way, code in WAYS.items()}

@@ -43,10 +43,10 @@ def main(config: Config) -> None:
     """Profile each network, print a line for each, and write the kernels.
 
     Raises:
-      RunError: there is no GPU, whose profile alone has kernels.
+      RunError: JAX does not run on a GPU; profiles of other devices list no kernels.
     """
     if (platform := jax.default_backend()) != "gpu":
-        raise RunError(f"the kernels of a GPU are counted, but JAX runs on the {platform} here")
+        raise RunError(f"expected a GPU, but JAX runs on the {platform}; run it on a GPU")
     results = []
     for task in TASKS:
         with tempfile.TemporaryDirectory() as folder:

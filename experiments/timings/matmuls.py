@@ -67,7 +67,7 @@ def trainer(
 
 
 def compare(config: Config, hidden: tuple[int, ...]) -> dict[str, Any]:
-    """Milliseconds per step with each choice, in turns."""
+    """Milliseconds per step with each choice; the two take turns."""
     choices = {"XLA's choice": {}, "Eigen alone": matmul.EIGEN}
     trainers = {name: trainer(config, hidden, options) for name, options in choices.items()}
     times = in_turn({name: partial(seconds, run) for name, run in trainers.items()}, config.rounds)

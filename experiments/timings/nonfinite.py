@@ -31,7 +31,7 @@ class Config(turns.Config):
 
 
 def main(config: Config) -> None:
-    """Time the three in turns, and write quartiles of the seconds and of the ratios."""
+    """Time the three, which take turns, and write quartiles of the seconds and of the ratios."""
     mnist = data.load("mnist")
     train = (jnp.asarray(mnist.train.x), jnp.asarray(mnist.train.y))
     model = serial(scale_pixels(), ("net", models.mlp((500, 300, 10))))

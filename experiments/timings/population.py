@@ -5,8 +5,8 @@ python -m experiments.timings.population --out experiments/results/population.js
 
 The methods take turns in one process. In every round each gets a new train step, so that it
 compiles again; times are reported with and without compilation. Then measures the members trained
-per second for population sizes from 1 to `--members`. The first round fills caches and is not
-counted.
+per second for populations of 1, 4, 16, ..., 4096, up to `--members`. The first round fills caches
+and is not counted.
 """
 
 import time
@@ -41,7 +41,7 @@ class Config(turns.Config):
     rounds: int = 5
     """Rounds that are counted."""
     members: int = 4096
-    """The largest population of the curve of speed by size, in powers of 4 from 1."""
+    """The largest size in the timing by population size: 1, 4, 16, ... up to 4096."""
     examples: int = 12_800
     """Training digits; each network is trained on all of them once."""
     batch_size: int = 128
@@ -146,7 +146,7 @@ def main(config: Config) -> None:
             (low, median, high), faster = timings[part]["seconds"], timings[part]["times faster"]
             print(
                 f"{name}, {part}: {median:.2f} s ({low:.2f} to {high:.2f}), "
-                f"{faster[1]:.2f} times faster ({faster[0]:.2f} to {faster[2]:.2f})"
+                f"{faster[1]:.2f} times as fast ({faster[0]:.2f} to {faster[2]:.2f})"
             )
     result = {
         "network": "784-32-10, plain gradient descent",

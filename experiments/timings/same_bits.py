@@ -1,4 +1,4 @@
-"""Checks that two checkouts train the same bits: compares every leaf of twelve short runs.
+"""Checks that training in two checkouts is bit-identical: compares every leaf of twelve short runs.
 
 python -m experiments.timings.same_bits --old PATH [--new PATH]
 python -m experiments.timings.same_bits --old . --stream
@@ -27,7 +27,7 @@ RUNS = (
 
 @dataclass(frozen=True)
 class Config:
-    """Check that two checkouts train the same bits."""
+    """Check that training in two checkouts is bit-identical."""
 
     old: Path
     """The checkout to compare with."""

@@ -1,4 +1,4 @@
-"""Checks that two checkouts train equally fast: the ratio of new to old time, measured in turns.
+"""Checks that two checkouts train equally fast: the ratio of new to old time, in interleaved turns.
 
 python -m experiments.timings.same_speed --old PATH [--new PATH]
 

@@ -65,13 +65,13 @@ def steps_of(plan: ShardingPlan | None, config: Config) -> Callable[[], float]:
 
 
 def main(config: Config) -> None:
-    """Measure the plans in turns, and print and write the ratios; exit with 1 if one is too big."""
+    """Measure the plans, which take turns; write the ratios, and exit with 1 if one is too big."""
     measured = in_turn({n: steps_of(plan, config) for n, plan in PLANS.items()}, config.rounds)
     plain = measured["no plan"]
     overheads = {name: ratio(times, plain) for name, times in measured.items() if times != plain}
     for name, overhead in overheads.items():
-        low, high = overhead["low"], overhead["high"]
-        print(f"{name:12} {overhead['median']:.3f} of no plan's time ({low:.3f} to {high:.3f})")
+        low, median, high = (overhead[key] for key in ("low", "median", "high"))
+        print(f"{name:12} {median:.3f} times the time without a plan ({low:.3f} to {high:.3f})")
     times = {name: summary(values) for name, values in measured.items()}
     result = {"CPU milliseconds per step": times, "relative to no plan": overheads}
     turns.write("sharding", config.out, result | {"limit": LIMIT})

@@ -2,10 +2,10 @@
 
 python -m experiments.timings.stream
 
-Times steps of `mlp` and `cnn_bn` on MNIST in turns, with the data in memory and as a `data.Stream`
-of memory maps; reports the ratio of wall times, including reading, with quartiles. Then a fresh
-process trains on a memory map of 4 GB and reports its peak anonymous memory. About 5 minutes on two
-cores.
+Times steps of `mlp` and `cnn_bn` on MNIST, alternately with the data in memory and as a
+`data.Stream` of memory maps; reports the ratio of wall times, including reading, with quartiles.
+Then a fresh process trains on a memory map of 4 GB and reports its peak anonymous memory. About 5
+minutes on two cores.
 """
 
 import json
@@ -39,7 +39,7 @@ class Config(turns.Config):
     """The cost of reading data during training."""
 
     rounds: int = 10
-    """Number of turns of each."""
+    """Turns with the data in memory, and as many with a stream."""
     steps: int = 468
     """Steps per turn; the default is one epoch of MNIST."""
 

@@ -27,9 +27,9 @@ from jaxnets.training.source import Epochs
 
 IMAGES = 60_000
 LEARNING_RATE = 0.001
-NEVER = (2**30, "steps")  # so that no end of a period ends a chunk
+NEVER = (2**30, "steps")  # so that no evaluation ends a chunk early
 COMPARED = 10  # the first losses; later ones drift apart, as rounding errors grow
-TOLERANCE = 0.005  # losses of two batches differ by more, those of two roundings by less
+TOLERANCE = 0.005  # above differences from rounding, below those between batches
 
 
 @dataclass(frozen=True)
@@ -74,7 +74,7 @@ def main(arguments: Sequence[str]) -> None:
     print(machine())
     print(
         f"MNIST, 784-{options.hidden}-10, batch {options.batch_size}, Adam, float32: {rounds} "
-        f"rounds of {steps} steps, in turns",
+        f"rounds of {steps} steps, alternating",
         flush=True,
     )
     run = start(data.load("mnist").train, options.hidden, options.batch_size)

@@ -1,4 +1,4 @@
-"""The choice of a command, and errors as one message with an exit status."""
+"""Dispatches to a command; reports an error in one message and an exit status."""
 
 import os
 import signal
@@ -15,7 +15,7 @@ COMMANDS = {
     "demo": ("jaxnets.command_line.demo", "train a network on MNIST and write its report"),
     "playground": ("jaxnets.playground", "train small networks in the browser"),
     "report": ("jaxnets.command_line.report", "compare several runs on one web page"),
-    "predict": ("jaxnets.command_line.predict", "classify pictures with a saved model"),
+    "predict": ("jaxnets.command_line.predict", "classify images with a saved model"),
     "summary": ("jaxnets.command_line.summary", "show what a saved model contains"),
     "bench": ("jaxnets.command_line.bench", "time training steps on this device"),
     "info": ("jaxnets.command_line.info", "show versions, devices and caches"),
@@ -72,7 +72,8 @@ def _help() -> str:
     return (
         "usage: jaxnets COMMAND [OPTIONS]\n\nNeural networks in JAX. The commands:\n\n"
         f"{rows}\n\njaxnets COMMAND --help shows a command's options, and jaxnets --version the "
-        "version.\nThe exit status is 0; 2 for a mistake, with one message; 130 after Ctrl-C."
+        "version.\nThe exit status is 0; 2 for a mistake, with one message; 130 after Ctrl-C; 75 "
+        "after SIGTERM."
     )
 
 

@@ -1,4 +1,4 @@
-"""The check that a number of an option is in its range."""
+"""Checks the range of an option that is a number."""
 
 from jaxnets.errors import RunError
 

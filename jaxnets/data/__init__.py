@@ -2,8 +2,8 @@
 
 from jaxnets.data.buckets import Bucketed, bucketed
 from jaxnets.data.dataset import Dataset, Split
-from jaxnets.data.own import (
-    PictureReader,
+from jaxnets.data.readers import (
+    ImageReader,
     TableEncoder,
     from_arrays,
     from_dataset,
@@ -22,7 +22,7 @@ __all__ = [
     "Bucketed",
     "DataError",
     "Dataset",
-    "PictureReader",
+    "ImageReader",
     "Scaling",
     "Series",
     "Split",

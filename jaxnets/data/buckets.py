@@ -28,11 +28,10 @@ class Bucketed(NamedTuple):
 def bucketed(examples: Any, lengths: Sequence[int], *, steps: int = 16) -> Bucketed:
     """Training data for `fit` whose batches are padded to one of a few lengths.
 
-    Every run of `steps` training steps has one length, for which one program is compiled. The
-    examples of an epoch are shuffled, then sorted by the shortest of `lengths` that they fit into
-    and cut into runs, whose order is shuffled too: an order that depends on the key and the epoch
-    alone, so that a run resumes bit for bit. The last examples of a bucket may share a run with
-    longer ones, and are then padded to their length.
+    Every block of `steps` batches has one length, for which one program is compiled. The examples
+    of an epoch are shuffled, grouped by the shortest of `lengths` that they fit into, and cut into
+    blocks, whose order is shuffled too. It depends only on the key and the epoch, so a resumed run
+    is bit-identical. A bucket's last examples may be padded to a longer length.
 
     Args:
       examples: `(x, y)` or `(x, y, weights)` with padded batches of all examples in x and, for

@@ -24,11 +24,11 @@ class Split(NamedTuple):
 
 
 class Dataset(NamedTuple, Generic[Rows]):
-    """A data set with its two splits; read-only, since JAX may share the arrays' memory.
+    """A data set with its two splits; arrays are read-only, since JAX may share their memory.
 
     Attributes:
-      train: the training examples: a `Split`, or a `Stream` if they do not fit in memory, which is
-        trained on in the same way; `Series` of `load_series`, `Texts` of `load_imdb`.
+      train: the training examples: a `Split`; a `Stream` if they do not fit in memory; `Series`
+        from `load_series`; `Texts` from `load_imdb`.
       test: the test examples, likewise.
       name: such as "mnist".
       source: a description: "packaged with jaxnets", "IDX files in /data/mnist (...)".

@@ -84,7 +84,7 @@ def held_out_rows(
       classes: names of the classes, for errors.
 
     Raises:
-      DataError: the share or the seed is invalid, or a class has only one row.
+      DataError: the share or the seed is invalid, or there is only one row (of a class).
     """
     [seed] = as_integers(where, at_least=0, error=DataError, seed=seed)
     if isinstance(share, bool) or not isinstance(share, float) or not 0 < share < 1:
@@ -93,10 +93,16 @@ def held_out_rows(
             f"pass {name}=0.2"
         )
     random, held_out = np.random.Generator(np.random.PCG64(seed)), np.zeros(len(y), bool)
-    group = y if np.issubdtype(y.dtype, np.integer) else np.zeros(len(y), int)
+    has_classes = np.issubdtype(y.dtype, np.integer)
+    group = y if has_classes else np.zeros(len(y), int)
     for number in np.unique(group):
         rows = np.flatnonzero(group == number)
         if len(rows) < 2:
+            if not has_classes:
+                raise DataError(
+                    f"{where} expects at least 2 examples, one of them to hold out, but got 1; add "
+                    "examples"
+                )
             which = printable(repr(classes[number])) if classes else f"class {number}"
             raise DataError(
                 f"{where} expects at least 2 examples of each class, one of them to hold out, but "

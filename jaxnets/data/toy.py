@@ -28,7 +28,7 @@ def circle(n: int, *, noise: float = 0.0, seed: int) -> Split:
       x, float32 (n, 2), and y, int32 (n,), in random order, as for the other data sets here.
 
     Raises:
-      DataError: `n` is not a positive integer, `noise` is not finite or negative, or `seed` is
+      DataError: `n` is not a positive integer, `noise` is negative or not finite, or `seed` is
         negative.
     """
     rng = _generator("circle", n, seed, noise=noise)

@@ -32,8 +32,8 @@ def html(
         export.html("draw.html", model, params, state, mnist.test.x, classes=mnist.classes)
 
     One file of HTML and JavaScript, which opens from disk and makes no network requests. The
-    drawing is scaled and centred as the images of MNIST are. Weights are stored in float32, or in
-    float16 if that represents them exactly, as it does those of `models.pretrained`.
+    drawing is scaled and centred like the images of MNIST. Weights are stored in float32, or in
+    float16 if that represents them exactly, as for `models.pretrained`.
 
     Args:
       path: the file; an existing one is replaced. It is written atomically.

@@ -65,7 +65,7 @@ def onnx(path: str | Path, model: Layer, params: Params, state: State, example: 
         reason = next(iter(str(error).strip().splitlines()), type(error).__name__)
         raise LayerError(
             f"export.onnx expects a model that jax2onnx converts, but got: {printable(reason):.200}"
-            "; export.stablehlo and save_model take every model"
+            "; export.stablehlo and save_model do not need jax2onnx"
         ) from error
     with atomic_write(path) as file:
         file.write(content)

@@ -17,16 +17,16 @@ SHAPES = "osD^v<>P*X"  # of classes on a map
 
 
 class Filtered(NamedTuple):
-    """A filtered picture.
+    """A filtered image.
 
     Attributes:
-      picture: (height, width).
+      image: (height, width).
       written: the filter as text.
       signed: whether the colour scale is centred at 0 and ends at the 99th percentile of the
         magnitude, for a filter whose weights sum to 0. Otherwise values are brightness in 0..1.
     """
 
-    picture: Any
+    image: Any
     written: str
     signed: bool
 
@@ -58,8 +58,7 @@ def filters(kernel: Any, title: str) -> "Figure":
 def feature_maps(maps: Any, title: str, most: int = 64, *, image: Any = None) -> "Figure":
     """The first `most` feature maps (height, width, features) of an image, on a common scale.
 
-    With `image` (height, width, 1 or 3), its picture is beside them, from its smallest value to its
-    largest.
+    With `image` (height, width, 1 or 3), it is drawn beside them, min-max scaled to 0..1.
     """
     tiles = np.moveaxis(np.asarray(maps, np.float32), -1, 0)[:most]
     signed = tiles.min() < 0
@@ -108,8 +107,8 @@ def evidence(images: Any, rows: dict[str, Any], titles: Sequence[str], title: st
 def embedding(points: Any, share: Any, labels: Any, classes: Sequence[str], title: str) -> "Figure":
     """Points (n, 2) of two principal components; axes show their share.
 
-    A class has a colour and, since colours repeat after seven, a marker: its name if that is one
-    letter or digit, else a shape.
+    A class has a colour and, since colours repeat after seven, a marker: its name if every
+    name is one letter or digit, else a shape.
     """
     from matplotlib.figure import Figure
 
@@ -133,7 +132,7 @@ def embedding(points: Any, share: Any, labels: Any, classes: Sequence[str], titl
 
 @styled
 def gallery(original: Any, results: dict[str, Filtered], title: str, columns: int = 4) -> "Figure":
-    """A picture (height, width, 1 or 3) in 0..1 and filtered versions of it, by name."""
+    """An image (height, width, 1 or 3) in 0..1 and filtered versions of it, by name."""
     from matplotlib.figure import Figure
 
     rows = -(-(1 + len(results)) // columns)
@@ -145,10 +144,10 @@ def gallery(original: Any, results: dict[str, Filtered], title: str, columns: in
     _show(first, original)
     first.set_title("original")
     for axes, (name, result) in zip(others, results.items(), strict=False):
-        picture = np.asarray(result.picture)
-        largest = float(np.percentile(np.abs(picture), 99)) or 1.0
+        image = np.asarray(result.image)
+        largest = float(np.percentile(np.abs(image), 99)) or 1.0
         bounds = {"vmin": -largest, "vmax": largest} if result.signed else {"vmin": 0, "vmax": 1}
-        drawn = axes.imshow(picture, cmap="RdBu_r" if result.signed else "gray", **bounds)
+        drawn = axes.imshow(image, cmap="RdBu_r" if result.signed else "gray", **bounds)
         axes.set_title(name)
         axes.set_xlabel(result.written, family="monospace")
         axes.set(xticks=[], yticks=[])
@@ -170,10 +169,10 @@ def _grid(
     if image is None:
         axes = figure.subplots()
     else:
-        beside, axes = figure.subplots(1, 2, width_ratios=(1, 3.6))
+        left, axes = figure.subplots(1, 2, width_ratios=(1, 3.6))
         low, high = np.min(image), np.max(image)
-        _show(beside, (np.asarray(image) - low) / ((high - low) or 1))
-        beside.set_title("the image")
+        _show(left, (np.asarray(image) - low) / ((high - low) or 1))
+        left.set_title("the image")
     drawn = axes.imshow(_mosaic(tiles, columns), interpolation="nearest", **colours)
     step = tiles.shape[1] + _gap(tiles)
     rows = range(0, len(tiles), columns)
@@ -189,7 +188,7 @@ def _grid(
 
 
 def _mosaic(tiles: np.ndarray, columns: int) -> np.ndarray:
-    """One picture of all tiles in a grid, white between them."""
+    """One image of all tiles in a grid, white between them."""
     gap, rows = _gap(tiles), -(-len(tiles) // columns)
     height, width = (side + gap for side in tiles.shape[1:3])
     empty = 1.0 if tiles.ndim == 4 else np.nan

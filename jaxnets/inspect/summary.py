@@ -85,7 +85,7 @@ def summary(model: Layer, x: Any) -> Summary:
       x: an example batch or a `jax.ShapeDtypeStruct`; only its shape and dtype matter.
 
     Raises:
-      LayerError: as `flops`, or for what is not a layer.
+      LayerError: as for `flops`, or for what is not a layer.
     """
     check_layer("summary", model)
     params, state = jax.eval_shape(model.init, jax.random.key(0), x)

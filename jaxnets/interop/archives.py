@@ -1,4 +1,4 @@
-"""Zip files that are only containers, as those of PyTorch and Keras: nothing is compressed."""
+"""Zip files that are only containers, like those of PyTorch and Keras: nothing is compressed."""
 
 import os
 import zipfile

@@ -50,8 +50,8 @@ def from_equinox(module: Any, state: Any = None) -> Layer:
         params: Params, state: State, x: Any, *, key: Key | None = None, train: bool = False
     ) -> tuple[Any, State]:
         leaves = flatten_names(params)
-        own = params_tree.unflatten([leaves[name] for name in own_params])
-        called = eqx.nn.inference_mode(eqx.combine(own, static), value=not train)
+        current = params_tree.unflatten([leaves[name] for name in own_params])
+        called = eqx.nn.inference_mode(eqx.combine(current, static), value=not train)
         before = flatten_names(state)
         carried = state_tree.unflatten([before[name] for name in own_state])
         keys = None if key is None else jax.random.split(key, jax.tree.leaves(x)[0].shape[0])

@@ -25,7 +25,7 @@ def load(
 ) -> tuple[Params, State]:
     """The params and state of `layer` with the variables of a Linen module.
 
-    A module's name is the layer's, and so are those of params and statistics.
+    Modules, params and statistics have the same names in both.
     `nn.RNN(nn.LSTMCell(64), name="rnn")`, or one of `OptimizedLSTMCell`, `GRUCell` and
     `SimpleCell`, becomes `rnn`; the modules `forward_rnn` and `backward_rnn` become `forward` and
     `backward`, the children of `bidirectional`.
@@ -36,12 +36,11 @@ def load(
         checkpoint of either.
       layer: the layer to load them into.
       x: an example batch or a `jax.ShapeDtypeStruct`; only its shape and dtype matter.
-      dtype: that of the params, to which floats are cast. By default the model's, and arrays are
-        cast only to a wider one.
+      dtype: the dtype to cast floats to; by default the model's, but only if it is wider.
 
     Raises:
-      LayerError: weights that are missing, that have no place in the layer, or that differ in
-        shape or dtype, lists all of them; or a damaged file.
+      LayerError: missing, unknown or misfitting weights (wrong shape or dtype), all in one error;
+        or a damaged file.
       OSError: the file does not exist.
     """
     tree = unflatten_names(read("interop.flax.load", _from_file(weights)))

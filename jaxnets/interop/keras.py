@@ -46,12 +46,11 @@ def load(
       layer: the layer to load them into.
       x: an example batch or a `jax.ShapeDtypeStruct`; only its shape and dtype matter.
       names: a function from the path of a Keras layer to the path of ours.
-      dtype: that of the params, to which floats are cast. By default the model's, and arrays are
-        cast only to a wider one.
+      dtype: the dtype to cast floats to; by default the model's, but only if it is wider.
 
     Raises:
-      LayerError: weights that are missing, that have no place in the layer, or that differ in shape
-        or dtype, another epsilon, or images with channels first; lists all of them.
+      LayerError: missing, unknown or misfitting weights (wrong shape or dtype), another epsilon, or
+        images with channels first, all in one error; or a damaged file.
       OSError: the file does not exist.
     """
     specs = expected(layer, x)

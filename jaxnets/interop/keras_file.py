@@ -116,7 +116,7 @@ def _named_errors() -> Iterator[None]:
 
 
 def _datasets(h5py: Any, root: Any, size: int) -> Iterator[tuple[str, np.ndarray]]:
-    """Every dataset by its path; raises for one that is not in the file as it is."""
+    """Every dataset by its path; raises for virtual, external and compressed ones."""
     found: list[tuple[str, Any]] = []
     root.visititems(lambda name, node: found.append((name, node)))  # follows no links to files
     for name, node in found:
@@ -136,7 +136,7 @@ def _legacy(arrays: dict[str, np.ndarray], prefix: str) -> dict[str, np.ndarray]
         layer, *parts = name.removeprefix(prefix).removesuffix(":0").split("/")
         parts = parts[parts.index(layer) + 1 :] if layer in parts else parts[-1:]
         if (path := "/".join([layer, *parts])) in result:
-            raise ValueError(f"it has several arrays {path}, of a model in a model")
+            raise ValueError(f"several of its arrays are named {path}, in nested models")
         result[path] = array
     return result
 
@@ -157,7 +157,7 @@ def _by_position(
         if variables != "vars":
             continue
         path = [
-            _own_name(root, known, groups[: depth + 1])
+            _layer_name(root, known, groups[: depth + 1])
             for depth, group in enumerate(groups)
             if group != "layers"
         ]
@@ -173,7 +173,7 @@ def _class(groups: list[str]) -> str:
     return re.sub(r"_\d+$", "", groups[-1]) if groups else ""
 
 
-def _own_name(root: Any, known: dict[str, str], groups: list[str]) -> str:
+def _layer_name(root: Any, known: dict[str, str], groups: list[str]) -> str:
     """A layer's name; `groups` are those of its path in the file."""
     path, last = "/".join(groups), groups[-1]
     attributes = root[path]["vars"].attrs if "vars" in root[path] else {}

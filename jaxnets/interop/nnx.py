@@ -32,17 +32,17 @@ def from_nnx(module: Any) -> Layer:
             "it, or use from_linen for one of Linen"
         )
     graphs = {train: nnx.graphdef(_in_mode(nnx.clone(module), train)) for train in (False, True)}
-    own, rngs, others = nnx.state(nnx.clone(module), nnx.Param, nnx.RngState, ...)
+    initial, rngs, others = nnx.state(nnx.clone(module), nnx.Param, nnx.RngState, ...)
 
     def init(key: Key, x: Any) -> tuple[Params, State]:
         del key, x
-        return _arrays(own), _arrays(others)
+        return _arrays(initial), _arrays(others)
 
     def apply(
         params: Params, state: State, x: Any, *, key: Key | None = None, train: bool = False
     ) -> tuple[Any, State]:
         streams = rngs if key is None else _seeded(rngs, key)
-        parts = _with_values(own, params), streams, _with_values(others, state)
+        parts = _with_values(initial, params), streams, _with_values(others, state)
         merged = nnx.merge(graphs[train], *parts)
         y = merged(x)
         return y, _arrays(nnx.state(merged, nnx.Not(nnx.Any(nnx.Param, nnx.RngState))))

@@ -37,7 +37,7 @@ def save(path: str | Path, tree: dict[str, Any], metadata: dict[str, str] | None
 
 
 def to_arrays(tree: dict[str, Any]) -> tuple[dict[str, Any], dict[str, str]]:
-    """The arrays of a tree by path, and the entries that a file's metadata needs beside them.
+    """The arrays of a tree by path, and the entries that a file's metadata needs besides.
 
     Raises:
       ValueError: as for `save`.

@@ -77,12 +77,11 @@ def load(
         {"fc1": (7, 7)}. PyTorch flattens channels first and we flatten them last, so the rows
         of its kernel have another order. None for rows in our order, of a module that flattens
         channels last. The known models need none.
-      dtype: that of the params, to which floats are cast. By default the model's, and arrays are
-        cast only to a wider one.
+      dtype: the dtype to cast floats to; by default the model's, but only if it is wider.
 
     Raises:
-      LayerError: weights that are missing, that have no place in the layer, or that differ in shape
-        or dtype; a dense layer after `flatten` that is not in `flattened`. Lists all of them.
+      LayerError: missing, unknown or misfitting weights (wrong shape or dtype), or a dense layer
+        after `flatten` that is not in `flattened`, all in one error.
       OSError: the file does not exist.
     """
     if not isinstance(flattened, Mapping | None):
@@ -151,7 +150,7 @@ def _converted(arrays: Flat, leaves: dict[str, Any]) -> Flat:
 
 
 def _other(name: str, array: np.ndarray, leaves: dict[str, Any]) -> Flat:
-    """The array as the layer's that has its kind; else under its own name."""
+    """The array by its path in the layer, with the axes in our order; else by PyTorch's name."""
     path = name.replace(".", "/")
     module, _, kind = path.rpartition("/")
     for ours in KINDS.get(kind, ()):
@@ -224,8 +223,8 @@ def _in_our_order(
 def _unknown_order(module: str, path: str, axes: tuple[int, ...]) -> str:
     if not axes:
         return (
-            f"{path} has rows of a flattened array beside others, which PyTorch may order "
-            f'differently; reorder them as here, and pass flattened={{"{module}": None}}'
+            f"{path} has rows of a flattened array besides others, which PyTorch may order "
+            f'differently; reorder them for this layer, and pass flattened={{"{module}": None}}'
         )
     return (
         f"{path} has rows of a flattened array {axes}, which PyTorch flattens channels first; "

@@ -22,7 +22,7 @@ from jaxnets.files import regular_file
 from jaxnets.interop.archives import stored_zip
 from jaxnets.messages import printable
 
-PICKLE_LIMIT = 2**26  # bytes; that of the largest language models has some 2**18
+PICKLE_LIMIT = 2**26  # bytes; those of the largest language models have about 2**18
 LEGACY_START = b"\x80\x02\x8a\x0al\xfc\x9cF\xf9 j\xa8P\x19."  # the pickle of a magic number
 STORAGES = {
     "BFloat16Storage": jnp.bfloat16, "BoolStorage": "?", "ByteStorage": "u1", "CharStorage": "i1",
@@ -47,7 +47,7 @@ class _Storage(NamedTuple):
 
 
 class _Tensor(NamedTuple):
-    """A view of a storage; offset and strides count numbers."""
+    """A view of a storage; offset and strides are in elements."""
 
     storage: _Storage
     offset: int
@@ -110,7 +110,7 @@ def _read_zip(file: BinaryIO) -> Any:
 
 
 def _read_legacy(file: BinaryIO) -> Any:
-    """The tree in a sequence of pickles, the fourth of which is that of the tree."""
+    """The tree in a sequence of pickles, the fourth of which holds it."""
     if file.read(len(LEGACY_START)) != LEGACY_START:
         raise ValueError("it is neither a zip nor an older .pt file")
     _, system, tree, keys = (_unpickled(file) for _ in range(4))
@@ -173,7 +173,7 @@ def _count(value: Any) -> int:
 
 def _tensor(storage: Any, offset: Any, shape: Any, strides: Any) -> _Tensor:
     if not isinstance(storage, _Storage) or len(shape) != len(strides):
-        raise ValueError("it has a tensor without numbers")
+        raise ValueError("it has an invalid tensor")
     return _Tensor(storage, _count(offset), tuple(map(_count, shape)), tuple(map(_count, strides)))
 
 

@@ -40,7 +40,7 @@ def recognised(names: Iterable[str], paths: Collection[str]) -> Rename | None:
 
 
 def renamed(arrays: Flat, layer_of: Callable[[str], str]) -> Flat:
-    """The arrays, the module of each renamed; `layer_of("features.0")` is its layer's path.
+    """The arrays, with modules renamed: `layer_of("features.0")` is the path of its layer.
 
     Raises:
       LayerError: two arrays get the same name.

@@ -18,7 +18,7 @@ class Usage(NamedTuple):
 
     Attributes:
       flattened: for each dense layer whose input is a flattened image or sequence, the axes that
-        its rows are in order, (height, width, channels); () if other features are beside them.
+        its rows are in order, (height, width, channels); () if the input has other features, too.
       epsilons: for each normalisation, what is added to the variance.
     """
 

@@ -40,7 +40,7 @@ def read(where: str, weights: Any) -> Flat:
 
 
 def _as_numpy(value: Any) -> np.ndarray | None:
-    """The value as an array of numbers; None if NumPy has no such array, as of torch.bfloat16."""
+    """The value as an array of numbers; None if NumPy cannot hold it (torch.bfloat16)."""
     try:
         array = np.asarray(value)
     except (TypeError, ValueError, RuntimeError):
@@ -78,7 +78,7 @@ def fitting(
     dtype: Any = None,
     problems: Sequence[str] = (),
 ) -> tuple[Params, State]:
-    """The params and the state as JAX arrays; state other than statistics is that of `init`.
+    """The params and the state as JAX arrays; state other than statistics comes from `init`.
 
     Args:
       flat: the weights under our names.
@@ -98,9 +98,9 @@ def fitting(
     if problems := sorted([*misfits(flat, targets), *problems]):
         lines = "\n  ".join(problems)
         raise LayerError(
-            "the weights do not fit the model; build the model that they belong to, name its "
-            "layers as there or pass names=, a function from their names to yours, or pass dtype= "
-            f"to cast them:\n  {lines}"
+            "the weights do not fit the model; build the model that they belong to, give its "
+            "layers the names of the weights or pass names=, a function from their names to yours, "
+            f"or pass dtype= to cast them:\n  {lines}"
         )
     params, state = map(flatten_names, specs)
     if not all(map(_is_statistic, state)):
@@ -121,13 +121,13 @@ def _with_dtype(spec: Any, dtype: Any) -> Any:
     return jax.ShapeDtypeStruct(spec.shape, jnp.dtype(dtype)) if is_float else spec
 
 
-def _cast(array: np.ndarray, spec: Any, anyhow: bool) -> np.ndarray:
+def _cast(array: np.ndarray, spec: Any, force: bool) -> np.ndarray:
     """The array in the dtype of the spec, if that keeps its values or is asked for."""
     if spec is None or array.dtype == spec.dtype:
         return array
     floats = all(jnp.issubdtype(d, jnp.floating) for d in (array.dtype, spec.dtype))
     wider = floats and jnp.promote_types(array.dtype, spec.dtype) == spec.dtype
-    return array.astype(spec.dtype) if wider or (floats and anyhow) else array
+    return array.astype(spec.dtype) if wider or (floats and force) else array
 
 
 def gru_biases(first: np.ndarray, second: np.ndarray) -> Flat:

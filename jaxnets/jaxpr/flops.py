@@ -64,7 +64,7 @@ def each_operation(
 
 
 def operation_flops(operation: Operation) -> int:
-    """The floating-point operations of one operation; counts and raises as `flops` does."""
+    """The floating-point operations of one operation; counts and raises like `flops`."""
     if operation.name == "dot_general":
         return _dot_flops(operation.eqn)
     if operation.name == "conv_general_dilated":

@@ -126,8 +126,8 @@ def _sizes(name: str, x: Any, heads: int) -> tuple[int, int, int]:
     """Features, heads and the features of a head."""
     if len(x.shape) != 3 or x.shape[-1] % heads or not x.shape[-1]:
         raise LayerError(
-            f"{name} expects (batch, time, features) with features that {heads} heads divide, but "
-            f"got {x.shape}; choose another number of heads"
+            f"{name} expects (batch, time, features) with features divisible by {heads} heads, "
+            f"but got {x.shape}; choose another number of heads"
         )
     return x.shape[-1], heads, x.shape[-1] // heads
 

@@ -59,8 +59,8 @@ def conv_transpose(
       groups: the number of groups that the channels of the input are split into; each group gives
         features / groups channels of the output.
       use_bias: whether to add one number per feature.
-      kernel_init: initialiser of the kernel, as (*size, features, channels / groups), of which an
-        output's fan-in is that of the last axis.
+      kernel_init: initialiser of the kernel (*size, features, channels / groups), whose input axis
+        is the last one: make it with `in_axis=-1, out_axis=-2`.
       bias_init: initialiser of the bias.
       convolve: the implementation; `jaxnets.lowering.plain_conv_transpose` is XLA's on every
         backend.

@@ -37,8 +37,8 @@ def weight_norm(layer: Layer) -> Layer:
         kernel = _kernel("weight_norm", params)
         v, g = kernel.astype(wide_dtype(kernel.dtype)), get_array("weight_norm", params, "length")
         scaled = v * (per_channel(g, v) / _length(v))
-        own = _without(params, "length") | {"kernel": scaled.astype(kernel.dtype)}
-        return layer.apply(own, state, x, key=key, train=train)
+        inner = _without(params, "length") | {"kernel": scaled.astype(kernel.dtype)}
+        return layer.apply(inner, state, x, key=key, train=train)
 
     return Layer(init, apply)
 
@@ -50,9 +50,9 @@ def spectral_norm(layer: Layer) -> Layer:
     makes one step v = W u / |W u|, u = W^T v / |W^T v|, and divides by v^T W u; u and v count as
     constants there. Evaluation divides by v^T W u with the last u and v. Params: those of the
     layer; state: that of the layer, and the vectors `u` (features,) and `v` (inputs,), in float32
-    whatever the kernel, which start with 15 steps and which an empty batch leaves unchanged. A
-    kernel of zeros stays zero. Source: Miyato et al. 2018, "Spectral normalization for generative
-    adversarial networks", algorithm 1.
+    or wider. `init` makes 15 steps; an empty batch changes neither vector. A kernel of zeros stays
+    zero. Source: Miyato et al. 2018, "Spectral normalization for generative adversarial networks",
+    algorithm 1.
 
     Raises:
       LayerError: a layer whose params have no kernel, such as a network; wrap the layers in it.
@@ -78,8 +78,8 @@ def spectral_norm(layer: Layer) -> Layer:
         largest = v @ w @ u
         scaled = (w / jnp.where(largest == 0, 1, largest)).reshape(kernel.shape)
         params = params | {"kernel": scaled.astype(kernel.dtype)}
-        y, own = layer.apply(params, _without(state, "u", "v"), x, key=key, train=train)
-        return y, own | {"u": u, "v": v}
+        y, inner = layer.apply(params, _without(state, "u", "v"), x, key=key, train=train)
+        return y, inner | {"u": u, "v": v}
 
     return Layer(init, apply)
 

@@ -77,9 +77,9 @@ def upsample(
 
 
 def _interpolated(x: Array, factor: int, axis: int) -> Array:
-    """Values between those along an axis, `factor` for each, as by `jax.image.resize`.
+    """Linear interpolation along an axis, to `factor` values for each, like `jax.image.resize`.
 
-    Without its matmuls, which would count as FLOPs and hide which rows a row depends on.
+    Avoids its matmuls, which would count as FLOPs and make every receptive field the whole axis.
     """
     n = x.shape[axis]
     before = jnp.concatenate([x[_along(axis, 0, 1)], x[_along(axis, 0, n - 1)]], axis)

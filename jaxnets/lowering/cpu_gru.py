@@ -48,7 +48,7 @@ def gru_backward(weights: Arrays, mask: Array | None, saved: Any, cotangents: An
     batch, time, units = dy.shape
     kernel, recurrent_kernel, *_ = weights
     dy = dy.transpose(1, 2, 0)
-    # In the order n, r, z, inner: the first three meet x, the last three the previous output.
+    # The gates of d are n, r, z, inner: the first three depend on x, the last three on h_{t-1}.
     kernel = jnp.roll(kernel, units, axis=1)
 
     def step(t: Any, j: Any, k: Any, after: Any) -> Any:

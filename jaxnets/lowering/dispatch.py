@@ -100,7 +100,7 @@ class Row(NamedTuple):
         width, batch, channels). The kernel is (*size, channels / groups, features); `padding` has
         (before, after) per axis. JAX differentiates it: for another backward pass, make it a
         `jax.custom_vjp`.
-      backend: "cpu", or "any" for XLA's own, which needs no other implementation beside it.
+      backend: "cpu", or "any" for XLA's own, which runs on every backend.
       layout: the layout of x and y.
       supports: whether it computes a convolution, and faster than the rows below.
     """

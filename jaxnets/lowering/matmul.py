@@ -1,4 +1,4 @@
-"""Matmuls: of rows in any number of axes, and which library a training program uses on CPU."""
+"""Matmuls of inputs with any number of axes, and the library that computes them on CPU."""
 
 import math
 from functools import cache
@@ -21,8 +21,8 @@ COLUMNS = 128  # kernels with a multiple of 128 columns are slow in Eigen
 def rows_matmul(x: Array | np.ndarray, kernel: Array | np.ndarray) -> Any:
     """The product x @ kernel, from (..., inputs) to (..., features), as one product of matrices.
 
-    With more than one leading axis, the kernel's gradient would contract several axes at once; with
-    that, a step of an MLP on (16, 128, 128) took 1.45 times the CPU time (jaxlib 0.10.2).
+    With more leading axes, the kernel's gradient would contract several axes at once, which made a
+    step of an MLP on (16, 128, 128) take 1.45 times the CPU time (jaxlib 0.10.2).
     """
     if x.ndim <= 2 or needs_plain(x):
         return x @ kernel
@@ -31,12 +31,12 @@ def rows_matmul(x: Array | np.ndarray, kernel: Array | np.ndarray) -> Any:
 
 
 def compiler_options(params: Any) -> dict[str, str | bool]:
-    """XLA compiler options for a program that trains these params; empty unless on CPU.
+    """XLA compiler options for a program that trains these params: on CPU, `EIGEN` or none.
 
     The two libraries have separate thread pools, which wait for each other in every step. With
-    Eigen only, a step of small matmuls is faster: 1.09 times with 784-500-300-10. But if kernels
-    have a multiple of 128 columns it is usually slower, down to 0.86 times, so XLA's default is
-    used (`experiments.timings.matmuls`).
+    Eigen only, small matmuls are faster: 784-500-300-10 trains 1.09 times as fast. With a multiple
+    of 128 columns, a kernel is usually slower, down to 0.86 times as fast, so XLA's default is used
+    then (`experiments.timings.matmuls`), and where XLA lacks the option.
     """
     shapes = [leaf.shape for leaf in jax.tree.leaves(params)]
     aligned = any(shape and shape[-1] % COLUMNS == 0 for shape in shapes)

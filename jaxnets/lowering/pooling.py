@@ -1,4 +1,4 @@
-"""Pooling: by blocks if the windows do not overlap and this is faster, else XLA's."""
+"""Pooling: by blocks for adjacent windows, the maximum only on CPU; else XLA's."""
 
 from functools import partial
 
@@ -12,7 +12,7 @@ from jaxnets.lowering.plain_context import needs_plain
 
 
 def max_pool(x: Array, window: Ints, strides: Ints, padding: Pairs, dilation: Ints) -> Array:
-    """The largest value of each window: by blocks on CPU if the windows tile the input."""
+    """The largest value of each window: by blocks on CPU for adjacent windows without padding."""
     options = {"strides": strides, "padding": padding, "dilation": dilation}
     plain = partial(plain_max_pool, window=window, **options)
     if not _by_blocks(x, window, **options):
@@ -21,14 +21,14 @@ def max_pool(x: Array, window: Ints, strides: Ints, padding: Pairs, dilation: In
 
 
 def sum_pool(x: Array, window: Ints, strides: Ints, padding: Pairs, dilation: Ints) -> Array:
-    """The sum of each window: by blocks if the windows tile the input, else plain."""
+    """The sum of each window: by blocks for adjacent windows without padding, else plain."""
     if _by_blocks(x, window, strides, padding, dilation):
         return blocks_sum_pool(x, window)
     return plain_sum_pool(x, window, strides, padding, dilation)
 
 
 def avg_pool(x: Array, window: Ints, strides: Ints, padding: Pairs, dilation: Ints) -> Array:
-    """The mean of each window: by blocks if the windows tile the input, else plain."""
+    """The mean of each window: by blocks for adjacent windows without padding, else plain."""
     if _by_blocks(x, window, strides, padding, dilation):
         return blocks_avg_pool(x, window)
     return plain_avg_pool(x, window, strides, padding, dilation)

@@ -88,7 +88,8 @@ def top_k_accuracy(k: int) -> Metric:
     """How often the true class is among the `k` with the largest outputs (batch, classes).
 
     Of equal outputs the last class ranks first, as in scikit-learn's `top_k_accuracy_score`;
-    `accuracy` takes the first. NaN ranks above all numbers, so that it cannot raise the metric.
+    `accuracy` takes the first. A comparison with NaN counts against the true class, so that NaN
+    cannot raise the metric.
 
     Raises:
       ValueError: `k` is not a positive integer or is larger than the number of classes, or the

@@ -98,7 +98,7 @@ def roc_auc(
 ) -> Float[Array, ""]:
     """The area under the ROC curve: the probability that a positive scores above a negative.
 
-    Ties count half. Exact, from all scores at once, as scikit-learn's `roc_auc_score`;
+    Ties count half. Exact, from all scores at once, like scikit-learn's `roc_auc_score`;
     `binned_roc_auc` is a streaming metric.
 
     Args:

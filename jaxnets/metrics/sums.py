@@ -39,7 +39,7 @@ def check_label_values(named: Iterable[tuple[str, Metric]], outputs: Any, labels
         numbers and are not checked.
 
     Raises:
-      ValueError: as `check_labels`, for a metric that uses labels as classes.
+      ValueError: as for `check_labels`, for a metric that uses labels as classes.
     """
     if labels.size != len(labels):
         return

@@ -65,7 +65,7 @@ def _patches(width: int, size: int) -> Layer:
 
 
 def _block(width: int, rate: float | Array) -> Layer:
-    """A residual block: a 7x7 depthwise convolution, and a dense layer of four times the width."""
+    """A residual block: a 7x7 depthwise convolution, then an MLP of four times the width."""
 
     @network(
         depthwise=depthwise_conv((7, 7), kernel_init=SMALL),

@@ -58,10 +58,10 @@ def mobilenet_v2(classes: int = 1000, *, symmetric: bool = False) -> Layer:
 def efficientnet_lite0(classes: int = 1000) -> Layer:
     """EfficientNet-lite0, from (batch, 224, 224, 3) to logits (batch, classes).
 
-    4,652,008 parameters for 1000 classes and 42,016 running statistics. As `mobilenet_v2`, with the
-    stages of EfficientNet-B0, and up to 20 % of the blocks skipped in training. Source: Tan & Le
-    2019, "EfficientNet", table 1, without squeeze-and-excitation and with ReLU6, as in the authors'
-    "EfficientNet-lite".
+    4,652,008 parameters for 1000 classes and 42,016 running statistics. Like `mobilenet_v2`, with
+    the stages of EfficientNet-B0, and blocks skipped in training with a probability that grows
+    towards 20 %. Source: Tan & Le 2019, "EfficientNet", table 1, without squeeze-and-excitation and
+    with ReLU6, as in the authors' "EfficientNet-lite".
     """
     return _network(EFFICIENTNET_LITE0, classes, skipped=0.2)
 
@@ -69,7 +69,7 @@ def efficientnet_lite0(classes: int = 1000) -> Layer:
 def _network(
     stages: Sequence[Stage], classes: int, skipped: float = 0.0, padding: Padding = "SAME"
 ) -> Layer:
-    """Blocks are skipped with a probability that grows linearly from 0 to `skipped`."""
+    """Blocks are skipped with a probability that grows linearly from 0 towards `skipped`."""
     parts, channels, number = [], 32, 0
     total = sum(stage.depth for stage in stages)
     for position, stage in enumerate(stages, start=1):

@@ -28,7 +28,7 @@ def resnet18(classes: int = 1000) -> Layer:
 def resnet50(classes: int = 1000) -> Layer:
     """ResNet-50, from (batch, 224, 224, 3) to logits (batch, classes).
 
-    25,557,032 parameters for 1000 classes and 53,120 running statistics. As `resnet18`, with
+    25,557,032 parameters for 1000 classes and 53,120 running statistics. Like `resnet18`, with
     bottleneck blocks. Their stride is in the 3x3 convolution, as in torchvision; in the paper it is
     in the 1x1 convolution before it.
     """

@@ -116,9 +116,9 @@ def bert_encoder(
     """A bidirectional encoder, from token indices (batch, time) to (batch, time, features).
 
     `bert_encoder(30522, 512, features=768, heads=12, blocks=12, epsilon=1e-12,
-    activation=partial(jax.nn.gelu, approximate=False))` is that of BERT-base (Devlin et al. 2019),
-    without the embedding of segments: `interop.torch.load` adds that of the first to the
-    positions. The other arguments are those of `gpt`; `activation` is that of the MLPs.
+    activation=partial(jax.nn.gelu, approximate=False))` is the encoder of BERT-base (Devlin et al.
+    2019) without segment embeddings: `interop.torch.load` adds the first segment's vector to the
+    position embeddings. Arguments as in `gpt`.
     """
     options = {"pre_norm": False, "rate": rate, "epsilon": epsilon, "activation": activation}
     return serial(

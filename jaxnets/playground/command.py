@@ -11,7 +11,7 @@ from functools import partial
 from pathlib import Path
 from urllib.parse import urlencode
 
-from jaxnets.playground.options import OWN, OptionsError
+from jaxnets.playground.options import TABLE, OptionsError
 from jaxnets.playground.server import Server
 
 DESCRIPTION = "Serve a page on which small networks train, to browsers on this machine only."
@@ -49,7 +49,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             sys.stderr.write(f"{error}\n")
             return 1
         target, task = [*table.tasks.items()][-1]
-        settings = {"data": OWN, "table": table.name, "target": target, "task": task}
+        settings = {"data": TABLE, "table": table.name, "target": target, "task": task}
         address += "#" + urlencode({k: json.dumps(v) for k, v in settings.items()})
     sys.stdout.write(f"{address}\nCtrl-C ends the playground.\n")
     sys.stdout.flush()

@@ -7,8 +7,8 @@ from jaxnets.playground.options import (
     DIGITS,
     FEATURES,
     INPUTS,
-    OWN,
     POINTS,
+    TABLE,
     UNITS,
     Options,
     slots,
@@ -64,11 +64,11 @@ def _data(options: Options, outputs: int) -> str:
         classes = DIGITS[options.data]
         points = "from jaxnets.playground.points import digits\n\n"
         points += f"x, y = digits({classes}, {options.noise!r}, {options.seed}, {count})\n"
-    elif options.data == OWN:
+    elif options.data == TABLE:
         count, place = "n", f"{options.table!r}, {options.target!r}, {options.columns!r}"
         arguments += f", task={options.task!r}, share={options.share}"
-        points = "from jaxnets.playground.own import own\n\n"
-        points += f"x, y, n, classes = own({place}, {arguments})\n"
+        points = "from jaxnets.playground.user_table import from_user_table\n\n"
+        points += f"x, y, n, classes = from_user_table({place}, {arguments})\n"
     elif options.task == "classification":
         points = f"x, y = toy.{options.data}({POINTS}, {arguments})\n"
     else:
@@ -86,7 +86,7 @@ def _features() -> str:
 
 
 def _model(options: Options, outputs: int) -> str:
-    """The sizes that are used, and the layers, which all have 8 units, and the last one 10."""
+    """The code of the masks and the model: hidden layers of 8 units and a head of 10, masked."""
     used = [int(name in options.features) for name in slots(options)]
     used += [0] * (UNITS - len(used))
     widths = [f"np.arange({UNITS}) < {width}" for width in options.hidden]

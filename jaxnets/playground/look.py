@@ -99,7 +99,7 @@ def _score(hparams: Any, inputs: Maps, outputs: Array) -> Array:
 
 
 def to_class(values: Array, used: Array) -> Array:
-    """The likeliest class of values (..., 10) and its lead over chance, as 25 * class + 0 to 24."""
+    """The most probable class, and its margin over chance (0 to 24), as 25 * class + margin."""
     best = values.argmax(-1)
     chance = 2 / used.sum() - 1
     lead = jnp.clip((values.max(-1) - chance) / (1 - chance), 0, 1)

@@ -56,13 +56,13 @@ def hparams_of(options: Options, outputs: int = 1) -> dict[str, Any]:
 
 
 class Model(NamedTuple):
-    """The network, whose hidden layers are stacked: each parameter is that of all of them.
+    """The network; each parameter of the hidden layers has a leading axis of layers.
 
     Attributes:
       structure: what is compiled.
       hparams: the inputs of the program, which may be traced.
-      depth: the number of hidden layers if it is static: then each is an operation of its own,
-        which `explain` can name; else they are one loop, so that one of them is compiled.
+      depth: the number of hidden layers if static: they are unrolled, so that `explain` can name
+        them; else they are scanned, which compiles a single layer.
     """
 
     structure: Structure
@@ -146,7 +146,7 @@ class Model(NamedTuple):
 
 
 def separate(params: Params) -> Params:
-    """The parameters by layer, "hidden1" and so on, as of `serial`."""
+    """The parameters by layer, "hidden1" and so on, as in `serial`."""
     rest = {name: value for name, value in params.items() if name != "hidden"}
     stacked = params.get("hidden", {})
     layers = len(jax.tree.leaves(stacked)[0]) if stacked else 0
@@ -217,7 +217,7 @@ def loss(hparams: dict[str, Any], outputs: Array, labels: Array) -> Array:
 def logits(hparams: dict[str, Any], outputs: Array) -> Array:
     """The scores of classes, -inf for those that do not exist.
 
-    A single output is the logit of class 1 of two, as that of class 0 is 0:
+    A single output is the logit of class 1 of two, where class 0 has the logit 0:
     softmax(0, u) = (1 - sigmoid(u), sigmoid(u)).
     """
     number = hparams["outputs"].sum()

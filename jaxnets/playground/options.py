@@ -13,10 +13,10 @@ UNITS, LAYERS, ROWS, POINTS, CLASSES = 8, 6, 32, 500, 10
 DIGITS = {"mnist 0 1": (0, 1), "mnist 3 8": (3, 8), "mnist 4 9": (4, 9)} | {
     "mnist 0-9": tuple(range(10))
 }
-OWN = "own"  # a table of the user
+TABLE = "table"  # a table of the user
 DATA = {
-    "classification": ("circle", "xor", "gauss", "spiral", *DIGITS, OWN),
-    "regression": ("plane", "hills", OWN),
+    "classification": ("circle", "xor", "gauss", "spiral", *DIGITS, TABLE),
+    "regression": ("plane", "hills", TABLE),
 }
 FEATURES = {  # name -> expression
     "x1": "x1",
@@ -121,7 +121,7 @@ class Options:
 
 def slots(options: Options) -> tuple[str, ...]:
     """The names of the features of a data set."""
-    components = options.data in DIGITS or (options.data == OWN and not options.columns)
+    components = options.data in DIGITS or (options.data == TABLE and not options.columns)
     return INPUTS if components else tuple(FEATURES)
 
 

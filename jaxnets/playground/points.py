@@ -1,4 +1,4 @@
-"""The data sets of the page: points in the square from -6 to 6, digits of MNIST, own tables."""
+"""The data sets of the page: points in the square from -6 to 6, MNIST digits, users' tables."""
 
 from collections.abc import Mapping, Sequence
 from functools import cache
@@ -10,15 +10,15 @@ from jaxnets.data import Split, load, toy
 from jaxnets.playground.options import (
     DIGITS,
     INPUTS,
-    OWN,
     POINTS,
+    TABLE,
     UNITS,
     Options,
     OptionsError,
     slots,
 )
-from jaxnets.playground.own import components, own
 from jaxnets.playground.tables import Table
+from jaxnets.playground.user_table import components, from_user_table
 
 
 class Points(NamedTuple):
@@ -26,10 +26,10 @@ class Points(NamedTuple):
 
     Attributes:
       x: the inputs, float32 (500, 8).
-      y: the labels, float32 (500, 1): class numbers, or of a regression the values.
-      count: the first of them are for training.
+      y: the labels, float32 (500, 1): class numbers, or the values of a regression.
+      count: the number of points for training, which come first.
       total: the number of points.
-      classes: their names, unless it is a regression.
+      classes: the names of the classes; none in a regression.
     """
 
     x: np.ndarray
@@ -45,13 +45,13 @@ class Points(NamedTuple):
 
 
 def make_points(options: Options, tables: Mapping[str, Table] | None = None) -> Points:
-    """The points of these settings; own data are one of the tables, by name.
+    """The points for these settings; a user's table is looked up by name in `tables`.
 
     Raises:
-      OptionsError: own data cannot be used with these settings.
+      OptionsError: the table is missing, or cannot be used with these settings.
     """
-    if options.data == OWN:
-        return _own_points(options, tables or {})
+    if options.data == TABLE:
+        return _table_points(options, tables or {})
     count, classes = options.train_count, ("0", "1")
     if options.data in DIGITS:
         classes = tuple(map(str, DIGITS[options.data]))
@@ -65,7 +65,7 @@ def make_points(options: Options, tables: Mapping[str, Table] | None = None) -> 
     return Points(x, np.asarray(y, np.float32)[:, None], count, POINTS, classes)
 
 
-def _own_points(options: Options, tables: Mapping[str, Table]) -> Points:
+def _table_points(options: Options, tables: Mapping[str, Table]) -> Points:
     table = tables.get(options.table)
     if table is None:
         raise OptionsError(
@@ -73,7 +73,7 @@ def _own_points(options: Options, tables: Mapping[str, Table]) -> Points:
             "choose its file again"
         )
     with table.errors():
-        x, y, count, classes = own(
+        x, y, count, classes = from_user_table(
             *(table.path, options.target, options.columns),
             **{name: getattr(options, name) for name in ("task", "noise", "seed", "share")},
         )

@@ -17,7 +17,7 @@ from jaxnets.playground.frames import encode
 from jaxnets.playground.listing import listing
 from jaxnets.playground.look import Maps
 from jaxnets.playground.network import hparams_of
-from jaxnets.playground.options import LIVE, NAME, OWN, UNITS, Options, OptionsError, change
+from jaxnets.playground.options import LIVE, NAME, TABLE, UNITS, Options, OptionsError, change
 from jaxnets.playground.points import Points, make_grid, make_points
 from jaxnets.playground.programs import (
     COMPILED,
@@ -91,7 +91,7 @@ class Session:
             self.playing = False
 
     def change(self, changes: Any) -> bool:
-        """Apply new settings; whether they need a new start or other programs."""
+        """Apply new settings; return whether they need a restart or other programs."""
         before = self.waiting or self.options
         after = change(before, changes)
         names = {name for name in vars(after) if getattr(after, name) != getattr(before, name)}
@@ -150,7 +150,7 @@ class Session:
             "count": count,
             "classes": [printable(name)[:NAME] for name in classes],
             "inputs": np.any(x, 0).tolist(),
-            "table": table.describe() if table is not None and self.options.data == OWN else None,
+            "table": table.describe() if table is not None and self.options.data == TABLE else None,
             "sides": {"small": GRID, "large": LARGE},
             "code": listing(self.options, max(self.step, 1), self.points.outputs),
         }
@@ -181,7 +181,7 @@ class Session:
         self.put({"do": "look"})
 
     def put(self, command: dict[str, Any]) -> bool:
-        """Queue a command; False if there are too many."""
+        """Queue a command; return False if there are too many."""
         with suppress(queue.Full):
             self.commands.put_nowait(command)
             return True
@@ -194,7 +194,7 @@ class Session:
             send("start", self.overview())
 
     def _follow(self, send: Send, block: bool) -> None:
-        """Carry out the commands that have arrived; wait for one if `block`."""
+        """Execute the next command, if one has arrived; wait for one if `block`."""
         try:
             command = self.commands.get(timeout=HEARTBEAT) if block else self.commands.get_nowait()
         except queue.Empty:
@@ -214,7 +214,7 @@ class Session:
             send("refused", {"message": self.error})
 
     def _carry_out(self, command: dict[str, Any]) -> str:
-        """Do what a command says; the kind of event to answer with."""
+        """Execute a command; return the kind of event to answer with."""
         do = command.get("do")
         if do == "speed":
             self.per_frame = index_of("steps per frame", command.get("steps"), MOST_STEPS + 1)

@@ -6,12 +6,12 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from jaxnets.data.own.columns import read_table
+from jaxnets.data.readers.columns import read_table
 from jaxnets.errors import DataError
 from jaxnets.files import atomic_write, regular_file
 from jaxnets.messages import printable
 from jaxnets.playground.options import NAME, OptionsError
-from jaxnets.playground.own import usable, usual_task
+from jaxnets.playground.user_table import usable, usual_task
 
 BYTES, COLUMNS, TABLES = 2**20, 100, 8  # at most: bytes and columns of a table; tables kept
 SUFFIXES = (".csv", ".tsv", ".txt")
@@ -131,10 +131,15 @@ def _read(name: str, path: Path) -> Table:
     with table.errors():
         columns = read_table("the playground", path)
         names = [*columns.columns]
-        if not 2 <= len(names) <= COLUMNS or max(map(len, names)) > NAME:
+        if not 2 <= len(names) <= COLUMNS:
             raise DataError(
-                f"the playground expects 2 to {COLUMNS} columns with names of at most {NAME} "
-                f"characters, but {name} has {len(names)}; leave some out"
+                f"the playground expects 2 to {COLUMNS} columns, but {name} has {len(names)}; "
+                "leave some out, or add one"
+            )
+        if (longest := max(map(len, names))) > NAME:
+            raise DataError(
+                f"the playground expects names of columns of at most {NAME} characters, but {name} "
+                f"has one of {longest}; shorten it"
             )
         kinds = usable(columns)
         tasks = {name: usual_task(*kind) for name, kind in kinds.items()}

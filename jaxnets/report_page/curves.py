@@ -16,8 +16,8 @@ def of_chunks(log: Sequence[Record], name: str) -> tuple[np.ndarray, np.ndarray]
 
     The log has means since the start of a period, which are smoothed and lag behind. The loss or
     accuracy of the steps between two reports is the difference of their sums, if all steps count
-    the same. Other metrics may not be means, so only their values at the end of the periods are
-    used.
+    the same; for a population's medians, approximately. Other metrics may not be means, so only
+    their values at the end of the periods are used.
     """
     ends = [bool(r["validation"]) for r in log]
     ends = ends if any(ends) else [bool(r["epoch_done"]) for r in log]

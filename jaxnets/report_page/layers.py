@@ -1,4 +1,4 @@
-"""A model's layers as a table, and its first kernels as a picture."""
+"""A model's layers as a table, and its first kernels as an image."""
 
 from html import escape
 from typing import Any
@@ -56,7 +56,7 @@ def layers(table: Summary) -> str:
 def first_kernel(table: Summary, params: Any, x: Any) -> tuple[str, np.ndarray] | None:
     """The name of the first layer with a kernel, and its kernels (n, height, width, 1 or 3).
 
-    A dense kernel on flattened images has their shape. None if the first kernel is not a picture.
+    A dense kernel on flattened images has their shape. None if the first kernel is not an image.
     """
     named = flatten_names(params)
     paths = [f"{row.path}/kernel" for row in table.rows]
@@ -72,7 +72,7 @@ def first_kernel(table: Summary, params: Any, x: Any) -> tuple[str, np.ndarray] 
 
 
 def kernels(name: str, tiles: np.ndarray) -> str:
-    """A picture of the kernels of largest norm: red is positive, blue negative."""
+    """An image of the kernels of largest norm: red is positive, blue negative."""
     count = len(tiles)
     order = np.argsort(-np.sqrt((tiles**2).sum((1, 2, 3))), kind="stable")[:MOST_KERNELS]
     tiles = np.nan_to_num(tiles[order])

@@ -23,7 +23,7 @@ class Predictions(NamedTuple):
     """A classifier's predictions for the test split.
 
     Attributes:
-      x: the examples (n, ...); images (n, height, width, 1 or 3) of uint8, or in 0..1, are shown.
+      x: the examples (n, ...); images (n, height, width, 1 or 3) are shown, uint8 or rescaled.
       y: their classes, int (n,).
       probabilities: (n, classes); or of class 1, (n,).
       classes: the names of the classes.
@@ -118,7 +118,7 @@ def sections(predictions: Predictions) -> list[tuple[str, str]]:
 
 
 def calibration(judged: Judged, bins: int = BINS) -> str:
-    """The accuracy beside the confidence, in equally wide bins. Source: Guo et al. 2017."""
+    """The accuracy against the confidence, in equally wide bins. Source: Guo et al. 2017."""
     place = np.clip(np.ceil(judged.confidence * bins).astype(int) - 1, 0, bins - 1)
     counts = np.bincount(place, minlength=bins)
     hits = np.bincount(place, judged.true == judged.predicted, bins)
@@ -148,7 +148,7 @@ def calibration(judged: Judged, bins: int = BINS) -> str:
 
 
 def pixels(x: Any) -> np.ndarray | None:
-    """Images as uint8 (n, h, w, 1 or 3) of at most `SIDE` pixels; None if x are not images."""
+    """Images as uint8 (n, h, w, 1 or 3), at most `SIDE` pixels per side; None for other arrays."""
     x = np.asarray(x)
     if x.ndim != 4 or x.shape[-1] not in (1, 3) or x.dtype.kind not in "uif":
         return None

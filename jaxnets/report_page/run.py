@@ -45,7 +45,7 @@ def run_page(
       predicted: the predictions for the test split; with them the page has the confusion matrix,
         the worst mistakes and the calibration.
       network: for the table of layers, and the first kernels.
-      history: of a population, whose log has means only: the last report of each period, for a
+      history: of a population, whose log has medians only: the last report of each period, for a
         line per member and the band of their range.
       pictures: PNG files by name, shown as long as the page stays below 500 KB.
 

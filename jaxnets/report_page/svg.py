@@ -55,7 +55,7 @@ def chart(
 
 
 def ticks(low: float, high: float) -> np.ndarray:
-    """Round numbers from `low` or below to `high` or above, at equal distances of 1, 2 or 5."""
+    """From at most `low` to at least `high`, in steps of 1, 2 or 5 times a power of ten."""
     span = high - low or abs(high) or 1.0
     exponent = 10.0 ** math.floor(math.log10(span / 4))
     step = next(m * exponent for m in (1, 2, 5, 10) if m * exponent >= span / 4.999)

@@ -34,14 +34,14 @@ def as_inputs(path: str, inputs: tuple[Input, ...], x: Any) -> Any:
         )
     if isinstance(x, Padded) and x.values.shape[1:] != inputs[0].shape:
         raise ModelFileError(
-            f"{path} expects sequences padded to {inputs[0].shape[0]} steps, of the shape "
-            f"{inputs[0].shape[1:]} each, but got {x.values.shape[1:]}; pass {_padded(inputs)}"
+            f"{path} expects padded sequences of shape {inputs[0].shape}, but got "
+            f"{x.values.shape[1:]}; pass {_padded(inputs)}"
         )
     arrays = [np.asarray(leaf) for _, leaf in leaves]
     if len({len(array) for array in arrays}) != 1:
         raise ModelFileError(
-            f"{path} expects as many rows in each part of the input, but got "
-            f"{[len(array) for array in arrays]}; pass one of each per example"
+            f"{path} expects the same number of rows in every part of the input, but got "
+            f"{[len(array) for array in arrays]}; pass one row per example"
         )
     if isinstance(x, Padded):
         _check_lengths(path, inputs, *arrays)
@@ -86,7 +86,7 @@ def _as_input(path: str, expected: Input, array: np.ndarray) -> np.ndarray:
 
 
 def _cure(expected: Input, array: np.ndarray) -> str:
-    """What to do about a dtype that hints at another scaling than in training; "" if it is fine."""
+    """What to do about a dtype that suggests another scaling than in training; "" if it is fine."""
     wanted = np.dtype(expected.dtype)
     kinds = (
         {"u": "i"}.get(wanted.kind, wanted.kind),

@@ -21,9 +21,8 @@ BLOCK = 512  # rows per call of the program, a power of two
 class LoadedModel:
     """A model from a file; see `load_model`.
 
-    Inputs are what `preprocess` takes, or else those of the model. A list of numbers is converted;
-    8-bit integers for a model of floats and other dtypes that hint at a missing scaling are
-    refused.
+    Inputs are what `preprocess` takes, or else those of the model. Lists are converted. Dtypes that
+    suggest a missing scaling are refused, such as uint8 for a model of float inputs.
 
     Attributes:
       path: the file.

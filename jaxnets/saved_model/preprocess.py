@@ -9,7 +9,7 @@ import numpy as np
 
 from jaxnets.arrays import as_rows
 from jaxnets.checks import as_integers
-from jaxnets.data.own import PictureReader, TableEncoder
+from jaxnets.data.readers import ImageReader, TableEncoder
 from jaxnets.data.scaling import Scaling
 from jaxnets.errors import ModelFileError
 from jaxnets.messages import printable
@@ -137,7 +137,7 @@ class Scaled:
 KINDS: dict[str, Callable[[dict[str, Any]], Any]] = {
     "pixels": Pixels.from_json,
     "scaling": Scaled.from_json,
-    "pictures": PictureReader.from_json,
+    "pictures": ImageReader.from_json,
     "table": TableEncoder.from_json,
 }
 

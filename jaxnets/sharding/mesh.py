@@ -25,8 +25,8 @@ def mesh_of(axes: Mapping[str, int]) -> Mesh | None:
     if devices > len(available):
         flag = f"XLA_FLAGS=--xla_force_host_platform_device_count={devices}"
         raise ValueError(
-            f"expected at most {len(available)} devices, as JAX has ({available[0].device_kind}), "
-            f"but got {devices!r}; set {flag} before Python starts to split a CPU into as many"
+            f"expected at most the {len(available)} devices of JAX ({available[0].device_kind}), "
+            f"but got {devices}; to split a CPU into {devices}, set {flag} before starting Python"
         )
     if devices == 1:
         return None

@@ -14,7 +14,7 @@ from jaxnets.errors import RunError
 from jaxnets.sharding.mesh import BATCH, MEMBERS
 
 Rule = tuple[str, PartitionSpec]
-SMALL = 1024  # elements; FSDP leaves smaller arrays whole, since each costs a message to gather
+SMALL = 1024  # elements; FSDP does not shard smaller arrays, since gathering each costs a message
 
 
 @dataclass(frozen=True)
@@ -33,7 +33,7 @@ class ShardingPlan:
       rules: pairs of a regular expression and a `PartitionSpec`. The first that matches the whole
         path of a parameter, as in "block1/fc1/kernel", shards its axes. Each must match one.
       fsdp: also shard each parameter of at least 1,024 elements over "batch", along its largest
-        axis that is free and divides. `sharding_report` lists those that have none.
+        free axis that is divisible. `sharding_report` lists those that have none.
 
     Raises:
       RunError: an axis has no positive size or shards nothing, a rule is no such pair or names an
@@ -72,7 +72,7 @@ class ShardingPlan:
         """The `PartitionSpec` of each parameter, from a pytree of arrays or their shapes.
 
         Raises:
-          RunError: a rule matches no parameter, or an axis does not divide.
+          RunError: a rule matches no parameter, or an axis is not divisible.
         """
         paths = [
             jax.tree_util.keystr(path, simple=True, separator="/")
@@ -101,14 +101,14 @@ class ShardingPlan:
         for axis, names in enumerate(axes):
             if leaf.shape[axis] % (shards := self.shards(names)):
                 raise RunError(
-                    f"ShardingPlan expects axes that divide, but axis {axis} of {path} "
-                    f"{leaf.shape} cannot be split in {shards} along {names!r}; shard another axis "
-                    "or change the size"
+                    f"ShardingPlan expects sharded axes to be divisible, but axis {axis} of {path} "
+                    f"{leaf.shape} is not divisible by {shards} ({names!r}); shard another axis or "
+                    "change the size"
                 )
         return PartitionSpec(*self._with_fsdp(leaf, axes))
 
     def _with_fsdp(self, leaf: Any, axes: list) -> list:
-        """The axes, with the largest free one that divides over "batch"."""
+        """The axes, with "batch" for the largest free one that is divisible."""
         if not self.fsdp or leaf.size < SMALL or BATCH in _names(PartitionSpec(*axes)):
             return axes
         free = [

@@ -1,4 +1,4 @@
-"""A source that pads the batches of each run of steps to one of a few lengths."""
+"""A source that pads batches to one of a few lengths, the same for consecutive steps."""
 
 from dataclasses import dataclass
 from functools import lru_cache
@@ -20,7 +20,7 @@ from jaxnets.training.train_step import Batch
 
 
 class Segment(NamedTuple):
-    """A run of steps with batches of one length.
+    """Consecutive steps with batches of one length.
 
     Attributes:
       first: its first step, counted from the start of the epoch.
@@ -37,7 +37,7 @@ class Segment(NamedTuple):
 
 @dataclass(frozen=True)
 class BucketReader:
-    """Gathers each batch inside the program, cut to the length of the marker in `arrays`."""
+    """Gathers each batch inside the program, and cuts it to the bucket's length."""
 
     epochs: Epochs
     weighted: bool
@@ -84,7 +84,7 @@ class BucketSource:
         rows = np.zeros(self._steps * self.reader.epochs.batch_size, np.int32)
         rows[: len(segment.rows)] = segment.rows
         order = replicate(self._mesh, on_device(rows))
-        marker = np.zeros((segment.length, 0), np.float32)
+        marker = np.zeros((segment.length, 0), np.float32)  # its static length is the bucket's
         return (self._examples, order, np.int32(first), marker), min(stop, first + segment.steps)
 
     def close(self) -> None:

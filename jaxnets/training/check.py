@@ -205,7 +205,7 @@ def check_strategy(where: str, strategy: Any) -> None:
 def check_sharding(
     devices: Any, plan: Any, batch_size: int, runner: Runner
 ) -> tuple[Mesh | None, ShardingPlan | None]:
-    """The mesh and the plan of a run; refuses sizes that the devices do not divide evenly."""
+    """The mesh and the plan of a run; refuses sizes not divisible by the devices."""
     devices = count("fit", "devices", devices)
     if plan is None:
         plan = ShardingPlan({BATCH: devices})
@@ -217,7 +217,7 @@ def check_sharding(
     mesh = mesh_for("fit", plan)
     if batch_size % (shards := plan.axes.get(BATCH, 1)):
         raise RunError(
-            f"fit expects a batch that {shards} devices divide evenly, but got "
+            f"fit expects a batch size divisible by {shards} devices, but got "
             f"batch_size={batch_size}; use {max(batch_size // shards, 1) * shards}"
         )
     check_plan("fit", plan, 1 if isinstance(runner, OneModel) else runner.members)

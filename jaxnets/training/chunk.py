@@ -103,7 +103,7 @@ def make_chunk(
 
 
 def step_program(train_step: Any) -> Any:
-    """One train step, inlined: traced once for both its shapes and the chunk."""
+    """The jitted train step, inlined; one trace serves shape inference and the chunk."""
     return program(train_step, _make_step, inline=True)
 
 

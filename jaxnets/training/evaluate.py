@@ -85,7 +85,7 @@ def evaluate_members(
 ) -> dict[str, Any]:
     """`evaluate` for a runner; for a population, arrays with a leading axis of members.
 
-    `checked` says that the labels are known to fit, as those are that `fit` validates on.
+    `checked`: the labels were checked before, as `fit` does for its validation split.
     """
     check_train_step(where, train_step)
     check_train_state(where, train_state)
@@ -109,7 +109,7 @@ def evaluate_members(
 def lower(
     train_step: Any, train_state: Any, split: Any, hparams: Hparams, runner: Runner
 ) -> jax.stages.Lowered:
-    """The program of `evaluate_members`; compiling it compiles it for those calls, too."""
+    """The lowered program of `evaluate_members`; once compiled, JAX reuses it in its calls."""
     state, mesh = clone_keys((train_state, hparams)), mesh_in(train_state)
     with use_mesh(mesh):
         block_sums = program(train_step, _make_block_sums, runner, None)

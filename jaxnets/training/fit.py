@@ -102,8 +102,8 @@ def fit(
         the step, or "ignore" it.
       checkpoints: where and how often to save the run; it is also saved at the end.
       resume: resume, bit for bit, from the newest of the `checkpoints`, or start a new run if there
-        is none. Only `epochs`, `steps`, `devices`, `sharding` and the reporting may differ from the
-        saved run.
+        is none. The data, `key`, `hparams`, `validation`, `batch_size`, `evaluate_every`,
+        `patience` and `remainder` must be those of the saved run.
       report: called with a `Progress` after every chunk.
       callbacks: each is called with the train state and the chunk's objectives after every chunk,
         and returns warnings to report.

@@ -66,7 +66,8 @@ def train(record: Record, plan: Plan, result: Callable[[], Any]) -> Any:
                 before = record.run
                 stop = min(before.step + timer.length, plan.total)
                 after, progress = advance(before, stop, plan.hparams)
-                seconds = agree(after.seconds - before.seconds)  # or each process would do its own
+                # Agreed on, so that all processes choose the same next chunk.
+                seconds = agree(after.seconds - before.seconds)
                 record.run = replace(after, seconds=before.seconds + seconds)
                 timer.record(after.step - before.step, seconds)
                 report(_complete(record, plan, progress))
@@ -98,7 +99,8 @@ def compile_run(record: Record, plan: Plan) -> dict[str, Any] | None:
         return None
     split, loop = _first_row(plan.validation), record.run.loop
     with ThreadPoolExecutor(1) as pool:
-        if not spans_processes(loop.mesh):  # else all processes compile in one order
+        # Several processes must compile in the same order, so not in a thread.
+        if not spans_processes(loop.mesh):
             # An error here is raised again, with its cure, when the row is evaluated.
             with suppress(Exception):
                 state = (record.run.train_state, split, plan.hparams, loop.runner)

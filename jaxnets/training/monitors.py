@@ -51,8 +51,9 @@ def loss_spikes(*, factor: float = 10.0, window: int = 100) -> Monitor:
     """A monitor that warns of spikes in the loss.
 
     A spike is an objective that exceeds the upper quartile of the `window` objectives before it by
-    more than `factor` times their interquartile range, and by more than half of its own size: when
-    training has converged, the range is tiny. Tukey 1977 calls values beyond 3 ranges "far out".
+    more than `factor` times their interquartile range, and by more than half of that quartile's
+    magnitude, since the range is tiny once training has converged. A range of 0 has no spikes.
+    Tukey 1977 calls values beyond 3 ranges "far out".
     Spikes within `window` steps of a reported one are not reported.
 
     Args:

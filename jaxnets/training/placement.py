@@ -32,7 +32,7 @@ def state_specs(plan: ShardingPlan, shapes: Any) -> Any:
 def state_shardings(mesh: Any, plan: Any, shapes: Any, members: int | None = None) -> Any:
     """The sharding of each leaf of a train state; with `members`, leaves have an axis of them."""
     specs = _specs(plan, shapes, members)
-    _warn_of_whole(report_of(plan, shapes, specs))
+    _warn_of_unsharded(report_of(plan, shapes, specs))
     return jax.tree.map(lambda spec: NamedSharding(mesh, spec), specs)
 
 
@@ -47,7 +47,7 @@ def place_state(where: str, plan: ShardingPlan | None, train_state: Any) -> Any:
 
 
 def check_plan(where: str, plan: Any, members: int = 1) -> None:
-    """Refuse anything but a plan, and a number of models that "members" does not divide."""
+    """Refuse anything but a plan, and a number of models not divisible by "members"."""
     if not isinstance(plan, ShardingPlan):
         raise RunError(
             f"{where} expects sharding=ShardingPlan(...), but got {plan!r}; write "
@@ -56,8 +56,8 @@ def check_plan(where: str, plan: Any, members: int = 1) -> None:
     if members % (shards := plan.shards(MEMBERS)):
         cure = f"use {members // shards * shards}" if members > shards else 'use the axis "batch"'
         raise RunError(
-            f'{where}: the axis "members" expects a population that {shards} devices divide '
-            f"evenly, but got {members} {'model' if members == 1 else 'models'}; {cure}"
+            f'{where}: the axis "members" expects a population divisible by {shards} devices, but '
+            f"got {members} {'model' if members == 1 else 'models'}; {cure}"
         )
 
 
@@ -103,7 +103,7 @@ def sharding_report(
       members: the number of members of a population, or None for one model.
 
     Raises:
-      RunError: a rule matches no parameter, an axis does not divide, or `x` has no arrays.
+      RunError: a rule matches no parameter, an axis is not divisible, or `x` has no arrays.
     """
     if members is not None:
         (members,) = as_integers("sharding_report", error=RunError, members=members)
@@ -125,13 +125,13 @@ def sharding_report(
     return report_of(plan, shapes, specs)
 
 
-def _warn_of_whole(report: ShardingReport) -> None:
-    """Warn of large params that FSDP does not shard."""
+def _warn_of_unsharded(report: ShardingReport) -> None:
+    """Warn of large params that FSDP does not shard over "batch"."""
     if report.unsharded:
         warnings.warn(
-            f"fsdp leaves {len(report.unsharded)} of {len(report.leaves)} arrays whole on every "
-            f"device, since no axis is free and divides: {', '.join(report.unsharded[:8])}; "
-            "sharding_report lists what each device holds",
+            f"fsdp does not shard {len(report.unsharded)} of {len(report.leaves)} arrays over "
+            f'"batch", since no free axis is divisible by its size: '
+            f"{', '.join(report.unsharded[:8])}; sharding_report lists what each device holds",
             stacklevel=2,
         )
 
@@ -153,10 +153,10 @@ def _of_members(plan: ShardingPlan) -> Any:
 
 
 def _like_params(opt_state: Any, params: Any, specs: Any) -> Any:
-    """The specs of an optimizer's state: those of the params whose paths its own end with.
+    """The specs of an optimizer's state: a leaf whose path ends with a param's path has its spec.
 
     `optax.tree_map_params` calls the optimizer's `init` without params, which some do not allow.
-    A leaf may stack several of its param, as the history of L-BFGS; another shape is whole.
+    A leaf may stack copies of its param, like L-BFGS's history. Other shapes are replicated.
     """
     leaves = zip(jax.tree.leaves_with_path(params), jax.tree.leaves(specs), strict=True)
     named = {path: (leaf.shape, spec) for (path, leaf), spec in leaves}

@@ -44,9 +44,9 @@ def program(
     """`jit(make(step, *static), **options)`, cached while the train step is alive.
 
     `step` is a weak reference, called as `step()`: a strong one would keep the program and the
-    train step alive forever. JAX keeps what it compiled for a function as long as the function, so
-    it is freed together with the train step. Equal train steps share a program, which `step()`
-    gives any that is alive. The cache key is `make`, `static`, `jit` and the option
+    train step alive forever. JAX caches compiled code for as long as the function lives, so it is
+    freed with the train step. Equal train steps share a program, in which `step()` returns any of
+    them that is alive. The cache key is `make`, `static`, `jit` and the option
     `out_shardings`, not the other options.
     """
     leaves, structure = jax.tree.flatten(options.get("out_shardings"))

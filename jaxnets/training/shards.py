@@ -36,7 +36,8 @@ class ShardingReport(NamedTuple):
 
     Attributes:
       leaves: every array of the train state.
-      unsharded: the paths of large params that FSDP leaves whole, since no axis divides.
+      unsharded: the paths of large params that FSDP does not shard over "batch", since no free
+        axis is divisible.
     """
 
     leaves: tuple[HeldLeaf, ...]
@@ -61,7 +62,8 @@ class ShardingReport(NamedTuple):
         ]
         lines.append(f"each device holds {self.held:,} of {self.size:,} bytes")
         if self.unsharded:
-            lines.append(f"whole, since no axis divides: {', '.join(self.unsharded)}")
+            names = ", ".join(self.unsharded)
+            lines.append(f'not sharded over "batch", since no free axis is divisible: {names}')
         return "\n".join(lines)
 
 

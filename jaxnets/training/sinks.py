@@ -16,8 +16,9 @@ from jaxnets.trees import flatten_names
 def scalars(progress: Progress) -> dict[str, float]:
     """The numbers of a report by name, such as "train/loss" and "validation/accuracy".
 
-    Of a population, each member's are named "train/loss/0" and so on. Metrics that are arrays per
-    model, such as a confusion matrix, are left out. With it, a tracker's reporter is one line:
+    An array (n,), such as a loss per member in a population's history, becomes "train/loss/0" and
+    so on; arrays of more axes, such as a confusion matrix, are left out. With this function, a
+    tracker's reporter is one line:
 
         report = lambda p: wandb.log(scalars(p), step=p.step)  # Weights & Biases, and trackio
         report = lambda p: mlflow.log_metrics(scalars(p), step=p.step)

@@ -80,10 +80,9 @@ class FastText(Word2Vec):
     of the n-grams, and `output` (vocabulary, features).
 
     Attributes:
-      tokens: the words with an index, from 2 on.
+      tokens: the words; token i has index i + 2.
       subwords: gives each word its n-grams.
-      rows: the rows of `input` of all indices, one index after the other, int32 (total,): its own
-        and its n-grams'.
+      rows: for each index in turn, the rows of `input` of its word and n-grams, int32 (total,).
       starts: where the rows of each index start, and `total`, int32 (vocabulary + 1,).
     """
 

@@ -18,7 +18,7 @@ class Part(NamedTuple):
       rows: the rows of the words' vectors in the table of the block, of the same shape.
       sentences: the number of each word's sentence, -1 for padding, of the same shape.
       centers: whether a word of the part is the center of pairs, (PART,).
-      reach: the greatest distance of the pairs of each, (PART,).
+      radius: for each word, the greatest distance to the words of its context, (PART,).
       drawn: random words.
     """
 
@@ -26,7 +26,7 @@ class Part(NamedTuple):
     rows: Array
     sentences: Array
     centers: Array
-    reach: Array
+    radius: Array
     drawn: Array
 
 
@@ -42,7 +42,7 @@ def context(part: Part) -> Array:
     distance = abs(np.arange(PART)[:, None] + (n - PART) // 2 - np.arange(n))
     sentences = part.sentences[None]
     same = (inner(part.sentences)[:, None] == sentences) & (sentences >= 0)
-    near = (distance > 0) & (distance <= part.reach[:, None])
+    near = (distance > 0) & (distance <= part.radius[:, None])
     return (part.centers[:, None] & same & near).astype(jnp.float32)
 
 

@@ -152,8 +152,8 @@ def load_vectors(path: str | Path, most: int | None = None) -> WordVectors:
     """Read word vectors from a file.
 
     Args:
-      path: text as of GloVe or word2vec, with a word and its numbers per line, also compressed as
-        `.gz`; or an `.npz` with the arrays `words` and `vectors`.
+      path: a text file with a word and its numbers per line, like those of GloVe and word2vec, also
+        compressed as `.gz`; or an `.npz` with the arrays `words` and `vectors`.
       most: read the first words only, which are the most frequent ones in published files.
 
     Raises:

@@ -130,7 +130,7 @@ def test_the_demo_trains_and_writes_a_run_with_its_page(command, tmp_path):
     status, out, _ = command("summary", tmp_path / "run" / "model.jaxnets")
     assert status == 0 and "classes: 0, 1, 2" in out
     wrong = command("predict", tmp_path / "run" / "model.jaxnets", tmp_path / "run" / "run.json")
-    assert "as a picture" in one_line(wrong)
+    assert "as an image" in one_line(wrong)
     assert "Confusion matrix" in page and "First kernels" in page and len(page) < 500_000
 
 

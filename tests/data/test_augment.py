@@ -76,7 +76,7 @@ def test_the_same_key_gives_the_same_result_and_another_key_a_different_one(name
     assert (first != other).any() and (first != X[:, : first.shape[1], : first.shape[2]]).any()
 
 
-@pytest.mark.parametrize("name", ["affine", "mixup", "chain"])  # the others move pixels as chain
+@pytest.mark.parametrize("name", ["affine", "mixup", "chain"])  # the others move pixels like chain
 def test_the_compiled_result_equals_the_eager_one(name):
     (x, y), (slow_x, slow_y) = run(SOME[name]), run(SOME[name], compiled=False)
     assert x.dtype == slow_x.dtype == X.dtype and len(x) == len(X)

@@ -42,7 +42,7 @@ def packed(files, *, links=()):
 
 @pytest.fixture
 def archive(tmp_path, monkeypatch):
-    """A function that makes an archive the published one, and writes it to a folder."""
+    """A function that writes an archive and patches the published size and checksum to match."""
     monkeypatch.delenv("JAXNETS_DATA_DIR", raising=False)
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
 

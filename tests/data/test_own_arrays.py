@@ -48,7 +48,7 @@ def everything(stream):
     return stream.read(np.arange(len(stream)))
 
 
-def test_a_share_of_each_class_is_held_out_and_all_rows_stay():
+def test_a_share_of_each_class_is_held_out_and_no_row_is_lost():
     dataset = from_arrays(X, Y, test=0.3, seed=2)
     assert np.bincount(dataset.test.y).tolist() == [3, 3, 3]
     assert dataset.classes == ("0", "1", "2") and dataset.train.y.dtype == np.int32
@@ -100,6 +100,7 @@ WRONG_ARRAYS = {
     "other lengths": ((X, Y[:3]), {}, r"the shapes \(30, 4\) and \(3,\); pass one label"),
     "one-hot": ((X, np.eye(3, dtype=int)[Y]), {}, r"but got int64\[30, 3\]; pass y.argmax\(-1\)"),
     "a class of one": ((X, [9, *Y[1:]]), {}, "at least 2 examples of each class, .* got 1 of '9'"),
+    "one row": ((X[:1], X[:1]), {}, "at least 2 examples, one of them to hold out, but got 1; add"),
     "a share of 2": ((X, Y), {"test": 2}, r"test as a share .* but got 2; pass test=0\.2"),
     "a label beyond": ((X, Y), {"classes": "ab"}, "from 0 to 1 for 2 classes, but got 0 to 2"),
     "an unknown name": ((X, NAMES[Y]), {"classes": ["ant"]}, r"but got \['bee', 'cow'\]; name all"),

@@ -1,4 +1,4 @@
-"""The table of a user's own data, good and bad: the right data set, or one line with the cure."""
+"""Valid and invalid folders and tables of a user: the right data set, or a one-line error."""
 
 import numpy as np
 import pytest
@@ -62,7 +62,7 @@ GOOD_FOLDERS = {
     "capitals and no suffix": (lambda f: fill(f, name="{}", format="PNG"), COLOUR),
     "folders within classes": (lambda f: fill(f, ("cats/2024/may", "dogs")), COLOUR),
     "a class named train": (lambda f: fill(f, ("train", "car", "plane")), COLOUR),
-    "a photo of a phone": (phone_photo, COLOUR),
+    "a phone's photo": (phone_photo, COLOUR),
 }  # fmt: skip
 HIDDEN = ("cats/.DS_Store", "cats/Thumbs.db", "README.md")
 
@@ -102,11 +102,11 @@ BAD_FOLDERS = {
     "no folder": (lambda f: f.rmdir(), "does not exist; pass another"),
     "an empty folder": (lambda f: None, "at least two, in .*, but got no folders; put the"),
     "pictures beside classes": (
-        lambda f: (fill(f), save(f / "a.png", COLOUR)), "got 1 pictures beside them, such as a.png;"
+        lambda f: (fill(f), save(f / "a.png", COLOUR)), "got 1 images next to them, such as a.png;"
     ),
     "one class": (lambda f: fill(f, ("cats",)), "at least two, in .*, but got only cats; put the"),
     "a class without pictures": (
-        lambda f: (fill(f), (f / "fish").mkdir()), r"got none in \['fish'\] of .*; add pictures or"
+        lambda f: (fill(f), (f / "fish").mkdir()), r"got none in \['fish'\] of .*; add images or"
     ),
     "a class of one picture": (
         lambda f: (fill(f), save(f / "fish" / "a.png", COLOUR)),
@@ -139,7 +139,7 @@ def test_damaged_files_are_skipped_on_request_and_named_in_a_warning(tmp_path):
     truncated(tmp_path)
     with pytest.warns(UserWarning, match=r"4 of 8 files in .* are skipped, .*: cats/1\.jpg \(.*"):
         dataset = from_folder(tmp_path, damaged="skip")
-    assert dataset.source == f"4 pictures in {tmp_path}, 4 damaged files skipped"
+    assert dataset.source == f"4 images in {tmp_path}, 4 damaged files skipped"
 
 
 ROWS = "1,2.5,a\n2,3.5,b\n"
@@ -187,17 +187,17 @@ BAD_TABLES = {
         "2 of 2 columns .*'day' holds dates, such as 2024-01-31; .*'when' holds dates, .*or drop",
     ),
     "huge integers": (
-        "id,y\n9007199254740993,a\n9007199254740995,b\n", "'id' holds 9007199254740993, which float"
+        "id,y\n9007199254740993,a\n9007199254740995,b\n", "'id' holds 9007199254740993, but float"
     ),
     "infinity": ("age,y\n1,a\n-inf,b\n", "'age' is infinite in row 2; drop the row"),
     "no values": ("age,k,y\n1,,a\n2,,b\n", "'k' has no values; drop it"),
     "names": (
         "who,y\n" + "".join(f"n{i},{'ab'[i % 2]}\n" for i in range(101)),
-        "'who' holds 101 different texts, such as 'n0', but a category has at most 100; drop it",
+        "'who' holds 101 different values, such as 'n0', but a category has at most 100; drop it",
     ),
     "decimal commas": ("debt;y\n1,5;a\n2,5;b\n", r"'debt' has decimal commas, such as 1,5; write"),
     "a class of one row": ("age,y\n1,a\n2,a\n3,b\n", "got 1 of 'b'; add examples"),
-    "only the target": ("y\na\nb\n", "at least one column beside the target 'y', but got"),
+    "only the target": ("y\na\nb\n", "at least one column besides the target 'y', but got"),
 }  # fmt: skip
 
 

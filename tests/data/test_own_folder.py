@@ -7,7 +7,7 @@ import pytest
 from PIL import Image
 
 from jaxnets import data
-from jaxnets.data import DataError, PictureReader, Stream, from_folder
+from jaxnets.data import DataError, ImageReader, Stream, from_folder
 
 RNG = np.random.default_rng(0)
 
@@ -42,7 +42,7 @@ def test_pixels_are_those_of_the_files_and_labels_those_of_the_sorted_folders(pe
     folder, arrays = pets
     dataset = from_folder(folder)
     assert dataset.classes == ("cats", "dogs") and dataset.name == "pets"
-    assert dataset.source == f"15 pictures in {folder}"
+    assert dataset.source == f"15 images in {folder}"
     for split in (dataset.train, dataset.test):
         assert split.x.dtype == np.uint8 and split.x.shape[1:] == (8, 8, 3)
         assert split.y.dtype == np.int32 and not split.x.flags.writeable
@@ -53,7 +53,7 @@ def test_pixels_are_those_of_the_files_and_labels_those_of_the_sorted_folders(pe
     assert both == {array.tobytes() for array in arrays.values()}
 
 
-def test_the_same_share_of_each_class_is_held_out_and_by_the_seed_alone(pets):
+def test_the_same_share_of_each_class_is_held_out_and_the_seed_determines_the_rows(pets):
     one, again, other = (from_folder(pets[0], test=0.2, seed=seed) for seed in (1, 1, 2))
     for dataset in (one, other):
         assert np.bincount(dataset.test.y).tolist() == [2, 1]
@@ -119,7 +119,7 @@ def test_a_test_folder_is_the_test_split(pets, tmp_path):
     assert set(dataset.checksums) == {
         f"{s}/{c}" for s in ("train", "test") for c in arrays_of(arrays)
     }
-    with pytest.raises(DataError, match=r"other pictures for testing, but got .*; pass test=0\.2"):
+    with pytest.raises(DataError, match=r"other images for testing, but got .*; pass test=0\.2"):
         from_folder(folder, test=folder)
     (tmp_path / "more" / "dogs").rename(tmp_path / "more" / "wolves")
     with pytest.raises(DataError, match=r"only one of them has \['dogs', 'wolves'\]; rename"):
@@ -141,52 +141,52 @@ def test_the_exif_orientation_is_applied(tmp_path, orientation):
     exif[0x0112] = orientation
     array = write(tmp_path / "a.png", noise(4, 6), exif=exif)
     expected = turned(array)
-    reader = PictureReader(expected.shape[:2])
+    reader = ImageReader(expected.shape[:2])
     np.testing.assert_array_equal(reader(tmp_path / "a.png")[0], expected)
 
 
 def test_a_larger_picture_is_scaled_and_its_centre_cut_out_without_stretching():
     wide = np.zeros((20, 60, 3), np.uint8)
     wide[:, 20:40] = 200  # the middle third
-    np.testing.assert_allclose(PictureReader((10, 10))(wide)[0][:, 1:-1], 200, atol=8)
+    np.testing.assert_allclose(ImageReader((10, 10))(wide)[0][:, 1:-1], 200, atol=8)
 
 
 def test_a_reader_takes_paths_bytes_images_and_arrays_alike(tmp_path):
     array = write(tmp_path / "a.png", noise(6, 6))
-    path, reader = tmp_path / "a.png", PictureReader((4, 4), grey=True)
+    path, reader = tmp_path / "a.png", ImageReader((4, 4), grey=True)
     expected = reader(path)
     assert expected.shape == (1, 4, 4, 1)
     for same in (str(path), path.read_bytes(), Image.fromarray(array), array, [path]):
         np.testing.assert_array_equal(reader(same), expected)
     assert reader([path, array]).shape == (2, 4, 4, 1)
     grey = np.asarray(Image.fromarray(array).convert("L"))
-    np.testing.assert_array_equal(PictureReader((6, 6), grey=True)(array)[0, ..., 0], grey)
+    np.testing.assert_array_equal(ImageReader((6, 6), grey=True)(array)[0, ..., 0], grey)
 
 
 def test_transparent_pixels_are_white_and_16_bits_become_8():
     clear = np.zeros((2, 2, 4), np.uint8)
     clear[0, :, 3] = 255
-    assert PictureReader((2, 2))(clear)[0, :, 0, 0].tolist() == [0, 255]
+    assert ImageReader((2, 2))(clear)[0, :, 0, 0].tolist() == [0, 255]
     deep = Image.fromarray(np.array([[0, 257 * 7], [257 * 7 + 129, 65535]], np.uint16))
-    assert PictureReader((2, 2), grey=True)(deep).ravel().tolist() == [0, 7, 8, 255]
+    assert ImageReader((2, 2), grey=True)(deep).ravel().tolist() == [0, 7, 8, 255]
 
 
-def test_a_reader_is_plain_json_and_back(pets):
+def test_a_reader_survives_a_round_trip_through_json(pets):
     reader = from_folder(pets[0], size=(4, 6), grey=True).preprocess
-    assert PictureReader.from_json(reader.to_json()) == reader
+    assert ImageReader.from_json(reader.to_json()) == reader
 
 
 @pytest.mark.parametrize(
     "pictures, message",
     [
-        ([], "at least one picture, but got an empty list"),
+        ([], "at least one image, but got an empty list"),
         ("nowhere.png", "but nowhere.png cannot be read: No such file or directory; replace it"),
         (7, "an object of type int cannot be read: it is neither a path, nor bytes"),
-        (b"GIF89a", "an object of type bytes cannot be read: it is not a picture in a known"),
+        (b"GIF89a", "an object of type bytes cannot be read: it is not an image in a known"),
         (np.zeros((2, 2)), r"it is float64\[2, 2\], not uint8 \[height, width\]"),
     ],
 )
 def test_an_object_that_is_not_a_picture_is_refused_in_one_line(pictures, message):
     with pytest.raises(DataError, match=message) as raised:
-        PictureReader((2, 2))(pictures)
+        ImageReader((2, 2))(pictures)
     assert str(raised.value).isprintable()

@@ -85,7 +85,7 @@ def test_classes_are_sorted_and_the_share_of_each_is_held_out(loans):
 
 
 @pytest.mark.parametrize("delimiter", [",", ";", "\t", "|"])
-def test_a_csv_file_is_the_dict_of_its_columns(loans, tmp_path, delimiter):
+def test_a_csv_file_gives_the_data_set_of_the_dict_of_its_columns(loans, tmp_path, delimiter):
     from_file = from_table(write_csv(tmp_path / "loans.csv", loans, delimiter), "approved")
     in_memory = from_table(loans, "approved")
     assert from_file.preprocess == in_memory.preprocess and from_file.name == "loans"
@@ -94,7 +94,7 @@ def test_a_csv_file_is_the_dict_of_its_columns(loans, tmp_path, delimiter):
     assert list(from_file.checksums) == ["loans.csv"]
 
 
-def test_parquet_and_a_table_of_pyarrow_are_the_dict_of_their_columns(loans, tmp_path):
+def test_parquet_and_pyarrow_tables_give_the_data_set_of_the_dict_of_columns(loans, tmp_path):
     pyarrow, parquet = (pytest.importorskip(name) for name in ("pyarrow", "pyarrow.parquet"))
     parquet.write_table(pyarrow.table(loans), tmp_path / "loans.parquet")
     expected = from_table(loans, "approved")
@@ -123,7 +123,7 @@ def test_one_applicant_is_one_row_in_any_order_of_columns(loans):
     assert unknown[0, [0, 1, 2, 3, 4]].tolist() == [0, 1, 0, 0, 1]
 
 
-def test_an_encoder_is_plain_json_and_back(loans):
+def test_an_encoder_survives_a_round_trip_through_json(loans):
     for target in ("approved", "years in job"):
         encoder = from_table(loans, target).preprocess
         text = json.dumps(encoder.to_json(), allow_nan=False)
@@ -198,7 +198,7 @@ def test_a_test_table_is_encoded_with_the_training_tables_scaling(loans, tmp_pat
         from_table(loans, "approved", test={n: v for n, v in other.items() if n != "age"})
 
 
-def test_codes_and_booleans_and_numbers_with_zeros_are_what_they_are(tmp_path):
+def test_codes_and_leading_zeros_are_categories_and_booleans_are_one_column(tmp_path):
     path = tmp_path / "a.csv"
     path.write_text("code,zero,old,y\n" + "8001,01,TRUE,a\n8002,02,false,b\n" * 4)
     encoder = from_table(path, "y", categories=["code"]).preprocess

@@ -59,7 +59,7 @@ def test_the_extremes_of_a_column_are_mapped_to_the_ends_of_the_range(low, high)
 
 
 @pytest.mark.parametrize("value", [0.1, 0.0, -3.7e8, 255])
-def test_a_constant_column_is_mapped_to_the_lower_end(value):
+def test_a_constant_column_becomes_0_or_the_lower_end_of_the_range(value):
     x = np.full((7, 1), value)
     np.testing.assert_array_equal(data.fit_standard(x).apply(x), np.zeros((7, 1)))
     np.testing.assert_allclose(data.fit_standard(x).apply(x + 1), np.ones((7, 1)))

@@ -67,7 +67,7 @@ def read(tmp_path):
 
 
 @pytest.mark.parametrize(("text", "name"), [(UNEQUAL, "a.ts"), (RELATIONAL, "a.arff")])
-def test_unequal_lengths_are_padded_with_zeros_and_given(read, text, name):
+def test_unequal_series_are_padded_with_zeros_and_their_lengths_are_returned(read, text, name):
     series = read(text, name)
     expected = [[[1, 4], [2.5, 5], [-0.3, 6]], [[7, 8], [0, 0], [0, 0]]]
     np.testing.assert_array_equal(series.values, np.float32(expected), strict=True)
@@ -136,7 +136,7 @@ def test_fit_does_not_take_series_as_a_pair(read):
         ("@timestamps false", "@univariate true", "it has @univariate twice"),
         ("@classLabel true a b c", "@classLabel false", "no @classLabel true"),
         ("@classLabel true a b c", "@targetlabel true", "no @classLabel true"),
-        ("@classLabel true a b c", "@classLabel true a a b", "has a class twice"),
+        ("@classLabel true a b c", "@classLabel true a a b", "repeats a class"),
         ("@problemName", "\x1b[2J", r"it has '\\x1b\[2J Vowels' before @data"),
     ],
 )
@@ -162,8 +162,8 @@ def test_a_ts_file_that_is_wrong_is_refused_with_the_place(read, old, new, messa
             "",
             "its last attribute is 'numeric', not class names in braces",
         ),
-        ("{a, 'b', c}", "{a, a}", "a name twice"),
-        ("{a, 'b', c}", "{}", "one without a name"),
+        ("{a, 'b', c}", "{a, a}", "class names repeat"),
+        ("{a, 'b', c}", "{}", "or one is empty"),
         ('"1,2.5,-3e-1', '"1,2.5', "case 0, channel 0, has 2 values, but the header has 3"),
         ("'7,?,?", "'?,7,?", "expects finite numbers, but got '?'"),
         ("'7,?,?", "'?,?,?", "case 1, channel 0, has no values"),

@@ -1,6 +1,6 @@
 """S0, day 2, "Convolutions for time series": the deck has only this title, without claims.
 
-Those tested are of Wang, Yan & Oates 2017 and of van den Oord et al. 2016, "WaveNet".
+The tested claims are from Wang, Yan & Oates 2017 and van den Oord et al. 2016, "WaveNet".
 """
 
 import jax
@@ -37,7 +37,7 @@ def test_a_kernel_of_differences_finds_a_jump_wherever_it_is():
 
 
 def test_a_shift_in_time_shifts_the_features_and_not_their_mean():
-    """Parameters are shared along time, and global pooling forgets where."""
+    """Parameters are shared along time, and global pooling discards the position."""
     bump = np.array([1.0, 5, 2])
     early, late = np.zeros(20), np.zeros(20)
     early[4:7], late[12:15] = bump, bump
@@ -64,7 +64,7 @@ def test_doubling_the_dilation_makes_the_receptive_field_grow_exponentially(size
 
 
 def two_waves(n, seed):
-    """Series with a slow or a fast wave of any phase, and noise: nothing at a fixed time tells."""
+    """Series with a slow or a fast wave of any phase, and noise: no fixed time is informative."""
     rng = np.random.default_rng(seed)
     y = rng.integers(0, 2, n)
     at, phase = np.arange(32), rng.uniform(0, 2 * np.pi, (n, 1))
@@ -91,8 +91,8 @@ def test_convolutions_classify_series_that_a_linear_model_cannot():
     assert accuracy["convolutional"] > 0.9 > 0.7 > accuracy["linear"]
 
 
-def test_the_class_activation_map_says_when_the_evidence_is_there():
-    """Wang et al. 2017, section II.B: w_c times the last feature maps, summed, at every time."""
+def test_the_class_activation_map_shows_when_the_evidence_is_there():
+    """Wang et al. 2017, section II.B: w_c times the last maps; here rectified and divided by 12."""
     model = serial(
         ("conv", conv(2, (3,), use_bias=False)),
         ("relu", relu),

@@ -40,7 +40,7 @@ def test_the_activation_functions_are_those_of_the_slides():
 
 
 def test_relu_attenuates_a_gradient_less_than_the_sigmoid():
-    """S2, Different activation functions: 1 for each layer passed, where sigma' is at most 1/4."""
+    """S2, Different activation functions: ReLU's factor per layer is 1, sigma' is at most 1/4."""
 
     def through(activation, layers):
         def chain(z):
@@ -150,7 +150,7 @@ def test_the_sliding_window_of_the_slide_gives_the_feature_map():
 def test_the_network_of_the_listing_has_180_880_parameters_and_224_statistics():
     """S2, Define the neural network structure: 16, 32, 64 kernels of 3 x 3, then 50 and 10.
 
-    So the listing; its text says two convolutions and a logistic output.
+    These are the listing's layers; the slide's text says two convolutions and a logistic output.
     """
     params, state = abstract(models.lenet_batch_norm(), 28, 28, 1)
     by_layer = {name: count(params[name]) for name in params}

@@ -20,7 +20,7 @@ WRITER = runpy.run_path(str(ROOT / ".ci" / "make_reference.py"))
 
 
 def listings(page):
-    """The Python listings of a page, but those with a title, at their lines."""
+    """A page's Python listings without a title, padded with newlines to keep line numbers."""
     text = page.read_text("utf-8")
     for match in re.finditer(r"^```python\n(.*?)^```", text, re.M | re.S):
         yield "\n" * text.count("\n", 0, match.start(1)) + match[1]
@@ -39,7 +39,7 @@ def digits(tmp_path_factory):
 def test_the_listings_of_a_page_run_one_after_another(page, digits, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)  # some save a run
     monkeypatch.setenv("JAXNETS_DATA_DIR", str(digits))
-    # measuring the faster strategy compiles both, and is tested elsewhere
+    # finding the faster strategy compiles both, and is tested elsewhere
     monkeypatch.setattr("jaxnets.training.population.fit.fastest", lambda run, hparams: "vmap")
     if page.stem == "data":
         write_pets(tmp_path)

@@ -42,13 +42,13 @@ def coarse_figures():
 
 @pytest.fixture
 def draw_nothing(monkeypatch):
-    """Figures are files without content; that they are drawn is tested elsewhere."""
+    """Draw no figures, so that their files are empty; drawing is tested elsewhere."""
     monkeypatch.setattr(Figure, "savefig", lambda *arguments, **options: None)
 
 
 @pytest.fixture(autouse=True)
 def cache(monkeypatch, tmp_path_factory):
-    """A compilation cache apart from the user's, in an environment without a data folder."""
+    """A compilation cache separate from the user's, in an environment without a data folder."""
     folder = tmp_path_factory.getbasetemp() / "compiled"
     monkeypatch.setenv("JAX_COMPILATION_CACHE_DIR", str(folder))
     monkeypatch.delenv("JAXNETS_DATA_DIR", raising=False)

@@ -56,7 +56,7 @@ def test_a_rate_that_diverges_is_reported_with_the_layer_and_the_cure(attempt, r
     errors = attempt(learning_rate=rate)
     assert errors.startswith("error: the loss stopped being finite at step ")
     assert ", first in " in errors and "lower the learning rate" in errors
-    assert errors.endswith("with --resume it is run again.\n") and errors.count("\n") == 2
+    assert errors.endswith("--resume repeats the step.\n") and errors.count("\n") == 2
 
 
 @pytest.mark.parametrize(

@@ -22,7 +22,7 @@ NETWORKS = gan.generator, gan.discriminator
 
 @pytest.fixture(scope="module", autouse=True)
 def small_networks():
-    """A layer each in place of the networks of the GAN, which take long to compile."""
+    """One layer in place of each network of the GAN, since those take long to compile."""
     with pytest.MonkeyPatch.context() as patch:
         generator = serial(("head", dense(28 * 28)), jnp.tanh)
         patch.setattr(gan, "generator", generator)

@@ -99,7 +99,7 @@ def test_a_photograph_may_be_grey_or_have_transparency_and_must_be_a_picture(tmp
 def test_the_hand_made_filters_have_the_effects_that_they_are_named_for():
     left_dark = np.zeros((6, 8, 3), np.float32)
     left_dark[:, 4:] = 0.5
-    found = {name: f.picture for name, f in photographs.apply_filters(left_dark).items()}
+    found = {name: f.image for name, f in photographs.apply_filters(left_dark).items()}
     assert found["sharpen"].shape == (4, 6)  # positions at which the filter fits
     edge = found["vertical edges"]
     np.testing.assert_allclose(edge[:, [2, 3]], 1.5, atol=1e-6)
@@ -109,4 +109,4 @@ def test_the_hand_made_filters_have_the_effects_that_they_are_named_for():
     np.testing.assert_allclose(found["blur"][:, -1], 0.5, atol=1e-6)
     blue_sky = left_dark.copy()
     blue_sky[:3, :, 2], blue_sky[:3, :, :2] = 1, 0
-    assert photographs.apply_filters(blue_sky)["blue above and to the right"].picture.max() > 1
+    assert photographs.apply_filters(blue_sky)["blue above and to the right"].image.max() > 1

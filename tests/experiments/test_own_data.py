@@ -57,7 +57,7 @@ def test_a_folder_of_pictures_is_learned_and_its_run_has_all_that_predicting_nee
     result = content(out / "result.json")
     assert result["test_accuracy"] == 1.0
     assert {"curves.png", "confusion.png"} <= {path.name for path in out.iterdir()}
-    assert content(out / "run.json")["data"]["source"].startswith("50 pictures in ")
+    assert content(out / "run.json")["data"]["source"].startswith("50 images in ")
 
 
 @pytest.mark.usefixtures("draw_nothing")
@@ -99,7 +99,7 @@ def test_missing_or_damaged_data_are_reported_before_a_run_starts(pictures, tmp_
     with pytest.raises(RunError, match=r"pass --data loans\.csv --target approved"):
         own_table.load(own_table.Config())
     (pictures / "dark" / "notes.txt").write_text("dark")
-    with pytest.raises(DataError, match=r"dark/notes\.txt \(it is not a picture"):
+    with pytest.raises(DataError, match=r"dark/notes\.txt \(it is not an image"):
         own_images.load(own_images.Config(data=pictures))
     with pytest.warns(UserWarning, match=r"1 of 51 files in .* are skipped"):
         skipped = own_images.load(own_images.Config(data=pictures, skip_damaged=True, size=8))

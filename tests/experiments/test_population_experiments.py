@@ -247,7 +247,7 @@ def test_too_many_examples_are_refused(small_mnist, examples):
 
 def test_every_method_and_every_size_is_timed(small_mnist, tmp_path, monkeypatch):
     monkeypatch.setattr(timing, "in_turn", lambda them, n: {k: [run()] for k, run in them.items()})
-    # measuring the faster strategy compiles both, and is tested elsewhere
+    # finding the faster strategy compiles both, and is tested elsewhere
     monkeypatch.setattr("jaxnets.training.population.fit.fastest", lambda run, hparams: "vmap")
     options = {"networks": 2, "members": 1, "examples": 120, "batch_size": 60}
     out = tmp_path / "new" / "population.json"

@@ -30,7 +30,7 @@ def on_one_core():
 def test_a_killed_and_resumed_run_on_one_core_has_the_digest_of_a_whole_one_on_all_cores(
     small_mnist, tmp_path, monkeypatch
 ):
-    """experiments/results/torture.json has dozens of signals, at any moment."""
+    """One kill; experiments/results/torture.json records dozens of signals at random times."""
     run, end = torture.Torture.run, torture.Torture._end
 
     def run_on_one_core(self, ends):

@@ -15,7 +15,7 @@ SMALL = {"seeds": 1, "units": 3, "trials": 2, "images": 120, "validation": 40, "
 def test_both_searches_find_a_setting_and_resuming_repeats_nothing(
     small_mnist, tmp_path, monkeypatch, capsys
 ):
-    # measuring the faster strategy compiles both, and is tested elsewhere
+    # finding the faster strategy compiles both, and is tested elsewhere
     monkeypatch.setattr(FASTEST, lambda run, hparams: "vmap")
     options = SMALL | {"data_dir": small_mnist}
     found = search.experiment(search.Config(**options, out=tmp_path / "run"))

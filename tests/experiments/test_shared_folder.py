@@ -68,7 +68,7 @@ class Process:
 
 @pytest.fixture(scope="module")
 def alive(small_mnist):
-    """The processes that live, for all tests: each takes seconds to start."""
+    """The live processes, shared by all tests, since each takes seconds to start."""
     processes = []
     yield processes
     for process in processes:
@@ -77,7 +77,7 @@ def alive(small_mnist):
 
 @pytest.fixture
 def start(alive, small_mnist):
-    """A function that returns so many living processes."""
+    """A function that returns n live processes."""
 
     def start(n):
         new = [Process(small_mnist) for _ in range(n - len(alive))]

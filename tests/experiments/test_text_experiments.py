@@ -130,7 +130,7 @@ def test_misuse_of_words_is_refused_before_training(options, message, tmp_path):
         words.experiment(words.Config(out=tmp_path / "out", **options))
 
 
-def test_no_name_on_a_map_lies_on_another_and_the_first_come_first():
+def test_names_on_a_map_do_not_overlap_and_earlier_ones_have_priority():
     axes = Figure(figsize=(3, 3)).subplots()
     axes.set(xlim=(-1, 1), ylim=(-1, 1))
     names = [figures.Name(f"word{i}", (0.01 * i, 0), {"fontsize": 9}) for i in range(40)]

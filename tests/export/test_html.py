@@ -1,4 +1,4 @@
-"""The page to draw on computes what the model does, and shows the class of a drawing."""
+"""The drawing page has the outputs of the model, and shows the class of a drawing."""
 
 import json
 import re
@@ -87,7 +87,7 @@ document.body.append(report);
 
 
 def drive(page, *networks):
-    """What a page shows in a browser after a stroke, and the outputs of (steps, images)."""
+    """What a page shows in a browser after a stroke, and the outputs per pair (steps, images)."""
     browser = shutil.which("chromium") or shutil.which("google-chrome")
     if browser is None:
         pytest.skip("needs Chromium")

@@ -51,7 +51,7 @@ def test_at_an_inner_layer_maps_are_weighted_by_their_mean_gradient():
 
 
 def test_custom_derivatives_are_kept():
-    """Without it the derivative of max(x, 0) at 0 would be 1/2 instead of ReLU's 0."""
+    """Without ReLU's own rule, the derivative of max(x, 0) at 0 would be 1/2 instead of 0."""
     model = serial(("maps", lambda x: x), jax.nn.relu, global_avg_pool, ("head", dense(3)))
     params, state = model.init(jax.random.key(0), X)
     x = jnp.zeros_like(X).at[:, 0, 0].set(1)

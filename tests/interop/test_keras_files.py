@@ -97,7 +97,7 @@ def test_code_in_a_configuration_is_not_run_and_nothing_is_unpacked(h5py, tmp_pa
 
 
 @pytest.mark.parity
-def test_arrays_that_are_not_in_the_file_as_they_are_are_refused(h5py, tmp_path):
+def test_compressed_unallocated_and_external_arrays_are_refused(h5py, tmp_path):
     path, packed = tmp_path / "m.keras", weights_file(h5py, compression="gzip")
     refused(keras_file(path, packed), "layers/dense/vars/0 is not stored as a plain array")
     with h5py.File(tmp_path / "m.h5", "w") as file:

@@ -1,4 +1,4 @@
-"""Sparse inputs of the estimators: the same bits as dense ones, and never dense as a whole."""
+"""Sparse inputs of the estimators: results as for dense ones; only batches become dense."""
 
 import numpy as np
 import pytest

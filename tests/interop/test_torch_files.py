@@ -104,7 +104,7 @@ def tensor(shape, strides, offset=0):
     )
 
 
-def test_a_tensor_beyond_its_numbers_is_refused(tmp_path):
+def test_a_tensor_larger_than_its_storage_is_refused(tmp_path):
     four = np.arange(4, dtype="f4").tobytes()
     good = torch.read(zipped(tmp_path / "a.pt", tensor((2, 2), (1, 2)), n0=four))
     np.testing.assert_array_equal(good["a"], [[0, 2], [1, 3]])

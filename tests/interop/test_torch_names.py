@@ -104,7 +104,7 @@ def test_a_flattened_image_beside_other_features_is_refused():
 
     model = serial(beside, ("fc", dense(3)))
     weights = {"fc.weight": normal(3, 62), "fc.bias": normal(3)}
-    with pytest.raises(LayerError, match="a flattened array beside others"):
+    with pytest.raises(LayerError, match="a flattened array besides others"):
         torch.load(weights, model, X)
     assert torch.load(weights, model, X, flattened={"fc": None})
 
@@ -123,7 +123,7 @@ def test_other_names_are_given_by_a_function_and_those_of_wrappers_are_left_out(
         load(WEIGHTS, names=lambda module: "fc")
 
 
-def test_floats_are_cast_if_that_keeps_them_or_is_asked_for():
+def test_floats_are_cast_if_that_is_exact_or_requested():
     load = partial(torch.load, layer=NET, x=X, flattened={"fc": None})
     half = {name: array.astype(jnp.bfloat16) for name, array in WEIGHTS.items()}
     assert load(half)[0]["fc"]["bias"].dtype == jnp.float32

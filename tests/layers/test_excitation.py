@@ -9,7 +9,7 @@ from jaxnets import LayerError, squeeze_and_excitation
 
 
 @pytest.mark.parametrize("space", [(5,), (4, 3), (2, 3, 2)])
-def test_each_channel_is_scaled_by_what_the_means_of_all_decide(space):
+def test_each_channel_is_scaled_by_a_factor_computed_from_all_channel_means(space):
     layer, x = squeeze_and_excitation(2), normal(3, *space, 6)
     params, state = layer.init(jax.random.key(0), x)
     params = jax.tree.map(lambda leaf: leaf + 0.1, params)

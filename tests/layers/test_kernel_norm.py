@@ -42,7 +42,7 @@ def test_weight_norm_starts_with_the_kernel_of_the_layer():
         assert_close(y, layer.apply(params, state, inputs)[0], 1e-6)
 
 
-def test_the_columns_of_a_weight_normed_kernel_have_its_lengths_and_its_directions():
+def test_weight_normed_columns_have_the_lengths_and_directions_of_the_params():
     v, g = normal(4, 2), jnp.array([2.0, -0.5])
     kernel, _ = weight_norm(kernel_counter()).apply({"kernel": v, "length": g}, {"calls": 0}, x)
     expected = np.asarray(v) / np.linalg.norm(v, axis=0) * np.array([2.0, -0.5])

@@ -108,7 +108,7 @@ def test_rows_are_padded_to_the_longest_or_to_a_given_time():
     assert x.values.shape == (2, 5, 2) and x.lengths.tolist() == [3, 1]
     assert x.values[1].tolist() == [[1, 1]] + [[0, 0]] * 4
     for wrong in ([], [np.ones((2, 2)), np.ones((2, 3))], [np.float32(1)]):
-        with pytest.raises(LayerError, match=r"Padded.of expects arrays \(steps, ...\)"):
+        with pytest.raises(LayerError, match=r"expects at least one array \(steps, ...\)"):
             Padded.of(wrong)
     with pytest.raises(LayerError, match="of at most 2 steps"):
         Padded.of(rows, time=2)

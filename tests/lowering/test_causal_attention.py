@@ -1,4 +1,4 @@
-"""Causal attention in blocks of queries is the attention with a whole mask."""
+"""Causal attention in blocks of queries equals attention with the full mask."""
 
 import jax
 import jax.numpy as jnp
@@ -25,7 +25,7 @@ def blocks(query, key, value):
 
 
 @pytest.mark.parametrize("steps", [FEWEST_STEPS, FEWEST_STEPS + 3])
-def test_outputs_and_gradients_are_those_of_a_whole_mask(steps):
+def test_outputs_and_gradients_are_those_of_the_full_mask(steps):
     def weighted(attend):
         def loss(*inputs):
             y = attend(*inputs)

@@ -56,6 +56,6 @@ def test_the_cpu_has_an_implementation_per_kind_of_convolution(convolution, impl
 
 
 @pytest.mark.parametrize("backend", ["gpu", "tpu"])
-def test_accelerators_have_xlas_and_no_layout_of_their_own(backend):
+def test_accelerators_use_plain_conv_and_only_in_nhwc(backend):
     assert choose(backend, NHWC) is choose(backend, DEPTHWISE) is plain_conv
     assert choose(backend, HWNC) is None

@@ -93,7 +93,7 @@ def test_bfloat16_stays_bfloat16(chosen, plain, inputs):
 @pytest.mark.parametrize("transform", [jax.jit, lambda f: f], ids=["jit", "eager"])
 def test_bfloat16_is_summed_in_float32(transform, groups):
     ones = jnp.ones((1, 5, 5, groups), jnp.bfloat16)
-    # The next bfloat16 numbers after 256 and 512 are 258 and 516, so adding ones in turn fails.
+    # The next bfloat16 numbers after 256 and 512 are 258 and 516, so adding ones one by one fails.
     kernel = jnp.ones((3, 3, 1, groups), jnp.bfloat16).at[0, 0].set(256).at[2, 2].set(256)
     square = ((1, 1), (1, 1))
     if groups == 1:

@@ -35,7 +35,7 @@ def test_each_network_is_that_of_its_recipe(name):
     assert network.command.startswith("python -m experiments.")
 
 
-def test_the_files_take_at_most_2_megabytes_together():
+def test_the_files_take_at_most_2_megabytes_in_total():
     assert sum(path.stat().st_size for path in WEIGHTS.iterdir()) <= 2e6
 
 

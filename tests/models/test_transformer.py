@@ -19,7 +19,7 @@ PARAMS, _ = jax.jit(GPT.init)(jax.random.key(1), TOKENS)
 
 @jax.jit
 def logits_of(sequence):
-    """Of all steps at once, without a cache."""
+    """The logits of all steps at once, without a cache."""
     return GPT.apply(PARAMS, {}, sequence)[0]
 
 
@@ -87,7 +87,7 @@ def test_tokens_are_sampled_with_the_probabilities_of_the_filters(options, expec
 
 
 def test_a_gpt_learns_to_count():
-    """With the loss of all steps as a row's loss: each token is the last one plus 1."""
+    """Each token is the previous one plus 1, mod 10; a row's loss is the mean over its steps."""
     starts = jnp.arange(60) % 10
     rows = (starts[:, None] + jnp.arange(8)[None]) % 10
 

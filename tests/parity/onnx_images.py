@@ -123,7 +123,7 @@ def pooling(pool, node, x, *, zeros_count=False):
     strides, dilation = (node.get(name, [1] * len(window)) for name in ("strides", "dilations"))
     span, ceil_mode = lowering.dilated(window, dilation), bool(node.get("ceil_mode", 0))
     pairs = padding(node, x, span)
-    if zeros_count:  # but what a last window has outside the padding does not count
+    if zeros_count:  # but the part of the last window beyond the padding is not counted
         wider = lowering.ceil_padding(x.shape[2:], span, strides, pairs) if ceil_mode else pairs
         x, ceil_mode = np.pad(x, [(0, 0), (0, 0), *pairs]), False
         pairs = [(0, more - after) for (_, after), (_, more) in zip(pairs, wider, strict=True)]

@@ -60,7 +60,7 @@ def with_gradients(apply, weights, x, like):
 
 
 def in_torch(module, apply):
-    """What a PyTorch module computes of x, with its gradients."""
+    """A function that returns a PyTorch module's output for x and its gradients."""
     library = pytest.importorskip("torch")
 
     def run(x, like):
@@ -267,7 +267,7 @@ def test_outputs_and_gradients_are_those_of_the_other_library(make, shape, dtype
 
 
 def without_noise(gradients):
-    """The gradients, with zeros for an array of nothing but rounding: of the bias of the keys."""
+    """The gradients, with zeros where an array is only rounding error: that of the keys' bias."""
     largest = [np.abs(np.asarray(g)).max() for g in jax.tree.leaves(gradients)]
 
     def clean(g):

@@ -20,7 +20,7 @@ INEXPRESSIBLE = {
     "test_gemm_default_matrix_bias": "dense has one bias per feature, not one per example",
     "test_nesterov_momentum": "momentum has no Nesterov form",
 }
-# Operators of which a layer here is a special case: those of their cases that it is.
+# Operators that a layer here supports only in part, and the cases that it supports.
 SPECIAL = {
     "Resize": {  # by whole factors, with the centres of pixels at 1/2, 3/2, ...
         "test_resize_upsample_scales_linear",

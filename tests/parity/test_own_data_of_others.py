@@ -1,4 +1,4 @@
-"""Frames of pandas and polars, and datasets of Hugging Face and PyTorch, are read as they are."""
+"""Frames of pandas and polars, and datasets of Hugging Face and PyTorch, are read directly."""
 
 import numpy as np
 import pytest
@@ -25,7 +25,7 @@ def everything(stream):
 
 
 @pytest.mark.parametrize("library", ["pandas", "polars"])
-def test_a_frame_is_the_dict_of_its_columns(library):
+def test_a_frame_gives_the_data_set_of_the_dict_of_its_columns(library):
     frame = pytest.importorskip(library).DataFrame(TABLE)
     expected, dataset = from_table(TABLE, "approved"), from_table(frame, "approved")
     assert dataset.preprocess == expected.preprocess

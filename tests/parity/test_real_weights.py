@@ -135,7 +135,7 @@ def mini_xception(epsilon=1e-3):
 
 
 def in_keras(monkeypatch, path, x):
-    """What Keras computes with the weights of a file of Keras 2, built from its configuration."""
+    """The logits of a Keras model, built from the configuration and weights of a Keras 2 file."""
     monkeypatch.setenv("KERAS_BACKEND", "jax")
     library, h5py = pytest.importorskip("keras"), pytest.importorskip("h5py")
     with h5py.File(path) as file, jax.numpy_rank_promotion("allow"):

@@ -84,7 +84,7 @@ def test_outputs_final_states_and_all_gradients_are_those_of_packed_sequences(ki
 
     gradients, results = jax.grad(ours, (0, 1), has_aux=True)(params, junk)
     assert_close(results, (y, final), 1e-6)
-    # The two biases of a gate have one gradient; that of the GRU's inner bias is its own.
+    # The two biases of a gate have the same gradient, except those of the GRU's candidate.
     expected = both_directions(kind, theirs, lambda p: p.grad.numpy())
     for direction in expected.values():
         bias = direction["bias"]

@@ -30,7 +30,7 @@ def published():
         pytest.skip("torchvision is not installed: pip install -e '.[parity]'")
     try:
         return import_module("torchvision").models
-    except RuntimeError:  # built for CUDA, beside a PyTorch that is not: declare what it misses
+    except RuntimeError:  # a CUDA build with a CPU-only PyTorch: declare the operators it lacks
         for name in ("nms", "qnms"):
             library.define(f"torchvision::{name}", "(Tensor a, Tensor b, float c) -> Tensor")
         return import_module("torchvision").models

@@ -19,7 +19,7 @@ SECONDS = 10
 
 
 def measure(seeds: int) -> float:
-    """Frames per second of the default network with so many seeds."""
+    """Frames per second of the default network with this number of seeds."""
     compile_programs(change(Options(), {"seeds": seeds}))
     with Server() as server, tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
         threading.Thread(target=server.serve_forever, daemon=True).start()

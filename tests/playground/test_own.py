@@ -5,9 +5,9 @@ import pytest
 
 from jaxnets.playground import main
 from jaxnets.playground.options import Options, OptionsError, change
-from jaxnets.playground.own import components
 from jaxnets.playground.points import make_points
 from jaxnets.playground.tables import BYTES, TABLES, Tables
+from jaxnets.playground.user_table import components
 
 ROWS = [f"{a},{b},{'yes' if a > b else 'no'}" for a in range(12) for b in range(10)]
 GOOD = "\n".join(["a,b,c", *ROWS]).encode()
@@ -21,7 +21,7 @@ def tables():
 
 
 def options(**changes):
-    return change(Options(), {"data": "own", "table": "t.csv", "target": "c"} | changes)
+    return change(Options(), {"data": "table", "table": "t.csv", "target": "c"} | changes)
 
 
 def test_two_columns_are_the_plane_scaled_over_the_rows_for_training(tables):
@@ -68,6 +68,7 @@ HOSTILE = {
     "path": ("../../etc/t.exe", GOOD, "ends in .csv"),
     "escape": ("\x1b[2J.csv", GOOD, "ends in .csv"),
     "long": ("t" * 200 + ".csv", GOOD, "at most 100 characters"),
+    "long column": ("t.csv", b"a" * 101 + b",b\n1,2\n", "100 characters, but t.csv has one of 101"),
     "open quote": ("t.csv", b'a,b\n"1,2\n', "cannot be split"),
 }  # fmt: skip
 

@@ -13,7 +13,7 @@ from jaxnets.playground.session import Session
 from jaxnets.playground.tables import Tables
 
 STEPS = 23  # more than an epoch of each
-FRUIT = {"data": "own", "table": "fruit.csv", "seed": 3}
+FRUIT = {"data": "table", "table": "fruit.csv", "seed": 3}
 CONFIGURATIONS = [  # every kind of option, in few programs: each takes seconds to compile
     {
         **{"data": "spiral", "noise": 0.2, "share": 80, "seed": 2**20 - 10**6},

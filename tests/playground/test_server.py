@@ -185,7 +185,7 @@ def test_a_table_is_taken_from_the_page_alone_and_within_bounds(server):
 
 
 def test_missing_own_data_are_refused_in_one_line(server):
-    settings = quote(json.dumps({"data": "own", "table": "other.csv", "target": "c"}))
+    settings = quote(json.dumps({"data": "table", "table": "other.csv", "target": "c"}))
     status, _, text = request(server, "GET", f"/events?token={TOKEN}&options={settings}")
     assert status == 400 and "choose its file" in text and text.isprintable()
 

@@ -46,7 +46,7 @@ def test_ticks_are_few_round_and_enclose_the_values(low, high):
     assert np.allclose(np.diff(marks), marks[1] - marks[0])
 
 
-def test_a_curve_without_finite_values_becomes_a_sentence_and_gaps_stay_gaps():
+def test_a_curve_without_finite_values_is_replaced_by_a_message_and_gaps_are_kept():
     nan = np.full(3, np.nan)
     assert "no finite value" in chart([Line("training", np.arange(3), nan)], "loss", "step", "loss")
     drawn = chart([Line("a", np.arange(4), np.array([1, np.inf, 2, 3]))], "loss", "step", "loss")

@@ -228,7 +228,7 @@ def test_comparing_runs_shows_their_results_and_only_the_different_options(tmp_p
 
 @pytest.mark.parametrize("runs", [2, 30])
 def test_a_page_that_compares_runs_stays_below_500_kb_and_requests_nothing(tmp_path, runs):
-    """Also of many runs that are long, differ in every option, and have outside's names."""
+    """Also for runs of 1,000 steps that differ in every option, with URLs as values."""
     log = [record(step, 1 / step, steps=1000, validation={"loss": 1.0}) for step in range(1, 1001)]
     many = {f"option_{i}": "https://example.org" for i in range(30)}
     folders = []

@@ -155,7 +155,7 @@ def convention(exported, version):
 
 
 def newer_bytecode(exported):
-    """With the version of MLIR's bytecode, the byte after its magic number, as 63."""
+    """The program with 63 as its version of MLIR bytecode, the byte after the magic number."""
     content = bytes(exported.serialize())
     start = content.index(b"ML\xefR") + 4
     return content[:start] + b"\x7f" + content[start + 1 :]
@@ -177,7 +177,7 @@ def test_a_program_of_another_version_is_refused_in_one_line_and_the_params_stay
     rewrite(
         path,
         program=np.frombuffer(changed, np.uint8),
-        content={"library_model": None},  # a model of one's own
+        content={"library_model": None},  # a custom model
     )
     loaded = load_model(path)
     with pytest.raises(ModelFileError, match=message) as raised:

@@ -53,7 +53,7 @@ def test_a_scaling_of_columns_is_saved_exactly(tmp_path):
 
 
 class Doubled(NamedTuple):
-    """Someone's own preprocessing, which scaled a target."""
+    """A custom preprocessing; with a `scaling`, predictions are decoded to the target's units."""
 
     factor: float
     scaling: tuple[float, float] | None = None

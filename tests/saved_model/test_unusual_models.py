@@ -51,7 +51,7 @@ def test_rows_of_padded_tokens_are_inputs_and_others_are_refused(tmp_path):
     for wrong, message in (
         (
             Padded.of(tokens.values[:, :3]),
-            r"padded to 4 steps, of the shape \(\) each, but got \(3,\)",
+            r"expects padded sequences of shape \(4,\), but got \(3,\)",
         ),
         (Padded(tokens.values, np.array([3, 5])), "lengths from 0 to 4, but got 3 to 5"),
         (tokens.values, r"the parts \['values', 'lengths'\], but got one ndarray"),

@@ -42,7 +42,7 @@ def fitted():
 @pytest.mark.parametrize("remainder", ["drop", "pad"])
 @given(data=st.data())
 @examples
-def test_chunks_of_any_lengths_are_fit_bit_for_bit(fitted, remainder, data):
+def test_chunks_of_any_lengths_give_the_run_of_fit_bit_for_bit(fitted, remainder, data):
     expected = fitted[remainder]
     total = expected.history[-1].step
     cuts = data.draw(st.sets(st.integers(1, total - 1), max_size=4))

@@ -54,7 +54,7 @@ CALLS = {
 
 @pytest.fixture
 def under(request):
-    """The results of a call without the flags, and with both on a step without programs."""
+    """The results of a call without the flags, and with both flags and a fresh train step."""
     call, fresh = CALLS[request.param], by_rate(MODEL, metrics={"accuracy": metrics.accuracy})
     without = call(TRAIN_STEP)
     with jax.debug_nans(True), jax.debug_infs(True):

@@ -103,7 +103,7 @@ def test_a_run_saved_on_two_devices_resumes_on_one(tmp_path):
 @pytest.mark.parametrize(
     ("devices", "message"),
     [
-        (3, "at most 2 devices.*got 3.*host_platform_device_count=3"),
+        (3, "at most the 2 devices.*got 3.*host_platform_device_count=3"),
         (0, "devices to be a positive integer, but got 0; pass devices=1"),
         ("2", "a positive integer, but got '2'; pass devices=1"),
         (True, "got True"),

@@ -13,7 +13,7 @@ from jaxnets import dense, losses, metrics
 from jaxnets.training import Checkpoints, RunError, make_train_step
 from jaxnets.training.population import fit_population
 
-# One weight descends from 0 to 10: 1, 1.9, 2.71, 3.44, 4.1, ... after each epoch of one step.
+# One weight rises from 0 towards 10: 1, 1.9, 2.71, 3.44, 4.1, ... after each epoch of one step.
 TRAIN_STEP = make_train_step(
     dense(1, use_bias=False, kernel_init=zeros),
     optax.sgd(0.05),

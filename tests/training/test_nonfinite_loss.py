@@ -66,7 +66,7 @@ def test_a_planted_log_is_named_with_its_step_and_its_layer(tmp_path):
 
 
 def test_a_step_that_is_skipped_changes_nothing_but_the_count():
-    """One label is NaN, so one batch per epoch is; the other four update the weight."""
+    """One label is NaN, so one batch per epoch has a NaN loss; the other four update the weight."""
     train_step, (x, y) = descending(0.1)
     y = np.where(np.arange(60)[:, None] == 7, np.float32(np.nan), y)
     skipped = run(train_step, (x, y), on_nonfinite="skip")

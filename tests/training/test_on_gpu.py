@@ -1,4 +1,4 @@
-"""On a GPU the layers, the models and the training give what they give on a CPU.
+"""On a GPU, layers, models and training give the results of a CPU.
 
 `pytest -m gpu` runs these tests, and only these, on the GPU; every other `pytest` runs on the CPU.
 In float32 a GPU multiplies in TF32 by default, with 10 bits of mantissa, so the layers are compared

@@ -8,7 +8,7 @@ from scipy.stats import chi2
 
 from jaxnets.training.order import MAX_SORTED, permutation, permuted
 
-MANY = MAX_SORTED + 4  # the smallest that is not sorted has the least to mix
+MANY = MAX_SORTED + 4  # just above MAX_SORTED, where the Feistel network mixes least
 PICKED = np.uint32([0, 1, 64, 65, 2050, MANY - 1])  # neighbours, a row apart, and the ends
 
 
@@ -32,7 +32,7 @@ def test_the_order_at_some_places_is_that_of_the_whole():
 
 @pytest.fixture(scope="module")
 def places():
-    """What is at the picked places of 20,000 orders."""
+    """The entries at the picked places of 20,000 orders."""
     keys = jax.random.split(jax.random.key(0), 20_000)
     return np.asarray(jax.jit(jax.vmap(lambda key: permuted(key, PICKED, MANY)))(keys))
 

@@ -23,7 +23,7 @@ def test_a_run_of_steps_is_the_beginning_of_a_run_of_epochs(steps):
 
 
 @pytest.mark.parametrize("steps", [3, 5, 8, 10])
-def test_passes_are_steps_per_steps_of_an_epoch(steps, tmp_path):
+def test_passes_are_steps_divided_by_steps_per_epoch(steps, tmp_path):
     fitted = run(steps=steps, checkpoints=Checkpoints(tmp_path))
     assert [p.passes for p in fitted.history] == [p.step / 5 for p in fitted.history]
     resumed = run(steps=steps, checkpoints=Checkpoints(tmp_path), resume=True)

@@ -1,6 +1,6 @@
-"""Several processes train one model; killed and restarted in another number, they train the same.
+"""A run killed on two processes resumes on three and then on one, with the same result.
 
-One test with everything in it, since every start of a process takes seconds.
+Only one test starts processes, since each start takes seconds.
 """
 
 import os
@@ -127,7 +127,7 @@ def test_an_error_of_the_connection_is_a_lost_peer_at_the_last_step(error, lost,
 
 @pytest.mark.slow
 @pytest.mark.skipif(sys.platform == "win32", reason="signals of POSIX")
-def test_a_killed_run_resumes_in_three_processes_and_then_in_one(tmp_path):
+def test_a_killed_run_resumes_on_three_processes_and_then_on_one(tmp_path):
     processes = start(tmp_path, 2, 10**6)
     try:
         deadline = time.monotonic() + 120
@@ -136,7 +136,7 @@ def test_a_killed_run_resumes_in_three_processes_and_then_in_one(tmp_path):
             time.sleep(0.1)
         processes[1].send_signal(signal.SIGKILL)
         out, _ = processes[0].communicate(timeout=60)
-        # Killed within a save, it is JAX that ends the other one, which cannot catch that.
+        # If the kill is within a save, JAX aborts the other process, which cannot catch it.
         assert processes[0].returncode == 76 or processes[0].returncode == -signal.SIGABRT
         assert processes[0].returncode != 76 or "another process of this run ended" in out
         end(processes)

@@ -11,7 +11,7 @@ WRONG = {
     "no epochs": ({"epochs": 0}, "epochs to be a positive integer, but got 0"),
     "fewer than no epochs": ({"epochs": -1}, "epochs to be a positive integer, but got -1"),
     "half an epoch": ({"epochs": 1.5}, "epochs to be a positive integer, but got 1.5"),
-    "a truth for epochs": ({"epochs": True}, "epochs to be a positive integer, but got True"),
+    "a bool for epochs": ({"epochs": True}, "epochs to be a positive integer, but got True"),
     "no batch": ({"batch_size": 0}, "batch_size to be a positive integer, but got 0"),
     "neither epochs nor steps": ({"epochs": None}, "epochs or steps, but got epochs=None and st"),
     "no steps": ({"steps": 0}, "steps to be a positive integer, but got 0"),
@@ -22,7 +22,7 @@ WRONG = {
         {"evaluate_every": (0, "steps")},
         "evaluate_every to be a positive integer, but got 0",
     ),
-    "an unknown end for NaN": ({"on_nonfinite": "halt"}, '"skip" or "ignore", but got \'halt\''),
+    "an unknown policy for NaN": ({"on_nonfinite": "halt"}, '"skip" or "ignore", but got \'halt\''),
     "no patience": (
         {"patience": 0, "validation": VALIDATION},
         "patience to be a positive integer, but got 0",
@@ -43,7 +43,7 @@ WRONG = {
     ),
     "no data": ({"data": (X[:0], Y[:0])}, "at least one, but got 0 inputs and 0 labels"),
     "no validation data": ({"validation": (X[:0], Y[:0])}, "but got 0 inputs and 0 labels"),
-    "a class that is none": (
+    "a class out of range": (
         {"data": (X, np.where(np.arange(64) > 60, 3, Y))},
         "training labels must be classes 0 to 2, since the model has 3 outputs, "
         "but row 61 has 3 and 3 of 64 are out of range",

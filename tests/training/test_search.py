@@ -359,7 +359,7 @@ def test_a_traced_hyperparameter_that_decides_a_shape_is_refused_with_the_cure()
 
 
 def test_the_example_with_optuna_runs(monkeypatch):
-    """With a fake: Optuna is not a dependency of the tests."""
+    """Optuna is replaced by a fake, since it is not a dependency of the tests."""
     listing = textwrap.dedent(inspect.getdoc(search).split("use ask and tell:\n")[1])
     scores = []
 

@@ -168,7 +168,7 @@ def test_the_report_names_what_fsdp_leaves_whole():
 
 def test_a_run_warns_of_params_that_fsdp_leaves_whole():
     params = {"a": jax.ShapeDtypeStruct((33, 65), jnp.float32)}  # no axis is even
-    with pytest.warns(UserWarning, match="fsdp leaves 1 of 1 arrays whole.*divides: a;"):
+    with pytest.warns(UserWarning, match="does not shard 1 of 1 arrays over .*by its size: a;"):
         state_shardings(mesh_of(FSDP.axes), FSDP, params)
 
 
@@ -199,9 +199,9 @@ def test_a_wrong_plan_is_refused(arguments, message):
 @pytest.mark.parametrize(
     ("plan", "message"),
     [
-        (ShardingPlan({"batch": 4}), "at most 2 devices.*got 4.*device_count=4"),
+        (ShardingPlan({"batch": 4}), "at most the 2 devices.*got 4.*device_count=4"),
         (ShardingPlan({"model": 2}, [("fc2/kernel", COLUMNS)]), "'fc2/kernel' matches none of"),
-        (ShardingPlan({"model": 2}, [("head/kernel", COLUMNS)]), "cannot be split in 2"),
+        (ShardingPlan({"model": 2}, [("head/kernel", COLUMNS)]), "is not divisible by 2"),
         (ShardingPlan({"model": 2}, [("head/bias", COLUMNS)]), "at most 1 axes for head/bias"),
         (ShardingPlan({"members": 2}), '"members" expects a population.*got 1 model;'),
         (8, "sharding=ShardingPlan.*but got 8; pass one"),
@@ -216,7 +216,7 @@ def test_a_plan_that_does_not_fit_the_run_is_refused(plan, message):
     [
         (DATA[0], 8, None, "sharding_report expects sharding=ShardingPlan.*but got 8"),
         (DATA[0], DATA_PARALLEL, 0, "members to be a positive integer, but got 0"),
-        (DATA[0], ShardingPlan({"members": 3}), 4, "3 devices divide evenly, but got 4.*use 3"),
+        (DATA[0], ShardingPlan({"members": 3}), 4, "by 3 devices, but got 4.*use 3"),
         (DATA[0], ShardingPlan({"members": 2}), None, 'got 1 model; use the axis "batch"'),
         (3, DATA_PARALLEL, None, "x as arrays .n, .*but got int; pass train.x"),
     ],

@@ -54,7 +54,7 @@ def shared(storage, **options):
 
 @pytest.fixture(scope="module")
 def expected():
-    """What one process finds by itself, without a storage."""
+    """The trials of a search in one process, without storage."""
     results = random_search(problem(), SPACE, key=KEY, trials=TRIALS, epochs=1, max_parallel=16)
     return {trial.number: trial for trial in results.trials}
 

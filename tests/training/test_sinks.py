@@ -1,4 +1,4 @@
-"""Numbers for trackers, and TensorBoard without its package."""
+"""The numbers of a report for trackers, and the error if tensorboardX is not installed."""
 
 import sys
 

@@ -44,7 +44,7 @@ def test_if_all_runs_diverged_there_is_no_mean():
 
 
 @pytest.mark.parametrize("values", [[], 0.5, [[0.5]]])
-def test_values_that_are_not_a_list_are_refused(values):
+def test_values_that_are_not_a_nonempty_list_of_numbers_are_refused(values):
     with pytest.raises(ValueError, match="spread expects values"):
         spread(values)
 

@@ -63,7 +63,7 @@ def descended(params, rates):
     return params
 
 
-def test_frozen_params_stay_bit_for_bit_and_the_others_are_updated_as_without_them():
+def test_frozen_params_stay_bit_for_bit_and_the_others_are_updated_as_if_alone():
     params, adamw = weights(), optax.adamw(0.1)  # its decay does not need a gradient
     ended = updated(params, partition_by_name({BODY: optax.set_to_zero()}, adamw))
     assert_same([ended["low"], ended["high"]], [params["low"], params["high"]])

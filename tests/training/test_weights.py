@@ -96,7 +96,7 @@ def test_examples_of_zero_weight_have_no_effect_whatever_their_values():
 
 
 def test_batches_of_zero_weight_are_skipped():
-    """With batches of one row."""
+    """Each batch is one row."""
     weights = (np.arange(ROWS) % 4 == 0).astype(np.float32)
     ended = run(LINEAR, (X, Y, weights), batch_size=1, epochs=1)
     assert ended.train_state.step == ROWS

@@ -152,7 +152,7 @@ WRONG = {
     ),
     "evaluate words": (evaluating((X, WORDS)), NUMBER_THEM),
     "evaluate labels beyond int32": (evaluating((X, BEYOND_32_BITS)), "row 3 has 1099511627776"),
-    "evaluate no rows a block": (evaluating(block_size=0), f"block_size {COUNT} 0"),
+    "evaluate blocks of no rows": (evaluating(block_size=0), f"block_size {COUNT} 0"),
     "evaluate a logit on labels of 3": (
         evaluating((X, 3 * BINARY), *LOGIT),
         r"'accuracy' expects binary split labels from -1 to 1, but row \d+ has 3.0",

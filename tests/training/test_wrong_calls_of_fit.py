@@ -268,7 +268,7 @@ WRONG = {
     "make an optimizer of hparams": (making(sgd), "got the function sgd; .*write lambda hparams"),
     "make a model of hparams": (making(model=lambda hparams: MODEL), "a Layer, but got the func"),
     "make an optimizer of a word": (making("adam"), r"got 'adam'; pass optax.adam\(1e-3\)"),
-    "make a dtype that is none": (
+    "make an unknown dtype": (
         making(compute_dtype="float8"),
         "'float8'; pass jnp.bfloat16",
     ),

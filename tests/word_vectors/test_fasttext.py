@@ -47,7 +47,7 @@ def test_the_rows_of_a_word_are_its_own_and_those_of_its_ngrams():
 
 
 @pytest.mark.parametrize("at_once", [7, 1024])
-def test_a_vector_is_the_mean_of_its_rows_which_change_by_as_much(at_once, monkeypatch):
+def test_a_vector_is_the_mean_of_its_rows_and_its_change_is_added_to_each_row(at_once, monkeypatch):
     monkeypatch.setattr(
         importlib.import_module("jaxnets.word_vectors.fasttext"), "AT_ONCE", at_once
     )

@@ -33,7 +33,7 @@ def small(model, **options):
 
 
 def arrays(inputs, outputs):
-    """Vectors, and which of 7 words are near 5 centers, which differ from 4 drawn words."""
+    """Vectors; which of 7 words are near each of 5 centers; which of 4 drawn words differ."""
     random = np.random.default_rng(0)
     u, v = (random.normal(size=(n, 3)).astype(np.float32) for n in (inputs, outputs + 4))
     near = np.arange(35, dtype=np.float32).reshape(5, 7) % 3 // 2
@@ -138,7 +138,7 @@ def test_random_words_have_the_distribution_of_their_counts_to_the_power_of_thre
     np.testing.assert_allclose(drawn, expected / expected.sum(), atol=0.015)
 
 
-def test_words_that_are_kept_move_together_and_the_borders_are_not_centers():
+def test_kept_words_are_compacted_and_words_in_the_border_are_not_centers():
     step = small("skip-gram", sample=0)
     words = np.array([0, 0, 0, 0, 2, 1, 3, 4, 5, 6, 2, 0])
     kept, sentences, centers = jax.device_get(

@@ -1,4 +1,4 @@
-"""The machine's matmul limit, measured in turn with the peers: repeated large matmuls."""
+"""The machine's matmul limit, taking turns with the peers: repeated large matmuls."""
 
 import jax
 import jax.numpy as jnp

@@ -116,7 +116,7 @@ class Loop:
         self.implementation, self.notes = next(iter(self.implementations.values())), ""
 
     def prepare(self) -> dict[str, float]:
-        """Time all implementations in turns, keep the fastest; "compile" times its first step."""
+        """Time all of them alternately, keep the fastest; "compile" times its first step."""
         first = {name: self.timed(name, 1) for name in self.implementations}
         rounds = range(TURNS if len(self.implementations) > 1 else 1)
         turns = [{name: self.timed(name, TURN) for name in self.implementations} for _ in rounds]

@@ -76,7 +76,7 @@ def _header(lines: Iterator[bytes]) -> Header:
 def _described(types: list[str], relations: int, ends: int) -> Header:
     if relations != ends or relations > 1:
         raise Invalid(
-            f"it has {relations} relational attributes and {ends} @end; at most 1 is read"
+            f"it has {relations} relational attributes and {ends} @end; expected 1 of each, or none"
         )
     *values, label = types or [""]
     if not values or any(kind.lower() not in NUMERIC for kind in values):
@@ -85,7 +85,7 @@ def _described(types: list[str], relations: int, ends: int) -> Header:
         raise Invalid(f"its last attribute is {label[:40]!r}, not class names in braces")
     classes = tuple(_unquoted(name) for name in label[1:-1].split(","))
     if len(set(classes)) < len(classes) or "" in classes:
-        raise Invalid("its classes have a name twice, or one without a name")
+        raise Invalid("its class names repeat, or one is empty")
     return Header(len(values), classes, bool(relations))
 
 

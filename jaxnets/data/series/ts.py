@@ -58,7 +58,7 @@ def _classes(header: Header) -> tuple[str, ...]:
     if flag.lower() != "true" or not names:
         raise Invalid("it has no @classLabel true with the names of the classes")
     if len(set(names)) < len(names):
-        raise Invalid("its @classLabel has a class twice")
+        raise Invalid("its @classLabel repeats a class")
     return tuple(names)
 
 

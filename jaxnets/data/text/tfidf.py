@@ -51,12 +51,12 @@ def fit_tfidf(
 ) -> TfIdf:
     """Fit the inverse document frequencies to the counts of the training texts.
 
-    As scikit-learn's `TfidfTransformer`: idf = log(n / documents) + 1, where `documents` is the
+    Like scikit-learn's `TfidfTransformer`: idf = log(n / documents) + 1, where `documents` is the
     number of the n texts that have the token.
 
     Args:
-      counts: counts (n, tokens), as of `Vocabulary.count`.
-      smooth: count one more text that has every token: no token has weight infinity.
+      counts: counts (n, tokens), such as from `Vocabulary.count`.
+      smooth: add 1 to n and to `documents`, so that no weight is infinite.
       sublinear: take 1 + log(count) as the term frequency.
       norm: divide each row by its "l2" or "l1" norm, or None.
 

@@ -13,7 +13,7 @@ Tokenizer = Callable[[str], list[str]]
 
 @dataclass(frozen=True)
 class Words:
-    r"""Splits a text into words and n-grams of words, as scikit-learn's `CountVectorizer`.
+    r"""Splits a text into words and n-grams of words, like scikit-learn's `CountVectorizer`.
 
     Attributes:
       lowercase: convert the text to lower case.

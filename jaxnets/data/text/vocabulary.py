@@ -1,4 +1,4 @@
-"""A vocabulary: which tokens have a number, and texts as these numbers or as their counts."""
+"""A vocabulary: maps tokens to indices, and texts to indices or counts."""
 
 import json
 from collections import Counter
@@ -17,7 +17,7 @@ from jaxnets.data.text.tokenizers import Characters, Tokenizer, Words
 from jaxnets.errors import DataError
 from jaxnets.files import atomic_write
 
-PADDING, UNKNOWN = 0, 1  # the indices of no token, and of a token that is not in the vocabulary
+PADDING, UNKNOWN = 0, 1  # the indices of padding and of unknown tokens
 _SPECIAL = 2
 WORDS = Words()
 _TOKENIZERS: dict[str, type] = {"words": Words, "characters": Characters}
@@ -109,7 +109,7 @@ class Vocabulary:
         return [names[i] for i in row.tolist() if i != PADDING]
 
     def count(self, texts: Iterable[str], *, binary: bool = False) -> sparse.csr_array:
-        """How often each token occurs in each text, int64 (n, len(vocabulary)); or 1 if it does.
+        """The count of each token in each text, int64 (n, len(vocabulary)); at most 1 if `binary`.
 
         Column i counts the token with index i. Unknown tokens are not counted, so the columns of
         padding and of unknown tokens are empty.

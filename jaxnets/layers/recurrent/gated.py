@@ -32,7 +32,7 @@ def simple_rnn(
     """A simple recurrent layer: h_t = activation(x_t W + h_{t-1} U + b), and y_t = h_t.
 
     From (batch, time, features) to (batch, time, units), for an array or a padded batch; see `lstm`
-    for the arguments, the carry (here h) and dtypes. Params: `kernel` (features, units),
+    for the other arguments, the carry (here h) and dtypes. Params: `kernel` (features, units),
     `recurrent_kernel` (units, units), `bias` (units,). PyTorch has transposed kernels and a second
     bias, which is added to the first. Source: Elman 1990, "Finding structure in time".
 
@@ -105,12 +105,12 @@ def gru(
         n = tanh(x W_n + b_n + r * (h U_n + c)),  h_t = (1 - z) * n + z * h
 
     with h = h_{t-1}. From (batch, time, features) to (batch, time, units), for an array or a padded
-    batch; see `lstm` for the arguments, the carry (here h) and dtypes. Params: `kernel` (features,
-    3 * units) and `recurrent_kernel` (units, 3 * units), with the gates r, z, n side by side,
-    `bias` (3 * units,) and `recurrent_bias` (units,), which is c. Keras has the gates in the order
-    z, r, n and, as PyTorch, two biases per gate, of which those of r and z are added up: see
-    `jaxnets.interop`. Source: Cho et al. 2014, with the reset gate after the matmul, as in cuDNN,
-    PyTorch, Flax and Keras.
+    batch; see `lstm` for the arguments (XLA's `scan` is `jaxnets.lowering.plain_gru`), the carry
+    (here h) and dtypes. Params: `kernel` (features, 3 * units) and `recurrent_kernel` (units,
+    3 * units), with the gates r, z, n side by side, `bias` (3 * units,) and `recurrent_bias`
+    (units,), which is c. Keras has the gates in the order z, r, n and, like PyTorch, two biases per
+    gate, of which those of r and z are added up: see `jaxnets.interop`. Source: Cho et al. 2014,
+    with the reset gate after the matmul, as in cuDNN, PyTorch, Flax and Keras.
 
     Raises:
       LayerError: as for `lstm`.

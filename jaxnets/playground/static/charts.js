@@ -58,7 +58,7 @@ function marked(context, x, y, label, names, test) {
 
 // The names of classes with their colours; without names, the scale of values is enough.
 export function legend({ classes, options }) {
-  const named = classes.length > 2 || options.data === "own" || options.data.startsWith("mnist");
+  const named = classes.length > 2 || options.data === "table" || options.data.startsWith("mnist");
   $("legend").replaceChildren(...(named ? classes : []).map((name, label) => {
     const item = document.createElement("span"), swatch = document.createElement("i");
     swatch.style.background = classColour(label, classes.length);

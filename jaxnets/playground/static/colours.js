@@ -10,7 +10,7 @@ const VALUES = Array.from({ length: 256 }, (_, i) => {
   const t = (i / 255) * 2, k = t < 1 ? 0 : 1;
   return mix(STOPS[k], STOPS[k + 1], t - k);
 });
-// The server's byte of a cell is 25 times its likeliest class, and from 0 to 24 its lead over chance.
+// The server's byte of a cell is 25 * class + margin: the most probable class, its margin over chance (0 to 24).
 const LEADS = Array.from({ length: 256 }, (_, i) => mix(CHANCE, CLASSES[Math.min(9, Math.floor(i / 25))], (i % 25) / 24));
 const pack = (colours) => Uint32Array.from(colours, ([r, g, b]) => ((255 << 24) | (b << 16) | (g << 8) | r) >>> 0);
 const sure = (i, classes) => (classes > 2 ? 25 * Math.floor(i / 25) + 24 : i < 128 ? 0 : 255);

@@ -22,7 +22,7 @@ const SLIDERS = {
 const DATA = { classification: ["circle", "xor", "gauss", "spiral", "mnist 0 1", "mnist 3 8", "mnist 4 9", "mnist 0-9"], regression: ["plane", "hills"] };
 const FEATURES = { x1: "x₁", x2: "x₂", "x1^2": "x₁²", "x2^2": "x₂²", "x1*x2": "x₁x₂", "sin x1": "sin x₁", "sin x2": "sin x₂" };
 const COMPONENTS = { p1: "p₁", p2: "p₂", p3: "p₃", p4: "p₄", p5: "p₅", p6: "p₆", p7: "p₇", p8: "p₈" };
-const reduced = ({ data, columns }) => data.startsWith("mnist") || (data === "own" && !columns.length);
+const reduced = ({ data, columns }) => data.startsWith("mnist") || (data === "table" && !columns.length);
 export const features = (options) => (reduced(options) ? COMPONENTS : FEATURES);
 const shown = (value) => (value === false ? "off" : value === true ? "on" : String(value));
 
@@ -81,8 +81,8 @@ export function show({ options, inputs }, change) {
     $(`${name}-value`).textContent = ` ${options[name]}`;
   }
   $("seed").value = options.seed;
-  const own = button("own file…", options.data === "own", () => $("file").click());
-  fill("data", [...DATA[options.task].map((name) => button(name, options.data === name, () => change({ data: name }))), own]);
+  const file = button("your file…", options.data === "table", () => $("file").click());
+  fill("data", [...DATA[options.task].map((name) => button(name, options.data === name, () => change({ data: name }))), file]);
   const there = Object.entries(features(options)).filter((_, i) => inputs[i] || features(options) === FEATURES);
   fill("features", there.map(([name, text]) => {
     const on = options.features.includes(name);

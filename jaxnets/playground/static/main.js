@@ -3,8 +3,8 @@ import * as charts from "./charts.js";
 import { forgetTheme } from "./colours.js";
 import * as controls from "./controls.js";
 import * as network from "./network.js";
-import * as own from "./own.js";
 import { PRESETS, read, view, write } from "./state.js";
+import * as table from "./table.js";
 
 const $ = (id) => document.getElementById(id);
 const token = new URLSearchParams(location.search).get("token");
@@ -63,7 +63,7 @@ function begin(message) {
   [start, frame] = [message, message];
   if (restarted) charts.forget();
   controls.show(start, change);
-  own.show(start);
+  table.show(start);
   charts.legend(start);
   $("code").textContent = start.code;
   $("exact").textContent = start.exact ? `The code reproduces the weights of step ${Math.max(start.step, 1)}, up to rounding. Pause to update it.`
@@ -105,7 +105,7 @@ function connect(options) {
   on("refused", ({ message }) => {
     refuse(message);
     if (start) controls.show(start, change);
-    if (start) own.show(start);
+    if (start) table.show(start);
   });
   events.onerror = async () => {
     events.close();
@@ -138,7 +138,7 @@ function listen() {
     $("network").focus();
   };
   $("presets").append(...Object.entries(PRESETS).map(([name, preset]) => controls.button(name, null, () => change(preset))));
-  own.listen(upload, change, refuse);
+  table.listen(upload, change, refuse);
   network.listen((unit, wire) => {
     hovered = unit;
     $("hint").textContent = unit ? unit.name + (unit.bias === null ? "" : `, bias ${unit.bias}`)

@@ -96,7 +96,7 @@ def fit_population(
     Args:
       train_step: a train step of one member, or a function of its `hparams` that returns one.
       data: inputs (n, ...) and labels (n, ...), shared by all members.
-      keys: typed keys (N,), as from `jax.random.split(key, N)`.
+      keys: typed keys (N,), such as from `jax.random.split(key, N)`.
       epochs: as in `fit`.
       steps: as in `fit`.
       batch_size: examples per step and member.

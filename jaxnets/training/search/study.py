@@ -36,7 +36,7 @@ class SharedStudy:
         self._heartbeats: dict[int, tuple[Any, float]] = {}  # the last ones, and when they changed
 
     def claim(self, most: int) -> dict[int, Setting]:
-        """Take up to `most` trials that no other process has; their settings by their numbers."""
+        """Claim up to `most` trials that no other process has; return their settings by number."""
         self._retry_lost()
         while len(self.claimed) < most and self._has_more():
             trial = self.study.ask(self.distributions)
@@ -50,7 +50,7 @@ class SharedStudy:
         return {number: self._setting(trial) for number, trial in self.claimed.items()}
 
     def report(self, number: int, score: float, epoch: int, is_last: bool, **ends: Any) -> bool:
-        """Report a score after an epoch; whether the trial continues.
+        """Report a score after an epoch; return whether the trial continues.
 
         `ends` are the attributes that the trial has at its end: diverged and strategy.
         """

@@ -1,4 +1,4 @@
-"""The committed layouts are within their limits, and communicate as their kind does."""
+"""The committed layouts are within their limits, and have the collectives of their kind."""
 
 from pathlib import Path
 

@@ -214,7 +214,7 @@ def first_weights(name, trainer):
 
 
 def train_state_of(trainer):
-    """The train state of our trainer, before `prepare` compiles its program that of its seed."""
+    """Our trainer's train state; before `prepare`, the initial train state of its seed."""
     if hasattr(trainer, "run"):
         return trainer.run.train_state
     return jax.jit(trainer.train_step.init)(jax.random.key(0), trainer.train.x[:1])

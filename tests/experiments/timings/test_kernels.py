@@ -26,5 +26,5 @@ def test_only_the_events_of_a_gpu_are_counted_per_step():
 
 
 def test_without_a_gpu_it_is_refused(tmp_path):
-    with pytest.raises(RunError, match="kernels of a GPU are counted, but JAX runs on the cpu"):
+    with pytest.raises(RunError, match="expected a GPU, but JAX runs on the cpu; run it on a GPU"):
         kernels.main(kernels.Config(out=tmp_path / "kernels.json"))

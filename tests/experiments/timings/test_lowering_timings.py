@@ -1,4 +1,4 @@
-"""Each implementation that the lowerings choose from is timed, in turns."""
+"""Each implementation that the lowerings choose from is timed."""
 
 import json
 

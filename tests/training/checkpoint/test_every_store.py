@@ -1,4 +1,4 @@
-"""The laws of every store of checkpoints, and of one in memory that has nothing but the methods."""
+"""The laws of every checkpoint store, and of a minimal one in memory."""
 
 from functools import partial
 from pathlib import Path

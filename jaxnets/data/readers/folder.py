@@ -1,4 +1,4 @@
-"""Pictures in a folder, one folder per class, as a data set."""
+"""Images in a folder, one folder per class, as a data set."""
 
 import hashlib
 import os
@@ -10,9 +10,9 @@ import numpy as np
 
 from jaxnets.checks import as_integers
 from jaxnets.data.dataset import Dataset, Split, read_only
-from jaxnets.data.own.class_folders import class_folders
-from jaxnets.data.own.first_pass import Scan, scan
-from jaxnets.data.own.pictures import PictureReader, as_size
+from jaxnets.data.readers.class_folders import class_folders
+from jaxnets.data.readers.first_pass import Scan, scan
+from jaxnets.data.readers.images import ImageReader, as_size
 from jaxnets.data.splits import held_out_rows
 from jaxnets.data.stream import Stream
 from jaxnets.errors import DataError
@@ -22,7 +22,7 @@ from jaxnets.messages import printable
 class Files(Sequence):
     """A source for `Stream` that reads and decodes a file whenever it is asked for."""
 
-    def __init__(self, files: Scan, reader: PictureReader):
+    def __init__(self, files: Scan, reader: ImageReader):
         self.files, self.reader = files, reader
 
     def __len__(self) -> int:
@@ -42,12 +42,12 @@ def from_folder(
     damaged: Literal["refuse", "skip"] = "refuse",
     memory: int = 2**31,
 ) -> Dataset:
-    """A data set of pictures in a folder that has one folder per class.
+    """A data set of images in a folder that has one folder per class.
 
-    The classes are the folders' names, sorted as strings. Pictures may lie in folders within a
+    The classes are the folders' names, sorted as strings. Images may lie in folders within a
     class; hidden files are ignored. Every file is read once, in threads, to find the damaged ones,
-    their checksums, and the mean and standard deviation of the training pictures. For how pictures
-    become pixels, see `PictureReader`: it is `dataset.preprocess`, which also reads new pictures.
+    their checksums, and the mean and standard deviation of the training images. For how images
+    become pixels, see `ImageReader`: it is `dataset.preprocess`, which also reads new images.
 
         pets = data.from_folder("pets", size=64)
         reader = pets.preprocess
@@ -57,11 +57,11 @@ def from_folder(
 
     Args:
       folder: contains one folder per class, at least two.
-      size: the height and width of all pictures, in pixels: a pair, or one number for both; None if
-        all pictures have one size already.
+      size: the height and width of all images, in pixels: a pair, or one number for both; None if
+        all images have one size already.
       grey: whether to convert to one channel.
-      test: the share of each class to hold out as `dataset.test`; or a folder of test pictures.
-      seed: determines which pictures are held out.
+      test: the share of each class to hold out as `dataset.test`; or a folder of test images.
+      seed: determines which images are held out.
       damaged: "refuse" files that cannot be read, all of them in one error; or "skip" them, with a
         warning that names them.
       memory: in bytes; if the pixels take more, both splits are `Stream`s, which read the files
@@ -73,7 +73,7 @@ def from_folder(
 
     Raises:
       DataError: the folder is not arranged like this, files are damaged, the sizes differ and
-        `size` is None, or a class is too small to hold out a picture of it.
+        `size` is None, or a class is too small to hold out an image of it.
     """
     where, shape = "from_folder", as_size("from_folder", size)
     [memory] = as_integers(where, error=DataError, memory=memory)
@@ -88,7 +88,7 @@ def from_folder(
         scans = {"": files}
         parts = [(files, ~held_out), (files, held_out)]
     else:
-        test_files = scan(apart, files.pictures[0].shape, grey, damaged, memory)
+        test_files = scan(apart, files.images[0].shape, grey, damaged, memory)
         scans = {"train/": files, "test/": test_files}
         parts = [(part, np.ones(len(part.y), bool)) for part in scans.values()]
     reader = _fit_reader(*parts[0], grey)
@@ -111,7 +111,7 @@ def from_folder(
 def _test_folders(
     where: str, folders: dict[str, list[Path]], test: str | os.PathLike[str]
 ) -> dict[str, list[Path]]:
-    """The files of each class in the folder of test pictures."""
+    """The files of each class in the folder of test images."""
     tested = class_folders(where, test)
     if differing := sorted({*folders} ^ {*tested}):
         raise DataError(
@@ -120,34 +120,34 @@ def _test_folders(
         )
     if next(iter(folders.values()))[0] in next(iter(tested.values())):
         raise DataError(
-            f"{where} expects other pictures for testing, but got {printable(test)} for both; pass "
+            f"{where} expects other images for testing, but got {printable(test)} for both; pass "
             "test=0.2 to hold out a share"
         )
     return tested
 
 
-def _fit_reader(files: Scan, rows: np.ndarray, grey: bool) -> PictureReader:
+def _fit_reader(files: Scan, rows: np.ndarray, grey: bool) -> ImageReader:
     """A reader with the mean and standard deviation of each channel of these rows."""
-    size = files.pictures[0].shape
-    total = np.sum([files.pictures[row].sums for row in np.flatnonzero(rows)], axis=0)
+    size = files.images[0].shape
+    total = np.sum([files.images[row].sums for row in np.flatnonzero(rows)], axis=0)
     mean, square = total / (rows.sum() * size[0] * size[1])
     std = np.sqrt(np.maximum(square - mean**2, 0))
-    std = np.where(std > 0, std, 255)  # pictures of one colour
-    return PictureReader(size, grey, tuple((mean / 255).tolist()), tuple((std / 255).tolist()))
+    std = np.where(std > 0, std, 255)  # images of one colour
+    return ImageReader(size, grey, tuple((mean / 255).tolist()), tuple((std / 255).tolist()))
 
 
-def _split(files: Scan, rows: np.ndarray, reader: PictureReader) -> Split | Stream:
+def _split(files: Scan, rows: np.ndarray, reader: ImageReader) -> Split | Stream:
     """These rows in memory, or as a stream if not all pixels were kept."""
     chosen = np.flatnonzero(rows)
-    if any(picture.pixels is None for picture in files.pictures):
+    if any(image.pixels is None for image in files.images):
         return Stream(Files(files, reader), labels=files.y).take(chosen)
-    pixels: list[Any] = [files.pictures[row].pixels for row in chosen]
+    pixels: list[Any] = [files.images[row].pixels for row in chosen]
     return Split(read_only(np.stack(pixels)), read_only(files.y[chosen]))
 
 
 def _source(files: Scan) -> str:
     skipped = f", {files.skipped} damaged files skipped" if files.skipped else ""
-    return f"{len(files.paths)} pictures in {printable(files.folder)}{skipped}"
+    return f"{len(files.paths)} images in {printable(files.folder)}{skipped}"
 
 
 def _checksums(files: Scan, classes: tuple[str, ...]) -> Iterator[tuple[str, str]]:
@@ -156,5 +156,5 @@ def _checksums(files: Scan, classes: tuple[str, ...]) -> Iterator[tuple[str, str
         digest = hashlib.sha256()
         for row in np.flatnonzero(files.y == number):
             relative = files.paths[row].relative_to(files.folder / name)
-            digest.update(os.fsencode(relative) + b"\0" + files.pictures[row].sha256.encode())
+            digest.update(os.fsencode(relative) + b"\0" + files.images[row].sha256.encode())
         yield name, digest.hexdigest()

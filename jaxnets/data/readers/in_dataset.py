@@ -7,15 +7,15 @@ from typing import Any
 import numpy as np
 
 from jaxnets.data.dataset import Dataset
-from jaxnets.data.own.in_arrays import number_classes
-from jaxnets.data.own.pictures import PictureReader, as_size, read_pixels
+from jaxnets.data.readers.images import ImageReader, as_size, read_pixels
+from jaxnets.data.readers.in_arrays import number_classes
 from jaxnets.data.splits import held_out_rows
 from jaxnets.data.stream import Stream
 from jaxnets.errors import DataError
 from jaxnets.messages import printable
 
 LABELS = ("label", "labels", "target", "y")
-SAMPLE = 1000  # training pictures that the mean and the standard deviation are taken from
+SAMPLE = 1000  # training images that the mean and the standard deviation are taken from
 
 
 class Rows(Sequence):
@@ -24,13 +24,13 @@ class Rows(Sequence):
     Attributes:
       dataset: has `__len__` and `__getitem__`, and perhaps `__getitems__`.
       columns: the names of the inputs and of the labels in its rows; None for rows (x, y).
-      reader: reads the inputs, if they are pictures.
+      reader: reads the inputs, if they are images.
       y: the labels of all rows.
     """
 
     def __init__(self, dataset: Any, columns: tuple[str, str] | None):
         self.dataset, self.columns = dataset, columns
-        self.reader: PictureReader | None = None
+        self.reader: ImageReader | None = None
         self.y: np.ndarray = np.zeros(0)
 
     def __len__(self) -> int:
@@ -69,8 +69,8 @@ def from_dataset(
     """A data set from a map-style dataset: of Hugging Face, PyTorch, or any with `__getitem__`.
 
     The dataset is used as it is: an object with `__len__` and `__getitem__`, whose rows are dicts,
-    or tuples (x, y). Both splits are `Stream`s, which read its rows during training. Pictures, as
-    Pillow's images or encoded bytes, are converted to pixels by a `PictureReader`, which is
+    or tuples (x, y). Both splits are `Stream`s, which read its rows during training. Images, as
+    Pillow's images or encoded bytes, are converted to pixels by an `ImageReader`, which is
     `dataset.preprocess`; a PyTorch tensor (channels, height, width) with 1 or 3 channels becomes
     (height, width, channels).
 
@@ -78,12 +78,12 @@ def from_dataset(
 
     Args:
       dataset: the training rows, or all of them.
-      x: the name of the inputs in rows that are dicts; by default the only one beside the labels.
+      x: the name of the inputs in rows that are dicts; by default the only one besides the labels.
       y: the name of the labels; by default "label", "labels", "target" or "y".
       classes: the names of the classes; by default those that the dataset has in
         `features[y].names` or in `classes`, else the sorted labels.
-      size: the height and width of pictures; by default those of the first one.
-      grey: whether pictures get one channel.
+      size: the height and width of images; by default those of the first one.
+      grey: whether images get one channel.
       test: the share of each class to hold out; or another dataset of the same kind.
       seed: determines which rows are held out.
       workers: the number of threads that read. Use 1 if the dataset is not thread-safe.
@@ -122,8 +122,8 @@ def from_dataset(
     )
 
 
-def as_input(value: Any, reader: PictureReader | None, row: int) -> np.ndarray:
-    """One input as an array; raises `DataError` if it is a picture that cannot be read."""
+def as_input(value: Any, reader: ImageReader | None, row: int) -> np.ndarray:
+    """One input as an array; raises `DataError` if it is an image that cannot be read."""
     if reader is not None:
         try:
             return reader(value["bytes"] if isinstance(value, Mapping) else value)[0]
@@ -132,8 +132,9 @@ def as_input(value: Any, reader: PictureReader | None, row: int) -> np.ndarray:
     array = np.asarray(value)
     if array.dtype.kind not in "biufc":
         raise DataError(
-            f"from_dataset expects pictures or numbers as inputs, but row {row} has "
-            f"{type(value).__name__}; wrap the dataset in one that converts them, as data.text does"
+            f"from_dataset expects images or numbers as inputs, but row {row} has "
+            f"{type(value).__name__}; wrap the dataset in one that converts them, such as text by "
+            "Vocabulary.encode"
         )
     is_tensor = type(value).__module__.partition(".")[0] == "torch"
     if is_tensor and array.ndim == 3 and array.shape[0] in (1, 3):
@@ -198,8 +199,8 @@ def _class_names(rows: Rows) -> Sequence[str] | None:
 
 def _fit_reader(
     rows: Rows, train: np.ndarray, size: tuple[int, int] | None, grey: bool, seed: int
-) -> PictureReader | None:
-    """A reader for pictures, with the mean and deviation of up to `SAMPLE` training rows."""
+) -> ImageReader | None:
+    """A reader for images, with the mean and deviation of up to `SAMPLE` training rows."""
     first = rows.parts(rows.dataset[0])[0]
     is_encoded = isinstance(first, Mapping) and "bytes" in first
     if not is_encoded and not hasattr(first, "getbands"):  # Pillow's images have it
@@ -207,13 +208,13 @@ def _fit_reader(
     if size is None:
         pixels = read_pixels(first["bytes"] if is_encoded else first, None, grey)
         size = pixels.shape[0], pixels.shape[1]
-    reader = PictureReader(size, grey)
+    reader = ImageReader(size, grey)
     chosen = np.random.Generator(np.random.PCG64(seed)).permutation(train)[:SAMPLE]
     values = ((rows.parts(rows.dataset[row])[0], row) for row in chosen.tolist())
     pixels = np.stack([as_input(value, reader, row) for value, row in values])
     std = pixels.std((0, 1, 2)) / 255
     mean = tuple((pixels.mean((0, 1, 2)) / 255).tolist())
-    return PictureReader(size, grey, mean, tuple(np.where(std > 0, std, 1).tolist()))
+    return ImageReader(size, grey, mean, tuple(np.where(std > 0, std, 1).tolist()))
 
 
 def _checksum(part: str, rows: Rows) -> tuple[str, str]:

@@ -8,9 +8,9 @@ from typing import Any, Literal
 import numpy as np
 
 from jaxnets.data.dataset import Dataset, Split, read_only
-from jaxnets.data.own.columns import Table, read_table
-from jaxnets.data.own.encoder import Category, Number, TableEncoder
-from jaxnets.data.own.kinds import Refused, Values, kind_of
+from jaxnets.data.readers.columns import Table, read_table
+from jaxnets.data.readers.encoder import Category, Number, TableEncoder
+from jaxnets.data.readers.kinds import Refused, Values, kind_of
 from jaxnets.data.splits import held_out_rows
 from jaxnets.errors import DataError
 from jaxnets.messages import printable
@@ -32,7 +32,7 @@ def from_table(
 
     Numbers are scaled to mean 0 and variance 1 over the training rows; true and false are such
     numbers. Text is one-hot encoded, with at most 100 categories per column. A missing number
-    becomes the mean, and 1 in an input of its own; a missing category is a category of its own.
+    becomes the mean, and 1 in an additional input; a missing category, an additional category.
     Columns of dates, infinities, identifiers or a single value are refused, all in one error.
     `dataset.preprocess` encodes new rows in the same way, see `TableEncoder`:
 
@@ -118,7 +118,7 @@ def _check_options(
                 )
     if target in drop or len(table.columns) - len({*drop}) < 2:
         raise DataError(
-            f"{where} expects at least one column beside the target {target!r}, but got "
+            f"{where} expects at least one column besides the target {target!r}, but got "
             f"{printable([name for name in table.columns if name not in drop])}; drop fewer"
         )
 

@@ -6,11 +6,11 @@ from typing import Any, Literal, NamedTuple
 
 import numpy as np
 
-from jaxnets.data.own.columns import Table
+from jaxnets.data.readers.columns import Table
 from jaxnets.messages import printable
 
 MOST = 100  # categories of a column, and therefore inputs
-EXACT = 2**53  # larger integers are not exact in float64
+EXACT = 2**53  # float64 has all integers up to it, and only some above
 NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?|[+-]?inf(inity)?", re.IGNORECASE)
 CODE = re.compile(r"0\d+")  # a number with leading zeros, such as a postcode
 COMMA = re.compile(r"[+-]?\d+,\d+")
@@ -46,7 +46,7 @@ def kind_of(table: Table, name: str, *, as_category: bool) -> Values:
     """The values of a column, with their kind.
 
     Raises:
-      Refused: it has dates, infinities, too large integers, too many categories, or objects.
+      Refused: it has dates, infinities, integers above `EXACT`, too many categories, or objects.
     """
     values = table.columns[name]
     present = [v for v in values if v is not None]
@@ -90,7 +90,7 @@ def _numbers(values: list[Any]) -> Values:
         raise Refused(f"is infinite in row {row + 1}; drop the row, or leave the value empty")
     if large := [v for v in values if isinstance(v, int | np.integer) and abs(v) > EXACT]:
         raise Refused(
-            f"holds {large[0]}, which float64 cannot represent exactly; drop it if it "
+            f"holds {large[0]}, but float64 is exact only for integers up to 2**53; drop it if it "
             "identifies a row, else convert it to text or to a float"
         )
     return Values("number", numbers)
@@ -100,8 +100,8 @@ def _category(values: list[Any]) -> Values:
     names = {v for v in values if v is not None}
     if len(names) > MOST:
         raise Refused(
-            f"holds {len(names)} different texts, such as {printable(min(names))!r}, but a "
-            f"category has at most {MOST}; drop it, group them, or write numbers without units"
+            f"holds {len(names)} different values, such as {printable(min(names))!r}, but a "
+            f"category has at most {MOST}; drop it, group them, or pass numbers without units"
         )
     return Values("category", np.array(values, object))
 

@@ -1,4 +1,4 @@
-"""Points of a table of the user."""
+"""Points from a user's table."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -7,18 +7,18 @@ from typing import Any, NamedTuple, cast
 import numpy as np
 
 from jaxnets.data import from_table
-from jaxnets.data.own.columns import Table, read_table
-from jaxnets.data.own.kinds import Refused, kind_of
+from jaxnets.data.readers.columns import Table, read_table
+from jaxnets.data.readers.kinds import Refused, kind_of
 from jaxnets.errors import DataError
 from jaxnets.messages import printable
 from jaxnets.playground.options import CLASSES, POINTS, UNITS
 
 
-class Own(NamedTuple):
-    """Points of a table; those for training come first.
+class UserTable(NamedTuple):
+    """Points from a table; those for training come first.
 
     Attributes:
-      x: float32 (n, 2), of two columns, or (n, 8), principal components.
+      x: float32 (n, 2), two columns, or (n, 8), principal components.
       y: int32 (n,), class numbers, or float32 (n,).
       count: the number of rows for training.
       classes: their names; none in a regression.
@@ -51,7 +51,7 @@ def usual_task(kind: str, values: np.ndarray) -> str:
     return "regression" if is_number else "classification"
 
 
-def own(
+def from_user_table(
     path: str | Path,
     target: str,
     columns: Sequence[str] = (),
@@ -60,7 +60,7 @@ def own(
     noise: float,
     seed: int,
     share: int,
-) -> Own:
+) -> UserTable:
     """At most 500 rows of a table as points, by `jaxnets.data.from_table`.
 
     Columns that it refuses are left out. Over the training rows, the inputs are scaled to a
@@ -103,7 +103,7 @@ def own(
     x = 2.0 * x[:, places] if columns else components(x, count)
     x = x + 4 * noise * rng.standard_normal(x.shape) * np.any(x, 0)
     y = y if dataset.classes else y[:, 0] / 2
-    return Own(x.astype(np.float32), y, count, dataset.classes)
+    return UserTable(x.astype(np.float32), y, count, dataset.classes)
 
 
 def _places(columns: Sequence[str], inputs: Sequence[str]) -> list[int]:

@@ -7,8 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from jaxnets.data.own.columns import Columns, read_table
-from jaxnets.data.own.kinds import as_number, as_text
+from jaxnets.data.readers.columns import Columns, read_table
+from jaxnets.data.readers.kinds import as_number, as_text
 from jaxnets.errors import DataError
 from jaxnets.messages import printable
 
@@ -21,7 +21,7 @@ class Number:
       name: of the column.
       mean: of the training rows.
       std: their standard deviation (ddof=0).
-      missing: whether values may be missing; they become the mean, and 1 in an input of its own.
+      missing: whether values may be missing; these become the mean, and 1 in an additional input.
     """
 
     name: str
@@ -60,7 +60,7 @@ class Category:
     Attributes:
       name: of the column.
       values: the categories, sorted.
-      missing: whether values may be missing, which is a category of its own.
+      missing: whether values may be missing; these become an additional category.
     """
 
     name: str

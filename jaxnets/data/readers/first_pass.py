@@ -1,4 +1,4 @@
-"""The first pass over a folder of pictures: finds the damaged ones, reads the others."""
+"""The first pass over a folder of images: finds the damaged ones, reads the others."""
 
 import hashlib
 import os
@@ -10,14 +10,14 @@ from typing import NamedTuple
 
 import numpy as np
 
-from jaxnets.data.own.pictures import Unreadable, read_bytes, read_pixels
+from jaxnets.data.readers.images import Unreadable, read_bytes, read_pixels
 from jaxnets.errors import DataError
 from jaxnets.messages import printable
 
 LISTED = 100  # damaged files named in one message
 
 
-class Picture(NamedTuple):
+class ImageInfo(NamedTuple):
     """What the first pass keeps of a file."""
 
     sha256: str
@@ -32,7 +32,7 @@ class Scan(NamedTuple):
     folder: Path
     paths: list[Path]
     y: np.ndarray  # int32 (n,)
-    pictures: list[Picture]
+    images: list[ImageInfo]
     skipped: int
 
 
@@ -43,7 +43,7 @@ class Budget:
         self._left, self._lock = left, Lock()
 
     def take(self, amount: int) -> bool:
-        """Whether this amount is still left after everything that was taken before."""
+        """Subtract this amount; return whether the budget covers all amounts so far."""
         with self._lock:
             self._left -= amount
             return self._left >= 0
@@ -61,25 +61,23 @@ def scan(
     y = np.repeat(np.arange(len(folders), dtype=np.int32), [len(p) for p in folders.values()])
     root = Path(os.path.commonpath([path.parent for path in paths]))
     budget = Budget(memory)
-    with ThreadPoolExecutor(thread_name_prefix="pictures") as pool:
+    with ThreadPoolExecutor(thread_name_prefix="images") as pool:
         results = list(pool.map(lambda path: _read(path, size, grey, budget), paths))
     broken = [(p, r) for p, r in zip(paths, results, strict=True) if isinstance(r, str)]
     _report_damaged(root, broken, len(paths), damaged)
-    kept = [row for row, result in enumerate(results) if isinstance(result, Picture)]
-    pictures = [result for result in results if isinstance(result, Picture)]
-    if any(picture.pixels is None for picture in pictures):
-        pictures = [picture._replace(pixels=None) for picture in pictures]
-    result = Scan(root, [paths[i] for i in kept], y[kept], pictures, len(broken))
+    kept = [row for row, result in enumerate(results) if isinstance(result, ImageInfo)]
+    images = [result for result in results if isinstance(result, ImageInfo)]
+    if any(image.pixels is None for image in images):
+        images = [image._replace(pixels=None) for image in images]
+    result = Scan(root, [paths[i] for i in kept], y[kept], images, len(broken))
     if gone := {*range(len(folders))} - {*result.y.tolist()}:
         names = printable([name for i, name in enumerate(folders) if i in gone])
-        raise DataError(
-            f"from_folder expects pictures of each class, but all of {names} are damaged"
-        )
+        raise DataError(f"from_folder expects images of each class, but all of {names} are damaged")
     _check_sizes(result)
     return result
 
 
-def _read(path: Path, size: tuple[int, int] | None, grey: bool, budget: Budget) -> Picture | str:
+def _read(path: Path, size: tuple[int, int] | None, grey: bool, budget: Budget) -> ImageInfo | str:
     """What is kept of a file, or the reason why it cannot be read."""
     try:
         content = read_bytes(path)
@@ -91,7 +89,7 @@ def _read(path: Path, size: tuple[int, int] | None, grey: bool, budget: Budget) 
     wide = pixels.reshape(-1, pixels.shape[-1]).astype(np.int64)
     sums = np.stack([wide.sum(0), (wide**2).sum(0)])
     kept = pixels if budget.take(pixels.nbytes) else None
-    return Picture(hashlib.sha256(content).hexdigest(), pixels.shape[:2], sums, kept)
+    return ImageInfo(hashlib.sha256(content).hexdigest(), pixels.shape[:2], sums, kept)
 
 
 def _report_damaged(root: Path, broken: list, count: int, damaged: str) -> None:
@@ -103,7 +101,7 @@ def _report_damaged(root: Path, broken: list, count: int, damaged: str) -> None:
     more = f"; and {len(files) - LISTED} more" if len(files) > LISTED else ""
     if damaged == "refuse":
         raise DataError(
-            f"from_folder expects pictures, but {len(files)} of {count} files in {printable(root)} "
+            f"from_folder expects images, but {len(files)} of {count} files in {printable(root)} "
             f'cannot be read: {listed}{more}; repair or remove them, or pass damaged="skip"'
         )
     warnings.warn(
@@ -114,12 +112,12 @@ def _report_damaged(root: Path, broken: list, count: int, damaged: str) -> None:
 
 
 def _check_sizes(result: Scan) -> None:
-    first = result.pictures[0].shape
-    for path, picture in zip(result.paths, result.pictures, strict=True):
-        if picture.shape != first:
+    first = result.images[0].shape
+    for path, image in zip(result.paths, result.images, strict=True):
+        if image.shape != first:
             files = [printable(p.relative_to(result.folder)) for p in (result.paths[0], path)]
             raise DataError(
-                f"from_folder expects pictures of one size (height, width), but got {first} in "
-                f"{files[0]} and {picture.shape} in {files[1]}; pass size=64, or another number of "
+                f"from_folder expects images of one size (height, width), but got {first} in "
+                f"{files[0]} and {image.shape} in {files[1]}; pass size=64, or another number of "
                 "pixels"
             )

@@ -1,4 +1,4 @@
-"""Reads pictures of any format as pixels of one size, for training and for predictions."""
+"""Reads images of any format as pixels of one size, for training and for predictions."""
 
 import os
 from collections.abc import Sequence
@@ -14,27 +14,27 @@ from jaxnets.errors import DataError
 from jaxnets.files import regular_file
 from jaxnets.messages import printable
 
-ANIMATIONS = ("GIF", "PNG", "WEBP", "TIFF")  # not MPO: phones store a photo and its preview so
+ANIMATIONS = ("GIF", "PNG", "WEBP", "TIFF")  # not MPO, in which phones store a photo and a preview
 
 
 class Unreadable(Exception):
-    """A picture cannot be read; the message says why, without naming it."""
+    """An image cannot be read; the message says why, without naming it."""
 
 
 @dataclass(frozen=True)
-class PictureReader:
-    """From pictures to pixels: what a model that was trained on a folder takes as its input.
+class ImageReader:
+    """From images to pixels: what a model that was trained on a folder takes as its input.
 
-    `reader(pictures)` reads one picture or a list of them: paths, encoded bytes, Pillow's images,
+    `reader(images)` reads one image or a list of them: paths, encoded bytes, Pillow's images,
     or uint8 arrays (height, width) or (height, width, channels). It returns uint8 (n, height,
     width, channels), 1 channel if `grey`, else 3. The EXIF orientation is applied; transparent
     pixels are blended with white; 16-bit pixels are rounded to 8 bits. If the size differs, the
-    picture is scaled to cover `size` and the centre is cut out, so that nothing is stretched.
+    image is scaled to cover `size` and the centre is cut out, so that nothing is stretched.
 
     Attributes:
       size: the height and the width, in pixels.
       grey: whether colours are converted to brightness (ITU-R BT.601).
-      mean: of each channel over the training pictures, as a fraction of 255, for `scale_pixels`.
+      mean: of each channel over the training images, as a fraction of 255, for `scale_pixels`.
       std: the standard deviation of each channel, likewise.
     """
 
@@ -43,23 +43,23 @@ class PictureReader:
     mean: tuple[float, ...] = (0.0,)
     std: tuple[float, ...] = (1.0,)
 
-    def __call__(self, pictures: Any) -> np.ndarray:
+    def __call__(self, images: Any) -> np.ndarray:
         """The pixels, uint8 (n, height, width, channels).
 
         Raises:
-          DataError: a picture cannot be read; the message names it.
+          DataError: an image cannot be read; the message names it.
         """
-        many = pictures if isinstance(pictures, list | tuple) else [pictures]
+        many = images if isinstance(images, list | tuple) else [images]
         if not many:
-            raise DataError("a PictureReader expects at least one picture, but got an empty list")
-        return np.stack([self._read(picture) for picture in many])
+            raise DataError("an ImageReader expects at least one image, but got an empty list")
+        return np.stack([self._read(image) for image in many])
 
-    def _read(self, picture: Any) -> np.ndarray:
+    def _read(self, image: Any) -> np.ndarray:
         try:
-            return read_pixels(picture, self.size, self.grey)
+            return read_pixels(image, self.size, self.grey)
         except Unreadable as error:
             raise DataError(
-                f"a PictureReader expects pictures, but {describe(picture)} cannot be read: "
+                f"an ImageReader expects images, but {describe(image)} cannot be read: "
                 f"{error}; replace it"
             ) from None
 
@@ -74,16 +74,16 @@ class PictureReader:
         }
 
     @staticmethod
-    def from_json(content: dict[str, Any]) -> "PictureReader":
+    def from_json(content: dict[str, Any]) -> "ImageReader":
         """The reader that `to_json` described; raises `ValueError` for anything else."""
-        size = as_size("a PictureReader", list(content["size"]))
+        size = as_size("an ImageReader", list(content["size"]))
         mean, std = (tuple(map(float, content[name])) for name in ("mean", "std"))
         grey = content["grey"]
         if size is None or not isinstance(grey, bool) or not np.all(np.array(std) > 0):
             raise ValueError("expected a size, grey as true or false, and positive std")
         if {len(mean), len(std)} - {1, 1 if grey else 3}:
             raise ValueError("expected a mean and a std per channel")
-        return PictureReader(size, grey, mean, std)
+        return ImageReader(size, grey, mean, std)
 
 
 def as_size(where: str, size: Any) -> tuple[int, int] | None:
@@ -100,32 +100,32 @@ def as_size(where: str, size: Any) -> tuple[int, int] | None:
     return numbers[0], numbers[1]  # type: ignore[return-value]
 
 
-def describe(picture: Any) -> str:
-    """A picture's path, or its type."""
-    is_path = isinstance(picture, str | os.PathLike)
-    return printable(picture) if is_path else f"an object of type {type(picture).__name__}"
+def describe(image: Any) -> str:
+    """An image's path, or its type."""
+    is_path = isinstance(image, str | os.PathLike)
+    return printable(image) if is_path else f"an object of type {type(image).__name__}"
 
 
-def read_pixels(picture: Any, size: tuple[int, int] | None, grey: bool) -> np.ndarray:
-    """The pixels of one picture, uint8 (height, width, channels); `size` None keeps its own.
+def read_pixels(image: Any, size: tuple[int, int] | None, grey: bool) -> np.ndarray:
+    """The pixels of one image, uint8 (height, width, channels); `size` None keeps its own.
 
     Raises:
-      Unreadable: it is damaged, animated or not a picture.
+      Unreadable: it is damaged, animated or not an image.
     """
     from PIL import Image, UnidentifiedImageError
 
     try:
-        if isinstance(picture, np.ndarray):
-            picture = Image.fromarray(_as_pillow_takes_it(picture))
-        if isinstance(picture, Image.Image):
-            return _pixels(picture, size, grey)
-        content = picture if isinstance(picture, bytes) else read_bytes(picture)
+        if isinstance(image, np.ndarray):
+            image = Image.fromarray(_as_pillow_takes_it(image))
+        if isinstance(image, Image.Image):
+            return _pixels(image, size, grey)
+        content = image if isinstance(image, bytes) else read_bytes(image)
         if not content:
             raise Unreadable("it is empty")
-        with Image.open(BytesIO(content)) as image:
-            return _pixels(image, size, grey)
+        with Image.open(BytesIO(content)) as opened:
+            return _pixels(opened, size, grey)
     except UnidentifiedImageError:
-        raise Unreadable("it is not a picture in a known format") from None
+        raise Unreadable("it is not an image in a known format") from None
     except OSError as error:
         raise Unreadable(printable(error.strerror or error)) from None
     except Unreadable:
@@ -155,7 +155,7 @@ def _pixels(image: Any, size: tuple[int, int] | None, grey: bool) -> np.ndarray:
 
 
 def _eight_bits(image: Any) -> Any:
-    """The image with 16-bit pixels rounded to 8 bits, for which Pillow clips at 255."""
+    """The image with 16-bit pixels rounded to 8 bits; Pillow would clip them at 255."""
     from PIL import Image
 
     if not image.mode.startswith(("I", "F")):

@@ -16,7 +16,7 @@ def class_folders(where: str, folder: str | os.PathLike[str]) -> dict[str, list[
 
     Raises:
       DataError: there is no such folder, it has fewer than two classes, one of them has no files,
-        or it holds pictures beside them; the message says how to arrange them.
+        or it holds images next to them; the message says how to arrange them.
     """
     root = _as_folder(where, folder)
     entries = _visible(root)
@@ -24,18 +24,18 @@ def class_folders(where: str, folder: str | os.PathLike[str]) -> dict[str, list[
     _refuse_splits(where, root, folders)
     loose = [path.name for path in entries if path.suffix.lower() in SUFFIXES and path.is_file()]
     if loose or len(folders) < 2:
-        got = f"{len(loose)} pictures beside them, such as {loose[0]}" if loose else "no folders"
+        got = f"{len(loose)} images next to them, such as {loose[0]}" if loose else "no folders"
         if folders and not loose:
             got = f"only {folders[0].name}"
         raise DataError(
             f"{where} expects one folder per class, at least two, in {printable(root)}, but got "
-            f"{printable(got)}; put the pictures of each class into a folder with its name"
+            f"{printable(got)}; put the images of each class into a folder with its name"
         )
     files = {_name(where, path): _files(path) for path in folders}
     if empty := [name for name, inside in files.items() if not inside]:
         raise DataError(
-            f"{where} expects pictures in each class's folder, but got none in {printable(empty)} "
-            f"of {printable(root)}; add pictures or remove the folder"
+            f"{where} expects images in each class's folder, but got none in {printable(empty)} "
+            f"of {printable(root)}; add images or remove the folder"
         )
     return files
 
