@@ -8,6 +8,7 @@ import sys
 from collections import Counter
 from pathlib import Path
 
+gc.set_threshold(20_000)  # imports and traces allocate much, and little of it in cycles
 # Set before JAX starts: with two CPU devices, the tests detect wrong placement.
 os.environ["XLA_FLAGS"] = (
     os.environ.get("XLA_FLAGS", "") + " --xla_force_host_platform_device_count=2"
@@ -78,8 +79,7 @@ def pytest_collection_modifyitems(config, items):
 
 
 def pytest_collection_finish():
-    gc.freeze()  # what is imported stays, and need not be looked through in each collection
-    gc.set_threshold(20_000)  # tracing allocates much, and little of it in cycles
+    gc.freeze()  # imported modules stay, so the collector need not scan them
 
 
 def pytest_runtest_logreport(report):
@@ -149,7 +149,7 @@ def pytest_terminal_summary(terminalreporter):
 
 
 def resident_memory():
-    """The resident memory of this process in GB; infinite where the system does not tell."""
+    """The resident memory of this process in GB; infinite where it is unknown."""
     try:
         pages = int(Path("/proc/self/statm").read_text().split()[1])
     except OSError:
