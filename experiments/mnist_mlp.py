@@ -19,7 +19,7 @@ from jaxnets.training.train_step import Hparams
 class Config(configs.RecipeConfig):
     """A multi-layer perceptron on MNIST."""
 
-    epochs: int = 12
+    epochs: int = 6
     workers: int = 0
     """Number of threads that read the examples as a `data.Stream`; 0 keeps the data on the device.
     The results are bit-identical."""

@@ -165,6 +165,16 @@ def test_the_quantile_loss_is_smallest_at_the_quantiles():
     np.testing.assert_allclose(best, forecast.QUANTILES, atol=0.051)
 
 
+def test_a_forecast_depends_on_every_past_value():
+    past = 8
+    model = forecast.causal_network(2, width=1, past=past)
+    x = np.ones((1, past, 1), np.float32)
+    params, _ = jax.eval_shape(model.init, jax.random.key(0), x)
+    ones = jax.tree.map(lambda leaf: np.ones(leaf.shape, np.float32), params)
+    gradient = jax.jit(jax.grad(lambda x: model.apply(ones, {}, x)[0].sum()))(x)
+    assert (np.asarray(gradient) > 0).all()
+
+
 def test_a_small_forecast_writes_errors_and_figures(tmp_path, monkeypatch):
     options = {"values": 200, "past": 8, "future": 2, "width": 2, "validation": 20, "epochs": 1}
     forecast.experiment(forecast.Config(out=tmp_path / "out", **options))
