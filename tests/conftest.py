@@ -8,7 +8,6 @@ import sys
 from collections import Counter
 from pathlib import Path
 
-gc.set_threshold(20_000)  # imports and traces allocate much, and little of it in cycles
 # Set before JAX starts: with two CPU devices, the tests detect wrong placement.
 os.environ["XLA_FLAGS"] = (
     os.environ.get("XLA_FLAGS", "") + " --xla_force_host_platform_device_count=2"
@@ -19,6 +18,7 @@ import jaxlib
 import pytest
 from jaxtyping import install_import_hook
 
+gc.set_threshold(20_000)  # imports and traces allocate much, and little of it in cycles
 # SIGINT is ignored in a background job, where a test of Ctrl-C would hang.
 signal.signal(signal.SIGINT, signal.default_int_handler)
 jax.config.update("jax_numpy_rank_promotion", "raise")
