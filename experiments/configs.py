@@ -63,7 +63,7 @@ class TrainingConfig(Config):
     seed: int = 0
     """The seed of the weights, the order, the held-out examples and all other random numbers."""
     resume: Flag = False
-    """Continue the run in --out, bit for bit; only --epochs may differ."""
+    """Continue the run in --out, bit for bit; only --epochs and how it runs may differ."""
 
 
 @dataclass(frozen=True)

@@ -66,13 +66,13 @@ class Config(configs.Config):
     words: int = 1_000
     """The size of the vocabulary; other words count as unknown."""
     length: int = 32
-    """The most words read per sentence."""
+    """Maximum number of words read per sentence."""
     language_epochs: int = 3
-    """The most passes of the language model over its sentences."""
+    """Maximum number of epochs of the language model."""
     validation: int = 1_000
     """Sentences held out to stop the language model."""
     epochs: int = 12
-    """The most passes of the classifier."""
+    """Maximum number of epochs of the classifier."""
     batch_size: int = 64
     """Sentences per step."""
     learning_rate: float = 3e-3

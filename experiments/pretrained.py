@@ -6,8 +6,8 @@ python -m experiments.fashion_cnn --epochs 5 --data-dir FOLDER --out runs/f
 python -m experiments.pretrained --network fashion_mnist --trained runs/f/seed0 --data-dir FOLDER
 
 Writes NETWORK.safetensors and its SHA-256. Both networks that come with the package were trained
-with seed 0 and the recipes' settings but for the number of epochs, which was fixed beforehand by
-the time they may take: 13 and 40 minutes on a single core that other programs shared. The test
+with seed 0 and the recipes' settings, except for the number of epochs, which was fixed beforehand
+by the time they may take: 13 and 40 minutes on a single core that other programs shared. The test
 images are evaluated once before and once after rounding.
 
 Result, before and after rounding: MNIST 99.50 % and 99.50 %, Fashion-MNIST 92.61 % and 92.61 %.

@@ -135,7 +135,7 @@ class Run:
           result: what `fit` returned.
           make_report: `make_report(run, train_step, result)` evaluates, draws, and returns a
             `reports.Report`; by default that of classifiers.
-          examples: inputs of the model, if those of the test split are not.
+          examples: inputs of the model, where they differ from those of the test split.
 
         Raises:
           Interrupted: training was interrupted; raised after everything is written.

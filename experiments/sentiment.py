@@ -71,13 +71,13 @@ class Config(configs.Config):
     size: int = 10_000
     """The size of the vocabulary."""
     length: int = 40
-    """The most words read per sentence."""
+    """Maximum number of words read per sentence."""
     table_length: int = 32
-    """The most words read per sentence by networks with a table of vectors."""
+    """The same for networks with a table of vectors."""
     epochs: int = 8
     """Passes over the training sentences."""
     table_epochs: int = 12
-    """The most passes for networks with a table of vectors, which stop early."""
+    """Maximum number of epochs of networks with a table of vectors, which stop early."""
     batch_size: int = 64
     """Sentences per step."""
     learning_rate: float = 1e-3

@@ -1,6 +1,6 @@
 """Atomic writes and appends, and reading that never blocks on a pipe or a device.
 
-Every file that jaxnets and its experiments write goes through `atomic_write` or `atomic_append`.
+Every file that jaxnets writes itself goes through `atomic_write` or `atomic_append`.
 """
 
 import os

@@ -80,7 +80,7 @@ class _Program:
         return [x if _is_key(x) else next(values) for x in outputs]
 
     def _evaluate_rest(self, keys: list[Key], drawn: list[Array], inputs: list[Any]) -> list[Array]:
-        """The results but for keys; `drawn` has an array per formula, in order of first use."""
+        """The results except keys; `drawn` has an array per formula, in order of first use."""
         unused_keys, uncut = iter(keys), iter(drawn)
         cuts: dict[Formula, Cut] = {}
 

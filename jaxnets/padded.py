@@ -45,7 +45,7 @@ class Padded(NamedTuple):
         """The padded batch of these sequences, each an array (steps, ...), padded with 0.
 
         Args:
-          rows: at least one sequence; they have the same shape but for their number of steps.
+          rows: at least one sequence; they have the same shape except for the number of steps.
           time: the number of steps to pad to, by default that of the longest.
 
         Raises:

@@ -9,7 +9,7 @@ R = TypeVar("R")
 
 # Okabe & Ito 2008, without yellow, which is too light for lines on white.
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
-# With ten or more lines, colours repeat with another dash.
+# From the eighth line on, colours repeat with another dash.
 DASHES = ("-", "--", ":")
 
 STYLE: dict[str, Any] = {

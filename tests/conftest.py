@@ -30,8 +30,8 @@ install_import_hook(
 
 
 # Compiling takes most of the time of the tests, and running what was compiled next to none. With
-# all three options, jaxlib 0.10.2 gives a wrong gradient of a depthwise convolution before a
-# max pool; each alone is right. If a result is in doubt, run the test with --optimize.
+# the first three flags together, jaxlib 0.10.2 gives a wrong gradient of a depthwise convolution
+# before a max pool; each alone is right. If a result is in doubt, run the test with --optimize.
 QUICK_COMPILATION = " --xla_backend_optimization_level=0 --xla_llvm_disable_expensive_passes=true"
 if jaxlib.__version__.startswith("0.10."):  # gone from later versions
     QUICK_COMPILATION += " --xla_cpu_use_fusion_emitters=false"
@@ -105,7 +105,7 @@ RESIDENT = {"limit": 1.5}  # GB
 def free_compiled_programs():
     """Free compiled programs after a test beyond the limit; together they take gigabytes.
 
-    What remains may be above the limit, which then rises, or every further test would free.
+    If memory stays above the limit, the limit rises; otherwise every test would clear the caches.
     """
     yield
     if resident_memory() < RESIDENT["limit"]:

@@ -8,7 +8,7 @@ Item = TypeVar("Item")
 
 
 def tracked(items: Collection[Item], doing: str) -> Iterator[Item]:
-    """The items; with a bar on a terminal, and elsewhere one line before the first.
+    """Yields the items; shows a bar on a terminal, and elsewhere prints one line at the start.
 
     The bar is drawn between the items only, so that it takes no time from what is measured.
     """

@@ -64,7 +64,7 @@ def load(
         torch.nn.LSTM(3, 64, num_layers=2, bidirectional=True)            # named rnn
         ("rnn", serial(("l0", bidirectional(lstm(64))), ("l1", bidirectional(lstm(64)))))
 
-    The two biases of a gate are added up, but for the GRU's n, whose second bias is
+    The two biases of a gate are added up, except those of the GRU's n, whose second bias is
     `recurrent_bias`. `nn.MultiheadAttention` becomes `attention`.
 
     Args:

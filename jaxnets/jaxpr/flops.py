@@ -118,7 +118,7 @@ def _dot_flops(eqn: Any) -> int:
 
 
 def _conv_flops(eqn: Any) -> int:
-    """2 x batch x features x the kernel's channels x, for each axis, the taps on input values."""
+    """2 x batch x features x kernel channels x the product over axes of the taps on the input."""
     kernel, y, options = eqn.invars[1].aval, eqn.outvars[0].aval, eqn.params
     _, (_, channels, *taps), (batch, features, *space) = options["dimension_numbers"]
     total = 2 * y.shape[batch] * y.shape[features] * kernel.shape[channels]

@@ -64,7 +64,7 @@ def avg_pool(
 ) -> Pool:
     """The mean of each window, without padding values, from (batch, *space, channels).
 
-    Arguments (but `pool`) and errors as for `max_pool`.
+    Arguments (except `pool`) and errors as for `max_pool`.
     """
 
     def mean(x: Any, over: Over) -> Any:
@@ -90,7 +90,7 @@ def sum_pool(
 ) -> Pool:
     """The sum of each window, from (batch, *space, channels).
 
-    Arguments (but `pool`) and errors as for `max_pool`.
+    Arguments (except `pool`) and errors as for `max_pool`.
     """
 
     def total(x: Any, over: Over) -> Any:
@@ -114,7 +114,7 @@ def stochastic_pool(
     Fergus 2013, "Stochastic pooling for regularization of deep convolutional neural networks",
     equations 4 to 6.
 
-    Arguments (but `pool`) and errors as for `max_pool`, and:
+    Arguments (except `pool`) and errors as for `max_pool`, and:
 
     Raises:
       LayerError: training without a key.

@@ -27,8 +27,7 @@ from jaxnets.sharding import on_each
 
 TO_HWNC, TO_NHWC = (1, 2, 0, 3), (2, 0, 1, 3)
 CALLS = ("jit", "closed_call")  # inlined; other calls are evaluated unchanged
-# Elementwise operations that are monotone: increasing, or increasing or decreasing depending on
-# the other operand.
+# Monotone elementwise operations: increasing, or in a direction that the other operand determines.
 INCREASING = {"add", "max", "min", "name", "copy", "stop_gradient"}
 INCREASING |= {"exp", "expm1", "logistic", "tanh", "erf"}
 MAYBE_DECREASING = {"neg", "sub", "mul", "div"}

@@ -49,7 +49,7 @@ def ceil_padding(
     strides: Sequence[int],
     padding: Sequence[tuple[int, int]],
 ) -> Pairs:
-    """The padding, with more after it for a last window that is partly outside.
+    """The padding, increased at the end of an axis whose last window is partly outside.
 
     Such a window must start inside the input or in the padding before it.
     """

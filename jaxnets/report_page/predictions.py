@@ -27,14 +27,14 @@ class Predictions(NamedTuple):
       y: their classes, int (n,).
       probabilities: (n, classes); or of class 1, (n,).
       classes: the names of the classes.
-      whose: what predicted: "the network", or "the average of 5 networks".
+      predictor: as the page names it, "the network" or "the average of 5 networks".
     """
 
     x: Any
     y: Any
     probabilities: Any
     classes: Sequence[str]
-    whose: str = "the network"
+    predictor: str = "the network"
 
 
 class Judged(NamedTuple):
@@ -104,7 +104,7 @@ def sections(predictions: Predictions) -> list[tuple[str, str]]:
     }
     counts = matrix(judged, len(classes))
     body = (
-        f"<p>Of {len(judged.true):,} test examples, {escape(predictions.whose)} classifies "
+        f"<p>Of {len(judged.true):,} test examples, {escape(predictions.predictor)} classifies "
         f"{np.trace(counts):,} correctly. Rows are true classes, columns predicted ones. Press a "
         "number to see its examples, those of the lowest probability of the true class first.</p>"
         f'<div class="pair"><div class="scroll">{_table(counts, classes)}</div>'

@@ -37,8 +37,9 @@ def run_page(
 ) -> str:
     """The report of a run as one HTML file below 500 KB without network requests.
 
-    Training curves of the chunks, what the run's files say (result, configuration, versions,
-    hardware), and what is passed. The title says if the run was interrupted or has not ended.
+    It has the training curves, the content of the run's files (result, configuration, versions,
+    hardware), and a section for each argument that is passed. The title says if the run was
+    interrupted or has not ended.
 
     Args:
       folder: its run.json, and if they exist its result.json and metrics.jsonl.

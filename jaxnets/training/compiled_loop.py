@@ -153,7 +153,7 @@ class CompiledLoop:
 
     def batch_of(self, arrays: Any, step: int) -> Batch:
         """The batch of a step, for a single model."""
-        shapes: list[Any] = []  # those of `batch` but for the length of a padded batch
+        shapes: list[Any] = []  # those of `batch` except the length of a padded batch
 
         def note(number: Any, batch: Batch, carry: int) -> int:
             del number

@@ -39,7 +39,7 @@ class FitResult(NamedTuple):
       best_epoch: with `patience`, the epoch of the smallest validation loss, from 1; else None.
       compile_seconds: time to initialize or restore, trace and compile.
       train_seconds: time spent in the steps.
-      samples_per_second: training examples per second, over the whole run.
+      samples_per_second: training examples per second, since the start or the resume.
     """
 
     train_state: Any

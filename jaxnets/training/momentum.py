@@ -25,7 +25,7 @@ def momentum(
 
     `optax.sgd(rate, momentum=decay)` and PyTorch keep the rate out of the velocity: v <- decay v
     + g, then params <- params - rate v. With a constant rate the two are the same. With a schedule
-    they differ: here a lower rate does not shrink the accumulated velocity, there it does.
+    they differ: a lower rate scales down the whole step there, but only the new gradients here.
 
     Args:
       learning_rate: a number, or an optax schedule: a function from the step, counted from 0, to a

@@ -13,20 +13,21 @@ from jaxnets.sharding import BATCH, MEMBERS, ShardingPlan, mesh_of, place
 from jaxnets.training.shards import ShardingReport, report_of
 from jaxnets.training.train_step import Hparams, TrainState, resolve
 
-WHOLE = PartitionSpec()
+REPLICATED = PartitionSpec()
 
 
 def state_specs(plan: ShardingPlan, shapes: Any) -> Any:
     """The `PartitionSpec` of each leaf of one model's train state.
 
-    The optimizer's state is sharded like the params it belongs to; the model's state is whole. All
-    leaves of a train state that is not a `TrainState` count as params.
+    The optimizer's state is sharded like the params it belongs to; the model's state is
+    replicated. All leaves of a train state that is not a `TrainState` count as params.
     """
     if not isinstance(shapes, TrainState):
         return plan.specs(shapes)
     params = plan.specs(shapes.params)
     opt_state = _like_params(shapes.opt_state, shapes.params, params)
-    return TrainState(WHOLE, params, _whole(shapes.model_state), opt_state, WHOLE)  # type: ignore
+    step, model_state, key = map(_replicated, (shapes.step, shapes.model_state, shapes.key))
+    return TrainState(step, params, model_state, opt_state, key)
 
 
 def state_shardings(mesh: Any, plan: Any, shapes: Any, members: int | None = None) -> Any:
@@ -78,11 +79,12 @@ def describe(plan: ShardingPlan | None, mesh: Mesh | None) -> dict[str, Any]:
 
 
 def out_shardings(mesh: Mesh | None, train_state: Any) -> dict[str, Any]:
-    """Options of `jax.jit` for a chunk: the train state's own shardings, and the rest whole."""
+    """Options of `jax.jit` for a chunk, which keeps the train state's shardings."""
     if mesh is None:
         return {}
-    whole = NamedSharding(mesh, WHOLE)
-    return {"out_shardings": (jax.tree.map(lambda leaf: leaf.sharding, train_state), whole, whole)}
+    state = jax.tree.map(lambda leaf: leaf.sharding, train_state)
+    others = NamedSharding(mesh, REPLICATED)
+    return {"out_shardings": (state, others, others)}
 
 
 def sharding_report(
@@ -163,13 +165,13 @@ def _like_params(opt_state: Any, params: Any, specs: Any) -> Any:
 
     def spec_of(path: tuple, leaf: Any) -> PartitionSpec:
         ends = (path[start:] for start in range(len(path) + 1))
-        shape, spec = next((named[end] for end in ends if end in named), ((), WHOLE))
+        shape, spec = next((named[end] for end in ends if end in named), ((), REPLICATED))
         stacked = len(leaf.shape) - len(shape)
         fits = stacked >= 0 and leaf.shape[stacked:] == shape and any(spec)
-        return PartitionSpec(*[None] * stacked, *spec) if fits else WHOLE
+        return PartitionSpec(*[None] * stacked, *spec) if fits else REPLICATED
 
     return jax.tree.map_with_path(spec_of, opt_state)
 
 
-def _whole(tree: Any) -> Any:
-    return jax.tree.map(lambda _: WHOLE, tree)
+def _replicated(tree: Any) -> Any:
+    return jax.tree.map(lambda _: REPLICATED, tree)

@@ -29,7 +29,7 @@ class Progress(NamedTuple):
       seconds: time spent training so far, without compiling and evaluating.
       samples_per_second: training examples per second, over this chunk.
       nonfinite: steps so far with a NaN or infinite objective that did not stop the run.
-      warnings: the warnings that the callbacks returned for this chunk.
+      warnings: for this chunk, those of the callbacks, and those about data that are not finite.
       steps_per_epoch: batches per epoch; None if not known.
     """
 

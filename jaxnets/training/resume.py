@@ -44,7 +44,7 @@ class Saver:
         self.saved_step = -1
 
     def save(self, record: Record, *, now: bool = False) -> None:
-        """Save if the last save is `checkpoints.every` seconds of training ago, or if `now`.
+        """Save if another chunk of this length would exceed `checkpoints.every`, or if `now`.
 
         The checkpoint's score is the last validation loss, if there is one.
         """

@@ -72,14 +72,14 @@ class Glove:
     Attributes:
       vocabulary: the number of indices.
       features: the length of a vector.
-      most: the count from which on every pair has weight 1.
+      x_max: pairs with at least this count have weight 1.
       power: of the counts below that.
       learning_rate: of AdaGrad; a number, or a function of the step such as a schedule.
     """
 
     vocabulary: int
     features: int
-    most: float
+    x_max: float
     power: float
     learning_rate: LearningRate
 
@@ -126,7 +126,7 @@ class Glove:
     def loss(self, inputs: Array, outputs: Array, counts: Array) -> Array:
         """f(X) (w . v + b + c - log X)^2 of each pair, (pairs,); equation 8."""
         (w, b), (v, c) = (jnp.split(rows, [self.features], axis=1) for rows in (inputs, outputs))
-        weight = jnp.minimum(1, counts / self.most) ** self.power  # equation 9
+        weight = jnp.minimum(1, counts / self.x_max) ** self.power  # equation 9
         log = jnp.log(jnp.where(counts > 0, counts, 1))  # padding has count 0
         return weight * ((w * v).sum(1) + (b + c)[:, 0] - log) ** 2
 
@@ -143,7 +143,7 @@ def glove(
     vocabulary: int,
     features: int = 100,
     *,
-    most: float = 100.0,
+    x_max: float = 100.0,
     power: float = 0.75,
     learning_rate: LearningRate = 0.05,
 ) -> Glove:
@@ -159,8 +159,8 @@ def glove(
     Args:
       vocabulary: the number of indices, `len(vocabulary)`.
       features: the length of a vector.
-      most: the count from which on every pair has weight 1; smaller corpora need a smaller one.
-      power: pairs below have the weight (count / most) ** power.
+      x_max: pairs with at least this count have weight 1; lower it for a small corpus.
+      power: other pairs have the weight (count / x_max) ** power.
       learning_rate: of AdaGrad; a number, or a function of the step.
 
     Raises:
@@ -169,6 +169,6 @@ def glove(
     sizes = {"vocabulary": vocabulary, "features": features}
     vocabulary, features = as_integers("glove", error=LayerError, **sizes)
     check_range("glove", 0, 1, error=LayerError, power=power)
-    if not 0 < most < float("inf"):
-        raise LayerError(f"glove expects most to be a count above 0, but got {most!r}; try 100")
-    return Glove(vocabulary, features, float(most), float(power), learning_rate)
+    if not 0 < x_max < float("inf"):
+        raise LayerError(f"glove expects x_max to be a count above 0, but got {x_max!r}; try 100")
+    return Glove(vocabulary, features, float(x_max), float(power), learning_rate)

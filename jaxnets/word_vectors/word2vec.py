@@ -147,7 +147,7 @@ class Word2Vec:
         return words, sentences, (border <= positions) & (positions < n - border)
 
     def capacity(self, n: int) -> int:
-        """The most words that are kept of n: six standard deviations above the expected number.
+        """How many words of n are kept at most: six standard deviations above the expected number.
 
         Any further words of a block are left out. It is a multiple of a part's words.
         """
@@ -205,7 +205,8 @@ def word2vec(
       model: "skip-gram" or "cbow".
       window: the greatest distance between a word and the words of its context.
       negative: random words per pair.
-      sample: leave out occurrences of words that are more frequent than this share; 0 keeps all.
+      sample: the threshold of subsampling, which leaves out random occurrences of words that are
+        more frequent than about this share, as in gensim; 0 keeps all.
       drawn: random words per 32 words, shared by their pairs; weights keep the expectation.
       learning_rate: a number, or a function of the step such as
         `optax.linear_schedule(0.025, 1e-4, steps)`.

@@ -87,5 +87,5 @@ def test_outputs_and_gradients_of_nanogpt_agree():
 
 
 def without_biases(tree):
-    """The arrays by path, but for biases, which nanoGPT does not have."""
+    """The arrays by path, except biases, which nanoGPT does not have."""
     return {path: leaf for path, leaf in flatten_names(tree).items() if not path.endswith("bias")}

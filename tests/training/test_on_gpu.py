@@ -50,7 +50,7 @@ def gradients(layer, x, device):
 def assert_close_in_all(actual, expected, tolerance):
     """Each array within `tolerance` of its largest value, or of 1 % of the largest of all.
 
-    The gradient of a bias before batch norm, or of attention's keys, is zero but for rounding.
+    The gradient of a bias before batch norm, or of attention's keys, is zero except for rounding.
     """
     largest = max(np.max(np.abs(leaf), initial=0) for leaf in jax.tree.leaves(expected))
 

@@ -29,7 +29,7 @@ def test_words_at_distance_d_count_one_over_d_in_both_orders():
 
 
 def test_the_loss_is_equation_8():
-    step = glove(9, 4, most=10.0, power=0.6)
+    step = glove(9, 4, x_max=10.0, power=0.6)
     w, v = rng.normal(size=(2, 5, 5)).astype(np.float32)
     counts = np.array([0.5, 3, 9, 10, 400], np.float32)
     f = np.where(counts < 10, (counts / 10) ** 0.6, 1)
@@ -39,7 +39,7 @@ def test_the_loss_is_equation_8():
 
 
 def test_a_step_is_adagrad_on_the_rows_of_its_pairs():
-    step = glove(5, 2, most=10.0, learning_rate=0.1)
+    step = glove(5, 2, x_max=10.0, learning_rate=0.1)
     x, counts = np.array([[2, 3], [4, 2], [2, 0]]), np.array([5.0, 2.0, 7.0], np.float32)
     before = jax.jit(step.init)(jax.random.key(0), x)
     after, sums = jax.jit(step)(before, Batch(x, counts, np.array([1, 1, 0], np.float32)))
@@ -63,7 +63,7 @@ def test_a_step_is_adagrad_on_the_rows_of_its_pairs():
 
 def test_words_of_one_topic_become_neighbours_and_products_the_logarithms_of_counts():
     pairs, counts = cooccurrences(VOCABULARY, SENTENCES, window=5)
-    step = glove(len(VOCABULARY), 6, most=20.0, learning_rate=0.1)
+    step = glove(len(VOCABULARY), 6, x_max=20.0, learning_rate=0.1)
     result = fit(step, (pairs, counts), key=jax.random.key(0), epochs=400, batch_size=8)
     params = result.train_state.params
     vectors = WordVectors(VOCABULARY.tokens, step.vectors(params)[2:])
@@ -82,8 +82,8 @@ def test_words_of_one_topic_become_neighbours_and_products_the_logarithms_of_cou
         (lambda: cooccurrences(VOCABULARY, "tea cup"), r"write \[text\]"),
         (lambda: glove(0), "vocabulary=1 or more"),
         (lambda: glove(5, power=2), "power from 0 to 1"),
-        (lambda: glove(5, most=0), "a count above 0"),
-        (lambda: glove(5, most=float("nan")), "a count above 0"),
+        (lambda: glove(5, x_max=0), "a count above 0"),
+        (lambda: glove(5, x_max=float("nan")), "a count above 0"),
     ],
 )
 def test_misuse_is_refused_with_the_cure(call, message):

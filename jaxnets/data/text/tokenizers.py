@@ -68,7 +68,7 @@ class Words:
 
 @dataclass(frozen=True)
 class Characters:
-    """Splits a text into n-grams of characters; runs of white space count as one space.
+    """Splits a text into n-grams of characters, with several white-space characters as one.
 
     Attributes:
       lowercase: convert the text to lower case.
