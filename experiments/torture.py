@@ -51,7 +51,7 @@ class Config:
     """Kill a training run many times; the final weights must be the same, bit for bit."""
 
     kills: int = 50
-    """Number of SIGKILLs; half of them are sent during a save."""
+    """Number of SIGKILLs; half of them are sent just after a save has begun."""
     terms: int = 20
     """Number of SIGTERMs during training."""
     interrupts: int = 10

@@ -48,9 +48,9 @@ class Config:
     """Kill processes of a distributed run many times; nothing may be lost."""
 
     kills: int = 20
-    """Number of SIGKILLs; half of them are sent during a save."""
+    """Number of SIGKILLs; half of them are sent just after a save has begun."""
     stops: int = 1
-    """Number of SIGSTOPs, all sent during a save."""
+    """Number of SIGSTOPs, all sent just after a save has begun."""
     processes: int = 2
     """Processes of a run."""
     stall_seconds: float = 60.0

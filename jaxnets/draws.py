@@ -23,7 +23,7 @@ from jaxnets.layer import Array, Key
 # than it saves. Both take the same options, so that they round alike.
 OPTIONS = {"xla_backend_optimization_level": 1}
 BLOCK = 1024  # values of one key that are drawn together
-BLOCKS = 64  # the fewest that are drawn, so that one program serves all small models
+BLOCKS = 64  # draws are padded to a multiple of it, so that small models share one program
 # What a draw may consist of, besides random bits and the shapes of scalars.
 POINTWISE = ELEMENTWISE | {"bitcast_convert_type", "shift_left", "shift_right_logical"}
 RESHAPES = ("broadcast_in_dim", "reshape", "squeeze")

@@ -23,10 +23,11 @@ class Padded(NamedTuple):
     """A batch of sequences of different lengths, padded to the longest.
 
     A pytree: it can be an input, a label, or an output of a model. Layers along time take it, or a
-    plain array in which every step is valid: the recurrent layers, `conv` and pooling in one
-    dimension, `batch_norm`, `last_step`, `mean_over_time` and `max_over_time`. All other layers and
-    functions work on one step at a time: wrap them in `each_step`. The padding may hold anything,
-    NaN included: it changes no output and no gradient. What a layer returns in the padding is 0.
+    plain array in which every step is valid: the recurrent layers, convolution and maximum, mean
+    and sum pooling in one dimension, `batch_norm`, `last_step`, `mean_over_time` and
+    `max_over_time`. All other layers and functions work on one step at a time: wrap them in
+    `each_step`. The padding may hold anything, NaN included: it changes no output and no gradient.
+    What a layer returns in the padding is 0.
 
     Attributes:
       values: (batch, time, ...); row b is valid in steps 0 to lengths[b] - 1.

@@ -4,11 +4,11 @@ python -m experiments.bench.recurrent
 python -m experiments.bench.recurrent --out experiments/results/bench_recurrent.json
 
 All have the same sizes and loss, the mean square of all outputs minus noise; the JAX libraries take
-gradient steps in one compiled loop, as training does, PyTorch eagerly. They take turns, and a
-round's times are divided by each other: its CPU times, since the processor may be shared and wall
-times then depend on other programs, and its wall times, which show on an idle machine whether a
-library uses all cores. Run it pinned to one core (`taskset -c 0`) for the figures of a single
-thread; the result has the number of cores that the process may use.
+gradient steps in one compiled loop, as training does, PyTorch eagerly. They take turns, and each
+round gives two ratios: of CPU times, since the wall time on a shared processor depends on other
+programs, and of wall times, which show on an idle machine whether a library uses all cores. Run it
+pinned to one core (`taskset -c 0`) for the figures of a single thread; the result has the number of
+cores that the process may use.
 """
 
 import importlib

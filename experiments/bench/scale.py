@@ -1,4 +1,4 @@
-"""The library's programs compiled for TPUs without having them, and an estimate of weak scaling.
+"""Compiles the library's programs for TPUs without needing one, and estimates weak scaling.
 
 python -m experiments.bench.scale --out experiments/results/scale.json
 python -m experiments.bench.scale --models cnn --topologies v5e:16x16

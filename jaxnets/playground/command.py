@@ -61,7 +61,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         pass
     finally:
         server.server_close()
-    if server.busy:  # Python's end would abort a thread that compiles
+    if server.busy:  # the interpreter's shutdown would abort a thread that compiles
         sys.stdout.flush()
         os._exit(0)
     return 0

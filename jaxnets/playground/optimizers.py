@@ -1,4 +1,4 @@
-"""The optimizers of the page: every one of optax that takes a learning rate."""
+"""The optimizers of the page: optax's that take a learning rate, except deprecated ones."""
 
 import optax
 

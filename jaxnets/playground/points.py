@@ -29,7 +29,7 @@ class Points(NamedTuple):
       y: the labels, float32 (500, 1): class numbers, or the values of a regression.
       count: the number of points for training, which come first.
       total: the number of points.
-      classes: the names of the classes; none in a regression.
+      classes: the names of the classes; empty in a regression.
     """
 
     x: np.ndarray

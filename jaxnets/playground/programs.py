@@ -120,8 +120,8 @@ def _advance(
 ) -> tuple[TrainState, Array]:
     """Train every network from step `start` to `stop`.
 
-    `stopped` is, per network, 0, or 1 + the step that made a number that is not finite: the network
-    keeps the state before it.
+    `stopped` has, per network, 0, or 1 + the first step with a non-finite number: the network keeps
+    the state before that step.
     """
     train_step, per_epoch = make_step(structure, hparams), count // size
 

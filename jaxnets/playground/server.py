@@ -45,7 +45,7 @@ class Server(ThreadingHTTPServer):
 
     @property
     def busy(self) -> bool:
-        """Whether a session trains or compiles, in a thread that must not be cut at the end."""
+        """Whether a session trains or compiles, in a thread that must not be killed at shutdown."""
         return any(each.playing or each.compiling for each in [*self.sessions.values()])
 
     def server_close(self) -> None:

@@ -28,7 +28,7 @@ from jaxnets.playground.programs import (
 )
 from jaxnets.playground.tables import Table
 
-FRAMES_PER_SECOND, MOST_STEPS, HEARTBEAT = 40, 1000, 5.0  # seconds
+FRAMES_PER_SECOND, MOST_STEPS, HEARTBEAT = 40, 1000, 5.0  # the last in seconds
 Send = Callable[[str, dict[str, Any]], None]
 
 

@@ -21,7 +21,7 @@ class UserTable(NamedTuple):
       x: float32 (n, 2), two columns, or (n, 8), principal components.
       y: int32 (n,), class numbers, or float32 (n,).
       count: the number of rows for training.
-      classes: their names; none in a regression.
+      classes: the names of the classes; empty in a regression.
     """
 
     x: np.ndarray
@@ -78,7 +78,7 @@ def from_user_table(
       share: the percentage of the rows that are for training.
 
     Raises:
-      DataError: the table cannot be read, or the columns cannot be used so.
+      DataError: the table cannot be read, or its columns do not fit these arguments.
     """
     table = read_table("from_table", path)
     kinds = usable(table)

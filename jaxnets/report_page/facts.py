@@ -87,7 +87,7 @@ def table(content: Mapping[str, Any]) -> str:
 
 
 def grid(content: Mapping[str, Any]) -> str:
-    """A row per name, and a column per name inside."""
+    """A table of a dict of dicts: a row per outer name, and a column per inner name."""
     rows = {name: part for name, part in content.items() if isinstance(part, dict)}
     columns = dict.fromkeys(name for part in rows.values() for name in part)
     head = "".join(f'<th scope="col">{escape(words(name))}' for name in columns)

@@ -48,12 +48,12 @@ class Content:
     metadata: dict[str, Any]
 
     def to_json(self) -> str:
-        """The description as a text."""
+        """The description as JSON."""
         return json.dumps(asdict(self))
 
     @staticmethod
     def from_json(text: str) -> "Content":
-        """The description of a text.
+        """The description that `to_json` wrote.
 
         Raises:
           ValueError, LookupError, TypeError: it is not one.

@@ -16,7 +16,7 @@ def place(tree: Any, shardings: Any) -> Any:
     """The tree in these shardings; no collective runs for what this process holds.
 
     Args:
-      tree: a pytree of arrays; those that only this process holds must be equal in all processes.
+      tree: a pytree of arrays; process-local ones must have the same values in every process.
       shardings: a pytree of the same structure of `NamedSharding`s.
     """
     return jax.tree.map(_place, tree, shardings)

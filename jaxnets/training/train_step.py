@@ -45,7 +45,7 @@ class TrainState(NamedTuple):
 
 
 class Batch(NamedTuple):
-    """Inputs (batch, ...), labels (batch, ...), and weights (batch,): 0 for padding, else 1."""
+    """Inputs (batch, ...), labels (batch, ...); weights (batch,), by default 1, 0 for padding."""
 
     x: Any
     y: Any

@@ -144,7 +144,7 @@ class FastText(Word2Vec):
             place = jnp.searchsorted(ends, i, side="right", method="scan_unrolled")
             row = rows[starts[words[place] + 1] - (ends[place] - i)]
             row = jnp.where(place < len(words), row, len(self.kept) + self.subwords.buckets)
-            # Or the search would be fused into the gather, and be made for each feature.
+            # Otherwise XLA fuses the search into the gather, and repeats it per feature.
             return add(result, materialize(place), materialize(row))
 
         return jax.lax.fori_loop(0, -(-ends[-1] // AT_ONCE), some, result)

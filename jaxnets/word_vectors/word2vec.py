@@ -74,7 +74,7 @@ class Word2Vec:
     def __call__(
         self, train_state: TrainState, batch: Batch, hparams: Hparams = None
     ) -> tuple[TrainState, Sums]:
-        """One step of gradient descent on the sum of the loss over all pairs of the blocks."""
+        """Gradient descent on one block after another, with one step per part of a block."""
         del hparams
         step, params = train_state.step, train_state.params
         rate = rate_at(self.learning_rate, step)

@@ -187,7 +187,7 @@ def test_a_file_of_another_name_is_refused(read):
 
 def test_a_case_far_longer_than_the_others_does_not_fill_the_memory(read):
     cases = "\n".join(["1:a"] * 400 + [",".join(["1"] * 2000) + ":a"])
-    with pytest.raises(DataError, match="401 cases to the longest, 2000, takes more than 100"):
+    with pytest.raises(DataError, match="401 cases to 2000 steps multiplies the number"):
         read(f"@classLabel true a\n@data\n{cases}\n")
 
 

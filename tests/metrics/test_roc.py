@@ -36,7 +36,7 @@ def theirs(score, *args, **options):
 
 
 def assert_equal_curves(actual, expected):
-    """Checks that the points are the same, up to ours being repeated for equal scores."""
+    """Assert that the points are equal, except that `actual` repeats those of equal scores."""
     kept = np.unique(-np.asarray(actual[2]), return_index=True)[1]
     for ours, theirs in zip(actual, expected, strict=True):
         np.testing.assert_allclose(np.asarray(ours)[kept], theirs, rtol=0, atol=1e-6)

@@ -15,7 +15,7 @@ from jaxnets.data.splits import held_out_rows
 from jaxnets.errors import DataError
 from jaxnets.messages import printable
 
-FEW = 20  # different whole numbers: of a target, its classes
+FEW = 20  # a numeric target can be classes if it has at most this many distinct integers
 
 
 def from_table(

@@ -60,8 +60,8 @@ def assemble(cases: list[np.ndarray], labels: list[int], classes: tuple[str, ...
     longest, values = int(lengths.max()), int(lengths.sum())
     if len(cases) * longest > MOST_PADDING * values:
         raise Invalid(
-            f"padding {len(cases)} cases to the longest, {longest}, takes more than "
-            f"{MOST_PADDING} times their values"
+            f"padding {len(cases)} cases to {longest} steps multiplies the number of values by "
+            f"more than {MOST_PADDING}"
         )
     padded = np.zeros((len(cases), longest, channels), np.float32)
     for row, case in enumerate(cases):

@@ -23,7 +23,7 @@ def fetch(archive: Archive, folder: Path, *, timeout: float = TIMEOUT, rate: flo
       archive: the data set.
       folder: the destination, created if missing.
       timeout: seconds to connect, and to wait for more data.
-      rate: minimum bytes per second; the download may take `timeout` plus the bytes of the
+      rate: minimum bytes per second; the body may take `timeout` plus the bytes of the
         unpacked text / `rate`.
 
     Raises:

@@ -192,8 +192,8 @@ def build_vocabulary(
     kept.sort(key=lambda token: (-frequency[token], token))
     if not kept:
         raise DataError(
-            f"{name} expects texts with tokens that occur in {low:g} to {high:g} of them, but got "
-            f"{len(tokens_of)} texts with none; lower min_documents, or try another tokenizer"
+            f"{name} expects a token that occurs in {low:g} to {high:g} of the {len(tokens_of)} "
+            "texts, but got none; lower min_documents, or try another tokenizer"
         )
     return Vocabulary(tuple(kept[: None if size is None else size - _SPECIAL]), tokenizer)
 

@@ -20,7 +20,7 @@ def numbered(study: Any) -> Iterator[tuple[int, Any]]:
 
 
 def holders(study: Any, trials: int) -> dict[int, Any]:
-    """By number, the first trial that was not lost; a lost trial failed without diverging."""
+    """The first trial of each number that is not lost: that did not fail, unless by divergence."""
     first: dict[int, Any] = {}
     for number, trial in numbered(study):
         lost = trial.state.name == "FAIL" and DIVERGED not in trial.user_attrs
