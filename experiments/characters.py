@@ -61,7 +61,7 @@ class Config(configs.RecipeConfig):
 
 
 def docstrings() -> Iterator[str]:
-    """The docstrings of the standard library's modules, in the order of their files."""
+    """The ASCII docstrings in the standard library, in the order of its files."""
     folder = Path(sysconfig.get_path("stdlib"))
     for path in sorted(folder.rglob("*.py")):
         if {"site-packages", "test", "tests", "idlelib"} & {*path.relative_to(folder).parts}:

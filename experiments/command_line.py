@@ -39,7 +39,8 @@ def main(
 
     The status is 0; or 2 for a mistake in the options or a failure of the system, such as a full
     disk, reported in one message without a traceback; or 130 after Ctrl-C and 75 after SIGTERM,
-    with the run saved; or 76 if another process of the run ended, and 77 if one is stuck.
+    with the run saved if it was training; or 76 if another process of the run ended, and 77 if one
+    is stuck.
 
     Args:
       experiment: called with the options.

@@ -28,7 +28,7 @@ Flag = Annotated[bool, tyro.conf.FlagCreatePairsOff]
 
 @dataclass(frozen=True)
 class Config:
-    """The options that every experiment has."""
+    """The options that most experiments share."""
 
     save_seconds: ClassVar[float] = 5.0
     """Seconds of training between two saves."""
@@ -63,7 +63,7 @@ class TrainingConfig(Config):
     seed: int = 0
     """The seed of the weights, the order, the held-out examples and all other random numbers."""
     resume: Flag = False
-    """Continue the run in --out, bit for bit; only --epochs and how it runs may differ."""
+    """Continue the run in --out, bit for bit; only --epochs may differ, and where it runs."""
 
 
 @dataclass(frozen=True)

@@ -3,11 +3,11 @@
 python -m experiments.gan
 python -m experiments.gan --seeds 4
 
-The train step is an object of this file: it has two networks, each with an optimizer, and `fit`
+The train step is a class defined in this file, with two networks and an optimizer for each; `fit`
 runs it like any other, saves it, and resumes it bit for bit. First the discriminator takes a step
 on real and generated digits, then the generator on the loss of being classified as real. The sum of
 both losses must stay finite. images.png shows the digits that the first seed's generator makes from
-a fixed grid of latent points; with --epochs 2 they are still noisy strokes. Takes about 10 minutes
+100 fixed random latent points; with --epochs 2 they are still noisy strokes. Takes about 10 minutes
 on two CPU cores.
 """
 

@@ -7,8 +7,8 @@ zero weights every hidden unit receives the same gradient, so all units stay equ
 of the gradient is measured in each layer of an untrained deep network, by activation and
 initialisation. Both are plotted and written to `--out`. Takes about 20 s on two CPU cores. With
 seed 0, zero weights give 1 distinct unit of 32 and 30.7 % test accuracy, Glorot's give 32 units and
-93.3 %. Through 20 ReLU layers the gradient keeps its magnitude with He's initialisation; with
-normal weights of standard deviation 0.01 it shrinks by a factor of 1e-22.
+93.3 %. Through 20 layers with ReLU between them the gradient keeps its magnitude with He's
+initialisation; with normal weights of standard deviation 0.01 it shrinks to 1e-22 of it.
 """
 
 from collections.abc import Callable

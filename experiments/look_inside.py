@@ -7,10 +7,10 @@ First draws the decks' filters applied to a photograph (S0 and S4), each as one 
 sharpen, emboss, blur, edge detection, and S0's two exercises, a filter for vertical edges and one
 for edges between two colours. Then draws views of a network: the filters of the first layer,
 feature maps from shallow to deep, the pixels that a score depends on (saliency, Grad-CAM), and the
-outputs of a layer in two dimensions. LeNet-5 and the small CNN are first trained on a few thousand
-digits, in about a minute on two CPU cores, and their inputs are digits; the input of AlexNet and
-VGG-16 is the photograph, and their weights are random unless `--weights` is given. Every title
-names the weights.
+outputs of a layer in two dimensions. Unless `--weights` is given, LeNet-5 and the small CNN are
+first trained on 12,800 digits, in about a minute on two CPU cores; their inputs are digits; the
+input of AlexNet and VGG-16 is the photograph, and their weights are random unless `--weights` is
+given. Every title of a view names the weights.
 """
 
 from collections.abc import Callable

@@ -21,8 +21,8 @@ class Config(configs.RecipeConfig):
 
     epochs: int = 6
     workers: int = 0
-    """Number of threads that read the examples as a `data.Stream`; 0 keeps the data on the device.
-    The results are bit-identical."""
+    """Threads that read the examples as a `data.Stream`; with 0, or several seeds, the data stay on
+    the device. The results are bit-identical."""
 
 
 model = serial(

@@ -42,7 +42,7 @@ class Report(NamedTuple):
     """The report at the end of a run.
 
     Attributes:
-      result: the content of result.json.
+      result: the test results, a part of result.json.
       figures: the figures, by the names of their files.
       text: the text to print.
       predicted: the predictions for the test split, if they are of classes.
@@ -174,9 +174,10 @@ def interruption(run: "Run", result: Any) -> str:
 def evaluate_members(
     train_step: Any, result: PopulationResult, test: Split, *, hparams: Hparams = None
 ) -> tuple[dict[str, np.ndarray], np.ndarray]:
-    """Each metric of each member on the test split, and the probabilities of finite members.
+    """Each metric of each member on the test split, and the probabilities.
 
-    Metrics of a diverged member are NaN. Raises `RunError` if all diverged.
+    Metrics of a diverged member are NaN, and its probabilities are left out. Raises `RunError` if
+    all diverged.
     """
     finite = result.diverged < 0
     if not finite.any():

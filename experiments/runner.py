@@ -50,7 +50,7 @@ class Run:
     Attributes:
       folder: new and empty, or that of the run to continue.
       shared: the run's folder; in all processes but the first, `folder` is a temporary one.
-      resumes: whether it contains a run to continue.
+      resumes: whether the folder contains a run to continue.
       interrupted: the exception that ended `fit` early, or None.
     """
 

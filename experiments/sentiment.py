@@ -22,12 +22,11 @@ its minimum of 0.51 after 2 epochs and is 1.08 after 8; with L2 it ends at 0.80,
 dropout is better than the plain network with early stopping, by less than the spread over folds.
 
 With GloVe's vectors of the 20,000 most frequent words, trained, the accuracy is 77.04 +- 0.39 on
-movie (131 s), 75.84 +- 0.34 on amazon, 69.21 +- 0.62 on nyt and 89.28 +- 0.27 on tweets. On the
-last three, 10000-16-16-1 reaches 74.79 +- 0.29, 65.10 +- 0.76 and 84.85 +- 0.45, and TF-IDF with
-logistic regression 75.87, 66.19 and 83.10; 78 to 83 s of CPU time per set. The network with the
-table and its options were chosen by cross-validation within the training part of the first fold of
-amazon and movie; nyt and tweets were used for testing only. All numbers are in
-experiments/results/sentiment.json.
+movie (131 s), 75.84 +- 0.34 on amazon, 69.21 +- 0.62 on nyt and 89.28 +- 0.27 on tweets (78 to 83 s
+each). On the last three, 10000-16-16-1 reaches 74.79 +- 0.29, 65.10 +- 0.76 and 84.85 +- 0.45, and
+TF-IDF with logistic regression 75.87, 66.19 and 83.10. The network with the table and its options
+were chosen by cross-validation within the training part of the first fold of amazon and movie; nyt
+and tweets were used for testing only. All numbers are in experiments/results/sentiment.json.
 """
 
 import time

@@ -7,9 +7,9 @@ Trains `experiments.mnist_mlp` once without interruption. Then trains it repeate
 processes that save every 0.1 s, ends them with SIGKILL, SIGTERM and Ctrl-C, and resumes them. Half
 of the SIGKILLs are sent at a random time after the start of a child; the others 0 to 40 ms after a
 temporary file shows that a checkpoint is being written. The status is 0 if every run ends with the
-digest of the uninterrupted one. About 5 minutes on a CPU. With `--stream` the children read the
-data during training, each with another number of threads. `experiments.torture_processes` does the
-same to runs of several processes.
+digest of the uninterrupted one and a complete log, and no saved step was lost. About 5 minutes on a
+CPU. With `--stream` the children read the data during training, each with a random number of
+threads. `experiments.torture_processes` does the same to runs of several processes.
 """
 
 import os
@@ -65,7 +65,7 @@ class Config:
     seed: int = 0
     """The seed of the times and the order of the signals."""
     stream: bool = False
-    """Read the examples as a stream with 1 to 4 threads, a number that changes at each signal."""
+    """Read the examples as a stream, with 1 to 4 threads, drawn at random for each child."""
     data_dir: Path | None = None
     """A folder with MNIST's IDX files, instead of those that `data.load` finds."""
     out: Path | None = None

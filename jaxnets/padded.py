@@ -25,9 +25,9 @@ class Padded(NamedTuple):
     A pytree: it can be an input, a label, or an output of a model. Layers along time take it, or a
     plain array in which every step is valid: the recurrent layers, convolution and maximum, mean
     and sum pooling in one dimension, `batch_norm`, `last_step`, `mean_over_time` and
-    `max_over_time`. All other layers and functions work on one step at a time: wrap them in
-    `each_step`. The padding may hold anything, NaN included: it changes no output and no gradient.
-    What a layer returns in the padding is 0.
+    `max_over_time`. What works on one step at a time is wrapped in `each_step`; all other layers
+    refuse a padded batch. The padding may hold anything, NaN included: it changes no output and no
+    gradient. What a layer returns in the padding is 0.
 
     Attributes:
       values: (batch, time, ...); row b is valid in steps 0 to lengths[b] - 1.

@@ -103,7 +103,7 @@ RESIDENT = {"limit": 1.5}  # GB
 
 @pytest.fixture(autouse=True)
 def free_compiled_programs():
-    """Free compiled programs after a test beyond the limit; together they take gigabytes.
+    """Free compiled programs after a test if the process uses more memory than the limit.
 
     If memory stays above the limit, the limit rises; otherwise every test would clear the caches.
     """

@@ -171,7 +171,7 @@ def in_dtype(model: Layer, dtype: Any) -> Layer:
 
 
 def compare(one: Run, run: Run) -> dict[str, float]:
-    """The largest difference of a param, and the share of the sharded ones on each device."""
+    """The largest difference from one device, and the share of sharded params per device."""
     params = jax.tree.leaves(run.train_state.params)
     expected = jax.tree.leaves(to_host(one.train_state.params))
     pairs = zip(expected, map(to_host, params), strict=True)

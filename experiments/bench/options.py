@@ -55,7 +55,7 @@ class Config:
     profile: Path | None = None
     """A folder for jax.profiler traces of one round of jaxnets."""
     data_dir: Path | None = None
-    """A folder with MNIST's four IDX files in .gz, instead of those in the package."""
+    """A folder with MNIST's four IDX files, raw or .gz, instead of those in the package."""
     out: Path | None = None
     """A new file of JSON lines to write, if any; the table is printed in any case."""
 

@@ -5,7 +5,7 @@ python -m experiments.timings.matmuls --out experiments/results/matmuls.json
 
 Each network trains on MNIST in compiled chunks, with Adam. The two programs take turns; the first
 round is not counted. This is the basis of the choice in `jaxnets.lowering.matmul`: Eigen is slower
-for widths that are multiples of `COLUMNS`.
+for widths that are multiples of `COLUMNS`, from 256 on.
 """
 
 from collections.abc import Callable

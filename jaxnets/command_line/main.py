@@ -26,7 +26,8 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
     """Run a command, and exit.
 
     The status is 0; 2 for a mistake in the options or a failure of the system, such as a full disk,
-    reported in one message without a traceback; 130 after Ctrl-C, and 75 after SIGTERM.
+    reported in one message without a traceback; 130 after Ctrl-C, which ends `playground` with 0;
+    and 75 after SIGTERM.
 
     Args:
       arguments: the command and its options; by default those of the process.

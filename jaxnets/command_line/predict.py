@@ -29,8 +29,8 @@ def main(arguments: Sequence[str]) -> None:
     """Print each image's classes and their probabilities.
 
     Raises:
-      ModelFileError: the model's file is damaged, or does not take images.
-      RunError: no image is passed, or a file is not an image.
+      ModelFileError: the model's file is damaged.
+      RunError: no image is passed, the model does not take images, or a file is not an image.
     """
     options = tyro.cli(Options, args=arguments, prog="jaxnets predict")
     if not options.images or options.top < 1:

@@ -1,4 +1,4 @@
-"""Data sets as NumPy arrays in memory: loading, splitting, scaling and streaming."""
+"""Data sets: loading, reading your own, splitting, scaling, augmenting and streaming."""
 
 from jaxnets.data.buckets import Bucketed, bucketed
 from jaxnets.data.dataset import Dataset, Split

@@ -1,4 +1,4 @@
-"""Attention: positions read from all that the mask allows, weighted by how well they match.
+"""Attention: each position averages the values that the mask allows, weighted by similarity.
 
 In every mask of this library, True means "may attend".
 """

@@ -1,8 +1,8 @@
 """Convolution and its transpose, each by the implementation that `dispatch` chooses.
 
 `lax.platform_dependent` chooses when the program is lowered, so that one traced program runs on
-every backend. The CPU implementations have a custom backward pass and no forward-mode derivative;
-the plain ones have both.
+every backend. Convolution by patches has a custom backward pass and no forward-mode derivative; the
+other implementations have both modes.
 """
 
 import math

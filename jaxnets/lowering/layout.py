@@ -53,8 +53,8 @@ def in_hwnc(f: Callable[..., Any]) -> Callable[..., Any]:
       by rounding, or that only an operation between the convolution and the pool makes equal, are
       not equal: the gradient goes to the value that was largest before that operation, or, if the
       operation multiplies by 0, to the one that would be largest for a small positive factor. The
-      exception: if the operation multiplies by exactly 0, `f` makes -inf NaN, but here the pool has
-      already dropped it if there are larger values.
+      exception: if the operation multiplies by exactly 0, `f` turns -inf into NaN, but here the
+      pool has already dropped it if there are larger values.
     """
 
     def g(*arguments: Any) -> Any:

@@ -108,8 +108,8 @@ def roc_auc(
       weights: the weight of each example; 0 leaves it out.
 
     Returns:
-      The area; NaN if a class has no positives or no negatives, or a label with a weight above 0 is
-      invalid.
+      The area; NaN if a class has no positives or no negatives, or if a traced label or a class
+      number with a weight above 0 is invalid.
 
     Raises:
       ValueError: the scores are not (n,) or (n, classes), or the labels do not fit the scores.
@@ -149,8 +149,8 @@ def _binned_area(sums: Float[Array, "2 levels"]) -> Float[Array, ""]:
 binned_roc_auc = Metric(_binned_sums, _binned_area)
 """The area under the ROC curve of two classes, from one logit or a pair, as a streaming metric.
 
-The logits are rounded to the 65,536 bfloat16 numbers, a relative step of 2^-8 at any scale, and the
-area of the rounded logits is exact. It differs from that of the unrounded logits by at most half
+The logits are rounded to bfloat16, by at most 2^-8 of their magnitude, and the area of the rounded
+logits is exact. It differs from that of the unrounded logits by at most half
 the fraction of (positive, negative) pairs that rounding makes equal; `roc_auc` has no such error.
 The sums take half a megabyte. NaN if only one class occurs, a logit is NaN or a label is invalid.
 """

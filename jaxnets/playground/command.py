@@ -39,7 +39,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         server = Server(arguments.port)
     except OSError as error:
         sys.stderr.write(f"port {arguments.port} is not free ({error.strerror}); choose another\n")
-        return 1
+        return 2
     address = server.url
     if arguments.data is not None:
         try:
@@ -47,7 +47,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         except OptionsError as error:
             server.server_close()
             sys.stderr.write(f"{error}\n")
-            return 1
+            return 2
         target, task = [*table.tasks.items()][-1]
         settings = {"data": TABLE, "table": table.name, "target": target, "task": task}
         address += "#" + urlencode({k: json.dumps(v) for k, v in settings.items()})

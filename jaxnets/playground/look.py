@@ -79,7 +79,7 @@ def _maps(hparams: Any, values: Array, large: Array) -> dict[str, Array]:
 
 
 def _values(hparams: Any, outputs: Array) -> Array:
-    """From -1 to 1: twice the probabilities of classes, less 1; or, in a regression, the number."""
+    """Values to show: 2 p - 1 for each class probability p; in a regression, the outputs."""
     probabilities = jax.nn.softmax(logits(hparams, outputs))
     return jnp.where(hparams["regression"], outputs, 2 * probabilities - 1)
 

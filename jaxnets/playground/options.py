@@ -1,4 +1,4 @@
-"""The settings of a network on the page, checked: they come from whatever sends a request."""
+"""The settings of a network on the page, with checks, since requests may have any content."""
 
 import math
 from collections.abc import Mapping

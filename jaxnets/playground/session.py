@@ -130,7 +130,7 @@ class Session:
         }
 
     def _explanation(self) -> str | None:
-        """Why a network stopped, found out once, or None."""
+        """The reason why a network stopped, computed only once; None if none stopped."""
         failed = np.flatnonzero(self.stopped)
         if failed.size and self.cause is None:
             step = int(self.stopped[failed[0]]) - 1

@@ -1,4 +1,4 @@
-"""Training curves from a run's log: the metrics of each chunk, not their means since the epoch."""
+"""Training curves from a run's log: the metrics of each chunk, not means since the epoch began."""
 
 import math
 from collections.abc import Mapping, Sequence

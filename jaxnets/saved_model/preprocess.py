@@ -111,7 +111,7 @@ class Pixels:
 
 @dataclass(frozen=True, eq=False)
 class Scaled:
-    """A `data.Scaling` as a `Preprocess`; `save_model` makes it of the scaling."""
+    """A `data.Scaling` as a `Preprocess`; `save_model` wraps the scaling in it."""
 
     scaling: Scaling
 
@@ -133,7 +133,7 @@ class Scaled:
         return Scaled(Scaling(center, scale))
 
 
-# How each kind is made of its JSON. A file can name nothing but these.
+# Constructors from JSON, by kind; a file cannot refer to any other code.
 KINDS: dict[str, Callable[[dict[str, Any]], Any]] = {
     "pixels": Pixels.from_json,
     "scaling": Scaled.from_json,

@@ -147,8 +147,8 @@ def _checked_classes(classes: Sequence[Any] | None, outputs: Any) -> tuple[Any, 
     valid = [isinstance(n, str | int) or (isinstance(n, float) and isfinite(n)) for n in names]
     if len(names) != expected or not all(valid):
         raise ModelFileError(
-            f"save_model expects classes as {expected} names or numbers, one for each output of "
-            f"the model, but got {printable(classes):.100}; pass dataset.classes"
+            f"save_model expects classes as {expected} names or numbers, one per class of the "
+            f"model, but got {printable(classes):.100}; pass dataset.classes"
         )
     if len(set(names)) < len(names):
         raise ModelFileError(

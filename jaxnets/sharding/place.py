@@ -13,7 +13,7 @@ from jaxnets.sharding.mesh import BATCH
 
 
 def place(tree: Any, shardings: Any) -> Any:
-    """The tree in these shardings; no collective runs for what this process holds.
+    """The tree with these shardings; arrays that this process holds need no collective.
 
     Args:
       tree: a pytree of arrays; process-local ones must have the same values in every process.

@@ -100,14 +100,9 @@ class CompiledLoop:
 
     def zero_sums(self, train_state: Any, hparams: Hparams) -> Sums:
         """Sums of zero, for the start of a period."""
-
-        def member(per_member: Any, batch: Batch) -> Sums:
-            _, sums = step_program(self.train_step)(per_member[0], batch, per_member[1])
-            return {name: value for name, value in sums.items() if name != "objective"}
-
-        batched = self.runner.over_members(member, self.source.reader.epochs.batch_size)
-        shapes = jax.eval_shape(batched, (train_state, hparams), self.batch)
-        return self.zeros(shapes)
+        rows = self.source.reader.epochs.batch_size
+        sums = program(self.train_step, _make_sums, self.runner, rows)  # traced once for each shape
+        return self.zeros(sums.eval_shape((train_state, hparams), self.batch))
 
     def zeros(self, shapes: Any) -> Any:
         """Arrays of zeros in these shapes and dtypes."""
@@ -170,6 +165,14 @@ class CompiledLoop:
         jax.eval_shape(loop, arrays, self.order_key, step, step + 1)
         loop = jax.jit(partial(self.source.reader.loop, body=read, carry=self.zeros(shapes[0])))
         return loop(arrays, self.order_key, step, step + 1)
+
+
+def _make_sums(step: Callable[[], Any], runner: Runner, rows: int) -> Callable[..., Sums]:
+    def member(per_member: Any, batch: Batch) -> Sums:
+        _, sums = step_program(step())(per_member[0], batch, per_member[1])
+        return {name: value for name, value in sums.items() if name != "objective"}
+
+    return runner.over_members(member, rows)
 
 
 def _make_init(step: Callable[[], Any], runner: Runner) -> Callable[..., Any]:

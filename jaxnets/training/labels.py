@@ -13,7 +13,7 @@ from jaxnets.arrays import Examples, on_device, shape_of
 from jaxnets.data.buckets import Bucketed
 from jaxnets.errors import RunError
 from jaxnets.layer import Array
-from jaxnets.metrics import Metric
+from jaxnets.metrics import Metric, batch_sums
 from jaxnets.training.chunk import step_program
 from jaxnets.training.programs import program
 from jaxnets.training.train_step import Batch, Hparams, TrainStep, refuse_unused, resolve
@@ -57,32 +57,26 @@ def check_data(
         if not all(hasattr(tree, "shape") for tree in (outputs, split.y)):
             continue
         _check_classes(name, outputs, np.asarray(split.y))
-        if name == "validation":
-            _check_shapes(where, name, outputs, split.y, eval_criteria)
-        else:
-            _check_step(where, train_step, hparams, train_state, split, outputs, train_criteria)
         criteria = train_criteria if name == "training" else eval_criteria
+        y = shape_of(batch_size, split.y)
+        batch = Batch(x, y, jax.ShapeDtypeStruct((batch_size,), np.float32))
+        try:  # each is traced once for all runs of these shapes
+            if name == "training":
+                step_program(train_step).eval_shape(train_state, batch, hparams)
+            else:
+                program(train_step, _make_sums).eval_shape(outputs, batch, hparams)
+        except (TypeError, ValueError):
+            _check_shapes(where, name, outputs, split.y, criteria)
+            raise
         check_binary(where, name, outputs, split.y, criteria)
 
 
-def _check_step(
-    where: str,
-    train_step: Any,
-    hparams: Hparams,
-    train_state: Any,
-    data: Examples,
-    outputs: jax.ShapeDtypeStruct,
-    criteria: Mapping[str, Criterion],
-) -> None:
-    """Trace the step as the run will, and name the loss or metric that refuses the labels."""
-    rows = outputs.shape[0]
-    x, y = jax.tree.map(lambda leaf: shape_of(rows, leaf), data[:2])
-    batch = Batch(x, y, jax.ShapeDtypeStruct((rows,), np.float32))
-    try:
-        jax.eval_shape(step_program(train_step), train_state, batch, hparams)
-    except (TypeError, ValueError):
-        _check_shapes(where, "training", outputs, data.y, criteria)
-        raise
+def _make_sums(step: Callable[[], Any]) -> Callable[..., Any]:
+    def sums(outputs: Any, batch: Batch, hparams: Hparams) -> Any:
+        train_step, _ = resolve(step(), hparams)
+        return batch_sums(train_step.named_metrics, outputs, batch.y, batch.weights)
+
+    return sums
 
 
 def output_shapes(train_step: Any, train_state: Any, x: Any, hparams: Hparams) -> Any:

@@ -125,7 +125,7 @@ class Word2Vec:
         return gradients, indices, jax.tree.map(jnp.float32, sums)
 
     def input_table(self, table: Array, words: Array) -> tuple[Array, Array]:
-        """A table that has the words' vectors, and their rows in it: here the params `input`."""
+        """The table of the words' vectors (here the params `input`), and each word's row in it."""
         return table, words
 
     def update_input(self, table: Array, words: Array, after: Array, before: Array) -> Array:

@@ -116,7 +116,7 @@ def test_a_tensor_larger_than_its_storage_is_refused(tmp_path):
 
 
 @pytest.mark.parametrize("path", FILES, ids=["zip", "before 1.6"])
-def test_a_file_that_is_cut_or_flipped_is_refused_or_still_right(path, tmp_path):
+def test_a_truncated_or_bit_flipped_file_is_refused_or_read_unchanged(path, tmp_path):
     content, damaged = path.read_bytes(), tmp_path / "net.pt"
     for length in range(0, len(content), 97):
         damaged.write_bytes(content[:length])

@@ -123,5 +123,5 @@ def test_the_oldest_table_is_forgotten_and_its_file_deleted(tables):
 def test_a_wrong_path_at_the_start_is_one_line(tmp_path, name, capsys):
     (tmp_path / "folder.csv").mkdir()
     (tmp_path / "t.exe").write_bytes(GOOD)
-    assert main(["--data", str(tmp_path / name), "--no-browser"]) == 1
+    assert main(["--data", str(tmp_path / name), "--no-browser"]) == 2
     assert capsys.readouterr().err.count("\n") == 1

@@ -164,7 +164,7 @@ def test_a_body_that_does_not_end_is_abandoned(server, monkeypatch):
 TABLE = b"a,b,c\n" + b"".join(b"%d,%d,%d\n" % (i, i % 7, i % 2) for i in range(60))
 
 
-def test_a_table_is_taken_from_the_page_alone_and_within_bounds(server):
+def test_a_table_is_accepted_only_from_the_page_and_up_to_the_size_limit(server):
     sent = {"X_Token": TOKEN, "Origin": origin(server)}
     status, _, text = request(server, "POST", "/table?name=t.csv", TABLE, **sent)
     assert status == 200 and json.loads(text)["tasks"]["c"] == "classification"
@@ -197,7 +197,7 @@ def test_too_many_tabs_are_refused(server, monkeypatch):
 
 
 def test_a_port_in_use_and_one_out_of_range_are_refused(server, capsys):
-    assert main(["--port", str(server.server_port), "--no-browser"]) == 1
+    assert main(["--port", str(server.server_port), "--no-browser"]) == 2
     assert "choose another" in capsys.readouterr().err
     with pytest.raises(SystemExit):
         main(["--port", "70000"])

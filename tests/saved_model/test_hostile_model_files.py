@@ -189,7 +189,7 @@ def test_a_program_of_another_version_is_refused_in_one_line_and_the_params_stay
 
 
 def test_a_program_that_calls_code_of_the_process_is_refused(path):
-    """LAPACK's functions stand for any that a program can name, such as calls of Python."""
+    """A LAPACK call represents any custom call of a program, such as a Python callback."""
 
     def forward(*leaves):
         return jnp.linalg.cholesky(leaves[-1] @ leaves[-1].T)

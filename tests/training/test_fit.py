@@ -109,6 +109,20 @@ def test_the_train_step_is_traced_once():
     assert traced == [(12, 3)]
 
 
+def test_a_second_run_of_the_same_shapes_traces_nothing():
+    traced = []
+
+    def loss(outputs, labels):
+        traced.append(outputs.shape)
+        return losses.softmax_cross_entropy(outputs, labels)
+
+    train_step = make_train_step(dense(3), optax.sgd(0.1), loss)  # the loss is a metric, too
+    for number in range(2):
+        traced.clear()
+        run(train_step, key=jax.random.key(number), validation=TRAIN)
+    assert traced == []
+
+
 def test_a_deeper_network_starts_with_no_more_programs(caplog):
     def compiled(*sizes):
         caplog.clear()

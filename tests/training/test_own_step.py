@@ -174,7 +174,7 @@ def test_a_step_that_is_not_finite_stops_the_run_at_the_last_finite_state(spoils
 
 @pytest.mark.parametrize("spoils", SPOILED)
 def test_a_step_that_is_not_finite_is_skipped_with_all_its_sums(spoils):
-    """Its own count does not advance, so that every later step is the bad one again."""
+    """The state's step counter stays the same, so every later step is not finite, either."""
     skipped = run(SPOILED[spoils], DATA, epochs=3, on_nonfinite="skip")
     assert skipped.history[-1].nonfinite == 15 - 6
     assert_close(skipped.train_state, run(DESCENT, DATA, steps=6).train_state, 1e-6)

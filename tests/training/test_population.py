@@ -233,7 +233,7 @@ def test_evaluating_a_population_is_evaluating_each_member():
 
 
 def test_many_members_are_evaluated_each_on_its_own_rows():
-    """With 66 members or more, a compiler mixed up their rows, so they run in groups."""
+    """XLA once mixed up the rows of 66 or more members, so they are evaluated in groups."""
     layer, n, rng = models.linear(10), 70, np.random.default_rng(0)
     params = {"kernel": rng.normal(size=(n, 5, 10)), "bias": rng.normal(size=(n, 10))}
     params = jax.tree.map(lambda leaf: jnp.asarray(leaf, jnp.float32), {"head": params})

@@ -20,7 +20,7 @@ from jaxnets.training.step_loop import BLOCK, loop_in_blocks
 
 MODEL = serial(("drop", dropout(0.2)), ("head", dense(3)))
 STEP = make_train_step(MODEL, optax.sgd(0.1, momentum=0.9), losses.softmax_cross_entropy)
-ROWS = 2 * BLOCK + 3  # one per step, so that an epoch has two blocks and a rest
+ROWS = 2 * BLOCK + 3  # one per step, so that an epoch has two blocks and three more steps
 STEPS = 2 * ROWS - 1
 RUNNERS = {"one model": OneModel(), "vmap": Members(2, "vmap"), "map": Members(2, "map")}
 KNOWN = rf'known_trip_count":{{"n":"{BLOCK}"}}'

@@ -2,7 +2,7 @@
 
 x is a batch of images (batch, height, width, channels) of any dtype, which does not change;
 integers are rounded. The random numbers for image i depend only on the key and i. Strength 0
-changes nothing.
+changes no image.
 
 `chain` combines several. A strength may be traced: use `flip(hparams["rate"])` in the function that
 builds the train step from `hparams`. For label smoothing, also after `mixup`, use

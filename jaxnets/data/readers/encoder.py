@@ -89,7 +89,7 @@ class Category:
 
 @dataclass(frozen=True)
 class TableEncoder:
-    """From rows of a table to the inputs of a model that was trained on such a table.
+    """Converts rows of a table to the inputs of a model that was trained on such a table.
 
     `encoder(rows)` takes one row as a dict, a list of them, or all that `from_table` takes, and
     returns float32 (n, inputs). The order of the columns does not matter, and the target is ignored

@@ -23,7 +23,7 @@ class Unreadable(Exception):
 
 @dataclass(frozen=True)
 class ImageReader:
-    """From images to pixels: what a model that was trained on a folder takes as its input.
+    """Converts images to pixels, the input of a model that was trained on a folder.
 
     `reader(images)` reads one image or a list of them: paths, encoded bytes, Pillow's images,
     or uint8 arrays (height, width) or (height, width, channels). It returns uint8 (n, height,

@@ -69,9 +69,9 @@ def from_dataset(
     """A data set from a map-style dataset: of Hugging Face, PyTorch, or any with `__getitem__`.
 
     The dataset is used as it is: an object with `__len__` and `__getitem__`, whose rows are dicts,
-    or tuples (x, y). Both splits are `Stream`s, which read its rows during training. Images, as
-    Pillow's images or encoded bytes, are converted to pixels by an `ImageReader`, which is
-    `dataset.preprocess`; a PyTorch tensor (channels, height, width) with 1 or 3 channels becomes
+    or tuples (x, y). Both splits are `Stream`s, which read its rows during training. Images,
+    Pillow's or dicts with the encoded "bytes", are converted to pixels by an `ImageReader`, which
+    is `dataset.preprocess`; a PyTorch tensor (channels, height, width) with 1 or 3 channels becomes
     (height, width, channels).
 
         cifar = data.from_dataset(datasets.load_dataset("cifar10", split="train"), x="img")

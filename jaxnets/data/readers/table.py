@@ -33,7 +33,8 @@ def from_table(
     Numbers are scaled to mean 0 and variance 1 over the training rows; true and false are such
     numbers. Text is one-hot encoded, with at most 100 categories per column. A missing number
     becomes the mean, and 1 in an additional input; a missing category, an additional category.
-    Columns of dates, infinities, identifiers or a single value are refused, all in one error.
+    Columns of dates, infinities, text with more categories or a single value are refused, all in
+    one error.
     `dataset.preprocess` encodes new rows in the same way, see `TableEncoder`:
 
         loans = data.from_table("loans.csv", target="approved")

@@ -88,7 +88,7 @@ class JaxnetsClassifier(ClassifierMixin, NetworkEstimator):
     def fit(self, X: Any, y: Any, sample_weight: Any = None) -> Self:
         """Train from new parameters on rows X (n, n_features) and labels y (n,).
 
-        A sparse X, such as from `TfidfVectorizer`, becomes dense in blocks of at most 32 MB.
+        A sparse X, such as from `TfidfVectorizer`, becomes dense by 32 MB, or by a batch.
         `sample_weight` (n,), at least 0, is the weight of each row in the mean loss of its batch
         and of the held-out rows: in a single batch, 2 is equivalent to repeating the row.
         """

@@ -120,7 +120,7 @@ def fit_population(
       chunk_seconds: as in `fit`.
       devices: as in `fit`.
       sharding: as in `fit`; the axis "members" shards the members, so that each device trains its
-        own members without any communication.
+        own members, and exchanges their metrics only.
       stall_seconds: as in `fit`.
 
     Raises:

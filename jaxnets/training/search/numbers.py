@@ -12,7 +12,7 @@ NUMBER, WORKER, DIVERGED, STRATEGY = "number", "worker", "diverged", "strategy"
 
 
 def numbered(study: Any) -> Iterator[tuple[int, Any]]:
-    """All trials of the study, each after its number in the search."""
+    """Yields (number in the search, trial) for every trial of the study."""
     fresh = itertools.count()
     for trial in study.get_trials(deepcopy=False):
         number = trial.user_attrs.get(NUMBER)
@@ -20,7 +20,7 @@ def numbered(study: Any) -> Iterator[tuple[int, Any]]:
 
 
 def holders(study: Any, trials: int) -> dict[int, Any]:
-    """The first trial of each number that is not lost: that did not fail, unless by divergence."""
+    """The first trial of each number, except failed ones that did not diverge."""
     first: dict[int, Any] = {}
     for number, trial in numbered(study):
         lost = trial.state.name == "FAIL" and DIVERGED not in trial.user_attrs
