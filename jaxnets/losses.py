@@ -1,6 +1,7 @@
 """Losses, which return one number per example, and penalties on parameters selected by name.
 
-Labels may have any real dtype, including bool; 16-bit outputs are cast to float32.
+Class numbers are integers or bools; other labels may have any real dtype. 16-bit outputs are cast
+to float32.
 """
 
 import math

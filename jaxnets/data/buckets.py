@@ -53,7 +53,7 @@ def bucketed(examples: Any, lengths: Sequence[int], *, steps: int = 16) -> Bucke
     if not sizes or sizes != sorted(set(sizes)) or sizes[-1] < longest:
         raise DataError(
             f"bucketed expects ascending lengths up to at least {longest}, the longest sequence, "
-            f"but got {tuple(sizes)}; add the longest"
+            f"but got {tuple(sizes)}; sort them without repeats, and add the longest"
         )
     return Bucketed(examples, tuple(sizes), steps)
 

@@ -54,7 +54,8 @@ def html(
     shape = tuple(getattr(example, "shape", ()))
     if len(shape) not in (3, 4) or shape[3:] not in ((), (1,)) or 0 in shape[1:]:
         raise LayerError(
-            f"export.html expects grey images (n, height, width, 1), but got {shape}; pass x[:1]"
+            f"export.html expects grey images (n, height, width, 1), but got {shape}; pass x[None] "
+            "for one image"
         )
     if scale is None and not np.issubdtype(example.dtype, np.integer):
         raise LayerError(

@@ -22,10 +22,13 @@ def read(where: str, weights: Any) -> Flat:
     """The arrays by name, of a mapping from names to arrays or of a .safetensors file.
 
     Raises:
-      LayerError: neither of the two, or a value that does not convert to NumPy.
+      LayerError: neither of the two, a damaged file, or a value that does not convert to NumPy.
     """
     if isinstance(weights, str | Path):
-        weights = flatten_names(safetensors.load(weights))
+        try:
+            weights = flatten_names(safetensors.load(weights))
+        except ValueError as error:
+            raise LayerError(f"{where}: {error}") from error
     if not isinstance(weights, Mapping):
         raise LayerError(
             f"{where} expects a dict of arrays by name or the path of a .safetensors file, but got "

@@ -74,11 +74,12 @@ def operation_flops(operation: Operation) -> int:
         return 0
     if operation.name == "cond" and len(counts) == 1:
         return counts.pop()
-    reason = "has branches that differ" if operation.name == "cond" else "has an unknown length"
+    reason, cure = "has an unknown length", "use jax.lax.scan, or a fori_loop with Python bounds"
+    if operation.name == "cond":
+        reason, cure = "has branches that differ", "count each branch by itself"
     raise LayerError(
         f"flops expects a number of matmuls that is known before they run, but the "
-        f"{operation.name} at {operation.source} {reason}; use jax.lax.scan, or a fori_loop with "
-        f"Python numbers as bounds"
+        f"{operation.name} at {operation.source} {reason}; {cure}"
     )
 
 

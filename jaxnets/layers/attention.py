@@ -127,7 +127,7 @@ def _sizes(name: str, x: Any, heads: int) -> tuple[int, int, int]:
     if len(x.shape) != 3 or x.shape[-1] % heads or not x.shape[-1]:
         raise LayerError(
             f"{name} expects (batch, time, features) with features divisible by {heads} heads, "
-            f"but got {x.shape}; choose another number of heads"
+            f"but got {x.shape}; add an axis, or choose another number of heads"
         )
     return x.shape[-1], heads, x.shape[-1] // heads
 

@@ -25,7 +25,7 @@ def batch_norm(*, decay: float = 0.99, epsilon: float = 1e-5) -> Layer:
     Source: Ioffe & Szegedy 2015, algorithm 1.
 
     Raises:
-      LayerError: `decay` outside [0, 1), or an input whose channels differ from the state's.
+      LayerError: `decay` outside [0, 1), or an input whose channels differ from the params'.
     """
     check_fraction("batch_norm", error=LayerError, decay=decay)
 

@@ -16,7 +16,7 @@ Sums = Float[Array, "3 bins"]
 
 
 def expected_calibration_error(n_bins: int = 15) -> Metric:
-    """The mean of |accuracy - confidence| over bins, weighted by their size; equation 5.
+    """The mean of |accuracy - confidence| over bins, weighted by their size; section 2.
 
     The confidence is the probability of the predicted class, by softmax or, for a single logit, by
     sigmoid; the bins ((i - 1) / n_bins, i / n_bins] are equally wide.

@@ -24,7 +24,7 @@ def main(argv: Sequence[str] | None = None) -> int:
       argv: the arguments, by default those of the command line.
 
     Returns:
-      The exit status: 1 if the port is in use, or the table cannot be used.
+      The exit status: 2 if the port is in use, or the table cannot be used.
     """
     parser = argparse.ArgumentParser("jaxnets playground", description=DESCRIPTION)
     parser.add_argument("--port", type=int, default=0, help="by default any free one")

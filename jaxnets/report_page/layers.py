@@ -72,7 +72,7 @@ def first_kernel(table: Summary, params: Any, x: Any) -> tuple[str, np.ndarray] 
 
 
 def kernels(name: str, tiles: np.ndarray) -> str:
-    """An image of the kernels of largest norm: red is positive, blue negative."""
+    """An image of the kernels of largest norm; its caption explains the colours."""
     count = len(tiles)
     order = np.argsort(-np.sqrt((tiles**2).sum((1, 2, 3))), kind="stable")[:MOST_KERNELS]
     tiles = np.nan_to_num(tiles[order])

@@ -109,8 +109,8 @@ def _check_model(where: str, model: Layer, tree: dict[str, Any], content: Conten
         return
     [array] = content.inputs
     x = jax.ShapeDtypeStruct((1, *array.shape), array.dtype)
-    params, state = jax.eval_shape(model.init, jax.random.key(0), x)
     try:
+        params, state = jax.eval_shape(model.init, jax.random.key(0), x)
         check_names(tree, {"params": params, "state": state})
     except LayerError as error:
         raise ModelFileError(f"{where} does not fit the model: {printable(error)}") from error

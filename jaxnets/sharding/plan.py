@@ -29,7 +29,7 @@ class ShardingPlan:
 
     Args:
       axes: the size of each axis of the mesh by its name. "batch" shards the rows of each batch and
-        "members" the members of a population; rules use any axis.
+        "members" the members of a population; rules use any axis but "members".
       rules: pairs of a regular expression and a `PartitionSpec`. The first that matches the whole
         path of a parameter, as in "block1/fc1/kernel", shards its axes. Each must match one.
       fsdp: also shard each parameter of at least 1,024 elements over "batch", along its largest
@@ -141,9 +141,10 @@ class ShardingPlan:
                 'write ("fc1/kernel", PartitionSpec(None, "model"))'
             ) from None
         if set(names) - self.axes.keys() or MEMBERS in names:
+            cure = 'use another than "members"' if MEMBERS in names else "add the axis to axes"
             raise RunError(
                 f"ShardingPlan expects rules with the axes {[n for n in self.axes if n != MEMBERS]}"
-                f", but {pattern!r} has {spec}; add the axis to axes"
+                f", but {pattern!r} has {spec}; {cure}"
             )
         return pattern, spec
 

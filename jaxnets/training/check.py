@@ -51,9 +51,10 @@ def check_train_step(where: str, train_step: Any) -> None:
 def check_train_state(where: str, train_state: Any) -> None:
     """Refuse a result of `fit` in place of its train state."""
     if hasattr(train_state, "train_state") or hasattr(train_state, "train_states"):
+        name = "train_state" if hasattr(train_state, "train_state") else "train_states"
         raise RunError(
             f"{where} expects a train state, but got a {type(train_state).__name__}; pass its "
-            "train_state"
+            f"{name}"
         )
 
 
@@ -68,9 +69,11 @@ def check_start(where: str, start: Any, shapes: Any) -> None:
     differences = [f"no {name}" for name in expected.keys() - got.keys()]
     differences += [f"an unknown leaf {name}" for name in got.keys() - expected.keys()]
     for name in expected.keys() & got.keys():
-        shape, leaf = expected[name].shape, got[name]
-        if getattr(leaf, "shape", None) != shape or leaf.dtype != expected[name].dtype:
-            differences.append(f"{name} of {getattr(leaf, 'shape', leaf)}, not {shape}")
+        spec, leaf = expected[name], got[name]
+        if getattr(leaf, "shape", None) != spec.shape:
+            differences.append(f"{name} of {getattr(leaf, 'shape', leaf)}, not {spec.shape}")
+        elif leaf.dtype != spec.dtype:
+            differences.append(f"{name} of {leaf.dtype}, not {spec.dtype}")
     if differences or jax.tree.structure(start) != jax.tree.structure(shapes):
         reason = ", ".join(sorted(differences)[:5]) or "another structure"
         raise RunError(
@@ -86,10 +89,11 @@ def check_patience(validation: Any, patience: Any, axes: int) -> None:
         return
     loss = (validation or {}).get("loss")
     if loss is None or np.ndim(loss) != axes:
-        got = "none" if loss is None else f"an array of shape {np.shape(loss)}"
+        got, cure = "none", "return it from the train step's `values`"
+        if loss is not None:
+            got, cure = f"an array of shape {np.shape(loss)}", "give that metric another name"
         raise RunError(
-            f'patience expects the metric "loss" to be one number, but got {got}; give that metric '
-            "another name"
+            f'patience expects the metric "loss" to be one number, but got {got}; {cure}'
         )
 
 

@@ -19,7 +19,8 @@ def needed_bytes(compiled: jax.stages.Compiled) -> int | None:
 def free_bytes() -> int | None:
     """The memory that this process's first device can still allocate; None if it is not known.
 
-    On a CPU, that is the smaller of the system's available memory and the container's limit.
+    On a CPU, that is the smaller of what the system has available and what is left of the
+    container's limit.
     """
     stats = jax.local_devices()[0].memory_stats()
     if stats and "bytes_limit" in stats:

@@ -33,7 +33,7 @@ def state_specs(plan: ShardingPlan, shapes: Any) -> Any:
 def state_shardings(mesh: Any, plan: Any, shapes: Any, members: int | None = None) -> Any:
     """The sharding of each leaf of a train state; with `members`, leaves have an axis of them."""
     specs = _specs(plan, shapes, members)
-    _warn_of_unsharded(report_of(plan, shapes, specs))
+    _warn_of_unsharded(report_of(plan, shapes, specs, members))
     return jax.tree.map(lambda spec: NamedSharding(mesh, spec), specs)
 
 
@@ -124,7 +124,7 @@ def sharding_report(
             lambda leaf: jax.ShapeDtypeStruct((members, *leaf.shape), leaf.dtype), shapes
         )
         specs = jax.tree.map(_of_members(plan), specs)
-    return report_of(plan, shapes, specs)
+    return report_of(plan, shapes, specs, members)
 
 
 def _warn_of_unsharded(report: ShardingReport) -> None:

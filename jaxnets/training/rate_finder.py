@@ -76,7 +76,7 @@ def find_learning_rate(
 
     Raises:
       RunError: the train step does not read a learning rate, the bounds or sizes do not fit, or no
-        loss is finite.
+        5 losses in a row are finite.
 
     Source: Smith 2017, Cyclical learning rates for training neural networks, section 3.3, where
     the rate rises linearly.

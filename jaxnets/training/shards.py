@@ -67,8 +67,10 @@ class ShardingReport(NamedTuple):
         return "\n".join(lines)
 
 
-def report_of(plan: ShardingPlan, shapes: Any, specs: Any) -> ShardingReport:
-    """The report of a train state with these shapes and specs."""
+def report_of(
+    plan: ShardingPlan, shapes: Any, specs: Any, members: int | None = None
+) -> ShardingReport:
+    """The report of a train state with these shapes and specs; with `members`, of a population."""
     held = []
     for (path, leaf), spec in zip(
         jax.tree.leaves_with_path(shapes), jax.tree.leaves(specs), strict=True
@@ -84,7 +86,7 @@ def report_of(plan: ShardingPlan, shapes: Any, specs: Any) -> ShardingReport:
         if plan.fsdp
         and leaf.path.startswith(is_param)
         and not any(BATCH in as_tuple(names) for names in leaf.spec)
-        and math.prod(leaf.shape) >= SMALL
+        and math.prod(leaf.shape) // (members or 1) >= SMALL
     ]
     return ShardingReport(tuple(held), tuple(unsharded))
 

@@ -68,7 +68,8 @@ class TensorBoard:
         """
         for name, image in images.items():
             image = np.asarray(image)
-            if image.ndim != 3 or image.shape[-1] not in (1, 3) or image.dtype.kind not in "uf":
+            is_pixels = image.dtype == np.uint8 or image.dtype.kind == "f"
+            if image.ndim != 3 or image.shape[-1] not in (1, 3) or not is_pixels:
                 raise RunError(
                     f"images expects {name!r} as (height, width, 1 or 3), uint8 or floats in 0..1, "
                     f"but got {image.shape} of {image.dtype}; pass one image per name"

@@ -69,7 +69,7 @@ class TrainStep:
 
     @property
     def metrics(self) -> dict[str, Metric]:
-        """The metrics by name; the first is the loss."""
+        """The metrics by name; the first is the loss, except after `with_metrics`."""
         return dict(self.named_metrics)
 
     def with_metrics(self, metrics: Mapping[str, Metric]) -> "TrainStep":

@@ -224,7 +224,7 @@ class SubwordVectors(WordVectors):
         """The vector of a word: of an unknown one, the mean of its n-grams'; float32 (features,).
 
         Raises:
-          DataError: an unknown word that is shorter than every n-gram.
+          DataError: an unknown word that, with its boundaries, is shorter than every n-gram.
         """
         if word in self.index:
             return self.vectors[self.index[word]]

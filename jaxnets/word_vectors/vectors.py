@@ -98,7 +98,8 @@ class WordVectors:
             raise DataError("WordVectors.plane expects at least one word, but got none")
         x = np.stack([self[word] for word in words])
         x = x - x.mean(0)
-        return x @ np.linalg.svd(x, full_matrices=False)[2][:2].T
+        plane = x @ np.linalg.svd(x, full_matrices=False)[2][:2].T
+        return np.pad(plane, ((0, 0), (0, 2 - plane.shape[1])))  # one word has one axis
 
     def table(self, vocabulary: Vocabulary, *, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
         """A table for `embedding(len(vocabulary), features)`, and which of its rows have a vector.

@@ -120,11 +120,11 @@ def test_a_file_that_is_not_the_published_one_is_refused(online, tmp_path):
 
 
 def test_a_folder_without_the_files_or_with_one_alone_is_refused(tmp_path, monkeypatch):
-    with pytest.raises(DataError, match=r"has no Points_TRAIN\.ts and Points_TEST\.ts"):
+    with pytest.raises(DataError, match=r"lacks Points_TRAIN\.ts or Points_TEST\.ts"):
         load_series("Points", data_dir=tmp_path)
     (tmp_path / "Points_TEST.ts").write_bytes(TEXTS["Points_TEST.ts"])
     monkeypatch.setenv("JAXNETS_DATA_DIR", str(tmp_path))
-    with pytest.raises(DataError, match=r"has no Points_TRAIN\.ts and Points_TEST\.ts"):
+    with pytest.raises(DataError, match=r"lacks Points_TRAIN\.ts or Points_TEST\.ts"):
         load_series("Points")
 
 

@@ -130,6 +130,14 @@ def test_an_encoder_survives_a_round_trip_through_json(loans):
         assert TableEncoder.from_json(json.loads(text)) == encoder
 
 
+@pytest.mark.parametrize("std", [0, -1, float("nan")])
+def test_an_encoder_with_an_invalid_deviation_is_refused(loans, std):
+    content = from_table(loans, "approved").preprocess.to_json()
+    next(column for column in content["columns"] if column["kind"] == "number")["std"] = std
+    with pytest.raises(ValueError, match="a positive std"):
+        TableEncoder.from_json(content)
+
+
 WRONG_ROWS = {
     "an unknown column": ({"agee": 3}, r"but got also \['agee'\]; did you mean 'age'\?"),
     "an unknown category": ({"gender": "malee"}, r"but got 'malee'; did you mean 'male'\?"),

@@ -142,7 +142,7 @@ def test_fit_does_not_take_series_as_a_pair(read):
 )
 def test_a_ts_file_that_is_wrong_is_refused_with_the_place(read, old, new, message):
     assert old in UNEQUAL
-    with pytest.raises(DataError, match=rf"a\.ts is damaged: .*{message}.*; correct the file"):
+    with pytest.raises(DataError, match=rf"a\.ts cannot be read: .*{message}.*; correct the file"):
         read(UNEQUAL.replace(old, new))
 
 

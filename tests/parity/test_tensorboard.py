@@ -84,9 +84,11 @@ def test_the_listing_of_the_documentation_writes_what_its_page_says(tmp_path, mo
     assert read.Tags()["images"] == ["digits/first"]
 
 
-def test_an_object_that_is_not_an_image_is_refused(tmp_path):
+@pytest.mark.parametrize("image", [np.zeros((2, 2)), np.zeros((2, 2, 1), np.uint16)])
+def test_an_object_that_is_not_an_image_is_refused(tmp_path, image):
+    got = re.escape(f"got {image.shape} of {image.dtype}")
     with (
         tensorboard(tmp_path) as board,
-        pytest.raises(RunError, match=r"\(height, width, 1 or 3\).*got \(2, 2\) of float64"),
+        pytest.raises(RunError, match=rf"\(height, width, 1 or 3\).*{got}"),
     ):
-        board.images({"x": np.zeros((2, 2))})
+        board.images({"x": image})

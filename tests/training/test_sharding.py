@@ -166,6 +166,12 @@ def test_the_report_names_what_fsdp_leaves_whole():
     assert report.unsharded == ("params/fc1/kernel",)
 
 
+def test_a_param_that_is_small_in_each_member_is_not_reported_as_unsharded():
+    plan = ShardingPlan({"members": 2, "batch": 2}, fsdp=True)
+    report = sharding_report(STEP, DATA[0], plan, members=8)
+    assert report.unsharded == ()  # the head has 192 elements in a member, and 1,536 in all
+
+
 def test_a_run_warns_of_params_that_fsdp_leaves_whole():
     params = {"a": jax.ShapeDtypeStruct((33, 65), jnp.float32)}  # no axis is even
     with pytest.warns(UserWarning, match="does not shard 1 of 1 arrays over .*by its size: a;"):

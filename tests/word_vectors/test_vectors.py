@@ -128,3 +128,7 @@ def test_misuse_is_refused_with_the_cure(call, message):
 def test_a_word_with_a_space_is_not_saved(tmp_path):
     with pytest.raises(DataError, match="without spaces"):
         WordVectors(("a b",), np.ones((1, 2))).save(tmp_path / "vectors.txt")
+
+
+def test_the_plane_of_one_word_has_two_coordinates():
+    assert WordVectors(("a",), np.ones((1, 3))).plane(["a"]).tolist() == [[0, 0]]

@@ -13,7 +13,7 @@ def mixup(strength: float | Array, n_classes: int) -> Augment:
 
     x = w x_i + (1 - w) x_j, y = w y_i + (1 - w) y_j, w from Beta(strength, strength), j = i - 1
     (the last example for the first; batches are in random order already). Source: Zhang et al.
-    2018, "mixup", equation 1 and section 2. Training accuracy counts the class with the larger
+    2018, "mixup", section 2. Training accuracy counts the class with the larger
     weight.
 
     Args:

@@ -1,6 +1,7 @@
 """From rows of a table to arrays, in training and for predictions alike."""
 
 import difflib
+import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -180,12 +181,11 @@ class TableEncoder:
 
     @staticmethod
     def from_json(content: dict[str, Any]) -> "TableEncoder":
-        """The encoder that `to_json` described; raises `ValueError` for anything else."""
+        """The encoder that `to_json` described; raises an error for invalid content."""
         columns = tuple(map(_column_from_json, content["columns"]))
         scaling = content["scaling"]
         if scaling is not None:
-            mean, std = map(float, scaling)
-            scaling = mean, std
+            scaling = _scaling(*scaling)
         return TableEncoder(columns, str(content["target"]), scaling)
 
 
@@ -194,11 +194,18 @@ def _column_from_json(content: dict[str, Any]) -> Number | Category:
     if not isinstance(name, str) or not isinstance(missing, bool):
         raise ValueError("expected columns with a name, and missing as true or false")
     if content["kind"] == "number":
-        return Number(name, float(content["mean"]), float(content["std"]), missing)
+        return Number(name, *_scaling(content["mean"], content["std"]), missing)
     values = content["values"]
     if content["kind"] != "category" or not all(isinstance(value, str) for value in values):
         raise ValueError("expected columns of numbers, or of categories that are strings")
     return Category(name, tuple(values), missing)
+
+
+def _scaling(mean: Any, std: Any) -> tuple[float, float]:
+    mean, std = float(mean), float(std)
+    if not (math.isfinite(mean) and 0 < std < math.inf):
+        raise ValueError(f"expected a finite mean and a positive std, but got {mean} and {std}")
+    return mean, std
 
 
 def _plain(fields: dict[str, Any]) -> dict[str, Any]:

@@ -75,7 +75,7 @@ class ImageReader:
 
     @staticmethod
     def from_json(content: dict[str, Any]) -> "ImageReader":
-        """The reader that `to_json` described; raises `ValueError` for anything else."""
+        """The reader that `to_json` described; raises an error for invalid content."""
         size = as_size("an ImageReader", list(content["size"]))
         mean, std = (tuple(map(float, content[name])) for name in ("mean", "std"))
         grey = content["grey"]

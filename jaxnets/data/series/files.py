@@ -18,7 +18,7 @@ LIMIT = 2**29  # bytes of text; a small malicious .gz can unpack to far more
 MOST_UNPACKED = 100  # times its size that a .gz may unpack to; text of numbers unpacks to 3 times
 CHUNK = 2**20  # bytes
 PARSERS = {".ts": ts.parse, ".arff": arff.parse}
-CURE = "correct the file, or download it again"
+CURE = "correct the file, or use another"
 
 
 def read_series(path: str | os.PathLike[str]) -> Series:
@@ -46,7 +46,7 @@ def parse(path: Path, text: bytes, cure: str) -> Series:
     try:
         return PARSERS[_text_suffix(path)](iter(BytesIO(text)))
     except Invalid as wrong:
-        raise DataError(f"{printable(path)} is damaged: {printable(wrong)}; {cure}") from None
+        raise DataError(f"{printable(path)} cannot be read: {printable(wrong)}; {cure}") from None
 
 
 def read_text(path: Path) -> bytes:

@@ -20,9 +20,9 @@ def load_series(name: str, *, data_dir: str | os.PathLike[str] | None = None) ->
 
     ArrowHead, BasicMotions, GunPoint, ItalyPowerDemand, JapaneseVowels and OSULeaf are known. Reads
     NAME_TRAIN.ts and NAME_TEST.ts, or their .gz, in `data_dir` (or in the environment variable
-    `JAXNETS_DATA_DIR`) or its subfolder NAME; without such files, in the cache, to which the
-    archive's zip is downloaded. Each split is padded to the longest of its series. For other sets
-    and your own files use `read_series`.
+    `JAXNETS_DATA_DIR`) or its subfolder NAME; without `data_dir` and such files, in the cache, to
+    which the archive's zip is downloaded. Each split is padded to the longest of its series. For
+    other sets and your own files use `read_series`.
 
     Raises:
       DataError: an unknown name, a folder without the files, a failed download, or a file whose
@@ -35,9 +35,9 @@ def load_series(name: str, *, data_dir: str | os.PathLike[str] | None = None) ->
             return _read(archive, paths, f"files in {printable(folder)}", files.CURE)
         if data_dir is not None or paths:
             raise DataError(
-                f"{printable(folder)} has no {archive.train.name} and {archive.test.name}, plain "
-                f"or .gz; put both there or into its subfolder {archive.name}, or omit data_dir to "
-                f"download them"
+                f"{printable(folder)} lacks {archive.train.name} or {archive.test.name}, plain or "
+                f".gz; put both there or into its subfolder {archive.name}, or pass no folder and "
+                "unset JAXNETS_DATA_DIR to download them"
             )
     return _from_cache(archive)
 

@@ -94,7 +94,7 @@ class Characters:
         object.__setattr__(self, "ngrams", _range("Characters", self.ngrams))
 
     def __call__(self, text: str) -> list[str]:
-        """The n-grams of a text, the shortest first."""
+        """The n-grams of a text, or of each of its words in turn, the shortest first."""
         text = re.sub(r"\s\s+", " ", _normalize(text, self.lowercase, self.strip_accents))
         if self.within_words:
             return [gram for word in text.split() for gram in self._ngrams_of(f" {word} ")]
@@ -141,7 +141,8 @@ def _normalize(text: str, lowercase: bool, strip_accents: bool) -> str:
 def _range(name: str, ngrams: object) -> tuple[int, int]:
     if not isinstance(ngrams, tuple | list) or len(ngrams) != 2:
         raise DataError(f"{name} expects ngrams=(shortest, longest), but got {ngrams!r}")
-    shortest, longest = as_integers(name, error=DataError, shortest=ngrams[0], longest=ngrams[1])
+    sizes = {f"ngrams[{i}]": size for i, size in enumerate(ngrams)}
+    shortest, longest = as_integers(name, error=DataError, **sizes)
     if shortest > longest:
         raise DataError(f"{name} expects ngrams=(shortest, longest), but got {ngrams!r}; swap them")
     return shortest, longest

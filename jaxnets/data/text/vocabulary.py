@@ -193,7 +193,8 @@ def build_vocabulary(
     if not kept:
         raise DataError(
             f"{name} expects a token that occurs in {low:g} to {high:g} of the {len(tokens_of)} "
-            "texts, but got none; lower min_documents, or try another tokenizer"
+            "texts, but got none; lower min_documents, raise max_documents, or try another "
+            "tokenizer"
         )
     return Vocabulary(tuple(kept[: None if size is None else size - _SPECIAL]), tokenizer)
 

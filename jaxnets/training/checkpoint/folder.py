@@ -127,7 +127,7 @@ class Checkpoints:
         return None
 
     def restore(self, template: Any, *, step: int | None = None) -> Restored | None:
-        """The newest checkpoint, or that of `step`; None if there are no checkpoints.
+        """The newest checkpoint, None if there is none; or that of `step`.
 
         If the newest is damaged, falls back to the one before with a CheckpointWarning.
 

@@ -113,7 +113,7 @@ def fit_population(
       on_nonfinite: "stop" rolls a member that diverges back to its last finite state and stops it,
         without effect on the others. "skip" and "ignore" are as in `fit`.
       checkpoints: as in `fit`.
-      resume: as in `fit`.
+      resume: as in `fit`; `share_batches` and `strategy` must be the same, too.
       report: called after every chunk with a `Progress` of medians over the members that have not
         diverged.
       callbacks: as in `fit`; train states and objectives have the leading axis N.
