@@ -7,11 +7,12 @@ The network is the FCN of Wang et al. 2017 with half of its kernels, 64, 128 and
 AdamW on one cosine cycle with smoothed labels. Every channel is scaled by its training values, and
 every series is stretched to the longest training series. The number of steps is 600, the longest
 length 200, and the convolutions have 8, 5 and 3 values; OSULeaf and ArrowHead have other values,
-chosen by cross-validation on their training series. In cross-validation on these two, half the
-kernels were better than the paper's, and augmentation (random windows, stretching, scaling) was no
-better than none. --folds cross-validates; without it, the test split is evaluated once per seed.
-FOLDER holds the .ts files, plain or .gz; without --data-dir they are downloaded. evidence.png has
-the class activation along time of a test series of each class, at most six.
+chosen by cross-validation on their training series. On held-out training series of these two, half
+the kernels, trained for more steps, were better than all of them, and no augmentation was better
+than random windows, stretched and scaled. --folds cross-validates; without it, the test split is
+evaluated once per seed. FOLDER holds the .ts files, plain or .gz; without --data-dir they are
+downloaded. evidence.png has the class activation along time of a test series of each class, at most
+six.
 
 Result, test accuracy in percent, mean and standard deviation of 5 seeds: GunPoint 100.00 +- 0.00,
 BasicMotions 100.00 +- 0.00, ItalyPowerDemand 96.29 +- 0.16, JapaneseVowels 99.14 +- 0.23 on a CPU,

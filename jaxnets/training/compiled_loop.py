@@ -99,9 +99,9 @@ class CompiledLoop:
         return jax.tree.map(placed, shapes, self.shardings(shapes))
 
     def zero_sums(self, train_state: Any, hparams: Hparams) -> Sums:
-        """Sums of zero, for the start of a period."""
+        """Sums of zero, for the start of a period; traced once for each shape."""
         rows = self.source.reader.epochs.batch_size
-        sums = program(self.train_step, _make_sums, self.runner, rows)  # traced once for each shape
+        sums = program(self.train_step, _make_period_sums, self.runner, rows)
         return self.zeros(sums.eval_shape((train_state, hparams), self.batch))
 
     def zeros(self, shapes: Any) -> Any:
@@ -167,7 +167,7 @@ class CompiledLoop:
         return loop(arrays, self.order_key, step, step + 1)
 
 
-def _make_sums(step: Callable[[], Any], runner: Runner, rows: int) -> Callable[..., Sums]:
+def _make_period_sums(step: Callable[[], Any], runner: Runner, rows: int) -> Callable[..., Sums]:
     def member(per_member: Any, batch: Batch) -> Sums:
         _, sums = step_program(step())(per_member[0], batch, per_member[1])
         return {name: value for name, value in sums.items() if name != "objective"}

@@ -64,14 +64,14 @@ def check_data(
             if name == "training":
                 step_program(train_step).eval_shape(train_state, batch, hparams)
             else:
-                program(train_step, _make_sums).eval_shape(outputs, batch, hparams)
+                program(train_step, _make_metric_sums).eval_shape(outputs, batch, hparams)
         except (TypeError, ValueError):
             _check_shapes(where, name, outputs, split.y, criteria)
             raise
         check_binary(where, name, outputs, split.y, criteria)
 
 
-def _make_sums(step: Callable[[], Any]) -> Callable[..., Any]:
+def _make_metric_sums(step: Callable[[], Any]) -> Callable[..., Any]:
     def sums(outputs: Any, batch: Batch, hparams: Hparams) -> Any:
         train_step, _ = resolve(step(), hparams)
         return batch_sums(train_step.named_metrics, outputs, batch.y, batch.weights)

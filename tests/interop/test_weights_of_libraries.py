@@ -59,3 +59,11 @@ def test_what_is_not_weights_is_refused(module):
         module.load(3, MODEL, X)
     with pytest.raises(LayerError, match=r"expects arrays of numbers, but got \['a'\]"):
         module.load({"a": "b"}, MODEL, X)
+
+
+def test_a_damaged_safetensors_file_is_refused_as_an_error_of_the_layer(tmp_path):
+    path = tmp_path / "weights.safetensors"
+    path.write_bytes(b"no header")
+    for library in (flax, keras):
+        with pytest.raises(LayerError, match=r"weights\.safetensors cannot be read"):
+            library.load(path, MODEL, jax.ShapeDtypeStruct(X.shape, X.dtype))

@@ -81,12 +81,13 @@ def test_a_run_is_resumed_bit_for_bit_whatever_its_chunks_are(tmp_path):
             fit(STEP, changed, steps=10, checkpoints=checkpoints, resume=True, **options)
 
 
-def test_a_shorter_bucket_changes_no_result():
-    """Examples of at most 5 steps, padded to 8 and in a bucket of 5."""
-    examples, key = (Padded(X.values, np.minimum(LENGTHS, 5)), LENGTHS % 2), jax.random.key(0)
-    in_bucket = bucketed(examples, (5, TIME))
+@pytest.mark.parametrize("longest, lengths", [(TIME, (TIME,)), (5, (5, TIME))])
+def test_a_bucket_changes_no_result(longest, lengths):
+    """Examples of at most `longest` steps, padded to 8 and in a bucket of their length."""
+    examples, key = (Padded(X.values, np.minimum(LENGTHS, longest)), LENGTHS % 2), jax.random.key(0)
+    in_bucket = bucketed(examples, lengths)
     (*_, marker), _ = BucketSource(in_bucket, Epochs(N, N, "drop"), key).read(0, 1)
-    assert marker.shape[0] == 5
+    assert marker.shape[0] == longest
     runs = [fit(STEP, data, steps=6, key=key, batch_size=N) for data in (examples, in_bucket)]
     for a, b in zip(*(jax.tree.leaves(r.train_state.params) for r in runs), strict=True):
         np.testing.assert_allclose(a, b, rtol=2e-5, atol=1e-6)
